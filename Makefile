@@ -1,0 +1,47 @@
+# Each target does its own set-up, in .venv, from the hash-locked files in requirements/.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PACKAGES := proto agent server cli
+PROJECTS := $(PACKAGES:%=%/pyproject.toml)
+
+.PHONY: demo test check bench dist generate lock clean help
+
+help:  ## List the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+demo: $(VENV)/.runtime  ## The main job, on this machine's own sockets (more hosts as root)
+	$(BIN)/python -m demo
+
+test: $(VENV)/.dev  ## All tests; those that need root say so where they cannot run
+	tests/install-tools
+	$(BIN)/pytest $(ARGS)
+
+check: $(VENV)/.dev  ## Format, lint, types, import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+bench: $(VENV)/.dev  ## Our dump beside ss, netstat, psutil and /proc, as ratios
+	tests/install-tools
+	$(BIN)/python -m bench
+
+dist: $(VENV)/.dev  ## Wheels of the four distributions, in dist/
+	rm -rf dist
+	$(BIN)/pip wheel --quiet --no-deps --no-build-isolation --no-index --wheel-dir dist $(PACKAGES:%=./%)
+	cd dist && sha256sum *.whl > SHA256SUMS && cat SHA256SUMS
+
+generate: $(VENV)/.dev  ## The Python code of the .proto files
+	$(BIN)/python proto/generate.py
+
+clean:  ## Remove what the targets made
+	rm -rf $(VENV) dist demo/run .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(VENV)/.runtime: requirements/runtime.txt $(PROJECTS) requirements/bootstrap
+	requirements/bootstrap $(PYTHON) $(VENV) requirements/runtime.txt $(PACKAGES)
+	touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	touch $@

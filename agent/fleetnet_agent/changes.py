@@ -1,0 +1,236 @@
+"""What changed between two dumps of one source: last look and this look → opened, changed, closed.
+
+The table is kept as the raw messages of the last dump by cookie. Messages are compared as bytes, at C speed; only those
+that differ are decoded, and they count as a change only if something other than timers and queues differs.
+
+What must stay true:
+- a dump under churn shows sockets twice or not at all, so the cookie alone decides which socket a message is about, and
+  nothing is closed before an exact request by its cookie has said that it is gone;
+- a look that fails half-way changes nothing here: the next one tells what it would have told;
+- what the moves have told, applied from the first on, is what `sightings` gives;
+- queues make a change only as `queues.py` says.
+"""
+
+import operator
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import compress
+from typing import Protocol as Interface
+
+from fleetnet_agent.queues import Unsettled
+from fleetnet_agent.records import State
+from fleetnet_agent.sources.inet_diag import (
+    ALL_STATES,
+    decode,
+    differs_in_timers_only,
+    differs_lastingly,
+    inode_of,
+    queues_of,
+    state_of,
+)
+from fleetnet_agent.sources.source import InconsistentError, Sighting, Source
+
+Find = Callable[[Mapping[int, bytes]], Mapping[int, bytes]]
+"""Asks for sockets exactly, each by its last message; what it finds."""
+
+_READ_AGAIN_AT_MOST = 2  # times, where the kernel marks dumps as inconsistent
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One socket, as it was told last and as it is."""
+
+    before: Sighting
+    after: Sighting
+
+
+@dataclass(frozen=True, slots=True)
+class Moves:
+    """What one look found."""
+
+    opened: list[Sighting]
+    changed: list[Change]
+    closed: list[Sighting]  # as they were told last
+
+
+class Table(Interface):
+    """Sockets of one kind, followed from look to look."""
+
+    def look(self) -> Moves:
+        """Read everything; what changed since the last time. Raises SourceError, and then nothing has happened."""
+
+    def listeners_moved(self) -> bool:
+        """Read the listeners alone: True if a full look would find some of them opened, changed or closed. Raises
+        SourceError."""
+
+    def sightings(self) -> Iterator[Sighting]:
+        """Everything as the moves have told it."""
+
+    def holding(self, inodes: Collection[int]) -> list[Sighting]:
+        """Those of the sockets that have one of these inodes, as the moves have told them."""
+
+    def named(self, names: Collection[int | bytes]) -> list[Sighting]:
+        """Those of the sockets that have one of these names, as the moves have told them."""
+
+    def still_there(self, names: Collection[int | bytes]) -> set[int | bytes]:
+        """Those of these sockets that exist at this moment with the inode they had. Raises SourceError."""
+
+    def __len__(self) -> int: ...
+
+
+class DiagTable:
+    """A table read by inet_diag."""
+
+    def __init__(self, source: Source, find: Find) -> None:
+        self._source = source
+        self._find = find
+        self._known: dict[int, bytes] = {}
+        self._unsettled = Unsettled()
+        self._listening: set[int] | None = None  # as of the last look; None until asked for
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def look(self) -> Moves:
+        """See `Table`."""
+        different, seen = self._read(ALL_STATES)
+        gone = self._confirm_gone(self._known.keys() - seen, different)
+        news = {
+            cookie: message
+            for cookie, message in different.items()
+            if cookie not in self._known or not differs_in_timers_only(self._known[cookie], message)
+        }
+        moves = self._moves(news, gone)  # decodes, so it may raise; from here on nothing does
+        self._commit(news, gone, moves)
+        self._known.update(different)
+        self._listening = None
+        return moves
+
+    def listeners_moved(self) -> bool:
+        """See `Table`."""
+        different, seen = self._read(self._source.listening)
+        if any(
+            cookie not in self._known or differs_lastingly(self._known[cookie], message)
+            for cookie, message in different.items()
+        ):
+            return True
+        return not self._listeners() <= seen
+
+    def sightings(self) -> Iterator[Sighting]:
+        """See `Table`."""
+        return map(self._told, list(self._known))
+
+    def holding(self, inodes: Collection[int]) -> list[Sighting]:
+        """See `Table`."""
+        if not inodes:
+            return []
+        return [self._told(cookie) for cookie, message in self._known.items() if inode_of(message) in inodes]
+
+    def named(self, names: Collection[int | bytes]) -> list[Sighting]:
+        """See `Table`."""
+        return [self._told(cookie) for cookie in names if isinstance(cookie, int) and cookie in self._known]
+
+    def still_there(self, names: Collection[int | bytes]) -> set[int | bytes]:
+        """See `Table`."""
+        asked = {name: self._known[name] for name in names if isinstance(name, int) and name in self._known}
+        now = self._exactly(asked)
+        return {cookie for cookie, message in now.items() if inode_of(message) == inode_of(asked[cookie])}
+
+    def _listeners(self) -> set[int]:
+        """Cookies of the known listeners, counted once between two looks."""
+        if self._listening is None:
+            mask = self._source.listening
+            self._listening = {cookie for cookie, message in self._known.items() if 1 << state_of(message) & mask}
+        return self._listening
+
+    def _read(self, states: int) -> tuple[dict[int, bytes], set[int]]:
+        """One dump: messages that differ from the known ones, and all cookies."""
+        for _ in range(_READ_AGAIN_AT_MOST):
+            with suppress(InconsistentError):
+                return self._read_once(states)
+        return self._read_once(states)
+
+    def _read_once(self, states: int) -> tuple[dict[int, bytes], set[int]]:
+        different: dict[int, bytes] = {}
+        seen: set[int] = set()
+        known = self._known.get
+        for part in self._source.read(states):
+            seen.update(part.cookies)
+            differs = map(operator.ne, part.messages, map(known, part.cookies))
+            different.update(compress(zip(part.cookies, part.messages, strict=True), differs))
+        return different, seen
+
+    def _confirm_gone(self, missing: Collection[int], different: dict[int, bytes]) -> list[int]:
+        """Which of the missing are gone; those that the dump only missed go where they belong."""
+        if not missing:
+            return []
+        there = self._exactly({cookie: self._known[cookie] for cookie in missing})
+        for cookie, message in there.items():
+            if message != self._known[cookie]:
+                different[cookie] = message
+        return [cookie for cookie in missing if cookie not in there]
+
+    def _exactly(self, asked: Mapping[int, bytes]) -> dict[int, bytes]:
+        """What is there now of these sockets.
+
+        An exact question finds one of the sockets that share their addresses (SO_REUSEPORT, UDP) and denies the
+        others, so for those one more look at all that can share decides.
+        """
+        if not asked:
+            return {}
+        there = dict(self._find(asked))
+        sharing = self._source.sharing
+        denied = {
+            cookie for cookie, message in asked.items() if cookie not in there and 1 << state_of(message) & sharing
+        }
+        if denied:
+            for part in self._source.read(sharing):
+                shown = zip(part.cookies, part.messages, strict=True)
+                there.update((cookie, message) for cookie, message in shown if cookie in denied)
+        return there
+
+    def _moves(self, news: Mapping[int, bytes], gone: Collection[int]) -> Moves:
+        opened: list[Sighting] = []
+        changed: list[Change] = []
+        for cookie, message in news.items():
+            known = self._known.get(cookie)
+            if known is None:
+                opened.append(decode(message, self._source.protocol))
+            elif differs_lastingly(known, message):
+                change = Change(self._told(cookie), decode(message, self._source.protocol))
+                if _is_lasting(change):
+                    changed.append(change)
+        return Moves(opened, changed, [self._told(cookie) for cookie in gone])
+
+    def _commit(self, news: dict[int, bytes], gone: Collection[int], moves: Moves) -> None:
+        for cookie in gone:
+            del self._known[cookie]
+        moved = {
+            cookie: (queues_of(self._known[cookie]), queues_of(news[cookie]))
+            for cookie in news.keys() & self._known.keys()
+        }
+        self._known.update(news)
+        told = {name for change in moves.changed if isinstance(name := change.after.name, int)}
+        self._unsettled.forget({*gone, *told})
+        followed = set(self._unsettled)
+        for cookie in followed:
+            was = self._told(cookie)
+            if self._unsettled.is_worth_telling(cookie, queues_of(self._known[cookie])):
+                moves.changed.append(Change(was, self._told(cookie)))
+        for cookie, (was_queues, now_queues) in moved.items():
+            if was_queues != now_queues and cookie not in followed and cookie not in told:
+                self._unsettled.begin(cookie, was_queues, now_queues)
+
+    def _told(self, cookie: int) -> Sighting:
+        """A socket as the moves have told it."""
+        sighting = decode(self._known[cookie], self._source.protocol)
+        queues = self._unsettled.told(cookie)
+        return sighting if queues is None else replace(sighting, recv_queue=queues[0], send_queue=queues[1])
+
+
+def _is_lasting(change: Change) -> bool:
+    """True if something that is told differs, queues apart: attributes that are not decoded differ as well."""
+    before, after = change.before, change.after
+    backlog = after.send_queue if after.state is State.LISTEN else before.send_queue
+    return replace(after, recv_queue=before.recv_queue, send_queue=backlog) != before

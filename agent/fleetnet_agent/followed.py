@@ -1,0 +1,159 @@
+"""One source as the watch follows it: its table, who holds what of it, how it is doing.
+
+What must stay true: a source that fails has no moves, so nothing of it is closed; what the kernel refuses altogether
+is read through /proc instead, and says so.
+"""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+from fleetnet_agent.changes import DiagTable, Moves, Table
+from fleetnet_agent.holders import Holders
+from fleetnet_agent.records import Holder, Protocol, Socket, SocketKey, SourceStatus
+from fleetnet_agent.records import Source as ReadBy
+from fleetnet_agent.sources.all import SOURCES
+from fleetnet_agent.sources.diag import DiagSocket
+from fleetnet_agent.sources.fallback import PsutilTable
+from fleetnet_agent.sources.source import RefusedError, Sighting, SourceError
+
+OWN_NAMESPACE = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One look at one source, and what it means for the owners."""
+
+    moves: Moves
+    inodes_new: list[Sighting]
+    inodes_left: list[int]
+
+
+class Followed:
+    """A source and what is remembered of its sockets."""
+
+    def __init__(self, name: str, protocol: Protocol, table: Table) -> None:
+        self._name = name
+        self._protocol = protocol
+        self._table = table
+        self._read_by = ReadBy.DIAG
+        self._refusal = ""
+        self._holders: dict[int | bytes, Holder] = {}
+        self._placeless: set[int | bytes] = set()  # whose control group was not known when they were last told
+        self.status = SourceStatus(name, ok=True, detail="")
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    def look(self) -> Seen:
+        """Read it. Never raises SourceError: that is the status then, and nothing has moved."""
+        try:
+            moves = self._look()
+        except SourceError as error:
+            self.status = SourceStatus(self._name, ok=False, detail=f"not read: {error}")
+            return Seen(Moves([], [], []), [], [])
+        self.status = SourceStatus(self._name, ok=not self._refusal, detail=self._refusal)
+        rehoused = [change for change in moves.changed if change.before.inode != change.after.inode]
+        appeared = [*moves.opened, *(change.after for change in rehoused)]
+        vanished = [*moves.closed, *(change.before for change in rehoused)]
+        return Seen(
+            moves,
+            inodes_new=[sighting for sighting in appeared if sighting.inode],
+            inodes_left=[sighting.inode for sighting in vanished if sighting.inode],
+        )
+
+    def listeners_moved(self) -> bool:
+        """True if a full look has something to tell of the listeners. An error waits for that look, too."""
+        try:
+            return self._table.listeners_moved()
+        except SourceError:
+            return False
+
+    def open(self, seen: Seen, holders: Holders) -> Iterator[Socket]:
+        """Rows for what is new."""
+        return (self._row(sighting, holders) for sighting in seen.moves.opened)
+
+    def change(self, seen: Seen, touched: Collection[int], holders: Holders) -> Iterator[Socket]:
+        """Rows for what changed in itself, and for what has other holders: `touched` inodes, and known places."""
+        told = {sighting.name for sighting in seen.moves.opened}
+        for change in seen.moves.changed:
+            told.add(change.after.name)
+            yield self._row(change.after, holders)
+        placeless = self._placeless - told
+        self._placeless -= placeless  # one more try each
+        again = [*self._table.holding(touched), *self._table.named(placeless)]
+        for sighting in again:
+            if sighting.name not in told and self._holders.get(sighting.name) != holders.of(sighting):
+                yield self._row(sighting, holders)
+
+    def close(self, seen: Seen) -> list[SocketKey]:
+        """Keys of what is gone."""
+        for sighting in seen.moves.closed:
+            self._holders.pop(sighting.name, None)
+            self._placeless.discard(sighting.name)
+        return [self._key(sighting) for sighting in seen.moves.closed]
+
+    def sockets(self, holders: Holders) -> Iterator[Socket]:
+        """Rows for everything, as it was told."""
+        for sighting in self._table.sightings():
+            yield self._socket(sighting, self._holders[sighting.name], holders.interface_name(sighting.interface))
+
+    def inodes_still_there(self, inodes: Collection[int]) -> set[int]:
+        """Those of the inodes whose socket exists at this moment."""
+        sightings = self._table.holding(inodes)
+        try:
+            there = self._table.still_there([sighting.name for sighting in sightings])
+        except SourceError:
+            return set()
+        return {sighting.inode for sighting in sightings if sighting.name in there}
+
+    def _look(self) -> Moves:
+        try:
+            return self._table.look()
+        except RefusedError as refusal:
+            if len(self._table):  # it worked before: this is a failure, not a kernel without it
+                raise
+            self._table = PsutilTable(self._protocol)
+            self._read_by = ReadBy.PSUTIL
+            self._refusal = f"read through /proc by psutil, without uid, queues and most owners, for {refusal}"
+            return self._table.look()
+
+    def _row(self, sighting: Sighting, holders: Holders) -> Socket:
+        holder = holders.of(sighting)
+        if sighting.name not in self._holders and holders.has_unknown_place(sighting):
+            self._placeless.add(sighting.name)
+        self._holders[sighting.name] = holder
+        return self._socket(sighting, holder, holders.interface_name(sighting.interface))
+
+    def _socket(self, sighting: Sighting, holder: Holder, interface: str) -> Socket:
+        return Socket(
+            key=self._key(sighting),
+            family=sighting.family,
+            state=sighting.state,
+            local_address=sighting.local_address,
+            local_port=sighting.local_port,
+            remote_address=sighting.remote_address,
+            remote_port=sighting.remote_port,
+            interface=interface,
+            v6only=sighting.v6only,
+            recv_queue=sighting.recv_queue,
+            send_queue=sighting.send_queue,
+            inode=sighting.inode,
+            source=self._read_by,
+            holder=holder,
+        )
+
+    def _key(self, sighting: Sighting) -> SocketKey:
+        if isinstance(sighting.name, int):
+            return SocketKey(OWN_NAMESPACE, self._protocol, cookie=sighting.name)
+        return SocketKey(OWN_NAMESPACE, self._protocol, cookie=0, four_tuple=sighting.name)
+
+
+def follow_all(diag: DiagSocket) -> list[Followed]:
+    """Every source there is, read through one netlink socket."""
+    followed = []
+    for kind in SOURCES:
+        source = kind.open(diag)
+        table = DiagTable(source, partial(diag.find, protocol=source.protocol))
+        followed.append(Followed(kind.name, source.protocol, table))
+    return followed

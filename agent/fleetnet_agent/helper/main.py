@@ -1,0 +1,94 @@
+"""`fleetnet-helper --socket PATH [--allow-uid UID]`: the agent's privileged helper.
+
+Tells which processes hold which sockets (it needs CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH for that), and does nothing
+else. It has no network, writes no file but its socket, and uses the standard library only.
+"""
+
+import argparse
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from fleetnet_agent.helper.server import Server, SocketInUseError
+
+
+class _ToldToEnd(BaseException):
+    """A signal that asks to end came. Not an Exception: nothing on the way may take it for an error of its own."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The console script. Returns its exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, _end)
+        server = Server(options.socket, options.allow_uid)
+        if options.exit_with_stdin:
+            threading.Thread(target=_end_with_stdin, daemon=True).start()
+        try:
+            print(f"fleetnet-helper: ready on {options.socket}", file=sys.stderr, flush=True)
+            server.serve()
+        finally:
+            server.close()
+            if options.remove_directory:
+                with contextlib.suppress(OSError):
+                    options.socket.parent.rmdir()
+    except SocketInUseError as error:
+        print(f"fleetnet-helper: {error}", file=sys.stderr)
+        return 2
+    except _ToldToEnd:
+        return 0
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="fleetnet-helper",
+        description="Tells fleetnet-agent which processes hold which sockets, and nothing else.",
+    )
+    socket_path = os.environ.get("FLEETNET_AGENT_HELPER_SOCKET")
+    parser.add_argument(
+        "--socket",
+        type=Path,
+        metavar="PATH",
+        required=socket_path is None,
+        default=socket_path,
+        help="unix socket to listen on (FLEETNET_AGENT_HELPER_SOCKET)",
+    )
+    parser.add_argument(
+        "--allow-uid",
+        type=int,
+        metavar="UID",
+        default=os.environ.get("FLEETNET_AGENT_HELPER_ALLOW_UID", os.getuid()),
+        help="user who may ask, beside root; default the one it runs as (FLEETNET_AGENT_HELPER_ALLOW_UID)",
+    )
+    parser.add_argument(
+        "--exit-with-stdin",
+        action="store_true",
+        help="end when standard input does: for an agent that must not be outlived by the helper it started",
+    )
+    parser.add_argument(
+        "--remove-directory",
+        action="store_true",
+        help="at the end remove the directory of the socket too, if it is empty: for an agent that made one for it",
+    )
+    return parser
+
+
+def _end_with_stdin() -> None:
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _end(number: int, frame: object) -> None:
+    signal.signal(number, signal.SIG_IGN)  # once is enough: the socket is to be removed in peace
+    raise _ToldToEnd
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,117 @@
+"""The helper's end of its socket: answers the closed set of requests, one to a connection, to those it knows.
+
+What must stay true:
+- only root and the allowed user are answered, by what the kernel says of the peer (SO_PEERCRED);
+- no client, slow or silent or hostile, takes more than one of a few places, and that for a few seconds;
+- a socket file that another helper serves is never taken over, and at the end only the own one is removed.
+"""
+
+import contextlib
+import os
+import socket
+import struct
+import threading
+import time
+from pathlib import Path
+
+from fleetnet_agent.helper import protocol
+from fleetnet_agent.owners.scan import scan
+
+CLIENT_HAS_S = 5.0
+CLIENTS_AT_ONCE = 8
+
+_PEER_CREDENTIALS = struct.Struct("3i")  # struct ucred, unix(7): pid, uid, gid
+
+
+class SocketInUseError(Exception):
+    """The helper cannot listen where it should; the text is one sentence."""
+
+
+class Server:
+    """Listens on a unix socket from its making to its closing."""
+
+    def __init__(self, path: Path, allowed_uid: int, proc: Path = Path("/proc")) -> None:
+        self._path = path
+        self._allowed = frozenset({0, allowed_uid})
+        self._proc = proc
+        self._places = threading.BoundedSemaphore(CLIENTS_AT_ONCE)
+        self._one_scan = threading.Lock()  # two at once would only take turns
+        self._listener = _listen(path, allowed_uid)
+        self._inode = path.stat().st_ino
+
+    def serve(self) -> None:
+        """Answer until an exception, such as that of a signal's handler, ends it."""
+        while True:
+            connection, _ = self._listener.accept()
+            if not self._places.acquire(blocking=False):
+                connection.close()
+                continue
+            threading.Thread(target=self._serve_one, args=(connection,), daemon=True).start()
+
+    def close(self) -> None:
+        """Stop listening and remove the socket, unless it is another's by now."""
+        self._listener.close()
+        with contextlib.suppress(FileNotFoundError):
+            if self._path.stat().st_ino == self._inode:
+                self._path.unlink()
+
+    def _serve_one(self, connection: socket.socket) -> None:
+        try:
+            # A client that goes away or is too slow is its own loss.
+            with connection, contextlib.suppress(OSError, protocol.ProtocolError):
+                if _peer_uid(connection) in self._allowed:
+                    deadline_s = time.monotonic() + CLIENT_HAS_S
+                    answer = self._answer(protocol.receive(connection, protocol.REQUEST_BYTES, deadline_s))
+                    protocol.send(connection, answer, time.monotonic() + CLIENT_HAS_S)
+        finally:
+            self._places.release()
+
+    def _answer(self, request: bytes) -> bytes:
+        try:
+            question = protocol.decode_question(request)
+            with self._one_scan:
+                return protocol.encode_answer(scan(self._proc, question))
+        except protocol.ProtocolError as error:
+            return protocol.encode_error(str(error))
+        except OSError as error:
+            return protocol.encode_error(f"the processes cannot be listed: {os.strerror(error.errno or 0)}")
+
+
+def _listen(path: Path, allowed_uid: int) -> socket.socket:
+    _remove_stale(path)
+    listener = socket.socket(socket.AF_UNIX)
+    before = os.umask(0o177)  # there is no moment at which others may connect
+    try:
+        listener.bind(os.fspath(path))
+        if os.geteuid() == 0 and allowed_uid != 0:
+            os.chown(path, allowed_uid, -1)
+        listener.listen(CLIENTS_AT_ONCE)
+    except OSError as error:
+        listener.close()
+        raise SocketInUseError(f"cannot listen on {path}: {os.strerror(error.errno or 0)}") from error
+    finally:
+        os.umask(before)
+    return listener
+
+
+def _remove_stale(path: Path) -> None:
+    """Make way for the socket: what a helper left behind that was killed is removed, anything else is not."""
+    if not path.exists() and not path.is_symlink():
+        return
+    if not path.is_socket():
+        raise SocketInUseError(f"{path} is there and is not a socket: remove it or choose another --socket")
+    with socket.socket(socket.AF_UNIX) as trial:
+        try:
+            trial.connect(os.fspath(path))
+        except ConnectionRefusedError:
+            path.unlink()
+            return
+        except OSError as error:
+            raise SocketInUseError(f"cannot tell who listens on {path}: {os.strerror(error.errno or 0)}") from error
+    raise SocketInUseError(f"another process listens on {path}: stop it or choose another --socket")
+
+
+def _peer_uid(connection: socket.socket) -> int:
+    raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER_CREDENTIALS.size)
+    _, uid, _ = _PEER_CREDENTIALS.unpack(raw)
+    return int(uid)

@@ -1,0 +1,79 @@
+"""Who and what holds a socket: uid, unit, container and owners of a sighting put together."""
+
+from fleetnet_agent.cgroups import NOWHERE, CGroups
+from fleetnet_agent.host import Host
+from fleetnet_agent.owners.lookup import OwnerLookup, Ownership, Wanted
+from fleetnet_agent.records import Holder, OwnerStatus, State
+from fleetnet_agent.sources.source import Sighting
+
+_LEFT_BY_ITS_PROCESS = frozenset(
+    {State.TIME_WAIT, State.FIN_WAIT1, State.FIN_WAIT2, State.LAST_ACK, State.CLOSING, State.SYN_SENT}
+)
+_IN_THE_ACCEPT_QUEUE = frozenset({State.ESTABLISHED, State.CLOSE_WAIT, State.SYN_RECV})
+_MOST_SHARED = 20_000
+
+
+class Holders:
+    """Makes holders; equal ones are one object, for most sockets share a few."""
+
+    def __init__(self, host: Host, owners: OwnerLookup, cgroups: CGroups) -> None:
+        self._host = host
+        self._owners = owners
+        self._cgroups = cgroups
+        self._shared: dict[Holder, Holder] = {}
+
+    def of(self, sighting: Sighting) -> Holder:
+        """The holder as of the last update of the owners."""
+        place = self._cgroups.place(sighting.cgroup_id) or NOWHERE
+        ownership = self._ownership(sighting)
+        holder = Holder(
+            uid=sighting.uid,
+            user="" if sighting.uid is None else self._host.user_name(sighting.uid),
+            unit=place.unit,
+            container=place.container,
+            owner_status=ownership.status,
+            owners=ownership.owners,
+        )
+        if len(self._shared) > _MOST_SHARED:
+            self._shared.clear()
+        return self._shared.setdefault(holder, holder)
+
+    def interface_name(self, index: int) -> str:
+        """Name of the interface a socket is bound to; "" where it is bound to none."""
+        return self._host.interface_name(index) if index else ""
+
+    def has_unknown_place(self, sighting: Sighting) -> bool:
+        """True if the control group may be found later: it is younger than the last walk over all of them."""
+        return self._cgroups.place(sighting.cgroup_id) is None
+
+    def _ownership(self, sighting: Sighting) -> Ownership:
+        if sighting.inode:
+            return self._owners.ownership_of(sighting.inode)
+        if sighting.pid is not None:
+            process = self._owners.process(sighting.pid)
+            return Ownership(OwnerStatus.KNOWN, (process,)) if process else Ownership(OwnerStatus.RACED, ())
+        if isinstance(sighting.name, int):
+            return Ownership(status_without_inode(sighting.state), ())
+        return Ownership(self._status_without_cookie(sighting.state), ())
+
+    def _status_without_cookie(self, state: State) -> OwnerStatus:
+        """psutil names no inode at all, so that only the state and the agent's rights tell anything."""
+        if state in _LEFT_BY_ITS_PROCESS and state is not State.SYN_SENT:
+            return OwnerStatus.GONE
+        return OwnerStatus.PERMISSION if self._owners.is_privileged else OwnerStatus.NO_HELPER
+
+
+def status_without_inode(state: State) -> OwnerStatus:
+    """Why the kernel shows no inode: no process has the socket yet, or none any more."""
+    if state in _IN_THE_ACCEPT_QUEUE:
+        return OwnerStatus.UNACCEPTED
+    return OwnerStatus.GONE if state in _LEFT_BY_ITS_PROCESS else OwnerStatus.KERNEL
+
+
+def wanted(sighting: Sighting) -> Wanted:
+    """What the owner lookup needs to know of a socket with an inode."""
+    return Wanted(
+        inode=sighting.inode,
+        is_listener=sighting.state is State.LISTEN,
+        hints=(("group", sighting.uid, sighting.cgroup_id), ("port", sighting.protocol, sighting.local_port)),
+    )

@@ -1,0 +1,73 @@
+"""The host's key, the request for its certificate, and what a certificate says.
+
+The only module that imports cryptography: it costs 10 MiB, so only enrolling, renewing and doctor import this one,
+when they need it.
+"""
+
+import datetime
+from dataclasses import dataclass
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+
+@dataclass(frozen=True, slots=True)
+class KeyAndRequest:
+    """A fresh key and the request to certify it."""
+
+    key_pem: bytes
+    request_der: bytes  # PKCS #10
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateFacts:
+    """What the agent needs to know of its certificate; times since 1970 UTC."""
+
+    uri: str  # its one SPIFFE URI, "" where it has none or several
+    valid_from_us: int
+    valid_until_us: int
+
+
+def make_key_and_request() -> KeyAndRequest:
+    """Make a P-256 key and a request without any name in it: the collector knows the name from the token."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
+    key_pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return KeyAndRequest(key_pem, request.public_bytes(serialization.Encoding.DER))
+
+
+def read_certificate(pem: bytes) -> CertificateFacts:
+    """Read a certificate. Raises ValueError where it is none."""
+    certificate = x509.load_pem_x509_certificate(pem)
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        uris = names.get_values_for_type(x509.UniformResourceIdentifier)
+    except x509.ExtensionNotFound:
+        uris = []
+    return CertificateFacts(
+        uri=uris[0] if len(uris) == 1 else "",
+        valid_from_us=_us(certificate.not_valid_before_utc),
+        valid_until_us=_us(certificate.not_valid_after_utc),
+    )
+
+
+def is_certificate(der: bytes) -> bool:
+    """True if the bytes are one X.509 certificate."""
+    try:
+        x509.load_der_x509_certificate(der)
+    except ValueError:
+        return False
+    return True
+
+
+def belongs_to(certificate_pem: bytes, key_pem: bytes) -> bool:
+    """True if the certificate is for this key."""
+    key = serialization.load_pem_private_key(key_pem, password=None)
+    return key.public_key() == x509.load_pem_x509_certificate(certificate_pem).public_key()
+
+
+def _us(moment: datetime.datetime) -> int:
+    return int(moment.timestamp()) * 1_000_000

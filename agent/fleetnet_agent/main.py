@@ -1,0 +1,86 @@
+"""The command `fleetnet-agent`: enroll, run, once, doctor.
+
+Imports little: `--help` must be quick, and `run --with-helper` starts the helper before gRPC is there. Every AgentError
+becomes one line on stderr and its exit status here, and nowhere else.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from fleetnet_agent import config
+from fleetnet_agent.config import Settings
+from fleetnet_agent.errors import AgentError
+from fleetnet_agent.log import PROGRAM
+from fleetnet_agent.version import VERSION
+
+DESCRIPTION: Final = "Reads the socket tables of this host and reports what changes to its collector."
+INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
+BROKEN_PIPE: Final = 141  # 128 + SIGPIPE, likewise
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit status."""
+    typed = _parser().parse_args(arguments)
+    command: Callable[[Settings], int] = COMMANDS[typed.command][0]
+    # gRPC's core writes its own lines for what is told in one sentence here.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    try:
+        return command(config.settings(typed.command, typed, os.environ))
+    except AgentError as error:
+        print(f"{PROGRAM}: {error}", file=sys.stderr)
+        return error.exit_status
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=PROGRAM, description=DESCRIPTION)
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {VERSION}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, (_, summary) in COMMANDS.items():
+        config.add_options(commands.add_parser(name, help=summary, description=summary.capitalize() + "."), name)
+    return parser
+
+
+def _enroll(settings: Settings) -> int:
+    from fleetnet_agent.enroll import enroll, read_token
+
+    if not settings.server:
+        raise AgentError("the collector's address is needed; give --server HOST:PORT")
+    token = read_token(settings.token_file, settings.token)
+    identity = enroll(settings.server, token, settings.state, force=settings.force)
+    report_to = ", ".join(identity.report_addresses)
+    print(f"enrolled as {identity.host}; report to {report_to}; start with: {PROGRAM} run --state {settings.state}")
+    return 0
+
+
+def _run(settings: Settings) -> int:
+    from fleetnet_agent.run import run
+
+    return run(settings)
+
+
+def _once(settings: Settings) -> int:
+    from fleetnet_agent.once import once
+
+    return once(settings)
+
+
+def _doctor(settings: Settings) -> int:
+    from fleetnet_agent.doctor import doctor
+
+    return doctor(settings)
+
+
+COMMANDS: Final[dict[str, tuple[Callable[[Settings], int], str]]] = {
+    "enroll": (_enroll, "join the fleet with a one-time token"),
+    "run": (_run, "report to the collector until told to stop"),
+    "once": (_once, "print what would be sent, and talk to nobody"),
+    "doctor": (_doctor, "check this agent, and say what to do about what is wrong"),
+}

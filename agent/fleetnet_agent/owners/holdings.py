@@ -1,0 +1,93 @@
+"""Which process holds which of the followed sockets, both ways round. Pure bookkeeping, told by `lookup.py`.
+
+What must stay true: the two ways say the same, and only followed inodes are in either.
+"""
+
+from collections.abc import Collection, Iterable
+
+from fleetnet_agent.records import Process
+
+
+class Holdings:
+    """Processes and the followed inodes that they hold."""
+
+    def __init__(self) -> None:
+        self._followed: set[int] = set()
+        self._inodes_of: dict[int, set[int]] = {}
+        self._pids_of: dict[int, tuple[int, ...]] = {}
+        self._processes: dict[int, Process] = {}
+        self._tuples: dict[tuple[int, ...], tuple[int, ...]] = {}  # most sockets share a few
+
+    @property
+    def followed(self) -> Collection[int]:
+        """All inodes that are followed."""
+        return self._followed
+
+    def follow(self, inode: int) -> None:
+        """From now on this inode counts."""
+        self._followed.add(inode)
+
+    def forget(self, inode: int) -> None:
+        """This inode counts no longer."""
+        self._followed.discard(inode)
+        for pid in self._pids_of.pop(inode, ()):
+            self._inodes_of[pid].discard(inode)
+            self._drop_if_idle(pid)
+
+    def pids_of(self, inode: int) -> tuple[int, ...]:
+        """Who holds it, ascending; empty where nobody is known to."""
+        return self._pids_of.get(inode, ())
+
+    def processes_of(self, inode: int) -> tuple[Process, ...]:
+        """Who holds it, ascending by pid; empty where nobody is known to."""
+        return tuple(self._processes[pid] for pid in self.pids_of(inode))
+
+    def unowned(self) -> set[int]:
+        """Followed inodes that nobody is known to hold."""
+        return self._followed - self._pids_of.keys()
+
+    def read(self, process: Process, inodes: Collection[int]) -> set[int]:
+        """A process was read and holds exactly these. Returns the inodes about which something is new."""
+        before = self._inodes_of.get(process.pid, set())
+        now = self._followed.intersection(inodes)
+        touched = before ^ now
+        if self._processes.get(process.pid) != process:
+            touched |= now
+        self._processes[process.pid] = process
+        self._move(process.pid, before, now)
+        return touched
+
+    def left(self, pids: Iterable[int]) -> set[int]:
+        """These hold nothing any more, or have ended. Returns the inodes about which something is new."""
+        touched: set[int] = set()
+        for pid in pids:
+            before = self._inodes_of.get(pid, set())
+            self._move(pid, before, set())
+            touched |= before
+        return touched
+
+    def holders(self) -> Collection[int]:
+        """Pids of all that hold something."""
+        return self._inodes_of.keys()
+
+    def _move(self, pid: int, before: set[int], now: set[int]) -> None:
+        for inode in before - now:
+            pids = tuple(held for held in self._pids_of[inode] if held != pid)
+            if pids:
+                self._pids_of[inode] = self._shared(pids)
+            else:
+                del self._pids_of[inode]
+        for inode in now - before:
+            self._pids_of[inode] = self._shared(tuple(sorted({*self._pids_of.get(inode, ()), pid})))
+        self._inodes_of[pid] = now
+        self._drop_if_idle(pid)
+
+    def _drop_if_idle(self, pid: int) -> None:
+        if not self._inodes_of[pid]:
+            del self._inodes_of[pid]
+            self._processes.pop(pid, None)
+
+    def _shared(self, pids: tuple[int, ...]) -> tuple[int, ...]:
+        if len(self._tuples) > 10_000:
+            self._tuples.clear()
+        return self._tuples.setdefault(pids, pids)

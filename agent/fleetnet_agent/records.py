@@ -1,0 +1,162 @@
+"""What the agent knows of sockets: the values that pass between its rooms.
+
+Plain frozen values, no behaviour, no protobuf, no file descriptors. Numbers that the kernel defines keep the
+kernel's values; the enumerations equal those of fleetnet_proto/v1/sockets.proto (a test compares them).
+"""
+
+import enum
+from dataclasses import dataclass
+
+
+class Protocol(enum.IntEnum):
+    """Transport protocol, IANA number."""
+
+    TCP = 6
+    UDP = 17
+
+
+class Family(enum.IntEnum):
+    """Address family of the socket: 4 or 6, not AF_INET and AF_INET6."""
+
+    IPV4 = 4
+    IPV6 = 6
+
+
+class State(enum.IntEnum):
+    """Socket state as in include/net/tcp_states.h; UDP is CLOSE or ESTABLISHED."""
+
+    ESTABLISHED = 1
+    SYN_SENT = 2
+    SYN_RECV = 3
+    FIN_WAIT1 = 4
+    FIN_WAIT2 = 5
+    TIME_WAIT = 6
+    CLOSE = 7
+    CLOSE_WAIT = 8
+    LAST_ACK = 9
+    LISTEN = 10
+    CLOSING = 11
+
+
+class OwnerStatus(enum.IntEnum):
+    """What is known about who holds a socket; each is explained in sockets.proto."""
+
+    KNOWN = 1
+    INFERRED = 2
+    NO_HELPER = 3
+    PERMISSION = 4
+    KERNEL = 5
+    UNACCEPTED = 6
+    GONE = 7
+    RACED = 8
+
+
+class Source(enum.IntEnum):
+    """Where a socket was read."""
+
+    DIAG = 1
+    PSUTIL = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process as it was when looked at; (pid, started_at_us) names it."""
+
+    pid: int
+    started_at_us: int  # host's wall clock
+    name: str  # /proc/PID/comm
+    exe: str  # "" where unreadable
+    program: str  # as netstat(8) shows it, "PID/" and it at most 19 characters
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who and what holds a socket."""
+
+    uid: int | None  # None where the kernel no longer knows (TIME_WAIT)
+    user: str  # "" where the uid has no name
+    unit: str  # systemd unit, "" where none
+    container: str  # container id, "" where none
+    owner_status: OwnerStatus
+    owners: tuple[Process, ...]  # ascending by pid; empty unless KNOWN or INFERRED
+
+
+@dataclass(frozen=True, slots=True)
+class SocketKey:
+    """What names a socket within one boot of one host.
+
+    (netns, protocol, cookie); without a cookie (netns, protocol, inode); with neither, the four-tuple.
+    """
+
+    netns: int  # 0: the agent's own namespace, else the namespace's inode number
+    protocol: Protocol
+    cookie: int
+    inode: int = 0  # only where cookie is 0
+    four_tuple: bytes = b""  # only where cookie and inode are 0
+
+
+@dataclass(frozen=True, slots=True)
+class Socket:
+    """One socket in one state."""
+
+    key: SocketKey
+    family: Family
+    state: State
+    local_address: bytes  # 4 or 16 bytes, network order
+    local_port: int
+    remote_address: bytes  # b"" without a peer
+    remote_port: int  # 0 without a peer
+    interface: str  # name of the interface it is bound to, "" where none
+    v6only: bool | None  # None where the kernel does not say
+    recv_queue: int  # bytes; for a listener, connections waiting
+    send_queue: int  # bytes; for a listener, the limit of its backlog
+    inode: int  # 0 where no process holds it
+    source: Source
+    holder: Holder
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStatus:
+    """How one source is doing; `detail` is one sentence, "" when all is well."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What changed between two looks. Applied to the sockets of the look before, it gives those of this look."""
+
+    look_at_us: int  # when this look ended, host's wall clock
+    previous_look_at_us: int  # 0 at the first look
+    opened: tuple[Socket, ...]
+    changed: tuple[Socket, ...]  # whole, as they are now
+    closed: tuple[SocketKey, ...]  # each confirmed gone
+    sources: tuple[SourceStatus, ...]  # those whose standing changed
+
+    @property
+    def empty(self) -> bool:
+        """True if there is nothing to tell."""
+        return not (self.opened or self.changed or self.closed or self.sources)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything that was open at one look."""
+
+    look_at_us: int
+    sockets: tuple[Socket, ...]
+    sources: tuple[SourceStatus, ...]  # all of them
+
+
+@dataclass(frozen=True, slots=True)
+class HostFacts:
+    """What the host is; changes rarely."""
+
+    os: str
+    kernel: str
+    architecture: str
+    cpu_count: int
+    memory_bytes: int
+    booted_at_us: int

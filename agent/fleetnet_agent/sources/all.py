@@ -1,0 +1,23 @@
+"""Every source there is, in the order in which they are read. A new one is a line here."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fleetnet_agent.sources.diag import DiagSocket
+from fleetnet_agent.sources.source import Source
+from fleetnet_agent.sources.tcp import Tcp
+from fleetnet_agent.sources.udp import Udp
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A source by the name that people see."""
+
+    name: str
+    open: Callable[[DiagSocket], Source]
+
+
+SOURCES = (
+    Kind("tcp", Tcp),
+    Kind("udp", Udp),
+)

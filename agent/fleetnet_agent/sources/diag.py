@@ -1,0 +1,131 @@
+"""The netlink socket to the kernel's socket diagnostics: sends a request, hands on what comes back.
+
+Thin on purpose; what the bytes mean is in `inet_diag.py`. The socket is kept from look to look, and thrown away after
+any error, so that the rest of a broken dump is never taken for the next one.
+"""
+
+import errno
+import itertools
+import os
+import socket
+import struct
+from collections.abc import Callable, Iterator, Mapping
+
+from fleetnet_agent.records import Protocol
+from fleetnet_agent.sources import inet_diag
+from fleetnet_agent.sources.source import MalformedError, Part, RefusedError, SourceError
+
+NETLINK_SOCK_DIAG = 4  # include/uapi/linux/netlink.h
+BUFFER_BYTES = 64 * 1024  # the kernel fills at most half of it with one part of a dump
+ANSWER_WITHIN_S = 10
+GETS_AT_ONCE = 50  # each answer takes about 1.3 kB of the socket's receive buffer, 208 kB by default
+
+
+class DiagSocket:
+    """A connection to the diagnostics of one network namespace, that of the process."""
+
+    def __init__(self) -> None:
+        self._socket: socket.socket | None = None
+        self._buffer = bytearray(BUFFER_BYTES)
+        self._sequences = itertools.cycle(range(1, 2**32))
+
+    def dump(self, request: Callable[[int], bytes]) -> Iterator[Part]:
+        """The parts that answer `request(sequence)`. Raises SourceError; the parts before it are then worth nothing."""
+        sequence = next(self._sequences)
+        connected = self._connected()
+        whole = False
+        try:
+            connected.send(request(sequence))
+            while not whole:
+                data = self._receive(connected)
+                if inet_diag.sequence_of(data) == sequence:
+                    part = inet_diag.read_part(data)
+                    yield part
+                    whole = part.last
+        except OSError as error:
+            raise _translated(error) from error
+        finally:
+            if not whole:
+                self.close()
+
+    def find(self, messages: Mapping[int, bytes], protocol: Protocol) -> dict[int, bytes]:
+        """Ask for each socket, by its cookie, exactly; the present messages of those that were found. Raises
+        SourceError.
+
+        The kernel looks one socket up by its addresses and compares the cookie then. So where several sockets may have
+        the same addresses, not to be found does not mean to be gone.
+        """
+        found: dict[int, bytes] = {}
+        left = iter(messages.items())
+        while some := dict(itertools.islice(left, GETS_AT_ONCE)):
+            found.update(self._find_some(some, protocol))
+        return found
+
+    def _find_some(self, messages: dict[int, bytes], protocol: Protocol) -> dict[int, bytes]:
+        connected = self._connected()
+        asked = {next(self._sequences): cookie for cookie in messages}
+        requests = [inet_diag.get_request(messages[cookie], protocol, sequence) for sequence, cookie in asked.items()]
+        answers: dict[int, bytes | int] = {}
+        try:
+            connected.send(b"".join(requests))
+            while not asked.keys() <= answers.keys():
+                answers.update(inet_diag.read_answers(bytes(self._receive(connected))))
+            return dict(filter(None, (_found(answers[sequence], cookie) for sequence, cookie in asked.items())))
+        except OSError as error:
+            self.close()
+            raise _translated(error) from error
+        except SourceError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Give the socket back; the next request opens another."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def _connected(self) -> socket.socket:
+        if self._socket is None:
+            self._socket = _open()
+        return self._socket
+
+    def _receive(self, connected: socket.socket) -> memoryview:
+        size = connected.recv_into(self._buffer, 0, socket.MSG_TRUNC)  # tells the true size
+        if size > BUFFER_BYTES:
+            raise MalformedError(f"the kernel sent {size} bytes at once, more than fit")
+        return memoryview(self._buffer)[:size]
+
+
+def _open() -> socket.socket:
+    try:
+        opened = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_SOCK_DIAG)
+    except OSError as error:
+        raise RefusedError(
+            f"a socket for the kernel's socket diagnostics is refused: {os.strerror(error.errno or 0)}"
+        ) from error
+    try:
+        opened.bind((0, 0))
+        # Not settimeout(): that costs a poll() per part.
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", ANSWER_WITHIN_S, 0))
+    except OSError as error:
+        opened.close()
+        raise RefusedError(
+            f"the kernel's socket diagnostics cannot be used: {os.strerror(error.errno or 0)}"
+        ) from error
+    return opened
+
+
+def _translated(error: OSError) -> SourceError:
+    if error.errno == errno.EAGAIN:
+        return SourceError(f"the kernel did not answer within {ANSWER_WITHIN_S} s")
+    if error.errno in (errno.EPERM, errno.EACCES, errno.ECONNREFUSED, errno.EOPNOTSUPP):
+        return RefusedError(f"the kernel's socket diagnostics are refused: {os.strerror(error.errno or 0)}")
+    return SourceError(f"the kernel's socket diagnostics failed: {os.strerror(error.errno or 0)}")
+
+
+def _found(answer: bytes | int, cookie: int) -> tuple[int, bytes] | None:
+    if isinstance(answer, bytes):
+        return (cookie, answer) if inet_diag.cookie_of(answer) == cookie else None
+    if answer in (errno.ENOENT, errno.ESTALE):  # nothing at these addresses, or something with another cookie
+        return None
+    raise SourceError(f"the kernel did not look for a socket: {os.strerror(answer)}")

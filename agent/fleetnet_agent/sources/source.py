@@ -1,0 +1,75 @@
+"""What every source of inet sockets has in common: the record it yields, its protocol, and its errors.
+
+Errors:
+    SourceError             one reading failed; what was known stays as it was
+    ├── RefusedError        this kernel or container does not do it at all: another way must be found
+    ├── MalformedError      the bytes are not what the kernel's headers say
+    └── InconsistentError   the kernel says that the table changed in a way that spoiled the dump: read again
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol as Interface
+
+from fleetnet_agent.records import Family, Protocol, State
+
+
+class SourceError(Exception):
+    """A source could not be read; the text is one sentence for people."""
+
+
+class RefusedError(SourceError):
+    """The kernel or the container does not allow or does not have this."""
+
+
+class MalformedError(SourceError):
+    """Bytes that do not follow the format."""
+
+
+class InconsistentError(SourceError):
+    """A dump that the kernel marked as inconsistent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """One socket as a source shows it: no owner, no names, only what was read.
+
+    `name` names it within its source: the cookie; where there is none, addresses and ports (see SocketKey.four_tuple).
+    """
+
+    name: int | bytes
+    protocol: Protocol
+    family: Family
+    state: State
+    local_address: bytes
+    local_port: int
+    remote_address: bytes  # b"" without a peer
+    remote_port: int
+    interface: int  # index, 0 where it is bound to none
+    v6only: bool | None
+    recv_queue: int
+    send_queue: int
+    uid: int | None  # None where the kernel no longer knows, or the source does not say
+    inode: int
+    cgroup_id: int  # inode number of the cgroup2 directory, 0 where not known
+    pid: int | None = None  # of the one owner that the source itself found, where it looks for owners
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of a dump: inet_diag_msg structures with their attributes, and beside them their cookies."""
+
+    cookies: list[int]
+    messages: list[bytes]
+    last: bool
+
+
+class Source(Interface):
+    """A kind of socket to read: adding one is a file here, a line in `sources/all.py` and a test."""
+
+    protocol: Protocol
+    listening: int  # mask of the states that make a listener
+    sharing: int  # mask of the states in which several sockets may have the same addresses and ports
+
+    def read(self, states: int) -> Iterator[Part]:
+        """Every socket in one of these states (a mask of 1 << State), doubles included. Raises SourceError."""

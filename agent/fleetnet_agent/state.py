@@ -1,0 +1,186 @@
+"""The state directory: who this host is in the fleet. Mode 0700, and it holds
+
+    agent.key   the host's private key, PEM, 0600
+    agent.pem   its certificate, PEM
+    ca.pem      the certificates to trust as the collector's, PEM
+    agent.json  host name, report addresses, life of the certificate
+
+What must stay true: a reader never sees half a file, and key and certificate always match. Each file is written
+beside its place, synced and renamed. A new key waits as agent.key.new from before its certificate is asked for until
+after the certificate is in place; a stop between the two renames is finished by the next `load`.
+"""
+
+import contextlib
+import errno
+import json
+import os
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from fleetnet_agent.errors import AgentError
+
+KEY, NEW_KEY, CERTIFICATE, CA, FACTS = "agent.key", "agent.key.new", "agent.pem", "ca.pem", "agent.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """All that a host needs to report."""
+
+    host: str
+    report_addresses: tuple[str, ...]  # HOST:PORT, in the order to try
+    key_pem: bytes
+    certificate_pem: bytes
+    ca_pem: bytes
+    valid_from_us: int  # of the certificate, since 1970 UTC
+    valid_until_us: int
+
+
+def exists(directory: Path) -> bool:
+    """True if a host was enrolled into this directory."""
+    return (directory / FACTS).exists() and (directory / CERTIFICATE).exists()
+
+
+def load(directory: Path) -> Identity:
+    """Read the identity. Raises AgentError where there is none or it is damaged."""
+    if not _looks_enrolled(directory):
+        raise AgentError(
+            f"this host is not enrolled: {directory} holds no identity; "
+            "run `fleetnet-agent enroll --server HOST:7444 --token-file FILE` first, or name another --state"
+        )
+    _match_key(directory)
+    try:
+        facts = json.loads((directory / FACTS).read_text(encoding="utf-8"))
+        return Identity(
+            host=str(facts["host"]),
+            report_addresses=tuple(str(address) for address in facts["report_addresses"]),
+            key_pem=(directory / KEY).read_bytes(),
+            certificate_pem=(directory / CERTIFICATE).read_bytes(),
+            ca_pem=(directory / CA).read_bytes(),
+            valid_from_us=int(facts["valid_from_us"]),
+            valid_until_us=int(facts["valid_until_us"]),
+        )
+    except OSError as error:
+        raise AgentError(
+            f"{error.filename} cannot be read: {error.strerror}; run as the owner of {directory}"
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise AgentError(
+            f"{directory / FACTS} is damaged ({error}); enroll again with --force and a new token"
+        ) from error
+
+
+def _looks_enrolled(directory: Path) -> bool:
+    try:
+        return exists(directory)
+    except PermissionError as error:
+        raise AgentError(f"{directory} cannot be read: {error.strerror}; run as its owner") from error
+
+
+def prepare(directory: Path, key_pem: bytes) -> None:
+    """Make the directory where it is missing and put a new key beside the old one, before it is certified."""
+    with _sentences(directory):
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not _foreign(directory):
+            directory.chmod(0o700)
+        _write(directory / NEW_KEY, key_pem, 0o600)
+
+
+def abandon(directory: Path) -> None:
+    """Remove the key that `prepare` stored and that was never certified."""
+    with contextlib.suppress(OSError):
+        (directory / NEW_KEY).unlink()
+
+
+def save(directory: Path, identity: Identity) -> None:
+    """Put an identity in place whose key `prepare` has stored."""
+    facts = {
+        "host": identity.host,
+        "report_addresses": list(identity.report_addresses),
+        "valid_from_us": identity.valid_from_us,
+        "valid_until_us": identity.valid_until_us,
+    }
+    with _sentences(directory):
+        _write(directory / CA, identity.ca_pem, 0o644)
+        _write(directory / CERTIFICATE, identity.certificate_pem, 0o644)
+        _take_new_key(directory)
+        _write(directory / FACTS, json.dumps(facts, indent=2).encode() + b"\n", 0o644)
+
+
+def _match_key(directory: Path) -> None:
+    """Make sure that key and certificate belong together, finishing what a stop in `save` left."""
+    if _matches(directory, KEY):
+        return
+    if (directory / NEW_KEY).exists() and _matches(directory, NEW_KEY):
+        with _sentences(directory):
+            _take_new_key(directory)
+        return
+    raise AgentError(
+        f"{directory / KEY} is missing, damaged, or does not belong to {CERTIFICATE}; "
+        "enroll again with --force and a new token"
+    )
+
+
+def _matches(directory: Path, key: str) -> bool:
+    # OpenSSL through the standard library, for importing cryptography would cost a running agent 10 MiB.
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(directory / CERTIFICATE, directory / key)
+    except PermissionError as error:
+        raise AgentError(
+            f"{directory / key} cannot be read: {error.strerror}; run as the owner of {directory}"
+        ) from error
+    except OSError:  # ssl.SSLError is one too
+        return False
+    return True
+
+
+def _take_new_key(directory: Path) -> None:
+    (directory / NEW_KEY).replace(directory / KEY)
+    _sync_directory(directory)
+
+
+def _foreign(directory: Path) -> bool:
+    return directory.stat().st_uid != os.geteuid()
+
+
+def _write(path: Path, content: bytes, mode: int) -> None:
+    beside = path.with_name(path.name + ".tmp")
+    beside.unlink(missing_ok=True)
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            if os.geteuid() == 0:
+                # Root enrolls, but the agent will run as the directory's owner and must read its key.
+                owner = path.parent.stat()
+                os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
+            os.fsync(file.fileno())
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
+    beside.replace(path)
+    _sync_directory(path.parent)
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _sentences(directory: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise AgentError(
+                f"{directory} has no room for this host's identity; free some space and try again"
+            ) from error
+        raise AgentError(
+            f"{directory} cannot be written: {error.strerror}; run as its owner or name another --state"
+        ) from error

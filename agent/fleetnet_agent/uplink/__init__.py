@@ -1,0 +1,10 @@
+"""The way to the collector: from looks to acknowledged batches.
+
+looks.py      looks in a thread, and puts what they tell into the window
+window.py     batches made and not yet acknowledged, in order, bounded
+stream.py     one report stream, from Hello to its end
+backoff.py    how long to wait before the next stream
+channel.py    the gRPC channel under a stream
+renewal.py    a fresh certificate before the old one ends
+run.py        all of it together, until a signal
+"""

@@ -1,0 +1,91 @@
+"""A fresh certificate before the old one ends.
+
+What must stay true: the moment is drawn at random between 60 and 80 % of the certificate's life, so that a fleet that
+was enrolled in one minute does not renew in one minute; the new key is on the disk before its certificate is asked for;
+a failure costs nothing but another attempt.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from fleetnet_proto.v1 import report_pb2, report_pb2_grpc
+from grpc import aio
+
+from fleetnet_agent import state
+from fleetnet_agent.errors import AgentError
+from fleetnet_agent.log import Log
+from fleetnet_agent.uplink.channel import open_channel
+
+EARLIEST, LATEST = 0.6, 0.8  # of the certificate's life
+CALL_TIMEOUT_S: Final = 20.0
+CLOCK_CHECK_S: Final = 600.0  # a sleep of days would not notice that the wall clock was set
+RETRY_S: Final = 900.0
+
+
+def due_at_us(identity: state.Identity, draw: random.Random) -> int:
+    """When to renew this certificate, wall clock."""
+    life_us = identity.valid_until_us - identity.valid_from_us
+    return identity.valid_from_us + int(life_us * draw.uniform(EARLIEST, LATEST))
+
+
+async def renew_forever(directory: Path, log: Log, draw: random.Random, renewed: Callable[[], None]) -> None:
+    """Renew whenever it is due, and call `renewed` afterwards. Ends only by being cancelled."""
+    identity = state.load(directory)
+    while True:
+        await _until(due_at_us(identity, draw))
+        while True:
+            try:
+                identity = await renew(directory, state.load(directory))
+                break
+            except (AgentError, aio.AioRpcError, ValueError) as error:
+                words = error.details() if isinstance(error, aio.AioRpcError) else str(error)
+                log.situation("renewal", f"the certificate could not be renewed: {words}; trying again")
+                await asyncio.sleep(draw.uniform(RETRY_S / 2, RETRY_S))
+        log.say("certificate renewed")
+        renewed()
+
+
+async def renew(directory: Path, identity: state.Identity) -> state.Identity:
+    """Get and store a new certificate for a new key. Raises AgentError, AioRpcError or ValueError."""
+    from fleetnet_agent import keys  # late: cryptography costs 10 MiB, and days may pass until it is needed
+
+    made = keys.make_key_and_request()
+    state.prepare(directory, made.key_pem)
+    answer = await _ask(identity, made.request_der)
+    facts = keys.read_certificate(answer.certificate_pem)
+    if not keys.belongs_to(answer.certificate_pem, made.key_pem):
+        raise ValueError("the collector sent a certificate for another key")
+    fresh = state.Identity(
+        host=identity.host,
+        report_addresses=identity.report_addresses,
+        key_pem=made.key_pem,
+        certificate_pem=answer.certificate_pem,
+        ca_pem=answer.ca_pem,
+        valid_from_us=facts.valid_from_us,
+        valid_until_us=facts.valid_until_us,
+    )
+    state.save(directory, fresh)
+    return fresh
+
+
+async def _ask(identity: state.Identity, request_der: bytes) -> report_pb2.RenewResponse:
+    for remaining, address in zip(
+        reversed(range(len(identity.report_addresses))), identity.report_addresses, strict=True
+    ):
+        async with open_channel(address, identity) as channel:
+            stub: report_pb2_grpc.ReportServiceAsyncStub = report_pb2_grpc.ReportServiceStub(channel)
+            try:
+                return await stub.Renew(report_pb2.RenewRequest(csr=request_der), timeout=CALL_TIMEOUT_S)
+            except aio.AioRpcError:
+                if not remaining:
+                    raise
+    raise ValueError("the identity names no report address")
+
+
+async def _until(moment_us: int) -> None:
+    while (left_s := moment_us / 1e6 - time.time()) > 0:  # noqa: ASYNC110 - it is the wall clock that is waited for
+        await asyncio.sleep(min(left_s, CLOCK_CHECK_S))

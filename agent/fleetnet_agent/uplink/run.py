@@ -1,0 +1,184 @@
+"""The uplink as a whole: one stream after the other until told to stop, with looks and renewal beside it.
+
+What must stay true: `stop` ends everything within two seconds; nothing that a collector does or fails to do ends the
+agent; the identity is read from the state directory for every stream, so a renewed or replaced one is used at once.
+"""
+
+import asyncio
+import random
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from fleetnet_proto.v1 import report_pb2
+
+from fleetnet_agent import facts, state, wire
+from fleetnet_agent.errors import AgentError
+from fleetnet_agent.host import Host
+from fleetnet_agent.log import Log
+from fleetnet_agent.uplink.backoff import Backoff
+from fleetnet_agent.uplink.channel import open_channel
+from fleetnet_agent.uplink.looks import BEAT_S, Looker, Looks
+from fleetnet_agent.uplink.renewal import renew_forever
+from fleetnet_agent.uplink.stream import ACK_TIMEOUT_S, End, Ending, Stream
+from fleetnet_agent.uplink.window import Window
+from fleetnet_agent.uplink.worker import Worker
+from fleetnet_agent.version import VERSION
+
+CHANNEL_CLOSE_S: Final = 0.5
+ENROLL: Final = "to let it in again, enroll it with --force and a new token"
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast things go; other than these only in tests."""
+
+    look_every_s: float = 1.0
+    beat_s: float = BEAT_S
+    ack_timeout_s: float = ACK_TIMEOUT_S
+
+
+class Uplink:
+    """Reports what `watch` sees, as the host whose identity lies in `directory`."""
+
+    def __init__(
+        self,
+        directory: Path,
+        host: Host,
+        watch: Looker,
+        interval_s: Callable[[], float],
+        log: Log,
+        *,
+        pace: Pace = Pace(),
+        backoff: Backoff | None = None,
+        draw: random.Random | None = None,
+    ) -> None:
+        self._directory = directory
+        self._host = host
+        self._interval_s = interval_s
+        self._log = log
+        self._pace = pace
+        self._draw = draw or random.Random(secrets.randbits(64))  # noqa: S311 - jitter, no secret
+        self._backoff = backoff or Backoff(self._draw)
+        self._worker = Worker()
+        self._looks = Looks(
+            watch, self._worker, Window(), log, every_s=pace.look_every_s, beat_s=pace.beat_s, stored=self._stored
+        )
+        self._identity = state.load(directory)
+        self._boot_id = facts.boot_id(host)
+        self._epoch = new_epoch()
+        self._leave = asyncio.Event()
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """End soon, after a moment for what is under way to be acknowledged."""
+        self._stopping.set()
+        self._leave.set()
+
+    async def run(self) -> None:
+        """Report until `stop`."""
+        async with asyncio.TaskGroup() as group:
+            beside = [
+                group.create_task(self._looks.run()),
+                group.create_task(renew_forever(self._directory, self._log, self._draw, self._leave.set)),
+            ]
+            await self._streams()
+            for task in beside:
+                task.cancel()
+        self._worker.close()
+
+    async def _streams(self) -> None:
+        turn = 0
+        while not self._stopping.is_set():
+            self._leave.clear()
+            self._read_identity()
+            addresses = self._identity.report_addresses
+            address = addresses[turn % len(addresses)]
+            ending = await self._stream(address)
+            if ending.why is not End.LEFT:
+                turn += ending.why is not End.OTHER_PAST
+                await self._pause(self._settle(address, ending))
+
+    async def _stream(self, address: str) -> Ending:
+        try:
+            channel = open_channel(address, self._identity)
+        except ValueError as error:  # key and certificate that OpenSSL does not take
+            return Ending(End.REFUSED, f"the identity cannot be used: {error}")
+        stream = Stream(
+            channel,
+            self._looks,
+            self._leave,
+            boot_id=self._boot_id,
+            epoch=self._epoch,
+            ack_timeout_s=self._pace.ack_timeout_s,
+            welcomed=lambda: self._welcomed(address),
+        )
+        try:
+            return await stream.run(await self._hello())
+        finally:
+            await channel.close(CHANNEL_CLOSE_S if self._stopping.is_set() else None)
+
+    async def _hello(self) -> report_pb2.Hello:
+        host_facts = await self._worker.run(facts.host_facts, self._host)
+        return report_pb2.Hello(
+            agent_version=VERSION,
+            boot_id=self._boot_id,
+            epoch=self._epoch,
+            machine_id_hash=facts.machine_id_hash(self._host),
+            wall_clock_us=self._host.wall_clock_us(),
+            boottime_us=self._host.boottime_us(),
+            facts=wire.host_facts(host_facts),
+            interval_s=self._interval_s(),
+            netns_inode=facts.netns_inode(self._host),
+        )
+
+    def _welcomed(self, address: str) -> None:
+        self._log.situation(f"{address} welcomes", f"connected to {address}")
+
+    def _stored(self) -> None:
+        # Not at the welcome: a collector that welcomes and then fails, again and again, is one situation.
+        self._log.settled()
+        self._backoff.acknowledged()
+
+    def _settle(self, address: str, ending: Ending) -> float:
+        """Say what happened, if it is news, and how long to wait."""
+        if ending.why is End.OTHER_PAST:
+            self._log.say(
+                f"{address} has lost reports that it had acknowledged ({ending.words}); telling everything anew"
+            )
+            self._epoch = new_epoch()
+            self._looks.restart()
+            return self._backoff.after_failure()
+        if self._identity.valid_until_us < self._host.wall_clock_us():
+            self._log.situation(
+                address, f"the certificate of this host has expired, so {address} does not let it in; {ENROLL}"
+            )
+            return self._backoff.after_refusal()
+        if ending.why is End.REFUSED:
+            self._log.situation(address, f"{address} refuses this host: {ending.words}; trying again slowly; {ENROLL}")
+            return self._backoff.after_refusal()
+        if ending.why is End.SENT_AWAY:
+            self._log.situation(address, f"{address} asks to come back after {ending.floor_s:g} s: {ending.words}")
+            return self._backoff.after_failure(ending.floor_s)
+        self._log.situation(address, f"no connection to {address}: {ending.words}; trying again")
+        return self._backoff.after_failure()
+
+    def _read_identity(self) -> None:
+        try:
+            self._identity = state.load(self._directory)
+        except AgentError as error:  # what is in memory is still good
+            self._log.situation("state", str(error))
+
+    async def _pause(self, wait_s: float) -> None:
+        try:
+            async with asyncio.timeout(wait_s):
+                await self._leave.wait()
+        except TimeoutError:
+            pass
+
+
+def new_epoch() -> int:
+    """A random number that is not 0."""
+    return secrets.randbits(64) or 1

@@ -1,0 +1,205 @@
+"""One report stream, from Hello to its end.
+
+What must stay true: a finished write means only that gRPC took the message, so nothing but an Ack frees a batch; every
+way a stream can end comes back as an Ending, and status codes go no further than this module.
+"""
+
+import asyncio
+import contextlib
+import enum
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, NoReturn
+
+import grpc
+from fleetnet_proto.v1 import report_pb2, report_pb2_grpc
+from grpc import aio
+
+from fleetnet_agent.uplink.looks import Looks
+from fleetnet_agent.uplink.verdict import Call, Verdict
+
+WELCOME_TIMEOUT_S: Final = 20.0
+ACK_TIMEOUT_S: Final = 120.0  # a collector that stores nothing for this long is left for another
+DRAIN_TIMEOUT_S: Final = 1.0  # at the end of the agent
+GOODBYE_TIMEOUT_S: Final = 0.3
+LAST_WORDS_TIMEOUT_S: Final = 0.3
+
+# What gRPC puts before what really happened: "failed to connect to all addresses; last error: UNKNOWN: ipv4:…: ".
+WRAPPING: Final = re.compile(r"^.*last error: |\b[A-Z_]+: (?=ipv)|ipv[46]:\S+: (Failed to connect to remote host: )?")
+
+
+class End(enum.Enum):
+    """Why a stream ended, as far as what to do next is concerned."""
+
+    AWAY = enum.auto()  # not reached, or lost
+    REFUSED = enum.auto()  # reached, and it does not want this host
+    SENT_AWAY = enum.auto()  # it said when to come back
+    OTHER_PAST = enum.auto()  # it does not have what it acknowledged
+    LEFT = enum.auto()  # this side wanted it
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """The end of a stream; `words` continue "connection to HOST:PORT: "."""
+
+    why: End
+    words: str = ""
+    floor_s: float = 0.0  # wait at least this long
+
+
+class Stream:
+    """A report stream over one channel."""
+
+    def __init__(
+        self,
+        channel: aio.Channel,
+        looks: Looks,
+        leave: asyncio.Event,
+        *,
+        boot_id: bytes,
+        epoch: int,
+        ack_timeout_s: float,
+        welcomed: Callable[[], None],
+    ) -> None:
+        self._welcomed = welcomed
+        self._channel = channel
+        self._looks = looks
+        self._leave = leave
+        self._boot_id = boot_id
+        self._epoch = epoch
+        self._ack_timeout_s = ack_timeout_s
+        self._last_ack_s = time.monotonic()
+        self._acks = asyncio.Event()
+        self._writing = asyncio.Lock()
+
+    async def run(self, hello: report_pb2.Hello) -> Ending:
+        """Report until it ends."""
+        stub: report_pb2_grpc.ReportServiceAsyncStub = report_pb2_grpc.ReportServiceStub(self._channel)
+        call = stub.Report()
+        verdict = Verdict(call)
+        try:
+            return await self._open(call, hello) or await self._report(call) or _ending(*await verdict.status())
+        except (aio.AioRpcError, asyncio.InvalidStateError):  # the latter from a write on a call that has just ended
+            return _ending(*await verdict.status())
+        finally:
+            call.cancel()
+
+    async def _open(self, call: Call, hello: report_pb2.Hello) -> Ending | None:
+        """Greet; None if this side is welcome."""
+        answered = asyncio.create_task(_greet(call, hello))
+        left = asyncio.create_task(self._leave.wait())
+        try:
+            await asyncio.wait((answered, left), timeout=WELCOME_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
+            if answered.done():
+                return self._welcome(answered.result())
+            return Ending(End.LEFT) if left.done() else Ending(End.AWAY, f"no welcome within {WELCOME_TIMEOUT_S:g} s")
+        finally:
+            answered.cancel()
+            left.cancel()
+            await asyncio.gather(answered, left, return_exceptions=True)
+
+    def _welcome(self, message: object) -> Ending | None:
+        if not isinstance(message, report_pb2.CollectorMessage):
+            return Ending(End.AWAY, "closed before a welcome")
+        if message.HasField("reconnect"):
+            return _sent_away(message.reconnect)
+        if not message.HasField("welcome"):
+            return Ending(End.AWAY, "no welcome but something else; is it a collector of another version?")
+        try:
+            self._looks.begin_stream(message.welcome.committed_sequence, message.welcome.credit)
+        except ValueError as error:
+            return Ending(End.OTHER_PAST, str(error))
+        self._welcomed()
+        return None
+
+    async def _report(self, call: Call) -> Ending | None:
+        """Read and write until it ends; None if only the call's status tells how."""
+        self._last_ack_s = time.monotonic()
+        tasks = [asyncio.create_task(work) for work in (self._read(call), self._write(call), self._notice(call))]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if tasks[1].done():  # a write failed: what the collector said before that is still to be read
+                await asyncio.wait(tasks[:1], timeout=LAST_WORDS_TIMEOUT_S)
+            ending = next(task for task in tasks if task.done()).result()
+            return Ending(End.LEFT) if self._leave.is_set() else ending
+        finally:
+            self._looks.end_stream()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _read(self, call: Call) -> Ending | None:
+        while True:
+            message = await call.read()
+            if not isinstance(message, report_pb2.CollectorMessage):
+                return None
+            if message.HasField("reconnect"):
+                return _sent_away(message.reconnect)
+            if message.HasField("ack"):
+                try:
+                    self._looks.acknowledge(message.ack.sequence)
+                except ValueError as error:
+                    return Ending(End.AWAY, f"nonsense from the collector: {error}")
+                self._last_ack_s = time.monotonic()
+                self._acks.set()
+            elif message.HasField("look_now"):
+                self._looks.look_now()
+
+    async def _write(self, call: Call) -> NoReturn:
+        while True:
+            self._looks.to_send.clear()
+            while (entry := self._looks.window.next_unsent()) is not None:
+                message = report_pb2.AgentMessage()
+                message.batch.MergeFromString(entry.body)
+                message.batch.boot_id = self._boot_id
+                message.batch.epoch = self._epoch
+                message.batch.sequence = entry.sequence
+                if self._looks.window.in_flight == 1:
+                    self._last_ack_s = time.monotonic()
+                async with self._writing:
+                    await call.write(message)
+            await self._looks.to_send.wait()
+
+    async def _notice(self, call: Call) -> Ending:
+        """End the stream when the agent wants to leave, or when the collector has stopped storing."""
+        while not self._leave.is_set():
+            try:
+                async with asyncio.timeout(self._ack_timeout_s / 4):
+                    await self._leave.wait()
+            except TimeoutError:
+                silent_s = time.monotonic() - self._last_ack_s
+                if self._looks.window.in_flight and silent_s > self._ack_timeout_s:
+                    return Ending(End.AWAY, f"nothing was acknowledged for {silent_s:.0f} s")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_TIMEOUT_S):
+                while len(self._looks.window):
+                    self._acks.clear()
+                    await self._acks.wait()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GOODBYE_TIMEOUT_S), self._writing:
+                await call.done_writing()
+                await asyncio.Event().wait()  # until the collector's end of stream reaches _read
+        return Ending(End.LEFT)
+
+
+async def _greet(call: Call, hello: report_pb2.Hello) -> object:
+    await call.write(report_pb2.AgentMessage(hello=hello))
+    return await call.read()
+
+
+def _sent_away(message: report_pb2.Reconnect) -> Ending:
+    return Ending(End.SENT_AWAY, message.reason, message.after_ms / 1000)
+
+
+def _ending(code: grpc.StatusCode, details: str | None) -> Ending:
+    """The one border where status codes of a report stream become endings."""
+    words = WRAPPING.sub("", details or "").strip()
+    if code in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):
+        return Ending(End.REFUSED, words)
+    if code is grpc.StatusCode.OK:
+        return Ending(End.AWAY, "the collector closed the stream")
+    if code is grpc.StatusCode.UNIMPLEMENTED:
+        return Ending(End.REFUSED, "it takes no reports; is it the report port?")
+    return Ending(End.AWAY, words or code.name.lower())

@@ -1,0 +1,115 @@
+"""Batches that were made and are not yet acknowledged, in order.
+
+What must stay true:
+- a batch leaves only when the collector says that it is stored;
+- sequence numbers on a stream go up by one, from the one after the last stored batch;
+- no more than `credit` batches are held, so memory stays flat while the collector is away or slow;
+- parts of a snapshot live and die with their stream. The collector knows from all the parts together what has ended,
+  and it collects them per stream: half a snapshot on another stream would end every socket of the other half.
+
+Pure: no clock, no gRPC, no locks (one event loop uses it).
+"""
+
+import enum
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+DEFAULT_CREDIT: Final = 32
+
+
+class Kind(enum.Enum):
+    """What a batch is, as far as its way matters."""
+
+    DIFFERENCE = enum.auto()
+    PART = enum.auto()
+    LAST_PART = enum.auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One batch. `body` is an encoded Batch that wants its boot id, epoch and sequence."""
+
+    sequence: int
+    kind: Kind
+    body: bytes
+
+
+class Window:
+    """The unacknowledged batches of one epoch."""
+
+    def __init__(self, credit: int = DEFAULT_CREDIT) -> None:
+        self._credit = credit
+        self._entries: deque[Entry] = deque()
+        self._sent = 0  # how many from the left this stream has written
+        self._acknowledged = 0
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @property
+    def acknowledged(self) -> int:
+        """Highest sequence that the collector has stored."""
+        return self._acknowledged
+
+    @property
+    def room(self) -> bool:
+        """True if another batch may be put."""
+        return len(self._entries) < self._credit
+
+    @property
+    def in_flight(self) -> int:
+        """How many were written to this stream and not yet acknowledged."""
+        return self._sent
+
+    def put(self, kind: Kind, body: bytes) -> int:
+        """Append a batch; returns its sequence, which may change when a stream breaks."""
+        sequence = self._acknowledged + len(self._entries) + 1
+        self._entries.append(Entry(sequence, kind, body))
+        return sequence
+
+    def next_unsent(self) -> Entry | None:
+        """The batch to write next, which then counts as sent; None when all are, or when the credit is used up."""
+        if self._sent >= min(len(self._entries), self._credit):
+            return None
+        entry = self._entries[self._sent]
+        self._sent += 1
+        return entry
+
+    def acknowledge(self, sequence: int) -> list[Entry]:
+        """The collector has stored everything up to here. Returns what this frees. Raises ValueError for a number
+        that was never sent."""
+        if sequence > self._acknowledged + self._sent:
+            raise ValueError(f"acknowledged {sequence}, sent up to {self._acknowledged + self._sent}")
+        freed = [self._entries.popleft() for _ in range(max(0, sequence - self._acknowledged))]
+        self._sent -= len(freed)
+        self._acknowledged += len(freed)
+        return freed
+
+    def begin_stream(self, committed: int, credit: int) -> list[Entry]:
+        """A new stream is welcomed with what is stored and with its credit. Returns what is now known to be stored.
+
+        What remains is unsent again and numbered from there. Raises ValueError if the collector has stored less than it
+        acknowledged, or more than was ever made: then it speaks of another past, and `restart` is the way on.
+        """
+        if not self._acknowledged <= committed <= self._acknowledged + len(self._entries):
+            raise ValueError(f"stored {committed}, acknowledged {self._acknowledged}, made {len(self._entries)} more")
+        self._sent = len(self._entries)
+        freed = self.acknowledge(committed)
+        self._sent = 0
+        self._credit = max(1, credit)
+        kept = [entry for entry in self._entries if entry.kind is Kind.DIFFERENCE]
+        self._entries.clear()
+        for entry in kept:
+            self.put(entry.kind, entry.body)
+        return freed
+
+    def drop(self) -> None:
+        """Forget what is not acknowledged. Only before anything of it was written to this stream."""
+        self._entries.clear()
+        self._sent = 0
+
+    def restart(self) -> None:
+        """Forget everything, for a new epoch begins."""
+        self.drop()
+        self._acknowledged = 0

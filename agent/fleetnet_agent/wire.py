@@ -1,0 +1,222 @@
+"""Records to protobuf: what the agent knows, as batches for the report stream.
+
+What must stay true: no batch is larger than MAX_BATCH_BYTES when encoded, whatever the host shows; each batch stands
+alone, with its own processes and holders; all the parts together carry every row exactly once. Batches leave here
+encoded and without boot id, epoch and sequence, which the uplink sets when it sends them. Enumerations are cast, not
+translated: the records' numbers are the wire's (a test compares them).
+"""
+
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final, cast
+
+from fleetnet_proto.v1 import report_pb2, sockets_pb2
+
+from fleetnet_agent.records import Difference, Holder, HostFacts, Process, Snapshot, Socket, SocketKey, SourceStatus
+
+MAX_BATCH_BYTES: Final = 1_000_000  # of rows; below the wire's 1 MiB there is room for sources, gaps and envelope
+FIELD_OVERHEAD_BYTES: Final = 5  # tag and length that an embedded message of up to 1 MiB costs (1 or 2, and 3)
+
+# Bounds on text and owners. A host's own text is hostile: no row may grow beyond a batch.
+NAME_BYTES: Final = 64
+PATH_BYTES: Final = 512
+UNIT_BYTES: Final = 256
+DETAIL_BYTES: Final = 512
+MAX_OWNERS: Final = 1024  # of one socket: more pre-forked workers than anyone runs, and less than a batch holds
+
+_Row = tuple[str, Socket | SocketKey]
+"""One row on its way into a batch: opened, changed or before (open at a snapshot) with a socket, closed with a key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A time about which the agent knows that it does not know; host's wall clock."""
+
+    from_us: int
+    to_us: int
+    reason: str
+
+
+def difference_batches(difference: Difference) -> Iterator[bytes]:
+    """A difference in as few batches as its size allows; an empty one makes one without rows."""
+    template = report_pb2.Batch(look_at_us=difference.look_at_us, previous_look_at_us=difference.previous_look_at_us)
+    rows: Iterator[_Row] = itertools.chain(
+        (("opened", socket) for socket in difference.opened),
+        (("changed", socket) for socket in difference.changed),
+        (("closed", key) for key in difference.closed),
+    )
+    for batch, _ in _fill(template, rows, difference.sources):
+        yield batch.SerializeToString()
+
+
+def snapshot_batches(snapshot: Snapshot, gaps: Iterable[Gap] = ()) -> Iterator[tuple[bytes, bool]]:
+    """A snapshot in parts, made one at a time, each with whether it is the last, which carries the gaps."""
+    rows: Iterator[_Row] = (("before", socket) for socket in snapshot.sockets)
+    template = report_pb2.Batch(look_at_us=snapshot.look_at_us)
+    for part, (batch, last) in enumerate(_fill(template, rows, snapshot.sources)):
+        batch.snapshot.part = part
+        batch.snapshot.last = last
+        if last:
+            batch.gaps.extend(report_pb2.Gap(from_us=g.from_us, to_us=g.to_us, reason=g.reason) for g in gaps)
+        yield batch.SerializeToString(), last
+
+
+def beat(look_at_us: int, previous_look_at_us: int) -> bytes:
+    """Nothing changed up to this look."""
+    return report_pb2.Batch(look_at_us=look_at_us, previous_look_at_us=previous_look_at_us).SerializeToString()
+
+
+def host_facts(facts: HostFacts) -> report_pb2.HostFacts:
+    """Facts for the hello."""
+    return report_pb2.HostFacts(
+        os=bounded(facts.os, UNIT_BYTES),
+        kernel=bounded(facts.kernel, UNIT_BYTES),
+        architecture=bounded(facts.architecture, NAME_BYTES),
+        cpu_count=facts.cpu_count,
+        memory_bytes=facts.memory_bytes,
+        booted_at_us=facts.booted_at_us,
+    )
+
+
+def bounded(text: str, most_bytes: int) -> str:
+    """Text that protobuf can carry: what was not UTF-8 on the host replaced, and cut."""
+    if len(text) <= most_bytes and text.isascii():
+        return text
+    return text.encode("utf-8", "replace")[:most_bytes].decode("utf-8", "ignore")
+
+
+class _Builder:
+    """A batch being filled, its dictionaries, and its size so far."""
+
+    def __init__(self, template: report_pb2.Batch) -> None:
+        self.batch = report_pb2.Batch()
+        self.batch.CopyFrom(template)
+        self._size_bytes = template.ByteSize()
+        self._rows = 0
+        self._holders: dict[Holder, int] = {}
+        self._processes: dict[Process, int] = {}
+
+    def add(self, row: _Row) -> bool:
+        """Take the row in; False, and nothing is taken, if the batch would grow too large."""
+        column, what = row
+        if isinstance(what, SocketKey):
+            return self._add(column, sockets_pb2.ClosedSocket(key=_key(what)), None, [])
+        position = self._holders.get(what.holder)
+        if position is not None:
+            return self._add(column, self._socket(column, what, position), None, [])
+        holder, processes = self._new_holder(what.holder)
+        return self._add(column, self._socket(column, what, len(self._holders)), (what.holder, holder), processes)
+
+    def _add(
+        self,
+        column: str,
+        message: sockets_pb2.Socket | sockets_pb2.ClosedSocket,
+        holder: tuple[Holder, sockets_pb2.Holder] | None,
+        processes: list[tuple[Process, sockets_pb2.Process]],
+    ) -> bool:
+        cost = _size(message) + sum(_size(process) for _, process in processes) + (_size(holder[1]) if holder else 0)
+        if self._rows and self._size_bytes + cost > MAX_BATCH_BYTES:
+            return False
+        self._size_bytes += cost
+        self._rows += 1
+        for process, encoded in processes:
+            self._processes[process] = len(self._processes)
+            self.batch.processes.append(encoded)
+        if holder:
+            self._holders[holder[0]] = len(self._holders)
+            self.batch.holders.append(holder[1])
+        if isinstance(message, sockets_pb2.ClosedSocket):
+            self.batch.closed.append(message)
+        else:
+            (self.batch.changed if column == "changed" else self.batch.opened).append(message)
+        return True
+
+    def _socket(self, column: str, socket: Socket, holder: int) -> sockets_pb2.Socket:
+        message = _socket(socket, holder)
+        if column == "before":
+            message.opened_at_us = self.batch.look_at_us
+            message.opened_at_is = sockets_pb2.OPENED_AT_IS_BEFORE
+        return message
+
+    def _new_holder(self, holder: Holder) -> tuple[sockets_pb2.Holder, list[tuple[Process, sockets_pb2.Process]]]:
+        positions: list[int] = []
+        new: list[tuple[Process, sockets_pb2.Process]] = []
+        for process in holder.owners[:MAX_OWNERS]:
+            position = self._processes.get(process)
+            if position is None:
+                position = len(self._processes) + len(new)
+                new.append((process, _process(process)))
+            positions.append(position)
+        message = sockets_pb2.Holder(
+            uid=holder.uid,
+            user=bounded(holder.user, UNIT_BYTES),
+            unit=bounded(holder.unit, UNIT_BYTES),
+            container=bounded(holder.container, UNIT_BYTES),
+            owner_status=cast("sockets_pb2.OwnerStatus", holder.owner_status),
+            owners=positions,
+        )
+        return message, new
+
+
+def _fill(
+    template: report_pb2.Batch, rows: Iterable[_Row], sources: Iterable[SourceStatus]
+) -> Iterator[tuple[report_pb2.Batch, bool]]:
+    """Batches filled one after the other, and whether each is the last. There is always at least one."""
+    builder = _Builder(template)
+    for row in rows:
+        if not builder.add(row):
+            yield builder.batch, False
+            builder = _Builder(template)
+            builder.add(row)
+    builder.batch.sources.extend(_source(source) for source in sources)
+    yield builder.batch, True
+
+
+def _size(message: sockets_pb2.Socket | sockets_pb2.ClosedSocket | sockets_pb2.Holder | sockets_pb2.Process) -> int:
+    return message.ByteSize() + FIELD_OVERHEAD_BYTES
+
+
+def _source(source: SourceStatus) -> report_pb2.SourceStatus:
+    return report_pb2.SourceStatus(
+        name=bounded(source.name, NAME_BYTES), ok=source.ok, detail=bounded(source.detail, DETAIL_BYTES)
+    )
+
+
+def _process(process: Process) -> sockets_pb2.Process:
+    return sockets_pb2.Process(
+        pid=process.pid,
+        started_at_us=process.started_at_us,
+        name=bounded(process.name, NAME_BYTES),
+        exe=bounded(process.exe, PATH_BYTES),
+        program=bounded(process.program, NAME_BYTES),
+    )
+
+
+def _key(key: SocketKey) -> sockets_pb2.SocketKey:
+    return sockets_pb2.SocketKey(
+        netns=key.netns,
+        protocol=cast("sockets_pb2.Protocol", key.protocol),
+        cookie=key.cookie,
+        inode=key.inode,
+        four_tuple=key.four_tuple,
+    )
+
+
+def _socket(socket: Socket, holder: int) -> sockets_pb2.Socket:
+    return sockets_pb2.Socket(
+        key=_key(socket.key),
+        family=cast("sockets_pb2.Family", socket.family),
+        state=cast("sockets_pb2.State", socket.state),
+        local_address=socket.local_address,
+        local_port=socket.local_port,
+        remote_address=socket.remote_address,
+        remote_port=socket.remote_port,
+        interface=bounded(socket.interface, NAME_BYTES),
+        v6only=socket.v6only,
+        recv_queue=socket.recv_queue,
+        send_queue=socket.send_queue,
+        holder=holder,
+        source=cast("sockets_pb2.Source", socket.source),
+        inode=socket.inode if socket.key.cookie else 0,
+    )

@@ -1,0 +1,1 @@
+"""How much CPU our dump costs beside the tools people use today."""

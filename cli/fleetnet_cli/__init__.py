@@ -1,0 +1,1 @@
+"""The command line of fleetnet: asks the collector, shows the answer."""

@@ -1,0 +1,239 @@
+"""Talks to the collector: the only module that knows gRPC. Import it when there is a question, never before.
+
+Every failure leaves here as one of the errors of errors.py. An answer is taken message by message, so its size does
+not matter; what must stay true is that an answer which broke off never looks like one that ended.
+"""
+
+import errno
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from types import TracebackType
+from typing import Any, Generic, Protocol, Self, TypeVar
+
+# gRPC writes its own view of a refused connection to stderr, beside the one sentence that we say.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
+import grpc
+from fleetnet_proto.v1 import admin_pb2_grpc, query_pb2, query_pb2_grpc
+
+from fleetnet_cli import errors, wire
+from fleetnet_cli.records import Coverage, End, Host, Selection, Socket, SocketQuestion, Token
+
+Item = TypeVar("Item")
+Response = query_pb2.ListSocketsResponse | query_pb2.ListHostsResponse
+
+# A message may be larger than gRPC's 4 MiB; the collector on the same machine is trusted that far.
+_OPTIONS = [("grpc.max_receive_message_length", 64 << 20), ("grpc.enable_http_proxy", 0)]
+
+
+class Collector:
+    """A connection to the collector's admin socket."""
+
+    def __init__(self, path: str, timeout_s: float) -> None:
+        """Raises Unreachable or NotAuthorised where nobody listens on `path` or the socket refuses us."""
+        _knock(path)
+        self._path = path
+        self._timeout_s = timeout_s
+        self._channel = grpc.insecure_channel(f"unix:{path}", options=_OPTIONS)
+        self._questions = query_pb2_grpc.QueryServiceStub(self._channel)
+        self._administration = admin_pb2_grpc.AdminServiceStub(self._channel)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._channel.close()
+
+    def sockets(self, question: SocketQuestion) -> "Stream[Socket]":
+        """Asks for sockets; the answer's coverage is here when this returns."""
+        call = self._questions.ListSockets(wire.sockets_request(question))
+        return Stream(call, lambda m: map(wire.socket, m.page.items), self._timeout_s, question.selection.host)
+
+    def hosts(self, selection: Selection) -> "Stream[Host]":
+        """Asks for hosts; the answer's coverage is here when this returns."""
+        call = self._questions.ListHosts(wire.hosts_request(selection))
+        return Stream(call, lambda m: map(wire.host, m.page.items), self._timeout_s, selection.host)
+
+    def create_token(self, host: str, ttl_s: int) -> Token:
+        """Has a one-time token made."""
+        try:
+            answer = self._administration.CreateToken(wire.token_request(host, ttl_s), timeout=self._timeout_s)
+        except grpc.RpcError as error:
+            raise translated(error) from error
+        return wire.token(answer)
+
+
+class _Call(Protocol):
+    """What is used of a gRPC call that answers with a stream."""
+
+    def __next__(self) -> Response: ...
+
+    def cancel(self) -> object: ...
+
+
+class Stream(Generic[Item]):
+    """An answer as it comes in (records.Answer)."""
+
+    def __init__(
+        self,
+        call: _Call,
+        items_of: Callable[[Any], Iterable[Item]],
+        timeout_s: float,
+        host: str,
+    ) -> None:
+        self._call = call
+        self._items_of = items_of
+        self._host = host
+        self._patience = _Patience(call, timeout_s)
+        self._taken = 0
+        self.end: End | None = None
+        first = self._first()
+        self.coverage: Coverage = wire.coverage(first.coverage)
+
+    def __iter__(self) -> Iterator[Item]:
+        try:
+            for message in self._messages():
+                for item in self._items_of(message):
+                    self._taken += 1
+                    yield item
+        finally:
+            self._patience.over()
+            self._call.cancel()
+
+    def _first(self) -> Response:
+        try:
+            with self._patience:
+                message = next(self._call)
+        except StopIteration:
+            self._patience.over()
+            raise errors.CollectorFailed("the collector gave an empty answer; its log says more") from None
+        except grpc.RpcError as error:
+            self._patience.over()
+            raise self._patience.explained(error, self._host) from error
+        if message.WhichOneof("part") != "coverage":
+            self._patience.over()
+            self._call.cancel()
+            raise errors.CollectorFailed("the collector's answer does not begin with its coverage; upgrade fleetnet")
+        return message
+
+    def _messages(self) -> Iterator[Response]:
+        while self.end is None:
+            try:
+                with self._patience:
+                    message = next(self._call)
+            except StopIteration:
+                raise self._broken("it ended without saying so") from None
+            except grpc.RpcError as error:
+                raise self._broken(str(self._patience.explained(error, self._host))) from error
+            if message.WhichOneof("part") == "end":
+                self.end = self._checked_end(message)
+            else:
+                yield message
+
+    def _checked_end(self, message: Response) -> End:
+        if message.end.items != self._taken:
+            raise self._broken(f"{message.end.items} items were sent")
+        return wire.end(message.end)
+
+    def _broken(self, why: str) -> errors.BrokenAnswer:
+        return errors.BrokenAnswer(
+            f"the answer broke off after {self._taken} items, so this is not all ({why}); ask again"
+        )
+
+
+class _Patience:
+    """Ends a call that says nothing for `timeout_s` while it is being waited for.
+
+    gRPC's own deadline covers a whole answer, and a large one, or one being read in a pager, may take any time.
+    """
+
+    def __init__(self, call: _Call, timeout_s: float) -> None:
+        self._call = call
+        self._timeout_s = timeout_s
+        self._waiting_since_s: float | None = None
+        self._over = threading.Event()
+        self.lost = False
+        threading.Thread(target=self._watch, daemon=True, name="patience").start()
+
+    def __enter__(self) -> None:
+        self._waiting_since_s = time.monotonic()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._waiting_since_s = None
+
+    def over(self) -> None:
+        """There is nothing left to wait for."""
+        self._over.set()
+
+    def explained(self, error: grpc.RpcError, host: str) -> errors.CliError:
+        """The error, or, where the patience ended the call, that."""
+        if self.lost:
+            return errors.Unreachable(
+                f"the collector said nothing for {self._timeout_s:g} s; "
+                "look at its log, or give it longer with --timeout"
+            )
+        return translated(error, host)
+
+    def _watch(self) -> None:
+        while not self._over.wait(min(self._timeout_s / 4, 1.0)):
+            since_s = self._waiting_since_s
+            if since_s is not None and time.monotonic() - since_s > self._timeout_s:
+                self.lost = True
+                self._call.cancel()
+                return
+
+
+def _knock(path: str) -> None:
+    """Connects once and hangs up: the kernel's own word on why a socket cannot be used is the clearest there is."""
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as knock:
+            knock.settimeout(5)
+            knock.connect(path)
+    except OSError as error:
+        raise _no_entry(path, error) from error
+
+
+def _no_entry(path: str, error: OSError) -> errors.CliError:
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return errors.Unreachable(
+            f"no collector at {path}; start fleetnet-server, or name its admin socket with --server unix:///PATH"
+        )
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return errors.NotAuthorised(
+            f"the collector's admin socket {path} is not open to you; ask as root or as a member of its group"
+        )
+    if error.errno == errno.ECONNREFUSED:
+        return errors.Unreachable(f"nobody answers at {path}, where a collector was; start fleetnet-server again")
+    if error.errno in (errno.EAGAIN, errno.ETIMEDOUT) or isinstance(error, TimeoutError):
+        return errors.Unreachable(f"the collector at {path} is too busy to answer; try again, and look at its log")
+    # Such as a path that is too long for a socket, or that names a file of another kind.
+    reason = error.strerror or str(error)
+    return errors.Unreachable(f"{path} is not the admin socket of a collector ({reason}); correct --server")
+
+
+def translated(error: grpc.RpcError, host: str = "") -> errors.CliError:
+    """What a gRPC status means for somebody at a terminal. `host` is the one host asked about, if it was one."""
+    code = error.code() if isinstance(error, grpc.Call) else grpc.StatusCode.UNKNOWN
+    details = " ".join(((error.details() or "") if isinstance(error, grpc.Call) else "").split())
+    if code is grpc.StatusCode.NOT_FOUND and host:
+        return errors.UnknownHost(host)
+    if code is grpc.StatusCode.UNIMPLEMENTED:
+        return errors.CollectorTooOld("the collector does not know this question; upgrade fleetnet-server")
+    if code in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):
+        return errors.NotAuthorised(f"the collector refuses: {details or 'you are not authorised'}")
+    if code is grpc.StatusCode.UNAVAILABLE:
+        return errors.Unreachable(f"the collector went away ({details or 'no reason given'}); ask again when it runs")
+    if code in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED):
+        return errors.Unreachable(
+            "the collector did not answer in time; look at its log, or give it longer with --timeout"
+        )
+    if code in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.OUT_OF_RANGE):
+        return errors.UsageError(f"the collector does not accept this: {details or code.name}")
+    if code in (grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.ALREADY_EXISTS, grpc.StatusCode.NOT_FOUND):
+        return errors.CollectorFailed(details or f"the collector refuses: {code.name}")
+    if details and code is not grpc.StatusCode.UNKNOWN:
+        return errors.CollectorFailed(f"the collector says: {details}")
+    return errors.CollectorFailed(f"the collector failed ({details or code.name}); its log says more")

@@ -1,0 +1,66 @@
+"""`fleetnet token create`: a one-time token that lets a host join."""
+
+import functools
+import re
+import sys
+from typing import Annotated
+
+from fleetnet_cli import exits, times
+from fleetnet_cli.asking import connect, show
+from fleetnet_cli.errors import UsageError
+from fleetnet_cli.options import CONNECTION, Common, option, takes_common
+from fleetnet_cli.output import terminal, tokens
+from fleetnet_cli.records import Coverage, End, ReadyAnswer, Token
+from fleetnet_cli.text import visible
+
+own = functools.partial(option, command="token-create")
+
+EXAMPLES = """\b
+Examples:
+  fleetnet token create --host web1 > web1.token
+  fleetnet token create --host web1 --ttl 10m -o json
+"""
+
+# The name goes into a certificate; the collector checks it again.
+_HOST_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,251}[a-z0-9])?", re.ASCII)
+
+
+@takes_common(CONNECTION)
+def create(
+    host: Annotated[str, own("--host", metavar="NAME", help="The name that the host will have in the fleet.")],
+    ttl: Annotated[str, own("--ttl", metavar="LENGTH", help="How long the token may be used (default 1h).")] = "1h",
+    *,
+    common: Common,
+) -> int:
+    """Make a token for one host. It works once. Only the token goes to stdout."""
+    _check(host)
+    ttl_s = times.parse_duration(ttl) // times.SECOND_US
+    if ttl_s == 0:
+        raise UsageError(f"--ttl {ttl} is less than a second; write it as 10m or 1h")
+    with connect(common) as collector:
+        token = collector.create_token(host, ttl_s)
+    if common.output == "json":
+        answer = ReadyAnswer(Coverage(as_of_us=times.now_us()), [token], End(1))
+        return show(answer, tokens.presentation(), common)
+    out = terminal.of(sys.stdout)
+    out.write(visible(token.token) + "\n")
+    if not common.quiet:
+        out.flush()
+        sys.stderr.write(_explanation(token) + "\n")
+    return exits.FOUND
+
+
+def _check(host: str) -> None:
+    if _HOST_NAME.fullmatch(host):
+        return
+    close = host.lower()
+    guess = f'; did you mean "{close}"?' if _HOST_NAME.fullmatch(close) else ""
+    raise UsageError(f'--host "{host}" cannot be a host\'s name: lower-case letters, digits, ".", "-" and "_"{guess}')
+
+
+def _explanation(token: Token) -> str:
+    until = f"{times.local(token.expires_at_us)} {times.zone_name()}"
+    return (
+        f'good once, for host "{visible(token.host)}", until {until}; put it in a file there and run '
+        "fleetnet-agent enroll --server COLLECTOR:7444 --token-file FILE"
+    )

@@ -1,0 +1,66 @@
+"""`fleetnet who-listens`: which hosts listen on a port."""
+
+import functools
+from typing import Annotated
+
+import typer
+
+from fleetnet_cli.asking import connect, show
+from fleetnet_cli.options import QUESTION, Common, option, takes_common
+from fleetnet_cli.output import sockets
+from fleetnet_cli.ports import parse_ports
+from fleetnet_cli.records import SocketQuestion
+from fleetnet_cli.services import load
+
+own = functools.partial(option, command="who-listens")
+
+EXAMPLES = """\b
+Examples:
+  fleetnet who-listens 443
+  fleetnet who-listens https 8000-8999 --tcp --exposed
+  fleetnet who-listens 5432 --at "yesterday 14:00" -o json
+"""
+
+
+@takes_common(QUESTION)
+def who_listens(
+    ports: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="PORT|SERVICE|A-B ...", hidden=True),
+    ] = None,
+    tcp: Annotated[bool, own("--tcp", help="Only TCP.")] = False,
+    udp: Annotated[bool, own("--udp", help="Only UDP.")] = False,
+    exposed: Annotated[bool, own("--exposed", help="Not those bound to loopback alone.")] = False,
+    process: Annotated[str, own("--process", metavar="NAME", help="Held by a process of this name.")] = "",
+    unit: Annotated[str, own("--unit", metavar="NAME", help="Of this systemd unit.")] = "",
+    user: Annotated[str, own("--user", metavar="NAME", help="Of this user.")] = "",
+    *,
+    common: Common,
+) -> int:
+    """Show who listens on a port, on which hosts.
+
+    A port is a number, a name of /etc/services, or a range; none means any.
+    """
+    services = load()
+    words = ports or []
+    question = SocketQuestion(
+        selection=common.selection,
+        protocols=protocols(tcp, udp),
+        local_ports=tuple(r for word in words for r in parse_ports(word, services)),
+        listeners_only=True,
+        exposed_only=exposed,
+        process=process,
+        unit=unit,
+        user=user,
+    )
+    nothing = "nothing listens" + (f" on {', '.join(words)}" if words else "")
+    if exposed or process or unit or user or tcp or udp:
+        nothing += " like that"
+    with connect(common) as collector:
+        presentation = sockets.presentation(services, nothing, sockets.listener_columns())
+        return show(collector.sockets(question), presentation, common)
+
+
+def protocols(tcp: bool, udp: bool) -> tuple[str, ...]:
+    """Both switches ask the same as none."""
+    return tuple(name for name, wanted in (("tcp", tcp), ("udp", udp)) if wanted)

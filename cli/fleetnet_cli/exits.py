@@ -1,0 +1,26 @@
+"""The exit statuses, fixed so that scripts can rely on them, and what `fleetnet help exit-codes` says of them."""
+
+FOUND = 0
+NOTHING = 1
+FAILED = 2
+PARTIAL = 3
+DENIED = 4
+UNREACHABLE = 5
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+BROKEN_PIPE = 141  # 128 + SIGPIPE, likewise
+
+MEANINGS = {
+    FOUND: "found",
+    NOTHING: "nothing found, and every host asked was fresh",
+    FAILED: "wrong usage, an unknown host, or an error",
+    PARTIAL: "answered, but stale or partial: a silent host, a gap at the time asked about, an answer that broke off",
+    DENIED: "not authorised",
+    UNREACHABLE: "the collector cannot be reached",
+}
+
+
+def status_of(found: bool, whole: bool) -> int:
+    """Partial outranks nothing found: where a host was silent, nothing found does not mean that nothing is there."""
+    if not whole:
+        return PARTIAL
+    return FOUND if found else NOTHING

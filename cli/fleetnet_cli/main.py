@@ -1,0 +1,157 @@
+"""The program `fleetnet`: its commands, and the border where every failure becomes one sentence and an exit status."""
+
+import functools
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import click
+import typer
+
+from fleetnet_cli import exits, options
+from fleetnet_cli.commands import help, hosts, netstat, token, who_holds, who_listens
+from fleetnet_cli.errors import CliError, OutputFailed, UsageError
+from fleetnet_cli.output import terminal
+from fleetnet_cli.text import visible
+
+_EXAMPLES = """\b
+Examples:
+  fleetnet who-listens 443
+  fleetnet netstat web1 -tulpn
+
+Every answer says how far it reaches, and the exit status says it too
+("fleetnet help exit-codes"). Every option has a twin in the environment:
+FLEETNET_SERVER for --server, FLEETNET_WHO_LISTENS_EXPOSED for --exposed.
+"""
+
+_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+# rich would be loaded for each help and each error, and its tracebacks show variables, tokens among them.
+_typer = functools.partial(
+    typer.Typer,
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    suggest_commands=False,  # click does, and twice is too often
+)
+
+
+def build() -> typer.Typer:
+    """The program with all its commands, each named here."""
+    app = _typer(context_settings=_SETTINGS, epilog=_EXAMPLES)
+    app.callback()(_before_the_command)
+    app.command("who-listens", epilog=who_listens.EXAMPLES)(who_listens.who_listens)
+    app.command("who-holds", epilog=who_holds.EXAMPLES)(who_holds.who_holds)
+    app.command("hosts", epilog=hosts.EXAMPLES)(hosts.hosts)
+    app.command("netstat", epilog=netstat.EXAMPLES)(netstat.netstat)
+    tokens = _typer(help="Let hosts join.", epilog=token.EXAMPLES)
+    tokens.callback()(_nothing)
+    tokens.command("create", epilog=token.EXAMPLES)(token.create)
+    app.add_typer(tokens, name="token")
+    app.command("help", epilog=help.EXAMPLES)(help.help_)
+    return app
+
+
+def _nothing() -> None:
+    """Let hosts join."""
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version  # slow, and rarely asked for
+
+        click.echo(f"fleetnet {version('fleetnet')}")
+        raise typer.Exit
+
+
+def _before_the_command(
+    server: Annotated[str | None, options.SERVER] = None,
+    context: Annotated[str | None, options.CONTEXT] = None,
+    timeout: Annotated[str | None, options.TIMEOUT] = None,
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_version, help="Show the version."),
+    ] = False,
+) -> None:
+    """netstat for a whole fleet, with a memory."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; returns the exit status."""
+    terminal.make_tolerant()
+    try:
+        status = _run(arguments)
+        terminal.of(sys.stdout).flush()
+    except KeyboardInterrupt:
+        status = exits.INTERRUPTED
+    except terminal.ReaderGoneError:
+        _write_no_more()
+        status = exits.BROKEN_PIPE
+    except CliError as error:
+        status = _say(error)
+    return status
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    command = typer.main.get_command(build())
+    try:
+        status = command.main(
+            args=None if arguments is None else list(arguments), prog_name="fleetnet", standalone_mode=False
+        )
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help() if error.ctx else "", err=True)
+        return exits.FAILED
+    except click.ClickException as error:
+        raise _usage_error(error) from error
+    except click.Abort:
+        return exits.INTERRUPTED
+    except (CliError, terminal.ReaderGoneError):
+        raise
+    except OSError as error:
+        raise OutputFailed(
+            f"the answer could not be written ({error.strerror or error}); make room, or write elsewhere"
+        ) from error
+    except Exception as error:
+        if os.environ.get("FLEETNET_DEBUG"):
+            raise
+        what = f"{type(error).__name__}: {error}"
+        raise CliError(
+            f"a mistake in fleetnet itself ({what}); set FLEETNET_DEBUG=1 to see where, and report it"
+        ) from error
+    return status if isinstance(status, int) else exits.FOUND
+
+
+def _usage_error(error: click.ClickException) -> UsageError:
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    path = context.command_path if context else "fleetnet"
+    possible = getattr(error, "possibilities", None)
+    sentence = error.format_message().strip()
+    if possible is not None:
+        # click lists every near word in sentences of its own; one is enough.
+        sentence = sentence.partition(". ")[0]
+    guess = f', did you mean "{possible[0]}"?' if possible else ";"
+    return UsageError(f'{sentence[:1].lower()}{sentence[1:].rstrip(".")}{guess} see "{path} --help"')
+
+
+def _say(error: CliError) -> int:
+    # What was written before belongs before the sentence.
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _write_no_more()
+    out = terminal.of(sys.stderr)
+    sentence = visible(" ".join(str(error).split()))
+    out.write(f"{out.paint('fleetnet:', terminal.RED)} {sentence}\n")
+    return error.exit_status
+
+
+def _write_no_more() -> None:
+    # What is still buffered must not be tried again, with a complaint, when Python ends.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

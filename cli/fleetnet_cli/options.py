@@ -1,0 +1,135 @@
+"""The options that commands share. Each is declared once, and has its FLEETNET_... twin in the environment.
+
+A command takes them by `@takes_common(...)`: its parameter `common` is replaced, as far as typer can see, by the
+options named, and arrives as one checked value.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, ParamSpec
+
+import click
+import typer
+
+from fleetnet_cli import settings, times
+from fleetnet_cli.errors import UsageError, suggestion
+from fleetnet_cli.records import Selection
+
+P = ParamSpec("P")
+
+FORMATS = ["table", "json"]
+_DEFAULT_TIMEOUT = "20s"
+
+
+def option(*flags: str, help: str, command: str = "", **more: Any) -> Any:  # noqa: ANN401  # as typer types its options
+    """An option with its twin in the environment: FLEETNET_AT, or with a command FLEETNET_WHO_HOLDS_MIN."""
+    twin = "_".join(["fleetnet", *filter(None, [command]), flags[0].removeprefix("--")]).replace("-", "_").upper()
+    # The twin would take a line at each option; the main help says how they are named.
+    return typer.Option(*flags, envvar=twin, show_envvar=False, show_default=False, help=help, **more)
+
+
+SERVER = option("--server", metavar="ADDRESS", help="The collector's admin socket: unix:///PATH.")
+CONTEXT = option("--context", metavar="NAME", help="A context of ~/.config/fleetnet/config.toml.")
+TIMEOUT = option(
+    "--timeout", metavar="LENGTH", help=f"Give up on a silent collector after this (default {_DEFAULT_TIMEOUT})."
+)
+_OUTPUT = option("--output", "-o", metavar="FORMAT", help="table or json (default table).")
+_QUIET = option("--quiet", "-q", help="Items only: no heading, no line on coverage.")
+_AT = option("--at", metavar="TIME", help='As it was then: "10m ago", "yesterday 14:00", RFC 3339.')
+_HOST = option("--host", metavar="GLOB", help='Only hosts whose name matches, such as "web*".')
+_MAX_AGE = option("--max-age", metavar="LENGTH", help="A host silent for longer is stale (default 2m).")
+_LIMIT = option("--limit", metavar="N", min=1, help="At most N items.")
+
+# Name, type and option of each, in the order in which --help shows them.
+_OPTIONS: dict[str, tuple[Any, Any, Any]] = {
+    "output": (str | None, _OUTPUT, None),
+    "at": (str | None, _AT, None),
+    "host": (str | None, _HOST, None),
+    "max_age": (str | None, _MAX_AGE, None),
+    "limit": (int | None, _LIMIT, None),
+    "quiet": (bool, _QUIET, False),
+    "server": (str | None, SERVER, None),
+    "context": (str | None, CONTEXT, None),
+    "timeout": (str | None, TIMEOUT, None),
+}
+
+CONNECTION = ("output", "quiet", "server", "context", "timeout")
+ONE_HOST = ("output", "at", "max_age", "limit", "quiet", "server", "context", "timeout")
+QUESTION = tuple(_OPTIONS)
+
+
+@dataclass(frozen=True, slots=True)
+class Common:
+    """What the shared options say, checked."""
+
+    socket_path: str
+    timeout_s: float
+    output: str
+    quiet: bool
+    selection: Selection
+
+    @property
+    def asked_at(self) -> bool:
+        """The question is about the past."""
+        return self.selection.at_us != 0
+
+
+def takes_common(names: tuple[str, ...]) -> Callable[[Callable[P, int]], Callable[..., int]]:
+    """Gives a command the named options in place of its parameter `common`."""
+
+    def decorate(command: Callable[P, int]) -> Callable[..., int]:
+        @functools.wraps(command)
+        def wrapper(**given: Any) -> int:  # noqa: ANN401  # typer passes what the options are typed as
+            shared = {name: given.pop(name) for name in names}
+            given["common"] = checked(shared)
+            return command(**given)  # type: ignore[call-arg]  # typer calls by name
+
+        own = [p for p in inspect.signature(command).parameters.values() if p.name != "common"]
+        wrapper.__signature__ = inspect.Signature([*own, *map(_parameter, names)])  # type: ignore[attr-defined]  # typer reads it
+        wrapper.__annotations__ = {p.name: p.annotation for p in wrapper.__signature__.parameters.values()}  # type: ignore[attr-defined]
+        return wrapper
+
+    return decorate
+
+
+def _parameter(name: str) -> inspect.Parameter:
+    kind, option, default = _OPTIONS[name]
+    # Annotated[kind, option] in words that a type checker does not take for a type.
+    annotation = Annotated.__class_getitem__((kind, option))  # type: ignore[attr-defined]  # as subscribing it does
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def checked(given: dict[str, Any]) -> Common:
+    """The shared options as given, checked; UsageError where one makes no sense."""
+    output = given.get("output") or "table"
+    if output not in FORMATS:
+        guess = suggestion(output, FORMATS) or f"; the formats are {' and '.join(FORMATS)}"
+        raise UsageError(f'-o {output}: there is no format "{output}"{guess}')
+    at, max_age = given.get("at"), given.get("max_age")
+    selection = Selection(
+        host_glob=given.get("host") or "",
+        at_us=times.parse_time(at, times.now_us()) if at else 0,
+        max_age_ms=times.parse_duration(max_age) // 1000 if max_age else 0,
+        limit=given.get("limit") or 0,
+    )
+    timeout_us = times.parse_duration(_nearest_given("timeout", given) or _DEFAULT_TIMEOUT)
+    return Common(
+        socket_path=settings.admin_socket(
+            _nearest_given("server", given), _nearest_given("context", given), settings.this_machine()
+        ),
+        timeout_s=timeout_us / times.SECOND_US,
+        output=output,
+        quiet=bool(given.get("quiet")),
+        selection=selection,
+    )
+
+
+def _nearest_given(name: str, given: dict[str, Any]) -> str | None:
+    """An option that may stand before the command too: after it, before it, in the environment, in this order."""
+    context = click.get_current_context()
+    before: str | None = context.find_root().params.get(name)
+    after: str | None = given.get(name)
+    after_is_typed = context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+    return (after or before if after_is_typed else before or after) or None

@@ -1,0 +1,80 @@
+"""The line beneath an answer that says how far it reaches. What is missing is said; nothing is left out silently."""
+
+from collections.abc import Iterable
+
+from fleetnet_cli import times
+from fleetnet_cli.output.terminal import YELLOW, Terminal
+from fleetnet_cli.records import Answer, Coverage, End
+from fleetnet_cli.text import visible
+
+_STALE_NAMED = 5
+_NOTES_SHOWN = 10
+
+
+def write(
+    answer: Answer[object],
+    out: Terminal,
+    *,
+    found: int,
+    nothing: str,
+    asked_at: bool,
+    zone_shown: bool,
+    glob: str,
+    notes: Iterable[str],
+) -> None:
+    """Notes, then the coverage as one line; where nothing was found, that first."""
+    for line in _first_notes([visible(note) for note in notes]):
+        out.write(out.paint(line, YELLOW) + "\n")
+    sentence = sentences(answer.coverage, answer.end, asked_at=asked_at, with_zone=not zone_shown, glob=glob)
+    shown = sentence if answer.coverage.whole else out.paint(sentence, YELLOW)
+    # Where nobody was asked, that is all there is to say.
+    say_nothing = not found and answer.coverage.hosts_asked > 0
+    out.write(f"{visible(nothing)}: {shown}\n" if say_nothing else shown + "\n")
+
+
+def _first_notes(notes: list[str]) -> list[str]:
+    left_out = len(notes) - _NOTES_SHOWN
+    return notes if left_out <= 0 else [*notes[:_NOTES_SHOWN], f"and {left_out} more notes of this kind"]
+
+
+def sentences(coverage: Coverage, end: End | None, *, asked_at: bool, with_zone: bool, glob: str) -> str:
+    """`as of …: 42 hosts, 2 stale: db3 (3 h), web9 (2 d); 1 gap overlaps the time asked about; cut at 100 items`."""
+    parts = [_hosts(coverage, glob, asked_at)]
+    if coverage.gaps:
+        parts.append(
+            "1 gap overlaps the time asked about"
+            if coverage.gaps == 1
+            else f"{coverage.gaps} gaps overlap the time asked about"
+        )
+    if end is not None and end.truncated:
+        parts.append(f"cut at {end.items} by --limit, there is more")
+    as_of = ""
+    if asked_at:
+        zone = f" {times.zone_name()}" if with_zone else ""
+        as_of = f"as of {times.local(coverage.as_of_us)}{zone}, "
+    return as_of + "; ".join(parts)
+
+
+def _hosts(coverage: Coverage, glob: str, asked_at: bool) -> str:
+    asked = coverage.hosts_asked
+    if asked == 0:
+        if glob:
+            return f'no host matches "{visible(glob)}"; "fleetnet hosts" lists them'
+        if asked_at:
+            return "this fleet had no hosts"
+        return 'no hosts in this fleet yet; "fleetnet token create --host NAME" lets one join'
+    hosts = "1 host" if asked == 1 else f"{asked} hosts"
+    stale = len(coverage.hosts_stale)
+    if stale == 0:
+        return f"{hosts}, fresh" if asked == 1 else f"{hosts}, all fresh"
+    named = ", ".join(
+        f"{visible(s.host)} ({_silence(s.last_seen_us, coverage.as_of_us)})"
+        for s in coverage.hosts_stale[:_STALE_NAMED]
+    )
+    more = f", +{stale - _STALE_NAMED} more" if stale > _STALE_NAMED else ""
+    which = "stale" if asked == 1 else "all stale" if stale == asked else f"{stale} stale"
+    return f"{hosts}, {which}: {named}{more}"
+
+
+def _silence(last_seen_us: int, as_of_us: int) -> str:
+    return times.age(as_of_us - last_seen_us) if last_seen_us else "never heard"

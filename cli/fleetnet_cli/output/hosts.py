@@ -1,0 +1,56 @@
+"""What an answer shows of a host."""
+
+from fleetnet_cli import times
+from fleetnet_cli.output.presentation import Column, Presentation
+from fleetnet_cli.records import Host
+
+
+def presentation() -> Presentation[Host]:
+    """Hosts."""
+    return Presentation(
+        kind="HostList",
+        as_json=_as_json,
+        columns=(
+            Column("HOST", lambda h: h.host, least=24),
+            Column("STATUS", _status),
+            Column(f"LAST HEARD ({times.zone_name()})", lambda h: times.local(h.last_seen_us)),
+            Column("SOCKETS", lambda h: str(h.sockets), right=True),
+            Column("LISTENERS", lambda h: str(h.listeners), right=True),
+            Column("AGENT", lambda h: h.agent_version, leaves=3),
+            Column("KERNEL", lambda h: h.kernel, least=8, leaves=2),
+            Column("OS", lambda h: h.os, least=8, leaves=1),
+        ),
+        nothing="no host found",
+        host_of=lambda h: h.host,
+        note=_note,
+    )
+
+
+def _as_json(host: Host) -> dict[str, object]:
+    return {
+        "host": host.host,
+        "fresh": host.fresh,
+        "connected": host.connected,
+        "last_seen": times.utc(host.last_seen_us),
+        "enrolled_at": times.utc(host.enrolled_at_us),
+        "sockets": host.sockets,
+        "listeners": host.listeners,
+        "agent_version": host.agent_version or None,
+        "os": host.os or None,
+        "kernel": host.kernel or None,
+        "architecture": host.architecture or None,
+        "booted_at": times.utc(host.booted_at_us),
+        "clock_offset_us": host.clock_offset_us,
+        "degraded": list(host.degraded),
+    }
+
+
+def _status(host: Host) -> str:
+    if host.last_seen_us == 0:
+        return "never heard"
+    heard = "fresh" if host.fresh else "stale"
+    return heard if host.connected else f"{heard}, away"
+
+
+def _note(host: Host) -> str | None:
+    return f"{host.host}: {'; '.join(host.degraded)}" if host.degraded else None

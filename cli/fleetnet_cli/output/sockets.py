@@ -1,0 +1,167 @@
+"""What an answer shows of a socket."""
+
+from collections.abc import Iterable
+
+from fleetnet_cli import times
+from fleetnet_cli.output.presentation import Column, Presentation
+from fleetnet_cli.records import Owner, Socket
+from fleetnet_cli.services import Services
+
+_PIDS_SHOWN = 2
+_NAMES_SHOWN = 3
+
+# What stands for the owners where none is listed. "known" without any cannot be, but is no reason to fail.
+_NO_OWNER = {
+    "kernel": "kernel",
+    "unaccepted": "not yet accepted",
+    "no-helper": "? (no helper)",
+    "permission": "? (permission)",
+    "raced": "? (changed hands)",
+}
+
+
+def presentation(services: Services, nothing: str, columns: tuple[Column[Socket], ...]) -> Presentation[Socket]:
+    """Sockets, in a table of these columns."""
+
+    def as_json(socket: Socket) -> dict[str, object]:
+        return _as_json(socket, services.name(socket.local_port, socket.protocol))
+
+    return Presentation(
+        kind="SocketList", as_json=as_json, columns=columns, nothing=nothing, host_of=lambda s: s.host, note=_note
+    )
+
+
+def listener_columns() -> tuple[Column[Socket], ...]:
+    """For sockets that wait for others."""
+    return (_HOST, _PROTOCOL, _LOCAL, Column("SCOPE", _scope, least=10, leaves=3), _PROCESS, _USER, _UNIT, _since())
+
+
+def connection_columns() -> tuple[Column[Socket], ...]:
+    """For sockets in any state."""
+    return (_HOST, _PROTOCOL, _STATE, _LOCAL, _REMOTE, _PROCESS, _USER, _UNIT, _since())
+
+
+def _as_json(socket: Socket, service: str | None) -> dict[str, object]:
+    peer = bool(socket.remote_address)
+    return {
+        "host": socket.host,
+        "netns": socket.netns,
+        "protocol": socket.protocol,
+        "family": socket.family,
+        "state": socket.state,
+        "interface": socket.interface or None,
+        "v6only": socket.v6only,
+        "local_address": socket.local_address,
+        "local_port": socket.local_port,
+        "service": service,
+        "remote_address": socket.remote_address if peer else None,
+        "remote_port": socket.remote_port if peer else None,
+        "recv_queue": socket.recv_queue,
+        "send_queue": socket.send_queue,
+        "uid": socket.uid,
+        "user": socket.user or None,
+        "inode": socket.inode or None,
+        "unit": socket.unit or None,
+        "container": socket.container or None,
+        "owners": [_owner_as_json(o) for o in socket.owners],
+        "owner_status": socket.owner_status,
+        "scope": socket.scope or None,
+        "exposed": {"yes": True, "no": False, "": None}.get(socket.exposed, socket.exposed),
+        "opened_at": times.utc(socket.opened_at_us),
+        "opened_at_is": socket.opened_at_is,
+        "closed_at": times.utc(socket.closed_at_us),
+        "closed_at_is": socket.closed_at_is or None,
+        "last_seen": times.utc(socket.last_seen_us),
+        "source": socket.source,
+    }
+
+
+def _owner_as_json(owner: Owner) -> dict[str, object]:
+    return {
+        "pid": owner.pid,
+        "name": owner.name,
+        "exe": owner.exe or None,
+        "started_at": times.utc(owner.started_at_us),
+    }
+
+
+def _host(socket: Socket) -> str:
+    # ip-netns(8) has no way to write a namespace beside a host; brackets keep it apart from any host name.
+    return socket.host if socket.netns == "host" else f"{socket.host}[{socket.netns}]"
+
+
+def _endpoint(address: str, interface: str, port: int) -> str:
+    # Address, interface and port the way ss(8) writes them.
+    host = f"[{address}]" if ":" in address else address
+    return f"{host}%{interface}:{port or '*'}" if interface else f"{host}:{port or '*'}"
+
+
+def _local(socket: Socket) -> str:
+    # As ss(8) has it: a dual-stack socket, which also takes IPv4, is "*", and [::] is IPv6 alone.
+    both = socket.v6only is False and socket.local_address == "::"
+    return _endpoint("*" if both else socket.local_address, socket.interface, socket.local_port)
+
+
+def _remote(socket: Socket) -> str:
+    return _endpoint(socket.remote_address, "", socket.remote_port) if socket.remote_address else ""
+
+
+def _scope(socket: Socket) -> str:
+    return f"{socket.scope} (exposure unknown)" if socket.exposed == "unknown" else socket.scope
+
+
+def processes(socket: Socket) -> str:
+    """`nginx (812, 813, +2)`: every owner, by name; what is known where there is none."""
+    if not socket.owners:
+        return _NO_OWNER.get(socket.owner_status, "-")
+    pids: dict[str, list[int]] = {}
+    for owner in socket.owners:
+        pids.setdefault(owner.name, []).append(owner.pid)
+    named = [f"{name or '?'} ({_pids(p)})" for name, p in list(pids.items())[:_NAMES_SHOWN]]
+    if len(pids) > _NAMES_SHOWN:
+        named.append(f"+{len(pids) - _NAMES_SHOWN}")
+    return ", ".join(named) + (" inferred" if socket.owner_status == "inferred" else "")
+
+
+def _pids(pids: Iterable[int]) -> str:
+    ordered = sorted(pids)
+    shown = [str(p) for p in ordered[:_PIDS_SHOWN]]
+    if len(ordered) > _PIDS_SHOWN:
+        shown.append(f"+{len(ordered) - _PIDS_SHOWN}")
+    return ", ".join(shown)
+
+
+def _user(socket: Socket) -> str:
+    return socket.user or ("" if socket.uid is None else str(socket.uid))
+
+
+def _unit(socket: Socket) -> str:
+    if socket.container:
+        return f"{socket.unit} {socket.container[:12]}".strip()
+    return socket.unit
+
+
+def _opened(socket: Socket) -> str:
+    # Open already when the agent first looked: when it opened is not known better.
+    or_before = " or before" if socket.opened_at_is == "before" else ""
+    return times.local(socket.opened_at_us) + or_before
+
+
+def _note(socket: Socket) -> str | None:
+    if socket.source != "psutil":
+        return None
+    return f"{socket.host}: read from /proc/net, for its kernel refuses diag; a socket may be missed or doubled"
+
+
+_HOST: Column[Socket] = Column("HOST", _host, least=24)
+_PROTOCOL: Column[Socket] = Column("PROTO", lambda s: s.protocol)
+_STATE: Column[Socket] = Column("STATE", lambda s: s.state)
+_LOCAL: Column[Socket] = Column("LOCAL", _local)
+_REMOTE: Column[Socket] = Column("REMOTE", _remote)
+_PROCESS: Column[Socket] = Column("PROCESS", processes, least=14)
+_USER: Column[Socket] = Column("USER", _user, least=8, leaves=2)
+_UNIT: Column[Socket] = Column("UNIT", _unit, least=10, leaves=1)
+
+
+def _since() -> Column[Socket]:
+    return Column(f"SINCE ({times.zone_name()})", _opened, least=20, leaves=4)

@@ -1,0 +1,15 @@
+"""What an answer shows of a token."""
+
+from fleetnet_cli import times
+from fleetnet_cli.output.presentation import Column, Presentation
+from fleetnet_cli.records import Token
+
+
+def presentation() -> Presentation[Token]:
+    """A token, this once."""
+    return Presentation(
+        kind="TokenList",
+        as_json=lambda t: {"host": t.host, "token": t.token, "expires_at": times.utc(t.expires_at_us)},
+        columns=(Column("TOKEN", lambda t: t.token),),
+        nothing="no token",
+    )

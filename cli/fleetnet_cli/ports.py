@@ -1,0 +1,33 @@
+"""PORT, SERVICE and A-B as people write them on a command line."""
+
+import re
+
+from fleetnet_cli.errors import UsageError, suggestion
+from fleetnet_cli.records import PortRange
+from fleetnet_cli.services import Services
+
+_NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
+_RANGE = re.compile(r"([0-9]{1,9})-([0-9]{1,9})", re.ASCII)
+
+
+def parse_ports(text: str, services: Services) -> tuple[PortRange, ...]:
+    """One word as ranges of ports; a service may have several ports. UsageError where it is none of the three."""
+    if _NUMBER.fullmatch(text):
+        return (PortRange(_port(text), _port(text)),)
+    if match := _RANGE.fullmatch(text):
+        first, last = _port(match[1]), _port(match[2])
+        if first > last:
+            raise UsageError(f'"{text}" runs backwards; did you mean "{last}-{first}"?')
+        return (PortRange(first, last),)
+    ports = services.ports.get(text.lower())
+    if ports is None:
+        guess = suggestion(text, list(services.ports)) or "; give a number, a range such as 8000-8999, or a name"
+        raise UsageError(f'"{text}" is not a port and no service of /etc/services{guess}')
+    return tuple(PortRange(p, p) for p in sorted(ports))
+
+
+def _port(digits: str) -> int:
+    port = int(digits)
+    if not 1 <= port <= 0xFFFF:
+        raise UsageError(f"{port} is not a port; ports are 1 to 65535")
+    return port

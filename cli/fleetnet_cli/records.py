@@ -1,0 +1,190 @@
+"""What passes from the client to the output: plain frozen values, no protobuf.
+
+Enumerations are words already, spelled as the JSON has them; a word that this version does not know is "unknown".
+Times are microseconds since 1970 UTC; 0 means that there is none.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
+
+
+@dataclass(frozen=True, slots=True)
+class PortRange:
+    """Ports from first to last, both included."""
+
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which hosts, when, and how much; the empty value asks about everything now."""
+
+    host_glob: str = ""
+    host: str = ""
+    at_us: int = 0
+    max_age_ms: int = 0
+    limit: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SocketQuestion:
+    """Which sockets; what is empty does not narrow."""
+
+    selection: Selection
+    states: tuple[str, ...] = ()
+    protocols: tuple[str, ...] = ()
+    local_ports: tuple[PortRange, ...] = ()
+    listeners_only: bool = False
+    exposed_only: bool = False
+    process: str = ""
+    unit: str = ""
+    user: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """A process that holds a socket."""
+
+    pid: int
+    name: str
+    exe: str
+    started_at_us: int
+    program: str  # as netstat(8) shows it
+
+
+@dataclass(frozen=True, slots=True)
+class Socket:
+    """One socket in one state."""
+
+    host: str
+    netns: str
+    protocol: str
+    family: str
+    state: str
+    interface: str
+    v6only: bool | None
+    local_address: str
+    local_port: int
+    remote_address: str  # "" without a peer
+    remote_port: int
+    recv_queue: int
+    send_queue: int
+    uid: int | None
+    user: str
+    inode: int
+    unit: str
+    container: str
+    owners: tuple[Owner, ...]
+    owner_status: str
+    scope: str  # "" where not a listener
+    exposed: str  # "yes", "no", "unknown"; "" where not a listener
+    opened_at_us: int
+    opened_at_is: str
+    closed_at_us: int
+    closed_at_is: str
+    last_seen_us: int
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """One host of the fleet."""
+
+    host: str
+    fresh: bool
+    connected: bool
+    last_seen_us: int
+    enrolled_at_us: int
+    sockets: int
+    listeners: int
+    agent_version: str
+    os: str
+    kernel: str
+    architecture: str
+    booted_at_us: int
+    clock_offset_us: int
+    degraded: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many of the asked sockets one host holds, or one process name on so many hosts."""
+
+    by: str  # "host" or "process"
+    name: str  # "" for sockets whose process is not known
+    count: int
+    hosts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A one-time token, shown this once."""
+
+    token: str
+    host: str
+    expires_at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class StaleHost:
+    """A host whose part of the answer is old."""
+
+    host: str
+    last_seen_us: int  # 0 if never
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How far an answer reaches."""
+
+    as_of_us: int
+    hosts_asked: int = 0
+    hosts_fresh: int = 0
+    hosts_stale: tuple[StaleHost, ...] = ()
+    gaps: int = 0
+
+    @property
+    def whole(self) -> bool:
+        """Nothing stale, and no gap at the time asked about."""
+        return not self.hosts_stale and not self.gaps
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The end of an answer that arrived whole."""
+
+    items: int
+    truncated: bool = False
+
+
+Item = TypeVar("Item")
+ItemOut = TypeVar("ItemOut", covariant=True)
+
+
+class Answer(Protocol[ItemOut]):
+    """An answer as it comes in: coverage at once, then items, and an end once the items are through."""
+
+    @property
+    def coverage(self) -> Coverage:
+        """How far it reaches."""
+
+    @property
+    def end(self) -> End | None:
+        """None until every item has been taken."""
+
+    def __iter__(self) -> Iterator[ItemOut]:
+        """The items, once; raises BrokenAnswer where the answer breaks off."""
+
+
+@dataclass(slots=True)
+class ReadyAnswer(Generic[Item]):
+    """An answer that is here already, such as counts."""
+
+    coverage: Coverage
+    items: list[Item] = field(default_factory=list)
+    end: End | None = None
+
+    def __iter__(self) -> Iterator[Item]:
+        return iter(self.items)

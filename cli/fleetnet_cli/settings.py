@@ -1,0 +1,129 @@
+"""Where the collector is, and how an answer is wanted: option, environment, configuration file, default, in this order.
+
+The configuration file is TOML, read only where it exists:
+
+    context = "home"                    # which context counts where --context is not given
+    [contexts.home]
+    server = "unix:///run/fleetnet/admin.sock"
+
+A file without contexts may have `server` at its top, as /etc/fleetnet/cli.toml usually does.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from fleetnet_cli.errors import UsageError, suggestion
+
+SYSTEM_SOCKET = Path("/run/fleetnet/admin.sock")
+SYSTEM_FILE = Path("/etc/fleetnet/cli.toml")
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """This machine, as far as finding the collector depends on it."""
+
+    system_socket: Path
+    user_socket: Path | None
+    config_files: tuple[Path, ...]  # the first that has an answer counts
+
+
+def this_machine() -> Machine:
+    """The one we run on."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    config_home = os.environ.get("XDG_CONFIG_HOME") or Path("~/.config").expanduser()
+    return Machine(
+        system_socket=SYSTEM_SOCKET,
+        user_socket=Path(runtime) / "fleetnet/admin.sock" if runtime else None,
+        config_files=(Path(config_home) / "fleetnet/config.toml", SYSTEM_FILE),
+    )
+
+
+def admin_socket(server: str | None, context: str | None, machine: Machine) -> str:
+    """Path of the admin socket to ask; UsageError where --server or a file says something that is none."""
+    if server is None:
+        server = _configured(context, machine)
+    if server is not None:
+        return _socket_path(server)
+    # Without any word on it: the system's collector, else the one this user runs.
+    if machine.user_socket is not None and _there(machine.user_socket) and not _there(machine.system_socket):
+        return str(machine.user_socket)
+    return str(machine.system_socket)
+
+
+def _there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except PermissionError:
+        return True  # it is there, and closed to us: worth saying
+
+
+def _socket_path(server: str) -> str:
+    if server.startswith("unix:"):
+        path = server.removeprefix("unix:")
+        path = "/" + path.lstrip("/") if path.startswith("//") else path
+        if path.strip("/"):
+            return path
+    elif server.startswith("/"):
+        return server
+    elif ":" in server:
+        raise UsageError(
+            f"--server {server}: questions over the network need a certificate for people, which this version "
+            "does not issue yet; ask on the collector's machine, with --server unix:///PATH"
+        )
+    raise UsageError(f'--server "{server}" is not an address; write unix:///run/fleetnet/admin.sock')
+
+
+def _configured(context: str | None, machine: Machine) -> str | None:
+    known: list[str] = []
+    for path in machine.config_files:
+        table = _read(path)
+        contexts = _tables(table.get("contexts"), path)
+        known += contexts
+        wanted = context or _string(table.get("context"), "context", path)
+        if wanted is not None and wanted in contexts:
+            return _server_of(contexts[wanted], f"contexts.{wanted}.server", path)
+        if wanted is not None and context is None:
+            raise UsageError(f'{path}: context "{wanted}" is not in it{suggestion(wanted, known)}')
+        if context is None and "server" in table:
+            return _server_of(table, "server", path)
+    if context is not None:
+        guess = suggestion(context, known) or f"; contexts stand in {machine.config_files[0]}"
+        raise UsageError(f'no context "{context}"{guess}')
+    return None
+
+
+def _server_of(table: dict[str, object], key: str, path: Path) -> str:
+    server = _string(table.get("server"), key, path)
+    if server is None:
+        raise UsageError(f'{path}: {key} is missing; write server = "unix:///run/fleetnet/admin.sock"')
+    return server
+
+
+def _read(path: Path) -> dict[str, object]:
+    try:
+        content = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read ({error.strerror}); make it readable or move it away") from error
+    import tomllib  # costs 5 ms, and most machines have no such file
+
+    try:
+        return dict(tomllib.loads(content.decode()))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not TOML ({error}); correct it or move it away") from error
+
+
+def _tables(value: object, path: Path) -> dict[str, dict[str, object]]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict) or not all(isinstance(v, dict) for v in value.values()):
+        raise UsageError(f"{path}: contexts are tables; write [contexts.NAME]")
+    return value
+
+
+def _string(value: object, key: str, path: Path) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise UsageError(f"{path}: {key} is not a text; put it in quotes")
+    return value

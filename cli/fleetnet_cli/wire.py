@@ -1,0 +1,167 @@
+"""Protobuf messages on one side, the CLI's own records on the other; nothing else here, and no protobuf elsewhere.
+
+Numbers become words by the names that the .proto gives them. A number that this version does not know (a newer
+collector) becomes "unknown" and never an error.
+"""
+
+import socket as sockets
+from collections.abc import Iterable
+
+from fleetnet_proto.v1 import admin_pb2, query_pb2, sockets_pb2
+
+from fleetnet_cli.records import (
+    Coverage,
+    End,
+    Host,
+    Owner,
+    Selection,
+    Socket,
+    SocketQuestion,
+    StaleHost,
+    Token,
+)
+
+
+def _words(names_and_numbers: Iterable[tuple[str, int]], prefix: str, *, lower: bool = True) -> dict[int, str]:
+    # Number 0 is "unspecified" in every enumeration: there is no word for it.
+    words = {n: name.removeprefix(prefix) for name, n in names_and_numbers if n != 0}
+    return {n: w.lower().replace("_", "-") for n, w in words.items()} if lower else words
+
+
+_PROTOCOLS = _words(sockets_pb2.Protocol.items(), "PROTOCOL_")
+_FAMILIES = _words(sockets_pb2.Family.items(), "FAMILY_")
+_STATES = _words(sockets_pb2.State.items(), "STATE_", lower=False)
+_OWNER_STATUSES = _words(sockets_pb2.OwnerStatus.items(), "OWNER_STATUS_")
+_SOURCES = _words(sockets_pb2.Source.items(), "SOURCE_")
+_OPENED = _words(sockets_pb2.OpenedAtIs.items(), "OPENED_AT_IS_")
+_CLOSED = _words(sockets_pb2.ClosedAtIs.items(), "CLOSED_AT_IS_")
+_SCOPES = _words(query_pb2.AddressScope.items(), "ADDRESS_SCOPE_")
+_EXPOSURES = _words(query_pb2.Exposure.items(), "EXPOSURE_")
+
+_STATE_NUMBERS = {word: number for number, word in _STATES.items()}
+_PROTOCOL_NUMBERS = {word: number for number, word in _PROTOCOLS.items()}
+
+_UNKNOWN = "unknown"
+
+
+def sockets_request(question: SocketQuestion) -> query_pb2.ListSocketsRequest:
+    """The question about sockets, as asked."""
+    return query_pb2.ListSocketsRequest(
+        selection=_selection(question.selection),
+        states=[sockets_pb2.State.Name(_STATE_NUMBERS[s]) for s in question.states],
+        protocols=[sockets_pb2.Protocol.Name(_PROTOCOL_NUMBERS[p]) for p in question.protocols],
+        local_ports=[query_pb2.PortRange(first=r.first, last=r.last) for r in question.local_ports],
+        listeners_only=question.listeners_only,
+        exposed_only=question.exposed_only,
+        process=question.process,
+        unit=question.unit,
+        user=question.user,
+    )
+
+
+def hosts_request(selection: Selection) -> query_pb2.ListHostsRequest:
+    """The question about hosts, as asked."""
+    return query_pb2.ListHostsRequest(selection=_selection(selection))
+
+
+def token_request(host: str, ttl_s: int) -> admin_pb2.CreateTokenRequest:
+    """The wish for a token."""
+    return admin_pb2.CreateTokenRequest(host=host, ttl_s=ttl_s)
+
+
+def _selection(selection: Selection) -> query_pb2.Selection:
+    return query_pb2.Selection(
+        host_glob=selection.host_glob,
+        host=selection.host,
+        at_us=selection.at_us,
+        max_age_ms=selection.max_age_ms,
+        limit=selection.limit,
+    )
+
+
+def coverage(message: query_pb2.Coverage) -> Coverage:
+    """How far an answer reaches."""
+    return Coverage(
+        as_of_us=message.as_of_us,
+        hosts_asked=message.hosts_asked,
+        hosts_fresh=message.hosts_fresh,
+        hosts_stale=tuple(StaleHost(s.host, s.last_seen_us) for s in message.hosts_stale),
+        gaps=message.gaps,
+    )
+
+
+def end(message: query_pb2.End) -> End:
+    """The end of an answer."""
+    return End(message.items, message.truncated)
+
+
+def token(message: admin_pb2.CreateTokenResponse) -> Token:
+    """A token that was made."""
+    return Token(message.token, message.host, message.expires_at_us)
+
+
+def host(message: query_pb2.HostItem) -> Host:
+    """One host of an answer."""
+    return Host(
+        host=message.host,
+        fresh=message.fresh,
+        connected=message.connected,
+        last_seen_us=message.last_seen_us,
+        enrolled_at_us=message.enrolled_at_us,
+        sockets=message.sockets,
+        listeners=message.listeners,
+        agent_version=message.agent_version,
+        os=message.os,
+        kernel=message.kernel,
+        architecture=message.architecture,
+        booted_at_us=message.booted_at_us,
+        clock_offset_us=message.clock_offset_us,
+        degraded=tuple(message.degraded),
+    )
+
+
+def socket(message: query_pb2.SocketItem) -> Socket:
+    """One socket of an answer."""
+    return Socket(
+        host=message.host,
+        netns=message.netns,
+        protocol=_PROTOCOLS.get(message.protocol, _UNKNOWN),
+        family=_FAMILIES.get(message.family, _UNKNOWN),
+        state=_STATES.get(message.state, _UNKNOWN),
+        interface=message.interface,
+        v6only=message.v6only if message.HasField("v6only") else None,
+        local_address=_address(message.local_address),
+        local_port=message.local_port,
+        remote_address=_address(message.remote_address),
+        remote_port=message.remote_port,
+        recv_queue=message.recv_queue,
+        send_queue=message.send_queue,
+        uid=message.uid if message.HasField("uid") else None,
+        user=message.user,
+        inode=message.inode,
+        unit=message.unit,
+        container=message.container,
+        owners=tuple(Owner(o.pid, o.name, o.exe, o.started_at_us, o.program) for o in message.owners),
+        owner_status=_OWNER_STATUSES.get(message.owner_status, _UNKNOWN),
+        scope=_word_or_none(_SCOPES, message.scope),
+        exposed=_word_or_none(_EXPOSURES, message.exposure),
+        opened_at_us=message.opened_at_us,
+        opened_at_is=_OPENED.get(message.opened_at_is, _UNKNOWN),
+        closed_at_us=message.closed_at_us,
+        closed_at_is=_word_or_none(_CLOSED, message.closed_at_is),
+        last_seen_us=message.last_seen_us,
+        source=_SOURCES.get(message.source, _UNKNOWN),
+    )
+
+
+def _word_or_none(words: dict[int, str], number: int) -> str:
+    return words.get(number, _UNKNOWN) if number else ""
+
+
+def _address(packed: bytes) -> str:
+    # inet_ntop keeps ::ffff: for IPv4-mapped addresses and is many times faster than ipaddress.
+    if len(packed) == 4:
+        return sockets.inet_ntop(sockets.AF_INET, packed)
+    if len(packed) == 16:
+        return sockets.inet_ntop(sockets.AF_INET6, packed)
+    return ""

@@ -1,0 +1,29 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable
+from typing import ClassVar as _ClassVar, Optional as _Optional
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class EnrollRequest(_message.Message):
+    __slots__ = ("secret", "csr")
+    SECRET_FIELD_NUMBER: _ClassVar[int]
+    CSR_FIELD_NUMBER: _ClassVar[int]
+    secret: bytes
+    csr: bytes
+    def __init__(self, secret: _Optional[bytes] = ..., csr: _Optional[bytes] = ...) -> None: ...
+
+class EnrollResponse(_message.Message):
+    __slots__ = ("host", "certificate_pem", "ca_pem", "report_addresses", "report_port")
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    CERTIFICATE_PEM_FIELD_NUMBER: _ClassVar[int]
+    CA_PEM_FIELD_NUMBER: _ClassVar[int]
+    REPORT_ADDRESSES_FIELD_NUMBER: _ClassVar[int]
+    REPORT_PORT_FIELD_NUMBER: _ClassVar[int]
+    host: str
+    certificate_pem: bytes
+    ca_pem: bytes
+    report_addresses: _containers.RepeatedScalarFieldContainer[str]
+    report_port: int
+    def __init__(self, host: _Optional[str] = ..., certificate_pem: _Optional[bytes] = ..., ca_pem: _Optional[bytes] = ..., report_addresses: _Optional[_Iterable[str]] = ..., report_port: _Optional[int] = ...) -> None: ...

@@ -1,0 +1,255 @@
+from fleetnet_proto.v1 import sockets_pb2 as _sockets_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class AddressScope(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ADDRESS_SCOPE_UNSPECIFIED: _ClassVar[AddressScope]
+    ADDRESS_SCOPE_LOOPBACK: _ClassVar[AddressScope]
+    ADDRESS_SCOPE_LINK_LOCAL: _ClassVar[AddressScope]
+    ADDRESS_SCOPE_PRIVATE: _ClassVar[AddressScope]
+    ADDRESS_SCOPE_PUBLIC: _ClassVar[AddressScope]
+    ADDRESS_SCOPE_ANY: _ClassVar[AddressScope]
+
+class Exposure(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    EXPOSURE_UNSPECIFIED: _ClassVar[Exposure]
+    EXPOSURE_YES: _ClassVar[Exposure]
+    EXPOSURE_NO: _ClassVar[Exposure]
+    EXPOSURE_UNKNOWN: _ClassVar[Exposure]
+ADDRESS_SCOPE_UNSPECIFIED: AddressScope
+ADDRESS_SCOPE_LOOPBACK: AddressScope
+ADDRESS_SCOPE_LINK_LOCAL: AddressScope
+ADDRESS_SCOPE_PRIVATE: AddressScope
+ADDRESS_SCOPE_PUBLIC: AddressScope
+ADDRESS_SCOPE_ANY: AddressScope
+EXPOSURE_UNSPECIFIED: Exposure
+EXPOSURE_YES: Exposure
+EXPOSURE_NO: Exposure
+EXPOSURE_UNKNOWN: Exposure
+
+class PortRange(_message.Message):
+    __slots__ = ("first", "last")
+    FIRST_FIELD_NUMBER: _ClassVar[int]
+    LAST_FIELD_NUMBER: _ClassVar[int]
+    first: int
+    last: int
+    def __init__(self, first: _Optional[int] = ..., last: _Optional[int] = ...) -> None: ...
+
+class Selection(_message.Message):
+    __slots__ = ("host_glob", "host", "at_us", "max_age_ms", "limit")
+    HOST_GLOB_FIELD_NUMBER: _ClassVar[int]
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    AT_US_FIELD_NUMBER: _ClassVar[int]
+    MAX_AGE_MS_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    host_glob: str
+    host: str
+    at_us: int
+    max_age_ms: int
+    limit: int
+    def __init__(self, host_glob: _Optional[str] = ..., host: _Optional[str] = ..., at_us: _Optional[int] = ..., max_age_ms: _Optional[int] = ..., limit: _Optional[int] = ...) -> None: ...
+
+class ListSocketsRequest(_message.Message):
+    __slots__ = ("selection", "states", "protocols", "local_ports", "listeners_only", "exposed_only", "process", "unit", "user")
+    SELECTION_FIELD_NUMBER: _ClassVar[int]
+    STATES_FIELD_NUMBER: _ClassVar[int]
+    PROTOCOLS_FIELD_NUMBER: _ClassVar[int]
+    LOCAL_PORTS_FIELD_NUMBER: _ClassVar[int]
+    LISTENERS_ONLY_FIELD_NUMBER: _ClassVar[int]
+    EXPOSED_ONLY_FIELD_NUMBER: _ClassVar[int]
+    PROCESS_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    USER_FIELD_NUMBER: _ClassVar[int]
+    selection: Selection
+    states: _containers.RepeatedScalarFieldContainer[_sockets_pb2.State]
+    protocols: _containers.RepeatedScalarFieldContainer[_sockets_pb2.Protocol]
+    local_ports: _containers.RepeatedCompositeFieldContainer[PortRange]
+    listeners_only: bool
+    exposed_only: bool
+    process: str
+    unit: str
+    user: str
+    def __init__(self, selection: _Optional[_Union[Selection, _Mapping]] = ..., states: _Optional[_Iterable[_Union[_sockets_pb2.State, str]]] = ..., protocols: _Optional[_Iterable[_Union[_sockets_pb2.Protocol, str]]] = ..., local_ports: _Optional[_Iterable[_Union[PortRange, _Mapping]]] = ..., listeners_only: _Optional[bool] = ..., exposed_only: _Optional[bool] = ..., process: _Optional[str] = ..., unit: _Optional[str] = ..., user: _Optional[str] = ...) -> None: ...
+
+class ListSocketsResponse(_message.Message):
+    __slots__ = ("coverage", "page", "end")
+    COVERAGE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_FIELD_NUMBER: _ClassVar[int]
+    END_FIELD_NUMBER: _ClassVar[int]
+    coverage: Coverage
+    page: SocketPage
+    end: End
+    def __init__(self, coverage: _Optional[_Union[Coverage, _Mapping]] = ..., page: _Optional[_Union[SocketPage, _Mapping]] = ..., end: _Optional[_Union[End, _Mapping]] = ...) -> None: ...
+
+class Coverage(_message.Message):
+    __slots__ = ("as_of_us", "hosts_asked", "hosts_fresh", "hosts_stale", "gaps")
+    AS_OF_US_FIELD_NUMBER: _ClassVar[int]
+    HOSTS_ASKED_FIELD_NUMBER: _ClassVar[int]
+    HOSTS_FRESH_FIELD_NUMBER: _ClassVar[int]
+    HOSTS_STALE_FIELD_NUMBER: _ClassVar[int]
+    GAPS_FIELD_NUMBER: _ClassVar[int]
+    as_of_us: int
+    hosts_asked: int
+    hosts_fresh: int
+    hosts_stale: _containers.RepeatedCompositeFieldContainer[StaleHost]
+    gaps: int
+    def __init__(self, as_of_us: _Optional[int] = ..., hosts_asked: _Optional[int] = ..., hosts_fresh: _Optional[int] = ..., hosts_stale: _Optional[_Iterable[_Union[StaleHost, _Mapping]]] = ..., gaps: _Optional[int] = ...) -> None: ...
+
+class StaleHost(_message.Message):
+    __slots__ = ("host", "last_seen_us")
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    LAST_SEEN_US_FIELD_NUMBER: _ClassVar[int]
+    host: str
+    last_seen_us: int
+    def __init__(self, host: _Optional[str] = ..., last_seen_us: _Optional[int] = ...) -> None: ...
+
+class End(_message.Message):
+    __slots__ = ("items", "truncated")
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    TRUNCATED_FIELD_NUMBER: _ClassVar[int]
+    items: int
+    truncated: bool
+    def __init__(self, items: _Optional[int] = ..., truncated: _Optional[bool] = ...) -> None: ...
+
+class SocketPage(_message.Message):
+    __slots__ = ("items",)
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    items: _containers.RepeatedCompositeFieldContainer[SocketItem]
+    def __init__(self, items: _Optional[_Iterable[_Union[SocketItem, _Mapping]]] = ...) -> None: ...
+
+class OwnerItem(_message.Message):
+    __slots__ = ("pid", "name", "exe", "started_at_us", "program")
+    PID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    EXE_FIELD_NUMBER: _ClassVar[int]
+    STARTED_AT_US_FIELD_NUMBER: _ClassVar[int]
+    PROGRAM_FIELD_NUMBER: _ClassVar[int]
+    pid: int
+    name: str
+    exe: str
+    started_at_us: int
+    program: str
+    def __init__(self, pid: _Optional[int] = ..., name: _Optional[str] = ..., exe: _Optional[str] = ..., started_at_us: _Optional[int] = ..., program: _Optional[str] = ...) -> None: ...
+
+class SocketItem(_message.Message):
+    __slots__ = ("host", "netns", "protocol", "family", "state", "interface", "v6only", "local_address", "local_port", "remote_address", "remote_port", "recv_queue", "send_queue", "uid", "user", "inode", "unit", "container", "owners", "owner_status", "scope", "exposure", "opened_at_us", "opened_at_is", "closed_at_us", "closed_at_is", "last_seen_us", "cookie", "source")
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    NETNS_FIELD_NUMBER: _ClassVar[int]
+    PROTOCOL_FIELD_NUMBER: _ClassVar[int]
+    FAMILY_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    INTERFACE_FIELD_NUMBER: _ClassVar[int]
+    V6ONLY_FIELD_NUMBER: _ClassVar[int]
+    LOCAL_ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    LOCAL_PORT_FIELD_NUMBER: _ClassVar[int]
+    REMOTE_ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    REMOTE_PORT_FIELD_NUMBER: _ClassVar[int]
+    RECV_QUEUE_FIELD_NUMBER: _ClassVar[int]
+    SEND_QUEUE_FIELD_NUMBER: _ClassVar[int]
+    UID_FIELD_NUMBER: _ClassVar[int]
+    USER_FIELD_NUMBER: _ClassVar[int]
+    INODE_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    CONTAINER_FIELD_NUMBER: _ClassVar[int]
+    OWNERS_FIELD_NUMBER: _ClassVar[int]
+    OWNER_STATUS_FIELD_NUMBER: _ClassVar[int]
+    SCOPE_FIELD_NUMBER: _ClassVar[int]
+    EXPOSURE_FIELD_NUMBER: _ClassVar[int]
+    OPENED_AT_US_FIELD_NUMBER: _ClassVar[int]
+    OPENED_AT_IS_FIELD_NUMBER: _ClassVar[int]
+    CLOSED_AT_US_FIELD_NUMBER: _ClassVar[int]
+    CLOSED_AT_IS_FIELD_NUMBER: _ClassVar[int]
+    LAST_SEEN_US_FIELD_NUMBER: _ClassVar[int]
+    COOKIE_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    host: str
+    netns: str
+    protocol: _sockets_pb2.Protocol
+    family: _sockets_pb2.Family
+    state: _sockets_pb2.State
+    interface: str
+    v6only: bool
+    local_address: bytes
+    local_port: int
+    remote_address: bytes
+    remote_port: int
+    recv_queue: int
+    send_queue: int
+    uid: int
+    user: str
+    inode: int
+    unit: str
+    container: str
+    owners: _containers.RepeatedCompositeFieldContainer[OwnerItem]
+    owner_status: _sockets_pb2.OwnerStatus
+    scope: AddressScope
+    exposure: Exposure
+    opened_at_us: int
+    opened_at_is: _sockets_pb2.OpenedAtIs
+    closed_at_us: int
+    closed_at_is: _sockets_pb2.ClosedAtIs
+    last_seen_us: int
+    cookie: int
+    source: _sockets_pb2.Source
+    def __init__(self, host: _Optional[str] = ..., netns: _Optional[str] = ..., protocol: _Optional[_Union[_sockets_pb2.Protocol, str]] = ..., family: _Optional[_Union[_sockets_pb2.Family, str]] = ..., state: _Optional[_Union[_sockets_pb2.State, str]] = ..., interface: _Optional[str] = ..., v6only: _Optional[bool] = ..., local_address: _Optional[bytes] = ..., local_port: _Optional[int] = ..., remote_address: _Optional[bytes] = ..., remote_port: _Optional[int] = ..., recv_queue: _Optional[int] = ..., send_queue: _Optional[int] = ..., uid: _Optional[int] = ..., user: _Optional[str] = ..., inode: _Optional[int] = ..., unit: _Optional[str] = ..., container: _Optional[str] = ..., owners: _Optional[_Iterable[_Union[OwnerItem, _Mapping]]] = ..., owner_status: _Optional[_Union[_sockets_pb2.OwnerStatus, str]] = ..., scope: _Optional[_Union[AddressScope, str]] = ..., exposure: _Optional[_Union[Exposure, str]] = ..., opened_at_us: _Optional[int] = ..., opened_at_is: _Optional[_Union[_sockets_pb2.OpenedAtIs, str]] = ..., closed_at_us: _Optional[int] = ..., closed_at_is: _Optional[_Union[_sockets_pb2.ClosedAtIs, str]] = ..., last_seen_us: _Optional[int] = ..., cookie: _Optional[int] = ..., source: _Optional[_Union[_sockets_pb2.Source, str]] = ...) -> None: ...
+
+class ListHostsRequest(_message.Message):
+    __slots__ = ("selection",)
+    SELECTION_FIELD_NUMBER: _ClassVar[int]
+    selection: Selection
+    def __init__(self, selection: _Optional[_Union[Selection, _Mapping]] = ...) -> None: ...
+
+class ListHostsResponse(_message.Message):
+    __slots__ = ("coverage", "page", "end")
+    COVERAGE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_FIELD_NUMBER: _ClassVar[int]
+    END_FIELD_NUMBER: _ClassVar[int]
+    coverage: Coverage
+    page: HostPage
+    end: End
+    def __init__(self, coverage: _Optional[_Union[Coverage, _Mapping]] = ..., page: _Optional[_Union[HostPage, _Mapping]] = ..., end: _Optional[_Union[End, _Mapping]] = ...) -> None: ...
+
+class HostPage(_message.Message):
+    __slots__ = ("items",)
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    items: _containers.RepeatedCompositeFieldContainer[HostItem]
+    def __init__(self, items: _Optional[_Iterable[_Union[HostItem, _Mapping]]] = ...) -> None: ...
+
+class HostItem(_message.Message):
+    __slots__ = ("host", "fresh", "connected", "last_seen_us", "enrolled_at_us", "sockets", "listeners", "agent_version", "os", "kernel", "architecture", "booted_at_us", "clock_offset_us", "degraded")
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    FRESH_FIELD_NUMBER: _ClassVar[int]
+    CONNECTED_FIELD_NUMBER: _ClassVar[int]
+    LAST_SEEN_US_FIELD_NUMBER: _ClassVar[int]
+    ENROLLED_AT_US_FIELD_NUMBER: _ClassVar[int]
+    SOCKETS_FIELD_NUMBER: _ClassVar[int]
+    LISTENERS_FIELD_NUMBER: _ClassVar[int]
+    AGENT_VERSION_FIELD_NUMBER: _ClassVar[int]
+    OS_FIELD_NUMBER: _ClassVar[int]
+    KERNEL_FIELD_NUMBER: _ClassVar[int]
+    ARCHITECTURE_FIELD_NUMBER: _ClassVar[int]
+    BOOTED_AT_US_FIELD_NUMBER: _ClassVar[int]
+    CLOCK_OFFSET_US_FIELD_NUMBER: _ClassVar[int]
+    DEGRADED_FIELD_NUMBER: _ClassVar[int]
+    host: str
+    fresh: bool
+    connected: bool
+    last_seen_us: int
+    enrolled_at_us: int
+    sockets: int
+    listeners: int
+    agent_version: str
+    os: str
+    kernel: str
+    architecture: str
+    booted_at_us: int
+    clock_offset_us: int
+    degraded: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, host: _Optional[str] = ..., fresh: _Optional[bool] = ..., connected: _Optional[bool] = ..., last_seen_us: _Optional[int] = ..., enrolled_at_us: _Optional[int] = ..., sockets: _Optional[int] = ..., listeners: _Optional[int] = ..., agent_version: _Optional[str] = ..., os: _Optional[str] = ..., kernel: _Optional[str] = ..., architecture: _Optional[str] = ..., booted_at_us: _Optional[int] = ..., clock_offset_us: _Optional[int] = ..., degraded: _Optional[_Iterable[str]] = ...) -> None: ...

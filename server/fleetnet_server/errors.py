@@ -1,0 +1,97 @@
+"""Everything that can go wrong on the collector and is told to somebody.
+
+    ServerError
+    ├── StorageError           something about the database
+    │   ├── StorageUnavailable     disk full, locked, not writable: passes; nothing was stored, come back later
+    │   ├── StorageDamaged         the file is corrupt, or is not fleetnet's: needs a person
+    │   └── SchemaNewer            written by a later version of fleetnet-server: needs a person
+    ├── ReportRefused          something about one agent's stream
+    │   ├── Fenced                 a newer stream of the same host has taken over: this one is to end
+    │   ├── SequenceHole           a batch is missing before this one: the agent is to reconnect
+    │   └── BadBatch               the batch contradicts its stream: the agent is to reconnect
+    ├── HostUnknown            no host of that name has enrolled
+    ├── TokenRefused           an enrollment token is unknown, used or expired
+    ├── PeerRefused            the peer of a connection is no host of the fleet
+    ├── RequestRefused         a question, a wish or a certificate request is not well formed
+    └── StartRefused           the collector cannot start
+        ├── ConfigError            an option, the environment or the configuration file is wrong
+        └── AuthorityError         the files of the CA are missing, unreadable or do not belong together
+
+Each carries one sentence: what, why, and what to do. Errors of libraries are translated where they arise and never
+pass a room's door.
+"""
+
+# ruff: noqa: N818 - these are read in `except` and `raise` lines, where the bare word says it
+
+
+class ServerError(Exception):
+    """Root of the tree; `str()` of it is fit to be shown to people."""
+
+
+class StorageError(ServerError):
+    """Something about the database."""
+
+
+class StorageUnavailable(StorageError):
+    """The database cannot be used at present. Nothing of what was asked has been stored; trying later may succeed."""
+
+
+class StorageDamaged(StorageError):
+    """The database is corrupt or is not fleetnet's. Trying again does not help."""
+
+
+class SchemaNewer(StorageError):
+    """The database was written by a later version, whose tables this version does not know."""
+
+
+class ReportRefused(ServerError):
+    """A stream or batch of an agent was refused; nothing of it has been stored."""
+
+
+class Fenced(ReportRefused):
+    """A newer stream of the same host has taken over."""
+
+
+class SequenceHole(ReportRefused):
+    """A batch came whose predecessor never did."""
+
+
+class BadBatch(ReportRefused):
+    """A batch contradicts its stream, or is larger than the collector takes."""
+
+
+class HostUnknown(ServerError):
+    """A question or stream names a host that has not enrolled."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f'no host named "{name}" has enrolled; `fleetnet hosts` lists those that have')
+        self.name = name
+
+
+class TokenRefused(ServerError):
+    """An enrollment token does not admit; the same words for every reason, so that nobody learns which tokens exist."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "token refused: it is unknown, used, or expired; create a new one with `fleetnet token create --host NAME`"
+        )
+
+
+class PeerRefused(ServerError):
+    """The peer is no host of the fleet; the words tell nothing of other hosts."""
+
+
+class RequestRefused(ServerError):
+    """A question, a wish or a certificate request is not well formed; nothing was done."""
+
+
+class StartRefused(ServerError):
+    """The collector cannot start as it was told to."""
+
+
+class ConfigError(StartRefused):
+    """An option, a variable of the environment or the configuration file is wrong."""
+
+
+class AuthorityError(StartRefused):
+    """The files of the CA are missing, unreadable or do not belong together."""

@@ -1,0 +1,129 @@
+"""The certificates of hosts and of the collector itself.
+
+Of a host's request only the public key is used, and only after its signature has shown that the sender holds the
+private key. The name comes from the token or from the certificate in use, never from the request.
+"""
+
+import datetime
+import ipaddress
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from fleetnet_server.errors import RequestRefused
+from fleetnet_server.identity.ca import BACKDATE, Authority, common_name
+from fleetnet_server.identity.names import uri_of
+
+HOST_LIFE = datetime.timedelta(days=7)
+SERVER_LIFE = datetime.timedelta(days=90)
+# Below this much left, the collector makes itself a new certificate.
+SERVER_RENEW_BEFORE = datetime.timedelta(days=30)
+# A P-256 request is about 200 bytes; more is no request of ours and not worth parsing.
+_MAX_CSR_BYTES = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class HostCertificate:
+    """A certificate just issued to a host."""
+
+    pem: bytes
+    serial: str  # hexadecimal, as openssl prints it
+    not_after_us: int
+
+
+def public_key_of(csr: bytes) -> ec.EllipticCurvePublicKey:
+    """The key that a PKCS #10 request (DER) asks to have certified. Raises RequestRefused."""
+    if len(csr) > _MAX_CSR_BYTES:
+        raise RequestRefused(f"the certificate request has {len(csr)} bytes; at most {_MAX_CSR_BYTES} are read")
+    try:
+        request = x509.load_der_x509_csr(csr)
+        key = request.public_key()
+        signed = request.is_signature_valid
+    except (ValueError, TypeError, UnsupportedAlgorithm, InvalidSignature) as error:
+        raise RequestRefused("the certificate request is not PKCS #10 in DER") from error
+    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
+        raise RequestRefused("the certificate request is not for a P-256 key")
+    if not signed:
+        raise RequestRefused("the certificate request is not signed by its own key")
+    return key
+
+
+def issue_host(
+    authority: Authority, key: ec.EllipticCurvePublicKey, host: str, now: datetime.datetime
+) -> HostCertificate:
+    """A certificate for `host`: one SPIFFE URI, client authentication only, seven days."""
+    until = min(now + HOST_LIFE, authority.certificate.not_valid_after_utc)
+    certificate = authority.sign(
+        _leaf(key, host, now, until, ExtendedKeyUsageOID.CLIENT_AUTH).add_extension(
+            x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri_of(host))]), critical=True
+        )
+    )
+    return HostCertificate(
+        pem=certificate.public_bytes(serialization.Encoding.PEM),
+        serial=f"{certificate.serial_number:x}",
+        not_after_us=int(until.timestamp()) * 1_000_000,
+    )
+
+
+def issue_server(
+    authority: Authority, key: ec.EllipticCurvePublicKey, names: Iterable[str], now: datetime.datetime
+) -> x509.Certificate:
+    """A certificate for the collector: server authentication only, for exactly these names and addresses."""
+    until = min(now + SERVER_LIFE, authority.certificate.not_valid_after_utc)
+    return authority.sign(
+        _leaf(key, "fleetnet collector", now, until, ExtendedKeyUsageOID.SERVER_AUTH).add_extension(
+            x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False
+        )
+    )
+
+
+def names_in(certificate: x509.Certificate) -> frozenset[str]:
+    """The names and addresses that a server's certificate is for."""
+    try:
+        value = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (x509.ExtensionNotFound, ValueError):
+        return frozenset()
+    return frozenset(str(name.value) for name in value)
+
+
+def _general_name(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
+
+
+def _leaf(
+    key: ec.EllipticCurvePublicKey,
+    subject: str,
+    now: datetime.datetime,
+    until: datetime.datetime,
+    purpose: x509.ObjectIdentifier,
+) -> x509.CertificateBuilder:
+    usage = x509.KeyUsage(
+        digital_signature=True,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=False,
+        crl_sign=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+    return (
+        x509.CertificateBuilder()
+        .subject_name(common_name(subject[:64]))  # the upper bound of X.520; the whole name is in the URI
+        .public_key(key)
+        .not_valid_before(now - BACKDATE)
+        .not_valid_after(until)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(usage, critical=True)
+        .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+    )

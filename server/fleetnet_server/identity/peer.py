@@ -1,0 +1,93 @@
+"""Who stands at the other end of a connection on the report port.
+
+gRPC has checked the chain up to our CA; everything else is checked here, for gRPC would
+1. fall back to the common name where there is no URI, and take the first where there are several,
+2. accept TLS 1.2, and a certificate without a purpose or with another one,
+3. let a certificate in after its end by resuming an older TLS session.
+What is refused here is refused before a byte of the sender's message has been looked at.
+"""
+
+import datetime
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from fleetnet_server.errors import PeerRefused
+from fleetnet_server.identity.names import host_of
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A host that has shown its certificate."""
+
+    host: str
+    serial: str
+    not_after_us: int
+
+
+def identify(auth_context: Mapping[str, Iterable[bytes]], now: datetime.datetime) -> Peer:
+    """The host that the TLS session belongs to. Raises PeerRefused."""
+    check_tls(auth_context)
+    context = {key: list(values) for key, values in auth_context.items()}
+    certificate = _certificate(context.get("x509_pem_cert", []))
+    host = _host(certificate)
+    if [uri.decode("utf-8", "replace") for uri in context.get("peer_spiffe_id", [])] != _uris(certificate):
+        raise PeerRefused("the certificate and the TLS session do not name the same host")
+    _check_purpose(certificate)
+    if not certificate.not_valid_before_utc <= now < certificate.not_valid_after_utc:
+        raise PeerRefused("the certificate has expired or is not valid yet; enroll the host again")
+    return Peer(
+        host=host,
+        serial=f"{certificate.serial_number:x}",
+        not_after_us=int(certificate.not_valid_after_utc.timestamp()) * 1_000_000,
+    )
+
+
+def check_tls(auth_context: Mapping[str, Iterable[bytes]]) -> None:
+    """Raises PeerRefused unless the connection is TLS 1.3, which is all that is asked of a host not yet enrolled."""
+    if list(auth_context.get("transport_security_type", ())) != [b"ssl"]:
+        raise PeerRefused("the connection is not TLS")
+    if list(auth_context.get("ssl_tls_version", ())) != [b"TLSv1.3"]:
+        raise PeerRefused("the connection is not TLS 1.3; use an agent and a TLS library that speak it")
+
+
+def _certificate(pems: list[bytes]) -> x509.Certificate:
+    if len(pems) != 1:
+        raise PeerRefused("the connection shows no certificate")
+    try:
+        return x509.load_pem_x509_certificate(pems[0])
+    except ValueError as error:
+        raise PeerRefused("the certificate cannot be read") from error
+
+
+def _names(certificate: x509.Certificate) -> list[x509.GeneralName]:
+    try:
+        return list(certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
+    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
+        return []
+
+
+def _uris(certificate: x509.Certificate) -> list[str]:
+    return [name.value for name in _names(certificate) if isinstance(name, x509.UniformResourceIdentifier)]
+
+
+def _host(certificate: x509.Certificate) -> str:
+    names = _names(certificate)
+    if len(names) != 1 or not isinstance(names[0], x509.UniformResourceIdentifier):
+        raise PeerRefused("the certificate does not have exactly one name, the URI of a host")
+    host = host_of(names[0].value)
+    if host is None:
+        raise PeerRefused("the one name in the certificate is not that of a host")
+    return host
+
+
+def _check_purpose(certificate: x509.Certificate) -> None:
+    try:
+        purposes = list(certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
+        is_ca = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError) as error:
+        raise PeerRefused("the certificate does not say what it is for") from error
+    if purposes != [ExtendedKeyUsageOID.CLIENT_AUTH] or is_ca:
+        raise PeerRefused("the certificate is not for client authentication alone")

@@ -1,0 +1,84 @@
+"""`fleetnet-server`: the command line of the collector.
+
+Heavy libraries are imported by the command that needs them, so that `--help` and usage errors are quick. Exit status:
+0 done, 2 anything that the user must know, in one sentence on stderr.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from fleetnet_server import config
+from fleetnet_server.errors import ServerError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command."""
+    options = _parser().parse_args(arguments)
+    try:
+        status: int = options.command(config.load(options, os.environ))
+    except ServerError as error:
+        print(f"fleetnet-server: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130  # as a shell has it for SIGINT
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="fleetnet-server",
+        description="The collector of fleetnet: keeps the history of every socket of a fleet and answers questions.",
+        epilog=f"Every option has a twin in the environment: --data is {config.ENVIRONMENT_PREFIX}DATA.",
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    run = _add(commands, "run", "serve until SIGTERM", _run)
+    config.add_run_options(run)
+    _add(commands, "migrate", "bring the database's tables up to date, and end", _migrate)
+    doctor = _add(commands, "doctor", "say what is wrong with this collector, and what to do", _doctor)
+    config.add_run_options(doctor)
+    return parser
+
+
+def _add(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    name: str,
+    what: str,
+    command: Callable[[config.Config], int],
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=what, description=what[0].upper() + what[1:] + ".")
+    parser.set_defaults(command=command)
+    config.add_options(parser)
+    return parser
+
+
+def _run(settings: config.Config) -> int:
+    # Before gRPC is imported. Its own lines on stderr are about strangers' handshakes, without bound and in words of
+    # its source code. The one cipher suite works with RSA certificates alone, and ours are not: so TLS 1.2 finds no
+    # suite and ends in the handshake (TLS 1.3 has suites of its own, which this does not touch).
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    os.environ["GRPC_SSL_CIPHER_SUITES"] = "ECDHE-RSA-AES256-GCM-SHA384"
+    from fleetnet_server import logs
+    from fleetnet_server.run.collector import run
+
+    logs.configure()
+    run(settings)
+    return 0
+
+
+def _migrate(settings: config.Config) -> int:
+    from fleetnet_server.run.upkeep import migrate
+
+    migrate(settings)
+    print("fleetnet-server: the database is up to date")
+    return 0
+
+
+def _doctor(settings: config.Config) -> int:
+    from fleetnet_server.run.doctor import examine
+
+    findings = examine(settings)
+    for finding in findings:
+        print(finding)
+    return 0 if all(finding.ok for finding in findings) else 2

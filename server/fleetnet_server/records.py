@@ -1,0 +1,262 @@
+"""What passes between the collector's rooms: plain frozen values.
+
+rpc/ makes them from protobuf messages (bounded and checked), services/ think in them, storage/ keeps them. No
+protobuf message, SQL row or gRPC status goes further than its own room. Times are microseconds since 1970 UTC; the
+name says whose clock: *_at_us of sockets is the host's, received_* and last_seen of hosts the collector's.
+"""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process of a host; (pid, started_at_us) names it."""
+
+    pid: int
+    started_at_us: int
+    name: str
+    exe: str
+    program: str
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who and what holds a socket. `owner_status` is the number of the wire's OwnerStatus."""
+
+    uid: int | None
+    user: str
+    unit: str
+    container: str
+    owner_status: int
+    owners: tuple[Process, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SocketKey:
+    """What names a socket within one boot of one host."""
+
+    netns: int
+    protocol: int
+    cookie: int
+    inode: int
+    four_tuple: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Socket:
+    """One socket in one state, as reported."""
+
+    key: SocketKey
+    family: int  # 4 or 6
+    state: int  # the kernel's number
+    local_address: bytes
+    local_port: int
+    remote_address: bytes
+    remote_port: int
+    interface: str
+    v6only: bool | None
+    recv_queue: int
+    send_queue: int
+    inode: int
+    source: int
+    holder: Holder
+    opened_at_us: int  # resolved: never 0
+    opened_at_is: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedSocket:
+    """The end of a socket, as reported."""
+
+    key: SocketKey
+    closed_at_us: int  # resolved: never 0
+    closed_at_is: int
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStatus:
+    """How one of a host's sources is doing."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A time about which a host's history is not whole."""
+
+    from_us: int
+    to_us: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class HostFacts:
+    """What a host says it is."""
+
+    os: str
+    kernel: str
+    architecture: str
+    cpu_count: int
+    memory_bytes: int
+    booted_at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """The opening of a report stream."""
+
+    agent_version: str
+    boot_id: bytes
+    epoch: int
+    machine_id_hash: bytes
+    wall_clock_us: int
+    boottime_us: int
+    facts: HostFacts
+    interval_s: float
+    netns_inode: int
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotPart:
+    """Position of a batch in a snapshot."""
+
+    part: int
+    last: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One batch of a host, checked and bounded."""
+
+    boot_id: bytes
+    epoch: int
+    sequence: int
+    look_at_us: int
+    previous_look_at_us: int
+    snapshot: SnapshotPart | None
+    opened: tuple[Socket, ...]
+    changed: tuple[Socket, ...]
+    closed: tuple[ClosedSocket, ...]
+    sources: tuple[SourceStatus, ...]
+    gaps: tuple[Gap, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One report stream, as storage opened it. `generation` fences older streams of the same host."""
+
+    host_id: int
+    generation: int
+    boot_id: bytes
+    epoch: int
+    committed_sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A host of the fleet."""
+
+    host_id: int
+    name: str
+    status: str  # "active" or "revoked"
+    enrolled_at_us: int
+    certificate_serial: str
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which hosts a question is asked of, and about when. Empty strings and 0 mean "all" and "now"."""
+
+    host: str = ""
+    host_glob: str = ""
+    at_us: int = 0
+    max_age_ms: int = 120_000
+    limit: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SocketQuestion:
+    """Which sockets are asked for; an empty tuple or string means any."""
+
+    selection: Selection
+    states: tuple[int, ...] = ()
+    protocols: tuple[int, ...] = ()
+    local_ports: tuple[tuple[int, int], ...] = ()  # first and last, both included
+    listeners_only: bool = False
+    exposed_only: bool = False
+    process: str = ""
+    unit: str = ""
+    user: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StaleHost:
+    """A host whose answer is old; `last_seen_us` is 0 if it was never heard."""
+
+    host: str
+    last_seen_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How far an answer reaches."""
+
+    as_of_us: int
+    hosts_asked: int
+    hosts_fresh: int
+    hosts_stale: tuple[StaleHost, ...]
+    gaps: int
+
+
+@dataclass(frozen=True, slots=True)
+class SocketAnswer:
+    """One socket in one state, as kept."""
+
+    host: str
+    netns: int
+    protocol: int
+    family: int
+    state: int
+    interface: str
+    v6only: bool | None
+    local_address: bytes
+    local_port: int
+    remote_address: bytes
+    remote_port: int
+    recv_queue: int
+    send_queue: int
+    inode: int
+    cookie: int
+    source: int
+    holder: Holder
+    opened_at_us: int
+    opened_at_is: int
+    closed_at_us: int  # 0 while open
+    closed_at_is: int
+    last_seen_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class HostAnswer:
+    """One host, as kept."""
+
+    host: str
+    fresh: bool
+    last_seen_us: int
+    enrolled_at_us: int
+    sockets: int
+    listeners: int
+    agent_version: str
+    facts: HostFacts
+    clock_offset_us: int
+    degraded: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The end of an answer; an answer without it is partial. `truncated` if the limit cut it."""
+
+    items: int
+    truncated: bool

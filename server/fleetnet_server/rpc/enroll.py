@@ -1,0 +1,53 @@
+"""The enrollment port: a token for a certificate. The only thing that a stranger can ask of the collector."""
+
+from typing import Any
+
+import grpc
+import structlog
+from fleetnet_proto.v1 import enroll_pb2, enroll_pb2_grpc
+
+from fleetnet_server.errors import ServerError
+from fleetnet_server.identity.peer import check_tls
+from fleetnet_server.logs import Sparing
+from fleetnet_server.rpc.status import errors_as_status
+from fleetnet_server.services.enrollment import Enrollment
+from fleetnet_server.services.health import Health
+
+_log = structlog.get_logger()
+
+
+class EnrollService(enroll_pb2_grpc.EnrollServiceServicer):
+    """Answers whoever connects."""
+
+    def __init__(
+        self, enrollment: Enrollment, health: Health, report_addresses: tuple[str, ...], report_port: int
+    ) -> None:
+        self._enrollment = enrollment
+        self._health = health
+        self._report_addresses = report_addresses
+        self._report_port = report_port
+        self._refusals = Sparing()
+
+    async def Enroll(  # noqa: N802  # gRPC's name
+        self, request: enroll_pb2.EnrollRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> enroll_pb2.EnrollResponse:
+        """Trade a token for a certificate."""
+        async with errors_as_status(context, self._health):
+            try:
+                check_tls(context.auth_context())
+                enrolled = await self._enrollment.enroll(request.secret, request.csr)
+            except ServerError as error:
+                self._refusals.warning(
+                    "enrollment refused", kind=type(error).__name__, peer=context.peer(), reason=str(error)
+                )
+                raise
+            self._health.works()
+            _log.info("host enrolled", host=enrolled.host, peer=context.peer(), serial=enrolled.certificate.serial)
+            return enroll_pb2.EnrollResponse(
+                host=enrolled.host,
+                certificate_pem=enrolled.certificate.pem,
+                ca_pem=enrolled.ca_pem,
+                report_addresses=self._report_addresses,
+                report_port=self._report_port,
+            )
+        raise AssertionError("unreachable: an error has ended the call")

@@ -1,0 +1,63 @@
+"""The questions, on the admin socket: coverage first, then pages, last the end."""
+
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+from fleetnet_proto.v1 import query_pb2, query_pb2_grpc
+
+from fleetnet_server.records import Coverage, End
+from fleetnet_server.rpc import translate_query
+from fleetnet_server.rpc.status import errors_as_status
+from fleetnet_server.rpc.streams import Streams
+from fleetnet_server.services.health import Health
+from fleetnet_server.services.questions import Questions
+
+_Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class QueryService(query_pb2_grpc.QueryServiceServicer):
+    """Answers people."""
+
+    def __init__(self, questions: Questions, streams: Streams, health: Health) -> None:
+        self._questions = questions
+        self._streams = streams
+        self._health = health
+
+    async def ListSockets(  # noqa: N802  # gRPC's name
+        self, request: query_pb2.ListSocketsRequest, context: _Context
+    ) -> AsyncIterator[query_pb2.ListSocketsResponse]:
+        """Sockets of the fleet."""
+        async with errors_as_status(context, self._health):
+            question = translate_query.socket_question(request)
+            async with contextlib.aclosing(self._questions.sockets(question, _now_us())) as answer:
+                async for part in answer:
+                    if isinstance(part, Coverage):
+                        yield query_pb2.ListSocketsResponse(coverage=translate_query.coverage(part))
+                    elif isinstance(part, End):
+                        yield query_pb2.ListSocketsResponse(end=translate_query.end(part))
+                    else:
+                        for page in translate_query.socket_pages(part):
+                            yield query_pb2.ListSocketsResponse(page=page)
+
+    async def ListHosts(  # noqa: N802  # gRPC's name
+        self, request: query_pb2.ListHostsRequest, context: _Context
+    ) -> AsyncIterator[query_pb2.ListHostsResponse]:
+        """Hosts of the fleet."""
+        async with errors_as_status(context, self._health):
+            selection = translate_query.selection(request.selection)
+            async with contextlib.aclosing(self._questions.hosts(selection, _now_us())) as answer:
+                async for part in answer:
+                    if isinstance(part, Coverage):
+                        yield query_pb2.ListHostsResponse(coverage=translate_query.coverage(part))
+                    elif isinstance(part, End):
+                        yield query_pb2.ListHostsResponse(end=translate_query.end(part))
+                    else:
+                        items = [translate_query.host_item(host, self._streams.connected(host.host)) for host in part]
+                        yield query_pb2.ListHostsResponse(page=query_pb2.HostPage(items=items))
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1_000

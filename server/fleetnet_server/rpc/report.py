@@ -1,0 +1,137 @@
+"""The report port: who may open a stream, its Hello, and the renewal of a host's certificate."""
+
+import asyncio
+import contextlib
+import datetime
+import random
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import grpc
+import structlog
+from fleetnet_proto.v1 import report_pb2, report_pb2_grpc
+
+from fleetnet_server.errors import BadBatch, HostUnknown, PeerRefused, ServerError
+from fleetnet_server.identity.peer import Peer, identify
+from fleetnet_server.logs import Sparing
+from fleetnet_server.records import Hello, Host, Session
+from fleetnet_server.rpc import translate_report
+from fleetnet_server.rpc.status import errors_as_status
+from fleetnet_server.rpc.stream import Context, DisconnectedError, Stream, receive
+from fleetnet_server.rpc.streams import Streams
+from fleetnet_server.services.enrollment import Enrollment
+from fleetnet_server.services.health import Health
+from fleetnet_server.services.ingest import Ingest
+
+_log = structlog.get_logger()
+
+# A stream is ended at this age, less up to a tenth, so that a fleet does not come back all at once.
+STREAM_AGE_S = 24 * 3600.0
+_HELLO_S = 10.0
+_AnyContext = grpc.aio.ServicerContext[Any, Any]
+
+
+class ReportService(report_pb2_grpc.ReportServiceServicer):
+    """Answers hosts, each of which speaks only for itself."""
+
+    def __init__(
+        self,
+        ingest: Ingest,
+        enrollment: Enrollment,
+        streams: Streams,
+        health: Health,
+        clock: Callable[[], datetime.datetime],
+    ) -> None:
+        self._ingest = ingest
+        self._enrollment = enrollment
+        self._streams = streams
+        self._health = health
+        self._clock = clock
+        self._refusals = Sparing()
+
+    async def Report(self, request_iterator: object, context: Context) -> None:  # type: ignore[override]  # noqa: N802  # gRPC's name; reads and writes through the context, which the generated signature does not know
+        """The stream of one host."""
+        # What is on the stack is done when the call already has its status: a peer need not wait for our books.
+        async with contextlib.AsyncExitStack() as afterwards, errors_as_status(context, self._health):
+            peer, host = await self._admit(context)
+            try:
+                hello = await self._hello(context)
+                await self._serve(context, peer, host, hello, afterwards)
+            except DisconnectedError:
+                return
+
+    async def Renew(  # noqa: N802  # gRPC's name
+        self, request: report_pb2.RenewRequest, context: _AnyContext
+    ) -> report_pb2.RenewResponse:
+        """A new certificate for the key that the host made."""
+        async with errors_as_status(context, self._health):
+            _, host = await self._admit(context)
+            renewed = await self._enrollment.renew(host, request.csr)
+            _log.info("certificate renewed", host=host.name, serial=renewed.certificate.serial)
+            return report_pb2.RenewResponse(certificate_pem=renewed.certificate.pem, ca_pem=renewed.ca_pem)
+        raise AssertionError("unreachable: an error has ended the call")
+
+    async def _admit(self, context: _AnyContext) -> tuple[Peer, Host]:
+        try:
+            peer = identify(context.auth_context(), self._clock())
+            with _unknown_is_refused():
+                return peer, await self._enrollment.active_host(peer.host)
+            raise AssertionError("unreachable: the block returns or raises")
+        except PeerRefused as error:
+            self._refusals.warning("peer refused", kind=str(error), peer=context.peer(), reason=str(error))
+            raise
+
+    async def _hello(self, context: Context) -> Hello:
+        try:
+            async with asyncio.timeout(_HELLO_S):
+                message = await receive(context)
+        except TimeoutError as error:
+            raise BadBatch("no Hello came in time") from error
+        if message is None:
+            raise DisconnectedError("the agent said nothing")
+        if message.WhichOneof("message") != "hello":
+            raise BadBatch("a stream begins with Hello")
+        return translate_report.hello(message.hello)
+
+    async def _serve(
+        self, context: Context, peer: Peer, host: Host, hello: Hello, afterwards: contextlib.AsyncExitStack
+    ) -> None:
+        with _unknown_is_refused():
+            session = await self._ingest.open(host, hello, time.time_ns() // 1_000)
+        stream = Stream(context, session, self._ingest, self._health)
+        afterwards.push_async_callback(self._close, stream, host, session)
+        self._streams.enter(host.name, session.generation, stream.end)
+        log = _log.bind(host=host.name, generation=session.generation)
+        log.info("stream opened", peer=context.peer(), agent_version=hello.agent_version)
+        reason = "the connection broke"
+        try:
+            reason = await stream.run(self._age_s(peer))
+        except (DisconnectedError, ServerError) as error:
+            reason = str(error)
+            raise
+        finally:
+            log.info("stream closed", reason=reason)
+
+    async def _close(self, stream: Stream, host: Host, session: Session) -> None:
+        await stream.settled()
+        try:
+            await self._ingest.close(session, time.time_ns() // 1_000)
+        finally:
+            self._streams.leave(host.name, session.generation)
+
+    def _age_s(self, peer: Peer) -> float:
+        """How long this stream may live: gRPC never looks at the certificate again."""
+        left_s = peer.not_after_us / 1e6 - self._clock().timestamp()
+        return min(left_s, STREAM_AGE_S * random.uniform(0.9, 1.0))  # noqa: S311  # only jitter
+
+
+@contextlib.contextmanager
+def _unknown_is_refused() -> Iterator[None]:
+    """To a host, "unknown" and "revoked" are one: it is not let in."""
+    try:
+        yield
+    except HostUnknown as error:
+        raise PeerRefused(
+            "the host of this certificate is not in the fleet, or was revoked; enroll it again"
+        ) from error

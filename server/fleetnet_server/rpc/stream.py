@@ -1,0 +1,214 @@
+"""One report stream from its Welcome to its end.
+
+Three tasks share it: one reads ahead and hands batches to Ingest in their order (at most the credit, and at most some
+bytes), one waits for their commits in the same order, one acknowledges whatever is committed when it gets to write. So
+nothing is acknowledged that is not stored, and a peer that does not read delays only itself.
+
+In peace a stream ends in this order:
+1. Nothing more is read.
+2. What was handed over is waited for and acknowledged.
+3. Reconnect is sent, if that is how it ends.
+An error ends it at once and becomes the status of the call. In both cases `settled` comes last: a commit that has been
+handed over cannot be called back, so the session stays open until it is known how the last one ended.
+"""
+
+import asyncio
+import random
+import time
+from typing import TypeAlias
+
+import grpc
+from fleetnet_proto.v1 import report_pb2
+from google.protobuf.message import DecodeError
+
+from fleetnet_server.errors import BadBatch, StorageUnavailable
+from fleetnet_server.records import Batch, Session
+from fleetnet_server.rpc import translate_report
+from fleetnet_server.rpc.streams import Ending
+from fleetnet_server.services.health import Health
+from fleetnet_server.services.ingest import Ingest
+
+Context: TypeAlias = "grpc.aio.ServicerContext[report_pb2.AgentMessage, report_pb2.CollectorMessage]"
+
+# How many batches an agent may have on their way.
+CREDIT = 32
+# And how many bytes of them are taken in before the first is stored; one batch is always taken.
+_AHEAD_BYTES = 8 * 1024 * 1024
+# Translating more rows than this takes long enough to keep other hosts waiting: it goes to a thread.
+_INLINE_ROWS = 250
+# A peer that does not read for this long is gone.
+_WRITE_S = 20.0
+_DRAIN_S = 30.0
+
+
+class DisconnectedError(Exception):
+    """The peer is gone, or does not read; known inside this room only."""
+
+
+class Stream:
+    """The stream of one host, from the moment its session is open."""
+
+    def __init__(self, context: Context, session: Session, ingest: Ingest, health: Health) -> None:
+        self._context = context
+        self._session = session
+        self._ingest = ingest
+        self._health = health
+        self._ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
+        # Handed over and not yet known to be stored, oldest first, each with its bytes; None after the last.
+        self._commits: asyncio.Queue[tuple[asyncio.Task[int], int] | None] = asyncio.Queue()
+        self._outstanding: set[asyncio.Task[int]] = set()
+        self._ahead = 0
+        self._ahead_bytes = 0
+        self._room = asyncio.Event()
+        self._committed = session.committed_sequence
+        self._unacknowledged = False
+        self._all_committed = False
+        self._news = asyncio.Event()
+
+    def end(self, ending: Ending) -> None:
+        """Have the stream end so; the first ending counts."""
+        if not self._ending.done():
+            self._ending.set_result(ending)
+
+    async def run(self, age_s: float) -> str:
+        """Serve the stream until it ends, and say why it did. Raises ServerError."""
+        await self._welcome()
+        reader = asyncio.create_task(self._read())
+        committer = asyncio.create_task(self._await_commits())
+        writer = asyncio.create_task(self._acknowledge())
+        try:
+            ending = await self._first_ending(reader, committer, writer, age_s)
+            await self._drain(reader, committer, writer)
+        except StorageUnavailable as error:
+            self._health.failed(error)
+            ending = Ending(str(error), reconnect_after_ms=random.randint(2_000, 10_000))  # noqa: S311  # only jitter
+        finally:
+            tasks = (reader, committer, writer)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        if ending.reconnect_after_ms is not None:
+            reconnect = report_pb2.Reconnect(after_ms=ending.reconnect_after_ms, reason=ending.reason)
+            await self._write(report_pb2.CollectorMessage(reconnect=reconnect))
+        return ending.reason
+
+    async def settled(self) -> None:
+        """Wait until it is known of every batch handed over whether it was stored."""
+        await asyncio.gather(*self._outstanding, return_exceptions=True)
+
+    async def _first_ending(
+        self, reader: asyncio.Task[None], committer: asyncio.Task[None], writer: asyncio.Task[None], age_s: float
+    ) -> Ending:
+        watched = (self._ending, committer, writer, reader)
+        await asyncio.wait(watched, timeout=age_s, return_when=asyncio.FIRST_COMPLETED)
+        # In this order: a refused commit says more than the reader that stumbled because of it.
+        for task in (committer, writer, reader):
+            if task.done():
+                task.result()
+        if self._ending.done():
+            ending = self._ending.result()
+            if ending.error is not None:
+                raise ending.error
+            return ending
+        if reader.done():
+            return Ending("the agent ended it")
+        return Ending("the stream has reached its age", reconnect_after_ms=0)
+
+    async def _drain(
+        self, reader: asyncio.Task[None], committer: asyncio.Task[None], writer: asyncio.Task[None]
+    ) -> None:
+        reader.cancel()
+        await asyncio.gather(reader, return_exceptions=True)
+        self._commits.put_nowait(None)
+        try:
+            async with asyncio.timeout(_DRAIN_S):
+                await committer
+                await writer
+        except TimeoutError as error:
+            raise StorageUnavailable("the database takes too long; the agent is to come back later") from error
+
+    async def _read(self) -> None:
+        while True:
+            while self._ahead >= CREDIT or self._ahead_bytes >= _AHEAD_BYTES:
+                self._room.clear()
+                await self._room.wait()
+            message = await receive(self._context)
+            if message is None:
+                return
+            kind = message.WhichOneof("message")
+            if kind == "hello":
+                raise BadBatch("a second Hello came on one stream")
+            if kind != "batch":
+                continue  # a later version's kind of message; what it tells is not for this version
+            received_at_us = time.time_ns() // 1_000
+            self._hand_over(await _translated(message.batch), message.ByteSize(), received_at_us)
+
+    def _hand_over(self, batch: Batch, size_bytes: int, received_at_us: int) -> None:
+        # Tasks start in the order they were made, and Ingest keeps the order of its calls.
+        commit = asyncio.create_task(self._ingest.commit(self._session, batch, received_at_us))
+        self._outstanding.add(commit)
+        commit.add_done_callback(self._outstanding.discard)
+        self._commits.put_nowait((commit, size_bytes))
+        self._ahead += 1
+        self._ahead_bytes += size_bytes
+
+    async def _await_commits(self) -> None:
+        while (handed_over := await self._commits.get()) is not None:
+            commit, size_bytes = handed_over
+            # Shielded: ending the stream must not cancel a commit that is on its way.
+            self._committed = await asyncio.shield(commit)
+            self._health.works()
+            self._ahead -= 1
+            self._ahead_bytes -= size_bytes
+            self._room.set()
+            self._unacknowledged = True
+            self._news.set()
+        self._all_committed = True
+        self._news.set()
+
+    async def _acknowledge(self) -> None:
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            if self._unacknowledged:
+                self._unacknowledged = False
+                ack = report_pb2.Ack(sequence=self._committed)
+                await self._write(report_pb2.CollectorMessage(ack=ack))
+            elif self._all_committed:
+                return
+            if self._all_committed:
+                self._news.set()
+
+    async def _welcome(self) -> None:
+        welcome = report_pb2.Welcome(
+            committed_sequence=self._session.committed_sequence,
+            credit=CREDIT,
+            wall_clock_us=time.time_ns() // 1_000,
+        )
+        await self._write(report_pb2.CollectorMessage(welcome=welcome))
+
+    async def _write(self, message: report_pb2.CollectorMessage) -> None:
+        try:
+            async with asyncio.timeout(_WRITE_S):
+                await self._context.write(message)
+        except TimeoutError as error:
+            raise DisconnectedError("the agent does not read") from error
+        except (grpc.aio.BaseError, asyncio.InvalidStateError) as error:
+            raise DisconnectedError("the connection broke") from error
+
+
+async def receive(context: Context) -> report_pb2.AgentMessage | None:
+    """The next message; None at the end. Raises BadBatch if it is not one, DisconnectedError."""
+    try:
+        message = await context.read()
+    except DecodeError as error:
+        raise BadBatch("a message is not one of this protocol") from error
+    except (grpc.aio.BaseError, asyncio.InvalidStateError) as error:
+        raise DisconnectedError("the connection broke") from error
+    return message if isinstance(message, report_pb2.AgentMessage) else None
+
+
+async def _translated(message: report_pb2.Batch) -> Batch:
+    if len(message.opened) + len(message.changed) + len(message.closed) <= _INLINE_ROWS:
+        return translate_report.batch(message)
+    return await asyncio.to_thread(translate_report.batch, message)

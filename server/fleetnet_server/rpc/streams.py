@@ -1,0 +1,80 @@
+"""The report streams that are open now, one per host: how one is ended by another task.
+
+A stream is never cancelled from outside (its peer would be left hanging): it is told how to end, and ends itself.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fleetnet_server.errors import Fenced, ServerError
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a stream ends: with `error`, or with a Reconnect if `reconnect_after_ms` is set, or plainly."""
+
+    reason: str
+    error: ServerError | None = None
+    reconnect_after_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    generation: int
+    end: Callable[[Ending], None]
+
+
+class Streams:
+    """Who is connected to this collector."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, _Open] = {}
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self._closing: Ending | None = None
+
+    def enter(self, host: str, generation: int, end: Callable[[Ending], None]) -> None:
+        """Note a stream; the one of the two with the lower generation is told to end."""
+        if self._closing is not None:
+            end(self._closing)
+        older = self._open.get(host)
+        if older is not None and older.generation > generation:
+            end(_fenced())
+            return
+        self._open[host] = _Open(generation, end)
+        self._empty.clear()
+        if older is not None:
+            older.end(_fenced())
+
+    def leave(self, host: str, generation: int) -> None:
+        """Forget a stream, unless a newer one of the same host has taken its place."""
+        here = self._open.get(host)
+        if here is not None and here.generation == generation:
+            del self._open[host]
+            if not self._open:
+                self._empty.set()
+
+    def connected(self, host: str) -> bool:
+        """True while the host holds a stream."""
+        return host in self._open
+
+    def count(self) -> int:
+        """How many hosts hold a stream."""
+        return len(self._open)
+
+    async def end_all(self, ending: Ending, within_s: float) -> None:
+        """Tell every stream, and every one yet to come, to end; return when they have or the time is up."""
+        self._closing = ending
+        for stream in tuple(self._open.values()):
+            stream.end(ending)
+        try:
+            async with asyncio.timeout(within_s):
+                await self._empty.wait()
+        except TimeoutError:
+            return
+
+
+def _fenced() -> Ending:
+    sentence = "a newer stream of the same host has taken over"
+    return Ending(sentence, error=Fenced(sentence))

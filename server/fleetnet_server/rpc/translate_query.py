@@ -1,0 +1,175 @@
+"""Questions from protobuf messages to records, and answers back."""
+
+from collections.abc import Iterator, Sequence
+from typing import cast
+
+from fleetnet_proto.v1 import query_pb2, sockets_pb2
+
+from fleetnet_server import records
+from fleetnet_server.errors import RequestRefused
+from fleetnet_server.services import scopes
+
+_LAST_US = 4_102_444_800_000_000  # 2100-01-01 UTC
+_MAX_INTEGER = 2**63 - 1
+_DEFAULT_MAX_AGE_MS = 120_000
+_MAX_TEXT = 1_024
+_MAX_RANGES = 4_096
+# A client takes 4 MiB in one message unless it says otherwise; a page is closed when it is beyond this.
+_PAGE_BYTES = 1024 * 1024
+
+
+def socket_question(message: query_pb2.ListSocketsRequest) -> records.SocketQuestion:
+    """Which sockets are asked for. Raises RequestRefused."""
+    if len(message.local_ports) > _MAX_RANGES:
+        raise RequestRefused(
+            f"the question names {len(message.local_ports)} ranges of ports; at most {_MAX_RANGES} work"
+        )
+    return records.SocketQuestion(
+        selection=selection(message.selection),
+        states=_known(message.states, range(1, sockets_pb2.STATE_CLOSING + 1), "state"),
+        protocols=_known(message.protocols, (sockets_pb2.PROTOCOL_TCP, sockets_pb2.PROTOCOL_UDP), "protocol"),
+        local_ports=tuple(_port_range(ports) for ports in message.local_ports),
+        listeners_only=message.listeners_only,
+        exposed_only=message.exposed_only,
+        process=_text(message.process, "process"),
+        unit=_text(message.unit, "unit"),
+        user=_text(message.user, "user"),
+    )
+
+
+def selection(message: query_pb2.Selection) -> records.Selection:
+    """Which hosts are asked about, and when. Raises RequestRefused."""
+    if not 0 <= message.at_us <= _LAST_US:
+        raise RequestRefused("the time asked about is not between 1970 and 2100")
+    return records.Selection(
+        host=_text(message.host, "host"),
+        host_glob=_text(message.host_glob, "host"),
+        at_us=message.at_us,
+        max_age_ms=min(message.max_age_ms, _LAST_US // 1_000) or _DEFAULT_MAX_AGE_MS,
+        limit=min(message.limit, _MAX_INTEGER),
+    )
+
+
+def coverage(coverage: records.Coverage) -> query_pb2.Coverage:
+    """How far an answer reaches."""
+    return query_pb2.Coverage(
+        as_of_us=coverage.as_of_us,
+        hosts_asked=coverage.hosts_asked,
+        hosts_fresh=coverage.hosts_fresh,
+        hosts_stale=[
+            query_pb2.StaleHost(host=stale.host, last_seen_us=stale.last_seen_us) for stale in coverage.hosts_stale
+        ],
+        gaps=coverage.gaps,
+    )
+
+
+def end(end: records.End) -> query_pb2.End:
+    """The end of an answer."""
+    return query_pb2.End(items=end.items, truncated=end.truncated)
+
+
+def socket_pages(answers: Sequence[records.SocketAnswer]) -> Iterator[query_pb2.SocketPage]:
+    """The answers in their order, on as many pages as their size needs."""
+    page = query_pb2.SocketPage()
+    size_bytes = 0
+    for answer in answers:
+        item = socket_item(answer)
+        page.items.append(item)
+        size_bytes += item.ByteSize()
+        if size_bytes > _PAGE_BYTES:
+            yield page
+            page, size_bytes = query_pb2.SocketPage(), 0
+    if page.items:
+        yield page
+
+
+def socket_item(answer: records.SocketAnswer) -> query_pb2.SocketItem:
+    """One socket. Scope and exposure are judged here, from what is stored, so that a rule can be mended later."""
+    scope = scopes.scope(answer.local_address) if _listens(answer) else scopes.Scope.NOT_A_LISTENER
+    holder = answer.holder
+    # The casts are for the type checker: at run time protobuf's enumerations are plain numbers.
+    return query_pb2.SocketItem(
+        host=answer.host,
+        netns="host" if answer.netns == scopes.HOST_NETNS else str(answer.netns),
+        protocol=cast("sockets_pb2.Protocol", answer.protocol),
+        family=cast("sockets_pb2.Family", answer.family),
+        state=cast("sockets_pb2.State", answer.state),
+        interface=answer.interface,
+        v6only=answer.v6only,
+        local_address=answer.local_address,
+        local_port=answer.local_port,
+        remote_address=answer.remote_address,
+        remote_port=answer.remote_port,
+        recv_queue=answer.recv_queue,
+        send_queue=answer.send_queue,
+        uid=holder.uid,
+        user=holder.user,
+        inode=answer.inode,
+        unit=holder.unit,
+        container=holder.container,
+        owners=[
+            query_pb2.OwnerItem(
+                pid=owner.pid,
+                name=owner.name,
+                exe=owner.exe,
+                started_at_us=owner.started_at_us,
+                program=owner.program,
+            )
+            for owner in sorted(holder.owners, key=lambda owner: owner.pid)
+        ],
+        owner_status=cast("sockets_pb2.OwnerStatus", holder.owner_status),
+        scope=cast("query_pb2.AddressScope", scope),
+        exposure=cast("query_pb2.Exposure", scopes.exposure(answer.netns, scope)),
+        opened_at_us=answer.opened_at_us,
+        opened_at_is=cast("sockets_pb2.OpenedAtIs", answer.opened_at_is),
+        closed_at_us=answer.closed_at_us,
+        closed_at_is=cast("sockets_pb2.ClosedAtIs", answer.closed_at_is),
+        last_seen_us=answer.last_seen_us,
+        cookie=answer.cookie,
+        source=cast("sockets_pb2.Source", answer.source),
+    )
+
+
+def host_item(host: records.HostAnswer, connected: bool) -> query_pb2.HostItem:
+    """One host."""
+    return query_pb2.HostItem(
+        host=host.host,
+        fresh=host.fresh,
+        connected=connected,
+        last_seen_us=host.last_seen_us,
+        enrolled_at_us=host.enrolled_at_us,
+        sockets=host.sockets,
+        listeners=host.listeners,
+        agent_version=host.agent_version,
+        os=host.facts.os,
+        kernel=host.facts.kernel,
+        architecture=host.facts.architecture,
+        booted_at_us=host.facts.booted_at_us,
+        clock_offset_us=host.clock_offset_us,
+        degraded=host.degraded,
+    )
+
+
+def _listens(answer: records.SocketAnswer) -> bool:
+    if answer.protocol == sockets_pb2.PROTOCOL_TCP:
+        return answer.state == sockets_pb2.STATE_LISTEN
+    return answer.state == sockets_pb2.STATE_CLOSE and not answer.remote_address
+
+
+def _port_range(message: query_pb2.PortRange) -> tuple[int, int]:
+    if not message.first <= message.last <= 0xFFFF:
+        raise RequestRefused(f"{message.first}-{message.last} is no range of ports; write the lower one first")
+    return message.first, message.last
+
+
+def _known(values: Sequence[int], known: Sequence[int], what: str) -> tuple[int, ...]:
+    for value in values:
+        if value not in known:
+            raise RequestRefused(f"{what} {value} is not known to this collector")
+    return tuple(dict.fromkeys(values))
+
+
+def _text(text: str, what: str) -> str:
+    if len(text) > _MAX_TEXT or "\0" in text:
+        raise RequestRefused(f"the {what} asked for is longer than any name, or holds a NUL")
+    return text

@@ -1,0 +1,172 @@
+"""The collector's life: everything that it holds, acquired in one order and given back in the reverse.
+
+    data directory and its lock → CA and server certificate → database → admin socket's lock → ports → ready
+
+A signal ends it gently: no new work, streams told to come back, commits finished, ports closed, the database last. A
+kill -9 anywhere leaves a directory that the next start takes up.
+"""
+
+import asyncio
+import contextlib
+import datetime
+import os
+import random
+import signal
+from pathlib import Path
+
+import grpc
+import structlog
+
+from fleetnet_server.config import Address, Config
+from fleetnet_server.errors import StartRefused
+from fleetnet_server.identity import ca
+from fleetnet_server.identity.server import ServerIdentity
+from fleetnet_server.rpc import servers
+from fleetnet_server.rpc.admin import AdminService
+from fleetnet_server.rpc.enroll import EnrollService
+from fleetnet_server.rpc.query import QueryService
+from fleetnet_server.rpc.report import ReportService
+from fleetnet_server.rpc.streams import Ending, Streams
+from fleetnet_server.run import sockets
+from fleetnet_server.run.directory import prepare
+from fleetnet_server.run.names import server_names
+from fleetnet_server.services.enrollment import Enrollment
+from fleetnet_server.services.health import Health
+from fleetnet_server.services.ingest import Ingest
+from fleetnet_server.services.questions import Questions
+from fleetnet_server.storage.database import Database
+
+_log = structlog.get_logger()
+
+_STREAMS_END_S = 3.0
+_CALLS_END_S = 1.0
+_CERTIFICATE_CHECK_S = 6 * 3600.0
+
+
+def run(config: Config) -> None:
+    """Serve until a signal. Raises StartRefused, StorageError."""
+    # Nothing that the collector ever makes is for others; the admin socket says otherwise where it is bound.
+    os.umask(0o077)
+    _log.info("starting", data=str(config.data))
+    with contextlib.ExitStack() as held:
+        lock = prepare(config.data)
+        held.callback(lock.release)
+        authority, identity = open_identity(config)
+        database = Database.open(config.database)
+        held.enter_context(sockets.admin_socket(config.admin_socket))
+        asyncio.run(_serve(config, authority, identity, database))
+
+
+def open_identity(config: Config) -> tuple[ca.Authority, ServerIdentity]:
+    """The CA and the certificate to show, from the data directory. Raises StartRefused."""
+    try:
+        authority = ca.open_authority(config.data, _now())
+        return authority, ServerIdentity(config.data, authority, server_names(config), _now)
+    except OSError as error:
+        raise StartRefused(
+            f"the keys in {config.data} cannot be read or written: {os.strerror(error.errno or 0)}"
+            f"{f' ({Path(error.filename).name})' if error.filename else ''}; "
+            "check their owner and mode, and that there is room on the disk"
+        ) from error
+
+
+async def _serve(config: Config, authority: ca.Authority, identity: ServerIdentity, database: Database) -> None:
+    told = _signals()
+    try:
+        health = Health()
+        streams = Streams()
+        enrollment = Enrollment(database, authority, _now)
+        report = servers.report_server(ReportService(Ingest(database), enrollment, streams, health, _now))
+        report_at = _bind(report, config.listen, "--listen", identity.credentials(client_certificates=True))
+        advertised = tuple(str(address) for address in config.advertise)
+        enroll = servers.enroll_server(EnrollService(enrollment, health, advertised, report_at.port))
+        enroll_at = _bind(
+            enroll, config.enroll_listen, "--enroll-listen", identity.credentials(client_certificates=False)
+        )
+        admin = servers.admin_server(
+            QueryService(Questions(database), streams, health), AdminService(enrollment, health)
+        )
+        _bind_admin(admin, config.admin_socket)
+        everything = (report, enroll, admin)
+        for server in everything:
+            await server.start()
+        _say_ready(config, report_at, enroll_at)
+        try:
+            await _until(told, health, identity)
+        finally:
+            await _end(streams, everything)
+    finally:
+        await database.close()
+        _log.info("stopped")
+
+
+def _bind(server: grpc.aio.Server, address: Address, option: str, credentials: grpc.ServerCredentials) -> Address:
+    sockets.check_bindable(address, option)
+    port = servers.bind(server, str(address), credentials)
+    if port == 0:
+        # Somebody took it in between.
+        raise StartRefused(f"{option} {address} cannot be listened on; stop what uses it, or choose another")
+    return Address(address.host, port)
+
+
+def _bind_admin(server: grpc.aio.Server, path: Path) -> None:
+    # The socket is listening, with this mode, when the call returns: owner and group may write, which is to ask.
+    with sockets.umask(0o117):
+        bound = servers.bind_admin(server, path)
+    if not bound:
+        raise StartRefused(f"the admin socket {path} cannot be made; give another --admin-socket")
+
+
+def _say_ready(config: Config, report_at: Address, enroll_at: Address) -> None:
+    _log.info("ready", admin_socket=str(config.admin_socket), report=str(report_at), enroll=str(enroll_at))
+    print(
+        f"fleetnet-server: ready, admin socket {config.admin_socket}, report {report_at}, enroll {enroll_at}",
+        flush=True,
+    )
+
+
+def _signals() -> asyncio.Future[str]:
+    """The signal that ends the collector, once it has come."""
+    loop = asyncio.get_running_loop()
+    told: asyncio.Future[str] = loop.create_future()
+
+    def tell(name: str) -> None:
+        if not told.done():
+            told.set_result(name)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, tell, number.name)
+    return told
+
+
+async def _until(told: asyncio.Future[str], health: Health, identity: ServerIdentity) -> None:
+    """Return at a signal; raise StorageDamaged if the database is."""
+    keeping = asyncio.create_task(_keep_certificate(identity))
+    try:
+        await asyncio.wait((told, health.damaged), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        keeping.cancel()
+    if health.damaged.done():
+        raise health.damaged.result()
+    _log.info("stopping", signal=told.result())
+
+
+async def _keep_certificate(identity: ServerIdentity) -> None:
+    """A collector may run for years; its certificate lives for three months."""
+    while True:
+        await asyncio.sleep(_CERTIFICATE_CHECK_S)
+        try:
+            if identity.renew_if_due():
+                _log.info("server certificate renewed", not_after=identity.current.not_after.isoformat())
+        except OSError as error:
+            _log.error("server certificate not renewed", error=str(error))
+
+
+async def _end(streams: Streams, everything: tuple[grpc.aio.Server, ...]) -> None:
+    after_ms = random.randint(500, 2_000)  # noqa: S311  # only jitter
+    await streams.end_all(Ending("the collector is stopping", reconnect_after_ms=after_ms), _STREAMS_END_S)
+    await asyncio.gather(*(server.stop(_CALLS_END_S) for server in everything))
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)

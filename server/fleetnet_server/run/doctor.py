@@ -1,0 +1,117 @@
+"""What is wrong with a collector, and what to do about it. Reads only, and may run beside the collector itself."""
+
+import datetime
+import os
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from cryptography import x509
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from fleetnet_server.config import Config
+from fleetnet_server.errors import ServerError
+from fleetnet_server.identity import ca, certificates, server
+from fleetnet_server.run.names import server_names
+from fleetnet_server.storage import dialect, migrate
+
+_CA_WARNING = datetime.timedelta(days=365)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at; a problem says what to do."""
+
+    ok: bool
+    what: str
+
+    def __str__(self) -> str:
+        return f"{'ok' if self.ok else 'problem':<8} {self.what}"
+
+
+def examine(config: Config) -> list[Finding]:
+    """Look at everything; what cannot be looked at is a problem, and stops nothing else."""
+    if not config.data.is_dir():
+        return [Finding(False, f"there is no directory {config.data}; start the collector once, or check --data")]
+    findings: list[Finding] = []
+    for check in (_directory, _authority, _server_certificate, _database):
+        findings.extend(_guarded(check, config))
+    return findings
+
+
+def _guarded(check: Callable[[Config], Iterator[Finding]], config: Config) -> Iterator[Finding]:
+    try:
+        yield from check(config)
+    except ServerError as error:
+        yield Finding(False, str(error))
+    except OSError as error:
+        yield Finding(False, f"{error.filename} cannot be read: {error.strerror}; run this as the collector's user")
+
+
+def _directory(config: Config) -> Iterator[Finding]:
+    status = config.data.stat()
+    mode = stat.S_IMODE(status.st_mode)
+    if mode & 0o077:
+        yield Finding(False, f"others can look into {config.data} (mode {mode:04o}); chmod 0700 it")
+    elif not os.access(config.data, os.W_OK):
+        yield Finding(False, f"{config.data} cannot be written by this user; run this as the collector's user")
+    else:
+        yield Finding(True, f"data directory {config.data}")
+    for name in (ca.KEY_FILE, server.KEY_FILE):
+        file = config.data / name
+        if file.exists() and stat.S_IMODE(file.stat().st_mode) & 0o077:
+            yield Finding(False, f"others can read the key {file}; chmod 0600 it, and think of it as known")
+
+
+def _authority(config: Config) -> Iterator[Finding]:
+    certificate = ca.read_certificate(config.data / ca.CERTIFICATE_FILE)
+    if ca.read_key(config.data / ca.KEY_FILE).public_key() != certificate.public_key():
+        yield Finding(False, f"the CA's key and certificate in {config.data} do not belong together; restore a backup")
+        return
+    yield _lasting("CA certificate", certificate, _CA_WARNING, "plan a new CA: hosts will have to enroll again")
+
+
+def _server_certificate(config: Config) -> Iterator[Finding]:
+    certificate = ca.read_certificate(config.data / server.CERTIFICATE_FILE)
+    # The collector renews it by itself, so less than half of the time left for that is a problem.
+    due = certificates.SERVER_RENEW_BEFORE / 2
+    yield _lasting("server certificate", certificate, due, "restart the collector and look at its log")
+    if missing := server_names(config) - certificates.names_in(certificate):
+        names = ", ".join(sorted(missing))
+        yield Finding(False, f"the server certificate is not for {names}; restart the collector with these options")
+
+
+def _lasting(what: str, certificate: x509.Certificate, warning: datetime.timedelta, todo: str) -> Finding:
+    end = certificate.not_valid_after_utc
+    if end - datetime.datetime.now(datetime.UTC) < warning:
+        return Finding(False, f"the {what} ends on {end:%Y-%m-%d}; {todo}")
+    return Finding(True, f"{what}, until {end:%Y-%m-%d}")
+
+
+def _database(config: Config) -> Iterator[Finding]:
+    engines = dialect.engines(config.database)
+    if not Path(engines.name).exists():
+        yield Finding(False, f"there is no database {engines.name}; start the collector once, or check --database")
+        return
+    try:
+        with engines.readers.connect() as connection:
+            dialect.check(connection, engines.name)
+            yield Finding(True, f"database {engines.name}, whole")
+            yield _schema(connection)
+    except DBAPIError as error:
+        yield Finding(False, str(dialect.translate(error, engines.name) or error.orig))
+    finally:
+        engines.readers.dispose()
+        engines.writer.dispose()
+
+
+def _schema(connection: Connection) -> Finding:
+    present = MigrationContext.configure(connection).get_current_revision()
+    head = ScriptDirectory.from_config(migrate.configuration(None)).get_current_head()
+    if present == head:
+        return Finding(True, f"tables at step {present}")
+    return Finding(False, f"the tables are at step {present}, this version wants {head}; `fleetnet-server migrate`")

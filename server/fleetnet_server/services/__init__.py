@@ -1,0 +1,1 @@
+"""What the collector does, without SQL and without protobuf."""

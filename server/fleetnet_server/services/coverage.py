@@ -1,0 +1,142 @@
+"""How far an answer reaches: which hosts it concerns, which of them were fresh, and where history has gaps.
+
+About now, a host is fresh if its last whole look was committed at most `max_age` ago, all by the collector's clock.
+
+About a time T in the past, which is the collector's, a host is fresh if one of its streams covers T: its first whole
+look was at or before T and its last at most `max_age` before T, both looks converted to the collector's clock with
+the offset that the stream's Hello told. Within a stream looks follow each other without a break, unless a gap is
+recorded: one that began more than `max_age` before T and lasts beyond it makes the host stale at T.
+
+Intervals and gaps are kept by the host's clock, so T is converted the other way to look them up. Offsets of less
+than SKEW_US are mostly the time that a Hello travels, and are let be.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from fleetnet_server.errors import HostUnknown
+from fleetnet_server.records import Coverage, Gap, Selection, StaleHost
+from fleetnet_server.storage import gaps, hosts, sessions
+from fleetnet_server.storage.search import Moment
+
+SKEW_US = 1_000_000
+_MS_US = 1_000
+_NO_GAPS: tuple[Gap, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A host that a question concerns."""
+
+    host_id: int
+    name: str
+    enrolled_at_us: int
+    last_seen_us: int  # collector's clock; 0 if never
+    fresh: bool
+    gaps: int  # that overlap the time asked about
+    session: sessions.Covered | None  # the stream that tells of the host at that time
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """The hosts that a question concerns, and the time that it is about."""
+
+    asked: tuple[Asked, ...]
+    moment: Moment | None  # None: now
+    as_of_us: int
+
+    @property
+    def coverage(self) -> Coverage:
+        return Coverage(
+            as_of_us=self.as_of_us,
+            hosts_asked=len(self.asked),
+            hosts_fresh=sum(host.fresh for host in self.asked),
+            hosts_stale=tuple(StaleHost(host.name, host.last_seen_us) for host in self.asked if not host.fresh),
+            gaps=sum(host.gaps for host in self.asked),
+        )
+
+
+def survey(conn: Connection, selection: Selection, now_us: int) -> Scene:
+    """The scene of a question. Raises HostUnknown if it names a host that has not enrolled."""
+    heard = hosts.heard(conn, selection.host, selection.host_glob)
+    if selection.host and not heard:
+        raise HostUnknown(selection.host)
+    only = heard[0].host_id if selection.host else None
+    if not selection.at_us:
+        return _now(conn, heard, only, selection, now_us)
+    if not selection.host:
+        # Who came later is no part of the fleet as it was.
+        heard = [host for host in heard if host.enrolled_at_us <= selection.at_us]
+    return _past(conn, heard, only, selection)
+
+
+def _now(conn: Connection, heard: list[hosts.Heard], only: int | None, selection: Selection, now_us: int) -> Scene:
+    streams = sessions.newest(conn, only)
+    skewed = _skewed(now_us, streams)
+    found = gaps.around(conn, skewed.earliest_us, skewed.latest_us, only)
+    oldest_us = now_us - selection.max_age_ms * _MS_US
+    asked = tuple(
+        Asked(
+            host_id=host.host_id,
+            name=host.name,
+            enrolled_at_us=host.enrolled_at_us,
+            last_seen_us=host.last_heard_us,
+            fresh=host.last_heard_us > 0 and host.last_heard_us >= oldest_us,
+            gaps=len(_at(skewed, host.host_id, found)),
+            session=streams.get(host.host_id),
+        )
+        for host in heard
+    )
+    return Scene(asked, None, now_us)
+
+
+def _past(conn: Connection, heard: list[hosts.Heard], only: int | None, selection: Selection) -> Scene:
+    at_us, max_age_us = selection.at_us, selection.max_age_ms * _MS_US
+    streams = sessions.covering(conn, at_us, only)
+    moment = _skewed(at_us, streams)
+    found = gaps.around(conn, moment.earliest_us, moment.latest_us, only)
+    asked = []
+    for host in heard:
+        stream = streams.get(host.host_id)
+        over = _at(moment, host.host_id, found)
+        last_seen_us = _last_seen(at_us, stream, over, max_age_us)
+        asked.append(
+            Asked(
+                host_id=host.host_id,
+                name=host.name,
+                enrolled_at_us=host.enrolled_at_us,
+                last_seen_us=last_seen_us,
+                fresh=stream is not None and last_seen_us >= at_us - max_age_us,
+                gaps=len(over),
+                session=stream,
+            )
+        )
+    return Scene(tuple(asked), moment, at_us)
+
+
+def _last_seen(at_us: int, stream: sessions.Covered | None, over: list[Gap], max_age_us: int) -> int:
+    """The last look at or before a time, as far as is known; 0 if there was none. Collector's clock."""
+    if stream is None:
+        return 0
+    broken_off_us = [gap.from_us - stream.clock_offset_us for gap in over]
+    return min([at_us, stream.last_at_us, *(us for us in broken_off_us if us < at_us - max_age_us)])
+
+
+def _skewed(at_us: int, streams: Mapping[int, sessions.Covered]) -> Moment:
+    return Moment(
+        at_us,
+        {
+            # To the second: hosts that are wrong alike then share a condition.
+            host_id: at_us + round(stream.clock_offset_us / SKEW_US) * SKEW_US
+            for host_id, stream in streams.items()
+            if abs(stream.clock_offset_us) >= SKEW_US
+        },
+    )
+
+
+def _at(moment: Moment, host_id: int, found: Mapping[int, list[Gap]]) -> list[Gap]:
+    """The host's gaps that overlap the moment."""
+    at_us = moment.by_host.get(host_id, moment.at_us)
+    return [gap for gap in found.get(host_id, _NO_GAPS) if gap.from_us <= at_us < gap.to_us]

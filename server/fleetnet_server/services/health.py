@@ -1,0 +1,36 @@
+"""How the database is doing, as the collector's rooms met it: said once per change, and fatal when it is damaged.
+
+Whoever gets a StorageError reports it here. Nothing is decided from it but the log and the collector's own end: each
+request is judged by its own outcome, so that work goes on by itself as soon as there is room on the disk again.
+"""
+
+import asyncio
+
+import structlog
+
+from fleetnet_server.errors import StorageDamaged, StorageError
+
+_log = structlog.get_logger()
+
+
+class Health:
+    """One per collector, on its event loop."""
+
+    def __init__(self) -> None:
+        # The last trouble as a sentence; empty while all is well.
+        self._trouble = ""
+        self.damaged: asyncio.Future[StorageDamaged] = asyncio.get_running_loop().create_future()
+
+    def failed(self, error: StorageError) -> None:
+        """The database refused something."""
+        if isinstance(error, StorageDamaged) and not self.damaged.done():
+            self.damaged.set_result(error)
+        if str(error) != self._trouble:
+            self._trouble = str(error)
+            _log.error("storage failed", error=self._trouble)
+
+    def works(self) -> None:
+        """The database has just stored something."""
+        if self._trouble:
+            self._trouble = ""
+            _log.info("storage works again")

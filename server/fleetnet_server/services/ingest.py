@@ -1,0 +1,236 @@
+"""Takes what hosts report into the database.
+
+What must stay true: a batch is stored whole or not at all, once, in the order of its epoch, and only from the newest
+stream of its host; all of that is judged inside the transaction that stores it. History never says "closed" where it
+means "unknown": what ended while nobody looked ends with `gap`, and the gap is recorded.
+
+A look is *whole* when current holds exactly what the host held open at it: after the last part of a snapshot, and
+after every difference that follows without a break. Only whole looks count as hearing from a host.
+"""
+
+from dataclasses import dataclass
+
+import structlog
+from sqlalchemy import Connection
+
+from fleetnet_server.errors import BadBatch, Fenced, HostUnknown, SequenceHole, StorageError
+from fleetnet_server.records import Batch, Gap, Hello, Host, Session
+from fleetnet_server.services.intervals import ClosedAtIs, plan, scope_of
+from fleetnet_server.services.snapshots import Snapshots
+from fleetnet_server.storage import gaps, holders, hosts, ids, sessions, sockets, sources
+from fleetnet_server.storage.database import Database
+
+AGENT_RESTARTED = "agent restarted"
+HOST_REBOOTED = "host rebooted"
+
+_log = structlog.get_logger()
+
+
+class Ingest:
+    """Takes the report streams of all hosts into the database."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._snapshots = Snapshots()
+
+    async def open(self, host: Host, hello: Hello, received_at_us: int) -> Session:
+        """Begin a stream; an older one of the same host is fenced from here on.
+
+        Raises HostUnknown if the host has not enrolled or is not active, and StorageError.
+        """
+        session = await self._db.write(_open, host, hello, received_at_us)
+        self._snapshots.drop_host(host.host_id)
+        return session
+
+    async def commit(self, session: Session, batch: Batch, received_at_us: int) -> int:
+        """Store a batch; returns the committed sequence, after the COMMIT. A batch already stored changes nothing.
+
+        Call in the order of the stream; the next call may begin before the last has returned, and then shares its
+        commit. After any error the stream is to be ended. Raises Fenced, SequenceHole, BadBatch, StorageError.
+        """
+        try:
+            return await self._db.write(self._store, session, batch, received_at_us)
+        except BaseException:
+            # What the snapshot's parts have named may now differ from what was stored.
+            self._snapshots.drop(session)
+            raise
+
+    async def close(self, session: Session, at_us: int) -> None:
+        """Note the end of a stream. Never raises: it is a note only, and whoever ends a stream has other worries."""
+        self._snapshots.drop(session)
+        try:
+            await self._db.write(sessions.close, session, at_us)
+        except StorageError as error:
+            _log.warning("the end of a stream could not be noted", host_id=session.host_id, error=str(error))
+
+    def _store(self, conn: Connection, session: Session, batch: Batch, received_at_us: int) -> int:
+        """Runs in the writer thread, inside the transaction."""
+        standing = sessions.standing(conn, session)
+        if not _is_next(session, batch, standing):
+            return standing.last_sequence
+        reports = _reports(conn, session, batch)
+        named = self._snapshots.follow(session, batch.snapshot, set(reports))
+        gap = _note_gaps(conn, session, batch, standing, named is not None)
+        step = _Step(session, batch, standing, ClosedAtIs.GAP if gap else ClosedAtIs.SEEN)
+        _end_earlier_boot(conn, step)
+        _store_reports(conn, step, reports)
+        if named is None:
+            _store_closed(conn, step)
+        else:
+            _end_unnamed(conn, step, named)
+            sources.forget(conn, session.host_id)
+        sources.record(conn, session.host_id, batch.sources, batch.look_at_us)
+        _note_progress(conn, step, named is not None, received_at_us)
+        return batch.sequence
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One batch on its way into the database."""
+
+    session: Session
+    batch: Batch
+    standing: sessions.Standing
+    unreported_end: ClosedAtIs  # how an end is known that the agent did not report as such
+
+    @property
+    def last_look_us(self) -> int:
+        return self.standing.last_look.at_us if self.standing.last_look else 0
+
+    @property
+    def seen_at_us(self) -> int:
+        """The last look known to have confirmed what this batch ends.
+
+        The look before a snapshot may lie in a gap that only its last part tells of, so there it proves nothing.
+        """
+        return self.last_look_us if self.batch.snapshot else max(self.last_look_us, self.batch.previous_look_at_us)
+
+
+def _open(conn: Connection, host: Host, hello: Hello, received_at_us: int) -> Session:
+    generation = hosts.next_generation(conn, host.host_id)
+    if generation is None:
+        raise HostUnknown(host.name)
+    return sessions.open_session(conn, host.host_id, generation, hello, received_at_us)
+
+
+def _is_next(session: Session, batch: Batch, standing: sessions.Standing) -> bool:
+    """Whether the batch is to be stored now; False if it has been already."""
+    if standing.fenced:
+        raise Fenced("a newer stream of this host has taken over; this one is to end")
+    if (batch.boot_id, batch.epoch) != (session.boot_id, session.epoch):
+        raise BadBatch("a batch belongs to another boot or epoch than its stream; reconnect")
+    if batch.sequence > standing.last_sequence + 1:
+        raise SequenceHole(f"batch {batch.sequence} came where {standing.last_sequence + 1} was due; reconnect")
+    return batch.sequence > standing.last_sequence
+
+
+def _reports(conn: Connection, session: Session, batch: Batch) -> dict[int, sockets.OpenSocket]:
+    """The sockets that a batch tells of, by id; `opened` and `changed` differ only in what was told before."""
+    told = [*batch.opened, *batch.changed]
+    holder_ids = holders.record(conn, session.host_id, session.boot_id, (socket.holder for socket in told))
+    reports: dict[int, sockets.OpenSocket] = {}
+    for socket in told:
+        socket_id = ids.socket_id(session.boot_id, socket.key)
+        reports[socket_id] = sockets.OpenSocket(
+            socket_id=socket_id,
+            socket=socket,
+            holder_id=holder_ids[id(socket.holder)],
+            scope=scope_of(socket),
+            opened_at_us=min(socket.opened_at_us, batch.look_at_us),
+            seen_at_us=batch.look_at_us,
+        )
+    return reports
+
+
+def _note_gaps(
+    conn: Connection, session: Session, batch: Batch, standing: sessions.Standing, whole_snapshot: bool
+) -> bool:
+    """Record the gaps that a batch tells of or ends; whether one lies between the last whole look and this snapshot.
+
+    Before the last part of a snapshot only a new epoch can be known; a gap that the last part declares is made up for
+    in _end_unnamed.
+    """
+    gaps.record(conn, session.host_id, batch.gaps)
+    if batch.snapshot is None:
+        return False
+    last = standing.last_look
+    if last is None:
+        return True
+    if (last.boot_id, last.epoch) == (session.boot_id, session.epoch):
+        return whole_snapshot and gaps.any_between(conn, session.host_id, last.at_us, batch.look_at_us)
+    if whole_snapshot:
+        reason = AGENT_RESTARTED if last.boot_id == session.boot_id else HOST_REBOOTED
+        gaps.record(conn, session.host_id, [Gap(last.at_us, batch.look_at_us, reason)])
+    return True
+
+
+def _end_earlier_boot(conn: Connection, step: _Step) -> None:
+    """No socket outlives its boot, so the first word from the next one ends all, whole snapshot or not."""
+    host_id, at_us = step.session.host_id, step.batch.look_at_us
+    if step.standing.boot_id not in (None, step.session.boot_id):
+        ended = sockets.open_ids(conn, host_id)
+        sockets.end(conn, host_id, [sockets.Ending(i, at_us, ClosedAtIs.GAP, step.last_look_us) for i in ended])
+
+
+def _store_reports(conn: Connection, step: _Step, reports: dict[int, sockets.OpenSocket]) -> None:
+    host_id = step.session.host_id
+    known = sockets.known(conn, host_id, reports)
+    # Only a clock that was set back, or an exact time told late, can reach behind what is stored already.
+    late = {
+        socket_id: report.opened_at_us
+        for socket_id, report in reports.items()
+        if socket_id not in known and report.opened_at_us < step.standing.latest_us
+    }
+    ended = sockets.ended_after(conn, host_id, late, min(late.values(), default=0))
+    writes = plan(reports.values(), known, ended, step.unreported_end, step.seen_at_us)
+    sockets.end(conn, host_id, writes.endings)
+    sockets.open_new(conn, host_id, writes.opened)
+    sockets.update_open(conn, host_id, writes.updated)
+
+
+def _store_closed(conn: Connection, step: _Step) -> None:
+    """The ends that the agent reports; after the reports, for a batch may tell of a socket's change and end."""
+    look_at_us, boot_id = step.batch.look_at_us, step.session.boot_id
+    endings = {
+        socket_id: sockets.Ending(socket_id, min(closed.closed_at_us, look_at_us), closed.closed_at_is, step.seen_at_us)
+        for closed in step.batch.closed
+        for socket_id in [ids.socket_id(boot_id, closed.key)]
+    }
+    ended = sockets.end(conn, step.session.host_id, list(endings.values()))
+    if ended < len(endings):
+        _log.debug(
+            "ends of sockets that were not open were passed over",
+            host_id=step.session.host_id,
+            count=len(endings) - ended,
+        )
+
+
+def _end_unnamed(conn: Connection, step: _Step, named: set[int]) -> None:
+    """What a whole snapshot did not name has ended, and so has what its parts found in another state."""
+    host_id, look_at_us, how = step.session.host_id, step.batch.look_at_us, step.unreported_end
+    gone = sockets.open_ids(conn, host_id) - named
+    sockets.end(conn, host_id, [sockets.Ending(socket_id, look_at_us, how, step.seen_at_us) for socket_id in gone])
+    if how is ClosedAtIs.GAP:
+        # The parts before the last could not know of a gap that only the last declares.
+        sockets.restate_ends(conn, host_id, look_at_us, was=ClosedAtIs.SEEN, becomes=ClosedAtIs.GAP)
+
+
+def _note_progress(conn: Connection, step: _Step, whole_snapshot: bool, received_at_us: int) -> None:
+    session, batch, standing, last = step.session, step.batch, step.standing, step.standing.last_look
+    goes_on = (
+        batch.snapshot is None
+        and standing.whole
+        and last is not None
+        and (last.boot_id, last.epoch) == (session.boot_id, session.epoch)
+    )
+    if not (whole_snapshot or goes_on):
+        hosts.note_part(conn, session.host_id, session.boot_id, batch.look_at_us)
+        sessions.note_sequence(conn, session, batch.sequence)
+        return
+    look = hosts.Look(session.boot_id, session.epoch, batch.look_at_us)
+    hosts.note_look(conn, session.host_id, look, received_at_us)
+    # By the collector's clock a look was not taken later than it was received, wherever the host's clock has gone.
+    at_us = min(batch.look_at_us - standing.clock_offset_us, received_at_us)
+    first_at_us = at_us if standing.first_at_us is None else min(standing.first_at_us, at_us)
+    last_at_us = at_us if standing.last_at_us is None else max(standing.last_at_us, at_us)
+    sessions.note_look(conn, session, batch.sequence, first_at_us, last_at_us)

@@ -1,0 +1,85 @@
+"""What the reports of a batch make of the intervals that are open. Pure.
+
+A row is one socket in one state. The same state again changes what is known of the row, another state ends it and
+begins the next at the same instant, so the intervals of a socket adjoin and never overlap.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from enum import IntEnum
+
+from fleetnet_server.records import Socket
+from fleetnet_server.services.scopes import Scope, scope
+from fleetnet_server.storage.sockets import Ending, Known, OpenSocket
+
+_TCP, _UDP = 6, 17  # IANA
+_CLOSE, _LISTEN = 7, 10  # include/net/tcp_states.h
+
+
+class OpenedAtIs(IntEnum):
+    """How exactly the beginning of an interval is known; the wire's numbers."""
+
+    EXACT = 1
+    SEEN = 2
+    BEFORE = 3
+    UNSEEN = 4
+
+
+class ClosedAtIs(IntEnum):
+    """How exactly the end of an interval is known; the wire's numbers."""
+
+    EXACT = 1
+    SEEN = 2
+    GAP = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to write, in this order."""
+
+    endings: tuple[Ending, ...]
+    opened: tuple[OpenSocket, ...]
+    updated: tuple[OpenSocket, ...]
+
+
+def scope_of(socket: Socket) -> Scope:
+    """How far a listener reaches: TCP in LISTEN, or UDP that is bound and has no peer."""
+    protocol, state = socket.key.protocol, socket.state
+    if (protocol == _TCP and state == _LISTEN) or (protocol == _UDP and state == _CLOSE and not socket.remote_address):
+        return scope(socket.local_address)
+    return Scope.NOT_A_LISTENER
+
+
+def plan(
+    reports: Iterable[OpenSocket],
+    known: Mapping[int, Known],
+    ended: Mapping[int, int],
+    change: ClosedAtIs,
+    seen_at_us: int,
+) -> Plan:
+    """What to write for these reports, each of another socket.
+
+    `known` are those that are open; `ended` says when those that are not, but once were, last ended: they cannot have
+    opened before. `change` is how exactly a look knows the end of a state when only the next state is reported,
+    `seen_at_us` a look that confirmed the state before.
+    """
+    endings: list[Ending] = []
+    opened: list[OpenSocket] = []
+    updated: list[OpenSocket] = []
+    for report in reports:
+        open_row = known.get(report.socket_id)
+        if open_row is None:
+            opened.append(_not_before(report, ended.get(report.socket_id, 0)))
+        elif open_row.state != report.socket.state:
+            begun = _not_before(report, open_row.opened_at_us)
+            how = ClosedAtIs.EXACT if report.socket.opened_at_is == OpenedAtIs.EXACT else change
+            endings.append(Ending(report.socket_id, begun.opened_at_us, how, seen_at_us))
+            opened.append(begun)
+        elif open_row.attributes != report.attributes:
+            updated.append(report)
+    return Plan(tuple(endings), tuple(opened), tuple(updated))
+
+
+def _not_before(report: OpenSocket, earliest_us: int) -> OpenSocket:
+    """A clock that was set back must not make intervals overlap."""
+    return report if report.opened_at_us >= earliest_us else replace(report, opened_at_us=earliest_us)

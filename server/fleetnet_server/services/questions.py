@@ -1,0 +1,96 @@
+"""Answers what people ask: coverage first, then items a page at a time, then the end.
+
+What must stay true: an answer is one snapshot from beginning to end; it is never silently partial, for it says what
+it covers before its first item and whether it was cut after its last; its order is documented and stable.
+"""
+
+from collections.abc import AsyncGenerator, Iterator
+from typing import TypeVar
+
+from sqlalchemy import Connection
+
+from fleetnet_server.records import Coverage, End, HostAnswer, HostFacts, Selection, SocketAnswer, SocketQuestion
+from fleetnet_server.services.coverage import Asked, Scene, survey
+from fleetnet_server.storage import search, sources
+from fleetnet_server.storage.database import Database
+
+T = TypeVar("T")
+
+_NO_FACTS = HostFacts(os="", kernel="", architecture="", cpu_count=0, memory_bytes=0, booted_at_us=0)
+
+
+class Questions:
+    """Answers what people ask.
+
+    Leave an answer before its end only through contextlib.aclosing, so that its snapshot is given back at once.
+    """
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def sockets(
+        self, question: SocketQuestion, now_us: int
+    ) -> AsyncGenerator[Coverage | tuple[SocketAnswer, ...] | End]:
+        """Sockets, ordered by host, netns, protocol, local port and address, remote address and port, state, cookie.
+
+        Coverage, pages of at most search.PAGE, End. Raises HostUnknown at the first step, StorageError at any.
+        """
+        return self._db.stream(_sockets, question, now_us)
+
+    def hosts(self, selection: Selection, now_us: int) -> AsyncGenerator[Coverage | tuple[HostAnswer, ...] | End]:
+        """Hosts, ordered by name. Steps and errors as for sockets."""
+        return self._db.stream(_hosts, selection, now_us)
+
+
+def _sockets(
+    conn: Connection, question: SocketQuestion, now_us: int
+) -> Iterator[Coverage | tuple[SocketAnswer, ...] | End]:
+    scene = survey(conn, question.selection, now_us)
+    yield scene.coverage
+    found = search.pages(conn, question, scene.moment, _only(question.selection, scene))
+    yield from _cut(found, question.selection.limit)
+
+
+def _hosts(conn: Connection, selection: Selection, now_us: int) -> Iterator[Coverage | tuple[HostAnswer, ...] | End]:
+    scene = survey(conn, selection, now_us)
+    yield scene.coverage
+    counts = search.counts(conn, scene.moment, _only(selection, scene))
+    # How sources fared is not kept for the past.
+    degraded = sources.degraded(conn) if scene.moment is None else {}
+    answers = [_host(host, counts.get(host.host_id, (0, 0)), degraded.get(host.host_id, ())) for host in scene.asked]
+    pages = (tuple(answers[at : at + search.PAGE]) for at in range(0, len(answers), search.PAGE))
+    yield from _cut(pages, selection.limit)
+
+
+def _only(selection: Selection, scene: Scene) -> list[int] | None:
+    return [host.host_id for host in scene.asked] if selection.host or selection.host_glob else None
+
+
+def _cut(pages: Iterator[tuple[T, ...]], limit: int) -> Iterator[tuple[T, ...] | End]:
+    """The pages up to the limit (0: all), and the end, which says whether there was more."""
+    items = 0
+    for page in pages:
+        kept = page[: limit - items] if limit else page
+        items += len(kept)
+        if kept:
+            yield kept
+        if len(kept) < len(page):
+            yield End(items, truncated=True)
+            return
+    yield End(items, truncated=False)
+
+
+def _host(host: Asked, counts: tuple[int, int], degraded: tuple[str, ...]) -> HostAnswer:
+    stream = host.session
+    return HostAnswer(
+        host=host.name,
+        fresh=host.fresh,
+        last_seen_us=host.last_seen_us,
+        enrolled_at_us=host.enrolled_at_us,
+        sockets=counts[0],
+        listeners=counts[1],
+        agent_version=stream.agent_version if stream else "",
+        facts=stream.facts if stream else _NO_FACTS,
+        clock_offset_us=stream.clock_offset_us if stream else 0,
+        degraded=degraded,
+    )

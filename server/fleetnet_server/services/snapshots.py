@@ -1,0 +1,67 @@
+"""Which sockets the parts of a snapshot have named, kept while its stream sends it.
+
+What must stay true: a snapshot counts as whole only if this collector saw every part of it in one stream, from part 0
+to the last. Parts resent over a new stream after the first ones were committed over an old one are stored, but end
+nothing: the agent sends another snapshot right after them.
+"""
+
+from dataclasses import dataclass, field
+
+from fleetnet_server.errors import BadBatch
+from fleetnet_server.records import Session, SnapshotPart
+
+# Bounds what one host can make the collector remember: 64 MB or so. A larger host is stored, but never counts as whole.
+MAX_NAMED = 1_000_000
+
+
+@dataclass(slots=True)
+class _Underway:
+    next_part: int = 0
+    named: set[int] = field(default_factory=set)
+
+
+class Snapshots:
+    """The snapshots under way, at most one a stream."""
+
+    def __init__(self) -> None:
+        self._underway: dict[tuple[int, int], _Underway] = {}
+
+    def follow(self, session: Session, part: SnapshotPart | None, named: set[int]) -> set[int] | None:
+        """Take note of the sockets that a batch names; all that the snapshot named, if the batch makes it whole.
+
+        A socket named by a difference between two parts counts as named. Raises BadBatch if a part is out of order.
+        """
+        if part is not None and part.part == 0:
+            self._underway[_name(session)] = _Underway()
+        underway = self._underway.get(_name(session))
+        if underway is None:
+            return None
+        if len(underway.named) + len(named) > MAX_NAMED:
+            self.drop(session)
+            return None
+        underway.named |= named
+        return None if part is None else self._advance(session, underway, part)
+
+    def _advance(self, session: Session, underway: _Underway, part: SnapshotPart) -> set[int] | None:
+        if part.part != underway.next_part:
+            raise BadBatch(
+                f"part {part.part} of a snapshot came where part {underway.next_part} was due; start it anew"
+            )
+        underway.next_part += 1
+        if not part.last:
+            return None
+        self.drop(session)
+        return underway.named
+
+    def drop(self, session: Session) -> None:
+        """Forget the snapshot of a stream, because it is whole, or failed, or the stream has ended."""
+        self._underway.pop(_name(session), None)
+
+    def drop_host(self, host_id: int) -> None:
+        """Forget the snapshots of all streams of a host."""
+        for name in [name for name in self._underway if name[0] == host_id]:
+            self._underway.pop(name, None)
+
+
+def _name(session: Session) -> tuple[int, int]:
+    return session.host_id, session.generation

@@ -1,0 +1,122 @@
+"""The one door to the database: a thread that writes, a few that read.
+
+What must stay true: nothing that was acknowledged is lost; readers see one moment each and never hold up the writer;
+readers are closed first, the writer's connection last (dialect.py says why). What fails is told in the words of
+errors.py.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar, TypeVarTuple
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from fleetnet_server.storage import dialect, migrate
+from fleetnet_server.storage.reader import Reading
+from fleetnet_server.storage.writer import Writer
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+# SQLite lets go of the interpreter's lock while it works; more threads than a few only contend for it.
+_READER_THREADS = 4
+# An answer that is not read on for so long is given up: its snapshot keeps the write-ahead log from shrinking.
+STALLED_S = 60.0
+
+
+class Database:
+    """An open database. Use `open`."""
+
+    def __init__(self, engines: dialect.Engines) -> None:
+        self._engines = engines
+        self._writer = Writer(engines.writer, engines.name)
+        self._threads = ThreadPoolExecutor(_READER_THREADS, "fleetnet-reader")
+        # So that no thread ever waits for a connection, which a stream gives back only through a thread.
+        self._connections = asyncio.Semaphore(dialect.READERS)
+
+    @classmethod
+    def open(cls, url: str) -> "Database":
+        """Open (or make) the database, check it, bring its tables up to date. Blocks; call it before serving.
+
+        `url` is sqlite:///relative or sqlite:////absolute; the folder must exist. The file is made with mode 0600.
+        Raises StorageUnavailable, StorageDamaged, SchemaNewer, or StorageError for a URL that cannot be used.
+        """
+        engines = dialect.engines(url)
+        try:
+            with engines.writer.connect() as conn:
+                dialect.check(conn, engines.name)
+            with engines.writer.begin() as conn:
+                migrate.upgrade(conn, engines.name)
+        except DBAPIError as error:
+            engines.writer.dispose()
+            told = dialect.translate(error, engines.name)
+            if told is None:
+                raise
+            raise told from error
+        except BaseException:
+            engines.writer.dispose()
+            raise
+        return cls(engines)
+
+    async def write(self, fn: Callable[[Connection, *Ts], T], *args: *Ts) -> T:
+        """Run fn(conn, *args) in the writer thread; returns after the COMMIT that stores what it did.
+
+        Calls run in the order they were made (the order of the calls, not of their awaits' ends). What fn raises is
+        raised here and its writes are undone; its neighbours in the same commit are kept. Raises StorageUnavailable
+        (nothing was stored, trying later may help) or StorageDamaged besides.
+        """
+        result: T = await asyncio.wrap_future(self._writer.submit(fn, args))
+        return result
+
+    async def read(self, fn: Callable[[Connection, *Ts], T], *args: *Ts) -> T:
+        """Run fn(conn, *args) in a reader thread, in one read-only snapshot. Raises what fn raises; StorageError."""
+
+        def only_page(conn: Connection, *args: *Ts) -> Iterator[T]:
+            yield fn(conn, *args)
+
+        async with contextlib.aclosing(self.stream(only_page, *args)) as pages:
+            return await anext(pages)
+
+    async def stream(self, fn: Callable[[Connection, *Ts], Iterator[T]], *args: *Ts) -> AsyncGenerator[T]:
+        """The pages of the generator fn(conn, *args), which runs in reader threads, in one read-only snapshot.
+
+        A page is made when it is asked for and none in advance. Leave the loop early only through
+        contextlib.aclosing. Raises what fn raises, StorageError, and StorageUnavailable if the caller took longer
+        than STALLED_S over a page.
+        """
+        loop = asyncio.get_running_loop()
+        reading = Reading(self._engines.readers, lambda conn: fn(conn, *args))
+        async with self._connections:
+            try:
+                while (page := await self._step(reading)) is not None:
+                    alarm = loop.call_later(STALLED_S, self._threads.submit, reading.give_up)
+                    try:
+                        yield page[0]
+                    finally:
+                        alarm.cancel()
+            finally:
+                # Even if this is cancelled too, the thread carries it out, after the step that may be running.
+                await asyncio.shield(loop.run_in_executor(self._threads, reading.close))
+
+    async def _step(self, reading: Reading[T]) -> tuple[T] | None:
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._threads, reading.step)
+        except DBAPIError as error:
+            told = dialect.translate(error, self._engines.name)
+            if told is None:
+                raise
+            raise told from error
+
+    async def close(self) -> None:
+        """Finish what is queued, close the readers, then the writer. Streams still open are cut off."""
+        await asyncio.get_running_loop().run_in_executor(None, self._close)
+
+    def _close(self) -> None:
+        self._writer.close()
+        self._threads.shutdown()
+        self._engines.readers.dispose()
+        self._engines.writer.dispose()

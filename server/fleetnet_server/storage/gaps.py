@@ -1,0 +1,38 @@
+"""Times about which a host's history is not whole."""
+
+from collections.abc import Iterable
+
+from sqlalchemy import Connection, select
+
+from fleetnet_server.records import Gap
+from fleetnet_server.storage.dialect import insert_new
+from fleetnet_server.storage.schema import gaps
+
+
+def record(conn: Connection, host_id: int, found: Iterable[Gap]) -> None:
+    """Keep gaps; one kept already is not doubled. Ends that a clock set back turned round are put in order."""
+    rows = [
+        {"host_id": host_id, "from_us": min(g.from_us, g.to_us), "to_us": max(g.from_us, g.to_us), "reason": g.reason}
+        for g in found
+    ]
+    if rows:
+        conn.execute(insert_new(conn, gaps), rows)
+
+
+def any_between(conn: Connection, host_id: int, from_us: int, to_us: int) -> bool:
+    """Whether a gap reaches into the time between two looks."""
+    query = select(gaps.c.host_id).where(gaps.c.host_id == host_id, gaps.c.to_us > from_us, gaps.c.from_us < to_us)
+    return conn.execute(query.limit(1)).first() is not None
+
+
+def around(conn: Connection, from_us: int, to_us: int, host_id: int | None = None) -> dict[int, list[Gap]]:
+    """Gaps of one host or of each that share a moment with a time of the hosts' clocks, both ends included."""
+    query = select(gaps.c.host_id, gaps.c.from_us, gaps.c.to_us, gaps.c.reason).where(
+        gaps.c.to_us >= from_us, gaps.c.from_us <= to_us
+    )
+    if host_id is not None:
+        query = query.where(gaps.c.host_id == host_id)
+    found: dict[int, list[Gap]] = {}
+    for row in conn.execute(query):
+        found.setdefault(row.host_id, []).append(Gap(row.from_us, row.to_us, row.reason))
+    return found

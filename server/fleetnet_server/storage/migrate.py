@@ -1,0 +1,39 @@
+"""Brings the tables up to date, through the diary in migrations/versions.
+
+Runs inside the caller's transaction, so a step that fails leaves the database as it was.
+"""
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, inspect
+
+from fleetnet_server.errors import SchemaNewer, StorageDamaged
+
+
+def upgrade(conn: Connection, name: str) -> None:
+    """Bring the tables of `conn` up to this version. Raises SchemaNewer, and StorageDamaged for foreign tables."""
+    config = configuration(conn)
+    script = ScriptDirectory.from_config(config)
+    present = MigrationContext.configure(conn).get_current_revision()
+    known = {revision.revision for revision in script.walk_revisions()}
+    if present is None and inspect(conn).get_table_names():
+        raise StorageDamaged(
+            f"the database {name} holds tables that are not fleetnet's; give another file to --database"
+        )
+    if present is not None and present not in known:
+        raise SchemaNewer(
+            f"the database {name} was written by a newer fleetnet-server (its tables are at step {present}, this "
+            f"version knows {script.get_current_head()}); install that version, or restore a backup made before it"
+        )
+    if present != script.get_current_head():
+        command.upgrade(config, "head")
+
+
+def configuration(conn: Connection | None) -> Config:
+    """Alembic's configuration, without a file."""
+    config = Config()
+    config.set_main_option("script_location", "fleetnet_server:migrations")
+    config.attributes["connection"] = conn
+    return config

@@ -1,0 +1,246 @@
+"""The tables, each column with its one sentence.
+
+What must stay true: every key leads with host_id, so that a database spread over machines can be split by it; ids
+are either given by the collector or hashes of what they name (ids.py), so that no insert needs its answer; times are
+microseconds since 1970 UTC, of the host's clock unless the sentence says "collector's". Migrations build the same
+tables step by step; a test compares the two.
+"""
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    text,
+)
+
+METADATA = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+# Answers are ordered by name and address; PostgreSQL would order text by the language of its cluster.
+Name = String().with_variant(Text(collation="C"), "postgresql")
+# SQLite gives out numbers for a key of type INTEGER only.
+HostId = BigInteger().with_variant(Integer, "sqlite")
+
+hosts = Table(
+    "hosts",
+    METADATA,
+    Column("host_id", HostId, primary_key=True, comment="Number of the host, for good."),
+    Column("name", Name, nullable=False, unique=True, comment="Name that its certificate carries."),
+    Column("status", Text, nullable=False, comment="active, or revoked: its streams are refused."),
+    Column("enrolled_at_us", BigInteger, nullable=False, comment="When it first enrolled; collector's clock."),
+    Column("certificate_serial", Text, nullable=False, comment="Serial of its newest certificate, hexadecimal."),
+    Column(
+        "generation",
+        BigInteger,
+        nullable=False,
+        comment="Number of its newest stream; an older one may not write. 0: none yet.",
+    ),
+    Column("boot_id", LargeBinary, comment="The boot whose sockets current holds."),
+    Column("last_heard_us", BigInteger, comment="When its last whole look was committed; collector's clock."),
+    Column("look_boot_id", LargeBinary, comment="Boot in which the last whole look was taken."),
+    Column("look_epoch", BigInteger, comment="Epoch of the agent that took the last whole look."),
+    Column("last_look_us", BigInteger, comment="The last whole look: what it held open then is what current holds."),
+    Column(
+        "whole",
+        Boolean,
+        nullable=False,
+        comment="False while a snapshot is stored in part only: no difference makes a look whole then.",
+    ),
+    Column(
+        "latest_us",
+        BigInteger,
+        nullable=False,
+        comment="The latest look ever stored: a look before it comes from a clock set back.",
+    ),
+    comment="Hosts of the fleet.",
+)
+
+tokens = Table(
+    "tokens",
+    METADATA,
+    Column(
+        "secret_hash", LargeBinary, primary_key=True, comment="SHA-256 of the secret; the secret itself is never kept."
+    ),
+    Column("host", Name, nullable=False, comment="Name of the one host that it admits."),
+    Column("created_at_us", BigInteger, nullable=False, comment="When it was made; collector's clock."),
+    Column("expires_at_us", BigInteger, nullable=False, comment="From when on it admits nobody; collector's clock."),
+    Column("used_at_us", BigInteger, comment="When it was used; collector's clock. Once only."),
+    comment="One-time enrollment tokens.",
+)
+
+sessions = Table(
+    "sessions",
+    METADATA,
+    Column("host_id", BigInteger, primary_key=True, autoincrement=False, comment="Whose stream it was."),
+    Column("generation", BigInteger, primary_key=True, autoincrement=False, comment="Counts the streams of the host."),
+    Column("boot_id", LargeBinary, nullable=False, comment="The boot of the host, 16 bytes."),
+    Column(
+        "epoch", BigInteger, nullable=False, comment="The agent's random number, its 64 bits read as a signed number."
+    ),
+    Column(
+        "last_sequence", BigInteger, nullable=False, comment="Highest sequence of the boot and epoch committed so far."
+    ),
+    Column("started_at_us", BigInteger, nullable=False, comment="When the stream was opened; collector's clock."),
+    Column(
+        "ended_at_us", BigInteger, comment="When the stream was closed; collector's clock. Empty after a crash too."
+    ),
+    Column("clock_offset_us", BigInteger, nullable=False, comment="Host's clock minus collector's at the opening."),
+    Column("first_at_us", BigInteger, comment="First whole look of the stream, converted to the collector's clock."),
+    Column("last_at_us", BigInteger, comment="Last whole look of the stream, converted to the collector's clock."),
+    Column("agent_version", Text, nullable=False, comment="Version of the agent."),
+    Column(
+        "machine_id_hash", LargeBinary, nullable=False, comment="Tells a cloned identity; empty where there is none."
+    ),
+    Column("interval_s", Double, nullable=False, comment="Seconds between two looks at the whole table."),
+    Column("netns_inode", BigInteger, nullable=False, comment="Inode of the agent's own network namespace."),
+    Column("os", Text, nullable=False, comment="Operating system in words."),
+    Column("kernel", Text, nullable=False, comment="Release of the kernel."),
+    Column("architecture", Text, nullable=False, comment="Machine architecture."),
+    Column("cpu_count", Integer, nullable=False, comment="Number of logical processors."),
+    Column("memory_bytes", BigInteger, nullable=False, comment="Memory in bytes."),
+    Column("booted_at_us", BigInteger, nullable=False, comment="When the host booted; 0 if not known."),
+    Index(None, "host_id", "first_at_us"),
+    comment="Report streams: what was heard of a host and when.",
+)
+
+
+_SCOPE = "How far a listener's address reaches: 1 loopback, 2 link-local, 3 private, 4 public, 5 any; 0: no listener."
+
+
+def _interval_columns() -> list[Column[Any]]:
+    """What an open and a closed interval have in common; Column objects belong to one table, so made anew."""
+    return [
+        Column("netns", BigInteger, nullable=False, comment="Network namespace: 0 the agent's own, else its inode."),
+        Column("protocol", SmallInteger, nullable=False, comment="Transport protocol, IANA's."),
+        Column("family", SmallInteger, nullable=False, comment="4 or 6."),
+        Column("state", SmallInteger, nullable=False, comment="State, the kernel's number."),
+        Column("local_address", LargeBinary, nullable=False, comment="Local address, 4 or 16 bytes."),
+        Column("local_port", Integer, nullable=False, comment="Local port."),
+        Column("remote_address", LargeBinary, nullable=False, comment="Remote address; empty without a peer."),
+        Column("remote_port", Integer, nullable=False, comment="Remote port; 0 without a peer."),
+        Column("interface", Text, nullable=False, comment="Interface it is bound to; empty where none."),
+        Column("v6only", Boolean, comment="IPV6_V6ONLY; empty where not known."),
+        Column("recv_queue", BigInteger, nullable=False, comment="Recv-Q at the last report."),
+        Column("send_queue", BigInteger, nullable=False, comment="Send-Q at the last report."),
+        Column("inode", BigInteger, nullable=False, comment="Inode in sockfs; 0 where no process holds it."),
+        Column("cookie", BigInteger, nullable=False, comment="The kernel's socket cookie; 0 if not known."),
+        Column("source", SmallInteger, nullable=False, comment="Where the agent read it, the wire's number."),
+        Column("scope", SmallInteger, nullable=False, comment=_SCOPE),
+        Column("holder_id", BigInteger, nullable=False, comment="Who holds it: holders."),
+        Column("opened_at_us", BigInteger, nullable=False, comment="When it entered the state."),
+        Column("opened_at_is", SmallInteger, nullable=False, comment="How exactly that is known, the wire's number."),
+    ]  # fmt: skip
+
+
+# Listeners are few among many connections: an index of their own costs next to nothing to keep.
+_LISTENERS = text("scope <> 0")
+_SEEN = "The look of the last report that wrote the row; hosts.last_look_us may confirm it beyond."
+
+current = Table(
+    "current",
+    METADATA,
+    Column("host_id", BigInteger, primary_key=True, autoincrement=False, comment="Whose socket it is."),
+    Column("socket_id", BigInteger, primary_key=True, autoincrement=False, comment="Hash of what names the socket."),
+    *_interval_columns(),
+    Column("seen_at_us", BigInteger, nullable=False, comment=_SEEN),
+    # Of one host all is found by the key. Across the fleet listeners are asked for by port, connections by state.
+    Index("ix_current_listeners", "local_port", sqlite_where=_LISTENERS, postgresql_where=_LISTENERS),
+    Index(None, "state", "local_port"),
+    comment="Sockets that are open, each in its present state.",
+    sqlite_with_rowid=False,
+)  # fmt: skip
+
+history = Table(
+    "history",
+    METADATA,
+    # No key: a row comes here once, in the transaction that takes it out of current, and is never looked up by itself.
+    Column("host_id", BigInteger, nullable=False, comment="Whose socket it was."),
+    Column("socket_id", BigInteger, nullable=False, comment="Hash of what names the socket."),
+    *_interval_columns(),
+    Column("closed_at_us", BigInteger, nullable=False, comment="When it left the state; never before opened_at_us."),
+    Column("closed_at_is", SmallInteger, nullable=False, comment="How exactly that is known, the wire's number."),
+    Column("last_seen_us", BigInteger, nullable=False, comment="The last look that confirmed it."),
+    Index(None, "host_id", "closed_at_us"),
+    Index("ix_history_listeners", "local_port", "closed_at_us", sqlite_where=_LISTENERS, postgresql_where=_LISTENERS),
+    comment="Sockets that were in a state and have left it.",
+)
+
+holders = Table(
+    "holders",
+    METADATA,
+    Column("host_id", BigInteger, primary_key=True, autoincrement=False, comment="On which host."),
+    Column(
+        "holder_id",
+        BigInteger,
+        primary_key=True,
+        autoincrement=False,
+        comment="Hash of all of it, its processes included.",
+    ),
+    Column("uid", BigInteger, comment="Owner of the socket; empty where the kernel no longer knows."),
+    Column("user", Name, nullable=False, comment="Name of that uid on the host; empty where none."),
+    Column("unit", Name, nullable=False, comment="systemd unit; empty where none."),
+    Column("container", Name, nullable=False, comment="Container id; empty where none."),
+    Column("owner_status", SmallInteger, nullable=False, comment="What is known about the owners, the wire's number."),
+    comment="Who and what held sockets, each combination once.",
+)
+
+processes = Table(
+    "processes",
+    METADATA,
+    Column("host_id", BigInteger, primary_key=True, autoincrement=False, comment="On which host."),
+    Column("process_id", BigInteger, primary_key=True, autoincrement=False, comment="Hash of all of it and the boot."),
+    Column("pid", BigInteger, nullable=False, comment="Process id."),
+    Column("started_at_us", BigInteger, nullable=False, comment="When it started."),
+    Column("name", Name, nullable=False, comment="Name of the command, at most 15 bytes from the kernel."),
+    Column("exe", Name, nullable=False, comment="Path of the executable; empty where not known."),
+    Column("program", Name, nullable=False, comment="What netstat(8) calls it."),
+    comment="Processes that held sockets.",
+)
+
+holder_processes = Table(
+    "holder_processes",
+    METADATA,
+    Column("host_id", BigInteger, primary_key=True, autoincrement=False, comment="On which host."),
+    Column("holder_id", BigInteger, primary_key=True, autoincrement=False, comment="The holder."),
+    Column("process_id", BigInteger, primary_key=True, autoincrement=False, comment="One of its processes."),
+    comment="Which processes belong to which holder.",
+    sqlite_with_rowid=False,
+)
+
+gaps = Table(
+    "gaps",
+    METADATA,
+    Column("host_id", BigInteger, primary_key=True, autoincrement=False, comment="Whose history is not whole."),
+    Column("from_us", BigInteger, primary_key=True, autoincrement=False, comment="From when."),
+    Column("to_us", BigInteger, primary_key=True, autoincrement=False, comment="To when."),
+    Column("reason", Text, primary_key=True, comment="Why, in a few words."),
+    Index(None, "host_id", "to_us"),
+    comment="Times about which a host's history is not whole.",
+)
+
+source_status = Table(
+    "source_status",
+    METADATA,
+    Column("host_id", BigInteger, primary_key=True, autoincrement=False, comment="Whose source it is."),
+    Column("name", Name, primary_key=True, comment="Name of the source."),
+    Column("ok", Boolean, nullable=False, comment="True if its last reading was whole."),
+    Column("detail", Text, nullable=False, comment="One sentence on what is wrong; empty if nothing is."),
+    Column("reported_at_us", BigInteger, nullable=False, comment="The look of the report that said so."),
+    comment="How the sources of each host are doing.",
+)

@@ -1,0 +1,249 @@
+"""Finds sockets, now or at a time past, and counts them.
+
+Every filter and the order are SQL's, so that an answer can be cut and sent a page at a time. A page costs two
+statements, one for its sockets and one for their holders, however many they are.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    Table,
+    bindparam,
+    case,
+    func,
+    literal,
+    or_,
+    select,
+    text,
+    tuple_,
+    union_all,
+)
+
+from fleetnet_server.records import SocketAnswer, SocketQuestion
+from fleetnet_server.storage import holders as holder_rows
+from fleetnet_server.storage.schema import current, history, holder_processes, holders, hosts, processes
+
+PAGE = 500
+
+_HOST_NETNS = 0
+_LOOPBACK = 1  # of the column scope
+_COMM_BYTES = 15  # the kernel cuts a command's name to TASK_COMM_LEN - 1 (include/linux/sched.h)
+
+# In the order of the answer, the last two only so that it is always the same.
+_ORDER = (
+    "host",
+    "netns",
+    "protocol",
+    "local_port",
+    "local_address",
+    "remote_address",
+    "remote_port",
+    "state",
+    "cookie",
+    "inode",
+    "opened_at_us",
+)  # fmt: skip
+_AS_KEPT = (
+    "host_id",
+    "holder_id",
+    "netns",
+    "protocol",
+    "family",
+    "state",
+    "interface",
+    "v6only",
+    "local_address",
+    "local_port",
+    "remote_address",
+    "remote_port",
+    "recv_queue",
+    "send_queue",
+    "inode",
+    "cookie",
+    "source",
+    "opened_at_us",
+    "opened_at_is",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A time past, and the same time by the clocks of those hosts that were wrong by more than can be overlooked."""
+
+    at_us: int
+    by_host: Mapping[int, int] = field(default_factory=dict)
+
+    @property
+    def earliest_us(self) -> int:
+        return min((self.at_us, *self.by_host.values()))
+
+    @property
+    def latest_us(self) -> int:
+        return max((self.at_us, *self.by_host.values()))
+
+
+def pages(
+    conn: Connection, question: SocketQuestion, moment: Moment | None, host_ids: Collection[int] | None
+) -> Iterator[tuple[SocketAnswer, ...]]:
+    """The sockets asked for, at most PAGE a page, at most one more than the limit (so that cutting is noticed).
+
+    `moment` None asks about now, `host_ids` None about all hosts.
+    """
+    found = union_all(*_parts(question, moment, host_ids)).subquery()
+    query = select(found).order_by(*(found.c[name] for name in _ORDER))
+    if question.selection.limit:
+        query = query.limit(question.selection.limit + 1)
+    with conn.execute(query, execution_options={"stream_results": True, "max_row_buffer": PAGE}) as result:
+        for rows in result.partitions(PAGE):
+            named = holder_rows.load(conn, {(row.host_id, row.holder_id) for row in rows})
+            yield tuple(_answer(row, named) for row in rows)
+
+
+def counts(conn: Connection, moment: Moment | None, host_ids: Collection[int] | None) -> dict[int, tuple[int, int]]:
+    """Per host how many sockets were open and how many of them listeners; hosts without any are left out."""
+    parts = [
+        select(table.c.host_id, table.c.scope).where(*_open_at(table, moment), *_of_hosts(table, host_ids))
+        for table in _tables(moment)
+    ]
+    found = union_all(*parts).subquery()
+    query = select(found.c.host_id, func.count(), func.sum(case((found.c.scope != 0, 1), else_=0))).group_by(
+        found.c.host_id
+    )
+    return {row[0]: (row[1], row[2]) for row in conn.execute(query)}
+
+
+def _parts(question: SocketQuestion, moment: Moment | None, host_ids: Collection[int] | None) -> list[Select[Any]]:
+    return [
+        select(hosts.c.name.label("host"), *(table.c[name] for name in _AS_KEPT), *_end_of(table))
+        .join_from(hosts, table, hosts.c.host_id == table.c.host_id)
+        .where(*_open_at(table, moment), *_of_hosts(table, host_ids), *_asked(table, question))
+        for table in _tables(moment)
+    ]
+
+
+def _tables(moment: Moment | None) -> list[Table]:
+    return [current] if moment is None else [current, history]
+
+
+def _end_of(table: Table) -> list[ColumnElement[Any]]:
+    if table is history:
+        return [history.c.closed_at_us, history.c.closed_at_is, history.c.last_seen_us]
+    # Every whole look confirms all that is open, without a write to each row.
+    seen = case((hosts.c.last_look_us > current.c.seen_at_us, hosts.c.last_look_us), else_=current.c.seen_at_us)
+    none = literal(0, BigInteger)
+    return [none.label("closed_at_us"), none.label("closed_at_is"), seen.label("last_seen_us")]
+
+
+def _open_at(table: Table, moment: Moment | None) -> list[ColumnElement[bool]]:
+    """Of the time asked about: an interval holds its beginning and not its end, so adjoining ones never both match."""
+    if moment is None:
+        return []
+    at = _by_clock(table, moment)
+    conditions = [table.c.opened_at_us <= at]
+    if table is history:
+        # The second says nothing new; it is the one that the index understands.
+        conditions += [table.c.closed_at_us > at, table.c.closed_at_us > moment.earliest_us]
+    return conditions
+
+
+def _by_clock(table: Table, moment: Moment) -> ColumnElement[int]:
+    if not moment.by_host:
+        return literal(moment.at_us, BigInteger)
+    alike: dict[int, list[int]] = {}
+    for host_id, at_us in moment.by_host.items():
+        alike.setdefault(at_us, []).append(host_id)
+    return case(
+        *((_among(table, host_ids), at_us) for at_us, host_ids in alike.items()),
+        else_=literal(moment.at_us, BigInteger),
+    )
+
+
+def _of_hosts(table: Table, host_ids: Collection[int] | None) -> list[ColumnElement[bool]]:
+    return [] if host_ids is None else [_among(table, host_ids)]
+
+
+def _among(table: Table, host_ids: Collection[int]) -> ColumnElement[bool]:
+    # Written into the statement, for a fleet may have more hosts than a statement may carry values.
+    return table.c.host_id.in_(
+        bindparam(None, sorted(host_ids), BigInteger, expanding=True, literal_execute=True, unique=True)
+    )
+
+
+def _asked(table: Table, question: SocketQuestion) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if question.states:
+        conditions.append(table.c.state.in_(question.states))
+    if question.protocols:
+        conditions.append(table.c.protocol.in_(question.protocols))
+    if question.local_ports:
+        conditions.append(or_(*(_ports(table, first, last) for first, last in question.local_ports)))
+    if question.listeners_only or question.exposed_only:
+        # As text, in the words of the listeners' index: with a value bound to it no engine would use that.
+        conditions.append(text(f"{table.name}.scope <> 0"))  # type: ignore[arg-type]  # a condition, though typed as text
+    if question.exposed_only:
+        conditions.append(or_(table.c.netns != _HOST_NETNS, table.c.scope != _LOOPBACK))
+    return conditions + _held(table, question)
+
+
+def _ports(table: Table, first: int, last: int) -> ColumnElement[bool]:
+    return table.c.local_port == first if first == last else table.c.local_port.between(first, last)
+
+
+def _held(table: Table, question: SocketQuestion) -> list[ColumnElement[bool]]:
+    """By unit and user exactly; by process as its name or its program, a name cut as the kernel cuts it."""
+    holder = tuple_(table.c.host_id, table.c.holder_id)
+    conditions: list[ColumnElement[bool]] = []
+    of_holder = [
+        column == asked for column, asked in ((holders.c.unit, question.unit), (holders.c.user, question.user)) if asked
+    ]
+    if of_holder:
+        conditions.append(holder.in_(select(holders.c.host_id, holders.c.holder_id).where(*of_holder)))
+    if question.process:
+        cut = question.process.encode()[:_COMM_BYTES].decode(errors="ignore")
+        joined = holder_processes.join(
+            processes,
+            (processes.c.host_id == holder_processes.c.host_id)
+            & (processes.c.process_id == holder_processes.c.process_id),
+        )
+        conditions.append(
+            holder.in_(
+                select(holder_processes.c.host_id, holder_processes.c.holder_id)
+                .select_from(joined)
+                .where(or_(processes.c.name == cut, processes.c.program == question.process))
+            )
+        )
+    return conditions
+
+
+def _answer(row: Row[Any], named: Mapping[tuple[int, int], Any]) -> SocketAnswer:
+    return SocketAnswer(
+        host=row.host,
+        netns=row.netns,
+        protocol=row.protocol,
+        family=row.family,
+        state=row.state,
+        interface=row.interface,
+        v6only=row.v6only,
+        local_address=row.local_address,
+        local_port=row.local_port,
+        remote_address=row.remote_address,
+        remote_port=row.remote_port,
+        recv_queue=row.recv_queue,
+        send_queue=row.send_queue,
+        inode=row.inode,
+        cookie=row.cookie,
+        source=row.source,
+        holder=named[row.host_id, row.holder_id],
+        opened_at_us=row.opened_at_us,
+        opened_at_is=row.opened_at_is,
+        closed_at_us=row.closed_at_us,
+        closed_at_is=row.closed_at_is,
+        last_seen_us=row.last_seen_us,
+    )

@@ -1,0 +1,229 @@
+"""Intervals: a socket in one state. Open ones are in current; they move to history when they end.
+
+What must stay true: of one socket no two intervals overlap, and an interval never ends before it began, whatever a
+host's clock did. Both are seen to here, where the rows are: an end before its beginning is moved up to it.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
+
+from fleetnet_server.records import Socket
+from fleetnet_server.storage.dialect import execute_many
+from fleetnet_server.storage.schema import current, history
+
+# Engines bound how many values a statement may carry.
+_IDS_PER_STATEMENT = 500
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSocket:
+    """A row of current: what was reported, and what the collector made of it."""
+
+    socket_id: int
+    socket: Socket
+    holder_id: int
+    scope: int
+    opened_at_us: int
+    seen_at_us: int
+
+    @property
+    def attributes(self) -> tuple[object, ...]:
+        """What may differ between two reports of one socket in one state, in the order of _ATTRIBUTES."""
+        s = self.socket
+        return (
+            s.family,
+            s.local_address,
+            s.local_port,
+            s.remote_address,
+            s.remote_port,
+            s.interface,
+            s.v6only,
+            s.recv_queue,
+            s.send_queue,
+            s.inode,
+            s.source,
+            self.scope,
+            self.holder_id,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What current holds of a socket, as far as a new report must be compared with it."""
+
+    state: int
+    opened_at_us: int
+    attributes: tuple[object, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """The end of an interval; `seen_at_us` is a look known to have confirmed it, 0 if none but those in the row."""
+
+    socket_id: int
+    at_us: int
+    how: int
+    seen_at_us: int
+
+
+_ATTRIBUTES = (
+    "family",
+    "local_address",
+    "local_port",
+    "remote_address",
+    "remote_port",
+    "interface",
+    "v6only",
+    "recv_queue",
+    "send_queue",
+    "inode",
+    "source",
+    "scope",
+    "holder_id",
+)  # fmt: skip
+
+
+def known(conn: Connection, host_id: int, socket_ids: Collection[int]) -> dict[int, Known]:
+    """Those of the sockets that are open."""
+    found: dict[int, Known] = {}
+    for some in _chunks(socket_ids):
+        for socket_id, state, opened_at_us, *attributes in conn.execute(_KNOWN, {"of_host": host_id, "ids": some}):
+            found[socket_id] = Known(state, opened_at_us, tuple(attributes))
+    return found
+
+
+def open_ids(conn: Connection, host_id: int) -> set[int]:
+    """All sockets of the host that are open."""
+    return set(conn.execute(select(current.c.socket_id).where(current.c.host_id == host_id)).scalars())
+
+
+def ended_after(conn: Connection, host_id: int, socket_ids: Collection[int], after_us: int) -> dict[int, int]:
+    """Of those of the sockets that ended after a time: when they last did."""
+    found: dict[int, int] = {}
+    for some in _chunks(socket_ids):
+        query = (
+            select(history.c.socket_id, func.max(history.c.closed_at_us))
+            .where(history.c.host_id == host_id, history.c.closed_at_us > after_us, history.c.socket_id.in_(some))
+            .group_by(history.c.socket_id)
+        )
+        found.update((row[0], row[1]) for row in conn.execute(query))
+    return found
+
+
+def open_new(conn: Connection, host_id: int, rows: Sequence[OpenSocket]) -> None:
+    """Begin intervals of sockets that have none open."""
+    if rows:
+        execute_many(conn, _OPEN, [_row(host_id, row) for row in rows])
+
+
+def update_open(conn: Connection, host_id: int, rows: Sequence[OpenSocket]) -> None:
+    """Replace what is reported of open intervals; when and how they began stays."""
+    if rows:
+        execute_many(conn, _UPDATE, [_changes(host_id, row) for row in rows])
+
+
+def end(conn: Connection, host_id: int, endings: Sequence[Ending]) -> int:
+    """Move intervals to history and return how many moved. Each socket is named once; one not open is passed over."""
+    if not endings:
+        return 0
+    rows = [
+        {"of_host": host_id, "of_socket": e.socket_id, "at_us": e.at_us, "how": e.how, "seen_us": e.seen_at_us}
+        for e in endings
+    ]
+    execute_many(conn, _MOVE, rows)
+    return execute_many(conn, _REMOVE, [{"of_host": host_id, "of_socket": e.socket_id} for e in endings])
+
+
+def restate_ends(conn: Connection, host_id: int, at_us: int, was: int, becomes: int) -> None:
+    """Of the intervals of a host that ended at a look, say otherwise how exactly their end is known."""
+    conn.execute(
+        update(history)
+        .where(history.c.host_id == host_id, history.c.closed_at_us == at_us, history.c.closed_at_is == was)
+        .values(closed_at_is=becomes)
+    )
+
+
+def _row(host_id: int, row: OpenSocket) -> dict[str, Any]:
+    s = row.socket
+    return {
+        "host_id": host_id,
+        "socket_id": row.socket_id,
+        "netns": s.key.netns,
+        "protocol": s.key.protocol,
+        "family": s.family,
+        "state": s.state,
+        "local_address": s.local_address,
+        "local_port": s.local_port,
+        "remote_address": s.remote_address,
+        "remote_port": s.remote_port,
+        "interface": s.interface,
+        "v6only": s.v6only,
+        "recv_queue": s.recv_queue,
+        "send_queue": s.send_queue,
+        "inode": s.inode,
+        "cookie": s.key.cookie,
+        "source": s.source,
+        "scope": row.scope,
+        "holder_id": row.holder_id,
+        "opened_at_us": row.opened_at_us,
+        "opened_at_is": s.opened_at_is,
+        "seen_at_us": row.seen_at_us,
+    }
+
+
+def _changes(host_id: int, row: OpenSocket) -> dict[str, Any]:
+    values = {f"new_{name}": value for name, value in zip(_ATTRIBUTES, row.attributes, strict=True)}
+    return {"of_host": host_id, "of_socket": row.socket_id, "seen_us": row.seen_at_us, **values}
+
+
+def _chunks(socket_ids: Collection[int]) -> list[list[int]]:
+    # Ascending, so that the pages of the index are visited in their order.
+    ordered = iter(sorted(socket_ids))
+    return list(iter(lambda: list(islice(ordered, _IDS_PER_STATEMENT)), []))
+
+
+def _later(a: ColumnElement[int], b: ColumnElement[int]) -> ColumnElement[int]:
+    # The two-argument max() of SQLite is greatest() elsewhere; CASE is the same everywhere.
+    return case((a > b, a), else_=b)
+
+
+_ONE = (current.c.host_id == bindparam("of_host"), current.c.socket_id == bindparam("of_socket"))
+_OPEN = insert(current)
+_UPDATE = (
+    update(current)
+    .where(*_ONE)
+    .values(
+        seen_at_us=_later(current.c.seen_at_us, bindparam("seen_us")),
+        **{name: bindparam(f"new_{name}") for name in _ATTRIBUTES},
+    )
+)
+_KNOWN = select(*(current.c[name] for name in ("socket_id", "state", "opened_at_us", *_ATTRIBUTES))).where(
+    current.c.host_id == bindparam("of_host"), current.c.socket_id.in_(bindparam("ids", expanding=True))
+)
+_REMOVE = delete(current).where(*_ONE)
+_END = _later(current.c.opened_at_us, bindparam("at_us"))
+_SEEN = _later(current.c.seen_at_us, bindparam("seen_us"))
+_KEPT = [column.name for column in history.columns if column.name in current.columns]
+_MOVE = insert(history).from_select(
+    [*_KEPT, "closed_at_us", "closed_at_is", "last_seen_us"],
+    select(
+        *(current.c[name] for name in _KEPT),
+        _END,
+        bindparam("how"),
+        case((_SEEN < _END, _SEEN), else_=_END),
+    ).where(*_ONE),
+)

@@ -1,0 +1,115 @@
+"""The one thread that writes, and commits whatever has queued up as one group.
+
+What must stay true: a caller hears of success only after the COMMIT that holds its work; work that fails is undone
+by its savepoint and takes no neighbour along; when the database itself fails, the whole group fails and the thread
+goes on with the next.
+"""
+
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+from fleetnet_server.errors import StorageError
+from fleetnet_server.storage import dialect
+
+# Bounds how long the first of a group waits for its last.
+GROUP_LIMIT = 128
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    fn: Callable[..., Any]
+    args: tuple[Any, ...]
+    done: Future[Any]
+
+
+class Writer:
+    """Owns the one connection that writes."""
+
+    def __init__(self, engine: Engine, name: str) -> None:
+        self._engine = engine
+        self._name = name
+        self._queue: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="fleetnet-writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, fn: Callable[..., Any], args: tuple[Any, ...]) -> "Future[Any]":
+        """Queue fn(conn, *args). Calls run in the order of submission."""
+        if self._closed:
+            raise StorageError(f"the database {self._name} has been closed")
+        work = _Work(fn, args, Future())
+        self._queue.put(work)
+        return work.done
+
+    def close(self) -> None:
+        """Finish what is queued and end the thread."""
+        self._closed = True
+        self._queue.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        going_on = True
+        while going_on:
+            group, going_on = self._take()
+            # A caller that no longer waits is spared the work; one whose work has begun cannot call it off any more.
+            group = [work for work in group if work.done.set_running_or_notify_cancel()]
+            if group:
+                self._settle(group)
+
+    def _take(self) -> tuple[list[_Work], bool]:
+        """All that is queued, at least one; False with what comes before the end."""
+        group: list[_Work] = []
+        try:
+            while len(group) < GROUP_LIMIT:
+                work = self._queue.get(block=not group)
+                if work is None:
+                    return group, False
+                group.append(work)
+        except queue.Empty:
+            pass
+        return group, True
+
+    def _settle(self, group: list[_Work]) -> None:
+        try:
+            outcomes = self._commit(group)
+        except Exception as error:  # whatever it is, nothing was stored, all callers hear of it, and the thread lives
+            told = self._translated(error)
+            for work in group:
+                work.done.set_exception(told)
+            return
+        for work, (result, failure) in zip(group, outcomes, strict=True):
+            if failure is None:
+                work.done.set_result(result)
+            else:
+                work.done.set_exception(failure)
+
+    def _commit(self, group: list[_Work]) -> list[tuple[Any, Exception | None]]:
+        with self._engine.begin() as conn:
+            return [self._attempt(conn, work) for work in group]
+
+    def _attempt(self, conn: Connection, work: _Work) -> tuple[Any, Exception | None]:
+        savepoint = conn.begin_nested()
+        try:
+            result = work.fn(conn, *work.args)
+        except Exception as error:
+            if isinstance(error, DBAPIError) and dialect.translate(error, self._name) is not None:
+                # The engine may have ended the whole transaction already; no savepoint can be trusted.
+                raise
+            savepoint.rollback()
+            return None, error
+        savepoint.commit()
+        return result, None
+
+    def _translated(self, error: Exception) -> Exception:
+        told = dialect.translate(error, self._name) if isinstance(error, DBAPIError) else None
+        if told is None:
+            return error
+        told.__cause__ = error
+        return told

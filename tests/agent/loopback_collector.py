@@ -1,0 +1,197 @@
+"""A real collector in small: mutual TLS, the generated services, and the delivery contract, with its store in memory.
+
+The store outlives the server, as a database would, and refuses what the contract forbids; a test makes the server slow,
+unwilling or dead.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+from agent.authority import Authority
+from fleetnet_proto.v1 import enroll_pb2, enroll_pb2_grpc, report_pb2, report_pb2_grpc, sockets_pb2
+from grpc import aio
+
+Key = bytes
+
+
+@dataclass
+class Store:
+    """What was committed."""
+
+    committed: dict[int, int] = field(default_factory=dict)  # by epoch
+    batches: list[report_pb2.Batch] = field(default_factory=list)
+    resent: list[int] = field(default_factory=list)  # sequences that came again
+    open: dict[Key, sockets_pb2.Socket] = field(default_factory=dict)
+    gaps: list[report_pb2.Gap] = field(default_factory=list)
+    whole_snapshots: int = 0
+    hellos: list[report_pb2.Hello] = field(default_factory=list)
+    largest_bytes: int = 0
+
+    def take(self, batch: report_pb2.Batch, named: set[Key]) -> None:
+        """Commit; `named` are the sockets that this stream's snapshot has named so far."""
+        last = self.committed.get(batch.epoch, 0)
+        if batch.sequence <= last:
+            self.resent.append(batch.sequence)
+            return
+        assert batch.sequence == last + 1, f"hole: {last} then {batch.sequence}"
+        self.committed[batch.epoch] = batch.sequence
+        self.batches.append(batch)
+        self._apply(batch)
+        if batch.HasField("snapshot"):
+            if batch.snapshot.part == 0:
+                named.clear()
+            named.update(key_of(socket.key) for socket in batch.opened)
+            if batch.snapshot.last:
+                self.whole_snapshots += 1
+                self.open = {key: socket for key, socket in self.open.items() if key in named}
+
+    def _apply(self, batch: report_pb2.Batch) -> None:
+        for socket in (*batch.opened, *batch.changed):
+            assert socket.holder < len(batch.holders)
+            self.open[key_of(socket.key)] = socket
+        for closed in batch.closed:
+            self.open.pop(key_of(closed.key), None)
+        self.gaps.extend(batch.gaps)
+
+
+def key_of(key: sockets_pb2.SocketKey) -> Key:
+    return key.SerializeToString(deterministic=True)
+
+
+class Collector(report_pb2_grpc.ReportServiceServicer, enroll_pb2_grpc.EnrollServiceServicer):
+    """Servers for reports and enrollment on loopback."""
+
+    def __init__(self, authority: Authority, store: Store, names: tuple[str, ...] = ("127.0.0.1", "localhost")) -> None:
+        self.authority = authority
+        self.store = store
+        self.credit = 32
+        self.accepts = asyncio.Event()  # cleared: batches are read and not stored
+        self.accepts.set()
+        self.answers_acks = True
+        self.stores = True
+        self.renews = True
+        self.refuses: tuple[grpc.StatusCode, str] | None = None
+        self.sends_away: report_pb2.Reconnect | None = None
+        self.dies_after_parts: int | None = None
+        self.received: list[int] = []  # sequences in the order of arrival, stored or not
+        self.peers: list[str] = []
+        self.certificates: list[bytes] = []
+        self.streams = 0
+        self.to_agent: asyncio.Queue[report_pb2.CollectorMessage] = asyncio.Queue()
+        self.tokens: dict[bytes, str] = {}
+        self.advertised: tuple[str, ...] = ()
+        self.certificate_days = 7.0
+        self.report_port = self.enroll_port = 0
+        self._names = names
+        self._changed = asyncio.Condition()
+        self._servers: list[aio.Server] = []
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.report_port}"
+
+    async def start(self) -> None:
+        """Serve, after a stop on the same ports again."""
+        key, certificate = self.authority.server(*self._names)
+        mutual = grpc.ssl_server_credentials([(key, certificate)], self.authority.pem, require_client_auth=True)
+        one_way = grpc.ssl_server_credentials([(key, certificate)])
+        report, enroll = (aio.server(options=[("grpc.so_reuseport", 0)]) for _ in range(2))
+        report_pb2_grpc.add_ReportServiceServicer_to_server(self, report)
+        enroll_pb2_grpc.add_EnrollServiceServicer_to_server(self, enroll)
+        self.report_port = report.add_secure_port(f"127.0.0.1:{self.report_port}", mutual)
+        self.enroll_port = enroll.add_secure_port(f"127.0.0.1:{self.enroll_port}", one_way)
+        self._servers = [report, enroll]
+        for server in self._servers:
+            await server.start()
+
+    async def stop(self) -> None:
+        """Be gone at once."""
+        for server in self._servers:
+            await server.stop(0)
+        self._servers = []
+
+    async def until(self, true: Any) -> None:
+        """Wait until the predicate holds; what bounds it is the caller's timeout."""
+        async with self._changed:
+            await self._changed.wait_for(true)
+
+    async def _noticed(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
+
+    async def Report(  # noqa: N802 - gRPC's name
+        self, request_iterator: Any, context: Any
+    ) -> AsyncIterator[report_pb2.CollectorMessage]:
+        refuses, sends_away = self.refuses, self.sends_away
+        self.streams += 1
+        self.peers.append(context.auth_context()["peer_spiffe_id"][0].decode())
+        self.certificates.append(context.auth_context()["x509_pem_cert"][0])
+        await self._noticed()
+        if refuses:
+            await context.abort(*refuses)
+        hello = (await anext(request_iterator)).hello
+        self.store.hellos.append(hello)
+        if sends_away:
+            yield report_pb2.CollectorMessage(reconnect=sends_away)
+            return
+        committed = self.store.committed.get(hello.epoch, 0)
+        yield report_pb2.CollectorMessage(welcome=report_pb2.Welcome(committed_sequence=committed, credit=self.credit))
+        reader = asyncio.create_task(self._read(request_iterator, context))
+        try:
+            while (message := await self._next(reader)) is not None:
+                yield message
+        finally:
+            reader.cancel()
+
+    async def _next(self, reader: "asyncio.Task[None]") -> report_pb2.CollectorMessage | None:
+        getter = asyncio.create_task(self.to_agent.get())
+        try:
+            await asyncio.wait((reader, getter), return_when=asyncio.FIRST_COMPLETED)
+            if getter.done():
+                return getter.result()
+            reader.result()
+            return None
+        finally:
+            getter.cancel()
+
+    async def _read(self, requests: Any, context: Any) -> None:
+        named: set[Key] = set()
+        parts = 0
+        async for message in requests:
+            batch = message.batch
+            self.received.append(batch.sequence)
+            self.store.largest_bytes = max(self.store.largest_bytes, message.ByteSize())
+            await self._noticed()
+            await self.accepts.wait()
+            if not self.stores:
+                await context.abort(grpc.StatusCode.INTERNAL, "the test wants it so")
+            self.store.take(batch, named)
+            parts += batch.HasField("snapshot")
+            await self._noticed()
+            if self.dies_after_parts is not None and parts >= self.dies_after_parts:
+                await context.abort(grpc.StatusCode.UNAVAILABLE, "the test wants it so")
+            if self.answers_acks:
+                ack = report_pb2.Ack(sequence=self.store.committed[batch.epoch])
+                await self.to_agent.put(report_pb2.CollectorMessage(ack=ack))
+
+    async def Renew(self, request: report_pb2.RenewRequest, context: Any) -> report_pb2.RenewResponse:  # noqa: N802
+        if not self.renews:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "the test wants it so")
+        name = context.auth_context()["peer_spiffe_id"][0].decode().rpartition("/")[2]
+        certificate = self.authority.host(name, request.csr, self.certificate_days)
+        return report_pb2.RenewResponse(certificate_pem=certificate, ca_pem=self.authority.pem)
+
+    async def Enroll(self, request: enroll_pb2.EnrollRequest, context: Any) -> enroll_pb2.EnrollResponse:  # noqa: N802
+        name = self.tokens.pop(request.secret, None)
+        if name is None:
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "token refused: it is unknown, used, or expired")
+        return enroll_pb2.EnrollResponse(
+            host=name,
+            certificate_pem=self.authority.host(str(name), request.csr, self.certificate_days),
+            ca_pem=self.authority.pem,
+            report_addresses=self.advertised,
+            report_port=self.report_port,
+        )

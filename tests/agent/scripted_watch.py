@@ -1,0 +1,93 @@
+"""A host whose sockets a test opens and closes: looked at like the real one, by difference."""
+
+import itertools
+import threading
+import time
+
+from fleetnet_agent.records import (
+    Difference,
+    Family,
+    Holder,
+    OwnerStatus,
+    Process,
+    Protocol,
+    Snapshot,
+    Socket,
+    SocketKey,
+    Source,
+    SourceStatus,
+    State,
+)
+
+WHOLE = SourceStatus("tcp", True, "")
+
+
+def process(pid: int = 812, name: str = "nginx") -> Process:
+    return Process(pid, 1_700_000_000_000_000, name, f"/usr/sbin/{name}", name)
+
+
+def holder(*owners: Process) -> Holder:
+    return Holder(0, "root", "nginx.service", "", OwnerStatus.KNOWN, owners or (process(),))
+
+
+def tcp(number: int, state: State = State.ESTABLISHED, held_by: Holder | None = None) -> Socket:
+    """A socket named by `number`."""
+    return Socket(
+        key=SocketKey(0, Protocol.TCP, 1_000_000 + number),
+        family=Family.IPV4,
+        state=state,
+        local_address=bytes([198, 18, 0, 1]),
+        local_port=443,
+        remote_address=bytes([198, 18, number >> 8 & 255, number & 255]),
+        remote_port=1024 + (number >> 16),
+        interface="",
+        v6only=None,
+        recv_queue=0,
+        send_queue=0,
+        inode=50_000 + number,
+        source=Source.DIAG,
+        holder=held_by or holder(),
+    )
+
+
+class ScriptedWatch:
+    """Looks at `now`, which a test changes with open, close and change."""
+
+    def __init__(self, *sockets: Socket) -> None:
+        self.now: dict[SocketKey, Socket] = {socket.key: socket for socket in sockets}
+        self.looks = 0
+        self.threads: set[int] = set()
+        self._lock = threading.Lock()
+        self._seen: dict[SocketKey, Socket] = {}
+        self._look_at_us = 0
+        self._clock = itertools.count(time.time_ns() // 1000, 1000)
+
+    def open(self, *sockets: Socket) -> None:
+        with self._lock:
+            self.now.update({socket.key: socket for socket in sockets})
+
+    def close(self, *sockets: Socket) -> None:
+        with self._lock:
+            for socket in sockets:
+                del self.now[socket.key]
+
+    def look(self) -> Difference:
+        self.threads.add(threading.get_ident())
+        self.looks += 1
+        with self._lock:
+            before, now = self._seen, dict(self.now)
+        previous_us, self._look_at_us, self._seen = self._look_at_us, next(self._clock), now
+        return Difference(
+            look_at_us=self._look_at_us,
+            previous_look_at_us=previous_us,
+            opened=tuple(socket for key, socket in now.items() if key not in before),
+            changed=tuple(socket for key, socket in now.items() if key in before and before[key] != socket),
+            closed=tuple(key for key in before if key not in now),
+            sources=() if previous_us else (WHOLE,),
+        )
+
+    def snapshot(self) -> Snapshot:
+        return Snapshot(self._look_at_us, tuple(self._seen.values()), (WHOLE,))
+
+    def interval_s(self) -> float:
+        return 1.0

@@ -1,0 +1,80 @@
+"""Where a setting comes from: option, environment, file, default; and what is said about one that makes no sense."""
+
+import argparse
+from pathlib import Path
+
+import pytest
+from fleetnet_agent import config
+from fleetnet_agent.errors import AgentError
+
+
+def settled(command: str, *words: str, environment: dict[str, str] | None = None) -> config.Settings:
+    parser = argparse.ArgumentParser()
+    config.add_options(parser, command)
+    return config.settings(command, parser.parse_args(words), environment or {})
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "agent.toml"
+    path.write_text('state = "/from/file"\nwith-helper = true\nhelper-socket = "/file.sock"\n')
+    return path
+
+
+def test_an_option_outranks_the_environment_which_outranks_the_file(file: Path) -> None:
+    environment = {"FLEETNET_AGENT_STATE": "/from/environment"}
+    both = ["--config", str(file), "--state", "/from/option"]
+    assert settled("run", *both, environment=environment).state == Path("/from/option")
+    assert settled("run", "--config", str(file), environment=environment).state == Path("/from/environment")
+    assert settled("run", "--config", str(file)).state == Path("/from/file")
+    assert settled("run").state == Path(config.DEFAULT_STATE)
+
+
+def test_a_switch_of_the_file_can_be_taken_back(file: Path) -> None:
+    assert settled("run", "--config", str(file)).with_helper
+    assert not settled("run", "--config", str(file), "--no-with-helper").with_helper
+    assert not settled("run", "--config", str(file), environment={"FLEETNET_AGENT_WITH_HELPER": "0"}).with_helper
+
+
+def test_the_file_can_be_named_by_the_environment(file: Path) -> None:
+    assert settled("run", environment={"FLEETNET_AGENT_CONFIG": str(file)}).helper_socket == Path("/file.sock")
+
+
+@pytest.mark.parametrize("option", config.OPTIONS, ids=lambda o: o.key)
+def test_every_option_has_a_twin_in_the_environment(option: config.Option) -> None:
+    value = "1" if option.flag else option.choices[0] if option.choices else "some/value"
+    found = settled(option.commands[0], environment={config.ENVIRONMENT_PREFIX + option.name.upper(): value})
+    assert str(getattr(found, option.name)) == ("True" if option.flag else value)
+
+
+def test_namespaces_are_the_own_one_by_default() -> None:
+    assert settled("run").namespaces == "own"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("stat = 1", "sets 'stat', which no option means"),
+        ("state = 1", "it is a text"),
+        ('with-helper = "yes"', "it is true or false"),
+        ('namespaces = "some"', "can be all or own"),
+        ("state =", "is not TOML"),
+        ('token = "fnt1.x"', "sets 'token', which no option means"),
+    ],
+)
+def test_a_file_that_makes_no_sense_is_a_sentence(tmp_path: Path, text: str, sentence: str) -> None:
+    path = tmp_path / "agent.toml"
+    path.write_text(text)
+    with pytest.raises(AgentError, match=sentence):
+        settled("run", "--config", str(path))
+
+
+def test_a_file_that_was_named_must_be_there(tmp_path: Path) -> None:
+    with pytest.raises(AgentError, match="does not exist"):
+        settled("run", "--config", str(tmp_path / "none.toml"))
+
+
+@pytest.mark.parametrize(("name", "value"), [("WITH_HELPER", "maybe"), ("NAMESPACES", "some")])
+def test_an_environment_value_that_makes_no_sense_is_a_sentence(name: str, value: str) -> None:
+    with pytest.raises(AgentError, match=f"FLEETNET_AGENT_{name} is '{value}'"):
+        settled("run", environment={f"FLEETNET_AGENT_{name}": value})

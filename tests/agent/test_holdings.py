@@ -1,0 +1,77 @@
+"""The bookkeeping of who holds what, both ways round."""
+
+from fleetnet_agent.owners.holdings import Holdings
+from fleetnet_agent.records import Process
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+
+def process(pid: int, name: str = "x") -> Process:
+    return Process(pid, 0, name, "", "")
+
+
+def test_all_that_hold_a_socket_are_named_in_order() -> None:
+    holdings = Holdings()
+    holdings.follow(5)
+    assert holdings.read(process(20), [5, 6]) == {5}
+    assert holdings.read(process(3), [5]) == {5}
+    assert [one.pid for one in holdings.processes_of(5)] == [3, 20]
+    assert holdings.read(process(3), [5]) == set()
+
+
+def test_another_program_in_the_same_process_is_news() -> None:
+    holdings = Holdings()
+    holdings.follow(5)
+    holdings.read(process(3, "sh"), [5])
+    assert holdings.read(process(3, "server"), [5]) == {5}
+    assert holdings.processes_of(5)[0].name == "server"
+
+
+class Books(RuleBasedStateMachine):
+    """Against a plain set of pairs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.holdings = Holdings()
+        self.followed: set[int] = set()
+        self.pairs: set[tuple[int, int]] = set()
+
+    pids = st.integers(1, 4)
+    inodes = st.integers(1, 5)
+
+    @rule(inode=inodes)
+    def follow(self, inode: int) -> None:
+        self.holdings.follow(inode)
+        self.followed.add(inode)
+
+    @rule(inode=inodes)
+    def forget(self, inode: int) -> None:
+        self.holdings.forget(inode)
+        self.followed.discard(inode)
+        self.pairs = {pair for pair in self.pairs if pair[1] != inode}
+
+    @rule(pid=pids, inodes=st.sets(inodes))
+    def read(self, pid: int, inodes: set[int]) -> None:
+        before = {inode for other, inode in self.pairs if other == pid}
+        touched = self.holdings.read(process(pid), inodes)
+        assert touched == before ^ (inodes & self.followed)
+        self.pairs = {pair for pair in self.pairs if pair[0] != pid} | {(pid, i) for i in inodes & self.followed}
+
+    @rule(pids=st.sets(pids))
+    def left(self, pids: set[int]) -> None:
+        assert self.holdings.left(pids) == {inode for pid, inode in self.pairs if pid in pids}
+        self.pairs = {pair for pair in self.pairs if pair[0] not in pids}
+
+    @invariant()
+    def agree(self) -> None:
+        for inode in range(1, 6):
+            expected = sorted(pid for pid, held in self.pairs if held == inode)
+            assert list(self.holdings.pids_of(inode)) == expected
+            assert [one.pid for one in self.holdings.processes_of(inode)] == expected
+        assert self.holdings.unowned() == self.followed - {inode for _, inode in self.pairs}
+        assert set(self.holdings.holders()) == {pid for pid, _ in self.pairs}
+
+
+TestBooks = Books.TestCase
+TestBooks.settings = settings(max_examples=200, stateful_step_count=30)

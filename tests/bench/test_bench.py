@@ -1,0 +1,53 @@
+"""The bench runs, measures everything on the same sockets, and leaves nothing behind."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.__main__ import EXPECTED
+from bench.population import population
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.root
+def test_it_prints_every_contender_as_a_ratio() -> None:
+    before = set(os.listdir("/proc"))
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", "--sizes", "300", "10000", "--rounds", "1"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for name in ("fleetnet", "ss -tan ", "ss -tanp", "netstat -tanp", "psutil", "/proc/net/tcp"):
+        assert len(re.findall(rf"^  {re.escape(name)}.* ms +[\d.]+ x ss -tan", done.stdout, re.MULTILINE)) == 2
+    assert "300 sockets asked for, 300 there" in done.stdout
+    assert re.search(r"expected: at most 0\.60 x ss -tan; (NOT )?met", done.stdout)
+    assert done.stderr == ""
+    left = [pid for pid in set(os.listdir("/proc")) - before if pid.isdecimal() and b"bench" in _cmdline(pid)]
+    assert left == []
+
+
+def _cmdline(pid: str) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:  # it has ended
+        return b""
+
+
+def test_what_is_expected_is_written_down() -> None:
+    assert EXPECTED == {10_000: 0.60, 50_000: 0.75}
+
+
+def test_the_processes_that_hold_the_sockets_end_with_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    with population(40) as made:
+        pids = [holder.process.pid for holder in made._holders]
+        made.renew_time_wait()
+        assert all(Path(f"/proc/{pid}").exists() for pid in pids)
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)

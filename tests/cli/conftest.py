@@ -1,0 +1,98 @@
+"""A canned collector, and `fleetnet` run against it in this process or in its own."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from cli.canned import Canned, serve
+from fleetnet_cli import services, times
+from fleetnet_cli.main import main
+
+from cli import fleet
+
+SCRIPT = Path(sys.executable).parent / "fleetnet"
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """How a run ended."""
+
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture(autouse=True)
+def plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """Nothing of this machine's settings, in UTC, with the services of the fixture."""
+    for name in os.environ:
+        if name.startswith("FLEETNET") or name in ("NO_COLOR", "COLUMNS", "XDG_RUNTIME_DIR"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("TZ", "UTC")
+    (tmp_path / "services").write_text(fleet.SERVICES)
+    monkeypatch.setattr(services, "PATH", tmp_path / "services")
+    _forget_zone()
+    yield
+    monkeypatch.undo()
+    _forget_zone()
+
+
+def _forget_zone() -> None:
+    time.tzset()
+    times.local_second.cache_clear()
+
+
+@pytest.fixture
+def zone(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Sets the local zone."""
+
+    def set_zone(name: str) -> None:
+        monkeypatch.setenv("TZ", name)
+        _forget_zone()
+
+    return set_zone
+
+
+@pytest.fixture
+def canned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Canned]:
+    """A collector of the small fleet, where FLEETNET_SERVER says."""
+    canned = Canned()
+    canned.coverage = fleet.all_fresh()
+    canned.sockets = fleet.listeners()
+    canned.hosts = fleet.hosts()
+    path = tmp_path / "admin.sock"
+    end = serve(canned, path)
+    monkeypatch.setenv("FLEETNET_SERVER", f"unix://{path}")
+    yield canned
+    if canned.silent is not None:
+        canned.silent.set()
+    end()
+
+
+@pytest.fixture
+def fleetnet(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
+    """Runs the program in this process."""
+
+    def run(*arguments: str) -> Ran:
+        status = main(arguments)
+        out, err = capsys.readouterr()
+        return Ran(status, out, err)
+
+    return run
+
+
+@pytest.fixture
+def script() -> Callable[..., Ran]:
+    """Runs the installed console script in a process of its own."""
+
+    def run(*arguments: str, user: int | None = None) -> Ran:
+        done = subprocess.run([SCRIPT, *arguments], capture_output=True, text=True, check=False, user=user, timeout=60)
+        return Ran(done.returncode, done.stdout, done.stderr)
+
+    return run

@@ -1,0 +1,187 @@
+"""The border to the collector: what each failure becomes, and that a broken answer never looks whole."""
+
+import json
+import os
+from collections.abc import Callable
+
+import grpc
+import pytest
+from cli.canned import Canned
+from cli.conftest import Ran
+from fleetnet_cli import errors, exits, wire
+from fleetnet_cli.client import Collector
+from fleetnet_cli.records import Selection, SocketQuestion
+from fleetnet_cli.states import STATES
+from fleetnet_proto.v1 import query_pb2, sockets_pb2
+
+BECOMES: dict[grpc.StatusCode, type[errors.CliError]] = {
+    grpc.StatusCode.CANCELLED: errors.Unreachable,
+    grpc.StatusCode.UNKNOWN: errors.CollectorFailed,
+    grpc.StatusCode.INVALID_ARGUMENT: errors.UsageError,
+    grpc.StatusCode.DEADLINE_EXCEEDED: errors.Unreachable,
+    grpc.StatusCode.NOT_FOUND: errors.UnknownHost,
+    grpc.StatusCode.ALREADY_EXISTS: errors.CollectorFailed,
+    grpc.StatusCode.PERMISSION_DENIED: errors.NotAuthorised,
+    grpc.StatusCode.UNAUTHENTICATED: errors.NotAuthorised,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: errors.CollectorFailed,
+    grpc.StatusCode.FAILED_PRECONDITION: errors.CollectorFailed,
+    grpc.StatusCode.ABORTED: errors.CollectorFailed,
+    grpc.StatusCode.OUT_OF_RANGE: errors.UsageError,
+    grpc.StatusCode.UNIMPLEMENTED: errors.CollectorTooOld,
+    grpc.StatusCode.INTERNAL: errors.CollectorFailed,
+    grpc.StatusCode.UNAVAILABLE: errors.Unreachable,
+    grpc.StatusCode.DATA_LOSS: errors.CollectorFailed,
+}
+STATUS = {
+    errors.UsageError: exits.FAILED,
+    errors.UnknownHost: exits.FAILED,
+    errors.CollectorFailed: exits.FAILED,
+    errors.CollectorTooOld: exits.FAILED,
+    errors.OutputFailed: exits.FAILED,
+    errors.BrokenAnswer: exits.PARTIAL,
+    errors.NotAuthorised: exits.DENIED,
+    errors.Unreachable: exits.UNREACHABLE,
+}
+
+
+@pytest.mark.parametrize("code", list(BECOMES), ids=lambda c: c.name)
+def test_every_status_of_grpc_becomes_one_of_our_errors(code: grpc.StatusCode, canned: Canned) -> None:
+    canned.refuses = (code, "because")
+    question = SocketQuestion(Selection(host="web1"))
+    with Collector(os.environ["FLEETNET_SERVER"].removeprefix("unix://"), 10) as collector:
+        with pytest.raises(errors.CliError) as refused:
+            collector.sockets(question)
+        assert type(refused.value) is BECOMES[code]
+
+
+def test_the_walk_forgets_no_status() -> None:
+    assert set(BECOMES) == set(grpc.StatusCode) - {grpc.StatusCode.OK}
+
+
+def test_a_refused_token_is_told_in_the_collectors_own_sentence(canned: Canned, fleetnet: Callable[..., Ran]) -> None:
+    canned.refuses = (grpc.StatusCode.ALREADY_EXISTS, 'host "web1" is in the fleet; forget it first')
+    ran = fleetnet("token", "create", "--host", "web1")
+    assert (ran.status, ran.out) == (2, "")
+    assert ran.err == 'fleetnet: host "web1" is in the fleet; forget it first\n'
+
+
+def test_every_error_knows_its_exit_status_and_the_module_draws_them_all() -> None:
+    def tree(kind: type[errors.CliError]) -> list[type[errors.CliError]]:
+        return [k for sub in kind.__subclasses__() for k in [sub, *tree(sub)]]
+
+    assert {k: k.exit_status for k in tree(errors.CliError)} == STATUS
+    assert all(k.__name__ in (errors.__doc__ or "") for k in STATUS)
+
+
+@pytest.mark.parametrize("arguments", [("who-listens",), ("who-listens", "-o", "json"), ("netstat", "web1", "-an")])
+@pytest.mark.parametrize("how", ["breaks", "forgets its end"])
+def test_an_answer_that_breaks_off_is_status_3_and_never_looks_whole(
+    arguments: tuple[str, ...], how: str, canned: Canned, fleetnet: Callable[..., Ran]
+) -> None:
+    canned.sockets = canned.sockets * 2
+    canned.breaks_after_pages = 1 if how == "breaks" else None
+    canned.forgets_the_end = how != "breaks"
+    ran = fleetnet(*arguments)
+    assert ran.status == 3
+    assert ran.err.startswith("fleetnet: the answer broke off after ")
+    assert "all fresh" not in ran.out
+    assert ran.out.splitlines()[1:], "what came is shown"
+    with pytest.raises(json.JSONDecodeError):
+        json.loads(ran.out)
+
+
+def test_an_answer_that_was_held_back_for_its_limit_is_not_begun_when_it_breaks(
+    canned: Canned, fleetnet: Callable[..., Ran]
+) -> None:
+    canned.breaks_after_pages = 1
+    ran = fleetnet("who-listens", "--limit", "3", "-o", "json")
+    assert (ran.status, ran.out) == (3, "")
+
+
+def test_counts_of_a_broken_answer_are_not_given(canned: Canned, fleetnet: Callable[..., Ran]) -> None:
+    canned.breaks_after_pages = 1
+    ran = fleetnet("who-holds", "LISTEN", "--by", "host")
+    assert (ran.status, ran.out) == (3, "")
+
+
+def test_a_cut_is_said_in_both_formats(canned: Canned, fleetnet: Callable[..., Ran]) -> None:
+    canned.truncated = True
+    ran = fleetnet("who-listens", "--limit", "4")
+    assert ran.status == 0
+    assert ran.out.endswith("4 hosts, all fresh; cut at 4 by --limit, there is more\n")
+    document = json.loads(fleetnet("who-listens", "--limit", "4", "-o", "json").out)
+    assert document["coverage"]["truncated"] is True
+
+
+def test_a_cut_that_nobody_asked_for_is_no_whole_document(canned: Canned, fleetnet: Callable[..., Ran]) -> None:
+    canned.truncated = True
+    ran = fleetnet("who-listens", "-o", "json")
+    assert ran.status == 3
+    with pytest.raises(json.JSONDecodeError):
+        json.loads(ran.out)
+
+
+def test_a_limit_on_counts_cuts_the_counts_and_not_what_is_counted(
+    canned: Canned, fleetnet: Callable[..., Ran]
+) -> None:
+    document = json.loads(fleetnet("who-holds", "LISTEN", "--by", "host", "--limit", "1", "-o", "json").out)
+    assert document["items"] == [{"host": "web1", "count": 2}]
+    assert document["coverage"]["truncated"] is True
+    assert canned.asked[0].selection.limit == 0  # type: ignore[union-attr]  # a question, not a token
+
+
+def test_min_alone_counts_by_host_and_can_leave_nothing(canned: Canned, fleetnet: Callable[..., Ran]) -> None:
+    document = json.loads(fleetnet("who-holds", "LISTEN", "--min", "2", "-o", "json").out)
+    assert (document["kind"], document["items"]) == ("CountList", [{"host": "web1", "count": 2}])
+    ran = fleetnet("who-holds", "LISTEN", "--min", "9")
+    assert ran.status == 1
+    assert ran.out == "nobody holds 9 or more sockets in LISTEN: 4 hosts, all fresh\n"
+
+
+def test_an_empty_fleet_and_a_glob_that_matches_nobody_say_so(canned: Canned, fleetnet: Callable[..., Ran]) -> None:
+    canned.sockets = []
+    canned.coverage.hosts_asked = canned.coverage.hosts_fresh = 0
+    assert 'no hosts in this fleet yet; "fleetnet token create' in fleetnet("who-listens").out
+    ran = fleetnet("who-listens", "--host", "x*")
+    assert (ran.status, 'no host matches "x*"' in ran.out) == (1, True)
+
+
+def test_a_question_arrives_as_it_was_asked(canned: Canned, fleetnet: Callable[..., Ran]) -> None:
+    fleetnet(
+        "who-listens", "https", "8000-8010", "--tcp", "--exposed", "--process", "nginx", "--unit", "nginx.service",
+        "--user", "root", "--host", "web*", "--max-age", "90s", "--limit", "7", "--at", "2026-01-01T00:00:00Z",
+    )  # fmt: skip
+    assert canned.asked == [
+        query_pb2.ListSocketsRequest(
+            selection=query_pb2.Selection(host_glob="web*", at_us=1_767_225_600_000_000, max_age_ms=90_000, limit=7),
+            protocols=[sockets_pb2.PROTOCOL_TCP],
+            local_ports=[query_pb2.PortRange(first=443, last=443), query_pb2.PortRange(first=8000, last=8010)],
+            listeners_only=True,
+            exposed_only=True,
+            process="nginx",
+            unit="nginx.service",
+            user="root",
+        )
+    ]
+
+
+def test_every_state_can_be_asked_for_and_every_number_has_a_word() -> None:
+    request = wire.sockets_request(SocketQuestion(Selection(), states=STATES, protocols=("tcp", "udp")))
+    assert sorted(request.states) == [n for n in sorted(sockets_pb2.State.values()) if n]
+    for number in sockets_pb2.State.values():
+        assert (wire.socket(query_pb2.SocketItem(state=sockets_pb2.State.Name(number))).state == "unknown") is (
+            number == 0
+        )
+
+
+def test_numbers_of_a_newer_collector_are_unknown_and_no_error() -> None:
+    item = query_pb2.SocketItem.FromString(
+        # state, owner_status, scope and exposure 99
+        bytes([5 << 3, 99]) + bytes([0xA0, 0x01, 99]) + bytes([0xA8, 0x01, 99]) + bytes([0xB0, 0x01, 99])
+    )
+    record = wire.socket(item)
+    assert (record.state, record.owner_status, record.scope, record.exposed) == ("unknown",) * 4
+
+
+def test_an_address_of_a_wrong_length_is_none() -> None:
+    assert wire.socket(query_pb2.SocketItem(local_address=b"abc")).local_address == ""

@@ -1,0 +1,299 @@
+"""The program as a whole: its help, what it loads, its exit statuses, through the real console script."""
+
+import os
+import pty
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import grpc
+import pytest
+from cli.canned import Canned
+from cli.conftest import SCRIPT, Ran
+
+from cli import fleet
+
+COMMANDS = [["who-listens"], ["who-holds"], ["hosts"], ["netstat"], ["token", "create"], ["help"]]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_has_a_short_help_with_an_example(command: list[str], fleetnet: Callable[..., Ran]) -> None:
+    ran = fleetnet(*command, "--help")
+    assert ran.status == 0
+    assert f"  fleetnet {' '.join(command)}" in ran.out.partition("Examples:")[2]
+    assert len(ran.out.splitlines()) <= 40
+    assert fleetnet("help", *command).out == ran.out
+
+
+def test_the_main_help_names_every_command(fleetnet: Callable[..., Ran]) -> None:
+    listed = fleetnet("--help").out.partition("Commands:")[2]
+    for command in COMMANDS:
+        assert f"\n  {command[0]} " in listed
+
+
+def test_the_version_is_that_of_the_distribution(script: Callable[..., Ran]) -> None:
+    from importlib.metadata import version
+
+    assert script("--version").out == f"fleetnet {version('fleetnet')}\n"
+
+
+_LOADED = """
+import sys
+from fleetnet_cli.main import main
+status = main(sys.argv[1:])
+print(*sorted({m.partition(".")[0] for m in sys.modules}), file=sys.stderr)
+sys.exit(status)
+"""
+
+
+def loaded(*arguments: str) -> tuple[int, set[str]]:
+    done = subprocess.run(
+        [sys.executable, "-c", _LOADED, *arguments], capture_output=True, text=True, check=False, timeout=60
+    )
+    return done.returncode, set(done.stderr.splitlines()[-1].split())
+
+
+def test_a_question_loads_nothing_heavy(canned: Canned) -> None:
+    status, modules = loaded("who-listens", "443")
+    assert status == 0
+    assert "grpc" in modules
+    assert not modules & {"rich", "pydantic", "pydantic_core", "sqlalchemy", "cryptography", "structlog"}
+
+
+def test_help_and_wrong_usage_do_not_load_grpc() -> None:
+    for arguments in (["--help"], ["who-listens", "no-such-service"]):
+        _, modules = loaded(*arguments)
+        assert not modules & {"grpc", "google", "rich", "pydantic"}
+
+
+def test_found_is_0(canned: Canned, script: Callable[..., Ran]) -> None:
+    ran = script("who-listens", "443")
+    assert (ran.status, ran.err) == (0, "")
+    assert ran.out.endswith("4 hosts, all fresh\n")
+
+
+def test_nothing_found_is_1_and_says_so(canned: Canned, script: Callable[..., Ran]) -> None:
+    canned.sockets = []
+    ran = script("who-listens", "443", "5432")
+    assert (ran.status, ran.err) == (1, "")
+    assert ran.out == "nothing listens on 443, 5432: 4 hosts, all fresh\n"
+    assert script("who-listens", "443", "-o", "json").status == 1
+
+
+def test_wrong_usage_is_2(canned: Canned, script: Callable[..., Ran]) -> None:
+    for arguments, said in [
+        (["who-listens", "99999"], "99999 is not a port"),
+        (["who-holds", "CLOSEWEIT"], 'did you mean "CLOSE_WAIT"?'),
+        (["hosts", "--at", "tomorrow"], '"tomorrow" is not a time'),
+        (["hosts", "-o", "jsn"], 'did you mean "json"?'),
+        (["hosts", "--limit", "many"], "--limit"),
+        (["hosts", "--server", "collector:7443"], "need a certificate for people"),
+        (["who-listen"], 'did you mean "who-listens"?'),
+        (["hosts", "--ouput", "json"], 'did you mean "--output"?'),
+        (["netstat", "nowhere"], 'no host "nowhere" in this fleet'),
+        (["token", "create", "--host", "Web1"], 'did you mean "web1"?'),
+    ]:
+        ran = script(*arguments)
+        assert (ran.status, ran.out) == (2, "")
+        assert said in ran.err
+        assert_one_sentence(ran.err)
+
+
+def test_stale_is_3_and_outranks_nothing_found(canned: Canned, script: Callable[..., Ran]) -> None:
+    canned.coverage.hosts_fresh = 2
+    canned.coverage.hosts_stale.extend(fleet.stale(180, "db1") + fleet.stale(3000, "web9"))
+    ran = script("who-listens", "443")
+    assert ran.status == 3
+    assert ran.out.endswith("4 hosts, 2 stale: db1 (3 h), web9 (2 d)\n")
+    canned.sockets = []
+    assert script("who-listens", "443", "-q").status == 3
+
+
+def test_a_gap_is_3(canned: Canned, script: Callable[..., Ran]) -> None:
+    canned.coverage.gaps = 2
+    ran = script("who-listens", "443")
+    assert ran.status == 3
+    assert "2 gaps overlap the time asked about" in ran.out
+
+
+def test_not_authorised_is_4(canned: Canned, script: Callable[..., Ran]) -> None:
+    canned.refuses = (grpc.StatusCode.PERMISSION_DENIED, "viewers only")
+    ran = script("hosts")
+    assert (ran.status, ran.out) == (4, "")
+    assert ran.err == "fleetnet: the collector refuses: viewers only\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become a user that the socket refuses")
+def test_a_closed_admin_socket_is_4(tmp_path: Path) -> None:
+    path = tmp_path / "admin.sock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        path.chmod(0o660)
+        for parent in [tmp_path, *tmp_path.parents[:2]]:
+            parent.chmod(0o755)
+        # The program may lie where only root reads, so it gives root up after its start.
+        program = (
+            "import os, sys\nfrom fleetnet_cli import client, main\nimport fleetnet_cli.output.table\n"
+            "os.setgroups([]); os.setgid(65534); os.setuid(65534)\nsys.exit(main.main(sys.argv[1:]))"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", program, "hosts", "--server", f"unix://{path}"],
+            capture_output=True, text=True, check=False, timeout=60,
+        )  # fmt: skip
+    assert done.returncode == 4
+    assert "not open to you; ask as root or as a member of its group" in done.stderr
+    assert_one_sentence(done.stderr)
+
+
+def test_no_collector_is_5(tmp_path: Path, script: Callable[..., Ran]) -> None:
+    absent = tmp_path / "absent.sock"
+    left_behind = tmp_path / "left.sock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(left_behind))
+    (tmp_path / "file").touch()
+    for path, said in [
+        (absent, "start fleetnet-server"),
+        (left_behind, "start fleetnet-server"),
+        (tmp_path / "file", ""),
+        (tmp_path / ("x" * 120), "correct --server"),
+    ]:
+        ran = script("hosts", "--server", f"unix://{path}")
+        assert (ran.status, ran.out) == (5, "")
+        assert said in ran.err
+        assert str(path) in ran.err
+        assert_one_sentence(ran.err)
+
+
+def test_a_silent_collector_is_5_after_the_timeout(canned: Canned, script: Callable[..., Ran]) -> None:
+    canned.silent = threading.Event()
+    ran = script("hosts", "--timeout", "300ms")
+    assert (ran.status, ran.out) == (5, "")
+    assert "said nothing for 0.3 s" in ran.err
+
+
+def test_an_older_collector_is_2(canned: Canned, script: Callable[..., Ran]) -> None:
+    canned.refuses = (grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
+    ran = script("hosts")
+    assert ran.status == 2
+    assert "upgrade fleetnet-server" in ran.err
+
+
+def test_hostile_words_of_a_collector_do_not_reach_the_terminal(canned: Canned, script: Callable[..., Ran]) -> None:
+    canned.refuses = (grpc.StatusCode.INTERNAL, "x\x1b[2J\nroot# ‮")
+    ran = script("hosts")
+    assert ran.status == 2
+    assert "\x1b" not in ran.err
+    assert_one_sentence(ran.err)
+
+
+def test_hostile_words_of_an_argument_do_not_reach_the_terminal(canned: Canned, script: Callable[..., Ran]) -> None:
+    for arguments in (["who-listens", "\x1b[2J"], ["netstat", "a\x1bb"], ["\x1b[31m"], ["hosts", "--server", "\x1b"]):
+        ran = script(*arguments)
+        assert ran.status == 2
+        assert "\x1b" not in ran.out + ran.err
+
+
+def test_a_reader_that_has_had_enough_is_no_error(canned: Canned) -> None:
+    canned.sockets = fleet.listeners() * 20_000
+    with subprocess.Popen([SCRIPT, "who-listens"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        said = process.stderr.read()
+        assert process.wait(30) == 141
+    assert said == b""
+
+
+def test_an_interrupt_is_130_and_silent(canned: Canned) -> None:
+    canned.silent = threading.Event()
+    asked = threading.Event()
+    canned.asked = Noticed(asked)
+    with subprocess.Popen([SCRIPT, "hosts"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert asked.wait(20)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=20)
+    assert (process.returncode, out, err) == (130, b"", b"")
+
+
+class Noticed(list):  # type: ignore[type-arg]  # whatever is asked
+    """A list that tells when something is put into it."""
+
+    def __init__(self, event: threading.Event) -> None:
+        self._event = event
+
+    def append(self, item: object) -> None:
+        super().append(item)
+        self._event.set()
+
+
+def test_a_full_disk_under_the_answer_is_2(canned: Canned) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [SCRIPT, "hosts"], stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=60
+        )
+    assert done.returncode == 2
+    assert "could not be written (No space left on device)" in done.stderr
+    assert_one_sentence(done.stderr)
+
+
+def on_a_terminal(*arguments: str, **environment: str) -> str:
+    """What the program writes to a terminal."""
+    parent, child = pty.openpty()
+    env = {**os.environ, "TERM": "xterm", "COLUMNS": "90", **environment}
+    try:
+        with subprocess.Popen([SCRIPT, *arguments], stdout=child, stderr=child, env=env) as process:
+            os.close(child)
+            written = bytearray()
+            while chunk := _read(parent):
+                written += chunk
+        assert process.returncode in (0, 3)
+    finally:
+        os.close(parent)
+    return written.decode().replace("\r\n", "\n")
+
+
+def _read(descriptor: int) -> bytes:
+    try:
+        return os.read(descriptor, 65536)
+    except OSError:
+        return b""  # what a terminal says when the last writer has left
+
+
+def test_colour_is_for_terminals_and_can_be_declined(canned: Canned) -> None:
+    canned.coverage.hosts_fresh = 3
+    canned.coverage.hosts_stale.extend(fleet.stale(180, "db1"))
+    coloured = on_a_terminal("who-listens")
+    assert coloured.startswith("\x1b[1mHOST")
+    assert "\x1b[33mdb1 " in coloured
+    assert "\x1b[33m4 hosts, 1 stale: db1 (3 h)\x1b[0m\n" in coloured
+    assert "\x1b" not in on_a_terminal("who-listens", NO_COLOR="1")
+    assert "\x1b" not in on_a_terminal("who-listens", TERM="dumb")
+
+
+def test_a_row_fits_the_terminal_and_shows_where_it_was_cut(canned: Canned) -> None:
+    lines = on_a_terminal("who-holds", "CLOSE_WAIT", NO_COLOR="1", COLUMNS="150").splitlines()
+    assert max(map(len, lines)) <= 150
+    narrow = on_a_terminal("who-listens", NO_COLOR="1", COLUMNS="130").splitlines()
+    assert max(map(len, narrow)) <= 130
+    assert any("…" in line for line in narrow)
+    assert "UNIT" in narrow[0]
+
+
+def test_on_a_very_narrow_terminal_the_lesser_columns_leave(canned: Canned) -> None:
+    lines = on_a_terminal("who-listens", NO_COLOR="1", COLUMNS="80").splitlines()
+    rows = lines[: lines.index(next(line for line in lines if line.startswith("odd: ")))]
+    assert max(map(len, rows)) <= 80
+    assert rows[0].split() == ["HOST", "PROTO", "LOCAL", "PROCESS", "SINCE", "(UTC)"]
+    assert "web1[4026532281]" in rows[-1]
+
+
+def assert_one_sentence(said: str) -> None:
+    assert said.startswith("fleetnet: ")
+    assert said.count("\n") == 1
+    assert "Traceback" not in said

@@ -1,0 +1,155 @@
+"""How answers look where golden files do not show it: hostile text, odd fleets, large answers."""
+
+import io
+import json
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from cli.canned import Canned
+from cli.conftest import Ran
+from fleetnet_cli import text, wire
+from fleetnet_cli.output import json as json_output
+from fleetnet_cli.output import sockets, table
+from fleetnet_cli.output.coverage import sentences
+from fleetnet_cli.output.presentation import Presentation
+from fleetnet_cli.output.terminal import Terminal
+from fleetnet_cli.records import Coverage, End, ReadyAnswer, Socket, StaleHost
+from fleetnet_cli.services import parse
+from fleetnet_proto.v1 import query_pb2
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cli import fleet
+
+COVERAGE = Coverage(as_of_us=fleet.AS_OF_US, hosts_asked=1, hosts_fresh=1)
+
+
+def presentation() -> Presentation[Socket]:
+    return sockets.presentation(parse(fleet.SERVICES), "nothing", sockets.listener_columns())
+
+
+def as_table(items: list[Socket], width: int | None = None) -> str:
+    out = io.StringIO()
+    answer = ReadyAnswer(COVERAGE, items, End(len(items)))
+    table.write(answer, presentation(), Terminal(out, width), quiet=False, asked_at=False, glob="")
+    return out.getvalue()
+
+
+def as_json(items: list[Socket]) -> str:
+    out = io.StringIO()
+    json_output.write(ReadyAnswer(COVERAGE, items, End(len(items))), presentation(), Terminal(out), limited=False)
+    return out.getvalue()
+
+
+def one(**changes: object) -> Socket:
+    return replace(wire.socket(fleet.listeners()[2]), **changes)  # type: ignore[arg-type]  # fields by name
+
+
+@given(st.text())
+def test_visible_text_has_nothing_that_a_terminal_acts_upon(hostile: str) -> None:
+    shown = text.visible(hostile)
+    assert shown.isprintable()
+    assert text.visible(shown) == shown
+    if hostile.isprintable():
+        assert shown == hostile
+
+
+@pytest.mark.parametrize("mark", ["\x1b", "\x07", "\x7f", "\x9b", "\u202e", "\u2066", "\u200b", "\u2028", "\ud800"])
+def test_each_kind_of_bad_character_is_shown_as_its_number(mark: str) -> None:
+    assert text.visible(f"a{mark}b").startswith("a\\")
+
+
+@given(st.text(max_size=40), st.text(max_size=40), st.text(max_size=40), st.sampled_from([None, 60, 120]))
+def test_whatever_a_host_says_a_row_is_one_line(host: str, unit: str, user: str, width: int | None) -> None:
+    written = as_table([one(host=host, unit=unit, user=user)], width)
+    assert len(written.split("\n")) == 4  # heading, row, coverage, and the end of the last line
+    assert written.replace("\n", "").isprintable()
+
+
+@given(st.text(st.characters(codec="utf-8"), max_size=40))
+def test_whatever_a_host_says_the_document_says_it_in_ascii_and_it_reads_back(hostile: str) -> None:
+    written = as_json([one(host=hostile or "x", unit=hostile)])
+    assert written.replace("\n", "").isprintable()
+    assert written.isascii()
+    item = json.loads(written)["items"][0]
+    assert item["host"] == (hostile or "x")
+    assert item["unit"] == (hostile or None)
+
+
+@given(st.text(max_size=60), st.integers(1, 30))
+def test_fitted_text_fits_and_says_that_it_was_cut(long: str, columns: int) -> None:
+    shown = text.fit(text.visible(long), columns)
+    assert text.width(shown) <= columns
+    assert shown == text.visible(long) or shown.endswith("…")
+
+
+def test_wide_characters_keep_the_columns_aligned() -> None:
+    lines = as_table([one(host="日本"), one(host="plain")]).splitlines()
+    assert lines[1].index("tcp") + 2 == lines[2].index("tcp")
+
+
+def test_rows_beyond_those_that_decide_the_widths_are_all_there() -> None:
+    items = [one(host=f"h{n}") for n in range(2500)]
+    lines = as_table(items).splitlines()
+    assert [line.split()[0] for line in lines[1:-1]] == [f"h{n}" for n in range(2500)]
+    assert [i["host"] for i in json.loads(as_json(items))["items"]] == [f"h{n}" for n in range(2500)]
+
+
+def test_owners_are_grouped_by_name_and_counted_where_they_are_many() -> None:
+    many = one(owners=tuple(replace(one().owners[0], pid=p, name=f"p{p % 5}") for p in range(1, 21)))
+    assert sockets.processes(many) == "p1 (1, 6, +2), p2 (2, 7, +2), p3 (3, 8, +2), +2"
+    assert sockets.processes(one(owners=())) == "-"
+    assert sockets.processes(one(owners=(), owner_status="kernel")) == "kernel"
+
+
+@pytest.mark.parametrize(
+    ("coverage", "said"),
+    [
+        (Coverage(1, 1, 1), "1 host, fresh"),
+        (Coverage(1, 4, 4), "4 hosts, all fresh"),
+        (Coverage(1, 1, 0, (StaleHost("a", 0),)), "1 host, stale: a (never heard)"),
+        (Coverage(9_000_001, 2, 0, (StaleHost("a", 1), StaleHost("b", 1))), "2 hosts, all stale: a (9 s), b (9 s)"),
+        (Coverage(1, 9, 2, tuple(StaleHost(c, 1) for c in "abcdefg")),
+         "9 hosts, 7 stale: a (0 s), b (0 s), c (0 s), d (0 s), e (0 s), +2 more"),
+        (Coverage(1, 1, 1, gaps=1), "1 host, fresh; 1 gap overlaps the time asked about"),
+    ],
+)  # fmt: skip
+def test_coverage_is_one_sentence(coverage: Coverage, said: str) -> None:
+    assert sentences(coverage, End(0), asked_at=False, with_zone=False, glob="") == said
+
+
+def test_the_time_asked_about_is_said_with_its_zone_once(
+    canned: Canned, fleetnet: Callable[..., Ran], zone: Callable[[str], None]
+) -> None:
+    zone("Europe/Berlin")
+    found = fleetnet("who-listens", "--at", "10m ago").out
+    assert found.endswith("as of 2026-03-01 14:00:00, 4 hosts, all fresh\n")
+    assert found.count("CET/CEST") == 1
+    counts = fleetnet("who-holds", "LISTEN", "--by", "host", "--at", "10m ago").out
+    assert counts.endswith("as of 2026-03-01 14:00:00 CET/CEST, 4 hosts, all fresh\n")
+    canned.sockets = []
+    nothing = fleetnet("who-listens", "443", "--at", "10m ago").out
+    assert nothing == "nothing listens on 443: as of 2026-03-01 14:00:00 CET/CEST, 4 hosts, all fresh\n"
+
+
+def test_many_notes_are_shortened_and_say_so(canned: Canned, fleetnet: Callable[..., Ran]) -> None:
+    canned.hosts = [query_pb2.HostItem(host=f"h{n}", degraded=["owners: no helper"]) for n in range(13)]
+    out = fleetnet("hosts").out
+    assert out.count("owners: no helper") == 10
+    assert "and 3 more notes of this kind\n" in out
+
+
+def test_a_token_alone_goes_to_stdout_and_the_rest_can_be_silenced(
+    canned: Canned, fleetnet: Callable[..., Ran]
+) -> None:
+    ran = fleetnet("token", "create", "--host", "web1", "--ttl", "10m")
+    assert ran.out == "fnt1.c2VjcmV0\n"
+    assert 'good once, for host "web1", until 2026-03-01 14:10:00 UTC' in ran.err
+    assert canned.asked[0].ttl_s == 600  # type: ignore[union-attr]  # a token, not a question
+    assert fleetnet("token", "create", "--host", "web1", "-q").err == ""
+    document = json.loads(fleetnet("token", "create", "--host", "web1", "-o", "json").out)
+    assert document["kind"] == "TokenList"
+    assert document["items"] == [
+        {"host": "web1", "token": "fnt1.c2VjcmV0", "expires_at": "2026-03-01T14:10:00.000000Z"}
+    ]

@@ -1,0 +1,143 @@
+"""Where the collector is looked for: option, environment, files, default; each before the next."""
+
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cli.canned import Canned
+from cli.conftest import Ran
+from fleetnet_cli.errors import UsageError
+from fleetnet_cli.settings import Machine, admin_socket
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(
+        system_socket=tmp_path / "run/admin.sock",
+        user_socket=tmp_path / "user/admin.sock",
+        config_files=(tmp_path / "config.toml", tmp_path / "cli.toml"),
+    )
+
+
+def test_without_any_word_it_is_the_systems_collector_or_else_the_users(machine: Machine) -> None:
+    assert machine.user_socket is not None
+    assert admin_socket(None, None, machine) == str(machine.system_socket)
+    machine.user_socket.parent.mkdir()
+    machine.user_socket.touch()
+    assert admin_socket(None, None, machine) == str(machine.user_socket)
+    machine.system_socket.parent.mkdir()
+    machine.system_socket.touch()
+    assert admin_socket(None, None, machine) == str(machine.system_socket)
+
+
+@pytest.mark.parametrize("server", ["unix:///tmp/a.sock", "unix:/tmp/a.sock", "/tmp/a.sock"])
+def test_a_socket_may_be_written_three_ways(server: str, machine: Machine) -> None:
+    assert admin_socket(server, None, machine) == "/tmp/a.sock"
+
+
+@pytest.mark.parametrize("server", ["collector", "unix://", "unix:", ""])
+def test_what_is_no_address_says_what_one_looks_like(server: str, machine: Machine) -> None:
+    with pytest.raises(UsageError, match=r"write unix:///run/fleetnet/admin\.sock"):
+        admin_socket(server, None, machine)
+
+
+@pytest.mark.parametrize("server", ["collector:7443", "[::1]:7443", "https://collector"])
+def test_a_network_address_says_why_not(server: str, machine: Machine) -> None:
+    with pytest.raises(UsageError, match="need a certificate for people, which this version does not issue yet"):
+        admin_socket(server, None, machine)
+
+
+def test_a_context_is_found_in_either_file_and_the_users_comes_first(machine: Machine) -> None:
+    mine, everybodys = machine.config_files
+    everybodys.write_text('server = "unix:///all.sock"\n[contexts.lab]\nserver = "unix:///lab.sock"\n')
+    assert admin_socket(None, None, machine) == "/all.sock"
+    assert admin_socket(None, "lab", machine) == "/lab.sock"
+    mine.write_text('context = "home"\n[contexts.home]\nserver = "unix:///home.sock"\n')
+    assert admin_socket(None, None, machine) == "/home.sock"
+    assert admin_socket(None, "lab", machine) == "/lab.sock"
+    assert admin_socket("unix:///given.sock", "lab", machine) == "/given.sock"
+
+
+@pytest.mark.parametrize(
+    ("content", "context", "said"),
+    [
+        ("server = ", None, "is not TOML"),
+        ("server = 7", None, "put it in quotes"),
+        ("contexts = 7", None, r"write \[contexts\.NAME\]"),
+        ("[contexts.home]\n", "home", r"contexts\.home\.server is missing"),
+        ('[contexts.home]\nserver = "unix:///a"', "hmoe", 'no context "hmoe"; did you mean "home"'),
+        ('context = "hom"\n[contexts.home]\nserver = "unix:///a"', None, 'did you mean "home"'),
+        ("", "home", "contexts stand in "),
+    ],
+)
+def test_a_wrong_file_is_named_with_what_is_wrong(
+    content: str, context: str | None, said: str, machine: Machine
+) -> None:
+    machine.config_files[0].write_text(content)
+    with pytest.raises(UsageError, match=said):
+        admin_socket(None, context, machine)
+
+
+def test_the_option_after_the_command_outranks_the_one_before_and_that_the_environment(
+    canned: Canned, fleetnet: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    there = f"unix://{tmp_path}/admin.sock"
+    assert fleetnet("hosts").status == 0  # FLEETNET_SERVER, set by the fixture
+    monkeypatch.setenv("FLEETNET_SERVER", "unix:///nowhere")
+    assert fleetnet("hosts").status == 5
+    assert fleetnet("--server", there, "hosts").status == 0
+    assert fleetnet("hosts", "--server", there).status == 0
+    assert fleetnet("--server", there, "hosts", "--server", "unix:///nowhere").status == 5
+
+
+def test_every_option_has_its_twin_in_the_environment(
+    canned: Canned, fleetnet: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {
+        "OUTPUT": "json", "AT": "2026-01-01T00:00:00Z", "HOST": "web*", "MAX_AGE": "90s", "LIMIT": "7", "QUIET": "1",
+        "WHO_LISTENS_TCP": "1", "WHO_LISTENS_EXPOSED": "true", "WHO_LISTENS_PROCESS": "nginx",
+        "WHO_LISTENS_UNIT": "nginx.service", "WHO_LISTENS_USER": "root",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(f"FLEETNET_{name}", value)
+    from_environment = fleetnet("who-listens")
+    typed = (
+        "who-listens", "-o", "json", "--at", "2026-01-01T00:00:00Z", "--host", "web*", "--max-age", "90s",
+        "--limit", "7", "-q", "--tcp", "--exposed", "--process", "nginx", "--unit", "nginx.service", "--user", "root",
+    )  # fmt: skip
+    assert fleetnet(*typed) == from_environment
+    assert canned.asked[0] == canned.asked[1]
+    assert from_environment.out.startswith("{")
+    # netstat has one host as its argument and no glob; the twin of --host must not reach it.
+    fleetnet("netstat", "web1")
+    assert canned.asked[2].selection.host_glob == ""  # type: ignore[union-attr]  # a question, not a token
+
+
+def test_min_and_by_have_twins_named_as_they_are_typed(
+    canned: Canned, fleetnet: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLEETNET_WHO_HOLDS_MIN", "2")
+    monkeypatch.setenv("FLEETNET_WHO_HOLDS_BY", "host")
+    assert fleetnet("who-holds", "LISTEN", "-q").out == "2  web1\n"
+
+
+def test_the_context_of_a_file_is_used_by_the_program(
+    canned: Canned, fleetnet: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("FLEETNET_SERVER")
+    (tmp_path / "config/fleetnet").mkdir(parents=True)
+    file = tmp_path / "config/fleetnet/config.toml"
+    file.write_text(f'[contexts.lab]\nserver = "unix://{tmp_path}/admin.sock"\n')
+    assert fleetnet("hosts", "--context", "lab").status == 0
+    assert fleetnet("--context", "lab", "hosts").status == 0
+    monkeypatch.setenv("FLEETNET_CONTEXT", "lab")
+    assert fleetnet("hosts").status == 0
+
+
+def test_a_socket_that_nobody_serves_is_not_waited_for(tmp_path: Path, fleetnet: Callable[..., Ran]) -> None:
+    path = tmp_path / "admin.sock"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+        other.bind(str(path))
+        ran = fleetnet("hosts", "--server", f"unix://{path}")
+    assert ran.status == 5
+    assert "is not the admin socket of a collector" in ran.err

@@ -1,0 +1,47 @@
+"""What holds for all tests: where root is needed and not had they say so, and in CI nothing may be skipped."""
+
+import functools
+import os
+import shutil
+from collections.abc import Generator
+from typing import TypeVar
+
+import pytest
+
+from demo import fabric
+
+R = TypeVar("R", pytest.TestReport, pytest.CollectReport)
+
+_ORACLES = ("ss", "netstat")  # what the answers are compared with, beyond what a fabric needs itself
+
+
+@functools.cache
+def _why_not_root() -> str:
+    missing = [tool for tool in _ORACLES if shutil.which(tool) is None]
+    return fabric.why_not() or (f"needs {' and '.join(missing)} (run tests/install-tools as root)" if missing else "")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("root") and (why := _why_not_root()):
+        pytest.skip(why)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    return _refused_in_ci(report)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    return _refused_in_ci(report)
+
+
+def _refused_in_ci(report: R) -> R:
+    # What is skipped proves nothing: where CI is set, the machine is expected to have everything.
+    if os.environ.get("CI") and report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"skipped, which is a failure where CI is set: {reason}"
+    return report

@@ -1,0 +1,249 @@
+"""What hosts report, made by hand, and a collector's storage to report it to."""
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from fleetnet_server.records import (
+    Batch,
+    ClosedSocket,
+    Coverage,
+    End,
+    Gap,
+    Hello,
+    Holder,
+    Host,
+    HostAnswer,
+    HostFacts,
+    Process,
+    Selection,
+    Session,
+    SnapshotPart,
+    Socket,
+    SocketAnswer,
+    SocketKey,
+    SocketQuestion,
+    SourceStatus,
+)
+from fleetnet_server.services.ingest import Ingest
+from fleetnet_server.services.questions import Questions
+from fleetnet_server.storage import hosts
+from fleetnet_server.storage.database import Database
+from fleetnet_server.storage.schema import current, gaps, history
+from sqlalchemy import select, text
+
+TCP, UDP = 6, 17
+ESTABLISHED, TIME_WAIT, CLOSE, CLOSE_WAIT, LISTEN = 1, 6, 7, 8, 10
+EXACT, SEEN, BEFORE, GAP = 1, 2, 3, 3
+S = 1_000_000
+T0 = 1_700_000_000 * S
+BOOT, NEXT_BOOT = b"\x01" * 16, b"\x02" * 16
+ANY = b"\x00" * 4
+NGINX = Process(812, T0 - 500 * S, "nginx", "/usr/sbin/nginx", "nginx")
+WEB = Holder(0, "root", "nginx.service", "", 1, (NGINX,))
+FACTS = HostFacts("Debian GNU/Linux 12 (bookworm)", "6.1.0-30-amd64", "x86_64", 2, 4 << 30, T0 - 1000 * S)
+
+
+def key(cookie: int, protocol: int = TCP, netns: int = 0) -> SocketKey:
+    return SocketKey(netns, protocol, cookie, 0, b"")
+
+
+def sock(
+    cookie: int,
+    at_us: int,
+    state: int = LISTEN,
+    *,
+    how: int = SEEN,
+    protocol: int = TCP,
+    netns: int = 0,
+    local: bytes = ANY,
+    port: int = 443,
+    remote: bytes = b"",
+    remote_port: int = 0,
+    recv_queue: int = 0,
+    holder: Holder = WEB,
+) -> Socket:
+    return Socket(
+        key=key(cookie, protocol, netns),
+        family=4 if len(local) == 4 else 6,
+        state=state,
+        local_address=local,
+        local_port=port,
+        remote_address=remote,
+        remote_port=remote_port,
+        interface="",
+        v6only=None,
+        recv_queue=recv_queue,
+        send_queue=511 if state == LISTEN else 0,
+        inode=cookie + 10_000,
+        source=1,
+        holder=holder,
+        opened_at_us=at_us,
+        opened_at_is=how,
+    )
+
+
+def gone(cookie: int, at_us: int, how: int = SEEN) -> ClosedSocket:
+    return ClosedSocket(key(cookie), at_us, how)
+
+
+def hello(at_us: int, *, boot_id: bytes = BOOT, epoch: int = 1, clock_offset_us: int = 0) -> Hello:
+    return Hello("0.1.0", boot_id, epoch, b"", at_us + clock_offset_us, 5 * S, FACTS, 1.0, 4026531840)
+
+
+def difference(
+    sequence: int,
+    look_at_us: int,
+    *,
+    previous_us: int = 0,
+    opened: tuple[Socket, ...] = (),
+    changed: tuple[Socket, ...] = (),
+    closed: tuple[ClosedSocket, ...] = (),
+    sources: tuple[SourceStatus, ...] = (),
+    gaps: tuple[Gap, ...] = (),
+    boot_id: bytes = BOOT,
+    epoch: int = 1,
+) -> Batch:
+    return Batch(
+        boot_id, epoch, sequence, look_at_us, previous_us, None, opened, changed, closed, sources, gaps
+    )  # fmt: skip
+
+
+def snapshot(
+    sequence: int,
+    look_at_us: int,
+    *opened: Socket,
+    part: int = 0,
+    last: bool = True,
+    previous_us: int = 0,
+    sources: tuple[SourceStatus, ...] = (),
+    gaps: tuple[Gap, ...] = (),
+    boot_id: bytes = BOOT,
+    epoch: int = 1,
+) -> Batch:
+    return Batch(
+        boot_id, epoch, sequence, look_at_us, previous_us, SnapshotPart(part, last), opened, (), (), sources, gaps
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Interval:
+    """What is told of a socket's time in one state."""
+
+    cookie: int
+    state: int
+    opened_at_us: int
+    opened_at_is: int
+    closed_at_us: int = 0
+    closed_at_is: int = 0
+    last_seen_us: int = 0
+
+
+@dataclass
+class Answer:
+    """An answer, gathered."""
+
+    coverage: Coverage
+    items: list[SocketAnswer]
+    end: End
+
+
+@dataclass
+class HostsAnswer:
+    """An answer about hosts, gathered."""
+
+    coverage: Coverage
+    items: list[HostAnswer]
+    end: End
+
+
+class Collector:
+    """The collector without its doors: a database, and who writes and asks."""
+
+    def __init__(self, directory: Path) -> None:
+        self.url = f"sqlite:///{directory / 'fleetnet.db'}"
+        self.db = Database.open(self.url)
+        self.ingest = Ingest(self.db)
+        self.questions = Questions(self.db)
+
+    async def restart(self) -> None:
+        """What it had in memory is lost, what it committed is not."""
+        await self.db.close()
+        self.db = Database.open(self.url)
+        self.ingest = Ingest(self.db)
+        self.questions = Questions(self.db)
+
+    async def enroll(self, name: str = "web1", at_us: int = T0 - 3600 * S) -> Host:
+        return await self.db.write(hosts.enroll, name, "0a", at_us)
+
+    async def connect(self, host: Host, said: Hello, at_us: int = T0) -> Session:
+        return await self.ingest.open(host, said, at_us)
+
+    async def report(self, session: Session, *batches: Batch, delay_us: int = 0) -> None:
+        """Commit batches, each received at the time of its look."""
+        for batch in batches:
+            assert await self.ingest.commit(session, batch, batch.look_at_us + delay_us) == batch.sequence
+
+    async def ask(self, question: SocketQuestion | None = None, now_us: int = T0, **selection: int | str) -> Answer:
+        chosen = question or SocketQuestion(Selection(**selection))  # type: ignore[arg-type]  # the caller names fields
+        async with aclosing(self.questions.sockets(chosen, now_us)) as parts:
+            coverage = await anext(parts)
+            rest = [part async for part in parts]
+        assert isinstance(coverage, Coverage)
+        end = rest.pop()
+        assert isinstance(end, End)
+        items: list[SocketAnswer] = []
+        for page in rest:
+            assert isinstance(page, tuple)
+            items.extend(page)
+        return Answer(coverage, items, end)
+
+    async def ask_hosts(self, now_us: int = T0, **selection: int | str) -> HostsAnswer:
+        async with aclosing(self.questions.hosts(Selection(**selection), now_us)) as parts:  # type: ignore[arg-type]  # the caller names fields
+            coverage = await anext(parts)
+            rest = [part async for part in parts]
+        assert isinstance(coverage, Coverage)
+        end = rest.pop()
+        assert isinstance(end, End)
+        items: list[HostAnswer] = []
+        for page in rest:
+            assert isinstance(page, tuple)
+            items.extend(page)
+        return HostsAnswer(coverage, items, end)
+
+    async def intervals(self) -> list[Interval]:
+        """All that is kept, closed and open, in the order of their beginnings."""
+        told = ("cookie", "state", "opened_at_us", "opened_at_is", "closed_at_us", "closed_at_is", "last_seen_us")
+        closed = select(*(history.c[name] for name in told))
+        opened = select(*(current.c[name] for name in told[:4]))
+        found = await self.db.read(
+            lambda conn: [Interval(*row) for query in (closed, opened) for row in conn.execute(query)]
+        )
+        return sorted(found, key=lambda i: (i.cookie, i.opened_at_us, i.closed_at_us or 1 << 62))
+
+    async def gaps(self) -> list[Gap]:
+        query = select(gaps.c.from_us, gaps.c.to_us, gaps.c.reason).order_by(gaps.c.from_us, gaps.c.to_us)
+        return await self.db.read(lambda conn: [Gap(*row) for row in conn.execute(query)])
+
+    async def dump(self) -> dict[str, list[tuple[object, ...]]]:
+        """Every row of every table."""
+
+        def read(conn: object) -> dict[str, list[tuple[object, ...]]]:
+            from fleetnet_server.storage.schema import METADATA
+
+            return {
+                name: sorted((tuple(row) for row in conn.execute(text(f"SELECT * FROM {name}"))), key=repr)  # type: ignore[attr-defined]  # a Connection
+                for name in METADATA.tables
+            }
+
+        return await self.db.read(read)
+
+
+@asynccontextmanager
+async def collector(directory: Path) -> AsyncIterator[Collector]:
+    running = Collector(directory)
+    try:
+        yield running
+    finally:
+        await running.db.close()

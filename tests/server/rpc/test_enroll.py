@@ -1,0 +1,153 @@
+"""One token lets one host in, once."""
+
+import concurrent.futures
+import socket
+import ssl
+from pathlib import Path
+
+import grpc
+import pytest
+from cryptography import x509
+from fleetnet_proto.v1 import admin_pb2, admin_pb2_grpc, report_pb2, report_pb2_grpc
+from fleetnet_server.identity import tokens
+from server.agents import DEADLINE_S, ReportStream, new_request
+from server.running import Running
+
+from server import messages
+
+REFUSED = "token refused: it is unknown, used, or expired; create a new one with `fleetnet token create --host NAME`"
+
+
+def refusal(collector: Running, secret: bytes, csr: bytes) -> tuple[grpc.StatusCode, str]:
+    with pytest.raises(grpc.RpcError) as refused:
+        collector.enroll(secret, csr)
+    assert isinstance(refused.value, grpc.Call)
+    return refused.value.code(), refused.value.details() or ""
+
+
+def test_a_token_carries_the_ca_and_becomes_a_certificate_for_its_host(collector: Running) -> None:
+    secret, ca_der = tokens.decode(collector.token("web1"))
+    assert ca_der == ssl.PEM_cert_to_DER_cert(collector.ca_pem.decode())
+    answer = collector.enroll(secret, new_request())
+    assert answer.host == "web1"
+    assert answer.ca_pem == collector.ca_pem
+    assert list(answer.report_addresses) == []
+    assert collector.report_address == f"127.0.0.1:{answer.report_port}"
+    certificate = x509.load_pem_x509_certificate(answer.certificate_pem)
+    (name,) = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert name.value == "spiffe://fleetnet/host/web1"
+
+
+def test_of_twenty_who_bring_one_token_exactly_one_gets_in(collector: Running) -> None:
+    secret, _ = tokens.decode(collector.token("crowd"))
+
+    def attempt(csr: bytes) -> str:
+        try:
+            return collector.enroll(secret, csr).host
+        except grpc.RpcError as error:
+            return str(error.details() if isinstance(error, grpc.Call) else error)
+
+    with concurrent.futures.ThreadPoolExecutor(20) as pool:
+        outcomes = sorted(pool.map(attempt, [new_request() for _ in range(20)]))
+    assert outcomes == ["crowd"] + [REFUSED] * 19
+
+
+def test_used_and_unknown_and_short_are_one_to_a_stranger(collector: Running) -> None:
+    secret, _ = tokens.decode(collector.token("once"))
+    collector.enroll(secret, new_request())
+    for wrong in (secret, bytes(32), b"", secret[:-1]):
+        assert refusal(collector, wrong, new_request()) == (grpc.StatusCode.UNAUTHENTICATED, REFUSED)
+
+
+def test_a_bad_request_does_not_use_up_the_token(collector: Running) -> None:
+    secret, _ = tokens.decode(collector.token("clumsy"))
+    code, sentence = refusal(collector, secret, b"garbage")
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert "not PKCS #10" in sentence
+    assert collector.enroll(secret, new_request()).host == "clumsy"
+
+
+def test_a_host_that_enrolls_again_goes_on_under_its_name(collector: Running) -> None:
+    for _ in range(2):
+        identity = collector.join("again")
+        with collector.channel(identity) as channel:
+            stream = ReportStream(channel)
+            stream.open(messages.hello())
+            stream.close()
+
+
+def test_a_token_can_neither_be_for_a_bad_name_nor_for_ever(collector: Running) -> None:
+    with collector.admin() as channel:
+        admin = admin_pb2_grpc.AdminServiceStub(channel)
+        for request, words in (
+            (admin_pb2.CreateTokenRequest(host="Web1"), "cannot be the name of a host"),
+            (admin_pb2.CreateTokenRequest(host=""), "cannot be the name of a host"),
+            (admin_pb2.CreateTokenRequest(host="web1", ttl_s=59), "between one minute and 30 days"),
+            (admin_pb2.CreateTokenRequest(host="web1", ttl_s=30 * 86_400 + 1), "between one minute and 30 days"),
+            (admin_pb2.CreateTokenRequest(host="web1", ttl_s=2**64 - 1), "between one minute and 30 days"),
+        ):
+            with pytest.raises(grpc.RpcError) as refused:
+                admin.CreateToken(request, timeout=DEADLINE_S)
+            assert isinstance(refused.value, grpc.Call)
+            assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+            assert words in (refused.value.details() or "")
+
+
+def test_a_token_says_when_it_expires(collector: Running) -> None:
+    with collector.admin() as channel:
+        admin = admin_pb2_grpc.AdminServiceStub(channel)
+        for ttl_s, lives_s in ((0, 3_600), (60, 60)):
+            request = admin_pb2.CreateTokenRequest(host="web1", ttl_s=ttl_s)
+            answer = admin.CreateToken(request, timeout=DEADLINE_S)
+            assert abs(answer.expires_at_us - messages.now_us() - lives_s * 1_000_000) < 10_000_000
+
+
+def test_nothing_but_enrollment_is_answered_to_strangers(collector: Running) -> None:
+    with grpc.secure_channel(collector.enroll_address, grpc.ssl_channel_credentials(collector.ca_pem)) as channel:
+        for call in (
+            lambda: admin_pb2_grpc.AdminServiceStub(channel).CreateToken(
+                admin_pb2.CreateTokenRequest(host="web1"), timeout=DEADLINE_S
+            ),
+            lambda: report_pb2_grpc.ReportServiceStub(channel).Renew(report_pb2.RenewRequest(), timeout=DEADLINE_S),
+        ):
+            with pytest.raises(grpc.RpcError) as refused:
+                call()
+            assert isinstance(refused.value, grpc.Call)
+            assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+@pytest.mark.parametrize("port", ["report", "enroll"])
+def test_nobody_speaks_less_than_tls_1_3(collector: Running, port: str, tmp_path: Path) -> None:
+    address = collector.report_address if port == "report" else collector.enroll_address
+    identity = collector.join(f"old-{port}")
+    pair = tmp_path / "pair.pem"
+    pair.write_bytes(identity.key_pem + identity.certificate_pem)
+    context = ssl.create_default_context(cadata=collector.ca_pem.decode())
+    context.load_cert_chain(pair)
+    context.set_alpn_protocols(["h2"])
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    with pytest.raises(ssl.SSLError):
+        spoken(address, context)
+    context.maximum_version = ssl.TLSVersion.TLSv1_3
+    assert spoken(address, context) == "TLSv1.3"
+
+
+def spoken(address: str, context: ssl.SSLContext) -> str | None:
+    """The version of TLS that a handshake ends with."""
+    host, _, port = address.rpartition(":")
+    with (
+        socket.create_connection((host, int(port)), DEADLINE_S) as plain,
+        context.wrap_socket(plain, server_hostname=host) as connection,
+    ):
+        return connection.version()
+
+
+def test_no_secret_is_ever_logged(collector: Running) -> None:
+    text = collector.token("quiet")
+    secret, _ = tokens.decode(text)
+    collector.enroll(secret, new_request())
+    refusal(collector, secret, new_request())
+    log = collector.await_log("host=quiet")
+    assert "token created" in log
+    for form in (text[5:60], secret.hex(), repr(secret)[2:20], tokens.secret_hash(secret).hex()):
+        assert form not in log

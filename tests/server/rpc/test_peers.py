@@ -1,0 +1,172 @@
+"""Who gets in on the report port: hosts of the fleet, and nobody who merely looks like one."""
+
+import datetime
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import grpc
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID
+from fleetnet_proto.v1 import report_pb2, report_pb2_grpc
+from fleetnet_server.identity import ca
+from server.agents import DEADLINE_S, Identity, ReportStream, ended_with, pem_of
+from server.running import Running
+
+from server import messages
+
+CLIENT = ExtendedKeyUsageOID.CLIENT_AUTH
+
+
+def made(
+    collector: Running,
+    uris: tuple[str, ...],
+    *,
+    name: str = "web1",
+    purposes: tuple[x509.ObjectIdentifier, ...] = (CLIENT,),
+    authority: ca.Authority | None = None,
+    days: float = 7,
+) -> Identity:
+    """A certificate as nobody would issue it, signed with the collector's own key unless told otherwise."""
+    now = datetime.datetime.now(datetime.UTC)
+    key = ec.generate_private_key(ec.SECP256R1())
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(ca.common_name(name))
+        .public_key(key.public_key())
+        .not_valid_before(now - datetime.timedelta(days=30))
+        .not_valid_after(now + datetime.timedelta(days=days))
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
+    )
+    if uris:
+        names = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri) for uri in uris])
+        builder = builder.add_extension(names, critical=False)
+    signed = (authority or ca.open_authority(collector.data, now)).sign(builder)
+    pem = signed.public_bytes(serialization.Encoding.PEM)
+    return Identity(name, pem_of(key), pem, collector.ca_pem)
+
+
+@pytest.fixture(scope="module")
+def web1(collector: Running) -> Identity:
+    """A host of the fleet, whom others would like to be."""
+    return collector.join("web1")
+
+
+WEB1 = "spiffe://fleetnet/host/web1"
+
+
+@pytest.mark.usefixtures("web1")
+@pytest.mark.parametrize(
+    ("uris", "options", "words"),
+    [
+        ((), {}, "exactly one name"),
+        ((WEB1, "spiffe://fleetnet/host/db1"), {}, "exactly one name"),
+        ((WEB1,), {"purposes": (CLIENT, ExtendedKeyUsageOID.SERVER_AUTH)}, "not for client authentication alone"),
+        (("spiffe://fleetnet/person/web1",), {}, "not that of a host"),
+        (("spiffe://fleetnet/host/never-enrolled",), {}, "not in the fleet"),
+    ],
+    ids=["common name only", "two names", "too many purposes", "not a host", "unknown host"],
+)
+def test_a_certificate_of_our_ca_that_is_not_a_hosts_is_refused(
+    collector: Running, uris: tuple[str, ...], options: dict[str, tuple[x509.ObjectIdentifier, ...]], words: str
+) -> None:
+    with collector.channel(made(collector, uris, **options)) as channel:  # type: ignore[arg-type]  # only purposes
+        stream = ReportStream(channel)
+        stream.send(hello=messages.hello())
+        code, sentence = ended_with(stream)
+        assert code is grpc.StatusCode.UNAUTHENTICATED
+        assert words in sentence
+        with pytest.raises(grpc.RpcError) as refused:
+            report_pb2_grpc.ReportServiceStub(channel).Renew(report_pb2.RenewRequest(), timeout=DEADLINE_S)
+        assert isinstance(refused.value, grpc.Call)
+        assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+def not_let_in(channel: grpc.Channel) -> bool:
+    """True if TLS itself keeps the peer out."""
+    stream = ReportStream(channel)
+    stream.send(hello=messages.hello())
+    return ended_with(stream)[0] is grpc.StatusCode.UNAVAILABLE
+
+
+@pytest.mark.usefixtures("web1")
+def test_tls_itself_keeps_strangers_out(collector: Running, tmp_path: Path) -> None:
+    foreign = ca.open_authority(tmp_path, datetime.datetime.now(datetime.UTC))
+    for identity in (
+        made(collector, (WEB1,), authority=foreign),
+        made(collector, (WEB1,), days=-1),
+        made(collector, (WEB1,), purposes=(ExtendedKeyUsageOID.SERVER_AUTH,)),
+    ):
+        with collector.channel(identity) as channel:
+            assert not_let_in(channel)
+    nobody = grpc.ssl_channel_credentials(collector.ca_pem)
+    with grpc.secure_channel(collector.report_address, nobody) as channel:
+        assert not_let_in(channel)
+
+
+_RESUME = """
+import json, sys, time, grpc
+from grpc.experimental import session_cache
+from fleetnet_proto.v1 import report_pb2, report_pb2_grpc
+
+key, certificate, ca, address, end_s = json.load(sys.stdin)
+credentials = grpc.ssl_channel_credentials(ca.encode(), key.encode(), certificate.encode())
+cache = session_cache.ssl_session_cache_lru(1)
+
+def attempt():
+    with grpc.secure_channel(address, credentials, [("grpc.ssl_session_cache", cache)]) as channel:
+        try:
+            report_pb2_grpc.ReportServiceStub(channel).Renew(report_pb2.RenewRequest(), timeout=20)
+        except grpc.RpcError as error:
+            return [error.code().name, error.details()]
+
+first = attempt()
+time.sleep(max(0.0, end_s - time.time()) + 1.1)
+print(json.dumps([first, attempt()]))
+"""
+
+
+@pytest.mark.usefixtures("web1")
+def test_a_certificate_that_ended_does_not_get_in_by_an_older_session(collector: Running) -> None:
+    identity = made(collector, (WEB1,), days=3 / 86_400)
+    end = x509.load_pem_x509_certificate(identity.certificate_pem).not_valid_after_utc
+    told = [
+        identity.key_pem.decode(),
+        identity.certificate_pem.decode(),
+        identity.ca_pem.decode(),
+        collector.report_address.replace("127.0.0.1", "localhost"),  # gRPC keeps sessions by name
+        end.timestamp(),
+    ]
+    # In a process of its own: gRPC's session cache stays for good.
+    done = subprocess.run(
+        [sys.executable, "-c", _RESUME], input=json.dumps(told), capture_output=True, text=True, check=True
+    )
+    while_valid, afterwards = json.loads(done.stdout)
+    # Let in, and refused only for its empty request.
+    assert while_valid[0] == "INVALID_ARGUMENT"
+    assert afterwards[0] == "UNAUTHENTICATED"
+    assert "expired" in afterwards[1]
+
+
+@pytest.mark.usefixtures("web1")
+def test_a_stream_does_not_outlive_its_certificate(collector: Running) -> None:
+    with collector.channel(made(collector, (WEB1,), days=2 / 86_400)) as channel:
+        stream = ReportStream(channel)
+        stream.open(messages.hello())
+        assert stream.receive().reconnect.reason == "the stream has reached its age"
+        assert stream.receive_all() == []
+
+
+def test_refused_peers_are_logged_but_do_not_flood_the_log(collector: Running) -> None:
+    with collector.channel(made(collector, ("spiffe://fleetnet/person/flood",))) as channel:
+        for _ in range(30):
+            stream = ReportStream(channel)
+            stream.send(hello=messages.hello())
+            ended_with(stream)
+    lines = [line for line in collector.log().splitlines() if "not that of a host" in line]
+    assert 1 <= len(lines) <= 5

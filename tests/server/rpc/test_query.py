@@ -1,0 +1,90 @@
+"""The questions on the admin socket, against a real database."""
+
+from collections.abc import Iterator
+
+import grpc
+import pytest
+from fleetnet_proto.v1 import query_pb2, query_pb2_grpc
+from server.agents import DEADLINE_S, ReportStream
+from server.running import Running
+
+from server import messages
+
+
+@pytest.fixture(scope="module")
+def queries(collector: Running) -> Iterator[query_pb2_grpc.QueryServiceStub]:
+    """A fleet of two hosts, one of which has reported."""
+    collector.join("db1")
+    with collector.channel(collector.join("web1")) as channel, collector.admin() as admin:
+        stream = ReportStream(channel)
+        stream.open(messages.hello())
+        listeners = [messages.listener(port) for port in (443, *range(20_000, 20_600))]
+        stream.send(batch=messages.batch(1, *listeners, snapshot=True))
+        stream.await_ack(1)
+        yield query_pb2_grpc.QueryServiceStub(admin)
+        stream.close()
+
+
+def sockets(
+    queries: query_pb2_grpc.QueryServiceStub, question: query_pb2.ListSocketsRequest
+) -> list[query_pb2.ListSocketsResponse]:
+    return list(queries.ListSockets(question, timeout=DEADLINE_S))
+
+
+def test_an_answer_is_coverage_then_pages_then_the_end(queries: query_pb2_grpc.QueryServiceStub) -> None:
+    answer = sockets(queries, query_pb2.ListSocketsRequest())
+    assert [part.WhichOneof("part") for part in answer] == ["coverage", *["page"] * (len(answer) - 2), "end"]
+    assert len(answer) > 3
+    coverage = answer[0].coverage
+    assert (coverage.hosts_asked, coverage.hosts_fresh) == (2, 1)
+    assert [stale.host for stale in coverage.hosts_stale] == ["db1"]
+    items = [item for part in answer for item in part.page.items]
+    assert [item.local_port for item in items] == [443, *range(20_000, 20_600)]
+    assert answer[-1].end == query_pb2.End(items=601, truncated=False)
+
+
+def test_a_port_is_found_with_its_owner(queries: query_pb2_grpc.QueryServiceStub) -> None:
+    question = query_pb2.ListSocketsRequest(local_ports=[query_pb2.PortRange(first=443, last=443)], listeners_only=True)
+    (item,) = (item for part in sockets(queries, question) for item in part.page.items)
+    assert (item.host, item.netns, item.unit, item.uid, item.send_queue) == ("web1", "host", "nginx.service", 0, 511)
+    assert [(owner.pid, owner.name) for owner in item.owners] == [(812, "nginx")]
+    assert (item.scope, item.exposure) == (query_pb2.ADDRESS_SCOPE_ANY, query_pb2.EXPOSURE_YES)
+
+
+def test_a_limit_cuts_and_says_so(queries: query_pb2_grpc.QueryServiceStub) -> None:
+    question = query_pb2.ListSocketsRequest(selection=query_pb2.Selection(limit=3))
+    answer = sockets(queries, question)
+    assert sum(len(part.page.items) for part in answer) == 3
+    assert answer[-1].end == query_pb2.End(items=3, truncated=True)
+
+
+def test_hosts_are_listed_by_name_with_their_facts(queries: query_pb2_grpc.QueryServiceStub) -> None:
+    answer = list(queries.ListHosts(query_pb2.ListHostsRequest(), timeout=DEADLINE_S))
+    db1, web1 = (item for part in answer for item in part.page.items)
+    assert (db1.host, db1.fresh, db1.connected, db1.last_seen_us) == ("db1", False, False, 0)
+    assert (web1.host, web1.fresh, web1.connected, web1.sockets, web1.listeners) == ("web1", True, True, 601, 601)
+    assert web1.os == "Debian GNU/Linux 12 (bookworm)"
+    assert answer[-1].HasField("end")
+
+
+def test_an_unknown_host_is_an_error_and_not_an_empty_answer(queries: query_pb2_grpc.QueryServiceStub) -> None:
+    with pytest.raises(grpc.RpcError) as refused:
+        sockets(queries, query_pb2.ListSocketsRequest(selection=query_pb2.Selection(host="nobody")))
+    assert isinstance(refused.value, grpc.Call)
+    assert refused.value.code() is grpc.StatusCode.NOT_FOUND
+    assert '"nobody"' in (refused.value.details() or "")
+
+
+def test_a_question_that_makes_no_sense_is_refused(queries: query_pb2_grpc.QueryServiceStub) -> None:
+    with pytest.raises(grpc.RpcError) as refused:
+        sockets(queries, query_pb2.ListSocketsRequest(local_ports=[query_pb2.PortRange(first=9, last=1)]))
+    assert isinstance(refused.value, grpc.Call)
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_an_answer_that_is_broken_off_does_not_hold_up_the_next(queries: query_pb2_grpc.QueryServiceStub) -> None:
+    for _ in range(40):
+        call = queries.ListSockets(query_pb2.ListSocketsRequest(), timeout=DEADLINE_S)
+        next(call)
+        call.cancel()
+    assert sockets(queries, query_pb2.ListSocketsRequest())[-1].HasField("end")

@@ -1,0 +1,48 @@
+"""Every error that can reach a client has a status code, and one that somebody chose."""
+
+import grpc
+import pytest
+from fleetnet_server import errors
+from fleetnet_server.rpc import status
+
+# These end a start; no call is open then.
+_BEFORE_SERVING = {errors.StartRefused, errors.ConfigError, errors.AuthorityError}
+
+
+def tree(root: type[errors.ServerError]) -> list[type[errors.ServerError]]:
+    return [root, *(kind for child in root.__subclasses__() for kind in tree(child))]
+
+
+def made(kind: type[errors.ServerError]) -> errors.ServerError:
+    return kind() if kind is errors.TokenRefused else kind("a sentence")
+
+
+LEAVES = [kind for kind in tree(errors.ServerError) if not kind.__subclasses__() and kind not in _BEFORE_SERVING]
+
+
+@pytest.mark.parametrize("kind", LEAVES, ids=lambda kind: kind.__name__)
+def test_every_error_of_the_tree_has_a_code_of_its_own(kind: type[errors.ServerError]) -> None:
+    assert status.code_of(made(kind)) is status.CODES[kind]
+
+
+@pytest.mark.parametrize("kind", LEAVES, ids=lambda kind: kind.__name__)
+def test_no_error_is_told_in_the_words_of_a_broken_connection(kind: type[errors.ServerError]) -> None:
+    # UNAVAILABLE, UNKNOWN and CANCELLED are what gRPC itself says when the collector is not there.
+    assert status.code_of(made(kind)) not in {
+        grpc.StatusCode.OK,
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.UNKNOWN,
+        grpc.StatusCode.CANCELLED,
+    }
+
+
+def test_a_new_error_takes_after_its_parent() -> None:
+    class FencedTwiceError(errors.Fenced):
+        """Not in the table."""
+
+    assert status.code_of(FencedTwiceError("a sentence")) is grpc.StatusCode.ABORTED
+    assert status.code_of(errors.ServerError("a sentence")) is grpc.StatusCode.INTERNAL
+
+
+def test_the_table_holds_nothing_that_is_not_in_the_tree() -> None:
+    assert set(status.CODES) <= set(tree(errors.ServerError))

@@ -1,0 +1,148 @@
+"""Questions are checked, and answers say what is kept."""
+
+import dataclasses
+from collections.abc import Callable
+
+import pytest
+from fleetnet_proto.v1 import query_pb2, sockets_pb2
+from fleetnet_server import records
+from fleetnet_server.errors import RequestRefused
+from fleetnet_server.rpc import translate_query
+
+ANSWER = records.SocketAnswer(
+    host="web1",
+    netns=0,
+    protocol=6,
+    family=4,
+    state=10,
+    interface="eth0",
+    v6only=None,
+    local_address=bytes(4),
+    local_port=443,
+    remote_address=b"",
+    remote_port=0,
+    recv_queue=1,
+    send_queue=511,
+    inode=12_345,
+    cookie=77,
+    source=1,
+    holder=records.Holder(
+        None,
+        "root",
+        "nginx.service",
+        "c1",
+        1,
+        (records.Process(9, 2, "b", "/b", "b"), records.Process(8, 1, "a", "/a", "a")),
+    ),
+    opened_at_us=5,
+    opened_at_is=2,
+    closed_at_us=0,
+    closed_at_is=0,
+    last_seen_us=6,
+)
+
+
+def test_an_empty_question_asks_for_everything_now() -> None:
+    assert translate_query.socket_question(query_pb2.ListSocketsRequest()) == records.SocketQuestion(
+        records.Selection(max_age_ms=120_000)
+    )
+
+
+def test_a_question_comes_through_whole() -> None:
+    message = query_pb2.ListSocketsRequest(
+        selection=query_pb2.Selection(host_glob="web*", at_us=7, max_age_ms=8, limit=9),
+        states=[sockets_pb2.STATE_LISTEN],
+        protocols=[sockets_pb2.PROTOCOL_UDP],
+        local_ports=[query_pb2.PortRange(first=1, last=65_535)],
+        listeners_only=True,
+        exposed_only=True,
+        process="nginx",
+        unit="nginx.service",
+        user="root",
+    )
+    assert translate_query.socket_question(message) == records.SocketQuestion(
+        selection=records.Selection(host_glob="web*", at_us=7, max_age_ms=8, limit=9),
+        states=(10,),
+        protocols=(17,),
+        local_ports=((1, 65_535),),
+        listeners_only=True,
+        exposed_only=True,
+        process="nginx",
+        unit="nginx.service",
+        user="root",
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda q: q.local_ports.append(query_pb2.PortRange(first=2, last=1)), "2-1 is no range"),
+        (lambda q: q.local_ports.append(query_pb2.PortRange(first=2, last=65_536)), "is no range"),
+        (lambda q: q.local_ports.extend([query_pb2.PortRange(first=1, last=1)] * 4_097), "4097 ranges"),
+        (lambda q: q.states.append(0), "state 0"),
+        (lambda q: q.states.append(99), "state 99"),
+        (lambda q: q.protocols.append(1), "protocol 1"),
+        (lambda q: setattr(q, "process", "x" * 1_025), "process asked for"),
+        (lambda q: setattr(q, "unit", "a\0"), "holds a NUL"),
+        (lambda q: setattr(q.selection, "at_us", -1), "not between 1970 and 2100"),
+        (lambda q: setattr(q.selection, "at_us", 2**62), "not between 1970 and 2100"),
+    ],
+)
+def test_a_question_that_makes_no_sense_is_refused(
+    change: Callable[[query_pb2.ListSocketsRequest], None], words: str
+) -> None:
+    message = query_pb2.ListSocketsRequest()
+    change(message)
+    with pytest.raises(RequestRefused, match=words):
+        translate_query.socket_question(message)
+
+
+def test_an_answer_comes_through_with_owners_by_pid_and_absent_things_absent() -> None:
+    item = translate_query.socket_item(ANSWER)
+    assert (item.host, item.netns, item.local_port, item.cookie) == ("web1", "host", 443, 77)
+    assert [owner.pid for owner in item.owners] == [8, 9]
+    assert not item.HasField("uid")
+    assert not item.HasField("v6only")
+    assert item.scope == query_pb2.ADDRESS_SCOPE_ANY
+    assert item.exposure == query_pb2.EXPOSURE_YES
+
+
+def test_zero_is_not_absent() -> None:
+    root = dataclasses.replace(ANSWER, v6only=False, holder=dataclasses.replace(ANSWER.holder, uid=0))
+    item = translate_query.socket_item(root)
+    assert item.HasField("uid")
+    assert item.HasField("v6only")
+
+
+@pytest.mark.parametrize(
+    ("changes", "scope", "exposure"),
+    [
+        ({"local_address": b"\x7f\0\0\1"}, query_pb2.ADDRESS_SCOPE_LOOPBACK, query_pb2.EXPOSURE_NO),
+        ({"netns": 4_026_532_000}, query_pb2.ADDRESS_SCOPE_ANY, query_pb2.EXPOSURE_UNKNOWN),
+        ({"state": 1}, query_pb2.ADDRESS_SCOPE_UNSPECIFIED, query_pb2.EXPOSURE_UNSPECIFIED),
+        ({"protocol": 17, "state": 7}, query_pb2.ADDRESS_SCOPE_ANY, query_pb2.EXPOSURE_YES),
+        (
+            {"protocol": 17, "state": 1, "remote_address": bytes(4), "remote_port": 53},
+            query_pb2.ADDRESS_SCOPE_UNSPECIFIED,
+            query_pb2.EXPOSURE_UNSPECIFIED,
+        ),
+    ],
+)
+def test_only_a_listener_has_a_scope(changes: dict[str, object], scope: int, exposure: int) -> None:
+    item = translate_query.socket_item(dataclasses.replace(ANSWER, **changes))  # type: ignore[arg-type]  # of the right kinds, above
+    assert (item.scope, item.exposure) == (scope, exposure)
+
+
+def test_a_namespace_other_than_the_hosts_own_is_its_number() -> None:
+    assert translate_query.socket_item(dataclasses.replace(ANSWER, netns=4_026_532_000)).netns == "4026532000"
+
+
+def test_pages_stay_small_whatever_the_owners_weigh_and_keep_the_order() -> None:
+    owners = tuple(records.Process(pid, 1, "n" * 64, "/" * 1_024, "p" * 64) for pid in range(1, 200))
+    heavy = dataclasses.replace(ANSWER, holder=dataclasses.replace(ANSWER.holder, owners=owners))
+    answers = [dataclasses.replace(heavy, local_port=port) for port in range(50)]
+    pages = list(translate_query.socket_pages(answers))
+    assert len(pages) > 1
+    assert all(page.ByteSize() < 2 * 1024 * 1024 for page in pages)
+    assert [item.local_port for page in pages for item in page.items] == list(range(50))
+    assert list(translate_query.socket_pages([])) == []

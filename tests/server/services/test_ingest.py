@@ -1,0 +1,297 @@
+"""What becomes of batches: delivery, intervals, gaps, and a host's clock that jumps."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from fleetnet_server.errors import BadBatch, Fenced, HostUnknown, SequenceHole
+from fleetnet_server.records import ClosedSocket, Gap, Session, SocketKey, SourceStatus
+from fleetnet_server.storage import schema
+from server.reports import (
+    BEFORE,
+    CLOSE_WAIT,
+    ESTABLISHED,
+    EXACT,
+    LISTEN,
+    NEXT_BOOT,
+    SEEN,
+    T0,
+    TIME_WAIT,
+    Collector,
+    Interval,
+    S,
+    collector,
+    difference,
+    gone,
+    hello,
+    key,
+    snapshot,
+    sock,
+)
+from sqlalchemy import event, update
+
+Story = Callable[[Collector], Awaitable[None]]
+
+
+def tell(directory: Path, story: Story) -> None:
+    async def run() -> None:
+        async with collector(directory) as c:
+            await story(c)
+
+    asyncio.run(run())
+
+
+async def connected(c: Collector) -> Session:
+    return await c.connect(await c.enroll(), hello(T0))
+
+
+def test_a_listener_leaves_one_interval(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        session = await connected(c)
+        await c.report(
+            session,
+            snapshot(1, T0),
+            difference(2, T0 + S, previous_us=T0, opened=(sock(7, T0 + S),)),
+            difference(3, T0 + 2 * S, previous_us=T0 + S, changed=(sock(7, T0 + 2 * S, recv_queue=3),)),
+            difference(4, T0 + 5 * S, previous_us=T0 + 4 * S, closed=(gone(7, T0 + 5 * S),)),
+        )
+        assert await c.intervals() == [Interval(7, LISTEN, T0 + S, SEEN, T0 + 5 * S, SEEN, T0 + 4 * S)]
+
+    tell(tmp_path, story)
+
+
+def test_a_connection_leaves_adjoining_intervals_one_for_each_state(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        session = await connected(c)
+        await c.report(
+            session,
+            snapshot(1, T0, sock(7, T0, ESTABLISHED, how=BEFORE)),
+            difference(2, T0 + S, previous_us=T0, changed=(sock(7, T0 + S, CLOSE_WAIT),)),
+            difference(3, T0 + 2 * S, previous_us=T0 + S, changed=(sock(7, T0 + 2 * S - 5, TIME_WAIT, how=EXACT),)),
+            difference(4, T0 + 3 * S, previous_us=T0 + 2 * S, closed=(gone(7, T0 + 3 * S - 9, EXACT),)),
+        )
+        assert await c.intervals() == [
+            Interval(7, ESTABLISHED, T0, BEFORE, T0 + S, SEEN, T0),
+            Interval(7, CLOSE_WAIT, T0 + S, SEEN, T0 + 2 * S - 5, EXACT, T0 + S),
+            Interval(7, TIME_WAIT, T0 + 2 * S - 5, EXACT, T0 + 3 * S - 9, EXACT, T0 + 2 * S),
+        ]
+
+    tell(tmp_path, story)
+
+
+def test_a_batch_sent_again_changes_nothing(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        session = await connected(c)
+        batches = [
+            snapshot(1, T0, sock(7, T0, ESTABLISHED), sources=(SourceStatus("tcp", True, ""),)),
+            difference(2, T0 + S, changed=(sock(7, T0 + S, CLOSE_WAIT),), gaps=(Gap(T0, T0 + 5, "lost"),)),
+            difference(3, T0 + 2 * S, closed=(gone(7, T0 + 2 * S),)),
+        ]
+        await c.report(session, *batches)
+        before = await c.dump()
+        for batch in batches:
+            assert await c.ingest.commit(session, batch, T0 + 100 * S) == 3
+        assert await c.dump() == before
+
+    tell(tmp_path, story)
+
+
+def test_a_hole_in_the_sequence_is_refused_and_stores_nothing(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        session = await connected(c)
+        before = await c.dump()
+        with pytest.raises(SequenceHole, match="batch 2 came where 1 was due"):
+            await c.ingest.commit(session, difference(2, T0, opened=(sock(7, T0),)), T0)
+        assert await c.dump() == before
+
+    tell(tmp_path, story)
+
+
+def test_a_batch_of_another_epoch_is_refused(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        session = await connected(c)
+        with pytest.raises(BadBatch, match="another boot or epoch"):
+            await c.ingest.commit(session, snapshot(1, T0, epoch=2), T0)
+
+    tell(tmp_path, story)
+
+
+def test_a_newer_stream_fences_the_older_one(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        host = await c.enroll()
+        older = await c.connect(host, hello(T0))
+        await c.report(older, snapshot(1, T0, sock(7, T0)))
+        newer = await c.connect(host, hello(T0))
+        assert newer.committed_sequence == 1
+        with pytest.raises(Fenced):
+            await c.ingest.commit(older, difference(2, T0 + S, closed=(gone(7, T0 + S),)), T0 + S)
+        assert [i.closed_at_us for i in await c.intervals()] == [0]
+        await c.report(newer, difference(2, T0 + S, closed=(gone(7, T0 + S),)))
+        await c.ingest.close(older, T0 + S)
+
+    tell(tmp_path, story)
+
+
+def test_hosts_that_are_not_active_open_no_stream(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        host = await c.enroll()
+        with pytest.raises(HostUnknown):
+            await c.connect(replace(host, host_id=host.host_id + 1), hello(T0))
+        await c.db.write(lambda conn: conn.execute(update(schema.hosts).values(status="revoked")).rowcount)
+        with pytest.raises(HostUnknown):
+            await c.connect(host, hello(T0))
+
+    tell(tmp_path, story)
+
+
+def test_a_changed_socket_that_is_not_known_is_taken_as_opened_and_an_unknown_end_is_passed_over(
+    tmp_path: Path,
+) -> None:
+    async def story(c: Collector) -> None:
+        session = await connected(c)
+        await c.report(
+            session,
+            snapshot(1, T0),
+            difference(2, T0 + S, changed=(sock(7, T0 + S),), closed=(gone(8, T0 + S), gone(8, T0 + S))),
+        )
+        assert await c.intervals() == [Interval(7, LISTEN, T0 + S, SEEN)]
+
+    tell(tmp_path, story)
+
+
+def test_a_socket_opened_again_in_the_same_state_goes_on_with_its_new_attributes(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        session = await connected(c)
+        await c.report(session, snapshot(1, T0, sock(7, T0)))
+        await c.report(session, difference(2, T0 + S, opened=(sock(7, T0 + S, recv_queue=9),)))
+        assert await c.intervals() == [Interval(7, LISTEN, T0, SEEN)]
+        assert [item.recv_queue for item in (await c.ask()).items] == [9]
+
+    tell(tmp_path, story)
+
+
+def test_one_batch_may_tell_of_a_socket_and_of_its_end_once(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        session = await connected(c)
+        await c.report(
+            session,
+            snapshot(1, T0),
+            difference(
+                2, T0 + S, opened=(sock(7, T0 + 5, how=EXACT),), closed=(gone(7, T0 + 9, EXACT), gone(7, T0 + 9))
+            ),
+        )
+        assert [(i.opened_at_us, i.closed_at_us) for i in await c.intervals()] == [(T0 + 5, T0 + 9)]
+
+    tell(tmp_path, story)
+
+
+def test_a_clock_set_back_never_makes_intervals_overlap(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        session = await connected(c)
+        earlier = T0 - 3600 * S
+        await c.report(
+            session,
+            snapshot(1, T0, sock(7, T0, ESTABLISHED), sock(8, T0), sock(9, T0)),
+            difference(2, T0 + S, closed=(gone(9, T0 + S),)),
+            difference(3, earlier, changed=(sock(7, earlier, CLOSE_WAIT),), closed=(gone(8, earlier),)),
+            difference(4, earlier + S, opened=(sock(9, earlier + S),)),
+        )
+        assert [(i.cookie, i.opened_at_us, i.closed_at_us) for i in await c.intervals()] == [
+            (7, T0, T0),
+            (7, T0, 0),
+            (8, T0, T0),
+            (9, T0, T0 + S),
+            (9, T0 + S, 0),
+        ]
+
+    tell(tmp_path, story)
+
+
+def test_sockets_without_a_cookie_are_named_by_inode_or_else_by_address(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        session = await connected(c)
+        by_inode, by_address = SocketKey(0, 6, 0, 55, b""), SocketKey(0, 6, 0, 0, b"\x7f\0\0\1\1\xbb" * 2)
+        named = [replace(sock(0, T0, TIME_WAIT), key=k) for k in (by_inode, by_address)]
+        await c.report(
+            session, snapshot(1, T0, *named), difference(2, T0 + S, closed=(ClosedSocket(by_address, T0 + S, 2),))
+        )
+        assert sorted(bool(i.closed_at_us) for i in await c.intervals()) == [False, True]
+
+    tell(tmp_path, story)
+
+
+def test_what_is_told_of_sources_replaces_what_was_told_and_a_snapshot_replaces_all(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        session = await connected(c)
+
+        async def degraded() -> tuple[str, ...]:
+            return (await c.ask_hosts()).items[0].degraded
+
+        broken, well = SourceStatus("owners", False, "no helper"), SourceStatus("owners", True, "")
+        await c.report(session, snapshot(1, T0, sources=(broken, SourceStatus("udp", False, "denied"))))
+        assert await degraded() == ("owners: no helper", "udp: denied")
+        await c.report(session, difference(2, T0 + S, sources=(well,)))
+        assert await degraded() == ("udp: denied",)
+        await c.report(session, snapshot(3, T0 + 2 * S, sources=(broken,)))
+        assert await degraded() == ("owners: no helper",)
+
+    tell(tmp_path, story)
+
+
+def test_batches_of_one_stream_may_be_on_their_way_together(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        session = await connected(c)
+        batches = [snapshot(1, T0, sock(1, T0), last=False), snapshot(2, T0, sock(2, T0), part=1)]
+        batches += [difference(n, T0 + n * S, opened=(sock(n, T0 + n * S),)) for n in range(3, 40)]
+        done = await asyncio.gather(*(c.ingest.commit(session, b, b.look_at_us) for b in batches))
+        assert done == [b.sequence for b in batches]
+        assert len(await c.intervals()) == 39
+
+    tell(tmp_path, story)
+
+
+def test_after_a_refused_batch_those_behind_it_are_refused_too(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        session = await connected(c)
+        await c.report(session, snapshot(1, T0))
+        bad = difference(2, T0 + S, boot_id=NEXT_BOOT)
+        good = difference(3, T0 + 2 * S, opened=(sock(7, T0),))
+        outcomes = await asyncio.gather(
+            c.ingest.commit(session, bad, T0), c.ingest.commit(session, good, T0), return_exceptions=True
+        )
+        assert [type(outcome) for outcome in outcomes] == [BadBatch, SequenceHole]
+        assert await c.intervals() == []
+
+    tell(tmp_path, story)
+
+
+@pytest.mark.parametrize("rows", [1, 400])
+def test_the_statements_of_a_batch_do_not_grow_with_its_rows(tmp_path: Path, rows: int) -> None:
+    async def story(c: Collector) -> None:
+        session = await connected(c)
+        await c.report(session, snapshot(1, T0, *(sock(1000 + n, T0, ESTABLISHED) for n in range(rows))))
+        statements: list[str] = []
+        engine = c.db._engines.writer
+        event.listen(engine, "before_cursor_execute", lambda *a: statements.append(a[2]))
+        await c.report(session, difference(2, T0 + S))
+        beat = len(statements)
+        statements.clear()
+        await c.report(
+            session,
+            difference(
+                3,
+                T0 + 2 * S,
+                opened=tuple(sock(n + 1, T0 + 2 * S) for n in range(rows)),
+                changed=tuple(sock(1000 + n, T0 + 2 * S, CLOSE_WAIT) for n in range(rows)),
+                closed=tuple(ClosedSocket(key(n + 1), T0 + 2 * S, 2) for n in range(rows)),
+            ),
+        )
+        # Begin, savepoint, stream, host, session, release.
+        assert beat == 6
+        # Beside those, each once for all rows: holders, processes, their pairs, ends and removals of the states left,
+        # openings, reported ends, their removals; and look-ups of 500 sockets each.
+        assert len(statements) == 6 + 8 + (1 if rows == 1 else 2)
+
+    tell(tmp_path, story)

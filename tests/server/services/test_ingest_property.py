@@ -1,0 +1,282 @@
+"""Whatever happens to host, agent, connection and collector, history agrees with a plain account of what was told."""
+
+import asyncio
+import tempfile
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from fleetnet_server.records import Batch, Gap, Host, Session
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from server.reports import (
+    BEFORE,
+    CLOSE_WAIT,
+    ESTABLISHED,
+    GAP,
+    LISTEN,
+    SEEN,
+    T0,
+    Collector,
+    Interval,
+    S,
+    difference,
+    gone,
+    hello,
+    snapshot,
+    sock,
+)
+
+COOKIES = (1, 2, 3, 4)
+WINDOW = 3  # batches that the agent keeps while nobody listens
+
+State = dict[int, int]  # cookie -> state
+
+
+@dataclass
+class Account:
+    """What was told, kept in the plainest way: the oracle."""
+
+    open: dict[tuple[int, int], Interval] = field(default_factory=dict)  # by boot and cookie
+    closed: list[Interval] = field(default_factory=list)
+    gaps: set[Gap] = field(default_factory=set)
+    whole_us: int = 0  # the last whole look
+
+    def told(self, at_us: int, key: tuple[int, int], state: int, opened_is: int, change: int) -> None:
+        row = self.open.get(key)
+        if row is None or row.state != state:
+            if row is not None:
+                self.ended(at_us, key, change)
+            self.open[key] = Interval(key[1], state, at_us, opened_is)
+
+    def ended(self, at_us: int, key: tuple[int, int], how: int) -> None:
+        row = self.open.pop(key)
+        self.closed.append(replace(row, closed_at_us=at_us, closed_at_is=how))
+
+    def intervals(self) -> list[Interval]:
+        rows = [*self.closed, *self.open.values()]
+        return sorted(rows, key=lambda i: (i.cookie, i.opened_at_us, i.closed_at_us or 1 << 62))
+
+    def at(self, at_us: int) -> list[tuple[int, int]]:
+        return sorted(
+            (i.cookie, i.state) for i in self.intervals() if i.opened_at_us <= at_us < (i.closed_at_us or 1 << 62)
+        )
+
+
+@dataclass
+class World:
+    """A host with its agent, told apart from what the collector knows of it."""
+
+    collector: Collector
+    host: Host
+    account: Account = field(default_factory=Account)
+    now_us: int = T0
+    boot: int = 1
+    epoch: int = 1
+    alive: State = field(default_factory=dict)  # what the host holds open
+    looked: State = field(default_factory=dict)  # what the agent saw at its last look
+    sequence: int = 0
+    pending: list[tuple[Batch, State]] = field(default_factory=list)  # with what the host held open then
+    kept_us: int = 0  # the look of the last batch that was not thrown away; 0 before the first
+    lost: bool = False
+    session: Session | None = None
+    established: tuple[int, int] = (0, 0)  # boot and epoch of the last whole look
+    torn: bool = True
+    parts_seen: int = 0  # of the snapshot under way, by the collector, over this connection
+    looks: list[int] = field(default_factory=list)
+
+    @property
+    def boot_id(self) -> bytes:
+        return bytes([self.boot]) * 16
+
+    async def look(self, now: State) -> None:
+        """The host changes, the agent looks and tells, or keeps, or (its window full) throws away."""
+        self.alive = now
+        self.now_us += S
+        if self.session is None and len(self.pending) >= WINDOW:
+            self.lost = True
+            return
+        before, at = self.looked, self.now_us
+        self.sequence += 1
+        told = difference(
+            self.sequence,
+            at,
+            previous_us=at - S,
+            opened=tuple(sock(c, at, s) for c, s in now.items() if c not in before),
+            changed=tuple(sock(c, at, s) for c, s in now.items() if before.get(c, s) != s),
+            closed=tuple(gone(c, at) for c in before if c not in now),
+            boot_id=self.boot_id,
+            epoch=self.epoch,
+        )
+        self.looked = dict(now)
+        self.kept_us = at
+        self.pending.append((told, dict(now)))
+        if self.session is not None:
+            await self._deliver(*self.pending[-1])
+
+    async def connect(self, part_size: int, broken_after: int) -> None:
+        """Resend, then a snapshot; the connection breaks after some of its parts."""
+        self.now_us += S
+        at = self.now_us
+        said = hello(at, boot_id=self.boot_id, epoch=self.epoch)
+        self.session = await self.collector.connect(self.host, said, at)
+        self.parts_seen = 0
+        for batch, held in self.pending:
+            if batch.sequence > self.session.committed_sequence:
+                await self._deliver(batch, held)
+        self.pending.clear()
+        rows = [sock(c, at, s, how=BEFORE) for c, s in sorted(self.alive.items())]
+        parts = [rows[i : i + part_size] for i in range(0, len(rows), part_size)] or [[]]
+        batches = []
+        for number, part in enumerate(parts):
+            last = number == len(parts) - 1
+            lost = (Gap(self.kept_us, at, "queue full"),) if last and self.lost and self.kept_us else ()
+            self.sequence += 1
+            batches.append(
+                snapshot(
+                    self.sequence, at, *part, part=number, last=last, previous_us=at - S, gaps=lost,
+                    boot_id=self.boot_id, epoch=self.epoch,
+                )
+            )  # fmt: skip
+        self.looked, self.kept_us, self.lost = dict(self.alive), at, False
+        self.pending = [(batch, dict(self.alive)) for batch in batches]
+        for number, batch in enumerate(batches):
+            if number == broken_after:
+                self.session = None
+                return
+            await self._deliver(batch, dict(self.alive))
+        self.pending.clear()
+
+    async def disconnect(self, *, ack_lost: bool) -> None:
+        if self.session is not None:
+            await self.collector.ingest.close(self.session, self.now_us)
+            self.session = None
+            if not ack_lost:
+                self.pending.clear()
+
+    async def restart_agent(self, *, reboot: bool) -> None:
+        await self.disconnect(ack_lost=True)
+        self.epoch += 1
+        self.boot += reboot
+        self.alive = {} if reboot else self.alive
+        self.pending.clear()
+        self.sequence, self.looked, self.kept_us, self.lost = 0, {}, 0, False
+
+    async def kill_collector(self) -> None:
+        await self.collector.restart()
+        self.session = None
+
+    async def _deliver(self, batch: Batch, held: State) -> None:
+        """Commit, twice now and then, and keep account of what that must have meant."""
+        assert self.session is not None
+        for _ in range(1 + batch.sequence % 2):
+            assert await self.collector.ingest.commit(self.session, batch, batch.look_at_us) == batch.sequence
+        whole = False
+        if batch.snapshot is not None:
+            self.parts_seen = self.parts_seen + 1 if batch.snapshot.part == self.parts_seen else 0
+            whole = batch.snapshot.last and self.parts_seen == batch.snapshot.part + 1
+            self.parts_seen = 0 if batch.snapshot.last else self.parts_seen
+        self._keep_account(batch, held if whole else None)
+
+    def _keep_account(self, batch: Batch, whole: State | None) -> None:
+        account, at, now = self.account, batch.look_at_us, (self.boot, self.epoch)
+        account.gaps |= set(batch.gaps)
+        new_epoch = self.established != now
+        gap = batch.snapshot is not None and (
+            new_epoch or (whole is not None and any(g.to_us > account.whole_us for g in account.gaps))
+        )
+        how = GAP if gap else SEEN
+        for key in [key for key in account.open if key[0] != self.boot]:
+            account.ended(at, key, GAP)
+        for told in (*batch.opened, *batch.changed):
+            account.told(at, (self.boot, told.key.cookie), told.state, told.opened_at_is, how)
+        for ended in batch.closed:
+            account.ended(at, (self.boot, ended.key.cookie), SEEN)
+        if batch.snapshot is not None and whole is not None:
+            self._keep_account_of_snapshot(at, whole, how, new_epoch=new_epoch)
+        elif batch.snapshot is not None:
+            self.torn = True
+        elif not self.torn and not new_epoch:
+            account.whole_us = at
+            self.looks.append(at)
+
+    def _keep_account_of_snapshot(self, at: int, whole: State, how: int, *, new_epoch: bool) -> None:
+        account = self.account
+        for key in [key for key in account.open if key[1] not in whole]:
+            account.ended(at, key, how)
+        if how == GAP:
+            account.closed = [
+                replace(row, closed_at_is=GAP) if row.closed_at_us == at and row.closed_at_is == SEEN else row
+                for row in account.closed
+            ]
+        if new_epoch and account.whole_us:
+            rebooted = self.established[0] != self.boot
+            account.gaps.add(Gap(account.whole_us, at, "host rebooted" if rebooted else "agent restarted"))
+        self.established, self.torn, account.whole_us = (self.boot, self.epoch), False, at
+        self.looks.append(at)
+
+
+states = st.dictionaries(st.sampled_from(COOKIES), st.sampled_from([ESTABLISHED, CLOSE_WAIT, LISTEN]))
+events = st.one_of(
+    st.tuples(st.just("look"), states),
+    st.tuples(st.just("look"), states),
+    st.tuples(st.just("connect"), st.integers(1, 4), st.sampled_from([0, 1, 2, 9, 9, 9])),
+    st.tuples(st.just("disconnect"), st.booleans()),
+    st.tuples(st.just("restart"), st.booleans()),
+    st.tuples(st.just("kill")),
+)
+
+
+@settings(max_examples=80, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(events, max_size=25))
+def test_history_agrees_with_a_plain_account_of_what_was_told(
+    tmp_path_factory: pytest.TempPathFactory, story: list[tuple[object, ...]]
+) -> None:
+    with tempfile.TemporaryDirectory(dir=tmp_path_factory.getbasetemp()) as directory:
+        asyncio.run(_play(Path(directory), story))
+
+
+async def _play(directory: Path, story: list[tuple[object, ...]]) -> None:
+    collector = Collector(directory)
+    try:
+        world = World(collector, await collector.enroll())
+        for happening in [*story, ("disconnect", False), ("connect", 2, 9)]:
+            await _happen(world, happening)
+        await _agree(world)
+    finally:
+        await collector.db.close()
+
+
+async def _happen(world: World, happening: tuple[object, ...]) -> None:
+    match happening:
+        case ("look", dict(now)):
+            await world.look(now)
+        case ("connect", int(size), int(broken)):
+            if world.session is None:
+                await world.connect(size, broken)
+        case ("disconnect", bool(ack_lost)):
+            await world.disconnect(ack_lost=ack_lost)
+        case ("restart", bool(reboot)):
+            await world.restart_agent(reboot=reboot)
+        case _:
+            await world.kill_collector()
+
+
+async def _agree(world: World) -> None:
+    kept = await world.collector.intervals()
+    assert [replace(i, last_seen_us=0) for i in kept] == world.account.intervals()
+    assert set(await world.collector.gaps()) == world.account.gaps
+    for i in kept:
+        assert i.closed_at_us == 0 or i.opened_at_us <= i.last_seen_us <= i.closed_at_us
+    for earlier, later in pairwise(kept):
+        if earlier.cookie == later.cookie:
+            assert 0 < earlier.closed_at_us <= later.opened_at_us
+    for look in world.looks[-8:]:
+        for at in (look - 1, look):
+            answer = await world.collector.ask(at_us=at, now_us=world.now_us)
+            assert sorted((item.cookie, item.state) for item in answer.items) == world.account.at(at)
+            assert answer.coverage.gaps == sum(g.from_us <= at < g.to_us for g in world.account.gaps)
+    now = await world.collector.ask(now_us=world.now_us)
+    assert sorted((i.cookie, i.state) for i in now.items) == sorted(world.alive.items())
+    assert now.coverage.hosts_fresh == 1

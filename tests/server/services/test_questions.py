@@ -1,0 +1,294 @@
+"""Answers: their filters, order, pages, coverage and time."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import replace
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+from fleetnet_server.errors import HostUnknown
+from fleetnet_server.records import (
+    Holder,
+    Process,
+    Selection,
+    Session,
+    Socket,
+    SocketAnswer,
+    SocketQuestion,
+    SourceStatus,
+)
+from fleetnet_server.storage import search
+from server.reports import (
+    ANY,
+    CLOSE,
+    CLOSE_WAIT,
+    ESTABLISHED,
+    FACTS,
+    LISTEN,
+    NGINX,
+    T0,
+    UDP,
+    WEB,
+    Collector,
+    S,
+    collector,
+    difference,
+    gone,
+    hello,
+    snapshot,
+    sock,
+)
+from sqlalchemy import event
+
+Story = Callable[[Collector], Awaitable[None]]
+LO = ip_address("127.0.0.1").packed
+PEER = ip_address("10.1.2.3").packed
+
+
+def tell(directory: Path, story: Story) -> None:
+    async def run() -> None:
+        async with collector(directory) as c:
+            await story(c)
+
+    asyncio.run(run())
+
+
+async def reporting(c: Collector, name: str, *sockets: Socket, offset_us: int = 0) -> Session:
+    """A host that told of these sockets at T0 by the collector's clock."""
+    session = await c.connect(await c.enroll(name), hello(T0, clock_offset_us=offset_us))
+    await c.report(session, snapshot(1, T0 + offset_us, *sockets), delay_us=-offset_us)
+    return session
+
+
+async def ports(c: Collector, **asked: object) -> list[int]:
+    question = replace(SocketQuestion(Selection()), **asked)  # type: ignore[arg-type]  # the caller names fields
+    return [item.local_port for item in (await c.ask(question)).items]
+
+
+def test_each_filter_keeps_what_it_names(tmp_path: Path) -> None:
+    db = Holder(
+        70, "postgres", "postgresql.service", "", 1, (Process(9, T0, "postgres", "/usr/bin/postgres", "postgres"),)
+    )
+    long_name = Process(11, T0, "systemd-resolve", "/lib/systemd/systemd-resolved", "systemd-resolve")
+
+    async def story(c: Collector) -> None:
+        await reporting(
+            c,
+            "web1",
+            sock(1, T0, LISTEN, port=443),
+            sock(2, T0, LISTEN, port=5432, local=LO, holder=db),
+            sock(3, T0, CLOSE_WAIT, port=40000, local=LO, remote=PEER, remote_port=443),
+            sock(4, T0, CLOSE, port=53, protocol=UDP, local=LO, holder=replace(db, owners=(long_name,))),
+            sock(5, T0, CLOSE, port=54, protocol=UDP, local=LO, remote=PEER, remote_port=9),
+            sock(6, T0, LISTEN, port=80, local=LO, netns=4026532001),
+        )
+        assert await ports(c) == [443, 5432, 40000, 53, 54, 80]
+        assert await ports(c, local_ports=((443, 443),)) == [443]
+        assert await ports(c, local_ports=((50, 90), (5432, 5432))) == [5432, 53, 54, 80]
+        assert await ports(c, states=(CLOSE_WAIT, LISTEN)) == [443, 5432, 40000, 80]
+        assert await ports(c, protocols=(UDP,)) == [53, 54]
+        assert await ports(c, listeners_only=True) == [443, 5432, 53, 80]
+        assert await ports(c, exposed_only=True) == [443, 80]
+        assert await ports(c, unit="postgresql.service") == [5432, 53]
+        assert await ports(c, user="postgres", process="postgres") == [5432]
+        assert await ports(c, process="nginx") == [443, 40000, 54, 80]
+        assert await ports(c, process="systemd-resolved") == [53]
+        assert await ports(c, process="nobody") == []
+        assert await ports(c, listeners_only=True, protocols=(6,), local_ports=((0, 5000),), unit="nginx.service") == [
+            443,
+            80,
+        ]
+
+    tell(tmp_path, story)
+
+
+def test_answers_come_in_the_documented_order(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        rows = [
+            sock(9, T0, LISTEN, port=22),
+            sock(8, T0, LISTEN, port=22, local=LO),
+            sock(7, T0, ESTABLISHED, port=22, local=LO, remote=PEER, remote_port=6),
+            sock(6, T0, ESTABLISHED, port=22, local=LO, remote=PEER, remote_port=5),
+            sock(5, T0, CLOSE, port=22, protocol=UDP),
+            sock(4, T0, LISTEN, port=9),
+            sock(3, T0, LISTEN, port=22),
+            sock(2, T0, LISTEN, port=22, netns=5),
+        ]
+        await reporting(c, "web-1", *rows)
+        await reporting(c, "web", sock(1, T0))
+        assert [(i.host, i.cookie) for i in (await c.ask()).items] == [
+            ("web", 1),
+            *(("web-1", cookie) for cookie in (4, 3, 9, 8, 6, 7, 5, 2)),
+        ]
+
+    tell(tmp_path, story)
+
+
+def test_an_answer_holds_all_that_was_reported(tmp_path: Path) -> None:
+    told = Holder(None, "", "", "c0ffee", 7, (NGINX, replace(NGINX, pid=90, program="nginx: w")))
+
+    async def story(c: Collector) -> None:
+        await reporting(c, "web1", replace(sock(1, T0, local=bytes(16), holder=told), v6only=True, interface="eth0"))
+        [item] = (await c.ask()).items
+        assert item.holder == replace(told, owners=tuple(sorted(told.owners, key=lambda p: p.pid)))
+        assert (item.family, item.v6only, item.interface, item.inode, item.cookie) == (6, True, "eth0", 10_001, 1)
+        assert (item.opened_at_us, item.closed_at_us, item.closed_at_is, item.send_queue) == (T0, 0, 0, 511)
+
+    tell(tmp_path, story)
+
+
+def test_a_beat_confirms_what_is_open(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        session = await reporting(c, "web1", sock(1, T0))
+        await c.report(session, difference(2, T0 + 60 * S))
+        [item] = (await c.ask(now_us=T0 + 60 * S)).items
+        assert item.last_seen_us == T0 + 60 * S
+
+    tell(tmp_path, story)
+
+
+@pytest.mark.parametrize(
+    ("limit", "items", "truncated"),
+    [(0, 1203, False), (1203, 1203, False), (1202, 1202, True), (500, 500, True), (2000, 1203, False)],
+)
+def test_a_limit_cuts_and_says_so(tmp_path: Path, limit: int, items: int, truncated: bool) -> None:
+    async def story(c: Collector) -> None:
+        await reporting(c, "web1", *(sock(n + 1, T0, port=n) for n in range(1203)))
+        answer = await c.ask(limit=limit)
+        assert [i.local_port for i in answer.items] == list(range(items))
+        assert (answer.end.items, answer.end.truncated) == (items, truncated)
+
+    tell(tmp_path, story)
+
+
+def test_pages_are_bounded_and_the_coverage_comes_first(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        await reporting(c, "web1", *(sock(n + 1, T0, port=n) for n in range(search.PAGE + 1)))
+        async with aclosing(c.questions.sockets(SocketQuestion(Selection()), T0)) as parts:
+            kinds = [len(part) if isinstance(part, tuple) else type(part).__name__ async for part in parts]
+        assert kinds == ["Coverage", search.PAGE, 1, "End"]
+
+    tell(tmp_path, story)
+
+
+def test_a_question_costs_the_same_statements_however_many_hosts_answer(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        for n in range(12):
+            holder = replace(WEB, owners=tuple(replace(NGINX, pid=n * 10 + i) for i in range(3)))
+            await reporting(c, f"web{n}", *(sock(i + 1, T0, port=i, holder=holder) for i in range(40)))
+        statements: list[str] = []
+        event.listen(c.db._engines.readers, "before_cursor_execute", lambda *a: statements.append(a[2]))
+        assert len((await c.ask()).items) == 480
+        # Begin, hosts, their streams, gaps, sockets, holders.
+        assert len(statements) == 6
+        statements.clear()
+        assert len((await c.ask(at_us=T0 + S)).items) == 480
+        assert len(statements) == 6
+        statements.clear()
+        assert len((await c.ask_hosts()).items) == 12
+        # Begin, hosts, their streams, gaps, counts, sources.
+        assert len(statements) == 6
+
+    tell(tmp_path, story)
+
+
+@pytest.mark.parametrize("at_us", [0, T0])
+def test_listeners_of_the_fleet_are_found_through_their_index(tmp_path: Path, at_us: int) -> None:
+    async def story(c: Collector) -> None:
+        asked: list[tuple[str, object]] = []
+        event.listen(c.db._engines.readers, "before_cursor_execute", lambda *a: asked.append((a[2], a[3])))
+        await reporting(c, "web1", sock(1, T0))
+        await c.ask(SocketQuestion(Selection(at_us=at_us), local_ports=((443, 443),), listeners_only=True))
+        [(sql, values)] = [query for query in asked if "local_port =" in query[0]]
+        plan = await c.db.read(
+            lambda conn: [str(row) for row in conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values)]  # type: ignore[arg-type]  # the driver's own values
+        )
+        assert any("ix_current_listeners" in step for step in plan), plan
+        assert at_us == 0 or any("ix_history_listeners" in step for step in plan), plan
+
+    tell(tmp_path, story)
+
+
+def test_hosts_are_chosen_by_name_or_glob_and_an_unknown_name_is_an_error(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        for name in ("db1", "web1", "web2"):
+            await reporting(c, name, sock(1, T0))
+        assert [i.host for i in (await c.ask(host="web1")).items] == ["web1"]
+        answer = await c.ask(host_glob="web?")
+        assert ([i.host for i in answer.items], answer.coverage.hosts_asked) == (["web1", "web2"], 2)
+        answer = await c.ask(host_glob="mail*")
+        assert (answer.items, answer.coverage.hosts_asked) == ([], 0)
+        assert [h.host for h in (await c.ask_hosts(host_glob="[dw]*1")).items] == ["db1", "web1"]
+        with pytest.raises(HostUnknown, match='no host named "web9" has enrolled'):
+            await c.ask(host="web9")
+        with pytest.raises(HostUnknown):
+            await c.ask_hosts(host="web9")
+
+    tell(tmp_path, story)
+
+
+def test_a_question_about_the_past_sees_each_interval_from_its_beginning_to_before_its_end(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        session = await reporting(c, "web1", sock(1, T0, ESTABLISHED))
+        await c.report(
+            session,
+            difference(2, T0 + 10 * S, changed=(sock(1, T0 + 10 * S, CLOSE_WAIT),)),
+            difference(3, T0 + 20 * S, closed=(gone(1, T0 + 20 * S),)),
+        )
+        seen = {}
+        for seconds in (-1, 0, 9, 10, 19, 20):
+            seen[seconds] = [i.state for i in (await c.ask(at_us=T0 + seconds * S, now_us=T0 + 99 * S)).items]
+        assert seen == {-1: [], 0: [1], 9: [1], 10: [CLOSE_WAIT], 19: [CLOSE_WAIT], 20: []}
+        [item] = (await c.ask(at_us=T0 + 5 * S, now_us=T0 + 99 * S)).items
+        assert (item.closed_at_us, item.closed_at_is) == (T0 + 10 * S, 2)
+
+    tell(tmp_path, story)
+
+
+def test_hosts_are_told_with_their_counts_and_facts(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        session = await reporting(
+            c,
+            "web1",
+            sock(1, T0),
+            sock(2, T0, ESTABLISHED, local=LO, remote=PEER),
+            sock(3, T0, CLOSE, protocol=UDP, local=ANY),
+        )
+        await c.enroll("mute", at_us=T0 - 7)
+        broken = SourceStatus("owners", False, "no helper")
+        await c.report(session, difference(2, T0 + S, closed=(gone(1, T0 + S),), sources=(broken,)))
+        mute, web = (await c.ask_hosts(now_us=T0 + S)).items
+        assert (mute.host, mute.fresh, mute.last_seen_us, mute.sockets, mute.enrolled_at_us) == (
+            "mute",
+            False,
+            0,
+            0,
+            T0 - 7,
+        )
+        assert (web.host, web.fresh, web.last_seen_us, web.sockets, web.listeners) == ("web1", True, T0 + S, 2, 1)
+        assert (web.facts, web.agent_version, web.degraded) == (FACTS, "0.1.0", ("owners: no helper",))
+        past = (await c.ask_hosts(at_us=T0, now_us=T0 + S)).items[1]
+        assert (past.sockets, past.listeners, past.fresh, past.degraded) == (3, 2, True, ())
+        answer = await c.ask_hosts(limit=1)
+        assert ([h.host for h in answer.items], answer.end.truncated) == (["mute"], True)
+
+    tell(tmp_path, story)
+
+
+def test_an_answer_is_of_one_moment_though_reports_come_in_while_it_is_read(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        session = await reporting(c, "web1", *(sock(n + 1, T0, port=n) for n in range(1200)))
+        items: list[SocketAnswer] = []
+        async with aclosing(c.questions.sockets(SocketQuestion(Selection()), T0)) as parts:
+            await anext(parts)
+            async for part in parts:
+                if isinstance(part, tuple):
+                    if not items:
+                        await c.report(session, snapshot(2, T0 + S, sock(5000, T0 + S)))
+                    items.extend(part)
+        assert [i.local_port for i in items] == list(range(1200))
+        assert [i.cookie for i in (await c.ask()).items] == [5000]
+
+    tell(tmp_path, story)

@@ -1,0 +1,285 @@
+"""The one door to the database: what is written is kept, together or not at all, and readers see one moment."""
+
+import asyncio
+import stat
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import aclosing
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from fleetnet_server.errors import StorageError, StorageUnavailable
+from fleetnet_server.storage import database, hosts, tokens
+from fleetnet_server.storage.database import Database
+from sqlalchemy import Connection, event, text
+
+Story = Callable[[Database], Awaitable[None]]
+
+
+def tell(directory: Path, story: Story) -> None:
+    async def run() -> None:
+        db = Database.open(f"sqlite:///{quote(str(directory / 'fleetnet.db'))}")
+        try:
+            await story(db)
+        finally:
+            await db.close()
+
+    asyncio.run(run())
+
+
+def put(conn: Connection, number: int) -> int:
+    tokens.create(conn, number.to_bytes(2, "big"), f"host{number}", 1, 2)
+    return number
+
+
+def fail(conn: Connection, number: int) -> int:
+    put(conn, number)
+    raise ValueError(str(number))
+
+
+def kept(conn: Connection) -> list[str]:
+    return list(conn.execute(text("SELECT host FROM tokens ORDER BY secret_hash")).scalars())
+
+
+class Held:
+    """Keeps the writer busy until released, so that what comes meanwhile queues up as one group."""
+
+    def __init__(self, db: Database) -> None:
+        self._begun, self._release = threading.Event(), threading.Event()
+        self._task = asyncio.ensure_future(db.write(self._hold))
+
+    def _hold(self, _conn: Connection) -> None:
+        self._begun.set()
+        assert self._release.wait(20)
+
+    async def begun(self) -> None:
+        assert await asyncio.to_thread(self._begun.wait, 20)
+
+    async def end(self) -> None:
+        self._release.set()
+        await self._task
+
+
+def _modes(directory: Path) -> dict[str, int]:
+    return {path.name: stat.S_IMODE(path.stat().st_mode) for path in directory.iterdir()}
+
+
+def test_the_files_are_private_from_their_first_moment_and_one_file_is_left(tmp_path: Path) -> None:
+    async def story(db: Database) -> None:
+        await db.write(put, 1)
+        assert _modes(tmp_path) == {"fleetnet.db": 0o600, "fleetnet.db-wal": 0o600, "fleetnet.db-shm": 0o600}
+
+    tell(tmp_path, story)
+    assert [path.name for path in tmp_path.iterdir()] == ["fleetnet.db"]
+
+
+def test_paths_with_marks_that_mean_something_in_a_uri_can_be_read(tmp_path: Path) -> None:
+    directory = tmp_path / "a b#c%20d"
+    directory.mkdir()
+
+    async def story(db: Database) -> None:
+        await db.write(put, 1)
+        assert await db.read(kept) == ["host1"]
+
+    tell(directory, story)
+    assert [path.name for path in directory.iterdir()] == ["fleetnet.db"]
+
+
+def test_what_was_written_is_there_after_reopening(tmp_path: Path) -> None:
+    async def write(db: Database) -> None:
+        assert await db.write(put, 7) == 7
+
+    async def read(db: Database) -> None:
+        assert await db.read(kept) == ["host7"]
+
+    tell(tmp_path, write)
+    tell(tmp_path, read)
+
+
+def test_what_queues_up_is_committed_as_one_group(tmp_path: Path) -> None:
+    async def story(db: Database) -> None:
+        commits: list[int] = []
+        event.listen(db._engines.writer, "commit", lambda _conn: commits.append(1))
+        held = Held(db)
+        await held.begun()
+        waiting = [asyncio.ensure_future(db.write(put, n)) for n in range(50)]
+        await asyncio.sleep(0)
+        await held.end()
+        assert await asyncio.gather(*waiting) == list(range(50))
+        assert len(commits) == 2
+
+    tell(tmp_path, story)
+
+
+def test_one_that_fails_is_undone_and_takes_no_neighbour_along(tmp_path: Path) -> None:
+    async def story(db: Database) -> None:
+        held = Held(db)
+        await held.begun()
+        waiting = [asyncio.ensure_future(db.write(fail if n == 1 else put, n)) for n in range(3)]
+        await asyncio.sleep(0)
+        await held.end()
+        outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+        assert [str(outcome) for outcome in outcomes] == ["0", "1", "2"]
+        assert isinstance(outcomes[1], ValueError)
+        assert await db.read(kept) == ["host0", "host2"]
+
+    tell(tmp_path, story)
+
+
+def test_a_writer_is_told_of_success_only_after_the_commit(tmp_path: Path) -> None:
+    async def story(db: Database) -> None:
+        done_at_commit: list[bool] = []
+        held = Held(db)
+        await held.begun()
+        waiting = asyncio.ensure_future(db.write(put, 1))
+        await asyncio.sleep(0)
+        work = db._writer._queue.get()
+        assert work is not None
+        db._writer._queue.put(work)
+        event.listen(db._engines.writer, "commit", lambda _conn: done_at_commit.append(work.done.done()))
+        await held.end()
+        await waiting
+        assert done_at_commit == [False, False]
+
+    tell(tmp_path, story)
+
+
+def test_work_that_nobody_waits_for_any_more_is_not_done(tmp_path: Path) -> None:
+    async def story(db: Database) -> None:
+        held = Held(db)
+        await held.begun()
+        waiting = asyncio.ensure_future(db.write(put, 1))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await held.end()
+        await db.write(put, 2)
+        assert await db.read(kept) == ["host2"]
+
+    tell(tmp_path, story)
+
+
+def test_closing_finishes_what_is_queued_and_refuses_more(tmp_path: Path) -> None:
+    async def story(db: Database) -> None:
+        waiting = [asyncio.ensure_future(db.write(put, n)) for n in range(300)]
+        await asyncio.sleep(0)
+        await db.close()
+        assert await asyncio.gather(*waiting) == list(range(300))
+        with pytest.raises(StorageError, match="has been closed"):
+            await db.write(put, 1)
+
+    tell(tmp_path, story)
+
+
+def test_a_reader_cannot_write(tmp_path: Path) -> None:
+    async def story(db: Database) -> None:
+        with pytest.raises(StorageUnavailable, match="cannot be written"):
+            await db.read(put, 1)
+
+    tell(tmp_path, story)
+
+
+def counted(conn: Connection, pages: int) -> Iterator[int]:
+    for _ in range(pages):
+        yield len(kept(conn))
+
+
+def test_a_stream_sees_one_moment_and_does_not_hold_up_the_writer(tmp_path: Path) -> None:
+    async def story(db: Database) -> None:
+        await db.write(put, 0)
+        seen = []
+        async with aclosing(db.stream(counted, 5)) as pages:
+            async for page in pages:
+                seen.append(page)
+                await db.write(put, len(seen))
+        assert seen == [1, 1, 1, 1, 1]
+        assert len(await db.read(kept)) == 6
+
+    tell(tmp_path, story)
+
+
+def test_more_streams_than_connections_take_turns(tmp_path: Path) -> None:
+    async def story(db: Database) -> None:
+        async def drain() -> list[int]:
+            async with aclosing(db.stream(counted, 3)) as pages:
+                return [page async for page in pages]
+
+        assert await asyncio.gather(*(drain() for _ in range(60))) == [[0, 0, 0]] * 60
+
+    tell(tmp_path, story)
+
+
+def test_a_stream_left_early_gives_its_connection_back(tmp_path: Path) -> None:
+    async def story(db: Database) -> None:
+        for _ in range(40):
+            async with aclosing(db.stream(counted, 3)) as pages:
+                await anext(pages)
+        assert db._engines.readers.pool.checkedout() == 0  # type: ignore[attr-defined]  # a QueuePool
+
+    tell(tmp_path, story)
+
+
+def test_an_answer_that_is_not_read_on_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "STALLED_S", 0.01)
+
+    async def story(db: Database) -> None:
+        async with aclosing(db.stream(counted, 3)) as pages:
+            loop, given_back = asyncio.get_running_loop(), asyncio.Event()
+            event.listen(db._engines.readers, "checkin", lambda *_: loop.call_soon_threadsafe(given_back.set))
+            await anext(pages)
+            await asyncio.wait_for(given_back.wait(), 20)
+            with pytest.raises(StorageUnavailable, match="not read on"):
+                await anext(pages)
+
+    tell(tmp_path, story)
+
+
+def test_what_a_stream_raises_reaches_its_reader(tmp_path: Path) -> None:
+    def broken(conn: Connection) -> Iterator[int]:
+        yield len(kept(conn))
+        raise ValueError("no more")
+
+    async def story(db: Database) -> None:
+        async with aclosing(db.stream(broken)) as pages:
+            assert await anext(pages) == 0
+            with pytest.raises(ValueError, match="no more"):
+                await anext(pages)
+        with pytest.raises(KeyError):
+            await db.read(lambda _conn: dict[str, int]()["x"])
+
+    tell(tmp_path, story)
+
+
+def test_of_many_who_use_one_token_at_once_one_gets_in(tmp_path: Path) -> None:
+    async def story(db: Database) -> None:
+        await db.write(tokens.create, b"h", "web1", 10, 20)
+        used = await asyncio.gather(*(db.write(tokens.consume, b"h", 15) for _ in range(20)))
+        assert sorted(map(str, used)) == ["None"] * 19 + ["web1"]
+
+    tell(tmp_path, story)
+
+
+def test_a_token_that_is_unknown_or_expired_admits_nobody(tmp_path: Path) -> None:
+    async def story(db: Database) -> None:
+        await db.write(tokens.create, b"h", "web1", 10, 20)
+        assert await db.write(tokens.consume, b"x", 15) is None
+        assert await db.write(tokens.consume, b"h", 20) is None
+        assert await db.write(tokens.consume, b"h", 19) == "web1"
+
+    tell(tmp_path, story)
+
+
+def test_a_host_that_enrolls_again_stays_the_same_host(tmp_path: Path) -> None:
+    async def story(db: Database) -> None:
+        first = await db.write(hosts.enroll, "web1", "0a", 100)
+        other = await db.write(hosts.enroll, "web2", "0b", 150)
+        again = await db.write(hosts.enroll, "web1", "0c", 200)
+        assert (again.host_id, again.certificate_serial, again.enrolled_at_us) == (first.host_id, "0c", 100)
+        assert other.host_id != first.host_id
+        await db.write(hosts.renewed, first.host_id, "0d")
+        found = await db.read(hosts.find, "web1")
+        assert found is not None
+        assert (found.certificate_serial, found.status) == ("0d", "active")
+        assert await db.read(hosts.find, "web3") is None
+
+    tell(tmp_path, story)

@@ -1,0 +1,79 @@
+"""`fleetnet-server migrate` and `fleetnet-server doctor`."""
+
+import os
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from server.agents import DEADLINE_S
+from server.running import Running, launch, starts_well
+
+
+def run(*arguments: str) -> tuple[int, str]:
+    """Status and standard output of a command that ends by itself."""
+    process = launch(*arguments, log_file=Path(os.devnull))
+    said, _ = process.communicate(timeout=DEADLINE_S)
+    return process.returncode, said
+
+
+def test_migrate_makes_a_database_and_leaves_one_alone_that_is_up_to_date(data: Path) -> None:
+    for _ in range(2):
+        assert run("migrate", f"--data={data}") == (0, "fleetnet-server: the database is up to date\n")
+    assert starts_well(data)
+
+
+def test_the_doctor_finds_nothing_wrong_with_a_healthy_collector_running_or_not(data: Path) -> None:
+    running = Running(data)
+    status, said = run("doctor", f"--data={data}")
+    assert (status, {line.split()[0] for line in said.splitlines()}) == (0, {"ok"}), said
+    assert running.terminate() == 0
+    status, said = run("doctor", f"--data={data}")
+    assert (status, {line.split()[0] for line in said.splitlines()}) == (0, {"ok"}), said
+
+
+def _foreign_file(data: Path) -> None:
+    (data / "fleetnet.db").write_bytes(b"not a database" * 1_000)
+
+
+def _newer(data: Path) -> None:
+    with sqlite3.connect(data / "fleetnet.db") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.close()
+
+
+def _open_to_all(data: Path) -> None:
+    data.chmod(0o755)
+
+
+def _key_open_to_all(data: Path) -> None:
+    (data / "ca.key").chmod(0o644)
+
+
+def _no_server_certificate(data: Path) -> None:
+    (data / "server.pem").unlink()
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        (_open_to_all, "others can look into"),
+        (_key_open_to_all, "others can read the key"),
+        (_no_server_certificate, "server.pem cannot be read"),
+        (_foreign_file, "is damaged or is no SQLite file"),
+        (_newer, "the tables are at step 9999"),
+    ],
+)
+def test_the_doctor_names_each_problem_and_what_to_do(used: Path, harm: Callable[[Path], None], words: str) -> None:
+    harm(used)
+    status, said = run("doctor", f"--data={used}")
+    (problem,) = (line for line in said.splitlines() if line.startswith("problem"))
+    assert status == 2
+    assert words in problem
+    assert ";" in problem
+
+
+def test_the_doctor_says_so_where_no_collector_has_ever_run(data: Path) -> None:
+    status, said = run("doctor", f"--data={data}")
+    assert status == 2
+    assert "there is no directory" in said

@@ -1,0 +1,109 @@
+"""What a collector has kept, read from its database file after it has ended (never while it runs: see `read`)."""
+
+import itertools
+import socket
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from system.ledger import Entry
+
+# include/net/tcp_states.h
+_STATES = {
+    1: "ESTABLISHED",
+    2: "SYN_SENT",
+    3: "SYN_RECV",
+    4: "FIN_WAIT1",
+    5: "FIN_WAIT2",
+    6: "TIME_WAIT",
+    7: "CLOSE",
+    8: "CLOSE_WAIT",
+    9: "LAST_ACK",
+    10: "LISTEN",
+    11: "CLOSING",
+}
+_COLUMNS = "socket_id, protocol, family, state, local_address, local_port, remote_address, remote_port, opened_at_us"
+
+Name = tuple[str, str, str, int, str | None, int | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """One socket in one state; `closed_at_us` is None while it is open."""
+
+    socket_id: int
+    name: Name  # as Entry.name
+    state: str
+    opened_at_us: int
+    closed_at_us: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A time that history does not cover."""
+
+    from_us: int
+    to_us: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """Everything of one host."""
+
+    intervals: list[Interval]  # ascending by opened_at_us
+    gaps: list[Gap]
+
+    def of(self, entry: Entry) -> list[Interval]:
+        """The intervals of a socket."""
+        return [interval for interval in self.intervals if interval.name == entry.name]
+
+    def doubled(self) -> list[tuple[Interval, Interval]]:
+        """Pairs of intervals of one socket that overlap, or of two sockets that cannot have been open together."""
+        found = []
+        for key in ("socket_id", "name"):
+            grouped: dict[object, list[Interval]] = defaultdict(list)
+            for interval in self.intervals:
+                grouped[getattr(interval, key)].append(interval)
+            for group in grouped.values():
+                found += [(a, b) for a, b in itertools.pairwise(group) if _overlap(a, b)]
+        return found
+
+
+def read(data: Path, host: str) -> Archive:
+    """The archive of a host. The collector must have ended: opening its file would drop the locks of its process."""
+    database = sqlite3.connect(f"file:{data / 'fleetnet.db'}?mode=ro", uri=True)
+    try:
+        (host_id,) = database.execute("SELECT host_id FROM hosts WHERE name = ?", (host,)).fetchone()
+        closed = database.execute(f"SELECT {_COLUMNS}, closed_at_us FROM history WHERE host_id = ?", (host_id,))
+        still_open = database.execute(f"SELECT {_COLUMNS}, NULL FROM current WHERE host_id = ?", (host_id,))
+        gaps = database.execute("SELECT from_us, to_us, reason FROM gaps WHERE host_id = ? ORDER BY 1", (host_id,))
+        return Archive(_intervals([*closed, *still_open]), [Gap(*row) for row in gaps])
+    finally:
+        database.close()
+
+
+def _intervals(rows: Iterable[tuple[int, int, int, int, bytes, int, bytes, int, int, int | None]]) -> list[Interval]:
+    made = []
+    for socket_id, protocol, family, state, local, local_port, remote, remote_port, opened, closed in rows:
+        name = (
+            {6: "tcp", 17: "udp"}[protocol],
+            f"ipv{family}",
+            text(local),
+            local_port,
+            text(remote) if remote else None,
+            remote_port if remote else None,
+        )
+        made.append(Interval(socket_id, name, _STATES[state], opened, closed))
+    return sorted(made, key=lambda interval: (interval.opened_at_us, interval.closed_at_us or 2**63))
+
+
+def text(address: bytes) -> str:
+    """An address as the JSON has it; the kernel's way keeps the dots of IPv4-mapped ones."""
+    return socket.inet_ntop(socket.AF_INET if len(address) == 4 else socket.AF_INET6, address)
+
+
+def _overlap(first: Interval, second: Interval) -> bool:
+    return first.closed_at_us is None or first.closed_at_us > second.opened_at_us

@@ -1,0 +1,19 @@
+"""Many listeners, held until the standard input ends: `python -m system.many COUNT`."""
+
+import os
+import socket
+import sys
+
+from system.ledger import entry, write
+from system.zoo import listen
+
+
+def main() -> None:
+    """Open, tell, hold."""
+    opened = [listen(socket.AF_INET, "127.0.0.1") for _ in range(int(sys.argv[1]))]
+    write(entry("listener", each, "LISTEN", pids=(os.getpid(),)) for each in opened)
+    sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main()

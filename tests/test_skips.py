@@ -1,0 +1,53 @@
+"""Where CI is set a test that is skipped has failed: what the machine lacks must not look like success."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+SKIPPED = """
+import pytest
+
+def test_what_needs_something() -> None:
+    pytest.skip("no such thing here")
+"""
+SKIPPED_WHOLE = """
+import pytest
+
+pytest.skip("no such thing here", allow_module_level=True)
+"""
+
+
+def run(directory: Path, test: str, ci: str) -> subprocess.CompletedProcess[str]:
+    shutil.copy(ROOT / "tests" / "conftest.py", directory)
+    (directory / "test_it.py").write_text(test)
+    environment = {**os.environ, "CI": ci, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", ".", "-rs"]
+    return subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("test", [SKIPPED, SKIPPED_WHOLE])
+def test_a_skip_fails_where_ci_is_set(tmp_path: Path, test: str) -> None:
+    done = run(tmp_path, test, ci="true")
+    assert done.returncode not in (0, 5), done.stdout
+    assert "no such thing here" in done.stdout
+
+
+def test_a_skip_is_a_skip_elsewhere_and_gives_its_reason(tmp_path: Path) -> None:
+    done = run(tmp_path, SKIPPED, ci="")
+    assert done.returncode == 0, done.stdout
+    assert "SKIPPED [1] test_it.py" in done.stdout
+    assert "no such thing here" in done.stdout
+
+
+def test_the_tools_that_tests_need_are_looked_for_quietly() -> None:
+    # With what it looks for on the PATH it has nothing to say and nothing to do.
+    if any(shutil.which(tool) is None for tool in ("ip", "ss", "netstat", "nsenter")):
+        pytest.skip("ip, ss, netstat and nsenter are not all here (run tests/install-tools as root)")
+    done = subprocess.run([ROOT / "tests" / "install-tools"], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "")
