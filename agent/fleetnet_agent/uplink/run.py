@@ -8,13 +8,13 @@ import asyncio
 import random
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from fleetnet_proto.v1 import report_pb2
 
-from fleetnet_agent import facts, state, wire
+from fleetnet_agent import facts, reach, state, wire
 from fleetnet_agent.errors import AgentError
 from fleetnet_agent.host import Host
 from fleetnet_agent.log import Log
@@ -28,6 +28,7 @@ from fleetnet_agent.uplink.worker import Worker
 from fleetnet_agent.version import VERSION
 
 CHANNEL_CLOSE_S: Final = 0.5
+PROBE_TIMEOUT_S: Final = 2.0
 ENROLL: Final = "to let it in again, enroll it with --force and a new token"
 
 
@@ -99,7 +100,7 @@ class Uplink:
             ending = await self._stream(address)
             if ending.why is not End.LEFT:
                 turn += ending.why is not End.OTHER_PAST
-                await self._pause(self._settle(address, ending))
+                await self._pause(self._settle(address, await self._explained(address, ending)))
 
     async def _stream(self, address: str) -> Ending:
         try:
@@ -133,6 +134,17 @@ class Uplink:
             interval_s=self._interval_s(),
             netns_inode=facts.netns_inode(self._host),
         )
+
+    async def _explained(self, address: str, ending: Ending) -> Ending:
+        """Where TLS failed, why: gRPC has but OpenSSL's name for it, which is the same for many causes."""
+        if ending.why is not End.AWAY or "handshake" not in ending.words:
+            return ending
+        context = reach.trust(self._identity.ca_pem)
+        try:
+            await asyncio.to_thread(reach.check, *reach.split_address(address), context, PROBE_TIMEOUT_S)
+        except AgentError as error:
+            return replace(ending, words=str(error))
+        return ending
 
     def _welcomed(self, address: str) -> None:
         self._log.situation(f"{address} welcomes", f"connected to {address}")

@@ -29,6 +29,20 @@ LAST_WORDS_TIMEOUT_S: Final = 0.3
 # What gRPC puts before what really happened: "failed to connect to all addresses; last error: UNKNOWN: ipv4:…: ".
 WRAPPING: Final = re.compile(r"^.*last error: |\b[A-Z_]+: (?=ipv)|ipv[46]:\S+: (Failed to connect to remote host: )?")
 
+# What it says of a handshake that failed, and what that means to an operator; the first that fits counts.
+HANDSHAKES: Final = (
+    (
+        "certificate has expired",
+        "the collector's certificate is not valid now; check this host's clock, then the collector's",
+    ),
+    (
+        "CERTIFICATE_VERIFY_FAILED",
+        "it is not the collector that this host trusts (its certificate comes from another CA), so it is told nothing; "
+        "check the address, or enroll this host there with --force and a new token",
+    ),
+    ("handshake failed", "it does not speak TLS as a collector does; check the address"),
+)
+
 
 class End(enum.Enum):
     """Why a stream ended, as far as what to do next is concerned."""
@@ -195,7 +209,7 @@ def _sent_away(message: report_pb2.Reconnect) -> Ending:
 
 def _ending(code: grpc.StatusCode, details: str | None) -> Ending:
     """The one border where status codes of a report stream become endings."""
-    words = WRAPPING.sub("", details or "").strip()
+    words = _plain(WRAPPING.sub("", details or "").strip())
     if code in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):
         return Ending(End.REFUSED, words)
     if code is grpc.StatusCode.OK:
@@ -203,3 +217,8 @@ def _ending(code: grpc.StatusCode, details: str | None) -> Ending:
     if code is grpc.StatusCode.UNIMPLEMENTED:
         return Ending(End.REFUSED, "it takes no reports; is it the report port?")
     return Ending(End.AWAY, words or code.name.lower())
+
+
+def _plain(words: str) -> str:
+    """What failed, in words for an operator where TLS has only those of its source code."""
+    return next((plain for said, plain in HANDSHAKES if said in words), words)
