@@ -73,6 +73,9 @@ class Table(Interface):
     def named(self, names: Collection[int | bytes]) -> list[Sighting]:
         """Those of the sockets that have one of these names, as the moves have told them."""
 
+    def listeners(self) -> list[Sighting]:
+        """Those of the sockets that are listeners, as the moves have told them."""
+
     def still_there(self, names: Collection[int | bytes]) -> set[int | bytes]:
         """Those of these sockets that exist at this moment with the inode they had. Raises SourceError."""
 
@@ -130,6 +133,10 @@ class DiagTable:
     def named(self, names: Collection[int | bytes]) -> list[Sighting]:
         """See `Table`."""
         return [self._told(cookie) for cookie in names if isinstance(cookie, int) and cookie in self._known]
+
+    def listeners(self) -> list[Sighting]:
+        """See `Table`."""
+        return [self._told(cookie) for cookie in self._listeners()]
 
     def still_there(self, names: Collection[int | bytes]) -> set[int | bytes]:
         """See `Table`."""

@@ -1,16 +1,18 @@
-"""One source as the watch follows it: its table, who holds what of it, how it is doing.
+"""One source as the watch follows it: its table, the ends the kernel told of, who holds what of it, how it is doing.
 
 What must stay true: a source that fails has no moves, so nothing of it is closed; what the kernel refuses altogether
 is read through /proc instead, and says so.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
 
 from fleetnet_agent.changes import DiagTable, Moves, Table
+from fleetnet_agent.ends import End, Ends, Joined
 from fleetnet_agent.holders import Holders
-from fleetnet_agent.records import Holder, Protocol, Socket, SocketKey, SourceStatus
+from fleetnet_agent.inference import Listeners
+from fleetnet_agent.records import Brief, Closed, Holder, Protocol, Socket, SocketKey, SourceStatus, State
 from fleetnet_agent.records import Source as ReadBy
 from fleetnet_agent.sources.all import SOURCES
 from fleetnet_agent.sources.diag import DiagSocket
@@ -27,15 +29,19 @@ class Seen:
     moves: Moves
     inodes_new: list[Sighting]
     inodes_left: list[int]
+    whole: bool = True  # False where nothing could be read
 
 
 class Followed:
     """A source and what is remembered of its sockets."""
 
-    def __init__(self, name: str, protocol: Protocol, table: Table) -> None:
+    def __init__(self, name: str, protocol: Protocol, table: Table, ends: Ends) -> None:
         self._name = name
         self._protocol = protocol
         self._table = table
+        self._ends = ends
+        self._same_as: dict[int | bytes, int | bytes] = {}  # the name under which a socket was told before
+        self._looks = 0  # that were whole
         self._read_by = ReadBy.DIAG
         self._refusal = ""
         self._holders: dict[int | bytes, Holder] = {}
@@ -45,14 +51,20 @@ class Followed:
     def __len__(self) -> int:
         return len(self._table)
 
+    @property
+    def protocol(self) -> Protocol:
+        """Whose sockets these are."""
+        return self._protocol
+
     def look(self) -> Seen:
         """Read it. Never raises SourceError: that is the status then, and nothing has moved."""
         try:
             moves = self._look()
         except SourceError as error:
             self.status = SourceStatus(self._name, ok=False, detail=f"not read: {error}")
-            return Seen(Moves([], [], []), [], [])
+            return Seen(Moves([], [], []), [], [], whole=False)
         self.status = SourceStatus(self._name, ok=not self._refusal, detail=self._refusal)
+        self._looks += 1
         rehoused = [change for change in moves.changed if change.before.inode != change.after.inode]
         appeared = [*moves.opened, *(change.after for change in rehoused)]
         vanished = [*moves.closed, *(change.before for change in rehoused)]
@@ -61,6 +73,18 @@ class Followed:
             inodes_new=[sighting for sighting in appeared if sighting.inode],
             inodes_left=[sighting.inode for sighting in vanished if sighting.inode],
         )
+
+    def join(self, seen: Seen, before: Collection[End], after: Collection[End]) -> Joined:
+        """Join a look and the ends that the kernel told of before its dump began, and after. To be called once for each
+        look, before its rows are made."""
+        if self._read_by is not ReadBy.DIAG:  # psutil knows no names that the kernel's events have
+            return Joined()
+        if not seen.whole:
+            self._ends.postpone([*before, *after])
+            return Joined()
+        joined = self._ends.join(seen.moves, before, after, self._table.named, first=self._looks == 1)
+        self._same_as.update(joined.same_as)
+        return joined
 
     def listeners_moved(self) -> bool:
         """True if a full look has something to tell of the listeners. An error waits for that look, too."""
@@ -86,12 +110,32 @@ class Followed:
             if sighting.name not in told and self._holders.get(sighting.name) != holders.of(sighting):
                 yield self._row(sighting, holders)
 
-    def close(self, seen: Seen) -> list[SocketKey]:
-        """Keys of what is gone."""
+    def brief(self, seen: Seen, joined: Joined, holders: Holders) -> list[Brief]:
+        """Rows for what opened and closed since the look before. To be called before `close`."""
+        if not joined.brief:
+            return []
+        listeners = self._listeners(seen)
+        return [
+            Brief(
+                self._socket(end.socket, listeners.holder_of(end.socket), holders.interface_name(end.socket.interface)),
+                end.at_us,
+            )
+            for end in joined.brief
+        ]
+
+    def entered(self, seen: Seen, joined: Joined) -> dict[SocketKey, int]:
+        """When sockets entered their state of which the kernel said so."""
+        moved = [*seen.moves.opened, *(change.after for change in seen.moves.changed)] if joined.times else []
+        return {self._key(one): joined.times[one.name] for one in moved if one.name in joined.times}
+
+    def close(self, seen: Seen, joined: Joined) -> list[Closed]:
+        """What is gone."""
+        closed = [Closed(self._key(one), joined.times.get(one.name)) for one in seen.moves.closed]
         for sighting in seen.moves.closed:
             self._holders.pop(sighting.name, None)
             self._placeless.discard(sighting.name)
-        return [self._key(sighting) for sighting in seen.moves.closed]
+            self._same_as.pop(sighting.name, None)
+        return closed
 
     def sockets(self, holders: Holders) -> Iterator[Socket]:
         """Rows for everything, as it was told."""
@@ -117,6 +161,13 @@ class Followed:
             self._read_by = ReadBy.PSUTIL
             self._refusal = f"read through /proc by psutil, without uid, queues and most owners, for {refusal}"
             return self._table.look()
+
+    def _listeners(self, seen: Seen) -> Listeners:
+        """Those that connections come in by, with those that this look found gone."""
+        if self._protocol is not Protocol.TCP:
+            return Listeners(())
+        gone = [one for one in seen.moves.closed if one.state is State.LISTEN]
+        return Listeners((one, self._holders[one.name]) for one in (*self._table.listeners(), *gone))
 
     def _row(self, sighting: Sighting, holders: Holders) -> Socket:
         holder = holders.of(sighting)
@@ -144,16 +195,17 @@ class Followed:
         )
 
     def _key(self, sighting: Sighting) -> SocketKey:
-        if isinstance(sighting.name, int):
-            return SocketKey(OWN_NAMESPACE, self._protocol, cookie=sighting.name)
-        return SocketKey(OWN_NAMESPACE, self._protocol, cookie=0, four_tuple=sighting.name)
+        name = self._same_as.get(sighting.name, sighting.name)
+        if isinstance(name, int):
+            return SocketKey(OWN_NAMESPACE, self._protocol, cookie=name)
+        return SocketKey(OWN_NAMESPACE, self._protocol, cookie=0, four_tuple=name)
 
 
-def follow_all(diag: DiagSocket) -> list[Followed]:
+def follow_all(diag: DiagSocket, clock_us: Callable[[], int]) -> list[Followed]:
     """Every source there is, read through one netlink socket."""
     followed = []
     for kind in SOURCES:
         source = kind.open(diag)
         table = DiagTable(source, partial(diag.find, protocol=source.protocol))
-        followed.append(Followed(kind.name, source.protocol, table))
+        followed.append(Followed(kind.name, source.protocol, table, Ends(clock_us)))
     return followed

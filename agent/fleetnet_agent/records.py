@@ -5,7 +5,8 @@ kernel's values; the enumerations equal those of fleetnet_proto/v1/sockets.proto
 """
 
 import enum
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 class Protocol(enum.IntEnum):
@@ -125,20 +126,50 @@ class SourceStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class Gap:
+    """A time about which the agent knows that it does not know; host's wall clock."""
+
+    from_us: int
+    to_us: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """A socket that is gone."""
+
+    key: SocketKey
+    at_us: int | None = None  # when it ended, where the kernel said so; else the look found it gone
+
+
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """A socket that opened and closed between two looks, known by its end alone. No snapshot ever has it."""
+
+    socket: Socket
+    at_us: int  # when it ended
+
+
+@dataclass(frozen=True, slots=True)
 class Difference:
     """What changed between two looks. Applied to the sockets of the look before, it gives those of this look."""
 
     look_at_us: int  # when this look ended, host's wall clock
     previous_look_at_us: int  # 0 at the first look
-    opened: tuple[Socket, ...]
-    changed: tuple[Socket, ...]  # whole, as they are now
-    closed: tuple[SocketKey, ...]  # each confirmed gone
-    sources: tuple[SourceStatus, ...]  # those whose standing changed
+    opened: tuple[Socket, ...] = ()
+    changed: tuple[Socket, ...] = ()  # whole, as they are now
+    closed: tuple[Closed, ...] = ()  # each confirmed gone
+    brief: tuple[Brief, ...] = ()
+    entered_at_us: Mapping[SocketKey, int] = field(default_factory=dict)
+    """When those of `opened` and `changed` entered their state of which the kernel said so; of the rest, this look
+    was the first to see it."""
+    sources: tuple[SourceStatus, ...] = ()  # those whose standing changed
+    gaps: tuple[Gap, ...] = ()
 
     @property
     def empty(self) -> bool:
         """True if there is nothing to tell."""
-        return not (self.opened or self.changed or self.closed or self.sources)
+        return not (self.opened or self.changed or self.closed or self.brief or self.sources or self.gaps)
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,7 @@ async def _report(settings: Settings, log: Log, helper_socket: Path | None, help
     try:
         uplink = Uplink(settings.state, host, watch, watch.interval_s, log, pace=Pace(look_every_s=LOOK_EVERY_S))
         loop = asyncio.get_running_loop()
+        watch.when_urgent(lambda: loop.call_soon_threadsafe(uplink.look_now))
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, uplink.stop)
         noticed = asyncio.create_task(_notice_end(helper, log)) if helper else None

@@ -14,20 +14,22 @@ What must stay true:
 - a look at the listeners alone that finds nothing new is an empty difference whose `look_at_us` is that of the last
   look at everything, for nothing more is known; one that finds something goes on to look at everything at once, as
   often as FULL_LOOK_SHARE allows;
+- what the kernel's events tell is joined to a look at everything, so that each connection is told once;
 - a source that fails closes nothing: its sockets stay as they were until it works again.
 """
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from fleetnet_agent.cgroups import CGroups
+from fleetnet_agent.events import Events, Told
 from fleetnet_agent.followed import Followed, follow_all
 from fleetnet_agent.helper.client import HelperClient
 from fleetnet_agent.holders import Holders, wanted
 from fleetnet_agent.host import Host
 from fleetnet_agent.owners.lookup import OwnerLookup
-from fleetnet_agent.records import Difference, Snapshot, Socket, SocketKey, SourceStatus
+from fleetnet_agent.records import Brief, Closed, Difference, Snapshot, Socket, SocketKey, SourceStatus
 from fleetnet_agent.sources.diag import DiagSocket
 
 LOOK_EVERY_S = 1.0
@@ -39,12 +41,20 @@ SHORTEST_S, LONGEST_S = 1.0, 5.0  # between full looks, up to SMALL and from LAR
 class Watch:
     """The host's sockets and their owners, followed from look to look. Not thread-safe."""
 
-    def __init__(self, host: Host, owners: OwnerLookup, followed: Sequence[Followed], diag: DiagSocket) -> None:
+    def __init__(
+        self,
+        host: Host,
+        owners: OwnerLookup,
+        followed: Sequence[Followed],
+        diag: DiagSocket,
+        events: Events | None = None,
+    ) -> None:
         self._host = host
         self._owners = owners
         self._holders = Holders(host, owners, CGroups(host.cgroup_root, host.boottime_us))
         self._followed = followed
         self._diag = diag
+        self._events = events
         self._touched: set[int] = set()  # inodes about whose owners something is new since the last full look
         self._statuses: dict[str, SourceStatus] = {}
         self._look_at_us = 0
@@ -55,8 +65,8 @@ class Watch:
     def look(self, *, everything: bool = False) -> Difference:
         """Look once: at everything if that is due or asked for. The first time everything is in `opened` and
         previous_look_at_us is 0. Never raises for what the host does: a failing source travels in `sources`."""
-        if not everything and not self._is_full_look_due() and not self._has_early_news():
-            return Difference(self._look_at_us, self._previous_look_at_us, (), (), (), ())
+        if not (everything or self._is_full_look_due() or self._has_events_to_explain() or self._has_early_news()):
+            return Difference(self._look_at_us, self._previous_look_at_us)
         began_us = self._host.boottime_us()
         difference = self._look_at_everything()
         self._looked_at_us = self._host.boottime_us()
@@ -75,9 +85,16 @@ class Watch:
         share = (sum(map(len, self._followed)) - SMALL) / (LARGE - SMALL)
         return SHORTEST_S + (LONGEST_S - SHORTEST_S) * min(1.0, max(0.0, share))
 
+    def when_urgent(self, urge: Callable[[], object]) -> None:
+        """Call this, in some thread, when the next look should not wait: events were lost, or many wait."""
+        if self._events:
+            self._events.when_urgent(urge)
+
     def close(self) -> None:
         """Give back sockets. No look after this."""
         self._diag.close()
+        if self._events:
+            self._events.close()
 
     def _is_full_look_due(self) -> bool:
         if self._looked_at_us is None:
@@ -85,6 +102,9 @@ class Watch:
         # Half a call's distance of tolerance: the caller's clock and this one need not tick together.
         tolerance_s = LOOK_EVERY_S / 2
         return self._since_full_look_us() >= (self.interval_s() - tolerance_s) * 1_000_000
+
+    def _has_events_to_explain(self) -> bool:
+        return self._events is not None and self._events.urgent
 
     def _has_early_news(self) -> bool:
         """Listeners and owners, which are looked at each time; False while another full look would cost too much."""
@@ -96,30 +116,51 @@ class Watch:
         return self._host.boottime_us() - (self._looked_at_us or 0)
 
     def _look_at_everything(self) -> Difference:
-        # 1. What the kernel says. The look ends here; what follows explains what it saw.
+        # 1. What the kernel says: of ends, of everything, and of the ends meanwhile. The look ends here; what follows
+        #    explains what it saw.
+        before = self._take_ends()
         moves = [followed.look() for followed in self._followed]
+        after = self._take_ends()
         look_at_us = self._host.wall_clock_us()
         # 2. Sockets whose owners are wanted from now on, and no longer.
         self._owners.forget(inode for move in moves for inode in move.inodes_left)
         self._owners.follow(wanted(sighting) for move in moves for sighting in move.inodes_new)
         touched = self._touched | self._owners.update(self._inodes_still_there)
         self._touched = set()
-        # 3. The rows: what moved, and what stayed but changed hands.
+        # 3. The rows: what moved, what stayed but changed hands, and what came and went unseen.
         opened: list[Socket] = []
         changed: list[Socket] = []
-        closed: list[SocketKey] = []
+        closed: list[Closed] = []
+        brief: list[Brief] = []
+        entered_at_us: dict[SocketKey, int] = {}
         for followed, move in zip(self._followed, moves, strict=True):
+            joined = followed.join(move, before.of(followed.protocol), after.of(followed.protocol))
             opened += followed.open(move, self._holders)
             changed += followed.change(move, touched, self._holders)
-            closed += followed.close(move)
+            entered_at_us |= followed.entered(move, joined)
+            brief += followed.brief(move, joined, self._holders)
+            closed += followed.close(move, joined)
         sources = self._new_statuses()
         self._previous_look_at_us, self._look_at_us = self._look_at_us, look_at_us
         return Difference(
-            look_at_us, self._previous_look_at_us, tuple(opened), tuple(changed), tuple(closed), tuple(sources)
+            look_at_us,
+            self._previous_look_at_us,
+            tuple(opened),
+            tuple(changed),
+            tuple(closed),
+            tuple(brief),
+            entered_at_us,
+            tuple(sources),
+            gaps=(*before.gaps, *after.gaps),
         )
+
+    def _take_ends(self) -> Told:
+        return self._events.take() if self._events else Told()
 
     def _new_statuses(self) -> list[SourceStatus]:
         statuses = [*(followed.status for followed in self._followed), self._owners.status()]
+        if self._events:
+            statuses.append(self._events.status)
         new = [status for status in statuses if self._statuses.get(status.name) != status]
         self._statuses = {status.name: status for status in statuses}
         return new
@@ -142,4 +183,4 @@ def open_watch(host: Host, *, helper_socket: Path | None, namespaces: str) -> Wa
     helper = None if helper_socket is None else HelperClient(helper_socket)
     owners = OwnerLookup(host, helper, is_root=os.geteuid() == 0)
     diag = DiagSocket()
-    return Watch(host, owners, follow_all(diag), diag)
+    return Watch(host, owners, follow_all(diag, host.boottime_us), diag, Events(host))

@@ -7,13 +7,24 @@ translated: the records' numbers are the wire's (a test compares them).
 """
 
 import itertools
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, cast
 
 from fleetnet_proto.v1 import report_pb2, sockets_pb2
 
-from fleetnet_agent.records import Difference, Holder, HostFacts, Process, Snapshot, Socket, SocketKey, SourceStatus
+from fleetnet_agent.records import (
+    Brief,
+    Closed,
+    Difference,
+    Gap,
+    Holder,
+    HostFacts,
+    Process,
+    Snapshot,
+    Socket,
+    SocketKey,
+    SourceStatus,
+)
 
 MAX_BATCH_BYTES: Final = 1_000_000  # of rows; below the wire's 1 MiB there is room for sources, gaps and envelope
 FIELD_OVERHEAD_BYTES: Final = 5  # tag and length that an embedded message of up to 1 MiB costs (1 or 2, and 3)
@@ -25,17 +36,8 @@ UNIT_BYTES: Final = 256
 DETAIL_BYTES: Final = 512
 MAX_OWNERS: Final = 1024  # of one socket: more pre-forked workers than anyone runs, and less than a batch holds
 
-_Row = tuple[str, Socket | SocketKey]
-"""One row on its way into a batch: opened, changed or before (open at a snapshot) with a socket, closed with a key."""
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """A time about which the agent knows that it does not know; host's wall clock."""
-
-    from_us: int
-    to_us: int
-    reason: str
+_Row = tuple[str, Socket | Closed | Brief]
+"""One row on its way into a batch: opened, changed or before (open at a snapshot) with a socket, closed, or brief."""
 
 
 def difference_batches(difference: Difference) -> Iterator[bytes]:
@@ -44,9 +46,12 @@ def difference_batches(difference: Difference) -> Iterator[bytes]:
     rows: Iterator[_Row] = itertools.chain(
         (("opened", socket) for socket in difference.opened),
         (("changed", socket) for socket in difference.changed),
-        (("closed", key) for key in difference.closed),
+        (("closed", closed) for closed in difference.closed),
+        (("brief", brief) for brief in difference.brief),
     )
-    for batch, _ in _fill(template, rows, difference.sources):
+    for batch, last in _fill(template, rows, difference.sources, difference.entered_at_us):
+        if last:
+            batch.gaps.extend(map(_gap, difference.gaps))
         yield batch.SerializeToString()
 
 
@@ -54,11 +59,11 @@ def snapshot_batches(snapshot: Snapshot, gaps: Iterable[Gap] = ()) -> Iterator[t
     """A snapshot in parts, made one at a time, each with whether it is the last, which carries the gaps."""
     rows: Iterator[_Row] = (("before", socket) for socket in snapshot.sockets)
     template = report_pb2.Batch(look_at_us=snapshot.look_at_us)
-    for part, (batch, last) in enumerate(_fill(template, rows, snapshot.sources)):
+    for part, (batch, last) in enumerate(_fill(template, rows, snapshot.sources, {})):
         batch.snapshot.part = part
         batch.snapshot.last = last
         if last:
-            batch.gaps.extend(report_pb2.Gap(from_us=g.from_us, to_us=g.to_us, reason=g.reason) for g in gaps)
+            batch.gaps.extend(map(_gap, gaps))
         yield batch.SerializeToString(), last
 
 
@@ -89,9 +94,10 @@ def bounded(text: str, most_bytes: int) -> str:
 class _Builder:
     """A batch being filled, its dictionaries, and its size so far."""
 
-    def __init__(self, template: report_pb2.Batch) -> None:
+    def __init__(self, template: report_pb2.Batch, entered_at_us: Mapping[SocketKey, int]) -> None:
         self.batch = report_pb2.Batch()
         self.batch.CopyFrom(template)
+        self._entered_at_us = entered_at_us
         self._size_bytes = template.ByteSize()
         self._rows = 0
         self._holders: dict[Holder, int] = {}
@@ -100,22 +106,33 @@ class _Builder:
     def add(self, row: _Row) -> bool:
         """Take the row in; False, and nothing is taken, if the batch would grow too large."""
         column, what = row
-        if isinstance(what, SocketKey):
-            return self._add(column, sockets_pb2.ClosedSocket(key=_key(what)), None, [])
-        position = self._holders.get(what.holder)
-        if position is not None:
-            return self._add(column, self._socket(column, what, position), None, [])
-        holder, processes = self._new_holder(what.holder)
-        return self._add(column, self._socket(column, what, len(self._holders)), (what.holder, holder), processes)
+        if isinstance(what, Closed):
+            return self._add(None, None, [], closed=_closed(what.key, what.at_us))
+        socket = what.socket if isinstance(what, Brief) else what
+        closed = _closed(socket.key, what.at_us) if isinstance(what, Brief) else None
+        position = self._holders.get(socket.holder)
+        new = (None, []) if position is not None else self._new_holder(socket.holder)
+        message = _socket(socket, len(self._holders) if position is None else position)
+        self._say_since_when(message, column, what)
+        target = self.batch.changed if column == "changed" else self.batch.opened
+        if not self._add(message, new[0], new[1], closed=closed):
+            return False
+        target.append(message)
+        if position is None:
+            self._holders[socket.holder] = len(self._holders)
+        return True
 
     def _add(
         self,
-        column: str,
-        message: sockets_pb2.Socket | sockets_pb2.ClosedSocket,
-        holder: tuple[Holder, sockets_pb2.Holder] | None,
+        socket: sockets_pb2.Socket | None,
+        holder: sockets_pb2.Holder | None,
         processes: list[tuple[Process, sockets_pb2.Process]],
+        *,
+        closed: sockets_pb2.ClosedSocket | None,
     ) -> bool:
-        cost = _size(message) + sum(_size(process) for _, process in processes) + (_size(holder[1]) if holder else 0)
+        """Count the cost of a row, and take in what comes along with its socket."""
+        cost = sum(_size(message) for message in (socket, holder, closed) if message is not None)
+        cost += sum(_size(process) for _, process in processes)
         if self._rows and self._size_bytes + cost > MAX_BATCH_BYTES:
             return False
         self._size_bytes += cost
@@ -123,21 +140,22 @@ class _Builder:
         for process, encoded in processes:
             self._processes[process] = len(self._processes)
             self.batch.processes.append(encoded)
-        if holder:
-            self._holders[holder[0]] = len(self._holders)
-            self.batch.holders.append(holder[1])
-        if isinstance(message, sockets_pb2.ClosedSocket):
-            self.batch.closed.append(message)
-        else:
-            (self.batch.changed if column == "changed" else self.batch.opened).append(message)
+        if holder is not None:
+            self.batch.holders.append(holder)
+        if closed is not None:
+            self.batch.closed.append(closed)
         return True
 
-    def _socket(self, column: str, socket: Socket, holder: int) -> sockets_pb2.Socket:
-        message = _socket(socket, holder)
-        if column == "before":
+    def _say_since_when(self, message: sockets_pb2.Socket, column: str, what: Socket | Brief) -> None:
+        if isinstance(what, Brief):
+            message.opened_at_us = what.at_us
+            message.opened_at_is = sockets_pb2.OPENED_AT_IS_UNSEEN
+        elif column == "before":
             message.opened_at_us = self.batch.look_at_us
             message.opened_at_is = sockets_pb2.OPENED_AT_IS_BEFORE
-        return message
+        elif what.key in self._entered_at_us:
+            message.opened_at_us = self._entered_at_us[what.key]
+            message.opened_at_is = sockets_pb2.OPENED_AT_IS_EXACT
 
     def _new_holder(self, holder: Holder) -> tuple[sockets_pb2.Holder, list[tuple[Process, sockets_pb2.Process]]]:
         positions: list[int] = []
@@ -160,14 +178,17 @@ class _Builder:
 
 
 def _fill(
-    template: report_pb2.Batch, rows: Iterable[_Row], sources: Iterable[SourceStatus]
+    template: report_pb2.Batch,
+    rows: Iterable[_Row],
+    sources: Iterable[SourceStatus],
+    entered_at_us: Mapping[SocketKey, int],
 ) -> Iterator[tuple[report_pb2.Batch, bool]]:
     """Batches filled one after the other, and whether each is the last. There is always at least one."""
-    builder = _Builder(template)
+    builder = _Builder(template, entered_at_us)
     for row in rows:
         if not builder.add(row):
             yield builder.batch, False
-            builder = _Builder(template)
+            builder = _Builder(template, entered_at_us)
             builder.add(row)
     builder.batch.sources.extend(_source(source) for source in sources)
     yield builder.batch, True
@@ -181,6 +202,16 @@ def _source(source: SourceStatus) -> report_pb2.SourceStatus:
     return report_pb2.SourceStatus(
         name=bounded(source.name, NAME_BYTES), ok=source.ok, detail=bounded(source.detail, DETAIL_BYTES)
     )
+
+
+def _gap(gap: Gap) -> report_pb2.Gap:
+    return report_pb2.Gap(from_us=gap.from_us, to_us=gap.to_us, reason=bounded(gap.reason, DETAIL_BYTES))
+
+
+def _closed(key: SocketKey, at_us: int | None) -> sockets_pb2.ClosedSocket:
+    if at_us is None:  # the batch's look found it gone
+        return sockets_pb2.ClosedSocket(key=_key(key))
+    return sockets_pb2.ClosedSocket(key=_key(key), closed_at_us=at_us, closed_at_is=sockets_pb2.CLOSED_AT_IS_EXACT)
 
 
 def _process(process: Process) -> sockets_pb2.Process:

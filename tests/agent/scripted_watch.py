@@ -5,6 +5,8 @@ import threading
 import time
 
 from fleetnet_agent.records import (
+    Brief,
+    Closed,
     Difference,
     Family,
     Holder,
@@ -59,6 +61,7 @@ class ScriptedWatch:
         self.threads: set[int] = set()
         self._lock = threading.Lock()
         self._seen: dict[SocketKey, Socket] = {}
+        self._brief: list[Socket] = []
         self._look_at_us = 0
         self._clock = itertools.count(time.time_ns() // 1000, 1000)
 
@@ -71,18 +74,26 @@ class ScriptedWatch:
             for socket in sockets:
                 del self.now[socket.key]
 
+    def pass_by(self, *sockets: Socket) -> None:
+        """These open and close before the next look."""
+        with self._lock:
+            self._brief += sockets
+
     def look(self) -> Difference:
         self.threads.add(threading.get_ident())
         self.looks += 1
         with self._lock:
             before, now = self._seen, dict(self.now)
+            passed, self._brief = self._brief, []
         previous_us, self._look_at_us, self._seen = self._look_at_us, next(self._clock), now
+        brief = tuple(Brief(socket, self._look_at_us - 1) for socket in passed)
         return Difference(
             look_at_us=self._look_at_us,
             previous_look_at_us=previous_us,
             opened=tuple(socket for key, socket in now.items() if key not in before),
             changed=tuple(socket for key, socket in now.items() if key in before and before[key] != socket),
-            closed=tuple(key for key in before if key not in now),
+            closed=tuple(Closed(key) for key in before if key not in now),
+            brief=brief,
             sources=() if previous_us else (WHOLE,),
         )
 

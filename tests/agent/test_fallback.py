@@ -9,6 +9,7 @@ from functools import partial
 
 import pytest
 from fleetnet_agent.changes import DiagTable
+from fleetnet_agent.ends import Ends
 from fleetnet_agent.followed import Followed
 from fleetnet_agent.host import this_host
 from fleetnet_agent.owners.lookup import OwnerLookup
@@ -44,7 +45,12 @@ class RefusedByTheKernel:
 def watch() -> Iterator[Watch]:
     host, diag = this_host(), DiagSocket()
     followed = [
-        Followed(name, protocol, DiagTable(RefusedByTheKernel(diag, protocol), partial(diag.find, protocol=protocol)))
+        Followed(
+            name,
+            protocol,
+            DiagTable(RefusedByTheKernel(diag, protocol), partial(diag.find, protocol=protocol)),
+            Ends(host.boottime_us),
+        )
         for name, protocol in (("tcp", Protocol.TCP), ("udp", Protocol.UDP))
     ]
     opened = Watch(host, OwnerLookup(host, None, is_root=os.geteuid() == 0), followed, diag)
@@ -73,7 +79,7 @@ def test_the_sockets_come_through_psutil_with_their_owner_and_the_source_says_so
         assert "psutil" in told["tcp"].detail
         assert client.fileno() != server.fileno()
     second = watch.look(everything=True)
-    assert {row.key for row in rows if row.state is State.LISTEN} <= set(second.closed)
+    assert {row.key for row in rows if row.state is State.LISTEN} <= {closed.key for closed in second.closed}
     assert all(status.name not in ("tcp", "udp") for status in second.sources)
 
 
@@ -112,7 +118,7 @@ def test_once_it_worked_a_refusal_is_a_failure_and_closes_nothing() -> None:
         source = RefusedByTheKernel(diag, Protocol.TCP)
         table = DiagTable(source, partial(diag.find, protocol=Protocol.TCP))
         table._source = Tcp(diag)
-        followed = Followed("tcp", Protocol.TCP, table)
+        followed = Followed("tcp", Protocol.TCP, table, Ends(this_host().boottime_us))
         opened = len(followed.look().moves.opened)
         table._source = source
         assert not followed.look().moves.closed

@@ -17,6 +17,7 @@ from agent.diag_messages import sighting
 from agent.proc_tree import Clock, ProcTree, fixture_host
 from agent.scripted_kernel import ScriptedKernel
 from fleetnet_agent.changes import DiagTable
+from fleetnet_agent.ends import Ends
 from fleetnet_agent.followed import Followed
 from fleetnet_agent.helper.client import HelperClient
 from fleetnet_agent.host import this_host
@@ -43,8 +44,10 @@ class Told:
         for row in difference.changed:
             assert self.rows[row.key] != row
             self.rows[row.key] = row
-        for key in difference.closed:
-            del self.rows[key]
+        for closed in difference.closed:
+            del self.rows[closed.key]
+        assert not {brief.socket.key for brief in difference.brief} & self.rows.keys()
+        assert difference.entered_at_us.keys() <= {row.key for row in (*difference.opened, *difference.changed)}
         snapshot = self.watch.snapshot()
         assert {row.key: row for row in snapshot.sockets} == self.rows
         assert len(snapshot.sockets) == len(self.rows)
@@ -111,7 +114,7 @@ def test_the_first_look_opens_everything_and_tells_of_every_source(told: Told, l
     assert first.previous_look_at_us == 0
     assert first.changed == ()
     assert first.closed == ()
-    assert [status.name for status in first.sources] == ["tcp", "udp", "owners"]
+    assert [status.name for status in first.sources] == ["tcp", "udp", "owners", "events"]
     row = told.row(listener)
     assert (row.state, row.local_port, row.source) == (State.LISTEN, listener.getsockname()[1], Source.DIAG)
     assert row.key == SocketKey(0, Protocol.TCP, row.key.cookie)
@@ -128,7 +131,7 @@ def test_looks_follow_one_another(told: Told) -> None:
 def test_sources_are_told_again_only_when_their_standing_changes(told: Told) -> None:
     told.look()
     assert told.look().sources == ()
-    assert len(told.watch.snapshot().sources) == 3
+    assert len(told.watch.snapshot().sources) == 4
 
 
 def test_a_connection_that_is_accepted_changes_hands(
@@ -165,7 +168,7 @@ def test_a_connection_goes_through_its_states_under_one_name(
     client.recv(1)
     client.close()
     difference = told.look()
-    assert far in difference.closed
+    assert far in {closed.key for closed in difference.closed}
     assert told.rows[near].state is State.TIME_WAIT
     assert (told.rows[near].holder.owner_status, told.rows[near].holder.uid) == (OwnerStatus.GONE, None)
 
@@ -225,7 +228,7 @@ def test_udp_is_followed_alike(told: Told, held: contextlib.ExitStack) -> None:
     key = told.row(one).key
     assert told.pids(one) == [os.getpid()]
     one.close()
-    assert key in told.look().closed
+    assert key in {closed.key for closed in told.look().closed}
 
 
 def test_other_namespaces_are_refused_in_one_sentence() -> None:
@@ -270,7 +273,7 @@ def scripted(kernel: ScriptedKernel, clock: Clock, tmp_path: Path) -> Told:
     proc = ProcTree(tmp_path / "proc")
     proc.add(10, sockets=[5])
     host = fixture_host(proc.root, clock)
-    followed = [Followed("tcp", Protocol.TCP, DiagTable(kernel, kernel.find))]
+    followed = [Followed("tcp", Protocol.TCP, DiagTable(kernel, kernel.find), Ends(clock))]
     owners = OwnerLookup(host, None, is_root=True)
     return Told(Watch(host, owners, followed, DiagSocket()))
 
@@ -346,7 +349,7 @@ def test_a_source_that_fails_closes_nothing_and_says_why(kernel: ScriptedKernel,
     kernel.breaks_off = None
     clock.go(1)
     difference = scripted.look()
-    assert {key.cookie for key in difference.closed} == {1, 2}
+    assert {closed.key.cookie for closed in difference.closed} == {1, 2}
     assert [status.ok for status in difference.sources] == [True]
 
 
@@ -356,8 +359,8 @@ def test_a_failing_source_does_not_stop_the_others(clock: Clock, tmp_path: Path)
     well.put(sighting(1))
     host = fixture_host(ProcTree(tmp_path / "proc").root, clock)
     followed = [
-        Followed("tcp", Protocol.TCP, DiagTable(broken, broken.find)),
-        Followed("udp", Protocol.UDP, DiagTable(well, well.find)),
+        Followed("tcp", Protocol.TCP, DiagTable(broken, broken.find), Ends(clock)),
+        Followed("udp", Protocol.UDP, DiagTable(well, well.find), Ends(clock)),
     ]
     watch = Watch(host, OwnerLookup(host, HelperClient(tmp_path / "none"), is_root=False), followed, DiagSocket())
     assert len(watch.look().opened) == 1
@@ -393,7 +396,9 @@ def test_a_unit_that_is_younger_than_the_walk_over_control_groups_is_told_later(
     groups.mkdir()
     host = replace(fixture_host(ProcTree(tmp_path / "proc").root, clock), cgroup_root=groups)
     owners = OwnerLookup(host, None, is_root=True)
-    told = Told(Watch(host, owners, [Followed("tcp", Protocol.TCP, DiagTable(kernel, kernel.find))], DiagSocket()))
+    told = Told(
+        Watch(host, owners, [Followed("tcp", Protocol.TCP, DiagTable(kernel, kernel.find), Ends(clock))], DiagSocket())
+    )
     kernel.put(sighting(1, cgroup_id=groups.stat().st_ino))
     told.look()
     (groups / "new.service").mkdir()

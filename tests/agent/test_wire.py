@@ -6,7 +6,18 @@ import enum
 import pytest
 from agent.scripted_watch import WHOLE, ScriptedWatch, holder, process, tcp
 from fleetnet_agent import records, wire
-from fleetnet_agent.records import Difference, Holder, OwnerStatus, Process, Protocol, Snapshot, SocketKey, State
+from fleetnet_agent.records import (
+    Closed,
+    Difference,
+    Gap,
+    Holder,
+    OwnerStatus,
+    Process,
+    Protocol,
+    Snapshot,
+    SocketKey,
+    State,
+)
 from fleetnet_proto.v1 import report_pb2, sockets_pb2
 
 ONE_MIB = 1 << 20
@@ -18,8 +29,7 @@ def decoded(body: bytes) -> report_pb2.Batch:
 
 
 def difference(**what: object) -> Difference:
-    given: dict[str, object] = {"opened": (), "changed": (), "closed": (), "sources": ()} | what
-    return Difference(LOOK_US + 1, LOOK_US, **given)  # type: ignore[arg-type]  # a test's shorthand
+    return Difference(LOOK_US + 1, LOOK_US, **what)  # type: ignore[arg-type]  # a test's shorthand
 
 
 @pytest.mark.parametrize(
@@ -84,7 +94,7 @@ def test_an_empty_host_still_makes_one_part_which_is_the_last() -> None:
 
 def test_gaps_travel_on_the_last_part() -> None:
     sockets = tuple(tcp(n) for n in range(20_000))
-    gap = wire.Gap(LOOK_US - 9, LOOK_US, "collector unreachable, queue full")
+    gap = Gap(LOOK_US - 9, LOOK_US, "collector unreachable, queue full")
     batches = [decoded(body) for body, _ in wire.snapshot_batches(Snapshot(LOOK_US, sockets, ()), [gap])]
     assert len(batches) > 1
     assert not any(b.gaps for b in batches[:-1])
@@ -94,7 +104,9 @@ def test_gaps_travel_on_the_last_part() -> None:
 def test_a_difference_says_what_opened_changed_and_closed() -> None:
     batches = list(
         wire.difference_batches(
-            difference(opened=(tcp(1),), changed=(tcp(2, State.CLOSE_WAIT),), closed=(tcp(3).key,), sources=(WHOLE,))
+            difference(
+                opened=(tcp(1),), changed=(tcp(2, State.CLOSE_WAIT),), closed=(Closed(tcp(3).key),), sources=(WHOLE,)
+            )
         )
     )
     [batch] = [decoded(body) for body in batches]
@@ -109,12 +121,12 @@ def test_a_difference_says_what_opened_changed_and_closed() -> None:
 
 def test_a_large_difference_is_split_and_loses_nothing() -> None:
     opened = tuple(tcp(n) for n in range(15_000))
-    closed = tuple(tcp(n).key for n in range(20_000, 60_000))
+    closed = tuple(Closed(tcp(n).key) for n in range(20_000, 60_000))
     batches = [decoded(body) for body in wire.difference_batches(difference(opened=opened, closed=closed))]
     assert len(batches) > 1
     assert max(b.ByteSize() for b in batches) < ONE_MIB
     assert [r.key.cookie for b in batches for r in b.opened] == [s.key.cookie for s in opened]
-    assert [r.key.cookie for b in batches for r in b.closed] == [k.cookie for k in closed]
+    assert [r.key.cookie for b in batches for r in b.closed] == [one.key.cookie for one in closed]
 
 
 def test_a_socket_arrives_as_it_was_known() -> None:

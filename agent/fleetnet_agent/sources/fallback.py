@@ -77,6 +77,10 @@ class PsutilTable:
         """See `Table`."""
         return [self._known[name] for name in names if name in self._known]
 
+    def listeners(self) -> list[Sighting]:
+        """See `Table`. Asked for only where the kernel tells of ends, and then psutil is not needed."""
+        return []
+
     def still_there(self, names: Collection[int | bytes]) -> set[int | bytes]:
         """See `Table`."""
         return self._read().keys() & set(names)

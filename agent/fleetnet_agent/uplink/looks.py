@@ -20,7 +20,7 @@ from typing import Final, Protocol, TypeVar
 
 from fleetnet_agent import wire
 from fleetnet_agent.log import Log
-from fleetnet_agent.records import Difference, Snapshot
+from fleetnet_agent.records import Difference, Gap, Snapshot
 from fleetnet_agent.uplink.window import Entry, Kind, Window
 from fleetnet_agent.uplink.worker import Worker
 
@@ -158,7 +158,7 @@ class Looks:
         snapshot = await self._worker.run(self._watch.snapshot)
         self._first_told_us = self._first_told_us or snapshot.look_at_us
         self._told_gap, self._sockets_told = self._gap, len(snapshot.sockets)
-        gaps = [wire.Gap(self._gap[0], snapshot.look_at_us, self._gap[1])] if self._gap else []
+        gaps = [Gap(self._gap[0], snapshot.look_at_us, self._gap[1])] if self._gap else []
         parts = wire.snapshot_batches(snapshot, gaps)
         while (part := await self._next(parts)) is not None:
             body, last = part

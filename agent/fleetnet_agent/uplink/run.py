@@ -78,6 +78,10 @@ class Uplink:
         self._stopping.set()
         self._leave.set()
 
+    def look_now(self) -> None:
+        """Look at once, if that was not done just now. In the thread of the event loop."""
+        self._looks.look_now()
+
     async def run(self) -> None:
         """Report until `stop`."""
         async with asyncio.TaskGroup() as group:

@@ -1,0 +1,43 @@
+"""Who held a connection that was never seen open: whoever holds the listener it came in by. Pure."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import replace
+
+from fleetnet_agent.records import Holder, OwnerStatus
+from fleetnet_agent.sources.source import Sighting
+
+NOBODY_NOW = Holder(uid=None, user="", unit="", container="", owner_status=OwnerStatus.GONE, owners=())
+
+
+class Listeners:
+    """The listeners of one look, and who holds them."""
+
+    def __init__(self, listeners: Iterable[tuple[Sighting, Holder]]) -> None:
+        self._by_port: dict[int, dict[bytes, Holder]] = defaultdict(dict)
+        inferred: dict[Holder, Holder] = {}
+        for listener, holder in listeners:
+            if holder not in inferred:
+                inferred[holder] = _inferred(holder)
+            self._by_port[listener.local_port].setdefault(listener.local_address, inferred[holder])
+
+    def holder_of(self, connection: Sighting) -> Holder:
+        """The holder of its listener; where it came in by none, all that is known is that nobody holds it any more.
+
+        A connection that its own end aborted has lost its local address: then any listener on its port will do.
+        """
+        on_port = self._by_port.get(connection.local_port)
+        if on_port is None:
+            return NOBODY_NOW
+        address = connection.local_address
+        candidates = [address, bytes(16), bytes(4)]
+        if not any(address):
+            candidates += on_port
+        return next((on_port[each] for each in candidates if each in on_port), NOBODY_NOW)
+
+
+def _inferred(holder: Holder) -> Holder:
+    """The same, but said to be inferred; where the listener's owners are not known, why that is so stays."""
+    if holder.owner_status is OwnerStatus.KNOWN:
+        return replace(holder, owner_status=OwnerStatus.INFERRED)
+    return holder
