@@ -15,6 +15,8 @@ ENVIRONMENT_PREFIX = "FLEETNET_AGENT_"
 DEFAULT_FILE = Path("/etc/fleetnet/agent.toml")
 DEFAULT_STATE = "/var/lib/fleetnet-agent"
 
+MOST_BYTES = 2**30  # the kernel doubles what it is asked for and keeps it in an int
+
 TYPE_NAMES = {str: "a text", bool: "true or false"}
 BOOLEANS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
@@ -64,6 +66,13 @@ OPTIONS = (
         default="own",
         choices=("all", "own"),
     ),
+    Option(
+        "events_buffer",
+        ("run", "once", "doctor"),
+        "bytes of the kernel's memory for closed sockets that the agent has not yet read; about 1300 each",
+        default="33554432",
+        metavar="BYTES",
+    ),
     Option("output", ("once",), "format of what is printed", "json", choices=("json",)),
 )
 
@@ -80,6 +89,7 @@ class Settings:
     with_helper: bool = False
     helper_socket: Path | None = None
     namespaces: str = "own"
+    events_buffer_bytes: int = 33_554_432
     output: str = "json"
 
 
@@ -127,8 +137,15 @@ def _settings(chosen: Mapping[str, str | bool | None]) -> Settings:
         with_helper=bool(chosen.get("with_helper")),
         helper_socket=Path(helper_socket) if helper_socket else None,
         namespaces=text("namespaces") or "own",
+        events_buffer_bytes=_bytes("events-buffer", text("events_buffer") or "33554432"),
         output=text("output") or "json",
     )
+
+
+def _bytes(option: str, value: str) -> int:
+    if not value.isascii() or not value.isdigit() or not 1 <= int(value) <= MOST_BYTES:
+        raise AgentError(f"--{option} is {value!r}, but it is a number of bytes from 1 to {MOST_BYTES}")
+    return int(value)
 
 
 def _from_environment(option: Option, environment: Mapping[str, str]) -> str | bool | None:

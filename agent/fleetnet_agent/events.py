@@ -11,7 +11,7 @@ from fleetnet_agent.ends import End
 from fleetnet_agent.event_queue import EventQueue
 from fleetnet_agent.host import Host
 from fleetnet_agent.records import Gap, Protocol, SourceStatus
-from fleetnet_agent.sources.events import EventSocket
+from fleetnet_agent.sources.events import BUFFER_BYTES, EventSocket
 from fleetnet_agent.sources.inet_diag import decode_end
 from fleetnet_agent.sources.source import MalformedError, RefusedError
 
@@ -33,14 +33,12 @@ class Told:
 class Events:
     """The events of this process's network namespace."""
 
-    def __init__(
-        self, host: Host, open_socket: Callable[[Host], EventSocket] = lambda host: EventSocket(host.proc)
-    ) -> None:
+    def __init__(self, host: Host, buffer_bytes: int = BUFFER_BYTES) -> None:
         """Never raises because the kernel refuses: that is the status."""
         self.status = SourceStatus(NAME, ok=True, detail="")
         self._queue: EventQueue | None = None
         try:
-            self._queue = EventQueue(open_socket(host), host.wall_clock_us)
+            self._queue = EventQueue(EventSocket(host.proc, buffer_bytes), host.wall_clock_us)
         except RefusedError as refusal:
             self._trouble(str(refusal))
 

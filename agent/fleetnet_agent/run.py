@@ -68,7 +68,12 @@ async def _report(settings: Settings, log: Log, helper_socket: Path | None, help
     from fleetnet_agent.watch import LOOK_EVERY_S, open_watch
 
     host = this_host()
-    watch = open_watch(host, helper_socket=helper_socket, namespaces=settings.namespaces)
+    watch = open_watch(
+        host,
+        helper_socket=helper_socket,
+        namespaces=settings.namespaces,
+        events_buffer_bytes=settings.events_buffer_bytes,
+    )
     try:
         uplink = Uplink(settings.state, host, watch, watch.interval_s, log, pace=Pace(look_every_s=LOOK_EVERY_S))
         loop = asyncio.get_running_loop()

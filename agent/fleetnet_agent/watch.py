@@ -31,6 +31,7 @@ from fleetnet_agent.host import Host
 from fleetnet_agent.owners.lookup import OwnerLookup
 from fleetnet_agent.records import Brief, Closed, Difference, Snapshot, Socket, SocketKey, SourceStatus
 from fleetnet_agent.sources.diag import DiagSocket
+from fleetnet_agent.sources.events import BUFFER_BYTES
 
 LOOK_EVERY_S = 1.0
 FULL_LOOK_SHARE = 0.04  # of the time, for full looks ahead of their interval
@@ -172,7 +173,9 @@ class Watch:
         return there
 
 
-def open_watch(host: Host, *, helper_socket: Path | None, namespaces: str) -> Watch:
+def open_watch(
+    host: Host, *, helper_socket: Path | None, namespaces: str, events_buffer_bytes: int = BUFFER_BYTES
+) -> Watch:
     """A watch on the host's sockets: with the helper that listens on `helper_socket`, or without one (None).
 
     `namespaces` is "own"; "all" raises ValueError with a sentence for the user, as this version cannot do it yet.
@@ -183,4 +186,4 @@ def open_watch(host: Host, *, helper_socket: Path | None, namespaces: str) -> Wa
     helper = None if helper_socket is None else HelperClient(helper_socket)
     owners = OwnerLookup(host, helper, is_root=os.geteuid() == 0)
     diag = DiagSocket()
-    return Watch(host, owners, follow_all(diag, host.boottime_us), diag, Events(host))
+    return Watch(host, owners, follow_all(diag, host.boottime_us), diag, Events(host, events_buffer_bytes))

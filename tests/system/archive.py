@@ -24,7 +24,12 @@ _STATES = {
     10: "LISTEN",
     11: "CLOSING",
 }
-_COLUMNS = "socket_id, protocol, family, state, local_address, local_port, remote_address, remote_port, opened_at_us"
+_COLUMNS = (
+    "socket_id, protocol, family, state, local_address, local_port, remote_address, remote_port, "
+    "opened_at_us, opened_at_is"
+)
+
+_EXACT = 1  # of OpenedAtIs and ClosedAtIs, sockets.proto
 
 Name = tuple[str, str, str, int, str | None, int | None]
 
@@ -38,6 +43,8 @@ class Interval:
     state: str
     opened_at_us: int
     closed_at_us: int | None
+    opened_exactly: bool
+    closed_exactly: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,17 +84,34 @@ def read(data: Path, host: str) -> Archive:
     database = sqlite3.connect(f"file:{data / 'fleetnet.db'}?mode=ro", uri=True)
     try:
         (host_id,) = database.execute("SELECT host_id FROM hosts WHERE name = ?", (host,)).fetchone()
-        closed = database.execute(f"SELECT {_COLUMNS}, closed_at_us FROM history WHERE host_id = ?", (host_id,))
-        still_open = database.execute(f"SELECT {_COLUMNS}, NULL FROM current WHERE host_id = ?", (host_id,))
+        closed = database.execute(
+            f"SELECT {_COLUMNS}, closed_at_us, closed_at_is FROM history WHERE host_id = ?", (host_id,)
+        )
+        still_open = database.execute(f"SELECT {_COLUMNS}, NULL, 0 FROM current WHERE host_id = ?", (host_id,))
         gaps = database.execute("SELECT from_us, to_us, reason FROM gaps WHERE host_id = ? ORDER BY 1", (host_id,))
         return Archive(_intervals([*closed, *still_open]), [Gap(*row) for row in gaps])
     finally:
         database.close()
 
 
-def _intervals(rows: Iterable[tuple[int, int, int, int, bytes, int, bytes, int, int, int | None]]) -> list[Interval]:
+def _intervals(
+    rows: Iterable[tuple[int, int, int, int, bytes, int, bytes, int, int, int, int | None, int]],
+) -> list[Interval]:
     made = []
-    for socket_id, protocol, family, state, local, local_port, remote, remote_port, opened, closed in rows:
+    for (
+        socket_id,
+        protocol,
+        family,
+        state,
+        local,
+        local_port,
+        remote,
+        remote_port,
+        opened,
+        opened_is,
+        closed,
+        closed_is,
+    ) in rows:
         name = (
             {6: "tcp", 17: "udp"}[protocol],
             f"ipv{family}",
@@ -96,7 +120,7 @@ def _intervals(rows: Iterable[tuple[int, int, int, int, bytes, int, bytes, int, 
             text(remote) if remote else None,
             remote_port if remote else None,
         )
-        made.append(Interval(socket_id, name, _STATES[state], opened, closed))
+        made.append(Interval(socket_id, name, _STATES[state], opened, closed, opened_is == _EXACT, closed_is == _EXACT))
     return sorted(made, key=lambda interval: (interval.opened_at_us, interval.closed_at_us or 2**63))
 
 

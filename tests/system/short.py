@@ -34,8 +34,6 @@ def main() -> None:
     refusing = listen(socket.AF_INET, address)
     refused = refusing.getsockname()[1]
     refusing.close()
-    print("ready", flush=True)
-    sys.stdin.readline()
     lines: list[Line] = []
     began_s = time.monotonic()
     for number in range(count):
