@@ -32,6 +32,7 @@ class Option:
     metavar: str | None = None
     choices: tuple[str, ...] = ()
     flag: bool = False
+    number: bool = False
     in_file: bool = True  # False for what belongs to one call of a command only
 
     @property
@@ -67,11 +68,12 @@ OPTIONS = (
         choices=("all", "own"),
     ),
     Option(
-        "events_buffer",
+        "events_buffer_bytes",
         ("run", "once", "doctor"),
         "bytes of the kernel's memory for closed sockets that the agent has not yet read; about 1300 each",
         default="33554432",
         metavar="BYTES",
+        number=True,
     ),
     Option("output", ("once",), "format of what is printed", "json", choices=("json",)),
 )
@@ -137,7 +139,7 @@ def _settings(chosen: Mapping[str, str | bool | None]) -> Settings:
         with_helper=bool(chosen.get("with_helper")),
         helper_socket=Path(helper_socket) if helper_socket else None,
         namespaces=text("namespaces") or "own",
-        events_buffer_bytes=_bytes("events-buffer", text("events_buffer") or "33554432"),
+        events_buffer_bytes=_bytes("events-buffer-bytes", text("events_buffer_bytes") or "33554432"),
         output=text("output") or "json",
     )
 

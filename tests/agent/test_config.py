@@ -42,7 +42,7 @@ def test_the_file_can_be_named_by_the_environment(file: Path) -> None:
 
 @pytest.mark.parametrize("option", config.OPTIONS, ids=lambda o: o.key)
 def test_every_option_has_a_twin_in_the_environment(option: config.Option) -> None:
-    value = "1" if option.flag else option.choices[0] if option.choices else "some/value"
+    value = "1" if option.flag or option.number else option.choices[0] if option.choices else "some/value"
     found = settled(option.commands[0], environment={config.ENVIRONMENT_PREFIX + option.name.upper(): value})
     assert str(getattr(found, option.name)) == ("True" if option.flag else value)
 
@@ -78,3 +78,9 @@ def test_a_file_that_was_named_must_be_there(tmp_path: Path) -> None:
 def test_an_environment_value_that_makes_no_sense_is_a_sentence(name: str, value: str) -> None:
     with pytest.raises(AgentError, match=f"FLEETNET_AGENT_{name} is '{value}'"):
         settled("run", environment={f"FLEETNET_AGENT_{name}": value})
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "many", "1.5", str(2**31)])
+def test_a_buffer_that_makes_no_sense_is_a_sentence(value: str) -> None:
+    with pytest.raises(AgentError, match="number of bytes"):
+        settled("run", f"--events-buffer-bytes={value}")

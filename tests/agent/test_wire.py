@@ -7,6 +7,7 @@ import pytest
 from agent.scripted_watch import WHOLE, ScriptedWatch, holder, process, tcp
 from fleetnet_agent import records, wire
 from fleetnet_agent.records import (
+    Brief,
     Closed,
     Difference,
     Gap,
@@ -189,3 +190,41 @@ def test_differences_applied_to_a_snapshot_give_the_next_snapshot() -> None:
         for row in batch.closed:
             del table[row.key.cookie]
     assert {c: int(s.state) for c, s in table.items()} == {s.key.cookie: int(s.state) for s in watch.snapshot().sockets}
+
+
+def test_a_brief_socket_is_opened_and_closed_at_one_moment_in_one_batch() -> None:
+    briefs = tuple(Brief(tcp(n, State.CLOSE), LOOK_US - n) for n in range(20_000))
+    batches = [decoded(body) for body in wire.difference_batches(difference(brief=briefs))]
+    assert len(batches) > 1
+    assert max(b.ByteSize() for b in batches) < ONE_MIB
+    for batch in batches:
+        assert [row.key for row in batch.opened] == [row.key for row in batch.closed]
+        assert [row.opened_at_us for row in batch.opened] == [row.closed_at_us for row in batch.closed]
+        assert {row.opened_at_is for row in batch.opened} == {sockets_pb2.OPENED_AT_IS_UNSEEN}
+        assert {row.closed_at_is for row in batch.closed} == {sockets_pb2.CLOSED_AT_IS_EXACT}
+    assert [row.closed_at_us for b in batches for row in b.closed] == [brief.at_us for brief in briefs]
+
+
+def test_times_that_the_kernel_told_are_exact_and_the_rest_is_the_looks() -> None:
+    entered, seen = tcp(1, State.TIME_WAIT), tcp(2, State.TIME_WAIT)
+    closed = (Closed(tcp(3).key, LOOK_US - 3), Closed(tcp(4).key))
+    [body] = wire.difference_batches(
+        difference(opened=(seen,), changed=(entered,), closed=closed, entered_at_us={entered.key: LOOK_US - 1})
+    )
+    batch = decoded(body)
+    assert [(row.opened_at_us, row.opened_at_is) for row in (*batch.changed, *batch.opened)] == [
+        (LOOK_US - 1, sockets_pb2.OPENED_AT_IS_EXACT),
+        (0, sockets_pb2.OPENED_AT_IS_UNSPECIFIED),
+    ]
+    assert [(row.closed_at_us, row.closed_at_is) for row in batch.closed] == [
+        (LOOK_US - 3, sockets_pb2.CLOSED_AT_IS_EXACT),
+        (0, sockets_pb2.CLOSED_AT_IS_UNSPECIFIED),
+    ]
+
+
+def test_the_gaps_of_a_difference_travel_once_on_its_last_batch() -> None:
+    gap = Gap(LOOK_US - 9, LOOK_US, "7 events of closed sockets lost")
+    sockets = tuple(tcp(n) for n in range(20_000))
+    batches = [decoded(body) for body in wire.difference_batches(difference(opened=sockets, gaps=(gap,)))]
+    assert [len(b.gaps) for b in batches] == [0] * (len(batches) - 1) + [1]
+    assert batches[-1].gaps[0].reason == gap.reason

@@ -88,7 +88,7 @@ def test_every_short_connection_is_in_history_exactly_once_with_the_addresses_th
 
 
 def test_where_the_buffer_is_too_small_the_gap_says_exactly_how_many_ends_were_lost(lab: Laboratory) -> None:
-    made, kept = make_short_connections(lab, "--events-buffer", "1")
+    made, kept = make_short_connections(lab, "--events-buffer-bytes", "1")
     assert kept.doubled() == []
     found = connections(kept)
     assert addresses(found, made) - made == Counter()

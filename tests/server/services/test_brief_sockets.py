@@ -1,0 +1,132 @@
+"""Sockets that opened and closed between two looks: in history once, never open, and the exact ends of others."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+
+from fleetnet_server.records import Batch, Session
+from server.reports import (
+    CLOSE,
+    ESTABLISHED,
+    EXACT,
+    LISTEN,
+    SEEN,
+    T0,
+    TIME_WAIT,
+    Collector,
+    Interval,
+    S,
+    collector,
+    difference,
+    gone,
+    hello,
+    snapshot,
+    sock,
+)
+
+UNSEEN = 4
+AT_US = T0 + S // 2
+
+Story = Callable[[Collector, Session], Awaitable[None]]
+
+
+def tell(directory: Path, story: Story) -> None:
+    async def run() -> None:
+        async with collector(directory) as c:
+            await story(c, await c.connect(await c.enroll(), hello(T0)))
+
+    asyncio.run(run())
+
+
+def brief(sequence: int, look_us: int, *cookies: int, at_us: int = AT_US) -> Batch:
+    return difference(
+        sequence,
+        look_us,
+        previous_us=look_us - S,
+        opened=tuple(sock(n, at_us, CLOSE, how=UNSEEN, remote=bytes(4), remote_port=n) for n in cookies),
+        closed=tuple(gone(n, at_us, EXACT) for n in cookies),
+    )
+
+
+def test_a_brief_socket_is_one_interval_without_length_and_never_open(tmp_path: Path) -> None:
+    async def story(c: Collector, session: Session) -> None:
+        await c.report(session, snapshot(1, T0), brief(2, T0 + S, 7, 8))
+        assert await c.intervals() == [Interval(n, CLOSE, AT_US, UNSEEN, AT_US, EXACT, AT_US) for n in (7, 8)]
+        assert (await c.ask(now_us=T0 + S)).items == []
+        for at_us in (AT_US - 1, AT_US, AT_US + 1):
+            assert (await c.ask(now_us=T0 + 2 * S, at_us=at_us)).items == []
+
+    tell(tmp_path, story)
+
+
+def test_telling_it_again_changes_nothing(tmp_path: Path) -> None:
+    async def story(c: Collector, session: Session) -> None:
+        batch = brief(2, T0 + S, 7)
+        await c.report(session, snapshot(1, T0), batch)
+        before = await c.dump()
+        await c.report(session, batch)
+        await c.restart()
+        host_id = session.host_id
+        again = await c.connect(replace(await c.enroll("other"), host_id=host_id, name="web1"), hello(T0))
+        assert await c.ingest.commit(again, batch, T0 + S) == 2
+        assert (await c.dump())["history"] == before["history"]
+        assert (await c.dump())["current"] == before["current"] == []
+
+    tell(tmp_path, story)
+
+
+def test_one_that_is_told_late_lies_before_the_look_that_told_of_it_and_disturbs_nothing(tmp_path: Path) -> None:
+    async def story(c: Collector, session: Session) -> None:
+        listener = sock(1, T0, LISTEN)
+        await c.report(session, snapshot(1, T0, listener), difference(2, T0 + S), brief(3, T0 + 2 * S, 7))
+        assert await c.intervals() == [
+            Interval(1, LISTEN, T0, SEEN),
+            Interval(7, CLOSE, AT_US, UNSEEN, AT_US, EXACT, AT_US),
+        ]
+        assert [item.state for item in (await c.ask(now_us=T0 + 2 * S)).items] == [LISTEN]
+
+    tell(tmp_path, story)
+
+
+def test_an_exact_end_and_an_exact_time_wait_adjoin_what_was_before(tmp_path: Path) -> None:
+    async def story(c: Collector, session: Session) -> None:
+        await c.report(
+            session,
+            snapshot(1, T0, sock(1, T0, ESTABLISHED), sock(2, T0, ESTABLISHED)),
+            difference(
+                2,
+                T0 + S,
+                previous_us=T0,
+                changed=(sock(1, AT_US, TIME_WAIT, how=EXACT),),
+                closed=(gone(2, AT_US, EXACT),),
+            ),
+        )
+        assert await c.intervals() == [
+            Interval(1, ESTABLISHED, T0, SEEN, AT_US, EXACT, T0),
+            Interval(1, TIME_WAIT, AT_US, EXACT),
+            Interval(2, ESTABLISHED, T0, SEEN, AT_US, EXACT, T0),
+        ]
+
+    tell(tmp_path, story)
+
+
+def test_a_time_wait_that_appears_after_its_connection_was_told_goes_on_where_that_ended(tmp_path: Path) -> None:
+    async def story(c: Collector, session: Session) -> None:
+        late = difference(3, T0 + 2 * S, previous_us=T0 + S, opened=(sock(7, AT_US, TIME_WAIT, how=EXACT),))
+        await c.report(session, snapshot(1, T0), brief(2, T0 + S, 7), late)
+        assert await c.intervals() == [
+            Interval(7, CLOSE, AT_US, UNSEEN, AT_US, EXACT, AT_US),
+            Interval(7, TIME_WAIT, AT_US, EXACT),
+        ]
+        assert [item.state for item in (await c.ask(now_us=T0 + 2 * S, at_us=AT_US)).items] == [TIME_WAIT]
+
+    tell(tmp_path, story)
+
+
+def test_a_snapshot_that_follows_does_not_close_it_again(tmp_path: Path) -> None:
+    async def story(c: Collector, session: Session) -> None:
+        await c.report(session, snapshot(1, T0), brief(2, T0 + S, 7), snapshot(3, T0 + 2 * S))
+        assert await c.intervals() == [Interval(7, CLOSE, AT_US, UNSEEN, AT_US, EXACT, AT_US)]
+
+    tell(tmp_path, story)
