@@ -69,7 +69,7 @@ OPTIONS = (
     ),
     Option(
         "events_buffer_bytes",
-        ("run", "once", "doctor"),
+        ("run",),
         "bytes of the kernel's memory for closed sockets that the agent has not yet read; about 1300 each",
         default="33554432",
         metavar="BYTES",

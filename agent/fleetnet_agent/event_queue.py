@@ -96,6 +96,8 @@ class EventQueue:
         """All that came up to now."""
         with self._lock:
             self._read()
+            # Whether or not a loss was noticed: the kernel says so first and counts then, so a count may lag by one.
+            self._count_lost(self._clock_us(), noticed=False)
             taken = Taken(self._waiting, self._loss.gap() if self._loss else None, self._trouble)
             self._waiting, self._loss, self._urged = [], None, False
         return taken
@@ -138,12 +140,12 @@ class EventQueue:
             now_us = self._clock_us()
             if not datagrams:
                 if lost:
-                    self._count_lost(now_us)
+                    self._count_lost(now_us, noticed=True)
                 self._read_at_us = now_us
                 return
             self._keep(now_us, datagrams)
         if lost:
-            self._count_lost(self._clock_us())
+            self._count_lost(self._clock_us(), noticed=True)
 
     def _keep(self, now_us: int, datagrams: list[bytes]) -> None:
         room = self._most - len(self._waiting)
@@ -151,11 +153,12 @@ class EventQueue:
         if len(datagrams) > room:
             self._lost(now_us).count += len(datagrams) - room
 
-    def _count_lost(self, now_us: int) -> None:
+    def _count_lost(self, now_us: int, *, noticed: bool) -> None:
         try:
             count = self._receiver.newly_lost()
         except SourceError as error:
-            self._lost(now_us).uncounted = str(error)
+            if noticed:
+                self._lost(now_us).uncounted = str(error)
             return
         if count:
             self._lost(now_us).count += count

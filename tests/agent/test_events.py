@@ -170,7 +170,7 @@ class ScriptedReceiver:
         return batch
 
     def newly_lost(self) -> int:
-        lost = self.lost.pop(0)
+        lost = self.lost.pop(0) if self.lost else 0
         if isinstance(lost, SourceError):
             raise lost
         return lost
@@ -214,6 +214,19 @@ def test_lost_events_are_urgent_and_become_one_gap_with_their_number(
     assert taken.gap.from_us < taken.gap.to_us <= wall_clock_us()
     assert not queue.urgent
     assert queue.take().gap is None
+
+
+def test_a_loss_that_the_kernel_counts_after_it_was_noticed_is_told_by_the_next_look(
+    queue: EventQueue, receiver: ScriptedReceiver
+) -> None:
+    receiver.lost = [5]
+    receiver.put(no_buffer())
+    first = queue.take().gap
+    receiver.lost = [1]
+    second = queue.take().gap
+    assert first
+    assert second
+    assert [gap.reason.split()[0] for gap in (first, second)] == ["5", "1"]
 
 
 def test_what_does_not_fit_here_is_counted_as_lost(queue: EventQueue, receiver: ScriptedReceiver) -> None:

@@ -3,12 +3,14 @@
 import json
 import re
 from collections import Counter, defaultdict
+from dataclasses import dataclass
 
 import pytest
 from system import oracles
 from system.archive import Archive, Interval, read
 from system.laboratory import REPORT_PORT, Laboratory
 
+from demo.fabric import Host
 from demo.programs import Program, until
 
 pytestmark = pytest.mark.root
@@ -52,13 +54,30 @@ def ended_by_event(intervals: list[Interval]) -> bool:
     return any(each.closed_exactly or (each.opened_exactly and each.state == "TIME_WAIT") for each in intervals)
 
 
-def make_short_connections(lab: Laboratory, *agent_options: str) -> tuple[Counter[Addresses], Archive]:
-    """What was made, and what the collector has of it in the end."""
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What was made, what the collector has of it in the end, and how many events the kernel says it dropped."""
+
+    made: Counter[Addresses]
+    kept: Archive
+    dropped: int
+
+
+def dropped_on(host: Host) -> int:
+    """The column Drops of those who listen to all four groups of destroyed sockets: of the agent, then."""
+    rows = [line.split() for line in host.run("cat", "/proc/net/netlink").splitlines()]
+    (drops,) = [int(row[8]) for row in rows if row[1] == "4" and row[3] == "0000000f"]
+    return drops
+
+
+def make_short_connections(lab: Laboratory, *agent_options: str) -> Outcome:
+    """Make them, wait until ss and the collector agree on what is left, and end all."""
     host = lab.fabric.add_host("short")
     fleet = lab.fleet()
     fleet.enroll("short", fleet.place)  # from elsewhere, so that it leaves no TIME_WAIT on the host
     agent = fleet.start_agent("short", host, *agent_options)
     fleet.wait_until_fresh("short")
+    before = dropped_on(host)  # before the first look nothing is told, of losses neither
     short = lab.start(host, "short", str(COUNT), host.address)
     made = ledger(short)
 
@@ -67,15 +86,17 @@ def make_short_connections(lab: Laboratory, *agent_options: str) -> tuple[Counte
         return oracles.of_items(items) == oracles.of_ss(host)
 
     until(agrees_with_ss, within_s=WITHIN_S, what="an answer equal to that of ss")
+    dropped = dropped_on(host) - before
     agent.stop()
     fleet.collector.stop()
-    return made, read(fleet.data, "short")
+    return Outcome(made, read(fleet.data, "short"), dropped)
 
 
 def test_every_short_connection_is_in_history_exactly_once_with_the_addresses_that_the_kernel_gives(
     lab: Laboratory,
 ) -> None:
-    made, kept = make_short_connections(lab)
+    outcome = make_short_connections(lab)
+    made, kept = outcome.made, outcome.kept
     assert sum(made.values()) > COUNT  # of those that were not refused both ends are on this host
     assert kept.gaps == []
     assert kept.doubled() == []
@@ -88,7 +109,8 @@ def test_every_short_connection_is_in_history_exactly_once_with_the_addresses_th
 
 
 def test_where_the_buffer_is_too_small_the_gap_says_exactly_how_many_ends_were_lost(lab: Laboratory) -> None:
-    made, kept = make_short_connections(lab, "--events-buffer-bytes", "1")
+    outcome = make_short_connections(lab, "--events-buffer-bytes", "1")
+    made, kept = outcome.made, outcome.kept
     assert kept.doubled() == []
     found = connections(kept)
     assert addresses(found, made) - made == Counter()
@@ -97,5 +119,8 @@ def test_where_the_buffer_is_too_small_the_gap_says_exactly_how_many_ends_were_l
         told = re.match(r"(\d+) events of closed sockets lost", gap.reason)
         assert told, gap.reason
         lost += int(told[1])
-    assert lost == sum(made.values()) - sum(map(ended_by_event, found.values()))
+    assert lost == outcome.dropped
     assert lost > COUNT // 2, "the kernel's least buffer holds a few events"
+    # An event that came after a look had found its TIME_WAIT makes nothing more exact, so a few may not show.
+    came = sum(made.values()) - lost
+    assert came - 10 <= sum(map(ended_by_event, found.values())) <= came
