@@ -54,6 +54,7 @@ def _measure(directory: Path, rate: int, seconds: int) -> None:
         fleet.wait_until_fresh("busy")
         time.sleep(_SETTLE_S)
         idle = _share(agent, lambda: time.sleep(5))
+        resident_mib = _resident_mib(agent)
         command = host.command(
             *(sys.executable, "-m", "system.short", str(rate * seconds), host.address, str(rate)),
         )
@@ -61,7 +62,7 @@ def _measure(directory: Path, rate: int, seconds: int) -> None:
         share = _share(agent, lambda: short.wait_for("^ledger ", within_s=seconds * 4.0))
         ends = len(re.findall(r"\[", short.says())) - 1
         print(f"{rate:,} short connections a second for {seconds} s: {ends:,} ends of sockets")
-        print(f"  agent, idle                {idle * 100:6.2f} % of a core")
+        print(f"  agent, idle                {idle * 100:6.2f} % of a core, {resident_mib:.0f} MiB RSS")
         print(f"  agent, all of it           {share * 100:6.2f} % of a core, {_resident_mib(agent):.0f} MiB RSS")
         if rate == 1_000:
             verdict = "met" if share <= TARGET_SHARE else "NOT met"

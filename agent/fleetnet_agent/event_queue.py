@@ -18,25 +18,25 @@ from typing import Protocol as Interface
 from fleetnet_agent.records import Gap
 from fleetnet_agent.sources.source import SourceError
 
-PAUSE_S = 0.01
+PAUSE_S = 0.02  # in which the least buffer that a kernel gives by default takes 330 events
 MOST_WAITING = 32_768
 URGENT_AT = 8_192  # waiting events that call for a look
 _READS_AT_ONCE = 64  # so that a flood cannot keep a look waiting
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
-    """A datagram of the kernel, and when it was read: at most PAUSE_S and a moment after it was sent."""
+class Received:
+    """Datagrams of the kernel that were read at once: at most PAUSE_S and a moment after they were sent."""
 
     at_us: int  # host's wall clock
-    datagram: bytes
+    datagrams: list[bytes]
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
     """What came since the last time."""
 
-    events: list[Event]
+    events: list[Received]
     gap: Gap | None = None  # a time in which events were lost, and how many
     trouble: str = ""  # why events come no longer, as one sentence
 
@@ -73,7 +73,8 @@ class EventQueue:
         self._clock_us = clock_us
         self._most = most
         self._lock = threading.Lock()
-        self._waiting: list[Event] = []
+        self._waiting: list[Received] = []
+        self._count = 0  # of all their datagrams
         self._loss: _Loss | None = None
         self._trouble = ""
         self._read_at_us = clock_us()  # when the kernel's queue was last seen empty
@@ -99,7 +100,7 @@ class EventQueue:
             # Whether or not a loss was noticed: the kernel says so first and counts then, so a count may lag by one.
             self._count_lost(self._clock_us(), noticed=False)
             taken = Taken(self._waiting, self._loss.gap() if self._loss else None, self._trouble)
-            self._waiting, self._loss, self._urged = [], None, False
+            self._waiting, self._count, self._loss, self._urged = [], 0, None, False
         return taken
 
     def close(self) -> None:
@@ -120,7 +121,7 @@ class EventQueue:
                 return
             with self._lock:
                 self._read()
-                urge = not self._urged and (self._loss is not None or len(self._waiting) >= URGENT_AT)
+                urge = not self._urged and (self._loss is not None or self._count >= URGENT_AT)
                 self._urged = self._urged or urge
             if urge:
                 self._urge()
@@ -148,10 +149,12 @@ class EventQueue:
             self._count_lost(self._clock_us(), noticed=True)
 
     def _keep(self, now_us: int, datagrams: list[bytes]) -> None:
-        room = self._most - len(self._waiting)
-        self._waiting += [Event(now_us, datagram) for datagram in datagrams[:room]]
-        if len(datagrams) > room:
-            self._lost(now_us).count += len(datagrams) - room
+        kept = datagrams[: self._most - self._count]
+        if kept:
+            self._waiting.append(Received(now_us, kept))
+        self._count += len(kept)
+        if len(kept) < len(datagrams):
+            self._lost(now_us).count += len(datagrams) - len(kept)
 
     def _count_lost(self, now_us: int, *, noticed: bool) -> None:
         try:

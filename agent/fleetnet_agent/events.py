@@ -60,14 +60,15 @@ class Events:
         if taken.trouble:
             self._trouble(taken.trouble)
         ends: dict[Protocol, list[End]] = {protocol: [] for protocol in Protocol}
-        for event in taken.events:
-            try:
-                socket = decode_end(event.datagram)
-            except MalformedError as error:
-                self._trouble(f"an event was not understood: {error}")
-                continue
-            if socket is not None:
-                ends[socket.protocol].append(End(event.at_us, socket))
+        for received in taken.events:
+            for datagram in received.datagrams:
+                try:
+                    socket = decode_end(datagram)
+                except MalformedError as error:
+                    self._trouble(f"an event was not understood: {error}")
+                    continue
+                if socket is not None:
+                    ends[socket.protocol].append(End(received.at_us, socket))
         return Told(ends, (taken.gap,) if taken.gap else ())
 
     def close(self) -> None:

@@ -107,12 +107,12 @@ class _Builder:
         """Take the row in; False, and nothing is taken, if the batch would grow too large."""
         column, what = row
         if isinstance(what, Closed):
-            return self._add(None, None, [], closed=_closed(what.key, what.at_us))
+            return self._add(None, None, [], closed=_closed(_key(what.key), what.at_us))
         socket = what.socket if isinstance(what, Brief) else what
-        closed = _closed(socket.key, what.at_us) if isinstance(what, Brief) else None
         position = self._holders.get(socket.holder)
         new = (None, []) if position is not None else self._new_holder(socket.holder)
         message = _socket(socket, len(self._holders) if position is None else position)
+        closed = _closed(message.key, what.at_us) if isinstance(what, Brief) else None
         self._say_since_when(message, column, what)
         target = self.batch.changed if column == "changed" else self.batch.opened
         if not self._add(message, new[0], new[1], closed=closed):
@@ -208,10 +208,10 @@ def _gap(gap: Gap) -> report_pb2.Gap:
     return report_pb2.Gap(from_us=gap.from_us, to_us=gap.to_us, reason=bounded(gap.reason, DETAIL_BYTES))
 
 
-def _closed(key: SocketKey, at_us: int | None) -> sockets_pb2.ClosedSocket:
+def _closed(key: sockets_pb2.SocketKey, at_us: int | None) -> sockets_pb2.ClosedSocket:
     if at_us is None:  # the batch's look found it gone
-        return sockets_pb2.ClosedSocket(key=_key(key))
-    return sockets_pb2.ClosedSocket(key=_key(key), closed_at_us=at_us, closed_at_is=sockets_pb2.CLOSED_AT_IS_EXACT)
+        return sockets_pb2.ClosedSocket(key=key)
+    return sockets_pb2.ClosedSocket(key=key, closed_at_us=at_us, closed_at_is=sockets_pb2.CLOSED_AT_IS_EXACT)
 
 
 def _process(process: Process) -> sockets_pb2.Process:

@@ -78,8 +78,8 @@ class EventSocket:
             if number in (errno.EAGAIN, errno.EINTR):
                 return []
             raise OSError(number, os.strerror(number))
-        raw, messages = self._space.raw, self._messages
-        return [raw[n * _KEPT_BYTES : n * _KEPT_BYTES + messages[n].received] for n in range(count)]
+        start, messages = ctypes.addressof(self._space), self._messages
+        return [ctypes.string_at(start + n * _KEPT_BYTES, messages[n].received) for n in range(count)]
 
     def newly_lost(self) -> int:
         """How many events the kernel has dropped since the last time this was asked. Raises SourceError."""
