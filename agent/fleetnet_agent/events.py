@@ -12,7 +12,7 @@ from fleetnet_agent.event_queue import EventQueue
 from fleetnet_agent.host import Host
 from fleetnet_agent.records import Gap, Protocol, SourceStatus
 from fleetnet_agent.sources.events import BUFFER_BYTES, EventSocket
-from fleetnet_agent.sources.inet_diag import decode_end
+from fleetnet_agent.sources.inet_event import decode_end
 from fleetnet_agent.sources.source import MalformedError, RefusedError
 
 NAME = "events"

@@ -131,8 +131,11 @@ class _Builder:
         closed: sockets_pb2.ClosedSocket | None,
     ) -> bool:
         """Count the cost of a row, and take in what comes along with its socket."""
-        cost = sum(_size(message) for message in (socket, holder, closed) if message is not None)
-        cost += sum(_size(process) for _, process in processes)
+        # Plain additions: this runs for every row, and most rows are a socket alone.
+        cost = 0 if socket is None else _size(socket)
+        cost += 0 if closed is None else _size(closed)
+        if holder is not None:
+            cost += _size(holder) + sum(_size(process) for _, process in processes)
         if self._rows and self._size_bytes + cost > MAX_BATCH_BYTES:
             return False
         self._size_bytes += cost

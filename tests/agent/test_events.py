@@ -20,7 +20,7 @@ from fleetnet_agent.host import this_host
 from fleetnet_agent.records import Brief, Family, OwnerStatus, Protocol, State
 from fleetnet_agent.sources import events as source
 from fleetnet_agent.sources.events import EventSocket
-from fleetnet_agent.sources.inet_diag import decode_end
+from fleetnet_agent.sources.inet_event import decode_end
 from fleetnet_agent.sources.source import MalformedError, RefusedError, SourceError
 from fleetnet_agent.watch import Watch, open_watch
 from hypothesis import given

@@ -72,6 +72,25 @@ def test_after_that_only_what_changes_is_told(loop: Loop, collector: Collector, 
     assert all(b.previous_look_at_us for b in collector.store.batches[1:])
 
 
+def test_what_passed_between_two_looks_is_told_and_not_left_open(
+    loop: Loop, collector: Collector, enrolled: Enrolled
+) -> None:
+    async def story() -> None:
+        watch = ScriptedWatch(tcp(1))
+        async with running(enrolled(collector.address), watch):
+            await collector.until(lambda: collector.store.whole_snapshots == 1)
+            watch.pass_by(tcp(7, State.CLOSE), tcp(8, State.CLOSE))
+            await collector.until(lambda: len(collector.store.batches) == 2)
+            assert agrees(collector, watch)
+
+    loop.run(story())
+    batch = collector.store.batches[1]
+    assert (
+        [row.key.cookie for row in batch.opened] == [row.key.cookie for row in batch.closed] == [1_000_007, 1_000_008]
+    )
+    assert all(batch.previous_look_at_us < row.closed_at_us < batch.look_at_us for row in batch.closed)
+
+
 def test_an_idle_host_beats_and_sends_nothing_else(loop: Loop, collector: Collector, enrolled: Enrolled) -> None:
     async def story() -> ScriptedWatch:
         watch = ScriptedWatch(tcp(1))

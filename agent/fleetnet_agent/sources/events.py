@@ -1,6 +1,6 @@
 """The netlink socket on which the kernel tells of every TCP and UDP socket that it destroys, of one network namespace.
 
-Thin on purpose; what the bytes mean is in `inet_diag.py`. No privilege is needed to join the groups. Datagrams are
+Thin on purpose; what the bytes mean is in `inet_event.py`. No privilege is needed to join the groups. Datagrams are
 read many at a time by recvmmsg(2), which Python does not have: it is called through ctypes, and costs a third of a
 recv() for each.
 

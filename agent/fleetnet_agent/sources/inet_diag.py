@@ -21,7 +21,7 @@ NLMSG_NOOP, NLMSG_ERROR, NLMSG_DONE, NLMSG_OVERRUN = 1, 2, 3, 4
 NLM_F_REQUEST, NLM_F_DUMP, NLM_F_DUMP_INTR = 0x001, 0x300, 0x010
 # include/uapi/linux/inet_diag.h and sock_diag.h
 TCPDIAG_GETSOCK, SOCK_DIAG_BY_FAMILY = 18, 20
-INET_DIAG_PROTOCOL, INET_DIAG_SKV6ONLY, INET_DIAG_CGROUP_ID = 10, 11, 21
+INET_DIAG_SKV6ONLY, INET_DIAG_CGROUP_ID = 11, 21
 TIME_WAIT_TIMER = 3  # idiag_timer of an inet_timewait_sock, net/ipv4/inet_diag.c: inet_twsk_diag_fill()
 
 ALL_STATES = sum(1 << state for state in range(1, 13))
@@ -35,15 +35,11 @@ _INODE = struct.Struct("=I")
 _QUEUES = struct.Struct("=II")
 _ATTRIBUTE = struct.Struct("=HH")  # nlattr: length, type
 _MESSAGE = struct.Struct("=BBBB2s2s16s16sIQIIIII")  # inet_diag_msg; idiag_cookie[2] read as one number
-_EVENT = struct.Struct(
-    "=IH10xB3x2s2s16s16sIQ20xHHB"
-)  # nlmsghdr, inet_diag_msg and INET_DIAG_PROTOCOL, what is read of them
 _SOCKID = slice(4, 52)  # inet_diag_sockid within inet_diag_msg
 _SMALLEST = _HEADER.size + _MESSAGE.size
 _COOKIE_AT = 60  # of idiag_cookie, from the beginning of the nlmsghdr
-_FAMILIES = {int(socket.AF_INET): (Family.IPV4, 4), int(socket.AF_INET6): (Family.IPV6, 16)}
+FAMILIES = {int(socket.AF_INET): (Family.IPV4, 4), int(socket.AF_INET6): (Family.IPV6, 16)}
 _STATES = {int(state): state for state in State}
-_PROTOCOLS = {int(protocol): protocol for protocol in Protocol}
 _NOT_SUPPORTED = frozenset({errno.ENOENT, errno.EOPNOTSUPP, errno.EPROTONOSUPPORT, errno.EINVAL, errno.EPERM})
 
 
@@ -188,56 +184,6 @@ def _raise_for(error: int) -> None:
         raise SourceError(f"the kernel broke off its dump of sockets: {os.strerror(abs(error) & 0xFFFF)}")
 
 
-def decode_end(datagram: bytes) -> Sighting | None:
-    """The socket that an event of the destroy groups tells the end of, as it was left; the rest of the datagram may be
-    cut off. None for one that never had a port, or that is neither TCP nor UDP. Raises MalformedError.
-
-    The kernel sends inet_diag_msg and INET_DIAG_PROTOCOL first (net/core/sock_diag.c, inet_diag_handler_get_info()).
-    Inode, uid and queues are not filled. A connection that was refused, or aborted with SO_LINGER at this end, has lost
-    its remote port, and its local address if that was not bound.
-    """
-    if len(datagram) < _EVENT.size:
-        raise MalformedError(f"{len(datagram)} bytes are too few for the end of a socket")
-    (
-        size,
-        kind,
-        family_number,
-        sport,
-        dport,
-        source,
-        destination,
-        interface,
-        cookie,
-        attribute_size,
-        attribute,
-        number,
-    ) = _EVENT.unpack_from(datagram)
-    if kind != SOCK_DIAG_BY_FAMILY or size < _EVENT.size or (attribute_size, attribute) != (5, INET_DIAG_PROTOCOL):
-        raise MalformedError(f"a netlink message of type {kind} is not the end of a socket")
-    if family_number not in _FAMILIES:
-        raise MalformedError(f"a socket of family {family_number} is not known")
-    if number not in _PROTOCOLS or sport == b"\0\0":
-        return None
-    family, width = _FAMILIES[family_number]
-    return Sighting(
-        name=cookie,
-        protocol=_PROTOCOLS[number],
-        family=family,
-        state=State.CLOSE,
-        local_address=source[:width],
-        local_port=int.from_bytes(sport, "big"),
-        remote_address=destination[:width] if dport != b"\0\0" or any(destination[:width]) else b"",
-        remote_port=int.from_bytes(dport, "big"),
-        interface=interface,
-        v6only=None,
-        recv_queue=0,
-        send_queue=0,
-        uid=None,
-        inode=0,
-        cgroup_id=0,
-    )
-
-
 def cookie_of(message: bytes) -> int:
     """The cookie of an inet_diag_msg, which names the socket as long as the host runs."""
     return int(_COOKIE.unpack_from(message, _COOKIE_AT - _HEADER.size)[0])
@@ -285,9 +231,9 @@ def decode(message: bytes, protocol: Protocol) -> Sighting:
         _MESSAGE.unpack_from(message)[:10]
     )
     _, received, to_send, uid, inode = _MESSAGE.unpack_from(message)[10:]
-    if family_number not in _FAMILIES or state_number not in _STATES:
+    if family_number not in FAMILIES or state_number not in _STATES:
         raise MalformedError(f"a socket of family {family_number} in state {state_number} is not known")
-    family, width = _FAMILIES[family_number]
+    family, width = FAMILIES[family_number]
     state = _STATES[state_number]
     v6only, cgroup_id = _attributes(message)
     has_peer = dport != b"\0\0" or any(destination[:width])
