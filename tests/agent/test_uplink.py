@@ -85,9 +85,8 @@ def test_what_passed_between_two_looks_is_told_and_not_left_open(
 
     loop.run(story())
     batch = collector.store.batches[1]
-    assert (
-        [row.key.cookie for row in batch.opened] == [row.key.cookie for row in batch.closed] == [1_000_007, 1_000_008]
-    )
+    assert [row.key.cookie for row in batch.opened] == [1_000_007, 1_000_008]
+    assert [row.key for row in batch.closed] == [row.key for row in batch.opened]
     assert all(batch.previous_look_at_us < row.closed_at_us < batch.look_at_us for row in batch.closed)
 
 
