@@ -84,6 +84,7 @@ class Followed:
         again = [*self._table.holding(touched), *self._table.named(placeless)]
         for sighting in again:
             if sighting.name not in told and self._holders.get(sighting.name) != holders.of(sighting):
+                told.add(sighting.name)  # it may be there for both reasons, and a batch names a socket once
                 yield self._row(sighting, holders)
 
     def close(self, seen: Seen) -> list[SocketKey]:

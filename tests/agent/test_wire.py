@@ -149,7 +149,9 @@ def test_a_socket_with_countless_owners_still_fits_into_a_batch() -> None:
     crowd = holder(*(Process(n, n, "\N{PILE OF POO}" * 99, "/\N{PILE OF POO}" * 999, "p" * 99) for n in range(5000)))
     bodies = list(wire.difference_batches(difference(opened=(tcp(1, held_by=crowd), tcp(2, held_by=crowd)))))
     assert max(map(len, bodies)) < ONE_MIB
-    assert len(decoded(bodies[0]).holders[0].owners) == wire.MAX_OWNERS
+    first = decoded(bodies[0])
+    assert len(first.holders[0].owners) == 5000
+    assert not any(owner.exe for owner in first.processes), "without their paths all of them fit"
 
 
 def test_without_a_cookie_the_key_carries_the_inode() -> None:
@@ -177,3 +179,20 @@ def test_differences_applied_to_a_snapshot_give_the_next_snapshot() -> None:
         for row in batch.closed:
             del table[row.key.cookie]
     assert {c: int(s.state) for c, s in table.items()} == {s.key.cookie: int(s.state) for s in watch.snapshot().sockets}
+
+
+def test_thousands_of_owners_of_one_socket_are_all_told_and_still_fit() -> None:
+    owners = tuple(process(pid, f"worker{pid % 10}") for pid in range(1, wire.MAX_OWNERS + 1))
+    long_paths = tuple(dataclasses.replace(owner, exe="/" + "x" * 600) for owner in owners[:5_000])
+    sockets = (tcp(1, held_by=holder(*owners)), tcp(2, held_by=holder(*long_paths)))
+    bodies = list(wire.difference_batches(difference(opened=sockets)))
+    assert max(map(len, bodies)) < ONE_MIB
+    told = [len(h.owners) for body in bodies for h in decoded(body).holders]
+    assert told == [wire.MAX_OWNERS, 5_000]
+
+
+def test_no_batch_has_more_rows_than_a_collector_takes() -> None:
+    keys = tuple(SocketKey(0, Protocol.TCP, n) for n in range(1, 80_001))
+    batches = [decoded(body) for body in wire.difference_batches(difference(closed=keys))]
+    assert max(len(batch.closed) for batch in batches) <= wire.MAX_BATCH_ROWS
+    assert [closed.key.cookie for batch in batches for closed in batch.closed] == list(range(1, 80_001))

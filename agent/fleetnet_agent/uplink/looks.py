@@ -8,7 +8,8 @@
     5. With a stream whose collector is slow, a full window only makes looks rarer: the next difference spans more time.
 
 What must stay true: every change between two looks is in a batch, or in a snapshot after a declared gap. Differences
-that build on a first snapshot which never arrived whole are dropped, and that time is declared a gap as well.
+that build on a first snapshot which never arrived whole are dropped, and that time is declared a gap as well. So is
+what a collector refuses for good: sent again, it would be refused again, for ever.
 """
 
 import asyncio
@@ -27,6 +28,7 @@ from fleetnet_agent.uplink.worker import Worker
 BEAT_S: Final = 60.0
 LOOK_NOW_AT_MOST_EVERY_S: Final = 0.25
 QUEUE_FULL: Final = "collector unreachable, queue full"
+REPORT_NOT_TAKEN: Final = "the collector refused a report"
 FIRST_SNAPSHOT_LOST: Final = "connection lost during the first snapshot"
 
 T = TypeVar("T")
@@ -111,11 +113,17 @@ class Looks:
             self._next_look_s = 0.0
             self._stir()
 
-    def restart(self) -> None:
-        """A new epoch: the collector will hear everything again."""
+    def restart(self, reason: str | None = None) -> None:
+        """A new epoch: the collector will hear everything again. With a reason, what it has not stored of the old one
+        becomes a gap."""
+        lost, gap = self.window.oldest, self._gap
         self.window.restart()
         self._whole = False
         self._forget(None)
+        if reason is not None:
+            self._gap = gap
+            if lost is not None:
+                self._since(wire.begins_at(lost.body), reason)
 
     # The loop.
 

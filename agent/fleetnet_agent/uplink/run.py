@@ -8,19 +8,19 @@ import asyncio
 import random
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from fleetnet_proto.v1 import report_pb2
 
-from fleetnet_agent import facts, reach, state, wire
+from fleetnet_agent import facts, state, wire
 from fleetnet_agent.errors import AgentError
 from fleetnet_agent.host import Host
 from fleetnet_agent.log import Log
 from fleetnet_agent.uplink.backoff import Backoff
 from fleetnet_agent.uplink.channel import open_channel
-from fleetnet_agent.uplink.looks import BEAT_S, Looker, Looks
+from fleetnet_agent.uplink.looks import BEAT_S, REPORT_NOT_TAKEN, Looker, Looks
 from fleetnet_agent.uplink.renewal import renew_forever
 from fleetnet_agent.uplink.stream import ACK_TIMEOUT_S, End, Ending, Stream
 from fleetnet_agent.uplink.window import Window
@@ -28,7 +28,6 @@ from fleetnet_agent.uplink.worker import Worker
 from fleetnet_agent.version import VERSION
 
 CHANNEL_CLOSE_S: Final = 0.5
-PROBE_TIMEOUT_S: Final = 2.0
 ENROLL: Final = "to let it in again, enroll it with --force and a new token"
 
 
@@ -100,7 +99,7 @@ class Uplink:
             ending = await self._stream(address)
             if ending.why is not End.LEFT:
                 turn += ending.why is not End.OTHER_PAST
-                await self._pause(self._settle(address, await self._explained(address, ending)))
+                await self._pause(self._settle(address, ending))
 
     async def _stream(self, address: str) -> Ending:
         try:
@@ -135,17 +134,6 @@ class Uplink:
             netns_inode=facts.netns_inode(self._host),
         )
 
-    async def _explained(self, address: str, ending: Ending) -> Ending:
-        """Where TLS failed, why: gRPC has but OpenSSL's name for it, which is the same for many causes."""
-        if ending.why is not End.AWAY or "handshake" not in ending.words:
-            return ending
-        context = reach.trust(self._identity.ca_pem)
-        try:
-            await asyncio.to_thread(reach.check, *reach.split_address(address), context, PROBE_TIMEOUT_S)
-        except AgentError as error:
-            return replace(ending, words=str(error))
-        return ending
-
     def _welcomed(self, address: str) -> None:
         self._log.situation(f"{address} welcomes", f"connected to {address}")
 
@@ -163,6 +151,15 @@ class Uplink:
             self._epoch = new_epoch()
             self._looks.restart()
             return self._backoff.after_failure()
+        if ending.why is End.NOT_TAKEN:
+            self._log.situation(
+                address,
+                f"{address} does not take a report of this host: {ending.words}; dropping it and telling everything "
+                "anew, history will show a gap; it is a mistake in one of the two: report it",
+            )
+            self._epoch = new_epoch()
+            self._looks.restart(REPORT_NOT_TAKEN)
+            return self._backoff.after_refusal()
         if self._identity.valid_until_us < self._host.wall_clock_us():
             self._log.situation(
                 address, f"the certificate of this host has expired, so {address} does not let it in; {ENROLL}"

@@ -11,17 +11,18 @@ after every difference that follows without a break. Only whole looks count as h
 from dataclasses import dataclass
 
 import structlog
-from sqlalchemy import Connection
 
 from fleetnet_server.errors import BadBatch, Fenced, HostUnknown, SequenceHole, StorageError
 from fleetnet_server.records import Batch, Gap, Hello, Host, Session
 from fleetnet_server.services.intervals import ClosedAtIs, plan, scope_of
 from fleetnet_server.services.snapshots import Snapshots
 from fleetnet_server.storage import gaps, holders, hosts, ids, sessions, sockets, sources
-from fleetnet_server.storage.database import Database
+from fleetnet_server.storage.database import Connection, Database
 
 AGENT_RESTARTED = "agent restarted"
 HOST_REBOOTED = "host rebooted"
+
+MAX_SOURCES = 64
 
 _log = structlog.get_logger()
 
@@ -80,6 +81,9 @@ class Ingest:
             _end_unnamed(conn, step, named)
             sources.forget(conn, session.host_id)
         sources.record(conn, session.host_id, batch.sources, batch.look_at_us)
+        if batch.sources and sources.count(conn, session.host_id) > MAX_SOURCES:
+            # Each answer about hosts names all that are not whole.
+            raise BadBatch(f"a host has more than {MAX_SOURCES} sources")
         _note_progress(conn, step, named is not None, received_at_us)
         return batch.sequence
 
