@@ -50,7 +50,7 @@ class Followed:
         try:
             moves = self._look()
         except SourceError as error:
-            self.status = SourceStatus(self._name, ok=False, detail=f"not read: {error}")
+            self.status = SourceStatus(self._name, ok=False, detail=f"not read: {error}", blind=True)
             return Seen(Moves([], [], []), [], [])
         self.status = SourceStatus(self._name, ok=not self._refusal, detail=self._refusal)
         rehoused = [change for change in moves.changed if change.before.inode != change.after.inode]

@@ -63,7 +63,9 @@ def _enroll(settings: Settings) -> int:
     token = read_token(settings.token_file, settings.token)
     identity = enroll(settings.server, token, settings.state, force=settings.force)
     host, report_to = printable(identity.host), printable(", ".join(identity.report_addresses))
-    print(f"enrolled as {host}; reports to {report_to}; start with: {PROGRAM} run --state {settings.state}")
+    # A helper needs root to start it, and without root there is nothing else that could be told.
+    helper = " --with-helper" if os.geteuid() == 0 else ""
+    print(f"enrolled as {host}; reports to {report_to}; start with: {PROGRAM} run{helper} --state {settings.state}")
     return 0
 
 

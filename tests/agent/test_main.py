@@ -141,7 +141,8 @@ def test_enrolling_prints_what_to_do_next(collector: Collector, authority: Autho
     done = agent("enroll", "--server", server, "--token-file", tmp_path / "token", "--state", tmp_path / "state")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == (
-        f"enrolled as web1; reports to {collector.address}; start with: fleetnet-agent run --state {tmp_path}/state\n"
+        f"enrolled as web1; reports to {collector.address}; start with: "
+        f"fleetnet-agent run{' --with-helper' if os.geteuid() == 0 else ''} --state {tmp_path}/state\n"
     )
     again = agent("enroll", "--server", server, "--token-file", tmp_path / "token", "--state", tmp_path / "other")
     assert again.returncode == 4

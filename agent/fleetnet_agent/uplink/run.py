@@ -20,6 +20,7 @@ from fleetnet_agent.host import Host
 from fleetnet_agent.log import Log
 from fleetnet_agent.uplink.backoff import Backoff
 from fleetnet_agent.uplink.channel import open_channel
+from fleetnet_agent.uplink.clock import watch_clock
 from fleetnet_agent.uplink.looks import BEAT_S, REPORT_NOT_TAKEN, Looker, Looks
 from fleetnet_agent.uplink.renewal import renew_forever
 from fleetnet_agent.uplink.stream import ACK_TIMEOUT_S, End, Ending, Stream
@@ -82,6 +83,7 @@ class Uplink:
         async with asyncio.TaskGroup() as group:
             beside = [
                 group.create_task(self._looks.run()),
+                group.create_task(watch_clock(self._host, self._pace.look_every_s, self._clock_was_set)),
                 group.create_task(renew_forever(self._directory, self._log, self._draw, self._leave.set)),
             ]
             await self._streams()
@@ -168,11 +170,23 @@ class Uplink:
         if ending.why is End.REFUSED:
             self._log.situation(address, f"{address} refuses this host: {ending.words}; trying again slowly; {ENROLL}")
             return self._backoff.after_refusal()
+        if ending.why is End.TAKEN_OVER:
+            self._log.situation(
+                address,
+                f"{address} hears another agent as this host ({ending.words}); trying again slowly; "
+                "if this machine is a copy of another, enroll it with --force and a token for a name of its own",
+            )
+            return self._backoff.after_refusal()
         if ending.why is End.SENT_AWAY:
             self._log.situation(address, f"{address} asks to come back after {ending.floor_s:g} s: {ending.words}")
             return self._backoff.after_failure(ending.floor_s)
         self._log.situation(address, f"no connection to {address}: {ending.words}; trying again")
         return self._backoff.after_failure()
+
+    def _clock_was_set(self, between_us: tuple[int, int]) -> None:
+        self._log.say("the host's clock was set; history will show a gap")
+        self._looks.clock_was_set(between_us)
+        self._leave.set()  # the next Hello tells the new offset
 
     def _read_identity(self) -> None:
         try:

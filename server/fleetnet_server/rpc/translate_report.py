@@ -89,7 +89,7 @@ def batch(message: report_pb2.Batch) -> records.Batch:
             records.SourceStatus(_text(source.name, _NAME), source.ok, _text(source.detail, _SENTENCE))
             for source in message.sources
         ),
-        gaps=tuple(_gap(gap, look_at_us) for gap in message.gaps),
+        gaps=tuple(_gap(gap) for gap in message.gaps),
     )
 
 
@@ -202,9 +202,8 @@ def _closed(message: sockets_pb2.ClosedSocket, look_at_us: int) -> records.Close
     return records.ClosedSocket(_key(message.key), _not_after(message.closed_at_us, look_at_us), how)
 
 
-def _gap(message: report_pb2.Gap, look_at_us: int) -> records.Gap:
-    # Nobody knows yet of what comes after the look: a gap up to 2100 would mark every answer until then.
-    ends = sorted(min(_time(us), look_at_us) for us in (message.from_us, message.to_us))
+def _gap(message: report_pb2.Gap) -> records.Gap:
+    ends = sorted(_time(us) for us in (message.from_us, message.to_us))
     return records.Gap(ends[0], ends[1], _text(message.reason, _WORDS))
 
 

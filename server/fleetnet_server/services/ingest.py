@@ -154,7 +154,11 @@ def _note_gaps(
     Before the last part of a snapshot only a new epoch can be known; a gap that the last part declares is made up for
     in _end_unnamed.
     """
-    gaps.record(conn, session.host_id, batch.gaps)
+    # Nobody knows of what no look has reached: a gap up to 2100 would mark every answer until then. What lies between
+    # this look and a later one has been reached, though: by a clock that was set back since.
+    latest_us = max(standing.latest_us, batch.look_at_us)
+    told = [Gap(min(gap.from_us, latest_us), min(gap.to_us, latest_us), gap.reason) for gap in batch.gaps]
+    gaps.record(conn, session.host_id, told)
     if batch.snapshot is None:
         return False
     last = standing.last_look

@@ -83,14 +83,6 @@ def test_a_holder_with_more_owners_than_a_host_has_is_refused() -> None:
         translate_report.batch(batch)
 
 
-def test_a_gap_ends_at_the_look_that_tells_of_it_at_the_latest() -> None:
-    batch = messages.batch(1)
-    batch.gaps.add(from_us=batch.look_at_us + 7, to_us=batch.look_at_us - 7, reason="lost")
-    batch.gaps.add(from_us=1, to_us=2**63 - 1, reason="lost")
-    ends = [(gap.from_us, gap.to_us) for gap in translate_report.batch(batch).gaps]
-    assert ends == [(batch.look_at_us - 7, batch.look_at_us), (1, batch.look_at_us)]
-
-
 def test_a_request_of_a_later_version_is_refused_like_any_other_nonsense() -> None:
     request = new_request()
     with pytest.raises(RequestRefused):

@@ -219,6 +219,21 @@ def test_a_clock_set_back_never_makes_intervals_overlap(tmp_path: Path) -> None:
     tell(tmp_path, story)
 
 
+def test_a_gap_ends_at_the_latest_look_there_ever_was(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        session = await connected(c)
+        until_2100 = Gap(T0 - S, T0 + 10**15, "a host that lies")
+        back = Gap(T0 - 3600 * S, T0, "the host's clock was set")
+        await c.report(
+            session,
+            snapshot(1, T0, gaps=(until_2100,)),
+            difference(2, T0 - 3600 * S + 5, gaps=(back,)),
+        )
+        assert await c.gaps() == [back, replace(until_2100, to_us=T0)]
+
+    tell(tmp_path, story)
+
+
 def test_sockets_without_a_cookie_are_named_by_inode_or_else_by_address(tmp_path: Path) -> None:
     async def story(c: Collector) -> None:
         session = await connected(c)
