@@ -26,7 +26,7 @@ def test_migrate_makes_a_database_and_leaves_one_alone_that_is_up_to_date(data: 
 
 
 def test_migrate_makes_no_directory_where_none_is(data: Path) -> None:
-    command = [SCRIPT, "migrate", f"--data={data}"]
+    command = [str(SCRIPT), "migrate", f"--data={data}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=DEADLINE_S)
     assert done.returncode == 2
     assert (
