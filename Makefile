@@ -11,7 +11,8 @@ help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 demo: $(VENV)/.runtime  ## The main job, on this machine's own sockets (more hosts as root)
-	$(BIN)/python -m demo
+	@[ "$$(id -u)" != 0 ] || tests/install-tools ip nsenter
+	$(BIN)/python -m demo $(ARGS)
 
 test: $(VENV)/.dev  ## All tests; those that need root say so where they cannot run
 	tests/install-tools
@@ -25,7 +26,7 @@ check: $(VENV)/.dev  ## Format, lint, types, import contracts
 
 bench: $(VENV)/.dev  ## Our dump beside ss, netstat, psutil and /proc, as ratios
 	tests/install-tools
-	$(BIN)/python -m bench
+	$(BIN)/python -m bench $(ARGS)
 
 dist: $(VENV)/.dev  ## Wheels of the four distributions, in dist/
 	rm -rf dist
@@ -37,6 +38,7 @@ generate: $(VENV)/.dev  ## The Python code of the .proto files
 
 clean:  ## Remove what the targets made
 	rm -rf $(VENV) dist demo/run .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.runtime: requirements/runtime.txt $(PROJECTS) requirements/bootstrap
 	requirements/bootstrap $(PYTHON) $(VENV) requirements/runtime.txt $(PACKAGES)

@@ -17,7 +17,6 @@ from typing import IO
 
 SOCKETS_PER_HOLDER = 8000
 TIME_WAIT_SHARE = 0.10
-IPV6_SHARE = 0.20
 TIME_WAIT_LASTS_S = 60  # TCP_TIMEWAIT_LEN, include/net/tcp.h
 
 

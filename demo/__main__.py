@@ -54,7 +54,7 @@ def run(directory: Path, *, keep: bool, alone: bool) -> None:
     began = time.monotonic()
     with ExitStack() as ends:
         ends.enter_context(Folder(directory, keep=keep))
-        why_alone = "not now: --alone was given" if alone else fabric.why_not()
+        why_alone = "--alone was given" if alone else fabric.why_not()
         if not why_alone:
             fabric.sweep()
         hosts = None if why_alone else ends.enter_context(Fabric(fabric.free_subnet()))
@@ -96,7 +96,7 @@ def on_this_machine(directory: Path, programs: Programs, why: str, began: float)
     database = start(programs, "database", here, "127.0.0.1", 0)
     shop = start(programs, "shop", here, "127.0.0.1", web.port)
     say(f"Ready after {time.monotonic() - began:.0f} s. This machine, {here}, reports, and everything below is real.")
-    say(f"As root there would be three hosts more, with services of their own ({why}).")
+    say(f"There would be three hosts more, with services of their own, but {why}.")
     ask(fleet, web, database, shop)
 
 

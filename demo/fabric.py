@@ -6,8 +6,9 @@ veth is in the switch's namespace, so removing the namespaces removes everything
 
 What must stay true: the names carry the process id of the maker, so that two fabrics never meet and what a killed
 maker left behind can be told from what is in use; /etc/netns is not touched, and hosts share the machine's files
-and process table. There is no route out of a fabric. Programs enter with nsenter and not with `ip netns exec`, which
-would cover /sys, and with it the cgroup tree that an agent reads units from.
+and process table. There is no route out of a fabric. Programs enter with nsenter and not with `ip netns exec` or
+`ip -netns`, which would cover /sys, and with it the cgroup tree that an agent reads units from, and do not work in a
+chroot.
 """
 
 import contextlib
@@ -42,7 +43,7 @@ class Host:
 
     def command(self, *arguments: str) -> list[str]:
         """The same command, to be run on this host; the process id stays that of the command."""
-        return ["nsenter", f"--net={_NAMESPACES / self.namespace}", "--", *arguments]
+        return [*_enter(self.namespace), *arguments]
 
     def run(self, *arguments: str) -> str:
         """Run a command on this host to its end; its output."""
@@ -50,7 +51,7 @@ class Host:
 
     def ip(self, *arguments: str) -> None:
         """`ip ARGUMENTS` on this host."""
-        _run("ip", "-netns", self.namespace, *arguments)
+        self.run("ip", *arguments)
 
 
 class Fabric:
@@ -89,7 +90,7 @@ class Fabric:
         self._hosts.append(host)
         _run("ip", "netns", "add", host.namespace)
         port = self._port()
-        _run("ip", "-n", self._switch, "link", "add", port, "type", "veth", "peer", "eth0", "netns", host.namespace)
+        self._on_switch("link", "add", port, "type", "veth", "peer", "eth0", "netns", host.namespace)
         self._on_switch("link", "set", port, "master", "bridge", "up")
         host.ip("link", "set", "lo", "up")
         host.ip("address", "add", f"{host.address}/{self._subnet.prefixlen}", "dev", "eth0")
@@ -119,7 +120,7 @@ class Fabric:
         self._hosts.clear()
 
     def _on_switch(self, *arguments: str) -> None:
-        _run("ip", "-netns", self._switch, *arguments)
+        _run(*_enter(self._switch), "ip", *arguments)
 
     def _port(self) -> str:
         self._ports += 1
@@ -165,6 +166,10 @@ def list_namespaces() -> list[str]:
     if not _NAMESPACES.is_dir():
         return []
     return sorted(entry.name for entry in _NAMESPACES.iterdir() if entry.name.startswith(f"{_PREFIX}-"))
+
+
+def _enter(namespace: str) -> tuple[str, ...]:
+    return ("nsenter", f"--net={_NAMESPACES / namespace}", "--")
 
 
 def _remove(namespace: str) -> None:

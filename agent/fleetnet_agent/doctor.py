@@ -82,8 +82,9 @@ def _collector(address: str, identity: state.Identity, directory: Path) -> Findi
 def _helper(settings: Settings) -> Finding:
     path = found_helper(settings)
     if path is None:
-        advice = f"run with --with-helper, or start fleetnet-helper --socket {privileges.DEFAULT_SOCKET}"
-        return Finding("helper", False, f"none on {privileges.DEFAULT_SOCKET}, so owners are not seen; {advice}")
+        # Not a fault: an agent that is run with --with-helper has one that it keeps to itself.
+        where = privileges.DEFAULT_SOCKET
+        return Finding("helper", True, f"none on {where}; `run --with-helper` brings one, else owners are not seen")
     if not privileges.answers(path):
         return Finding("helper", False, f"nothing answers on {path}; start fleetnet-helper --socket {path}")
     return Finding("helper", True, f"answers on {path}")

@@ -29,6 +29,7 @@ from fleetnet_agent.sources.source import Sighting
 
 REMEMBERED_US = 60_000_000  # TIME_WAIT lasts as long: TCP_TIMEWAIT_LEN in include/net/tcp.h
 MOST_REMEMBERED = 16_384
+MOST_WAITING = 16_384  # while a source fails; that time becomes a gap, so the oldest may go
 
 _LEFT_BY_ITS_SOCKET = frozenset({State.TIME_WAIT, State.FIN_WAIT2})
 
@@ -67,7 +68,7 @@ class Ends:
 
     def postpone(self, ends: Iterable[End]) -> None:
         """There was no look that could explain these."""
-        self._waiting += ends
+        self._waiting = [*self._waiting, *ends][-MOST_WAITING:]
 
     def join(
         self,

@@ -61,7 +61,7 @@ class Followed:
         try:
             moves = self._look()
         except SourceError as error:
-            self.status = SourceStatus(self._name, ok=False, detail=f"not read: {error}")
+            self.status = SourceStatus(self._name, ok=False, detail=f"not read: {error}", blind=True)
             return Seen(Moves([], [], []), [], [], whole=False)
         self.status = SourceStatus(self._name, ok=not self._refusal, detail=self._refusal)
         self._looks += 1
@@ -108,6 +108,7 @@ class Followed:
         again = [*self._table.holding(touched), *self._table.named(placeless)]
         for sighting in again:
             if sighting.name not in told and self._holders.get(sighting.name) != holders.of(sighting):
+                told.add(sighting.name)  # it may be there for both reasons, and a batch names a socket once
                 yield self._row(sighting, holders)
 
     def brief(self, seen: Seen, joined: Joined, holders: Holders) -> list[Brief]:

@@ -8,6 +8,7 @@ import datetime
 from dataclasses import dataclass
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -40,13 +41,15 @@ def make_key_and_request() -> KeyAndRequest:
 
 
 def read_certificate(pem: bytes) -> CertificateFacts:
-    """Read a certificate. Raises ValueError where it is none."""
-    certificate = x509.load_pem_x509_certificate(pem)
+    """Read a certificate. Raises ValueError where it is none, or none that can be used."""
     try:
+        certificate = x509.load_pem_x509_certificate(pem)
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         uris = names.get_values_for_type(x509.UniformResourceIdentifier)
     except x509.ExtensionNotFound:
         uris = []
+    except (x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+        raise ValueError(f"the certificate cannot be used: {error}") from error
     return CertificateFacts(
         uri=uris[0] if len(uris) == 1 else "",
         valid_from_us=_us(certificate.not_valid_before_utc),
@@ -64,9 +67,12 @@ def is_certificate(der: bytes) -> bool:
 
 
 def belongs_to(certificate_pem: bytes, key_pem: bytes) -> bool:
-    """True if the certificate is for this key."""
+    """True if the certificate is for this key. Raises ValueError where it is none."""
     key = serialization.load_pem_private_key(key_pem, password=None)
-    return key.public_key() == x509.load_pem_x509_certificate(certificate_pem).public_key()
+    try:
+        return key.public_key() == x509.load_pem_x509_certificate(certificate_pem).public_key()
+    except UnsupportedAlgorithm:  # a kind of key that we never make
+        return False
 
 
 def _us(moment: datetime.datetime) -> int:

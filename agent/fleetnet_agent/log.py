@@ -8,6 +8,7 @@ import sys
 from typing import TextIO
 
 PROGRAM = "fleetnet-agent"
+LONGEST = 1_000  # characters of a line
 
 
 class Log:
@@ -19,8 +20,7 @@ class Log:
 
     def say(self, text: str) -> None:
         """One line."""
-        printable = "".join(letter if letter.isprintable() else "?" for letter in text)
-        print(f"{PROGRAM}: {printable}", file=self._out or sys.stderr, flush=True)
+        print(f"{PROGRAM}: {printable(text)}", file=self._out or sys.stderr, flush=True)
 
     def situation(self, topic: str, text: str) -> None:
         """One line, unless it is what was last said on this topic."""
@@ -31,3 +31,9 @@ class Log:
     def settled(self) -> None:
         """All is well again: whatever goes wrong next is news."""
         self._situations.clear()
+
+
+def printable(text: str) -> str:
+    """Text from elsewhere on one line: nothing in it that a terminal would act upon, and cut."""
+    cut = text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+    return "".join(letter if letter.isprintable() else "?" for letter in cut)

@@ -8,12 +8,12 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, NoReturn
 
 from fleetnet_agent import config
 from fleetnet_agent.config import Settings
 from fleetnet_agent.errors import AgentError
-from fleetnet_agent.log import PROGRAM
+from fleetnet_agent.log import PROGRAM, printable
 from fleetnet_agent.version import VERSION
 
 DESCRIPTION: Final = "Reads the socket tables of this host and reports what changes to its collector."
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return command(config.settings(typed.command, typed, os.environ))
     except AgentError as error:
-        print(f"{PROGRAM}: {error}", file=sys.stderr)
+        print(f"{PROGRAM}: {printable(str(error))}", file=sys.stderr)
         return error.exit_status
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -39,8 +39,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return BROKEN_PIPE
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says in one sentence what is wrong, as every other error does, and not the whole usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f'{self.prog}: {message}; see "{self.prog} --help"\n')
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=PROGRAM, description=DESCRIPTION)
+    parser = _Parser(prog=PROGRAM, description=DESCRIPTION)
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {VERSION}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (_, summary) in COMMANDS.items():
@@ -55,8 +62,10 @@ def _enroll(settings: Settings) -> int:
         raise AgentError("the collector's address is needed; give --server HOST:PORT")
     token = read_token(settings.token_file, settings.token)
     identity = enroll(settings.server, token, settings.state, force=settings.force)
-    report_to = ", ".join(identity.report_addresses)
-    print(f"enrolled as {identity.host}; report to {report_to}; start with: {PROGRAM} run --state {settings.state}")
+    host, report_to = printable(identity.host), printable(", ".join(identity.report_addresses))
+    # A helper needs root to start it, and without root there is nothing else that could be told.
+    helper = " --with-helper" if os.geteuid() == 0 else ""
+    print(f"enrolled as {host}; reports to {report_to}; start with: {PROGRAM} run{helper} --state {settings.state}")
     return 0
 
 

@@ -85,7 +85,7 @@ def _item(socket: Socket, look_at_us: int) -> dict[str, Any]:
         "send_queue": socket.send_queue,
         "uid": socket.holder.uid,
         "user": socket.holder.user or None,
-        "inode": socket.inode,
+        "inode": socket.inode or None,
         **_holder(socket.holder),
         "scope": None,
         "exposed": None,

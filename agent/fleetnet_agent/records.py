@@ -123,6 +123,7 @@ class SourceStatus:
     name: str
     ok: bool
     detail: str
+    blind: bool = False  # it could not be read at all, so nothing is known of its sockets since the last reading
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,8 @@ def run(settings: Settings) -> int:
         privileges.become(owner, settings.state, log)
         _import_the_rest(settings.state)
         log.say(f"reports as {identity.host} to {', '.join(identity.report_addresses)}")
-        asyncio.run(_report(settings, log, helper.socket if helper else found_helper(settings), helper))
+        with state.held(settings.state):
+            asyncio.run(_report(settings, log, helper.socket if helper else found_helper(settings), helper))
     finally:
         if helper:
             helper.close()

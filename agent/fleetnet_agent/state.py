@@ -12,6 +12,7 @@ after the certificate is in place; a stop between the two renames is finished by
 
 import contextlib
 import errno
+import fcntl
 import json
 import os
 import ssl
@@ -85,6 +86,26 @@ def prepare(directory: Path, key_pem: bytes) -> None:
         if not _foreign(directory):
             directory.chmod(0o700)
         _write(directory / NEW_KEY, key_pem, 0o600)
+
+
+@contextlib.contextmanager
+def held(directory: Path) -> Iterator[None]:
+    """Inside, no other agent runs on this directory: two with one identity would push each other off for ever.
+
+    The lock is the kernel's, on the directory itself, and ends with the process. Raises AgentError.
+    """
+    with _sentences(directory):
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise AgentError(
+                f"another agent runs on {directory}; end it first, or give this one a --state of its own"
+            ) from error
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def abandon(directory: Path) -> None:

@@ -34,7 +34,11 @@ NAME_BYTES: Final = 64
 PATH_BYTES: Final = 512
 UNIT_BYTES: Final = 256
 DETAIL_BYTES: Final = 512
-MAX_OWNERS: Final = 1024  # of one socket: more pre-forked workers than anyone runs, and less than a batch holds
+MAX_OWNERS: Final = 16_384  # of one socket: more pre-forked workers than anyone runs, and less than a batch holds
+HOLDER_BYTES: Final = 900_000  # of the owners of one socket: beyond it paths are left out, for all are to be told
+# A collector takes 65,536 rows and four times as many owners; the ends of sockets are small, and many fit a batch.
+MAX_BATCH_ROWS: Final = 20_000
+MAX_BATCH_OWNERS: Final = 200_000
 
 _Row = tuple[str, Socket | Closed | Brief]
 """One row on its way into a batch: opened, changed or before (open at a snapshot) with a socket, closed, or brief."""
@@ -72,6 +76,12 @@ def beat(look_at_us: int, previous_look_at_us: int) -> bytes:
     return report_pb2.Batch(look_at_us=look_at_us, previous_look_at_us=previous_look_at_us).SerializeToString()
 
 
+def begins_at(body: bytes) -> int:
+    """From when on an encoded batch tells: the look before it, or its own where there was none."""
+    batch = report_pb2.Batch.FromString(body)
+    return batch.previous_look_at_us or batch.look_at_us
+
+
 def host_facts(facts: HostFacts) -> report_pb2.HostFacts:
     """Facts for the hello."""
     return report_pb2.HostFacts(
@@ -100,6 +110,7 @@ class _Builder:
         self._entered_at_us = entered_at_us
         self._size_bytes = template.ByteSize()
         self._rows = 0
+        self._owners = 0
         self._holders: dict[Holder, int] = {}
         self._processes: dict[Process, int] = {}
 
@@ -134,12 +145,16 @@ class _Builder:
         # Plain additions: this runs for every row, and most rows are a socket alone.
         cost = 0 if socket is None else _size(socket)
         cost += 0 if closed is None else _size(closed)
+        owners = self._owners
         if holder is not None:
             cost += _size(holder) + sum(_size(process) for _, process in processes)
-        if self._rows and self._size_bytes + cost > MAX_BATCH_BYTES:
+            owners += len(holder.owners)
+        full = self._rows >= MAX_BATCH_ROWS or owners > MAX_BATCH_OWNERS
+        if self._rows and (full or self._size_bytes + cost > MAX_BATCH_BYTES):
             return False
         self._size_bytes += cost
         self._rows += 1
+        self._owners = owners
         for process, encoded in processes:
             self._processes[process] = len(self._processes)
             self.batch.processes.append(encoded)
@@ -163,11 +178,11 @@ class _Builder:
     def _new_holder(self, holder: Holder) -> tuple[sockets_pb2.Holder, list[tuple[Process, sockets_pb2.Process]]]:
         positions: list[int] = []
         new: list[tuple[Process, sockets_pb2.Process]] = []
-        for process in holder.owners[:MAX_OWNERS]:
+        for process, encoded in _owners(holder):
             position = self._processes.get(process)
             if position is None:
                 position = len(self._processes) + len(new)
-                new.append((process, _process(process)))
+                new.append((process, encoded))
             positions.append(position)
         message = sockets_pb2.Holder(
             uid=holder.uid,
@@ -217,12 +232,23 @@ def _closed(key: sockets_pb2.SocketKey, at_us: int | None) -> sockets_pb2.Closed
     return sockets_pb2.ClosedSocket(key=key, closed_at_us=at_us, closed_at_is=sockets_pb2.CLOSED_AT_IS_EXACT)
 
 
-def _process(process: Process) -> sockets_pb2.Process:
+def _owners(holder: Holder) -> list[tuple[Process, sockets_pb2.Process]]:
+    """Who holds it, in HOLDER_BYTES: all of them, without their paths if need be. Only beyond that are the last cut."""
+    owners = holder.owners[:MAX_OWNERS]
+    encoded = [_process(process, PATH_BYTES) for process in owners]
+    if sum(map(_size, encoded)) > HOLDER_BYTES:
+        encoded = [_process(process, 0) for process in owners]
+    sizes = itertools.accumulate(map(_size, encoded))
+    fitting = itertools.takewhile(lambda size: size <= HOLDER_BYTES, sizes)
+    return list(zip(owners, encoded, strict=True))[: sum(1 for _ in fitting)]
+
+
+def _process(process: Process, path_bytes: int) -> sockets_pb2.Process:
     return sockets_pb2.Process(
         pid=process.pid,
         started_at_us=process.started_at_us,
         name=bounded(process.name, NAME_BYTES),
-        exe=bounded(process.exe, PATH_BYTES),
+        exe=bounded(process.exe, path_bytes),
         program=bounded(process.program, NAME_BYTES),
     )
 

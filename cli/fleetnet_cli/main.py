@@ -84,7 +84,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     terminal.make_tolerant()
     try:
         status = _run(arguments)
-        terminal.of(sys.stdout).flush()
     except KeyboardInterrupt:
         status = exits.INTERRUPTED
     except terminal.ReaderGoneError:
@@ -101,6 +100,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         status = command.main(
             args=None if arguments is None else list(arguments), prog_name="fleetnet", standalone_mode=False
         )
+        terminal.of(sys.stdout).flush()  # a full disk shows itself only now
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.ctx.get_help() if error.ctx else "", err=True)
         return exits.FAILED

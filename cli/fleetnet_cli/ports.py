@@ -21,6 +21,11 @@ def parse_ports(text: str, services: Services) -> tuple[PortRange, ...]:
         return (PortRange(first, last),)
     ports = services.ports.get(text.lower())
     if ports is None:
+        if not services.ports:
+            raise UsageError(
+                f'"{text}" is not a port, and this machine has no /etc/services to look names up in; '
+                "give a number or a range such as 8000-8999 (Debian, Ubuntu: apt-get install netbase)"
+            )
         guess = suggestion(text, list(services.ports)) or "; give a number, a range such as 8000-8999, or a name"
         raise UsageError(f'"{text}" is not a port and no service of /etc/services{guess}')
     return tuple(PortRange(p, p) for p in sorted(ports))

@@ -42,7 +42,9 @@ def parse_duration(text: str) -> int:
     """`2m`, `1h30m`, `90 seconds` as microseconds, at least one millisecond; UsageError otherwise."""
     total = _duration(text)
     if total is None or total < 1000:
-        hint = f'; did you mean "{text.strip()}s"?' if text.strip().isdigit() else "; write it as 90s, 2m, 1h30m or 7d"
+        seconds = text.strip()
+        unit_forgotten = seconds.isdigit() and seconds.strip("0")
+        hint = f'; did you mean "{seconds}s"?' if unit_forgotten else "; write it as 90s, 2m, 1h30m or 7d"
         raise UsageError(f'"{text}" is not a length of time{hint}')
     return total
 

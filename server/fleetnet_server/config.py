@@ -106,7 +106,8 @@ def parse_address(text: str, option: str) -> Address:
     host, separator, port = text.rpartition(":")
     # Decimal digits only: int() would take "+7" and " 7 " as well.
     if not separator or not _HOST.fullmatch(host) or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 0xFFFF:
-        raise ConfigError(f"{option} {text!r} is not HOST:PORT; write for example 0.0.0.0:7443 or [::]:7443")
+        example = "collector.example.com:7443" if option == "--advertise" else "0.0.0.0:7443 or [::]:7443"
+        raise ConfigError(f"{option} {text!r} is not HOST:PORT; write for example {example}")
     return Address(host.strip("[]"), int(port))
 
 

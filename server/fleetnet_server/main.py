@@ -8,6 +8,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 from fleetnet_server import config
 from fleetnet_server.errors import ServerError
@@ -26,12 +27,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        from importlib.metadata import version  # slow, and rarely asked for
+
+        print(f"{parser.prog} {version('fleetnet-server')}")
+        parser.exit()
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says in one sentence what is wrong, as every other error does, and not the whole usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f'{self.prog}: {message}; see "{self.prog} --help"\n')
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="fleetnet-server",
         description="The collector of fleetnet: keeps the history of every socket of a fleet and answers questions.",
         epilog=f"Every option has a twin in the environment: --data is {config.ENVIRONMENT_PREFIX}DATA.",
     )
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     run = _add(commands, "run", "serve until SIGTERM", _run)
     config.add_run_options(run)
@@ -42,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    commands: "argparse._SubParsersAction[_Parser]",
     name: str,
     what: str,
     command: Callable[[config.Config], int],

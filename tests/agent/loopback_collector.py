@@ -5,7 +5,7 @@ unwilling or dead.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -72,6 +72,7 @@ class Collector(report_pb2_grpc.ReportServiceServicer, enroll_pb2_grpc.EnrollSer
         self.accepts.set()
         self.answers_acks = True
         self.stores = True
+        self.takes: Callable[[report_pb2.Batch], bool] = lambda batch: True
         self.renews = True
         self.refuses: tuple[grpc.StatusCode, str] | None = None
         self.sends_away: report_pb2.Reconnect | None = None
@@ -84,6 +85,8 @@ class Collector(report_pb2_grpc.ReportServiceServicer, enroll_pb2_grpc.EnrollSer
         self.tokens: dict[bytes, str] = {}
         self.advertised: tuple[str, ...] = ()
         self.certificate_days = 7.0
+        self.renewals = 0
+        self.renewed_ca_pem = authority.pem
         self.report_port = self.enroll_port = 0
         self._names = names
         self._changed = asyncio.Condition()
@@ -168,6 +171,8 @@ class Collector(report_pb2_grpc.ReportServiceServicer, enroll_pb2_grpc.EnrollSer
             await self.accepts.wait()
             if not self.stores:
                 await context.abort(grpc.StatusCode.INTERNAL, "the test wants it so")
+            if not self.takes(batch):
+                await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the test does not take it")
             self.store.take(batch, named)
             parts += batch.HasField("snapshot")
             await self._noticed()
@@ -181,8 +186,9 @@ class Collector(report_pb2_grpc.ReportServiceServicer, enroll_pb2_grpc.EnrollSer
         if not self.renews:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "the test wants it so")
         name = context.auth_context()["peer_spiffe_id"][0].decode().rpartition("/")[2]
+        self.renewals += 1
         certificate = self.authority.host(name, request.csr, self.certificate_days)
-        return report_pb2.RenewResponse(certificate_pem=certificate, ca_pem=self.authority.pem)
+        return report_pb2.RenewResponse(certificate_pem=certificate, ca_pem=self.renewed_ca_pem)
 
     async def Enroll(self, request: enroll_pb2.EnrollRequest, context: Any) -> enroll_pb2.EnrollResponse:  # noqa: N802
         name = self.tokens.pop(request.secret, None)

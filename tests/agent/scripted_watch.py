@@ -22,6 +22,7 @@ from fleetnet_agent.records import (
 )
 
 WHOLE = SourceStatus("tcp", True, "")
+BLIND = SourceStatus("tcp", False, "not read: no room", blind=True)
 
 
 def process(pid: int = 812, name: str = "nginx") -> Process:
@@ -63,6 +64,8 @@ class ScriptedWatch:
         self._seen: dict[SocketKey, Socket] = {}
         self._brief: list[Socket] = []
         self._look_at_us = 0
+        self.status = WHOLE
+        self._told: SourceStatus | None = None
         self._clock = itertools.count(time.time_ns() // 1000, 1000)
 
     def open(self, *sockets: Socket) -> None:
@@ -83,7 +86,8 @@ class ScriptedWatch:
         self.threads.add(threading.get_ident())
         self.looks += 1
         with self._lock:
-            before, now = self._seen, dict(self.now)
+            before, status = self._seen, self.status
+            now = before if status.blind else dict(self.now)
             passed, self._brief = self._brief, []
         previous_us, self._look_at_us, self._seen = self._look_at_us, next(self._clock), now
         brief = tuple(Brief(socket, self._look_at_us - 1) for socket in passed)
@@ -94,11 +98,15 @@ class ScriptedWatch:
             changed=tuple(socket for key, socket in now.items() if key in before and before[key] != socket),
             closed=tuple(Closed(key) for key in before if key not in now),
             brief=brief,
-            sources=() if previous_us else (WHOLE,),
+            sources=self._news(status),
         )
 
+    def _news(self, status: SourceStatus) -> tuple[SourceStatus, ...]:
+        told, self._told = self._told, status
+        return () if status == told else (status,)
+
     def snapshot(self) -> Snapshot:
-        return Snapshot(self._look_at_us, tuple(self._seen.values()), (WHOLE,))
+        return Snapshot(self._look_at_us, tuple(self._seen.values()), (self.status,))
 
     def interval_s(self) -> float:
         return 1.0

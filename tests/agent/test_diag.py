@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import resource
 import socket
 from collections.abc import Iterator
 from functools import partial
@@ -13,7 +14,7 @@ from fleetnet_agent.records import Protocol, State
 from fleetnet_agent.sources import inet_diag
 from fleetnet_agent.sources.all import SOURCES
 from fleetnet_agent.sources.diag import DiagSocket
-from fleetnet_agent.sources.source import RefusedError, Sighting
+from fleetnet_agent.sources.source import RefusedError, Sighting, SourceError
 from fleetnet_agent.sources.tcp import Tcp
 from fleetnet_agent.sources.udp import Udp
 from pyroute2 import DiagSocket as Oracle
@@ -212,6 +213,19 @@ def test_where_no_socket_is_to_be_had_it_is_a_refusal(number: int, monkeypatch: 
     monkeypatch.setattr("fleetnet_agent.sources.diag.socket.socket", refuse)  # what a seccomp filter does
     with pytest.raises(RefusedError, match=os.strerror(number)):
         list(Tcp(DiagSocket()).read(inet_diag.ALL_STATES))
+
+
+def test_a_socket_that_is_not_to_be_had_for_now_is_no_refusal() -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(0)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, limits[1]))
+    try:
+        with pytest.raises(SourceError, match="Too many open files") as failure:
+            list(Tcp(DiagSocket()).read(inet_diag.ALL_STATES))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert not isinstance(failure.value, RefusedError)
 
 
 def test_pyroute2_sees_the_same_sockets_in_the_same_states(held: contextlib.ExitStack, tcp: DiagTable) -> None:

@@ -21,6 +21,7 @@ from fleetnet_agent.version import VERSION
 SCRIPT = Path(sys.executable).parent / "fleetnet-agent"
 SECRET = bytes(range(32))
 DEADLINE_S = 20.0
+ANSWER = Path(__file__).parents[1] / "cli/golden/who-listens.json"
 
 Enrolled = Callable[..., Path]
 
@@ -140,7 +141,8 @@ def test_enrolling_prints_what_to_do_next(collector: Collector, authority: Autho
     done = agent("enroll", "--server", server, "--token-file", tmp_path / "token", "--state", tmp_path / "state")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == (
-        f"enrolled as web1; report to {collector.address}; start with: fleetnet-agent run --state {tmp_path}/state\n"
+        f"enrolled as web1; reports to {collector.address}; start with: "
+        f"fleetnet-agent run{' --with-helper' if os.geteuid() == 0 else ''} --state {tmp_path}/state\n"
     )
     again = agent("enroll", "--server", server, "--token-file", tmp_path / "token", "--state", tmp_path / "other")
     assert again.returncode == 4
@@ -328,6 +330,11 @@ def test_once_prints_what_would_be_sent_and_needs_no_state() -> None:
     assert (item["remote_address"], item["remote_port"], item["netns"]) == (None, None, "host")
     assert (item["owner_status"], [owner["pid"] for owner in item["owners"]]) == ("known", [os.getpid()])
     assert item["uid"] == os.getuid()
+    answered = json.loads(ANSWER.read_text())  # the shape that an answer of the fleet has
+    assert (document.keys(), document["coverage"].keys()) == (answered.keys(), answered["coverage"].keys())
+    assert {tuple(item) for item in document["items"]} == {tuple(answered["items"][0])}
+    assert item["owners"][0].keys() == answered["items"][0]["owners"][0].keys()
+    assert all(item["inode"] is None or item["inode"] > 0 for item in document["items"])
 
 
 def test_once_keeps_still_when_its_reader_has_seen_enough() -> None:

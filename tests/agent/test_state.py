@@ -32,6 +32,17 @@ def test_the_directory_and_the_key_are_private(tmp_path: Path, authority: Author
     assert sorted(p.name for p in directory.iterdir()) == ["agent.json", "agent.key", "agent.pem", "ca.pem"]
 
 
+def test_two_agents_never_run_on_one_directory(tmp_path: Path) -> None:
+    with (
+        state.held(tmp_path),
+        pytest.raises(AgentError, match=r"another agent runs on .*; end it first"),
+        state.held(tmp_path),
+    ):
+        pytest.fail("the second got in")
+    with state.held(tmp_path):
+        pass
+
+
 def test_a_host_that_is_not_enrolled_is_told_how_to_enroll(tmp_path: Path) -> None:
     with pytest.raises(AgentError, match=r"is not enrolled: .*; run `fleetnet-agent enroll --server"):
         state.load(tmp_path / "nothing")

@@ -1,6 +1,7 @@
 """The report stream against a real server: snapshot first, differences after, beats between, credit kept."""
 
 import asyncio
+import random
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from agent.uplinks import QUICK, agrees, eventually, running
 from fleetnet_agent import facts
 from fleetnet_agent.host import this_host
 from fleetnet_agent.records import State
+from fleetnet_agent.uplink.backoff import Backoff
 from fleetnet_agent.uplink.run import Pace
 from fleetnet_proto.v1 import report_pb2, sockets_pb2
 
@@ -242,6 +244,27 @@ def test_a_refusal_is_told_once_and_tried_again(loop: Loop, collector: Collector
     log = loop.run(story())
     assert log[0].startswith(f"{collector.address} refuses this host: host web1 was revoked; trying again slowly; ")
     assert log[1] == f"connected to {collector.address}"
+
+
+def test_another_agent_with_the_same_identity_is_not_fought(
+    loop: Loop, collector: Collector, enrolled: Enrolled
+) -> None:
+    async def story() -> tuple[list[str], int]:
+        backoff = Backoff(random.Random(7), base_s=0.001, cap_s=3600.0)
+        watch = ScriptedWatch(tcp(1))
+        async with running(enrolled(collector.address), watch, backoff=backoff) as agent:
+            await collector.until(lambda: collector.store.whole_snapshots == 1)
+            collector.refuses = (grpc.StatusCode.ABORTED, "a newer stream of the same host has taken over")
+            await collector.stop()
+            await collector.start()
+            await eventually(lambda: any("hears another agent as this host" in line for line in agent.log))
+            streams, looks = collector.streams, watch.looks
+            await eventually(lambda: watch.looks > looks + 20)
+            return agent.log, collector.streams - streams
+
+    log, more = loop.run(story())
+    assert more == 0, "it waits, as after any refusal"
+    assert "; trying again slowly; if this machine is a copy of another, enroll it" in log[-1]
 
 
 def test_rows_say_how_their_beginning_is_known(loop: Loop, collector: Collector, enrolled: Enrolled) -> None:

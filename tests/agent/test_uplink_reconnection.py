@@ -77,6 +77,7 @@ def test_a_full_window_stops_looking_and_becomes_a_gap(loop: Loop, collector: Co
         watch = ScriptedWatch(tcp(0))
         async with running(enrolled(collector.address), watch) as agent:
             await collector.until(lambda: collector.store.whole_snapshots == 1)
+            await eventually(lambda: any("acknowledged" in line for line in agent.log))  # and takes no room any more
             await collector.stop()
             number = 1
             while not any("queue full" in line for line in agent.log):

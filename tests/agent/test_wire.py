@@ -162,7 +162,9 @@ def test_a_socket_with_countless_owners_still_fits_into_a_batch() -> None:
     crowd = holder(*(Process(n, n, "\N{PILE OF POO}" * 99, "/\N{PILE OF POO}" * 999, "p" * 99) for n in range(5000)))
     bodies = list(wire.difference_batches(difference(opened=(tcp(1, held_by=crowd), tcp(2, held_by=crowd)))))
     assert max(map(len, bodies)) < ONE_MIB
-    assert len(decoded(bodies[0]).holders[0].owners) == wire.MAX_OWNERS
+    first = decoded(bodies[0])
+    assert len(first.holders[0].owners) == 5000
+    assert not any(owner.exe for owner in first.processes), "without their paths all of them fit"
 
 
 def test_without_a_cookie_the_key_carries_the_inode() -> None:
@@ -228,3 +230,20 @@ def test_the_gaps_of_a_difference_travel_once_on_its_last_batch() -> None:
     batches = [decoded(body) for body in wire.difference_batches(difference(opened=sockets, gaps=(gap,)))]
     assert [len(b.gaps) for b in batches] == [0] * (len(batches) - 1) + [1]
     assert batches[-1].gaps[0].reason == gap.reason
+
+
+def test_thousands_of_owners_of_one_socket_are_all_told_and_still_fit() -> None:
+    owners = tuple(process(pid, f"worker{pid % 10}") for pid in range(1, wire.MAX_OWNERS + 1))
+    long_paths = tuple(dataclasses.replace(owner, exe="/" + "x" * 600) for owner in owners[:5_000])
+    sockets = (tcp(1, held_by=holder(*owners)), tcp(2, held_by=holder(*long_paths)))
+    bodies = list(wire.difference_batches(difference(opened=sockets)))
+    assert max(map(len, bodies)) < ONE_MIB
+    told = [len(h.owners) for body in bodies for h in decoded(body).holders]
+    assert told == [wire.MAX_OWNERS, 5_000]
+
+
+def test_no_batch_has_more_rows_than_a_collector_takes() -> None:
+    closed = tuple(Closed(SocketKey(0, Protocol.TCP, n)) for n in range(1, 80_001))
+    batches = [decoded(body) for body in wire.difference_batches(difference(closed=closed))]
+    assert max(len(batch.closed) for batch in batches) <= wire.MAX_BATCH_ROWS
+    assert [row.key.cookie for batch in batches for row in batch.closed] == list(range(1, 80_001))

@@ -10,7 +10,7 @@ from pathlib import Path
 from agent.loopback_collector import Collector, key_of
 from agent.scripted_watch import ScriptedWatch
 from fleetnet_agent import wire
-from fleetnet_agent.host import this_host
+from fleetnet_agent.host import Host, this_host
 from fleetnet_agent.log import Log
 from fleetnet_agent.uplink.backoff import Backoff
 from fleetnet_agent.uplink.run import Pace, Uplink
@@ -22,13 +22,20 @@ class Running:
     """An uplink, its watch and what it logged."""
 
     def __init__(
-        self, directory: Path, watch: ScriptedWatch, pace: Pace = QUICK, backoff: Backoff | None = None
+        self,
+        directory: Path,
+        watch: ScriptedWatch,
+        pace: Pace = QUICK,
+        backoff: Backoff | None = None,
+        host: Host | None = None,
     ) -> None:
         self.watch = watch
         self.out = io.StringIO()
         # Short delays; what the real ones are is test_backoff's.
         backoff = backoff or Backoff(random.Random(7), base_s=0.01, cap_s=0.05)
-        self.uplink = Uplink(directory, this_host(), watch, watch.interval_s, Log(self.out), pace=pace, backoff=backoff)
+        self.uplink = Uplink(
+            directory, host or this_host(), watch, watch.interval_s, Log(self.out), pace=pace, backoff=backoff
+        )
         self.task = asyncio.create_task(self.uplink.run())
 
     @property
@@ -42,9 +49,13 @@ class Running:
 
 @contextlib.asynccontextmanager
 async def running(
-    directory: Path, watch: ScriptedWatch, pace: Pace = QUICK, backoff: Backoff | None = None
+    directory: Path,
+    watch: ScriptedWatch,
+    pace: Pace = QUICK,
+    backoff: Backoff | None = None,
+    host: Host | None = None,
 ) -> AsyncIterator[Running]:
-    started = Running(directory, watch, pace, backoff)
+    started = Running(directory, watch, pace, backoff, host)
     try:
         yield started
     finally:

@@ -232,10 +232,12 @@ class Noticed(list):  # type: ignore[type-arg]  # whatever is asked
         self._event.set()
 
 
-def test_a_full_disk_under_the_answer_is_2(canned: Canned) -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_under_the_answer_is_2(canned: Canned, unbuffered: str) -> None:
+    env = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
-            [SCRIPT, "hosts"], stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=60
+            [SCRIPT, "hosts"], stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=60, env=env
         )
     assert done.returncode == 2
     assert "could not be written (No space left on device)" in done.stderr

@@ -2,12 +2,13 @@
 
 import os
 import sqlite3
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from server.agents import DEADLINE_S
-from server.running import Running, launch, starts_well
+from server.running import SCRIPT, Running, launch, starts_well
 
 
 def run(*arguments: str) -> tuple[int, str]:
@@ -18,9 +19,21 @@ def run(*arguments: str) -> tuple[int, str]:
 
 
 def test_migrate_makes_a_database_and_leaves_one_alone_that_is_up_to_date(data: Path) -> None:
+    data.mkdir(mode=0o700)
     for _ in range(2):
         assert run("migrate", f"--data={data}") == (0, "fleetnet-server: the database is up to date\n")
     assert starts_well(data)
+
+
+def test_migrate_makes_no_directory_where_none_is(data: Path) -> None:
+    command = [str(SCRIPT), "migrate", f"--data={data}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=DEADLINE_S)
+    assert done.returncode == 2
+    assert (
+        done.stderr
+        == f"fleetnet-server: there is no {data}; give the directory that the collector runs on with --data\n"
+    )
+    assert not data.exists()
 
 
 def test_the_doctor_finds_nothing_wrong_with_a_healthy_collector_running_or_not(data: Path) -> None:

@@ -68,7 +68,7 @@ def _link_for_lock(data: Path) -> None:
 @pytest.mark.parametrize(
     ("harm", "words"),
     [
-        (_file_for_directory, "data directory .* cannot be used: (File exists|Not a directory)"),
+        (_file_for_directory, "is not a directory, or not in one; choose another with --data"),
         (_foreign_file, "is damaged or is no SQLite file"),
         (_broken_page, "is damaged or is no SQLite file"),
         (_newer, "was written by a newer fleetnet-server"),

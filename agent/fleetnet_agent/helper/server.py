@@ -7,8 +7,10 @@ What must stay true:
 """
 
 import contextlib
+import errno
 import os
 import socket
+import stat
 import struct
 import threading
 import time
@@ -84,7 +86,7 @@ def _listen(path: Path, allowed_uid: int) -> socket.socket:
     try:
         listener.bind(os.fspath(path))
         if os.geteuid() == 0 and allowed_uid != 0:
-            os.chown(path, allowed_uid, -1)
+            _give(path, allowed_uid)
         listener.listen(CLIENTS_AT_ONCE)
     except OSError as error:
         listener.close()
@@ -92,6 +94,19 @@ def _listen(path: Path, allowed_uid: int) -> socket.socket:
     finally:
         os.umask(before)
     return listener
+
+
+def _give(path: Path, uid: int) -> None:
+    """Make the socket that user's. In a directory of that user's another file may lie there by now, and stays whose it
+    is: what is given away is what was looked at."""
+    descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISSOCK(status.st_mode) or status.st_nlink != 1:
+            raise OSError(errno.EEXIST, os.strerror(errno.EEXIST))
+        os.chown(f"/proc/self/fd/{descriptor}", uid, -1)
+    finally:
+        os.close(descriptor)
 
 
 def _remove_stale(path: Path) -> None:

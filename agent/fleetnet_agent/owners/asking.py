@@ -39,11 +39,6 @@ class Asking:
         """True if the last question was answered with more than an ordinary user's rights."""
         return self.by_helper or self._is_root
 
-    @property
-    def has_helper(self) -> bool:
-        """True if there is a helper to ask, whether it answers or not."""
-        return self._helper is not None
-
     def scan(self, question: Question) -> Answer:
         """See `owners.scan.scan`. Never raises: what cannot be read at all is as if there were no processes."""
         answer = self._ask_helper(question) or self._scan_here(question)

@@ -18,6 +18,7 @@ from fleetnet_agent.sources.source import MalformedError, Part, RefusedError, So
 NETLINK_SOCK_DIAG = 4  # include/uapi/linux/netlink.h
 BUFFER_BYTES = 64 * 1024  # the kernel fills at most half of it with one part of a dump
 ANSWER_WITHIN_S = 10
+_USED_UP = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 GETS_AT_ONCE = 50  # each answer takes about 1.3 kB of the socket's receive buffer, 208 kB by default
 
 
@@ -100,9 +101,9 @@ def _open() -> socket.socket:
     try:
         opened = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_SOCK_DIAG)
     except OSError as error:
-        raise RefusedError(
-            f"a socket for the kernel's socket diagnostics is refused: {os.strerror(error.errno or 0)}"
-        ) from error
+        refused = f"a socket for the kernel's socket diagnostics is refused: {os.strerror(error.errno or 0)}"
+        # What is used up today may be there again at the next look: no reason to read in another way for ever.
+        raise (SourceError if error.errno in _USED_UP else RefusedError)(refused) from error
     try:
         opened.bind((0, 0))
         # Not settimeout(): that costs a poll() per part.

@@ -6,9 +6,12 @@
     4. Without a stream the differences go on, until the window is full. Then looking stops, and the next snapshot says
        from when to when nobody looked.
     5. With a stream whose collector is slow, a full window only makes looks rarer: the next difference spans more time.
+    6. A look at which a source was blind is not told, but for the fact itself: the host is to grow stale, for what is
+       open is not known. When all can see again, a snapshot says from when to when they could not.
 
 What must stay true: every change between two looks is in a batch, or in a snapshot after a declared gap. Differences
-that build on a first snapshot which never arrived whole are dropped, and that time is declared a gap as well.
+that build on a first snapshot which never arrived whole are dropped, and that time is declared a gap as well. So is
+what a collector refuses for good: sent again, it would be refused again, for ever.
 """
 
 import asyncio
@@ -20,14 +23,17 @@ from typing import Final, Protocol, TypeVar
 
 from fleetnet_agent import wire
 from fleetnet_agent.log import Log
-from fleetnet_agent.records import Difference, Gap, Snapshot
+from fleetnet_agent.records import Difference, Gap, Snapshot, SourceStatus
 from fleetnet_agent.uplink.window import Entry, Kind, Window
 from fleetnet_agent.uplink.worker import Worker
 
 BEAT_S: Final = 60.0
 LOOK_NOW_AT_MOST_EVERY_S: Final = 0.25
 QUEUE_FULL: Final = "collector unreachable, queue full"
+NOT_READ: Final = "a source could not be read"
+REPORT_NOT_TAKEN: Final = "the collector refused a report"
 FIRST_SNAPSHOT_LOST: Final = "connection lost during the first snapshot"
+CLOCK_SET: Final = "the host's clock was set"
 
 T = TypeVar("T")
 
@@ -73,6 +79,11 @@ class Looks:
         self._past = 0  # counts up when the batches made so far were dropped
         self._gap: tuple[int, str] | None = None  # since when, and why; until the snapshot that tells it is stored
         self._told_gap: tuple[int, str] | None = None
+        self._clock_gaps: list[Gap] = []  # until the snapshot that tells them is stored
+        self._told_clock_gaps = 0
+        self._blind: dict[str, SourceStatus] = {}
+        self._blind_since_us: int | None = None
+        self._blindness_told: tuple[int, tuple[str, ...]] | None = None
         self._last_look_us = 0
         self._first_told_us = 0  # look of the first snapshot of this epoch that was begun
         self._sockets_told = 0
@@ -111,11 +122,21 @@ class Looks:
             self._next_look_s = 0.0
             self._stir()
 
-    def restart(self) -> None:
-        """A new epoch: the collector will hear everything again."""
+    def clock_was_set(self, between_us: tuple[int, int]) -> None:
+        """The wall clock went from one of these to the other; what history says of the time between is not sure."""
+        self._clock_gaps.append(Gap(min(between_us), max(between_us), CLOCK_SET))
+
+    def restart(self, reason: str | None = None) -> None:
+        """A new epoch: the collector will hear everything again. With a reason, what it has not stored of the old one
+        becomes a gap."""
+        lost, gap = self.window.oldest, self._gap
         self.window.restart()
         self._whole = False
         self._forget(None)
+        if reason is not None:
+            self._gap = gap
+            if lost is not None:
+                self._since(wire.begins_at(lost.body), reason)
 
     # The loop.
 
@@ -132,20 +153,29 @@ class Looks:
 
     def _due_in_s(self) -> float:
         if self._snapshot_due and self._connected:
-            return 0.0 if self.window.room else math.inf
+            if not self.window.room:
+                return math.inf
+            return 0.0 if self._blind_since_us is None else self._next_look_in_s()
         if not self._looking:
             return math.inf
-        wait_s = max(0.0, self._next_look_s - time.monotonic())
+        wait_s = self._next_look_in_s()
         if self.window.room:
             return wait_s
         if not self._connected and wait_s == 0:
             self._overflow(self._last_look_us)
         return math.inf if self._connected or not self._looking else wait_s
 
+    def _next_look_in_s(self) -> float:
+        return max(0.0, self._next_look_s - time.monotonic())
+
     async def _tell_difference(self) -> None:
         before_us = self._last_look_us
         difference = await self._look()
-        if not difference.empty:
+        if self._blind_since_us is not None:
+            await self._tell_blindness(difference)
+        elif not self._looking:
+            return  # all sources see again; the snapshot that is due tells everything
+        elif not difference.empty:
             await self._put_difference(difference, before_us)
         elif self._connected and time.monotonic() >= self._next_beat_s:
             await self._put(Kind.DIFFERENCE, wire.beat(difference.look_at_us, before_us), self._past)
@@ -153,12 +183,17 @@ class Looks:
     async def _tell_snapshot(self) -> None:
         stream, past, before_us = self._streams, self._past, self._last_look_us
         difference = await self._look()
+        if self._blind_since_us is not None:
+            await self._tell_blindness(difference)
+            return
         if self._looking and not difference.empty and not await self._put_difference(difference, before_us):
             return
         snapshot = await self._worker.run(self._watch.snapshot)
         self._first_told_us = self._first_told_us or snapshot.look_at_us
         self._told_gap, self._sockets_told = self._gap, len(snapshot.sockets)
         gaps = [Gap(self._gap[0], snapshot.look_at_us, self._gap[1])] if self._gap else []
+        self._told_clock_gaps = len(self._clock_gaps)
+        gaps += self._clock_gaps
         parts = wire.snapshot_batches(snapshot, gaps)
         while (part := await self._next(parts)) is not None:
             body, last = part
@@ -173,8 +208,34 @@ class Looks:
     async def _look(self) -> Difference:
         self._next_look_s = time.monotonic() + self._every_s
         difference = await self._worker.run(self._watch.look)
+        self._note_sight(difference)
         self._last_look_us = difference.look_at_us
         return difference
+
+    def _note_sight(self, difference: Difference) -> None:
+        for source in difference.sources:
+            self._blind.pop(source.name, None)
+            if source.blind:
+                self._blind[source.name] = source
+        if self._blind and self._blind_since_us is None:
+            self._blind_since_us = self._last_look_us or difference.look_at_us
+        elif not self._blind and self._blind_since_us is not None:
+            self._since(self._blind_since_us, NOT_READ)
+            self._blind_since_us = None
+            # What the look found meanwhile may have ended at any time since: only a snapshot says so.
+            self._looking = False
+            self._snapshot_due = self._connected
+
+    async def _tell_blindness(self, difference: Difference) -> None:
+        """That a source is blind, once and to each stream; as of the last look at which all could see."""
+        if not self._connected or self._blindness_told == (self._streams, tuple(self._blind)):
+            return
+        self._blindness_told = (self._streams, tuple(self._blind))
+        as_of_us = self._blind_since_us or difference.look_at_us
+        told = Difference(as_of_us, as_of_us, sources=tuple(self._blind.values()))
+        await self._put_difference(told, as_of_us)
+        for source in self._blind.values():
+            self._log.situation(f"source {source.name}", f"source {source.name} {source.detail}; trying again")
 
     # Into the window.
 
@@ -233,6 +294,8 @@ class Looks:
             self._whole = True
             if self._gap is self._told_gap:
                 self._gap = None
+            del self._clock_gaps[: self._told_clock_gaps]
+            self._told_clock_gaps = 0
             self._log.say(f"snapshot of {self._sockets_told} sockets acknowledged")
 
     def _stir(self) -> None:

@@ -7,6 +7,7 @@ a failure costs nothing but another attempt.
 
 import asyncio
 import random
+import ssl
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Final
 from fleetnet_proto.v1 import report_pb2, report_pb2_grpc
 from grpc import aio
 
-from fleetnet_agent import state
+from fleetnet_agent import reach, state
 from fleetnet_agent.errors import AgentError
 from fleetnet_agent.log import Log
 from fleetnet_agent.uplink.channel import open_channel
@@ -47,6 +48,8 @@ async def renew_forever(directory: Path, log: Log, draw: random.Random, renewed:
                 await asyncio.sleep(draw.uniform(RETRY_S / 2, RETRY_S))
         log.say("certificate renewed")
         renewed()
+        # Where this host's clock is days ahead, or certificates live too short, the next is due at once.
+        await asyncio.sleep(draw.uniform(RETRY_S / 2, RETRY_S))
 
 
 async def renew(directory: Path, identity: state.Identity) -> state.Identity:
@@ -59,6 +62,10 @@ async def renew(directory: Path, identity: state.Identity) -> state.Identity:
     facts = keys.read_certificate(answer.certificate_pem)
     if not keys.belongs_to(answer.certificate_pem, made.key_pem):
         raise ValueError("the collector sent a certificate for another key")
+    try:
+        reach.trust(answer.ca_pem)
+    except ssl.SSLError as error:
+        raise ValueError("the collector sent a CA certificate that cannot be used") from error
     fresh = state.Identity(
         host=identity.host,
         report_addresses=identity.report_addresses,

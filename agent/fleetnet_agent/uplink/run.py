@@ -8,19 +8,20 @@ import asyncio
 import random
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from fleetnet_proto.v1 import report_pb2
 
-from fleetnet_agent import facts, reach, state, wire
+from fleetnet_agent import facts, state, wire
 from fleetnet_agent.errors import AgentError
 from fleetnet_agent.host import Host
 from fleetnet_agent.log import Log
 from fleetnet_agent.uplink.backoff import Backoff
 from fleetnet_agent.uplink.channel import open_channel
-from fleetnet_agent.uplink.looks import BEAT_S, Looker, Looks
+from fleetnet_agent.uplink.clock import watch_clock
+from fleetnet_agent.uplink.looks import BEAT_S, REPORT_NOT_TAKEN, Looker, Looks
 from fleetnet_agent.uplink.renewal import renew_forever
 from fleetnet_agent.uplink.stream import ACK_TIMEOUT_S, End, Ending, Stream
 from fleetnet_agent.uplink.window import Window
@@ -28,7 +29,6 @@ from fleetnet_agent.uplink.worker import Worker
 from fleetnet_agent.version import VERSION
 
 CHANNEL_CLOSE_S: Final = 0.5
-PROBE_TIMEOUT_S: Final = 2.0
 ENROLL: Final = "to let it in again, enroll it with --force and a new token"
 
 
@@ -87,6 +87,7 @@ class Uplink:
         async with asyncio.TaskGroup() as group:
             beside = [
                 group.create_task(self._looks.run()),
+                group.create_task(watch_clock(self._host, self._pace.look_every_s, self._clock_was_set)),
                 group.create_task(renew_forever(self._directory, self._log, self._draw, self._leave.set)),
             ]
             await self._streams()
@@ -104,7 +105,7 @@ class Uplink:
             ending = await self._stream(address)
             if ending.why is not End.LEFT:
                 turn += ending.why is not End.OTHER_PAST
-                await self._pause(self._settle(address, await self._explained(address, ending)))
+                await self._pause(self._settle(address, ending))
 
     async def _stream(self, address: str) -> Ending:
         try:
@@ -139,17 +140,6 @@ class Uplink:
             netns_inode=facts.netns_inode(self._host),
         )
 
-    async def _explained(self, address: str, ending: Ending) -> Ending:
-        """Where TLS failed, why: gRPC has but OpenSSL's name for it, which is the same for many causes."""
-        if ending.why is not End.AWAY or "handshake" not in ending.words:
-            return ending
-        context = reach.trust(self._identity.ca_pem)
-        try:
-            await asyncio.to_thread(reach.check, *reach.split_address(address), context, PROBE_TIMEOUT_S)
-        except AgentError as error:
-            return replace(ending, words=str(error))
-        return ending
-
     def _welcomed(self, address: str) -> None:
         self._log.situation(f"{address} welcomes", f"connected to {address}")
 
@@ -167,6 +157,15 @@ class Uplink:
             self._epoch = new_epoch()
             self._looks.restart()
             return self._backoff.after_failure()
+        if ending.why is End.NOT_TAKEN:
+            self._log.situation(
+                address,
+                f"{address} does not take a report of this host: {ending.words}; dropping it and telling everything "
+                "anew, history will show a gap; it is a mistake in one of the two: report it",
+            )
+            self._epoch = new_epoch()
+            self._looks.restart(REPORT_NOT_TAKEN)
+            return self._backoff.after_refusal()
         if self._identity.valid_until_us < self._host.wall_clock_us():
             self._log.situation(
                 address, f"the certificate of this host has expired, so {address} does not let it in; {ENROLL}"
@@ -175,11 +174,23 @@ class Uplink:
         if ending.why is End.REFUSED:
             self._log.situation(address, f"{address} refuses this host: {ending.words}; trying again slowly; {ENROLL}")
             return self._backoff.after_refusal()
+        if ending.why is End.TAKEN_OVER:
+            self._log.situation(
+                address,
+                f"{address} hears another agent as this host ({ending.words}); trying again slowly; "
+                "if this machine is a copy of another, enroll it with --force and a token for a name of its own",
+            )
+            return self._backoff.after_refusal()
         if ending.why is End.SENT_AWAY:
             self._log.situation(address, f"{address} asks to come back after {ending.floor_s:g} s: {ending.words}")
             return self._backoff.after_failure(ending.floor_s)
         self._log.situation(address, f"no connection to {address}: {ending.words}; trying again")
         return self._backoff.after_failure()
+
+    def _clock_was_set(self, between_us: tuple[int, int]) -> None:
+        self._log.say("the host's clock was set; history will show a gap")
+        self._looks.clock_was_set(between_us)
+        self._leave.set()  # the next Hello tells the new offset
 
     def _read_identity(self) -> None:
         try:

@@ -50,6 +50,8 @@ class End(enum.Enum):
     AWAY = enum.auto()  # not reached, or lost
     REFUSED = enum.auto()  # reached, and it does not want this host
     SENT_AWAY = enum.auto()  # it said when to come back
+    NOT_TAKEN = enum.auto()  # it will never take what it was sent
+    TAKEN_OVER = enum.auto()  # another agent reports as this host
     OTHER_PAST = enum.auto()  # it does not have what it acknowledged
     LEFT = enum.auto()  # this side wanted it
 
@@ -212,6 +214,10 @@ def _ending(code: grpc.StatusCode, details: str | None) -> Ending:
     words = _plain(WRAPPING.sub("", details or "").strip())
     if code in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):
         return Ending(End.REFUSED, words)
+    if code is grpc.StatusCode.ABORTED:
+        return Ending(End.TAKEN_OVER, words)
+    if code is grpc.StatusCode.INVALID_ARGUMENT:
+        return Ending(End.NOT_TAKEN, words)
     if code is grpc.StatusCode.OK:
         return Ending(End.AWAY, "the collector closed the stream")
     if code is grpc.StatusCode.UNIMPLEMENTED:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Final
 
 DEFAULT_CREDIT: Final = 32
+MAX_CREDIT: Final = 64  # whatever a collector allows: a batch may be 1 MB
 
 
 class Kind(enum.Enum):
@@ -58,6 +59,11 @@ class Window:
         return len(self._entries) < self._credit
 
     @property
+    def oldest(self) -> Entry | None:
+        """The first batch that is not acknowledged."""
+        return self._entries[0] if self._entries else None
+
+    @property
     def in_flight(self) -> int:
         """How many were written to this stream and not yet acknowledged."""
         return self._sent
@@ -97,7 +103,7 @@ class Window:
         self._sent = len(self._entries)
         freed = self.acknowledge(committed)
         self._sent = 0
-        self._credit = max(1, credit)
+        self._credit = min(max(1, credit), MAX_CREDIT)
         kept = [entry for entry in self._entries if entry.kind is Kind.DIFFERENCE]
         self._entries.clear()
         for entry in kept:

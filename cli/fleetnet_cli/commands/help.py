@@ -35,5 +35,6 @@ def _below(context: click.Context, word: str) -> click.Context:
     known = sorted(group.commands) if isinstance(group, click.Group) else []
     command = group.get_command(context, word) if isinstance(group, click.Group) else None
     if command is None:
-        raise UsageError(f'there is no help on "{word}"{suggestion(word, ["exit-codes", *known])}')
+        guess = suggestion(word, ["exit-codes", *known]) or '; "fleetnet --help" lists the commands'
+        raise UsageError(f'there is no help on "{word}"{guess}')
     return click.Context(command, parent=context, info_name=word)

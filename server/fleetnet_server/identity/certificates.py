@@ -43,11 +43,12 @@ def public_key_of(csr: bytes) -> ec.EllipticCurvePublicKey:
     try:
         request = x509.load_der_x509_csr(csr)
         key = request.public_key()
+        # First, for a stranger chooses the key: to check a signature by a large RSA key takes long.
+        if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
+            raise RequestRefused("the certificate request is not for a P-256 key")
         signed = request.is_signature_valid
-    except (ValueError, TypeError, UnsupportedAlgorithm, InvalidSignature) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm, InvalidSignature, x509.InvalidVersion) as error:
         raise RequestRefused("the certificate request is not PKCS #10 in DER") from error
-    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise RequestRefused("the certificate request is not for a P-256 key")
     if not signed:
         raise RequestRefused("the certificate request is not signed by its own key")
     return key

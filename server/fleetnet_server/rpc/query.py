@@ -55,8 +55,9 @@ class QueryService(query_pb2_grpc.QueryServiceServicer):
                     elif isinstance(part, End):
                         yield query_pb2.ListHostsResponse(end=translate_query.end(part))
                     else:
-                        items = [translate_query.host_item(host, self._streams.connected(host.host)) for host in part]
-                        yield query_pb2.ListHostsResponse(page=query_pb2.HostPage(items=items))
+                        items = (translate_query.host_item(host, self._streams.connected(host.host)) for host in part)
+                        for page in translate_query.host_pages(items):
+                            yield query_pb2.ListHostsResponse(page=page)
 
 
 def _now_us() -> int:

@@ -19,6 +19,8 @@ _Options = list[tuple[str, int]]
 
 # Without this a second collector binds the same port silently, and takes half of the connections.
 _ALONE = ("grpc.so_reuseport", 0)
+# Whoever connects and does not come to the end of the handshake gives the place back soon; gRPC waits two minutes.
+_HANDSHAKE = ("grpc.server_handshake_timeout_ms", 10_000)
 _KEEPALIVE: _Options = [
     # An agent pings every 30 s without data; gRPC by itself would call that abuse below 5 minutes.
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
@@ -34,8 +36,11 @@ def report_server(service: ReportService) -> grpc.aio.Server:
     server = grpc.aio.server(
         options=[
             _ALONE,
+            _HANDSHAKE,
             *_KEEPALIVE,
             ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+            # An agent's connection always has its stream.
+            ("grpc.max_connection_idle_ms", 60_000),
             # A stream ends itself by its age; this catches a connection that outlives its streams.
             ("grpc.max_connection_age_ms", int(STREAM_AGE_S * 1_000)),
             ("grpc.max_connection_age_grace_ms", 300_000),
@@ -52,6 +57,7 @@ def enroll_server(service: EnrollService) -> grpc.aio.Server:
     server = grpc.aio.server(
         options=[
             _ALONE,
+            _HANDSHAKE,
             ("grpc.max_receive_message_length", 64 * 1024),
             ("grpc.max_metadata_size", 8 * 1024),
             ("grpc.max_connection_idle_ms", 60_000),

@@ -1,6 +1,6 @@
 """Questions from protobuf messages to records, and answers back."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import cast
 
 from fleetnet_proto.v1 import query_pb2, sockets_pb2
@@ -128,6 +128,20 @@ def socket_item(answer: records.SocketAnswer) -> query_pb2.SocketItem:
         cookie=answer.cookie,
         source=cast("sockets_pb2.Source", answer.source),
     )
+
+
+def host_pages(items: Iterable[query_pb2.HostItem]) -> Iterator[query_pb2.HostPage]:
+    """The hosts in their order, on as many pages as their size needs."""
+    page = query_pb2.HostPage()
+    size_bytes = 0
+    for item in items:
+        page.items.append(item)
+        size_bytes += item.ByteSize()
+        if size_bytes > _PAGE_BYTES:
+            yield page
+            page, size_bytes = query_pb2.HostPage(), 0
+    if page.items:
+        yield page
 
 
 def host_item(host: records.HostAnswer, connected: bool) -> query_pb2.HostItem:

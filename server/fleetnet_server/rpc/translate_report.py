@@ -13,12 +13,15 @@ from fleetnet_proto.v1 import report_pb2, sockets_pb2
 from fleetnet_server import records
 from fleetnet_server.errors import BadBatch
 
-MAX_MESSAGE_BYTES = 4 * 1024 * 1024
-# An agent keeps its batches under 1 MiB, which is some 20,000 rows; these bounds stop only what is not an agent.
+# The wire's own bound, which no agent's channel passes: what one host may have others wait for.
+MAX_MESSAGE_BYTES = 1024 * 1024
+# An agent keeps its batches to some 20,000 rows; these bounds stop only what is not an agent.
 MAX_ROWS = 65_536
 MAX_PROCESSES = 65_536
 MAX_HOLDERS = 65_536
 MAX_OWNER_REFERENCES = 262_144
+# Of one holder: every socket that it holds is answered with all of them.
+MAX_OWNERS = 16_384
 MAX_SOURCES = 64
 MAX_GAPS = 1_024
 MAX_PARTS = 100_000
@@ -125,6 +128,8 @@ def _process(message: sockets_pb2.Process) -> records.Process:
 
 
 def _holder(message: sockets_pb2.Holder, processes: Sequence[records.Process]) -> records.Holder:
+    if len(message.owners) > MAX_OWNERS:
+        raise BadBatch(f"a holder has {len(message.owners)} owners; at most {MAX_OWNERS} are taken")
     if message.owners and max(message.owners) >= len(processes):
         raise BadBatch("a holder points at a process that is not in the batch")
     return records.Holder(
@@ -198,7 +203,7 @@ def _closed(message: sockets_pb2.ClosedSocket, look_at_us: int) -> records.Close
 
 
 def _gap(message: report_pb2.Gap) -> records.Gap:
-    ends = sorted((_time(message.from_us), _time(message.to_us)))
+    ends = sorted(_time(us) for us in (message.from_us, message.to_us))
     return records.Gap(ends[0], ends[1], _text(message.reason, _WORDS))
 
 

@@ -11,6 +11,7 @@ import contextlib
 import datetime
 import os
 import random
+import resource
 import signal
 from pathlib import Path
 
@@ -38,6 +39,7 @@ from fleetnet_server.storage.database import Database
 
 _log = structlog.get_logger()
 
+_FILES = 65_536
 _STREAMS_END_S = 3.0
 _CALLS_END_S = 1.0
 _CERTIFICATE_CHECK_S = 6 * 3600.0
@@ -47,6 +49,7 @@ def run(config: Config) -> None:
     """Serve until a signal. Raises StartRefused, StorageError."""
     # Nothing that the collector ever makes is for others; the admin socket says otherwise where it is bound.
     os.umask(0o077)
+    _raise_file_limit()
     _log.info("starting", data=str(config.data))
     with contextlib.ExitStack() as held:
         lock = prepare(config.data)
@@ -55,6 +58,14 @@ def run(config: Config) -> None:
         database = Database.open(config.database)
         held.enter_context(sockets.admin_socket(config.admin_socket))
         asyncio.run(_serve(config, authority, identity, database))
+
+
+def _raise_file_limit() -> None:
+    """Each host takes a descriptor, and each stranger for a while; the usual soft limit of 1,024 is soon reached."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def open_identity(config: Config) -> tuple[ca.Authority, ServerIdentity]:

@@ -19,6 +19,8 @@ def prepare(data: Path) -> FileLock:
         return FileLock(data / LOCK_FILE)
     except LockHeldError as error:
         raise StartRefused(f"another collector is running on {data}; stop it first, or give another --data") from error
+    except (FileExistsError, NotADirectoryError) as error:
+        raise StartRefused(f"{data} is not a directory, or not in one; choose another with --data") from error
     except OSError as error:
         raise StartRefused(
             f"the data directory {data} cannot be used: {os.strerror(error.errno or 0)}; "

@@ -5,19 +5,14 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from cryptography import x509
-from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
 
 from fleetnet_server.config import Config
 from fleetnet_server.errors import ServerError
 from fleetnet_server.identity import ca, certificates, server
 from fleetnet_server.run.names import server_names
-from fleetnet_server.storage import dialect, migrate
+from fleetnet_server.storage.inspection import inspect
 
 _CA_WARNING = datetime.timedelta(days=365)
 
@@ -93,25 +88,13 @@ def _lasting(what: str, certificate: x509.Certificate, warning: datetime.timedel
 
 
 def _database(config: Config) -> Iterator[Finding]:
-    engines = dialect.engines(config.database)
-    if not Path(engines.name).exists():
-        yield Finding(False, f"there is no database {engines.name}; start the collector once, or check --database")
+    database = inspect(config.database)
+    if not database.exists:
+        yield Finding(False, f"there is no database {database.name}; start the collector once, or check --database")
         return
-    try:
-        with engines.readers.connect() as connection:
-            dialect.check(connection, engines.name)
-            yield Finding(True, f"database {engines.name}, whole")
-            yield _schema(connection)
-    except DBAPIError as error:
-        yield Finding(False, str(dialect.translate(error, engines.name) or error.orig))
-    finally:
-        engines.readers.dispose()
-        engines.writer.dispose()
-
-
-def _schema(connection: Connection) -> Finding:
-    present = MigrationContext.configure(connection).get_current_revision()
-    head = ScriptDirectory.from_config(migrate.configuration(None)).get_current_head()
-    if present == head:
-        return Finding(True, f"tables at step {present}")
-    return Finding(False, f"the tables are at step {present}, this version wants {head}; `fleetnet-server migrate`")
+    yield Finding(True, f"database {database.name}, whole")
+    if database.step == database.newest_step:
+        yield Finding(True, f"tables at step {database.step}")
+        return
+    wanted = f"this version wants {database.newest_step}; `fleetnet-server migrate`"
+    yield Finding(False, f"the tables are at step {database.step}, {wanted}")

@@ -14,11 +14,10 @@ than SKEW_US are mostly the time that a Hello travels, and are let be.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import Connection
-
 from fleetnet_server.errors import HostUnknown
 from fleetnet_server.records import Coverage, Gap, Selection, StaleHost
 from fleetnet_server.storage import gaps, hosts, sessions
+from fleetnet_server.storage.database import Connection
 from fleetnet_server.storage.search import Moment
 
 SKEW_US = 1_000_000

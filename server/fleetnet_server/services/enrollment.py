@@ -8,8 +8,6 @@ import datetime
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sqlalchemy import Connection
-
 from fleetnet_server.errors import HostUnknown, RequestRefused, TokenRefused
 from fleetnet_server.identity import certificates, tokens
 from fleetnet_server.identity.ca import Authority
@@ -17,7 +15,7 @@ from fleetnet_server.identity.names import is_host_name
 from fleetnet_server.records import Host
 from fleetnet_server.storage import hosts
 from fleetnet_server.storage import tokens as stored_tokens
-from fleetnet_server.storage.database import Database
+from fleetnet_server.storage.database import Connection, Database
 
 DEFAULT_TTL_S = 3_600
 MIN_TTL_S = 60
@@ -94,7 +92,7 @@ class Enrollment:
     async def active_host(self, name: str) -> Host:
         """The host of that name, if it may report. Raises HostUnknown, StorageError."""
         host = await self._db.read(hosts.find, name)
-        if host is None or host.status != "active":
+        if host is None or host.status != hosts.ACTIVE:
             raise HostUnknown(name)
         return host
 

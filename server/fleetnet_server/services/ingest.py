@@ -11,17 +11,18 @@ after every difference that follows without a break. Only whole looks count as h
 from dataclasses import dataclass
 
 import structlog
-from sqlalchemy import Connection
 
 from fleetnet_server.errors import BadBatch, Fenced, HostUnknown, SequenceHole, StorageError
 from fleetnet_server.records import Batch, Gap, Hello, Host, Session
 from fleetnet_server.services.intervals import ClosedAtIs, plan, scope_of
 from fleetnet_server.services.snapshots import Snapshots
 from fleetnet_server.storage import gaps, holders, hosts, ids, sessions, sockets, sources
-from fleetnet_server.storage.database import Database
+from fleetnet_server.storage.database import Connection, Database
 
 AGENT_RESTARTED = "agent restarted"
 HOST_REBOOTED = "host rebooted"
+
+MAX_SOURCES = 64
 
 _log = structlog.get_logger()
 
@@ -80,6 +81,9 @@ class Ingest:
             _end_unnamed(conn, step, named)
             sources.forget(conn, session.host_id)
         sources.record(conn, session.host_id, batch.sources, batch.look_at_us)
+        if batch.sources and sources.count(conn, session.host_id) > MAX_SOURCES:
+            # Each answer about hosts names all that are not whole.
+            raise BadBatch(f"a host has more than {MAX_SOURCES} sources")
         _note_progress(conn, step, named is not None, received_at_us)
         return batch.sequence
 
@@ -150,7 +154,11 @@ def _note_gaps(
     Before the last part of a snapshot only a new epoch can be known; a gap that the last part declares is made up for
     in _end_unnamed.
     """
-    gaps.record(conn, session.host_id, batch.gaps)
+    # Nobody knows of what no look has reached: a gap up to 2100 would mark every answer until then. What lies between
+    # this look and a later one has been reached, though: by a clock that was set back since.
+    latest_us = max(standing.latest_us, batch.look_at_us)
+    told = [Gap(min(gap.from_us, latest_us), min(gap.to_us, latest_us), gap.reason) for gap in batch.gaps]
+    gaps.record(conn, session.host_id, told)
     if batch.snapshot is None:
         return False
     last = standing.last_look

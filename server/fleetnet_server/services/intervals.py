@@ -1,7 +1,8 @@
 """What the reports of a batch make of the intervals that are open. Pure.
 
-A row is one socket in one state. The same state again changes what is known of the row, another state ends it and
-begins the next at the same instant, so the intervals of a socket adjoin and never overlap.
+A row is one socket in one state, between one pair of addresses. The same again changes what is known of the row;
+another state, or another peer of a UDP socket that was connected anew, ends it and begins the next at the same
+instant, so the intervals of a socket adjoin and never overlap.
 """
 
 from collections.abc import Iterable, Mapping
@@ -60,8 +61,8 @@ def plan(
     """What to write for these reports, each of another socket.
 
     `known` are those that are open; `ended` says when those that are not, but once were, last ended: they cannot have
-    opened before. `change` is how exactly a look knows the end of a state when only the next state is reported,
-    `seen_at_us` a look that confirmed the state before.
+    opened before. `change` is how exactly a look knows the end of an interval when only the next one is reported,
+    `seen_at_us` a look that confirmed the one before.
     """
     endings: list[Ending] = []
     opened: list[OpenSocket] = []
@@ -70,7 +71,7 @@ def plan(
         open_row = known.get(report.socket_id)
         if open_row is None:
             opened.append(_not_before(report, ended.get(report.socket_id, 0)))
-        elif open_row.state != report.socket.state:
+        elif open_row.state != report.socket.state or open_row.endpoints != report.endpoints:
             begun = _not_before(report, open_row.opened_at_us)
             how = ClosedAtIs.EXACT if report.socket.opened_at_is == OpenedAtIs.EXACT else change
             endings.append(Ending(report.socket_id, begun.opened_at_us, how, seen_at_us))

@@ -7,12 +7,10 @@ it covers before its first item and whether it was cut after its last; its order
 from collections.abc import AsyncGenerator, Iterator
 from typing import TypeVar
 
-from sqlalchemy import Connection
-
 from fleetnet_server.records import Coverage, End, HostAnswer, HostFacts, Selection, SocketAnswer, SocketQuestion
 from fleetnet_server.services.coverage import Asked, Scene, survey
 from fleetnet_server.storage import search, sources
-from fleetnet_server.storage.database import Database
+from fleetnet_server.storage.database import Connection, Database
 
 T = TypeVar("T")
 

@@ -59,7 +59,8 @@ class Snapshots:
 
     def drop_host(self, host_id: int) -> None:
         """Forget the snapshots of all streams of a host."""
-        for name in [name for name in self._underway if name[0] == host_id]:
+        # Copied at one stroke, for the writer's thread may begin or end snapshots of other hosts meanwhile.
+        for name in [name for name in tuple(self._underway) if name[0] == host_id]:
             self._underway.pop(name, None)
 
 

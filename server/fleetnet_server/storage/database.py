@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar, TypeVarTuple
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection as Connection  # services name it, hand it on, and never look inside
 from sqlalchemy.exc import DBAPIError
 
 from fleetnet_server.storage import dialect, migrate

@@ -2,21 +2,38 @@
 
 from collections.abc import Iterable
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, delete, func, insert, select
 
 from fleetnet_server.records import Gap
 from fleetnet_server.storage.dialect import insert_new
 from fleetnet_server.storage.schema import gaps
 
+# Of one host. Every question about all hosts goes through those about its time.
+MOST_KEPT = 10_000
+MERGED = "many gaps, kept as one"
+
 
 def record(conn: Connection, host_id: int, found: Iterable[Gap]) -> None:
-    """Keep gaps; one kept already is not doubled. Ends that a clock set back turned round are put in order."""
+    """Keep gaps; one kept already is not doubled. Ends that a clock set back turned round are put in order.
+
+    Of a host with too many of them the older half becomes one gap, which covers the time between them as well.
+    """
     rows = [
         {"host_id": host_id, "from_us": min(g.from_us, g.to_us), "to_us": max(g.from_us, g.to_us), "reason": g.reason}
         for g in found
     ]
     if rows:
         conn.execute(insert_new(conn, gaps), rows)
+        ends = select(gaps.c.to_us).where(gaps.c.host_id == host_id).order_by(gaps.c.to_us)
+        if conn.execute(ends.offset(MOST_KEPT).limit(1)).first() is not None:
+            _merge_until(conn, host_id, conn.execute(ends.offset(MOST_KEPT // 2).limit(1)).scalar_one())
+
+
+def _merge_until(conn: Connection, host_id: int, until_us: int) -> None:
+    older = (gaps.c.host_id == host_id, gaps.c.to_us <= until_us)
+    from_us = conn.execute(select(func.min(gaps.c.from_us)).where(*older)).scalar_one()
+    conn.execute(delete(gaps).where(*older))
+    conn.execute(insert(gaps).values(host_id=host_id, from_us=from_us, to_us=until_us, reason=MERGED))
 
 
 def any_between(conn: Connection, host_id: int, from_us: int, to_us: int) -> bool:

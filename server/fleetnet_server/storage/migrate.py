@@ -16,7 +16,7 @@ def upgrade(conn: Connection, name: str) -> None:
     """Bring the tables of `conn` up to this version. Raises SchemaNewer, and StorageDamaged for foreign tables."""
     config = configuration(conn)
     script = ScriptDirectory.from_config(config)
-    present = MigrationContext.configure(conn).get_current_revision()
+    present = step(conn)
     known = {revision.revision for revision in script.walk_revisions()}
     if present is None and inspect(conn).get_table_names():
         raise StorageDamaged(
@@ -29,6 +29,16 @@ def upgrade(conn: Connection, name: str) -> None:
         )
     if present != script.get_current_head():
         command.upgrade(config, "head")
+
+
+def step(conn: Connection) -> str | None:
+    """The step of the diary that the tables of `conn` are at; None where there are none."""
+    return MigrationContext.configure(conn).get_current_revision()
+
+
+def newest_step() -> str | None:
+    """The last step of the diary that this version knows."""
+    return ScriptDirectory.from_config(configuration(None)).get_current_head()
 
 
 def configuration(conn: Connection | None) -> Config:

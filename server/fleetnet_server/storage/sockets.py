@@ -1,4 +1,4 @@
-"""Intervals: a socket in one state. Open ones are in current; they move to history when they end.
+"""Intervals: a socket in one state, between one pair of addresses. Open ones are in current, ended ones in history.
 
 What must stay true: of one socket no two intervals overlap, and an interval never ends before it began, whatever a
 host's clock did. Both are seen to here, where the rows are: an end before its beginning is moved up to it.
@@ -15,7 +15,6 @@ from sqlalchemy import (
     bindparam,
     case,
     delete,
-    func,
     insert,
     select,
     update,
@@ -27,6 +26,7 @@ from fleetnet_server.storage.schema import current, history
 
 # Engines bound how many values a statement may carry.
 _IDS_PER_STATEMENT = 500
+_ENDS_LOOKED_THROUGH = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,11 @@ class OpenSocket:
             self.holder_id,
         )
 
+    @property
+    def endpoints(self) -> tuple[object, ...]:
+        """Those of the attributes that an interval keeps from beginning to end: both addresses with their ports."""
+        return self.attributes[_ENDPOINTS]
+
 
 @dataclass(frozen=True, slots=True)
 class Known:
@@ -68,6 +73,11 @@ class Known:
     state: int
     opened_at_us: int
     attributes: tuple[object, ...]
+
+    @property
+    def endpoints(self) -> tuple[object, ...]:
+        """See OpenSocket."""
+        return self.attributes[_ENDPOINTS]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +105,7 @@ _ATTRIBUTES = (
     "scope",
     "holder_id",
 )  # fmt: skip
+_ENDPOINTS = slice(_ATTRIBUTES.index("local_address"), _ATTRIBUTES.index("remote_port") + 1)
 
 
 def known(conn: Connection, host_id: int, socket_ids: Collection[int]) -> dict[int, Known]:
@@ -112,15 +123,23 @@ def open_ids(conn: Connection, host_id: int) -> set[int]:
 
 
 def ended_after(conn: Connection, host_id: int, socket_ids: Collection[int], after_us: int) -> dict[int, int]:
-    """Of those of the sockets that ended after a time: when they last did."""
-    found: dict[int, int] = {}
-    for some in _chunks(socket_ids):
-        query = (
-            select(history.c.socket_id, func.max(history.c.closed_at_us))
-            .where(history.c.host_id == host_id, history.c.closed_at_us > after_us, history.c.socket_id.in_(some))
-            .group_by(history.c.socket_id)
-        )
-        found.update((row[0], row[1]) for row in conn.execute(query))
+    """Of those of the sockets that ended after a time: when they last did.
+
+    Only the host's latest ends are looked through, for the writer must not go through years of history because a clock
+    was set back. Where there are more, no socket is taken to have ended before the first of those.
+    """
+    if not socket_ids:
+        return {}
+    query = (
+        select(history.c.closed_at_us, history.c.socket_id)
+        .where(history.c.host_id == host_id, history.c.closed_at_us > after_us)
+        .order_by(history.c.closed_at_us.desc())
+        .limit(_ENDS_LOOKED_THROUGH)
+    )
+    latest = [(row[0], row[1]) for row in conn.execute(query)]
+    found = dict.fromkeys(socket_ids, latest[-1][0]) if len(latest) == _ENDS_LOOKED_THROUGH else {}
+    wanted = frozenset(socket_ids)
+    found.update((socket_id, at_us) for at_us, socket_id in reversed(latest) if socket_id in wanted)
     return found
 
 

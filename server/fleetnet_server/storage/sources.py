@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, func, insert, select
 
 from fleetnet_server.records import SourceStatus
 from fleetnet_server.storage.schema import source_status
@@ -25,6 +25,12 @@ def record(conn: Connection, host_id: int, told: Sequence[SourceStatus], look_at
             delete(source_status).where(source_status.c.host_id == host_id, source_status.c.name.in_(list(rows)))
         )
         conn.execute(insert(source_status), list(rows.values()))
+
+
+def count(conn: Connection, host_id: int) -> int:
+    """How many sources of a host are told of."""
+    query = select(func.count()).select_from(source_status).where(source_status.c.host_id == host_id)
+    return conn.execute(query).scalar_one()
 
 
 def forget(conn: Connection, host_id: int) -> None:

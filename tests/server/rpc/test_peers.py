@@ -114,6 +114,7 @@ import json, sys, time, grpc
 from grpc.experimental import session_cache
 from fleetnet_proto.v1 import report_pb2, report_pb2_grpc
 
+print("ready", flush=True)
 key, certificate, ca, address, end_s = json.load(sys.stdin)
 credentials = grpc.ssl_channel_credentials(ca.encode(), key.encode(), certificate.encode())
 cache = session_cache.ssl_session_cache_lru(1)
@@ -133,20 +134,23 @@ print(json.dumps([first, attempt()]))
 
 @pytest.mark.usefixtures("web1")
 def test_a_certificate_that_ended_does_not_get_in_by_an_older_session(collector: Running) -> None:
-    identity = made(collector, (WEB1,), days=3 / 86_400)
-    end = x509.load_pem_x509_certificate(identity.certificate_pem).not_valid_after_utc
-    told = [
-        identity.key_pem.decode(),
-        identity.certificate_pem.decode(),
-        identity.ca_pem.decode(),
-        collector.report_address.replace("127.0.0.1", "localhost"),  # gRPC keeps sessions by name
-        end.timestamp(),
-    ]
     # In a process of its own: gRPC's session cache stays for good.
-    done = subprocess.run(
-        [sys.executable, "-c", _RESUME], input=json.dumps(told), capture_output=True, text=True, check=True
-    )
-    while_valid, afterwards = json.loads(done.stdout)
+    command = [sys.executable, "-c", _RESUME]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"  # made only now: it ends before a slow start would
+        identity = made(collector, (WEB1,), days=3 / 86_400)
+        end = x509.load_pem_x509_certificate(identity.certificate_pem).not_valid_after_utc
+        told = [
+            identity.key_pem.decode(),
+            identity.certificate_pem.decode(),
+            identity.ca_pem.decode(),
+            collector.report_address.replace("127.0.0.1", "localhost"),  # gRPC keeps sessions by name
+            end.timestamp(),
+        ]
+        answer, _ = process.communicate(json.dumps(told), timeout=DEADLINE_S)
+    assert process.returncode == 0
+    while_valid, afterwards = json.loads(answer)
     # Let in, and refused only for its empty request.
     assert while_valid[0] == "INVALID_ARGUMENT"
     assert afterwards[0] == "UNAUTHENTICATED"

@@ -162,11 +162,11 @@ def test_bytes_that_are_no_message_are_refused_like_any_other_nonsense(channel: 
     assert refused.value.code() in {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.INTERNAL}
 
 
-def test_a_message_above_four_mebibytes_is_refused(channel: grpc.Channel) -> None:
+def test_a_message_above_one_mebibyte_is_refused(channel: grpc.Channel) -> None:
     stream = ReportStream(channel)
     stream.open(messages.hello())
     large = messages.batch(1)
-    large.sources.add(name="x" * (4 * 1024 * 1024))
+    large.sources.add(name="x" * (1024 * 1024))
     stream.send(batch=large)
     assert ended_with(stream)[0] is grpc.StatusCode.RESOURCE_EXHAUSTED
 

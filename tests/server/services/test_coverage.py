@@ -1,54 +1,22 @@
 """How far answers reach: which hosts were fresh at the time asked about, and whose clock tells it."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
-from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 from fleetnet_server.records import (
     Gap,
-    Selection,
-    Session,
-    Socket,
-    SocketQuestion,
 )
 from server.reports import (
     T0,
     Collector,
     S,
-    collector,
     difference,
     gone,
     hello,
     snapshot,
     sock,
 )
-
-Story = Callable[[Collector], Awaitable[None]]
-LO = ip_address("127.0.0.1").packed
-PEER = ip_address("10.1.2.3").packed
-
-
-def tell(directory: Path, story: Story) -> None:
-    async def run() -> None:
-        async with collector(directory) as c:
-            await story(c)
-
-    asyncio.run(run())
-
-
-async def reporting(c: Collector, name: str, *sockets: Socket, offset_us: int = 0) -> Session:
-    """A host that told of these sockets at T0 by the collector's clock."""
-    session = await c.connect(await c.enroll(name), hello(T0, clock_offset_us=offset_us))
-    await c.report(session, snapshot(1, T0 + offset_us, *sockets), delay_us=-offset_us)
-    return session
-
-
-async def ports(c: Collector, **asked: object) -> list[int]:
-    question = replace(SocketQuestion(Selection()), **asked)  # type: ignore[arg-type]  # the caller names fields
-    return [item.local_port for item in (await c.ask(question)).items]
+from server.stories import reporting, tell
 
 
 def test_a_host_is_fresh_now_if_it_was_heard_at_most_max_age_ago(tmp_path: Path) -> None:

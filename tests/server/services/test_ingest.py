@@ -1,13 +1,12 @@
 """What becomes of batches: delivery, intervals, gaps, and a host's clock that jumps."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from fleetnet_server.errors import BadBatch, Fenced, HostUnknown, SequenceHole
-from fleetnet_server.records import ClosedSocket, Gap, Session, SocketKey, SourceStatus
+from fleetnet_server.records import ClosedSocket, Gap, Socket, SocketKey, SourceStatus
 from fleetnet_server.storage import schema
 from server.reports import (
     BEFORE,
@@ -19,10 +18,10 @@ from server.reports import (
     SEEN,
     T0,
     TIME_WAIT,
+    UDP,
     Collector,
     Interval,
     S,
-    collector,
     difference,
     gone,
     hello,
@@ -30,21 +29,8 @@ from server.reports import (
     snapshot,
     sock,
 )
+from server.stories import connected, tell
 from sqlalchemy import event, update
-
-Story = Callable[[Collector], Awaitable[None]]
-
-
-def tell(directory: Path, story: Story) -> None:
-    async def run() -> None:
-        async with collector(directory) as c:
-            await story(c)
-
-    asyncio.run(run())
-
-
-async def connected(c: Collector) -> Session:
-    return await c.connect(await c.enroll(), hello(T0))
 
 
 def test_a_listener_leaves_one_interval(tmp_path: Path) -> None:
@@ -172,6 +158,30 @@ def test_a_socket_opened_again_in_the_same_state_goes_on_with_its_new_attributes
     tell(tmp_path, story)
 
 
+def test_a_socket_connected_anew_leaves_an_interval_for_each_peer(tmp_path: Path) -> None:
+    def to(peer: int, at_us: int) -> Socket:
+        return sock(7, at_us, ESTABLISHED, protocol=UDP, port=40_000, remote=bytes([10, 0, 0, peer]), remote_port=53)
+
+    async def story(c: Collector) -> None:
+        session = await connected(c)
+        await c.report(
+            session,
+            snapshot(1, T0, to(1, T0)),
+            difference(2, T0 + S, previous_us=T0, changed=(to(2, T0 + S),)),
+            difference(3, T0 + 2 * S, previous_us=T0 + S, changed=(to(3, T0 + 2 * S),)),
+        )
+        assert await c.intervals() == [
+            Interval(7, ESTABLISHED, T0, SEEN, T0 + S, SEEN, T0),
+            Interval(7, ESTABLISHED, T0 + S, SEEN, T0 + 2 * S, SEEN, T0 + S),
+            Interval(7, ESTABLISHED, T0 + 2 * S, SEEN),
+        ]
+        for seconds in range(3):
+            answer = await c.ask(at_us=T0 + seconds * S, now_us=T0 + 9 * S)
+            assert [item.remote_address[3] for item in answer.items] == [seconds + 1]
+
+    tell(tmp_path, story)
+
+
 def test_one_batch_may_tell_of_a_socket_and_of_its_end_once(tmp_path: Path) -> None:
     async def story(c: Collector) -> None:
         session = await connected(c)
@@ -205,6 +215,21 @@ def test_a_clock_set_back_never_makes_intervals_overlap(tmp_path: Path) -> None:
             (9, T0, T0 + S),
             (9, T0 + S, 0),
         ]
+
+    tell(tmp_path, story)
+
+
+def test_a_gap_ends_at_the_latest_look_there_ever_was(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        session = await connected(c)
+        until_2100 = Gap(T0 - S, T0 + 10**15, "a host that lies")
+        back = Gap(T0 - 3600 * S, T0, "the host's clock was set")
+        await c.report(
+            session,
+            snapshot(1, T0, gaps=(until_2100,)),
+            difference(2, T0 - 3600 * S + 5, gaps=(back,)),
+        )
+        assert await c.gaps() == [back, replace(until_2100, to_us=T0)]
 
     tell(tmp_path, story)
 

@@ -1,10 +1,7 @@
 """Answers: their filters, order, pages, coverage and time."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import replace
-from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -13,8 +10,6 @@ from fleetnet_server.records import (
     Holder,
     Process,
     Selection,
-    Session,
-    Socket,
     SocketAnswer,
     SocketQuestion,
     SourceStatus,
@@ -33,38 +28,13 @@ from server.reports import (
     WEB,
     Collector,
     S,
-    collector,
     difference,
     gone,
-    hello,
     snapshot,
     sock,
 )
+from server.stories import LO, PEER, ports, reporting, tell
 from sqlalchemy import event
-
-Story = Callable[[Collector], Awaitable[None]]
-LO = ip_address("127.0.0.1").packed
-PEER = ip_address("10.1.2.3").packed
-
-
-def tell(directory: Path, story: Story) -> None:
-    async def run() -> None:
-        async with collector(directory) as c:
-            await story(c)
-
-    asyncio.run(run())
-
-
-async def reporting(c: Collector, name: str, *sockets: Socket, offset_us: int = 0) -> Session:
-    """A host that told of these sockets at T0 by the collector's clock."""
-    session = await c.connect(await c.enroll(name), hello(T0, clock_offset_us=offset_us))
-    await c.report(session, snapshot(1, T0 + offset_us, *sockets), delay_us=-offset_us)
-    return session
-
-
-async def ports(c: Collector, **asked: object) -> list[int]:
-    question = replace(SocketQuestion(Selection()), **asked)  # type: ignore[arg-type]  # the caller names fields
-    return [item.local_port for item in (await c.ask(question)).items]
 
 
 def test_each_filter_keeps_what_it_names(tmp_path: Path) -> None:

@@ -1,12 +1,12 @@
 """What a snapshot says of what it does not name, and the gaps before it."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from fleetnet_server.errors import BadBatch
-from fleetnet_server.records import Gap, Session
+from fleetnet_server.records import Gap, Session, SnapshotPart
+from fleetnet_server.services.snapshots import Snapshots
 from server.reports import (
     BEFORE,
     CLOSE_WAIT,
@@ -19,26 +19,12 @@ from server.reports import (
     Collector,
     Interval,
     S,
-    collector,
     difference,
     hello,
     snapshot,
     sock,
 )
-
-Story = Callable[[Collector], Awaitable[None]]
-
-
-def tell(directory: Path, story: Story) -> None:
-    async def run() -> None:
-        async with collector(directory) as c:
-            await story(c)
-
-    asyncio.run(run())
-
-
-async def connected(c: Collector) -> Session:
-    return await c.connect(await c.enroll(), hello(T0))
+from server.stories import connected, tell
 
 
 def test_a_new_epoch_records_a_gap_and_keeps_what_is_still_open(tmp_path: Path) -> None:
@@ -158,3 +144,25 @@ def test_parts_out_of_order_are_refused_and_a_snapshot_may_begin_anew(tmp_path: 
         assert {i.cookie for i in await c.intervals() if not i.closed_at_us} == {8, 9}
 
     tell(tmp_path, story)
+
+
+class Meanwhile(int):
+    """A host's number during whose comparison the writer's thread begins the snapshot of another host."""
+
+    snapshots: Snapshots
+
+    def __eq__(self, other: object) -> bool:
+        self.snapshots.follow(Session(3, 1, b"", 1, 0), SnapshotPart(0, last=False), set())
+        return int(self) == other
+
+    __hash__ = int.__hash__
+
+
+def test_a_stream_may_begin_while_the_writers_thread_follows_snapshots_of_other_hosts() -> None:
+    Meanwhile.snapshots = snapshots = Snapshots()
+    begun = Session(1, 1, b"", 1, 0)
+    for session in (begun, replace(begun, host_id=Meanwhile(2))):
+        snapshots.follow(session, SnapshotPart(0, last=False), {7})
+    snapshots.drop_host(begun.host_id)
+    assert snapshots.follow(begun, SnapshotPart(1, last=True), {8}) is None
+    assert snapshots.follow(replace(begun, host_id=3), SnapshotPart(1, last=True), {9}) == {9}

@@ -1,0 +1,36 @@
+"""Whether a database is whole and up to date. Reads only, so that it may be asked while a collector uses it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy.exc import DBAPIError
+
+from fleetnet_server.errors import StorageError
+from fleetnet_server.storage import dialect, migrate
+
+
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """A database; if it exists it is whole, as far as can be told at once."""
+
+    name: str  # as people know it
+    exists: bool
+    step: str | None  # that its tables are at; None where there are none
+    newest_step: str | None  # that this version knows
+
+
+def inspect(url: str) -> Inspected:
+    """Look at the database of a URL. Raises StorageError if it is damaged or cannot be read, or the URL not be used."""
+    engines = dialect.engines(url)
+    newest_step = migrate.newest_step()
+    if not Path(engines.name).exists():
+        return Inspected(engines.name, False, None, newest_step)
+    try:
+        with engines.readers.connect() as conn:
+            dialect.check(conn, engines.name)
+            return Inspected(engines.name, True, migrate.step(conn), newest_step)
+    except DBAPIError as error:
+        raise dialect.translate(error, engines.name) or StorageError(str(error.orig)) from error
+    finally:
+        engines.readers.dispose()
+        engines.writer.dispose()
