@@ -72,8 +72,13 @@ def socket_pages(answers: Sequence[records.SocketAnswer]) -> Iterator[query_pb2.
     """The answers in their order, on as many pages as their size needs."""
     page = query_pb2.SocketPage()
     size_bytes = 0
+    # Many sockets have one holder, which storage hands out as one object, and a holder may have thousands of owners.
+    owners: dict[int, list[query_pb2.OwnerItem]] = {}
     for answer in answers:
-        item = socket_item(answer)
+        name = id(answer.holder)
+        if name not in owners:
+            owners[name] = _owners(answer.holder)
+        item = _socket_item(answer, owners[name])
         page.items.append(item)
         size_bytes += item.ByteSize()
         if size_bytes > _PAGE_BYTES:
@@ -83,7 +88,7 @@ def socket_pages(answers: Sequence[records.SocketAnswer]) -> Iterator[query_pb2.
         yield page
 
 
-def socket_item(answer: records.SocketAnswer) -> query_pb2.SocketItem:
+def _socket_item(answer: records.SocketAnswer, owners: Sequence[query_pb2.OwnerItem]) -> query_pb2.SocketItem:
     """One socket. Scope and exposure are judged here, from what is stored, so that a rule can be mended later."""
     scope = scopes.scope(answer.local_address) if _listens(answer) else scopes.Scope.NOT_A_LISTENER
     holder = answer.holder
@@ -107,16 +112,7 @@ def socket_item(answer: records.SocketAnswer) -> query_pb2.SocketItem:
         inode=answer.inode,
         unit=holder.unit,
         container=holder.container,
-        owners=[
-            query_pb2.OwnerItem(
-                pid=owner.pid,
-                name=owner.name,
-                exe=owner.exe,
-                started_at_us=owner.started_at_us,
-                program=owner.program,
-            )
-            for owner in sorted(holder.owners, key=lambda owner: owner.pid)
-        ],
+        owners=owners,
         owner_status=cast("sockets_pb2.OwnerStatus", holder.owner_status),
         scope=cast("query_pb2.AddressScope", scope),
         exposure=cast("query_pb2.Exposure", scopes.exposure(answer.netns, scope)),
@@ -128,6 +124,19 @@ def socket_item(answer: records.SocketAnswer) -> query_pb2.SocketItem:
         cookie=answer.cookie,
         source=cast("sockets_pb2.Source", answer.source),
     )
+
+
+def _owners(holder: records.Holder) -> list[query_pb2.OwnerItem]:
+    return [
+        query_pb2.OwnerItem(
+            pid=owner.pid,
+            name=owner.name,
+            exe=owner.exe,
+            started_at_us=owner.started_at_us,
+            program=owner.program,
+        )
+        for owner in sorted(holder.owners, key=lambda owner: owner.pid)
+    ]
 
 
 def host_pages(items: Iterable[query_pb2.HostItem]) -> Iterator[query_pb2.HostPage]:

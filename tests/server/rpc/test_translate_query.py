@@ -97,8 +97,28 @@ def test_a_question_that_makes_no_sense_is_refused(
         translate_query.socket_question(message)
 
 
+def item_of(answer: records.SocketAnswer) -> query_pb2.SocketItem:
+    (page,) = translate_query.socket_pages([answer])
+    (item,) = page.items
+    return item
+
+
+def test_the_owners_of_a_holder_are_made_once_for_all_its_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[records.Holder] = []
+    real = translate_query._owners
+
+    def noted(holder: records.Holder) -> list[query_pb2.OwnerItem]:
+        made.append(holder)
+        return real(holder)
+
+    monkeypatch.setattr(translate_query, "_owners", noted)
+    pages = list(translate_query.socket_pages([dataclasses.replace(ANSWER, local_port=port) for port in range(9)]))
+    assert made == [ANSWER.holder]
+    assert [[owner.pid for owner in item.owners] for page in pages for item in page.items] == [[8, 9]] * 9
+
+
 def test_an_answer_comes_through_with_owners_by_pid_and_absent_things_absent() -> None:
-    item = translate_query.socket_item(ANSWER)
+    item = item_of(ANSWER)
     assert (item.host, item.netns, item.local_port, item.cookie) == ("web1", "host", 443, 77)
     assert [owner.pid for owner in item.owners] == [8, 9]
     assert not item.HasField("uid")
@@ -109,7 +129,7 @@ def test_an_answer_comes_through_with_owners_by_pid_and_absent_things_absent() -
 
 def test_zero_is_not_absent() -> None:
     root = dataclasses.replace(ANSWER, v6only=False, holder=dataclasses.replace(ANSWER.holder, uid=0))
-    item = translate_query.socket_item(root)
+    item = item_of(root)
     assert item.HasField("uid")
     assert item.HasField("v6only")
 
@@ -129,12 +149,12 @@ def test_zero_is_not_absent() -> None:
     ],
 )
 def test_only_a_listener_has_a_scope(changes: dict[str, object], scope: int, exposure: int) -> None:
-    item = translate_query.socket_item(dataclasses.replace(ANSWER, **changes))  # type: ignore[arg-type]  # of the right kinds, above
+    item = item_of(dataclasses.replace(ANSWER, **changes))  # type: ignore[arg-type]  # of the right kinds, above
     assert (item.scope, item.exposure) == (scope, exposure)
 
 
 def test_a_namespace_other_than_the_hosts_own_is_its_number() -> None:
-    assert translate_query.socket_item(dataclasses.replace(ANSWER, netns=4_026_532_000)).netns == "4026532000"
+    assert item_of(dataclasses.replace(ANSWER, netns=4_026_532_000)).netns == "4026532000"
 
 
 def test_pages_stay_small_whatever_the_owners_weigh_and_keep_the_order() -> None:
