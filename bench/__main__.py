@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 10_000, 50_000], metavar="SOCKETS")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=11, help="that count; one more goes before (default 11)")
     return parser
 
 
@@ -63,7 +63,9 @@ def _measure(made: Population, size: int, rounds: int) -> None:
     out_of_patience: set[str] = set()
     renewed_at_s = time.monotonic()
     field = contenders()
-    for _ in range(rounds):
+    for number in range(rounds + 1):
+        if number == 1:
+            taken.clear()  # the first round fills caches and grows heaps; a look of an agent is never its first
         for contender in field:
             if contender.name in out_of_patience:
                 continue
@@ -71,7 +73,7 @@ def _measure(made: Population, size: int, rounds: int) -> None:
                 made.renew_time_wait()
                 renewed_at_s = time.monotonic()
             _run_once(contender, taken, spent_s)
-            if spent_s[contender.name] > PATIENCE_S:
+            if number and spent_s[contender.name] > PATIENCE_S:
                 out_of_patience.add(contender.name)
     _report(taken, size, out_of_patience)
 
