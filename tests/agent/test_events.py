@@ -347,6 +347,11 @@ def test_a_connection_between_two_looks_is_brief_and_its_owner_is_that_of_its_li
     assert {brief.socket.holder.owner_status for brief in clients} == {OwnerStatus.GONE}
 
 
+def _name_in(event: bytes) -> int | bytes:
+    decoded = decode_end(event)
+    return decoded.name if decoded else b""
+
+
 def test_a_socket_that_was_seen_ends_exactly_when_the_kernel_says_so(watch: Watch, listener: socket.socket) -> None:
     client = socket.create_connection(listener.getsockname())
     accepted = listener.accept()[0]
@@ -354,9 +359,12 @@ def test_a_socket_that_was_seen_ends_exactly_when_the_kernel_says_so(watch: Watc
     (row,) = [row for row in watch.look(everything=True).opened if row.inode == inode]
     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
     before_us = wall_clock_us()
+    witness = EventSocket(PROC)
     client.close()
     accepted.close()
-    time.sleep(0.05)  # the event comes a moment later; a look before it would find the end by itself
+    # The event comes a moment later; a look before it would find the end by itself.
+    until(lambda: any(_name_in(event) == row.key.cookie for event in witness.receive()))
+    witness.close()
     (closed,) = [closed for closed in watch.look(everything=True).closed if closed.key == row.key]
     assert closed.at_us
     assert before_us <= closed.at_us < wall_clock_us()
