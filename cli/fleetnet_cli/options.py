@@ -6,6 +6,7 @@ options named, and arrives as one checked value.
 
 import functools
 import inspect
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, ParamSpec
@@ -97,7 +98,7 @@ def takes_common(names: tuple[str, ...]) -> Callable[[Callable[P, int]], Callabl
 def _parameter(name: str) -> inspect.Parameter:
     kind, option, default = _OPTIONS[name]
     # Annotated[kind, option] in words that a type checker does not take for a type.
-    annotation = Annotated.__class_getitem__((kind, option))  # type: ignore[attr-defined]  # as subscribing it does
+    annotation = operator.getitem(Annotated, (kind, option))
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
