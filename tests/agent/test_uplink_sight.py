@@ -21,6 +21,10 @@ def told_blind(collector: Collector) -> bool:
     return any(source.name == "tcp" and not source.ok for batch in collector.store.batches for source in batch.sources)
 
 
+def times_told_blind(collector: Collector) -> int:
+    return sum(not source.ok for batch in collector.store.batches for source in batch.sources)
+
+
 def test_a_blind_source_ends_the_beats_and_leaves_a_gap_and_a_snapshot(
     loop: Loop, collector: Collector, enrolled: Enrolled
 ) -> None:
@@ -48,6 +52,22 @@ def test_a_blind_source_ends_the_beats_and_leaves_a_gap_and_a_snapshot(
     assert gap.reason == NOT_READ
     blindness = next(b for b in collector.store.batches if any(not s.ok for s in b.sources))
     assert gap.from_us == blindness.look_at_us, "the gap begins with the last look at which all could see"
+
+
+def test_a_source_that_goes_blind_a_second_time_is_told_a_second_time(
+    loop: Loop, collector: Collector, enrolled: Enrolled
+) -> None:
+    async def story() -> None:
+        watch = ScriptedWatch(tcp(1))
+        async with running(enrolled(collector.address), watch, QUICK_BEATS):
+            for times in (1, 2):
+                await collector.until(lambda so_many=times: collector.store.whole_snapshots == so_many)
+                watch.status = BLIND
+                await collector.until(lambda so_many=times: times_told_blind(collector) == so_many)
+                watch.status = WHOLE
+
+    loop.run(story())
+    assert len(collector.store.hellos) == 1, "all on one stream"
 
 
 def test_an_agent_that_is_blind_from_the_start_says_so_and_closes_nothing(

@@ -221,7 +221,7 @@ class Looks:
             self._blind_since_us = self._last_look_us or difference.look_at_us
         elif not self._blind and self._blind_since_us is not None:
             self._since(self._blind_since_us, NOT_READ)
-            self._blind_since_us = None
+            self._blind_since_us = self._blindness_told = None
             # What the look found meanwhile may have ended at any time since: only a snapshot says so.
             self._looking = False
             self._snapshot_due = self._connected
