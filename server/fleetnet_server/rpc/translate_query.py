@@ -90,7 +90,8 @@ def socket_pages(answers: Sequence[records.SocketAnswer]) -> Iterator[query_pb2.
 
 def _socket_item(answer: records.SocketAnswer, owners: Sequence[query_pb2.OwnerItem]) -> query_pb2.SocketItem:
     """One socket. Scope and exposure are judged here, from what is stored, so that a rule can be mended later."""
-    scope = scopes.scope(answer.local_address) if _listens(answer) else scopes.Scope.NOT_A_LISTENER
+    listens = scopes.listens(answer.protocol, answer.state, answer.remote_address)
+    scope = scopes.scope(answer.local_address) if listens else scopes.Scope.NOT_A_LISTENER
     holder = answer.holder
     # The casts are for the type checker: at run time protobuf's enumerations are plain numbers.
     return query_pb2.SocketItem(
@@ -171,12 +172,6 @@ def host_item(host: records.HostAnswer, connected: bool) -> query_pb2.HostItem:
         clock_offset_us=host.clock_offset_us,
         degraded=host.degraded,
     )
-
-
-def _listens(answer: records.SocketAnswer) -> bool:
-    if answer.protocol == sockets_pb2.PROTOCOL_TCP:
-        return answer.state == sockets_pb2.STATE_LISTEN
-    return answer.state == sockets_pb2.STATE_CLOSE and not answer.remote_address
 
 
 def _port_range(message: query_pb2.PortRange) -> tuple[int, int]:

@@ -10,11 +10,8 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from fleetnet_server.records import Socket
-from fleetnet_server.services.scopes import Scope, scope
+from fleetnet_server.services.scopes import Scope, listens, scope
 from fleetnet_server.storage.sockets import Ending, Known, OpenSocket
-
-_TCP, _UDP = 6, 17  # IANA
-_CLOSE, _LISTEN = 7, 10  # include/net/tcp_states.h
 
 
 class OpenedAtIs(IntEnum):
@@ -45,8 +42,7 @@ class Plan:
 
 def scope_of(socket: Socket) -> Scope:
     """How far a listener reaches: TCP in LISTEN, or UDP that is bound and has no peer."""
-    protocol, state = socket.key.protocol, socket.state
-    if (protocol == _TCP and state == _LISTEN) or (protocol == _UDP and state == _CLOSE and not socket.remote_address):
+    if listens(socket.key.protocol, socket.state, socket.remote_address):
         return scope(socket.local_address)
     return Scope.NOT_A_LISTENER
 

@@ -28,6 +28,8 @@ class Exposure(IntEnum):
     UNKNOWN = 3
 
 
+_TCP, _UDP = 6, 17  # IANA
+_CLOSE, _LISTEN = 7, 10  # include/net/tcp_states.h
 HOST_NETNS: Final = 0  # how the wire names the agent's own network namespace
 
 # RFC 1918, RFC 6598 (shared address space) and RFC 4193. The library's is_private counts much more (documentation,
@@ -39,6 +41,13 @@ _PRIVATE: Final = (
     ip_network("100.64.0.0/10"),
     ip_network("fc00::/7"),
 )
+
+
+def listens(protocol: int, state: int, remote_address: bytes) -> bool:
+    """Whether a socket waits for others: TCP in LISTEN, or UDP that is bound and has no peer."""
+    if protocol == _TCP:
+        return state == _LISTEN
+    return protocol == _UDP and state == _CLOSE and not remote_address
 
 
 def scope(address: bytes) -> Scope:
