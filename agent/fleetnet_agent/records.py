@@ -10,21 +10,37 @@ from dataclasses import dataclass, field
 
 
 class Protocol(enum.IntEnum):
-    """Transport protocol, IANA number."""
+    """Kind of socket: IANA number of the transport protocol, or one beyond its range."""
 
     TCP = 6
     UDP = 17
+    SCTP = 132
+    UDPLITE = 136
+    RAW = 255  # of IPv4 and IPv6; the local port is the number of the protocol it is for
+    UNIX = 256
+    PACKET = 257  # the local port is the Ethernet protocol's number
 
 
 class Family(enum.IntEnum):
-    """Address family of the socket: 4 or 6, not AF_INET and AF_INET6."""
+    """Address family of the socket: 4 or 6, not AF_INET and AF_INET6; AF_UNIX and AF_PACKET as they are."""
 
+    UNIX = 1
     IPV4 = 4
     IPV6 = 6
+    PACKET = 17
+
+
+class SocketType(enum.IntEnum):
+    """Type as in include/linux/net.h, where the protocol does not say it."""
+
+    STREAM = 1
+    DGRAM = 2
+    RAW = 3
+    SEQPACKET = 5
 
 
 class State(enum.IntEnum):
-    """Socket state as in include/net/tcp_states.h; UDP is CLOSE or ESTABLISHED."""
+    """Socket state as in include/net/tcp_states.h; all but TCP and SCTP are CLOSE, ESTABLISHED or (UNIX) LISTEN."""
 
     ESTABLISHED = 1
     SYN_SENT = 2
@@ -57,6 +73,7 @@ class Source(enum.IntEnum):
 
     DIAG = 1
     PSUTIL = 2
+    PROC = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +97,7 @@ class Holder:
     container: str  # container id, "" where none
     owner_status: OwnerStatus
     owners: tuple[Process, ...]  # ascending by pid; empty unless KNOWN or INFERRED
+    runtime: str = ""  # what runs the container, "" where not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +132,9 @@ class Socket:
     inode: int  # 0 where no process holds it
     source: Source
     holder: Holder
+    type: SocketType | None = None  # UNIX and packet sockets
+    path: bytes = b""  # UNIX: the name it is bound to; a zero byte leads an abstract one
+    peer_inode: int = 0  # UNIX: of the socket at the other end, 0 where there is none
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +173,83 @@ class Brief:
 
 
 @dataclass(frozen=True, slots=True)
+class InterfaceAddress:
+    """An address of an interface."""
+
+    address: bytes  # 4 or 16 bytes
+    prefix_length: int
+    peer: bytes = b""  # the other end of a point-to-point link
+    scope: int = 0  # RT_SCOPE_*
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """An interface without its counters; numbers are the kernel's, each explained in network.proto."""
+
+    index: int
+    name: str
+    hardware_type: int
+    hardware_address: bytes
+    mtu: int
+    flags: int
+    operstate: int
+    kind: str  # "" unless virtual
+    master: int  # index, 0 where none
+    addresses: tuple[InterfaceAddress, ...]
+    speed_mbps: int = 0  # 0 where not known
+    duplex: int = 0  # 0 not known, 1 half, 2 full
+    link: bool | None = None
+    driver: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NextHop:
+    """Where a route leads."""
+
+    gateway: bytes  # b"" where the destination is on the link
+    interface: str
+    weight: int
+    flags: int
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A route; numbers are the kernel's, each explained in network.proto."""
+
+    family: Family
+    destination: bytes
+    prefix_length: int
+    table: int
+    type: int
+    protocol: int
+    scope: int
+    metric: int
+    preferred_source: bytes
+    next_hops: tuple[NextHop, ...]
+    flags: int = 0
+    tos: int = 0
+    advmss: int = 0
+    window: int = 0
+    rtt: int = 0
+    mtu: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Namespace:
+    """A network namespace beside its sockets, whole."""
+
+    netns: int  # as in SocketKey
+    name: str = ""
+    container: str = ""
+    runtime: str = ""
+    unit: str = ""
+    interfaces: tuple[Interface, ...] = ()  # ascending by index
+    routes: tuple[Route, ...] = ()  # of all tables but the local one, in the kernel's order
+    unread: bool = False  # interfaces or routes could not be read: what was known of them stays
+    routes_left_out: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Difference:
     """What changed between two looks. Applied to the sockets of the look before, it gives those of this look."""
 
@@ -166,11 +264,22 @@ class Difference:
     was the first to see it."""
     sources: tuple[SourceStatus, ...] = ()  # those whose standing changed
     gaps: tuple[Gap, ...] = ()
+    namespaces: tuple[Namespace, ...] = ()  # new, or with something changed; each whole
+    namespaces_gone: tuple[int, ...] = ()
 
     @property
     def empty(self) -> bool:
         """True if there is nothing to tell."""
-        return not (self.opened or self.changed or self.closed or self.brief or self.sources or self.gaps)
+        return not (
+            self.opened
+            or self.changed
+            or self.closed
+            or self.brief
+            or self.sources
+            or self.gaps
+            or self.namespaces
+            or self.namespaces_gone
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +289,7 @@ class Snapshot:
     look_at_us: int
     sockets: tuple[Socket, ...]
     sources: tuple[SourceStatus, ...]  # all of them
+    namespaces: tuple[Namespace, ...] = ()  # all of them, the agent's own first
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ def difference(**what: object) -> Difference:
         (records.Protocol, sockets_pb2.Protocol),
         (records.Family, sockets_pb2.Family),
         (records.State, sockets_pb2.State),
+        (records.SocketType, sockets_pb2.SocketType),
         (records.OwnerStatus, sockets_pb2.OwnerStatus),
         (records.Source, sockets_pb2.Source),
     ],

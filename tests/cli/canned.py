@@ -54,6 +54,18 @@ class Canned(query_pb2_grpc.QueryServiceServicer, admin_pb2_grpc.AdminServiceSer
             yield query_pb2.ListHostsResponse(page=query_pb2.HostPage(items=page))
         yield query_pb2.ListHostsResponse(end=query_pb2.End(items=len(self.hosts), truncated=self.truncated))
 
+    def ListNamespaces(  # noqa: N802  # likewise
+        self, request: query_pb2.ListNamespacesRequest, context: grpc.ServicerContext
+    ) -> Iterator[query_pb2.ListNamespacesResponse]:
+        context.abort(grpc.StatusCode.UNIMPLEMENTED, "not yet")
+        yield query_pb2.ListNamespacesResponse()
+
+    def Live(  # noqa: N802  # likewise
+        self, request: query_pb2.LiveRequest, context: grpc.ServicerContext
+    ) -> Iterator[query_pb2.LiveResponse]:
+        context.abort(grpc.StatusCode.UNIMPLEMENTED, "not yet")
+        yield query_pb2.LiveResponse()
+
     def CreateToken(  # noqa: N802  # likewise
         self, request: admin_pb2.CreateTokenRequest, context: grpc.ServicerContext
     ) -> admin_pb2.CreateTokenResponse:

@@ -1,3 +1,5 @@
+from fleetnet_proto.v1 import live_pb2 as _live_pb2
+from fleetnet_proto.v1 import network_pb2 as _network_pb2
 from fleetnet_proto.v1 import sockets_pb2 as _sockets_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -139,7 +141,7 @@ class OwnerItem(_message.Message):
     def __init__(self, pid: _Optional[int] = ..., name: _Optional[str] = ..., exe: _Optional[str] = ..., started_at_us: _Optional[int] = ..., program: _Optional[str] = ...) -> None: ...
 
 class SocketItem(_message.Message):
-    __slots__ = ("host", "netns", "protocol", "family", "state", "interface", "v6only", "local_address", "local_port", "remote_address", "remote_port", "recv_queue", "send_queue", "uid", "user", "inode", "unit", "container", "owners", "owner_status", "scope", "exposure", "opened_at_us", "opened_at_is", "closed_at_us", "closed_at_is", "last_seen_us", "cookie", "source")
+    __slots__ = ("host", "netns", "protocol", "family", "state", "interface", "v6only", "local_address", "local_port", "remote_address", "remote_port", "recv_queue", "send_queue", "uid", "user", "inode", "unit", "container", "owners", "owner_status", "scope", "exposure", "opened_at_us", "opened_at_is", "closed_at_us", "closed_at_is", "last_seen_us", "cookie", "source", "runtime", "type", "path", "peer_inode", "netns_inode")
     HOST_FIELD_NUMBER: _ClassVar[int]
     NETNS_FIELD_NUMBER: _ClassVar[int]
     PROTOCOL_FIELD_NUMBER: _ClassVar[int]
@@ -169,6 +171,11 @@ class SocketItem(_message.Message):
     LAST_SEEN_US_FIELD_NUMBER: _ClassVar[int]
     COOKIE_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
+    RUNTIME_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    PEER_INODE_FIELD_NUMBER: _ClassVar[int]
+    NETNS_INODE_FIELD_NUMBER: _ClassVar[int]
     host: str
     netns: str
     protocol: _sockets_pb2.Protocol
@@ -198,7 +205,12 @@ class SocketItem(_message.Message):
     last_seen_us: int
     cookie: int
     source: _sockets_pb2.Source
-    def __init__(self, host: _Optional[str] = ..., netns: _Optional[str] = ..., protocol: _Optional[_Union[_sockets_pb2.Protocol, str]] = ..., family: _Optional[_Union[_sockets_pb2.Family, str]] = ..., state: _Optional[_Union[_sockets_pb2.State, str]] = ..., interface: _Optional[str] = ..., v6only: _Optional[bool] = ..., local_address: _Optional[bytes] = ..., local_port: _Optional[int] = ..., remote_address: _Optional[bytes] = ..., remote_port: _Optional[int] = ..., recv_queue: _Optional[int] = ..., send_queue: _Optional[int] = ..., uid: _Optional[int] = ..., user: _Optional[str] = ..., inode: _Optional[int] = ..., unit: _Optional[str] = ..., container: _Optional[str] = ..., owners: _Optional[_Iterable[_Union[OwnerItem, _Mapping]]] = ..., owner_status: _Optional[_Union[_sockets_pb2.OwnerStatus, str]] = ..., scope: _Optional[_Union[AddressScope, str]] = ..., exposure: _Optional[_Union[Exposure, str]] = ..., opened_at_us: _Optional[int] = ..., opened_at_is: _Optional[_Union[_sockets_pb2.OpenedAtIs, str]] = ..., closed_at_us: _Optional[int] = ..., closed_at_is: _Optional[_Union[_sockets_pb2.ClosedAtIs, str]] = ..., last_seen_us: _Optional[int] = ..., cookie: _Optional[int] = ..., source: _Optional[_Union[_sockets_pb2.Source, str]] = ...) -> None: ...
+    runtime: str
+    type: _sockets_pb2.SocketType
+    path: bytes
+    peer_inode: int
+    netns_inode: int
+    def __init__(self, host: _Optional[str] = ..., netns: _Optional[str] = ..., protocol: _Optional[_Union[_sockets_pb2.Protocol, str]] = ..., family: _Optional[_Union[_sockets_pb2.Family, str]] = ..., state: _Optional[_Union[_sockets_pb2.State, str]] = ..., interface: _Optional[str] = ..., v6only: _Optional[bool] = ..., local_address: _Optional[bytes] = ..., local_port: _Optional[int] = ..., remote_address: _Optional[bytes] = ..., remote_port: _Optional[int] = ..., recv_queue: _Optional[int] = ..., send_queue: _Optional[int] = ..., uid: _Optional[int] = ..., user: _Optional[str] = ..., inode: _Optional[int] = ..., unit: _Optional[str] = ..., container: _Optional[str] = ..., owners: _Optional[_Iterable[_Union[OwnerItem, _Mapping]]] = ..., owner_status: _Optional[_Union[_sockets_pb2.OwnerStatus, str]] = ..., scope: _Optional[_Union[AddressScope, str]] = ..., exposure: _Optional[_Union[Exposure, str]] = ..., opened_at_us: _Optional[int] = ..., opened_at_is: _Optional[_Union[_sockets_pb2.OpenedAtIs, str]] = ..., closed_at_us: _Optional[int] = ..., closed_at_is: _Optional[_Union[_sockets_pb2.ClosedAtIs, str]] = ..., last_seen_us: _Optional[int] = ..., cookie: _Optional[int] = ..., source: _Optional[_Union[_sockets_pb2.Source, str]] = ..., runtime: _Optional[str] = ..., type: _Optional[_Union[_sockets_pb2.SocketType, str]] = ..., path: _Optional[bytes] = ..., peer_inode: _Optional[int] = ..., netns_inode: _Optional[int] = ...) -> None: ...
 
 class ListHostsRequest(_message.Message):
     __slots__ = ("selection",)
@@ -253,3 +265,91 @@ class HostItem(_message.Message):
     clock_offset_us: int
     degraded: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, host: _Optional[str] = ..., fresh: _Optional[bool] = ..., connected: _Optional[bool] = ..., last_seen_us: _Optional[int] = ..., enrolled_at_us: _Optional[int] = ..., sockets: _Optional[int] = ..., listeners: _Optional[int] = ..., agent_version: _Optional[str] = ..., os: _Optional[str] = ..., kernel: _Optional[str] = ..., architecture: _Optional[str] = ..., booted_at_us: _Optional[int] = ..., clock_offset_us: _Optional[int] = ..., degraded: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ListNamespacesRequest(_message.Message):
+    __slots__ = ("selection", "own_only", "without_interfaces", "without_routes")
+    SELECTION_FIELD_NUMBER: _ClassVar[int]
+    OWN_ONLY_FIELD_NUMBER: _ClassVar[int]
+    WITHOUT_INTERFACES_FIELD_NUMBER: _ClassVar[int]
+    WITHOUT_ROUTES_FIELD_NUMBER: _ClassVar[int]
+    selection: Selection
+    own_only: bool
+    without_interfaces: bool
+    without_routes: bool
+    def __init__(self, selection: _Optional[_Union[Selection, _Mapping]] = ..., own_only: _Optional[bool] = ..., without_interfaces: _Optional[bool] = ..., without_routes: _Optional[bool] = ...) -> None: ...
+
+class ListNamespacesResponse(_message.Message):
+    __slots__ = ("coverage", "page", "end")
+    COVERAGE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_FIELD_NUMBER: _ClassVar[int]
+    END_FIELD_NUMBER: _ClassVar[int]
+    coverage: Coverage
+    page: NamespacePage
+    end: End
+    def __init__(self, coverage: _Optional[_Union[Coverage, _Mapping]] = ..., page: _Optional[_Union[NamespacePage, _Mapping]] = ..., end: _Optional[_Union[End, _Mapping]] = ...) -> None: ...
+
+class NamespacePage(_message.Message):
+    __slots__ = ("items",)
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    items: _containers.RepeatedCompositeFieldContainer[NamespaceItem]
+    def __init__(self, items: _Optional[_Iterable[_Union[NamespaceItem, _Mapping]]] = ...) -> None: ...
+
+class NamespaceItem(_message.Message):
+    __slots__ = ("host", "netns", "namespace", "opened_at_us", "interfaces_since_us", "routes_since_us", "last_seen_us")
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    NETNS_FIELD_NUMBER: _ClassVar[int]
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    OPENED_AT_US_FIELD_NUMBER: _ClassVar[int]
+    INTERFACES_SINCE_US_FIELD_NUMBER: _ClassVar[int]
+    ROUTES_SINCE_US_FIELD_NUMBER: _ClassVar[int]
+    LAST_SEEN_US_FIELD_NUMBER: _ClassVar[int]
+    host: str
+    netns: str
+    namespace: _network_pb2.Namespace
+    opened_at_us: int
+    interfaces_since_us: _containers.RepeatedScalarFieldContainer[int]
+    routes_since_us: _containers.RepeatedScalarFieldContainer[int]
+    last_seen_us: int
+    def __init__(self, host: _Optional[str] = ..., netns: _Optional[str] = ..., namespace: _Optional[_Union[_network_pb2.Namespace, _Mapping]] = ..., opened_at_us: _Optional[int] = ..., interfaces_since_us: _Optional[_Iterable[int]] = ..., routes_since_us: _Optional[_Iterable[int]] = ..., last_seen_us: _Optional[int] = ...) -> None: ...
+
+class LiveRequest(_message.Message):
+    __slots__ = ("host", "wanted")
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    WANTED_FIELD_NUMBER: _ClassVar[int]
+    host: str
+    wanted: _live_pb2.LiveWanted
+    def __init__(self, host: _Optional[str] = ..., wanted: _Optional[_Union[_live_pb2.LiveWanted, _Mapping]] = ...) -> None: ...
+
+class LiveResponse(_message.Message):
+    __slots__ = ("coverage", "page", "end")
+    COVERAGE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_FIELD_NUMBER: _ClassVar[int]
+    END_FIELD_NUMBER: _ClassVar[int]
+    coverage: Coverage
+    page: LivePage
+    end: End
+    def __init__(self, coverage: _Optional[_Union[Coverage, _Mapping]] = ..., page: _Optional[_Union[LivePage, _Mapping]] = ..., end: _Optional[_Union[End, _Mapping]] = ...) -> None: ...
+
+class LivePage(_message.Message):
+    __slots__ = ("sockets", "interfaces", "statistics", "trouble")
+    SOCKETS_FIELD_NUMBER: _ClassVar[int]
+    INTERFACES_FIELD_NUMBER: _ClassVar[int]
+    STATISTICS_FIELD_NUMBER: _ClassVar[int]
+    TROUBLE_FIELD_NUMBER: _ClassVar[int]
+    sockets: _containers.RepeatedCompositeFieldContainer[LiveItem]
+    interfaces: _containers.RepeatedCompositeFieldContainer[_live_pb2.InterfaceCounters]
+    statistics: _containers.RepeatedCompositeFieldContainer[_live_pb2.Statistic]
+    trouble: str
+    def __init__(self, sockets: _Optional[_Iterable[_Union[LiveItem, _Mapping]]] = ..., interfaces: _Optional[_Iterable[_Union[_live_pb2.InterfaceCounters, _Mapping]]] = ..., statistics: _Optional[_Iterable[_Union[_live_pb2.Statistic, _Mapping]]] = ..., trouble: _Optional[str] = ...) -> None: ...
+
+class LiveItem(_message.Message):
+    __slots__ = ("socket", "timer", "tcp", "memory")
+    SOCKET_FIELD_NUMBER: _ClassVar[int]
+    TIMER_FIELD_NUMBER: _ClassVar[int]
+    TCP_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_FIELD_NUMBER: _ClassVar[int]
+    socket: SocketItem
+    timer: _live_pb2.Timer
+    tcp: _live_pb2.TcpInfo
+    memory: _live_pb2.SocketMemory
+    def __init__(self, socket: _Optional[_Union[SocketItem, _Mapping]] = ..., timer: _Optional[_Union[_live_pb2.Timer, _Mapping]] = ..., tcp: _Optional[_Union[_live_pb2.TcpInfo, _Mapping]] = ..., memory: _Optional[_Union[_live_pb2.SocketMemory, _Mapping]] = ...) -> None: ...

@@ -45,6 +45,16 @@ class QueryServiceStub:
                 request_serializer=fleetnet__proto_dot_v1_dot_query__pb2.ListHostsRequest.SerializeToString,
                 response_deserializer=fleetnet__proto_dot_v1_dot_query__pb2.ListHostsResponse.FromString,
                 _registered_method=True)
+        self.ListNamespaces = channel.unary_stream(
+                '/fleetnet.v1.QueryService/ListNamespaces',
+                request_serializer=fleetnet__proto_dot_v1_dot_query__pb2.ListNamespacesRequest.SerializeToString,
+                response_deserializer=fleetnet__proto_dot_v1_dot_query__pb2.ListNamespacesResponse.FromString,
+                _registered_method=True)
+        self.Live = channel.unary_stream(
+                '/fleetnet.v1.QueryService/Live',
+                request_serializer=fleetnet__proto_dot_v1_dot_query__pb2.LiveRequest.SerializeToString,
+                response_deserializer=fleetnet__proto_dot_v1_dot_query__pb2.LiveResponse.FromString,
+                _registered_method=True)
 
 
 class QueryServiceServicer:
@@ -66,6 +76,22 @@ class QueryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListNamespaces(self, request, context):
+        """Network namespaces with their interfaces and routes, now or at a time past, ordered by host, then the host's own
+        first, then name, then inode.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Live(self, request, context):
+        """A fresh look at one host, with numbers that are not kept. UNAVAILABLE where its agent is not connected or does
+        not answer, RESOURCE_EXHAUSTED where it was asked a moment ago.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_QueryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -78,6 +104,16 @@ def add_QueryServiceServicer_to_server(servicer, server):
                     servicer.ListHosts,
                     request_deserializer=fleetnet__proto_dot_v1_dot_query__pb2.ListHostsRequest.FromString,
                     response_serializer=fleetnet__proto_dot_v1_dot_query__pb2.ListHostsResponse.SerializeToString,
+            ),
+            'ListNamespaces': grpc.unary_stream_rpc_method_handler(
+                    servicer.ListNamespaces,
+                    request_deserializer=fleetnet__proto_dot_v1_dot_query__pb2.ListNamespacesRequest.FromString,
+                    response_serializer=fleetnet__proto_dot_v1_dot_query__pb2.ListNamespacesResponse.SerializeToString,
+            ),
+            'Live': grpc.unary_stream_rpc_method_handler(
+                    servicer.Live,
+                    request_deserializer=fleetnet__proto_dot_v1_dot_query__pb2.LiveRequest.FromString,
+                    response_serializer=fleetnet__proto_dot_v1_dot_query__pb2.LiveResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -135,6 +171,60 @@ class QueryService:
             '/fleetnet.v1.QueryService/ListHosts',
             fleetnet__proto_dot_v1_dot_query__pb2.ListHostsRequest.SerializeToString,
             fleetnet__proto_dot_v1_dot_query__pb2.ListHostsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListNamespaces(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/fleetnet.v1.QueryService/ListNamespaces',
+            fleetnet__proto_dot_v1_dot_query__pb2.ListNamespacesRequest.SerializeToString,
+            fleetnet__proto_dot_v1_dot_query__pb2.ListNamespacesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Live(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/fleetnet.v1.QueryService/Live',
+            fleetnet__proto_dot_v1_dot_query__pb2.LiveRequest.SerializeToString,
+            fleetnet__proto_dot_v1_dot_query__pb2.LiveResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -41,6 +41,14 @@ class QueryServiceStub:
     """
     ListHosts: _grpc.UnaryStreamMultiCallable[_query_pb2.ListHostsRequest, _query_pb2.ListHostsResponse]
     """Hosts of the fleet, ordered by name."""
+    ListNamespaces: _grpc.UnaryStreamMultiCallable[_query_pb2.ListNamespacesRequest, _query_pb2.ListNamespacesResponse]
+    """Network namespaces with their interfaces and routes, now or at a time past, ordered by host, then the host's own
+    first, then name, then inode.
+    """
+    Live: _grpc.UnaryStreamMultiCallable[_query_pb2.LiveRequest, _query_pb2.LiveResponse]
+    """A fresh look at one host, with numbers that are not kept. UNAVAILABLE where its agent is not connected or does
+    not answer, RESOURCE_EXHAUSTED where it was asked a moment ago.
+    """
 
 @_typing.type_check_only
 class QueryServiceAsyncStub(QueryServiceStub):
@@ -53,6 +61,14 @@ class QueryServiceAsyncStub(QueryServiceStub):
     """
     ListHosts: _aio.UnaryStreamMultiCallable[_query_pb2.ListHostsRequest, _query_pb2.ListHostsResponse]  # type: ignore[assignment]
     """Hosts of the fleet, ordered by name."""
+    ListNamespaces: _aio.UnaryStreamMultiCallable[_query_pb2.ListNamespacesRequest, _query_pb2.ListNamespacesResponse]  # type: ignore[assignment]
+    """Network namespaces with their interfaces and routes, now or at a time past, ordered by host, then the host's own
+    first, then name, then inode.
+    """
+    Live: _aio.UnaryStreamMultiCallable[_query_pb2.LiveRequest, _query_pb2.LiveResponse]  # type: ignore[assignment]
+    """A fresh look at one host, with numbers that are not kept. UNAVAILABLE where its agent is not connected or does
+    not answer, RESOURCE_EXHAUSTED where it was asked a moment ago.
+    """
 
 class QueryServiceServicer(metaclass=_abc_1.ABCMeta):
     """Answered to people only."""
@@ -74,5 +90,25 @@ class QueryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_query_pb2.ListHostsResponse], _abc.AsyncIterator[_query_pb2.ListHostsResponse]]:
         """Hosts of the fleet, ordered by name."""
+
+    @_abc_1.abstractmethod
+    def ListNamespaces(
+        self,
+        request: _query_pb2.ListNamespacesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_query_pb2.ListNamespacesResponse], _abc.AsyncIterator[_query_pb2.ListNamespacesResponse]]:
+        """Network namespaces with their interfaces and routes, now or at a time past, ordered by host, then the host's own
+        first, then name, then inode.
+        """
+
+    @_abc_1.abstractmethod
+    def Live(
+        self,
+        request: _query_pb2.LiveRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_query_pb2.LiveResponse], _abc.AsyncIterator[_query_pb2.LiveResponse]]:
+        """A fresh look at one host, with numbers that are not kept. UNAVAILABLE where its agent is not connected or does
+        not answer, RESOURCE_EXHAUSTED where it was asked a moment ago.
+        """
 
 def add_QueryServiceServicer_to_server(servicer: QueryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,3 +1,5 @@
+from fleetnet_proto.v1 import live_pb2 as _live_pb2
+from fleetnet_proto.v1 import network_pb2 as _network_pb2
 from fleetnet_proto.v1 import sockets_pb2 as _sockets_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
@@ -8,12 +10,14 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class AgentMessage(_message.Message):
-    __slots__ = ("hello", "batch")
+    __slots__ = ("hello", "batch", "live")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     BATCH_FIELD_NUMBER: _ClassVar[int]
+    LIVE_FIELD_NUMBER: _ClassVar[int]
     hello: Hello
     batch: Batch
-    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., batch: _Optional[_Union[Batch, _Mapping]] = ...) -> None: ...
+    live: _live_pb2.LivePart
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., batch: _Optional[_Union[Batch, _Mapping]] = ..., live: _Optional[_Union[_live_pb2.LivePart, _Mapping]] = ...) -> None: ...
 
 class CollectorMessage(_message.Message):
     __slots__ = ("welcome", "ack", "reconnect", "look_now")
@@ -66,7 +70,7 @@ class HostFacts(_message.Message):
     def __init__(self, os: _Optional[str] = ..., kernel: _Optional[str] = ..., architecture: _Optional[str] = ..., cpu_count: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., booted_at_us: _Optional[int] = ...) -> None: ...
 
 class Batch(_message.Message):
-    __slots__ = ("boot_id", "epoch", "sequence", "look_at_us", "previous_look_at_us", "snapshot", "processes", "holders", "opened", "changed", "closed", "sources", "gaps")
+    __slots__ = ("boot_id", "epoch", "sequence", "look_at_us", "previous_look_at_us", "snapshot", "processes", "holders", "opened", "changed", "closed", "sources", "gaps", "namespaces", "namespaces_gone")
     BOOT_ID_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
@@ -80,6 +84,8 @@ class Batch(_message.Message):
     CLOSED_FIELD_NUMBER: _ClassVar[int]
     SOURCES_FIELD_NUMBER: _ClassVar[int]
     GAPS_FIELD_NUMBER: _ClassVar[int]
+    NAMESPACES_FIELD_NUMBER: _ClassVar[int]
+    NAMESPACES_GONE_FIELD_NUMBER: _ClassVar[int]
     boot_id: bytes
     epoch: int
     sequence: int
@@ -93,7 +99,9 @@ class Batch(_message.Message):
     closed: _containers.RepeatedCompositeFieldContainer[_sockets_pb2.ClosedSocket]
     sources: _containers.RepeatedCompositeFieldContainer[SourceStatus]
     gaps: _containers.RepeatedCompositeFieldContainer[Gap]
-    def __init__(self, boot_id: _Optional[bytes] = ..., epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., look_at_us: _Optional[int] = ..., previous_look_at_us: _Optional[int] = ..., snapshot: _Optional[_Union[SnapshotPart, _Mapping]] = ..., processes: _Optional[_Iterable[_Union[_sockets_pb2.Process, _Mapping]]] = ..., holders: _Optional[_Iterable[_Union[_sockets_pb2.Holder, _Mapping]]] = ..., opened: _Optional[_Iterable[_Union[_sockets_pb2.Socket, _Mapping]]] = ..., changed: _Optional[_Iterable[_Union[_sockets_pb2.Socket, _Mapping]]] = ..., closed: _Optional[_Iterable[_Union[_sockets_pb2.ClosedSocket, _Mapping]]] = ..., sources: _Optional[_Iterable[_Union[SourceStatus, _Mapping]]] = ..., gaps: _Optional[_Iterable[_Union[Gap, _Mapping]]] = ...) -> None: ...
+    namespaces: _containers.RepeatedCompositeFieldContainer[_network_pb2.Namespace]
+    namespaces_gone: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, boot_id: _Optional[bytes] = ..., epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., look_at_us: _Optional[int] = ..., previous_look_at_us: _Optional[int] = ..., snapshot: _Optional[_Union[SnapshotPart, _Mapping]] = ..., processes: _Optional[_Iterable[_Union[_sockets_pb2.Process, _Mapping]]] = ..., holders: _Optional[_Iterable[_Union[_sockets_pb2.Holder, _Mapping]]] = ..., opened: _Optional[_Iterable[_Union[_sockets_pb2.Socket, _Mapping]]] = ..., changed: _Optional[_Iterable[_Union[_sockets_pb2.Socket, _Mapping]]] = ..., closed: _Optional[_Iterable[_Union[_sockets_pb2.ClosedSocket, _Mapping]]] = ..., sources: _Optional[_Iterable[_Union[SourceStatus, _Mapping]]] = ..., gaps: _Optional[_Iterable[_Union[Gap, _Mapping]]] = ..., namespaces: _Optional[_Iterable[_Union[_network_pb2.Namespace, _Mapping]]] = ..., namespaces_gone: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class SnapshotPart(_message.Message):
     __slots__ = ("part", "last")
@@ -148,8 +156,12 @@ class Reconnect(_message.Message):
     def __init__(self, after_ms: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class LookNow(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("request", "wanted")
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    WANTED_FIELD_NUMBER: _ClassVar[int]
+    request: int
+    wanted: _live_pb2.LiveWanted
+    def __init__(self, request: _Optional[int] = ..., wanted: _Optional[_Union[_live_pb2.LiveWanted, _Mapping]] = ...) -> None: ...
 
 class RenewRequest(_message.Message):
     __slots__ = ("csr",)

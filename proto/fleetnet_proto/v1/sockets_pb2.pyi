@@ -12,12 +12,27 @@ class Protocol(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     PROTOCOL_UNSPECIFIED: _ClassVar[Protocol]
     PROTOCOL_TCP: _ClassVar[Protocol]
     PROTOCOL_UDP: _ClassVar[Protocol]
+    PROTOCOL_SCTP: _ClassVar[Protocol]
+    PROTOCOL_UDPLITE: _ClassVar[Protocol]
+    PROTOCOL_RAW: _ClassVar[Protocol]
+    PROTOCOL_UNIX: _ClassVar[Protocol]
+    PROTOCOL_PACKET: _ClassVar[Protocol]
 
 class Family(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     FAMILY_UNSPECIFIED: _ClassVar[Family]
+    FAMILY_UNIX: _ClassVar[Family]
     FAMILY_IPV4: _ClassVar[Family]
     FAMILY_IPV6: _ClassVar[Family]
+    FAMILY_PACKET: _ClassVar[Family]
+
+class SocketType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    SOCKET_TYPE_UNSPECIFIED: _ClassVar[SocketType]
+    SOCKET_TYPE_STREAM: _ClassVar[SocketType]
+    SOCKET_TYPE_DGRAM: _ClassVar[SocketType]
+    SOCKET_TYPE_RAW: _ClassVar[SocketType]
+    SOCKET_TYPE_SEQPACKET: _ClassVar[SocketType]
 
 class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -51,6 +66,7 @@ class Source(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     SOURCE_UNSPECIFIED: _ClassVar[Source]
     SOURCE_DIAG: _ClassVar[Source]
     SOURCE_PSUTIL: _ClassVar[Source]
+    SOURCE_PROC: _ClassVar[Source]
 
 class OpenedAtIs(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -69,9 +85,21 @@ class ClosedAtIs(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
 PROTOCOL_UNSPECIFIED: Protocol
 PROTOCOL_TCP: Protocol
 PROTOCOL_UDP: Protocol
+PROTOCOL_SCTP: Protocol
+PROTOCOL_UDPLITE: Protocol
+PROTOCOL_RAW: Protocol
+PROTOCOL_UNIX: Protocol
+PROTOCOL_PACKET: Protocol
 FAMILY_UNSPECIFIED: Family
+FAMILY_UNIX: Family
 FAMILY_IPV4: Family
 FAMILY_IPV6: Family
+FAMILY_PACKET: Family
+SOCKET_TYPE_UNSPECIFIED: SocketType
+SOCKET_TYPE_STREAM: SocketType
+SOCKET_TYPE_DGRAM: SocketType
+SOCKET_TYPE_RAW: SocketType
+SOCKET_TYPE_SEQPACKET: SocketType
 STATE_UNSPECIFIED: State
 STATE_ESTABLISHED: State
 STATE_SYN_SENT: State
@@ -96,6 +124,7 @@ OWNER_STATUS_RACED: OwnerStatus
 SOURCE_UNSPECIFIED: Source
 SOURCE_DIAG: Source
 SOURCE_PSUTIL: Source
+SOURCE_PROC: Source
 OPENED_AT_IS_UNSPECIFIED: OpenedAtIs
 OPENED_AT_IS_EXACT: OpenedAtIs
 OPENED_AT_IS_SEEN: OpenedAtIs
@@ -121,20 +150,22 @@ class Process(_message.Message):
     def __init__(self, pid: _Optional[int] = ..., started_at_us: _Optional[int] = ..., name: _Optional[str] = ..., exe: _Optional[str] = ..., program: _Optional[str] = ...) -> None: ...
 
 class Holder(_message.Message):
-    __slots__ = ("uid", "user", "unit", "container", "owner_status", "owners")
+    __slots__ = ("uid", "user", "unit", "container", "owner_status", "owners", "runtime")
     UID_FIELD_NUMBER: _ClassVar[int]
     USER_FIELD_NUMBER: _ClassVar[int]
     UNIT_FIELD_NUMBER: _ClassVar[int]
     CONTAINER_FIELD_NUMBER: _ClassVar[int]
     OWNER_STATUS_FIELD_NUMBER: _ClassVar[int]
     OWNERS_FIELD_NUMBER: _ClassVar[int]
+    RUNTIME_FIELD_NUMBER: _ClassVar[int]
     uid: int
     user: str
     unit: str
     container: str
     owner_status: OwnerStatus
     owners: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, uid: _Optional[int] = ..., user: _Optional[str] = ..., unit: _Optional[str] = ..., container: _Optional[str] = ..., owner_status: _Optional[_Union[OwnerStatus, str]] = ..., owners: _Optional[_Iterable[int]] = ...) -> None: ...
+    runtime: str
+    def __init__(self, uid: _Optional[int] = ..., user: _Optional[str] = ..., unit: _Optional[str] = ..., container: _Optional[str] = ..., owner_status: _Optional[_Union[OwnerStatus, str]] = ..., owners: _Optional[_Iterable[int]] = ..., runtime: _Optional[str] = ...) -> None: ...
 
 class SocketKey(_message.Message):
     __slots__ = ("netns", "protocol", "cookie", "inode", "four_tuple")
@@ -151,7 +182,7 @@ class SocketKey(_message.Message):
     def __init__(self, netns: _Optional[int] = ..., protocol: _Optional[_Union[Protocol, str]] = ..., cookie: _Optional[int] = ..., inode: _Optional[int] = ..., four_tuple: _Optional[bytes] = ...) -> None: ...
 
 class Socket(_message.Message):
-    __slots__ = ("key", "family", "state", "local_address", "local_port", "remote_address", "remote_port", "interface", "v6only", "recv_queue", "send_queue", "holder", "source", "opened_at_us", "opened_at_is", "inode")
+    __slots__ = ("key", "family", "state", "local_address", "local_port", "remote_address", "remote_port", "interface", "v6only", "recv_queue", "send_queue", "holder", "source", "opened_at_us", "opened_at_is", "inode", "type", "path", "peer_inode")
     KEY_FIELD_NUMBER: _ClassVar[int]
     FAMILY_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -168,6 +199,9 @@ class Socket(_message.Message):
     OPENED_AT_US_FIELD_NUMBER: _ClassVar[int]
     OPENED_AT_IS_FIELD_NUMBER: _ClassVar[int]
     INODE_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    PEER_INODE_FIELD_NUMBER: _ClassVar[int]
     key: SocketKey
     family: Family
     state: State
@@ -184,7 +218,10 @@ class Socket(_message.Message):
     opened_at_us: int
     opened_at_is: OpenedAtIs
     inode: int
-    def __init__(self, key: _Optional[_Union[SocketKey, _Mapping]] = ..., family: _Optional[_Union[Family, str]] = ..., state: _Optional[_Union[State, str]] = ..., local_address: _Optional[bytes] = ..., local_port: _Optional[int] = ..., remote_address: _Optional[bytes] = ..., remote_port: _Optional[int] = ..., interface: _Optional[str] = ..., v6only: _Optional[bool] = ..., recv_queue: _Optional[int] = ..., send_queue: _Optional[int] = ..., holder: _Optional[int] = ..., source: _Optional[_Union[Source, str]] = ..., opened_at_us: _Optional[int] = ..., opened_at_is: _Optional[_Union[OpenedAtIs, str]] = ..., inode: _Optional[int] = ...) -> None: ...
+    type: SocketType
+    path: bytes
+    peer_inode: int
+    def __init__(self, key: _Optional[_Union[SocketKey, _Mapping]] = ..., family: _Optional[_Union[Family, str]] = ..., state: _Optional[_Union[State, str]] = ..., local_address: _Optional[bytes] = ..., local_port: _Optional[int] = ..., remote_address: _Optional[bytes] = ..., remote_port: _Optional[int] = ..., interface: _Optional[str] = ..., v6only: _Optional[bool] = ..., recv_queue: _Optional[int] = ..., send_queue: _Optional[int] = ..., holder: _Optional[int] = ..., source: _Optional[_Union[Source, str]] = ..., opened_at_us: _Optional[int] = ..., opened_at_is: _Optional[_Union[OpenedAtIs, str]] = ..., inode: _Optional[int] = ..., type: _Optional[_Union[SocketType, str]] = ..., path: _Optional[bytes] = ..., peer_inode: _Optional[int] = ...) -> None: ...
 
 class ClosedSocket(_message.Message):
     __slots__ = ("key", "closed_at_us", "closed_at_is")

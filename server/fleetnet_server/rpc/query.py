@@ -59,6 +59,20 @@ class QueryService(query_pb2_grpc.QueryServiceServicer):
                         for page in translate_query.host_pages(items):
                             yield query_pb2.ListHostsResponse(page=page)
 
+    async def ListNamespaces(  # noqa: N802  # gRPC's name
+        self, request: query_pb2.ListNamespacesRequest, context: _Context
+    ) -> AsyncIterator[query_pb2.ListNamespacesResponse]:
+        """Network namespaces."""
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not yet")
+        yield query_pb2.ListNamespacesResponse()
+
+    async def Live(  # noqa: N802  # gRPC's name
+        self, request: query_pb2.LiveRequest, context: _Context
+    ) -> AsyncIterator[query_pb2.LiveResponse]:
+        """A live look."""
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not yet")
+        yield query_pb2.LiveResponse()
+
 
 def _now_us() -> int:
     return time.time_ns() // 1_000
