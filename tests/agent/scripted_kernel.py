@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 
 from agent.diag_messages import encode
 from fleetnet_agent.records import Protocol, State
-from fleetnet_agent.sources.inet_diag import cookie_of
+from fleetnet_agent.sources.inet_diag import CODEC, cookie_of
 from fleetnet_agent.sources.source import Part, Sighting, SourceError
 
 
@@ -13,6 +13,7 @@ class ScriptedKernel:
     """Sockets by cookie; both a `Source` and what finds sockets exactly."""
 
     protocol = Protocol.TCP
+    codec = CODEC
     listening = 1 << State.LISTEN
     sharing = listening
 

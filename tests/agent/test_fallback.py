@@ -18,8 +18,8 @@ from fleetnet_agent.records import Socket as Row
 from fleetnet_agent.records import Source as ReadBy
 from fleetnet_agent.sources import inet_diag
 from fleetnet_agent.sources.diag import DiagSocket
-from fleetnet_agent.sources.fallback import PsutilTable
-from fleetnet_agent.sources.source import Part
+from fleetnet_agent.sources.fallback import psutil_table
+from fleetnet_agent.sources.source import Codec, Part
 from fleetnet_agent.sources.tcp import Tcp
 from fleetnet_agent.watch import Watch
 
@@ -32,6 +32,7 @@ class RefusedByTheKernel:
 
     diag: DiagSocket
     protocol: Protocol
+    codec: Codec = inet_diag.CODEC
     listening: int = 1 << State.LISTEN
     sharing: int = 1 << State.LISTEN
 
@@ -129,7 +130,7 @@ def test_once_it_worked_a_refusal_is_a_failure_and_closes_nothing() -> None:
 
 def test_a_table_of_psutil_finds_no_inodes_but_names(watch: Watch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        table = PsutilTable(Protocol.TCP)
+        table = psutil_table(Protocol.TCP)
         table.look()
         (one,) = [s for s in table.sightings() if s.local_port == listener.getsockname()[1]]
         assert table.holding({0}) == []
