@@ -49,7 +49,7 @@ class DiagSocket:
             if not whole:
                 self.close()
 
-    def find(self, messages: Mapping[int, bytes], protocol: Protocol) -> dict[int, bytes]:
+    def find(self, messages: Mapping[int, bytes], protocol: Protocol, extensions: int = 0) -> dict[int, bytes]:
         """Ask for each socket, by its cookie, exactly; the present messages of those that were found. Raises
         SourceError.
 
@@ -59,13 +59,16 @@ class DiagSocket:
         found: dict[int, bytes] = {}
         left = iter(messages.items())
         while some := dict(itertools.islice(left, GETS_AT_ONCE)):
-            found.update(self._find_some(some, protocol))
+            found.update(self._find_some(some, protocol, extensions))
         return found
 
-    def _find_some(self, messages: dict[int, bytes], protocol: Protocol) -> dict[int, bytes]:
+    def _find_some(self, messages: dict[int, bytes], protocol: Protocol, extensions: int) -> dict[int, bytes]:
         connected = self._connected()
         asked = {next(self._sequences): cookie for cookie in messages}
-        requests = [inet_diag.get_request(messages[cookie], protocol, sequence) for sequence, cookie in asked.items()]
+        requests = [
+            inet_diag.get_request(messages[cookie], protocol, sequence, extensions)
+            for sequence, cookie in asked.items()
+        ]
         answers: dict[int, bytes | int] = {}
         try:
             connected.send(b"".join(requests))

@@ -43,24 +43,27 @@ _STATES = {int(state): state for state in State}
 _NOT_SUPPORTED = frozenset({errno.ENOENT, errno.EOPNOTSUPP, errno.EPROTONOSUPPORT, errno.EINVAL, errno.EPERM})
 
 
-def tcp_dump_request(states: int, sequence: int) -> bytes:
-    """Dump TCP of both families in one walk over the kernel's table (the older request; the newer takes two)."""
+def tcp_dump_request(states: int, sequence: int, extensions: int = 0) -> bytes:
+    """Dump TCP of both families in one walk over the kernel's table (the older request; the newer takes two).
+
+    `extensions` is a mask of attributes to come along, see `inet_detail.py`.
+    """
     # inet_diag_req: family, src_len, dst_len, ext, 48 bytes of inet_diag_sockid, states, dbs
-    return _request(TCPDIAG_GETSOCK, NLM_F_DUMP, sequence, struct.pack("=BBBB48xII", 0, 0, 0, 0, states, 0))
+    return _request(TCPDIAG_GETSOCK, NLM_F_DUMP, sequence, struct.pack("=BBBB48xII", 0, 0, 0, extensions, states, 0))
 
 
-def dump_request(family: int, protocol: Protocol, states: int, sequence: int) -> bytes:
+def dump_request(family: int, protocol: Protocol, states: int, sequence: int, extensions: int = 0) -> bytes:
     """Dump one family of one protocol."""
-    body = struct.pack("=BBBBI48x", family, protocol, 0, 0, states)
+    body = struct.pack("=BBBBI48x", family, protocol, extensions, 0, states)
     return _request(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, sequence, body)
 
 
-def get_request(message: bytes, protocol: Protocol, sequence: int) -> bytes:
+def get_request(message: bytes, protocol: Protocol, sequence: int, extensions: int = 0) -> bytes:
     """Ask for exactly the socket that an inet_diag_msg once showed, by addresses and cookie."""
     sport, dport, source, destination, rest = struct.unpack("=2s2s16s16s12s", message[_SOCKID])
     if protocol is Protocol.UDP:  # net/ipv4/udp_diag.c: udp_dump_one() takes them swapped, for historical reasons
         sport, dport, source, destination = dport, sport, destination, source
-    body = struct.pack("=BBBBI", message[0], protocol, 0, 0, ALL_STATES)
+    body = struct.pack("=BBBBI", message[0], protocol, extensions, 0, ALL_STATES)
     return _request(SOCK_DIAG_BY_FAMILY, 0, sequence, body + sport + dport + source + destination + rest)
 
 
