@@ -66,7 +66,9 @@ class ScriptedWatch:
         self.now: dict[SocketKey, Socket] = {socket.key: socket for socket in sockets}
         self.looks = 0
         self.live_looks = 0
-        self.live_looks_ended = 0
+        self.live_looks_closed = 0
+        self.live_shown = 0
+        self.live_has_no_end = False
         self.threads: set[int] = set()
         self._lock = threading.Lock()
         self._seen: dict[SocketKey, Socket] = {}
@@ -119,9 +121,13 @@ class ScriptedWatch:
     def live(self, wanted: LiveWanted) -> Generator[LiveItem, None, None]:
         self.threads.add(threading.get_ident())
         self.live_looks += 1
-        for socket in tuple(self.now.values()) if wanted.sockets else ():
-            yield LiveSocket(socket, Timer(1, 200, 0), TcpInfo(rtt_us=50) if wanted.details else None)
-        self.live_looks_ended += 1
+        try:
+            everything = tuple(self.now.values()) if wanted.sockets else ()
+            for socket in itertools.cycle(everything) if self.live_has_no_end else everything:
+                self.live_shown += 1
+                yield LiveSocket(socket, Timer(1, 200, 0), TcpInfo(rtt_us=50) if wanted.details else None)
+        finally:
+            self.live_looks_closed += 1
 
     def interval_s(self) -> float:
         return 1.0

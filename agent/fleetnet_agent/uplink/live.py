@@ -56,8 +56,7 @@ class LiveLooks:
         if self._asked is None and wait_s <= 0:
             self._asked = (request, wanted)
         elif len(self._refused) < MOST_REFUSALS:
-            too_soon = f"this host was looked at live a moment ago; ask again in {math.ceil(wait_s)} s"
-            self._refused.append((request, too_soon if self._asked is None else UNDER_WAY))
+            self._refused.append((request, UNDER_WAY if self._asked is not None else _too_soon(wait_s)))
         self._wake.set()
 
     async def answer(self, write: Write) -> NoReturn:
@@ -104,3 +103,7 @@ class LiveLooks:
             return next(parts, None)
         finally:
             self._took_s += time.monotonic() - began_s
+
+
+def _too_soon(wait_s: float) -> str:
+    return f"this host was looked at live a moment ago; ask again in {math.ceil(wait_s)} s"
