@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from fleetnet_agent import privileges, state
+from fleetnet_agent.budget import MIB, Ceilings
 from fleetnet_agent.config import Settings
 from fleetnet_agent.errors import AgentError
 from fleetnet_agent.log import Log
@@ -45,6 +46,11 @@ def refuse_other_namespaces(settings: Settings) -> None:
         raise AgentError(OTHER_NAMESPACES)
 
 
+def ceilings(settings: Settings) -> Ceilings:
+    """What the agent may use."""
+    return Ceilings(settings.cpu_ceiling_percent, int(settings.memory_ceiling_mib * MIB))
+
+
 def found_helper(settings: Settings) -> Path | None:
     """The socket of a helper that others started: the one named, or the usual one if it is there."""
     if settings.helper_socket:
@@ -74,6 +80,7 @@ async def _report(settings: Settings, log: Log, helper_socket: Path | None, help
         helper_socket=helper_socket,
         namespaces=settings.namespaces,
         events_buffer_bytes=settings.events_buffer_bytes,
+        ceilings=ceilings(settings),
     )
     try:
         uplink = Uplink(settings.state, host, watch, watch.interval_s, log, pace=Pace(look_every_s=LOOK_EVERY_S))

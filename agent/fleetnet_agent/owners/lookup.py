@@ -70,6 +70,7 @@ class OwnerLookup:
         self._unreadable: frozenset[int] = frozenset()
         self._scan_ended_us: int | None = None
         self._scan_took_us = 0
+        self.rarer = 1  # scans of all processes wait so many times longer
 
     def follow(self, wanted: Iterable[Wanted]) -> None:
         """These sockets are there from now on."""
@@ -90,6 +91,10 @@ class OwnerLookup:
         if owners:
             return Ownership(OwnerStatus.KNOWN, owners)
         return Ownership(self._in_vain.get(inode, OwnerStatus.RACED), ())
+
+    def drop_caches(self) -> None:
+        """Forget what is remembered only to save work."""
+        self._hints.clear()
 
     @property
     def is_privileged(self) -> bool:
@@ -131,7 +136,7 @@ class OwnerLookup:
     def _due(self, share: float, at_least_us: int) -> bool:
         if self._scan_ended_us is None:
             return True
-        waits_us = max(at_least_us, self._scan_took_us / share)
+        waits_us = max(at_least_us, self._scan_took_us / share) * self.rarer
         return self._host.boottime_us() >= self._scan_ended_us + waits_us
 
     def _read_newcomers(self) -> set[int]:
