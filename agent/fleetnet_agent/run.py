@@ -17,6 +17,7 @@ from fleetnet_agent.budget import MIB, Ceilings
 from fleetnet_agent.config import Settings
 from fleetnet_agent.errors import AgentError
 from fleetnet_agent.log import Log
+from fleetnet_agent.notify import Notifier
 
 OTHER_NAMESPACES = "this version reads its own network namespace only; use --namespaces own"
 
@@ -83,7 +84,16 @@ async def _report(settings: Settings, log: Log, helper_socket: Path | None, help
         ceilings=ceilings(settings),
     )
     try:
-        uplink = Uplink(settings.state, host, watch, watch.interval_s, log, pace=Pace(look_every_s=LOOK_EVERY_S))
+        uplink = Uplink(
+            settings.state,
+            host,
+            watch,
+            watch.interval_s,
+            log,
+            pace=Pace(look_every_s=LOOK_EVERY_S),
+            notifier=Notifier(os.environ),
+            sockets=watch.size,
+        )
         loop = asyncio.get_running_loop()
         watch.when_urgent(lambda: loop.call_soon_threadsafe(uplink.look_now))
         for number in (signal.SIGTERM, signal.SIGINT):

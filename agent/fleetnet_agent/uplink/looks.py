@@ -1,6 +1,7 @@
 """From looks to batches: what is put into the window, and when.
 
-    1. Nothing is told before a stream is there: the first thing a collector hears is a snapshot.
+    1. One look is made at once. Nothing is told before a stream is there: the first thing a collector hears is a
+       snapshot.
     2. On every new stream: the difference up to a fresh look, then the whole table in parts.
     3. After that a difference per look that found one, and a beat when nothing was told for BEAT_S.
     4. Without a stream the differences go on, until the window is full. Then looking stops, and the next snapshot says
@@ -64,6 +65,7 @@ class Looks:
     ) -> None:
         self.window = window
         self.to_send = asyncio.Event()  # something was put, or freed
+        self.looked = asyncio.Event()  # once at least
         self._watch = watch
         self._worker = worker
         self._log = log
@@ -142,6 +144,8 @@ class Looks:
 
     async def run(self) -> None:
         """Look until cancelled."""
+        await self._look()
+        self.looked.set()
         while True:
             wait_s = self._due_in_s()
             if wait_s > 0:
