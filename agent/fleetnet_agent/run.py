@@ -82,6 +82,7 @@ async def _report(settings: Settings, log: Log, helper_socket: Path | None, help
         namespaces=settings.namespaces,
         events_buffer_bytes=settings.events_buffer_bytes,
         ceilings=ceilings(settings),
+        helper_is_own=helper is not None,
     )
     try:
         uplink = Uplink(
@@ -107,9 +108,11 @@ async def _report(settings: Settings, log: Log, helper_socket: Path | None, help
 
 
 async def _notice_end(helper: privileges.Helper, log: Log) -> None:
-    """Say so if the helper ends before the agent does; without root it cannot be started again from here."""
+    """Say so if the helper ends before the agent does. Another cannot be started: root was given up, and gRPC is there,
+    with which no process may fork."""
     while helper.process.poll() is None:  # noqa: ASYNC110 - a child that asyncio did not start has no other way
         await asyncio.sleep(1.0)
     log.say(
-        f"the helper ended with status {helper.process.returncode}; owners stay unknown until the agent is restarted"
+        f"the helper ended with status {helper.process.returncode}, and this agent cannot start another; "
+        "owners stay unknown until the agent is restarted: restart its service"
     )

@@ -32,7 +32,7 @@ from fleetnet_agent.followed import Followed, Seen, follow_all
 from fleetnet_agent.helper.client import HelperClient
 from fleetnet_agent.holders import Holders, wanted
 from fleetnet_agent.host import Host
-from fleetnet_agent.owners.lookup import OwnerLookup
+from fleetnet_agent.owners.lookup import REMEDY, REMEDY_FOR_OWN, OwnerLookup
 from fleetnet_agent.records import Brief, Closed, Difference, Gap, Snapshot, Socket, SocketKey, SourceStatus
 from fleetnet_agent.sources.diag import DiagSocket
 from fleetnet_agent.sources.events import BUFFER_BYTES
@@ -230,8 +230,10 @@ def open_watch(
     namespaces: str,
     events_buffer_bytes: int = BUFFER_BYTES,
     ceilings: Ceilings = NO_CEILINGS,
+    helper_is_own: bool = False,
 ) -> Watch:
-    """A watch on the host's sockets: with the helper that listens on `helper_socket`, or without one (None).
+    """A watch on the host's sockets: with the helper that listens on `helper_socket`, or without one (None);
+    `helper_is_own` if only this process started it.
 
     `namespaces` is "own"; "all" raises ValueError with a sentence for the user, as this version cannot do it yet.
     Never raises because something is missing on the host: that is told by the sources of the first look.
@@ -239,7 +241,8 @@ def open_watch(
     if namespaces != "own":
         raise ValueError(f"this version reads its own network namespace only: say --namespaces own, not {namespaces}")
     helper = None if helper_socket is None else HelperClient(helper_socket)
-    owners = OwnerLookup(host, helper, is_root=os.geteuid() == 0)
+    remedy = REMEDY_FOR_OWN if helper_is_own else REMEDY
+    owners = OwnerLookup(host, helper, is_root=os.geteuid() == 0, remedy=remedy)
     diag = DiagSocket()
     events = Events(host, events_buffer_bytes)
     return Watch(host, owners, follow_all(diag, host.boottime_us), diag, events, Budget(ceilings))

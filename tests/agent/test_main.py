@@ -329,11 +329,18 @@ def test_an_agent_whose_helper_dies_says_so_and_goes_on(
     [helper] = running.children()
     os.kill(helper, signal.SIGKILL)
     assert "owners stay unknown until the agent is restarted" in running.until("the helper ended")
+    assert "restart the agent's service" in running.until("source owners: the helper")
+    loop.run(collector.until(lambda: told_of_owners(collector)))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         loop.run(collector.until(lambda: port in {row.local_port for row in collector.store.open.values()}))
     assert running.end()[0] == 0
     assert not list(temporary.iterdir())
+
+
+def told_of_owners(collector: Collector) -> bool:
+    told = [source for batch in collector.store.batches for source in batch.sources if source.name == "owners"]
+    return "restart the agent's service" in told[-1].detail
 
 
 def test_a_helper_that_is_there_already_is_left_alone(

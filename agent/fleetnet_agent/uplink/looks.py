@@ -84,6 +84,7 @@ class Looks:
         self._clock_gaps: list[Gap] = []  # until the snapshot that tells them is stored
         self._told_clock_gaps = 0
         self._blind: dict[str, SourceStatus] = {}
+        self._poor: set[str] = set()  # sources that read less than all, and not for blindness
         self._blind_since_us: int | None = None
         self._blindness_told: tuple[int, tuple[str, ...]] | None = None
         self._last_look_us = 0
@@ -221,6 +222,8 @@ class Looks:
             self._blind.pop(source.name, None)
             if source.blind:
                 self._blind[source.name] = source
+            else:
+                self._say_how_it_reads(source)
         if self._blind and self._blind_since_us is None:
             self._blind_since_us = self._last_look_us or difference.look_at_us
         elif not self._blind and self._blind_since_us is not None:
@@ -229,6 +232,15 @@ class Looks:
             # What the look found meanwhile may have ended at any time since: only a snapshot says so.
             self._looking = False
             self._snapshot_due = self._connected
+
+    def _say_how_it_reads(self, source: SourceStatus) -> None:
+        """One line for each change; that all is well only after something was not."""
+        if not source.ok:
+            self._poor.add(source.name)
+            self._log.say(f"source {source.name}: {source.detail}")
+        elif source.name in self._poor:
+            self._poor.discard(source.name)
+            self._log.say(f"source {source.name}: all is well again")
 
     async def _tell_blindness(self, difference: Difference) -> None:
         """That a source is blind, once and to each stream; as of the last look at which all could see."""
