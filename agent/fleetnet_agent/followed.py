@@ -105,6 +105,8 @@ class Followed:
             yield self._row(change.after, holders)
         placeless = self._placeless - told
         self._placeless -= placeless  # one more try each
+        # At the first look everything is both new and touched: what has been told need not be looked at again.
+        touched = set(touched) - {one.inode for one in seen.inodes_new}
         again = [*self._table.holding(touched), *self._table.named(placeless)]
         for sighting in again:
             if sighting.name not in told and self._holders.get(sighting.name) != holders.of(sighting):

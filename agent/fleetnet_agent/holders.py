@@ -1,9 +1,9 @@
 """Who and what holds a socket: uid, unit, container and owners of a sighting put together."""
 
-from fleetnet_agent.cgroups import NOWHERE, CGroups
+from fleetnet_agent.cgroups import NOWHERE, CGroups, Place
 from fleetnet_agent.host import Host
 from fleetnet_agent.owners.lookup import OwnerLookup, Ownership, Wanted
-from fleetnet_agent.records import Holder, OwnerStatus, State
+from fleetnet_agent.records import Holder, OwnerStatus, Process, State
 from fleetnet_agent.sources.source import Sighting
 
 _LEFT_BY_ITS_PROCESS = frozenset(
@@ -21,22 +21,26 @@ class Holders:
         self._owners = owners
         self._cgroups = cgroups
         self._shared: dict[Holder, Holder] = {}
+        self._made: dict[tuple[object, ...], tuple[Place, tuple[Process, ...], Holder]] = {}
 
     def of(self, sighting: Sighting) -> Holder:
         """The holder as of the last update of the owners."""
         place = self._cgroups.place(sighting.cgroup_id) or NOWHERE
         ownership = self._ownership(sighting)
-        holder = Holder(
-            uid=sighting.uid,
-            user="" if sighting.uid is None else self._host.user_name(sighting.uid),
-            unit=place.unit,
-            container=place.container,
-            owner_status=ownership.status,
-            owners=ownership.owners,
-        )
-        if len(self._shared) > _MOST_SHARED:
+        uid = sighting.uid
+        user = "" if uid is None else self._host.user_name(uid)
+        # By the objects, for most sockets share them, and to hash the processes of each costs more than all else.
+        by_objects = (uid, user, id(place), ownership.status, id(ownership.owners))
+        made = self._made.get(by_objects)
+        if made is not None and made[0] is place and made[1] is ownership.owners:
+            return made[2]
+        holder = Holder(uid, user, place.unit, place.container, ownership.status, ownership.owners)
+        if len(self._shared) > _MOST_SHARED or len(self._made) > _MOST_SHARED:
             self._shared.clear()
-        return self._shared.setdefault(holder, holder)
+            self._made.clear()
+        holder = self._shared.setdefault(holder, holder)
+        self._made[by_objects] = (place, ownership.owners, holder)
+        return holder
 
     def interface_name(self, index: int) -> str:
         """Name of the interface a socket is bound to; "" where it is bound to none."""
@@ -75,5 +79,5 @@ def wanted(sighting: Sighting) -> Wanted:
     return Wanted(
         inode=sighting.inode,
         is_listener=sighting.state is State.LISTEN,
-        hints=(("group", sighting.uid, sighting.cgroup_id), ("port", sighting.protocol, sighting.local_port)),
+        hints=(("port", sighting.protocol, sighting.local_port), ("group", sighting.uid, sighting.cgroup_id)),
     )
