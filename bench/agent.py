@@ -13,9 +13,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from demo.fabric import why_not
-
 from bench.measures import RESULTS, handed_over
+from demo.fabric import why_not
 
 OWN_NAMESPACE = ("unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh")
 PARTS: dict[str, tuple[str, ...]] = {

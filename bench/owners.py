@@ -39,7 +39,9 @@ def main() -> int:
             bufsize=1,
         ) as crowd,
     ):
-        assert crowd.stdin and crowd.stdout and crowd.stdout.readline() == "ready\n"
+        assert crowd.stdin
+        assert crowd.stdout
+        assert crowd.stdout.readline() == "ready\n"
         first: list[float] = []
         ss = [command_cpu_s(["ss", "-tanp"])]
         for number in range(rounds):
@@ -103,7 +105,8 @@ def _first_look_s(place: Path) -> float:
 
 def _steady_s(crowd: "subprocess.Popen[str]", place: Path, rounds: int) -> list[float]:
     """Looks five seconds apart, as the agent has them at this size, each after 2 % of the sockets were exchanged."""
-    assert crowd.stdin and crowd.stdout
+    assert crowd.stdin
+    assert crowd.stdout
     taken: list[float] = []
     with closing(_Agent(place)) as agent:
         agent.look_s()
