@@ -9,7 +9,7 @@ import grpc
 from fleetnet_proto.v1 import query_pb2, query_pb2_grpc
 
 from fleetnet_server.records import Coverage, End
-from fleetnet_server.rpc import translate_query
+from fleetnet_server.rpc import translate_network, translate_query
 from fleetnet_server.rpc.status import errors_as_status
 from fleetnet_server.rpc.streams import Streams
 from fleetnet_server.services.health import Health
@@ -63,8 +63,17 @@ class QueryService(query_pb2_grpc.QueryServiceServicer):
         self, request: query_pb2.ListNamespacesRequest, context: _Context
     ) -> AsyncIterator[query_pb2.ListNamespacesResponse]:
         """Network namespaces."""
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not yet")
-        yield query_pb2.ListNamespacesResponse()
+        async with errors_as_status(context, self._health):
+            question = translate_query.namespace_question(request)
+            async with contextlib.aclosing(self._questions.namespaces(question, _now_us())) as answer:
+                async for part in answer:
+                    if isinstance(part, Coverage):
+                        yield query_pb2.ListNamespacesResponse(coverage=translate_query.coverage(part))
+                    elif isinstance(part, End):
+                        yield query_pb2.ListNamespacesResponse(end=translate_query.end(part))
+                    else:
+                        for page in translate_network.namespace_pages(part):
+                            yield query_pb2.ListNamespacesResponse(page=page)
 
     async def Live(  # noqa: N802  # gRPC's name
         self, request: query_pb2.LiveRequest, context: _Context
