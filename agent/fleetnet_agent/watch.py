@@ -15,7 +15,8 @@ What must stay true:
   look at everything, for nothing more is known; one that finds something goes on to look at everything at once, as
   often as FULL_LOOK_SHARE allows;
 - what the kernel's events tell is joined to a look at everything, so that each connection is told once;
-- a source that fails closes nothing: its sockets stay as they were until it works again.
+- a source that fails closes nothing: its sockets stay as they were until it works again;
+- a change of interfaces or routes is told with a look at everything, as early as one of a listener is.
 """
 
 import os
@@ -28,8 +29,9 @@ from fleetnet_agent.followed import Followed, follow_all
 from fleetnet_agent.helper.client import HelperClient
 from fleetnet_agent.holders import Holders, wanted
 from fleetnet_agent.host import Host
+from fleetnet_agent.network.following import Network, open_network
 from fleetnet_agent.owners.lookup import OwnerLookup
-from fleetnet_agent.records import Brief, Closed, Difference, Snapshot, Socket, SocketKey, SourceStatus
+from fleetnet_agent.records import Brief, Closed, Difference, Namespace, Snapshot, Socket, SocketKey, SourceStatus
 from fleetnet_agent.sources.diag import DiagSocket
 from fleetnet_agent.sources.events import BUFFER_BYTES
 
@@ -49,6 +51,7 @@ class Watch:
         followed: Sequence[Followed],
         diag: DiagSocket,
         events: Events | None = None,
+        network: Network | None = None,
     ) -> None:
         self._host = host
         self._owners = owners
@@ -56,6 +59,7 @@ class Watch:
         self._followed = followed
         self._diag = diag
         self._events = events
+        self._network = network
         self._touched: set[int] = set()  # inodes about whose owners something is new since the last full look
         self._statuses: dict[str, SourceStatus] = {}
         self._look_at_us = 0
@@ -78,7 +82,8 @@ class Watch:
         """Everything that was open at the last look, with what the differences so far have told. May take
         some tenths of a second for 50,000 sockets. Empty, look_at_us 0, before the first look."""
         sockets = tuple(socket for followed in self._followed for socket in followed.sockets(self._holders))
-        return Snapshot(self._look_at_us, sockets, tuple(self._statuses.values()))
+        namespaces = self._network.all() if self._network else ()
+        return Snapshot(self._look_at_us, sockets, tuple(self._statuses.values()), namespaces)
 
     def interval_s(self) -> float:
         """Seconds between two looks at the whole table at its present size: 1 up to 2,000 sockets, 5 from 10,000 on,
@@ -96,6 +101,8 @@ class Watch:
         self._diag.close()
         if self._events:
             self._events.close()
+        if self._network:
+            self._network.close()
 
     def _is_full_look_due(self) -> bool:
         if self._looked_at_us is None:
@@ -108,17 +115,20 @@ class Watch:
         return self._events is not None and self._events.urgent
 
     def _has_early_news(self) -> bool:
-        """Listeners and owners, which are looked at each time; False while another full look would cost too much."""
+        """Listeners, owners and the network, which are looked at each time. False while another full look would cost
+        too much."""
         self._touched |= self._owners.update(self._inodes_still_there)
-        news = bool(self._touched) or any(followed.listeners_moved() for followed in self._followed)
+        network_moved = self._network is not None and self._network.look()
+        news = network_moved or bool(self._touched) or any(followed.listeners_moved() for followed in self._followed)
         return news and self._since_full_look_us() >= self._look_took_us / FULL_LOOK_SHARE
 
     def _since_full_look_us(self) -> int:
         return self._host.boottime_us() - (self._looked_at_us or 0)
 
     def _look_at_everything(self) -> Difference:
-        # 1. What the kernel says: of ends, of everything, and of the ends meanwhile. The look ends here; what follows
-        #    explains what it saw.
+        # 1. What the kernel says: of interfaces and routes, of ends, of everything, and of the ends meanwhile. The look
+        #    ends here; what follows explains what it saw.
+        namespaces = self._look_at_network()
         before = self._take_ends()
         moves = [followed.look() for followed in self._followed]
         after = self._take_ends()
@@ -153,7 +163,14 @@ class Watch:
             entered_at_us,
             tuple(sources),
             gaps=(*before.gaps, *after.gaps),
+            namespaces=namespaces,
         )
+
+    def _look_at_network(self) -> tuple[Namespace, ...]:
+        if self._network is None:
+            return ()
+        self._network.look()
+        return self._network.changed()
 
     def _take_ends(self) -> Told:
         return self._events.take() if self._events else Told()
@@ -162,6 +179,8 @@ class Watch:
         statuses = [*(followed.status for followed in self._followed), self._owners.status()]
         if self._events:
             statuses.append(self._events.status)
+        if self._network:
+            statuses += self._network.statuses()
         new = [status for status in statuses if self._statuses.get(status.name) != status]
         self._statuses = {status.name: status for status in statuses}
         return new
@@ -186,4 +205,5 @@ def open_watch(
     helper = None if helper_socket is None else HelperClient(helper_socket)
     owners = OwnerLookup(host, helper, is_root=os.geteuid() == 0)
     diag = DiagSocket()
-    return Watch(host, owners, follow_all(diag, host.boottime_us), diag, Events(host, events_buffer_bytes))
+    followed = follow_all(diag, host.boottime_us)
+    return Watch(host, owners, followed, diag, Events(host, events_buffer_bytes), open_network(host))

@@ -1,0 +1,106 @@
+"""One network namespace beside its sockets: read when that is due, and what is known of it.
+
+It is due when a change was announced, and some time after the last reading in any case. Either way it rests first, in
+proportion to what the last reading took: a storm of changes costs a share of the time and no more.
+
+What must stay true: what could not be read stays as it was, and the namespace says so.
+"""
+
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from typing import Final
+
+from fleetnet_agent.network.dump import Opens
+from fleetnet_agent.network.facts import Memory, Reading, read
+from fleetnet_agent.network.routes import Names
+from fleetnet_agent.records import Namespace
+from fleetnet_agent.sources.source import SourceError
+
+SHARE: Final = 0.01  # of the time, for reading one namespace again and again
+LEAST_REST_S: Final = 0.5  # looks are a second apart, but not to the microsecond
+ASK_DRIVERS_AGAIN_S: Final = 60.0
+
+
+class Place:
+    """A namespace, how to get there, and when."""
+
+    def __init__(self, identity: Namespace, opens: Opens, clock_us: Callable[[], int], *, again_s: float) -> None:
+        """`identity` is what is known without reading: number, name, container, runtime and unit."""
+        self.known = identity
+        self.names: Names = {}  # of its interfaces
+        self.interfaces_trouble = ""  # why they could not be read, or not whole
+        self.routes_trouble = ""
+        self._opens = opens
+        self._clock_us = clock_us
+        self._again_us = int(again_s * 1_000_000)
+        self._memory = Memory()
+        self._asked_drivers_us = 0
+        self._read_at_us: int | None = None
+        self._rest_us = 0
+        self._announced = False
+
+    @property
+    def is_new(self) -> bool:
+        """True until it was read, or tried, once."""
+        return self._read_at_us is None
+
+    def announce(self) -> None:
+        """Something changed there."""
+        self._announced = True
+
+    def identify(self, identity: Namespace) -> None:
+        """Name, container, runtime or unit are these now."""
+        known = self.known
+        self.known = replace(
+            identity,
+            interfaces=known.interfaces,
+            routes=known.routes,
+            unread=known.unread,
+            routes_left_out=known.routes_left_out,
+        )
+
+    def due_at_us(self) -> int:
+        """From when on it is to be read."""
+        if self._read_at_us is None:
+            return 0
+        return self._read_at_us + (self._rest_us if self._announced else max(self._rest_us, self._again_us))
+
+    def read(self) -> int:
+        """Read it; the microseconds that took. Never raises SourceError: that is `trouble` then."""
+        began_us = self._clock_us()
+        if began_us - self._asked_drivers_us >= ASK_DRIVERS_AGAIN_S * 1_000_000:
+            self._asked_drivers_us = began_us
+            self._memory.forget_drivers()
+        try:
+            with closing(self._opens()) as route:
+                reading = read(route, self._memory)
+        except SourceError as error:
+            reading = Reading(error, error)
+        self._take(reading)
+        self._read_at_us = self._clock_us()
+        took_us = self._read_at_us - began_us
+        self._rest_us = int(max(LEAST_REST_S * 1_000_000, took_us / SHARE))
+        return took_us
+
+    def _take(self, reading: Reading) -> None:
+        interfaces, routes = reading.interfaces, reading.routes
+        known = self.known
+        if isinstance(interfaces, SourceError):
+            self.interfaces_trouble = f"not read: {interfaces}"
+        else:
+            self.names = interfaces.names
+            self.interfaces_trouble = (
+                f"{interfaces.left_out} interfaces and addresses are left out" if interfaces.left_out else ""
+            )
+            known = replace(known, interfaces=interfaces.all)
+        if isinstance(routes, SourceError):
+            self.routes_trouble = f"not read: {routes}"
+        else:
+            self.routes_trouble = ""
+            known = replace(known, routes=routes.all, routes_left_out=routes.left_out)
+        unread = isinstance(interfaces, SourceError) or isinstance(routes, SourceError)
+        self._announced = unread  # tried again soon
+        # An equal namespace stays the same object, so that what was told does not fill the memory twice.
+        known = replace(known, unread=unread)
+        self.known = self.known if known == self.known else known
