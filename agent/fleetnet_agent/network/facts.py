@@ -5,11 +5,12 @@
        hop objects are read where the kernel shows their ids alone.
 
 What must stay true: a table that changed while it was read is read again, and after READ_AT_MOST times it counts as not
-read: half of a table would tell that the other half is gone. Memory is bounded, whatever the number of routes.
+read: half of a table would tell that the other half is gone. Where the kernel does not mark such a dump, what it lacks
+is looked for again. Memory is bounded, whatever the number of routes.
 """
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Final, Generic, TypeVar
 
@@ -24,6 +25,7 @@ ROUTES_MOST: Final = 5_000  # of a namespace
 INTERFACES_MOST: Final = 4_000
 ADDRESSES_MOST: Final = 8_000
 READ_AT_MOST: Final = 3  # times, where a table changes while it is read
+CONFIRMED_BY: Final = 4  # dumps
 
 ARPHRD_LOOPBACK = 772  # include/uapi/linux/if_arp.h
 _NOTHING_SAID = ethtool.Said()
@@ -95,6 +97,7 @@ class Memory:
         self.interfaces: Memo[tuple[Interface, tuple[InterfaceAddress, ...], ethtool.Said], Interface] = Memo()
         self.routes: Memo[bytes, Route] = Memo()
         self.names: Names = {}
+        self.ipv6: list[Route] = []  # of the last whole reading
 
     def begin_interfaces(self) -> None:
         """Read them again."""
@@ -186,26 +189,64 @@ def _addresses(dumps: Dumps, memory: Memory) -> tuple[dict[int, list[InterfaceAd
 
 def _routes(dumps: Dumps, names: Names, memory: Memory) -> Routes:
     memory.begin_routes(names)
-    bodies: list[bytes] = []
-    left_out = 0
-    # A full table of one family does not push out the other: each has half of the room, and what the other leaves.
-    read = [_route_bodies(dumps, family) for family in rtnetlink.FAMILIES]
-    for this, other in (read, reversed(read)):
-        kept = this[0][: max(ROUTES_MOST // 2, ROUTES_MOST - len(other[0]))]
-        bodies += kept
-        left_out += this[1] - len(kept)
     hops = Hops(names, lambda: _objects(dumps, names))
-    routes = tuple(memory.routes.of(body, lambda body: decode_route(body, hops)) for body in bodies)
+    ipv4 = _dump_routes(rtnetlink.AF_INET, dumps, hops, memory)
+    ipv6 = _confirmed_ipv6(dumps, hops, memory)
+    memory.ipv6 = ipv6.first
     if hops.by_object:  # which may be replaced under their routes
         memory.routes.clear()
-    return Routes(routes, left_out)
+    # A full table of one family does not push out the other: each has half of the room, and what the other leaves.
+    half = ROUTES_MOST // 2
+    kept_ipv4 = ipv4.first[: max(half, ROUTES_MOST - len(ipv6.first))]
+    kept_ipv6 = ipv6.first[: max(half, ROUTES_MOST - len(ipv4.first))]
+    return Routes((*kept_ipv4, *kept_ipv6), ipv4.count + ipv6.count - len(kept_ipv4) - len(kept_ipv6))
 
 
-def _route_bodies(dumps: Dumps, family: int) -> tuple[list[bytes], int]:
-    """The first routes of a family, as many as may be told, and how many there are."""
+@dataclass(frozen=True, slots=True)
+class _Dump:
+    """One dump of the routes of a family."""
+
+    first: list[Route]  # as many as may be told
+    count: int
+    in_one: bool  # it came in one piece, so that nothing changed meanwhile
+
+
+def _confirmed_ipv6(dumps: Dumps, hops: Hops, memory: Memory) -> _Dump:
+    """The IPv6 routes. A known one counts as gone when CONFIRMED_BY dumps lack it.
+
+    Where the tree changes between two pieces of a dump, the kernel walks it again from the root and passes over as many
+    routes as it has shown (net/ipv6/ip6_fib.c: fib6_dump_table()): over one too many for each that was deleted. Nothing
+    marks such a dump, and all dumps break at the same places.
+    """
+    dump = _dump_routes(rtnetlink.AF_INET6, dumps, hops, memory)
+    first = dump.first
+    for _ in range(CONFIRMED_BY - 1):
+        missing = set(_missing(memory.ipv6, first))
+        if not missing or dump.in_one:
+            break
+        dump = _dump_routes(rtnetlink.AF_INET6, dumps, hops, memory)
+        seen = [route for route in memory.ipv6 if route not in missing]
+        # What only the dumps before had is put last; its place is right again with the next reading.
+        first = dump.first + _missing(seen, dump.first)
+    return _Dump(first, max(dump.count, len(first)), dump.in_one)
+
+
+def _missing(known: Iterable[Route], routes: list[Route]) -> list[Route]:
+    """Those of the known that are not there now. What did not change is mostly the same object, which costs nothing to
+    compare."""
+    there = set(map(id, routes))
+    candidates = [route for route in known if id(route) not in there]
+    if not candidates:
+        return []
+    equals = set(routes)
+    return [route for route in candidates if route not in equals]
+
+
+def _dump_routes(family: int, dumps: Dumps, hops: Hops, memory: Memory) -> _Dump:
     kept: dict[bytes, None] = {}  # one that came twice because the table changed meanwhile counts once
-    count = 0
+    count = pieces = 0
     for bodies in dumps.read(rtnetlink.routes_of(family)):
+        pieces += bool(bodies)
         for body in bodies:
             if is_told(body, family):
                 if len(kept) < ROUTES_MOST:
@@ -213,7 +254,8 @@ def _route_bodies(dumps: Dumps, family: int) -> tuple[list[bytes], int]:
                     kept[body] = None
                 else:
                     count += 1
-    return list(kept), count
+    first = [memory.routes.of(body, lambda body: decode_route(body, hops)) for body in kept]
+    return _Dump(first, count, in_one=pieces <= 1)
 
 
 def _objects(dumps: Dumps, names: Names) -> dict[int, Object]:

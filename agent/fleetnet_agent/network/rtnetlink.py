@@ -27,8 +27,9 @@ RTM_NEWNEXTHOP, RTM_GETNEXTHOP = 104, 106
 RTEXT_FILTER_SKIP_STATS = 1 << 3
 IFLA_EXT_MASK = 29  # include/uapi/linux/if_link.h
 
-# AF_INET and AF_INET6 (include/linux/socket.h): our name, bytes of an address.
-FAMILIES = {2: (Family.IPV4, 4), 10: (Family.IPV6, 16)}
+AF_INET, AF_INET6 = 2, 10  # include/linux/socket.h
+FAMILIES = {AF_INET: (Family.IPV4, 4), AF_INET6: (Family.IPV6, 16)}
+"""Our name of a family, and the bytes of its addresses."""
 
 _HEADER = struct.Struct("=IHHII")  # nlmsghdr: length, type, flags, sequence, port id
 _ATTRIBUTE = struct.Struct("=HH")  # nlattr: length, type

@@ -48,6 +48,7 @@ class ScriptedNamespace:
         self.routes4 = [route4(1), route4(2)]
         self.routes6 = [route6(1)]
         self.spoiled = 0  # how many of the next dumps change while they are read
+        self.missed6: list[set[bytes]] = []  # what each of the next dumps of routes6 lacks
         self.fails: dict[int, int] = {}  # errno by the type of a request
         self.refused = ""  # why no socket is opened
         self.takes: Callable[[], object] = lambda: None
@@ -79,6 +80,9 @@ class ScriptedNamespace:
 
     def _answers(self, kind: int, family: int, sequence: int) -> list[bytes]:
         routes = self.routes4 if family == socket.AF_INET else self.routes6
+        if kind == RTM_GETROUTE and routes is self.routes6 and self.missed6:
+            missed = self.missed6.pop(0)
+            routes = [route for route in routes if route not in missed]
         table = {RTM_GETLINK: self.links, RTM_GETADDR: self.addresses, RTM_GETROUTE: routes}[kind]
         flags = 2  # NLM_F_MULTI
         if self.spoiled:

@@ -157,6 +157,43 @@ def test_a_route_that_a_dump_shows_twice_is_there_once(namespace: ScriptedNamesp
     assert (numbers(routes.all), routes.left_out) == ([(4, 1), (4, 2), (6, 1)], 0)
 
 
+MANY6 = [route6(n) for n in range(120)]  # several pieces to each dump
+
+
+def test_a_known_ipv6_route_that_a_dump_lacks_is_looked_for_again(namespace: ScriptedNamespace, memory: Memory) -> None:
+    namespace.routes6 = list(MANY6)
+    _, before = whole(read(namespace, memory))
+    namespace.missed6 = [{MANY6[60], MANY6[7]}, {MANY6[60], MANY6[8]}, {MANY6[60]}]
+    _, after = whole(read(namespace, memory))
+    assert set(after.all) == set(before.all)
+    assert (len(after.all), after.left_out) == (len(before.all), 0)
+    assert namespace.missed6 == []
+    _, later = whole(read(namespace, memory))
+    assert later.all == before.all
+
+
+def test_an_ipv6_route_that_all_dumps_lack_is_gone_and_one_that_is_new_is_there(
+    namespace: ScriptedNamespace, memory: Memory
+) -> None:
+    namespace.routes6 = list(MANY6)
+    read(namespace, memory)
+    namespace.routes6 = [*MANY6[1:], route6(200)]
+    namespace.asked.clear()
+    _, routes = whole(read(namespace, memory))
+    assert numbers(routes.all)[2:] == [(6, n) for n in range(1, 120)] + [(6, 200)]
+    assert namespace.asked.count(RTM_GETROUTE) == 1 + facts.CONFIRMED_BY
+
+
+def test_a_dump_in_one_piece_is_believed_at_once(namespace: ScriptedNamespace, memory: Memory) -> None:
+    namespace.routes6 = [route6(1), route6(2)]
+    read(namespace, memory)
+    namespace.routes6 = [route6(2)]
+    namespace.asked.clear()
+    _, routes = whole(read(namespace, memory))
+    assert numbers(routes.all) == [(4, 1), (4, 2), (6, 2)]
+    assert namespace.asked.count(RTM_GETROUTE) == 2
+
+
 def test_too_many_interfaces_are_cut_and_their_routes_keep_their_names(
     namespace: ScriptedNamespace, memory: Memory
 ) -> None:
