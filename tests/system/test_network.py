@@ -6,7 +6,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from fleetnet_agent.network.following import Network
 from fleetnet_agent.network.news import News
 from fleetnet_agent.network.statistics import COUNTERS_FILE, STATISTICS_FILES, counters, statistics
 from fleetnet_agent.records import Interface, InterfaceCounters, Namespace, NextHop, Route
+from fleetnet_agent.sources.source import SourceError
 from fleetnet_agent.watch import open_watch
 from system import network_oracles as oracles
 from system.entering import enter
@@ -302,8 +303,12 @@ class Silence:
 
 def test_a_descriptor_into_a_namespace_is_kept_for_the_reading_alone(host: Host) -> None:
     clock = Clock()
-    network = Network(clock, open_own, Silence())
-    network.follow(Namespace(40, name="crossing"), lambda: opens(host))
+
+    def inside(numbers: list[int]) -> Generator[tuple[int, socket.socket | SourceError], None, None]:
+        yield from ((number, opens(host)) for number in numbers)
+
+    network = Network(clock, open_own, Silence(), inside)
+    network.follow(Namespace(40, name="crossing"))
     before = len(os.listdir("/proc/self/fd"))
     network.look()
     assert len(os.listdir("/proc/self/fd")) == before

@@ -8,7 +8,7 @@ import itertools
 import os
 import socket
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 
 from fleetnet_agent.network.rtnetlink import Request, read_part
@@ -19,9 +19,6 @@ NETLINK_ROUTE, SOL_NETLINK, NETLINK_GET_STRICT_CHK = 0, 270, 12
 BUFFER_BYTES = 64 * 1024  # the kernel fills at most half of it with one part of a dump
 ANSWER_WITHIN_S = 10
 _USED_UP = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-
-Opens = Callable[[], socket.socket]
-"""Opens a NETLINK_ROUTE socket in some namespace, which is closed again after each reading. Raises SourceError."""
 
 
 def open_own() -> socket.socket:

@@ -1,10 +1,10 @@
 """Every network namespace that is followed beside its sockets, and what of them is to be told.
 
-    network = open_network(host)
-    network.follow(Namespace(4026532…, name="web"), opens)   # other namespaces, as they come
+    network = open_network(host, inside)
+    network.follow(Namespace(4026532…, name="web"))     # other namespaces, as they come
     ... at each look:
-    if network.look():              # read what is due
-        network.changed()           # whole namespaces that are new or with something changed
+    if network.look():                                  # read what is due
+        network.changed()                               # whole namespaces that are new or with something changed
 
 The own namespace is read when the kernel says that something changed there, and every AGAIN_S in any case. Another one
 is read when `announce` says so, and as often as its `again_s`; all others together take OTHERS_SHARE of the time.
@@ -13,11 +13,13 @@ What must stay true: `changed`, applied to what it gave before, is `all`; what d
 namespace that cannot be read stops no other.
 """
 
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Generator
+from contextlib import closing
 from typing import Final, Protocol
 
 from fleetnet_agent.host import Host
-from fleetnet_agent.network.dump import Opens, open_own
+from fleetnet_agent.network.dump import open_own
 from fleetnet_agent.network.news import News
 from fleetnet_agent.network.place import Place
 from fleetnet_agent.records import Namespace, SourceStatus
@@ -28,6 +30,20 @@ AGAIN_S: Final = 60.0  # where changes are announced
 UNANNOUNCED_AGAIN_S: Final = 10.0  # where they are not
 OTHERS_SHARE: Final = 0.0025  # of the time, for all namespaces but the own one
 OTHERS_AT_ONCE_US: Final = 20_000  # in one look
+OTHERS_AT_ONCE: Final = 32  # likewise
+
+Opens = Callable[[], socket.socket]
+"""Opens a NETLINK_ROUTE socket, which is closed again after each reading. Raises SourceError."""
+
+Inside = Callable[[list[int]], Generator[tuple[int, socket.socket | SourceError], None, None]]
+"""Opens a NETLINK_ROUTE socket in each of these namespaces, one after the other, or says why it cannot. The sockets are
+closed again one by one; the generator may be left early."""
+
+
+def nowhere(numbers: list[int]) -> Generator[tuple[int, socket.socket | SourceError], None, None]:
+    """For who follows the own namespace alone."""
+    for number in numbers:
+        yield number, SourceError("there is no way into another network namespace")
 
 
 class Announcing(Protocol):
@@ -43,21 +59,30 @@ class Announcing(Protocol):
 class Network:
     """Namespaces by number. Not thread-safe."""
 
-    def __init__(self, clock_us: Callable[[], int], opens: Opens, news: Announcing | SourceError) -> None:
-        """`opens` leads into the own namespace; `news` is of it, or why there is none."""
+    def __init__(
+        self,
+        clock_us: Callable[[], int],
+        opens: Opens,
+        news: Announcing | SourceError,
+        inside: Inside = nowhere,
+    ) -> None:
+        """`opens` leads into the own namespace, `inside` into others; `news` is of the own one, or why there is
+        none."""
         self._clock_us = clock_us
+        self._opens = opens
+        self._inside = inside
         self._news = news
         again_s = UNANNOUNCED_AGAIN_S if isinstance(news, SourceError) else AGAIN_S
-        self._own = Place(Namespace(OWN_NAMESPACE), opens, clock_us, again_s=again_s)
+        self._own = Place(Namespace(OWN_NAMESPACE), clock_us, again_s=again_s)
         self._others: dict[int, Place] = {}
         self._others_at_us = 0  # before that, none of them is read again
         self._told: dict[int, Namespace] = {}
 
-    def follow(self, identity: Namespace, opens: Opens, *, again_s: float = UNANNOUNCED_AGAIN_S) -> None:
+    def follow(self, identity: Namespace, *, again_s: float = UNANNOUNCED_AGAIN_S) -> None:
         """Follow another namespace from now on, or know it under this identity (name, container, runtime, unit)."""
         known = self._others.get(identity.netns)
         if known is None:
-            self._others[identity.netns] = Place(identity, opens, self._clock_us, again_s=again_s)
+            self._others[identity.netns] = Place(identity, self._clock_us, again_s=again_s)
         else:
             known.identify(identity)
 
@@ -79,7 +104,7 @@ class Network:
             self._own.announce()
         now_us = self._clock_us()
         if self._own.due_at_us() <= now_us:
-            self._own.read()
+            self._read_own()
         self._look_at_others(now_us)
         return any(self._is_news(place) for place in self._places())
 
@@ -123,30 +148,48 @@ class Network:
         told = self._told.get(place.known.netns)
         return not place.is_new and told is not place.known and told != place.known
 
+    def _read_own(self) -> None:
+        try:
+            opened = self._opens()
+        except SourceError as error:
+            self._own.read(error)
+            return
+        with closing(opened) as route:
+            self._own.read(route)
+
     def _look_at_others(self, now_us: int) -> None:
         """New ones at once; of the others, those that wait longest, as far as the budget goes."""
-        for place in [place for place in self._others.values() if place.is_new]:
-            place.read()
+        self._read_inside([netns for netns, place in self._others.items() if place.is_new])
         if now_us < self._others_at_us:
             return
-        waiting = {
-            netns: due_at_us for netns, place in self._others.items() if (due_at_us := place.due_at_us()) <= now_us
-        }
-        took_us = 0
-        for netns in sorted(waiting, key=waiting.__getitem__):
-            if took_us >= OTHERS_AT_ONCE_US:
-                break
-            took_us += self._others[netns].read()
-        self._others_at_us = now_us + int(took_us / OTHERS_SHARE)
+        due_at_us = {netns: place.due_at_us() for netns, place in self._others.items()}
+        waiting = sorted((netns for netns, at_us in due_at_us.items() if at_us <= now_us), key=due_at_us.__getitem__)
+        began_us = self._clock_us()
+        self._read_inside(waiting[:OTHERS_AT_ONCE], until_us=began_us + OTHERS_AT_ONCE_US)
+        self._others_at_us = now_us + int((self._clock_us() - began_us) / OTHERS_SHARE)
+
+    def _read_inside(self, numbers: list[int], until_us: int | None = None) -> None:
+        if not numbers:
+            return
+        with closing(self._inside(numbers)) as entered:
+            for netns, route in entered:
+                if isinstance(route, SourceError):
+                    self._others[netns].read(route)
+                else:
+                    with closing(route):
+                        self._others[netns].read(route)
+                if until_us is not None and self._clock_us() >= until_us:
+                    break
 
 
-def open_network(host: Host) -> Network:
-    """The own namespace, followed. Never raises because the kernel refuses: that is told by the statuses."""
+def open_network(host: Host, inside: Inside = nowhere) -> Network:
+    """The own namespace, followed, with a way into others. Never raises because the kernel refuses: that is told by the
+    statuses."""
     try:
         news: Announcing | SourceError = News()
     except SourceError as refusal:
         news = refusal
-    return Network(host.boottime_us, open_own, news)
+    return Network(host.boottime_us, open_own, news, inside)
 
 
 def _status(name: str, troubles: list[str], reduced: str) -> SourceStatus:

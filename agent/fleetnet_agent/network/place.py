@@ -6,12 +6,11 @@ proportion to what the last reading took: a storm of changes costs a share of th
 What must stay true: what could not be read stays as it was, and the namespace says so.
 """
 
+import socket
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import replace
 from typing import Final
 
-from fleetnet_agent.network.dump import Opens
 from fleetnet_agent.network.facts import Memory, Reading, read
 from fleetnet_agent.network.routes import Names
 from fleetnet_agent.records import Namespace
@@ -23,15 +22,14 @@ ASK_DRIVERS_AGAIN_S: Final = 60.0
 
 
 class Place:
-    """A namespace, how to get there, and when."""
+    """A namespace, and when to read it."""
 
-    def __init__(self, identity: Namespace, opens: Opens, clock_us: Callable[[], int], *, again_s: float) -> None:
+    def __init__(self, identity: Namespace, clock_us: Callable[[], int], *, again_s: float) -> None:
         """`identity` is what is known without reading: number, name, container, runtime and unit."""
         self.known = identity
         self.names: Names = {}  # of its interfaces
         self.interfaces_trouble = ""  # why they could not be read, or not whole
         self.routes_trouble = ""
-        self._opens = opens
         self._clock_us = clock_us
         self._again_us = int(again_s * 1_000_000)
         self._memory = Memory()
@@ -66,22 +64,16 @@ class Place:
             return 0
         return self._read_at_us + (self._rest_us if self._announced else max(self._rest_us, self._again_us))
 
-    def read(self) -> int:
-        """Read it; the microseconds that took. Never raises SourceError: that is `trouble` then."""
+    def read(self, route: socket.socket | SourceError) -> None:
+        """Read it through a NETLINK_ROUTE socket that was opened there, or take note of why there is none. Never raises
+        SourceError: that is told by the two troubles then."""
         began_us = self._clock_us()
         if began_us - self._asked_drivers_us >= ASK_DRIVERS_AGAIN_S * 1_000_000:
             self._asked_drivers_us = began_us
             self._memory.forget_drivers()
-        try:
-            with closing(self._opens()) as route:
-                reading = read(route, self._memory)
-        except SourceError as error:
-            reading = Reading(error, error)
-        self._take(reading)
+        self._take(Reading(route, route) if isinstance(route, SourceError) else read(route, self._memory))
         self._read_at_us = self._clock_us()
-        took_us = self._read_at_us - began_us
-        self._rest_us = int(max(LEAST_REST_S * 1_000_000, took_us / SHARE))
-        return took_us
+        self._rest_us = int(max(LEAST_REST_S * 1_000_000, (self._read_at_us - began_us) / SHARE))
 
     def _take(self, reading: Reading) -> None:
         interfaces, routes = reading.interfaces, reading.routes

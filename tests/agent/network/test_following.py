@@ -1,7 +1,9 @@
 """When a namespace is read, and what of it is told: on a clock that goes when it is told to."""
 
 import errno
+import socket
 from collections import Counter
+from collections.abc import Generator
 
 import pytest
 from agent.network.scripted_rtnetlink import ScriptedNamespace, interface, route4
@@ -10,7 +12,7 @@ from fleetnet_agent.network import ethtool, following, place
 from fleetnet_agent.network.following import Network
 from fleetnet_agent.network.rtnetlink import RTM_GETLINK, RTM_GETROUTE
 from fleetnet_agent.records import Namespace
-from fleetnet_agent.sources.source import RefusedError
+from fleetnet_agent.sources.source import RefusedError, SourceError
 
 
 class ScriptedNews:
@@ -35,7 +37,8 @@ class Told:
         self.clock = Clock()
         self.own = ScriptedNamespace()
         self.news = ScriptedNews()
-        self.network = Network(self.clock, self.own.opens, self.news)
+        self.others: dict[int, ScriptedNamespace] = {}
+        self.network = Network(self.clock, self.own.opens, self.news, self.inside)
         self.namespaces: dict[int, Namespace] = {}
         self.times: Counter[int] = Counter()
 
@@ -52,6 +55,11 @@ class Told:
         assert self.network.changed() == ()
         assert {one.netns: one for one in self.network.all()} == self.namespaces
         return [namespace.netns for namespace in changed]
+
+    def inside(self, numbers: list[int]) -> Generator[tuple[int, socket.socket | SourceError], None, None]:
+        for number in numbers:
+            other = self.others[number]
+            yield number, SourceError(other.refused) if other.refused else other.opens()
 
     def change(self, what: ScriptedNamespace, mtu: int) -> None:
         what.links[1] = interface(2, mtu)
@@ -201,7 +209,8 @@ def test_drivers_are_asked_again_every_minute(told: Told, monkeypatch: pytest.Mo
 
 def follow(told: Told, netns: int, name: str = "") -> ScriptedNamespace:
     other = ScriptedNamespace()
-    told.network.follow(Namespace(netns, name=name), other.opens)
+    told.others[netns] = other
+    told.network.follow(Namespace(netns, name=name))
     return other
 
 
@@ -229,7 +238,7 @@ def test_a_change_that_is_announced_in_another_namespace_is_told_at_the_next_loo
 def test_a_namespace_may_get_another_name(told: Told) -> None:
     other = follow(told, 40, "old")
     told.look()
-    told.network.follow(Namespace(40, name="new", unit="web.service"), other.opens)
+    told.network.follow(Namespace(40, name="new", unit="web.service"))
     assert told.look() == [40]
     assert (told.namespaces[40].name, told.namespaces[40].unit, told.mtu(40)) == ("new", "web.service", 1500)
     assert other.readings == 1
@@ -256,6 +265,24 @@ def test_one_namespace_that_cannot_be_read_stops_no_other(told: Told) -> None:
         False,
         "in 1 of 3 network namespaces not read: the kernel refuses to list its tables (EPERM)",
     )
+
+
+def test_a_namespace_that_cannot_be_entered_says_why_and_is_tried_again(told: Told) -> None:
+    other = follow(told, 40)
+    other.refused = "the helper does not answer"
+    assert told.look() == [0, 40]
+    assert told.namespaces[40] == Namespace(40, unread=True)
+    assert details(told)["routes"] == (False, "in 1 of 2 network namespaces not read: the helper does not answer")
+    other.refused = ""
+    assert told.look() == [40]
+    assert told.mtu(40) == 1500
+
+
+def test_without_a_way_into_other_namespaces_they_are_told_as_unread(told: Told) -> None:
+    told.network = Network(told.clock, told.own.opens, told.news)
+    told.network.follow(Namespace(40))
+    assert told.look() == [0, 40]
+    assert told.namespaces[40].unread
 
 
 def test_many_namespaces_share_a_small_part_of_the_time_and_each_has_its_turn(told: Told) -> None:
