@@ -10,6 +10,7 @@ news.py         the kernel's word that something of them changed
 place.py        one namespace, read when that is due
 following.py    all of them, and what of them is to be told
 statistics.py   counters of interfaces and protocols, for a live look
+texts.py        the kernel's files that these are in
 
-The codecs (the first three and the last) are pure.
+The codecs (rtnetlink, links, routes, statistics) are pure.
 """

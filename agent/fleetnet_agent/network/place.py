@@ -1,7 +1,8 @@
 """One network namespace beside its sockets: read when that is due, and what is known of it.
 
 It is due when a change was announced, and some time after the last reading in any case. Either way it rests first, in
-proportion to what the last reading took: a storm of changes costs a share of the time and no more.
+proportion to what the last reading took and what it will take to tell of it: a storm of changes costs a share of the
+time and no more.
 
 What must stay true: what could not be read stays as it was, and the namespace says so.
 """
@@ -17,6 +18,7 @@ from fleetnet_agent.records import Namespace
 from fleetnet_agent.sources.source import SourceError
 
 SHARE: Final = 0.01  # of the time, for reading one namespace again and again
+TELLING_US: Final = 10  # for each interface and route of a namespace that changed, to encode and to send
 LEAST_REST_S: Final = 0.5  # looks are a second apart, but not to the microsecond
 ASK_DRIVERS_AGAIN_S: Final = 60.0
 
@@ -67,13 +69,16 @@ class Place:
     def read(self, route: socket.socket | SourceError) -> None:
         """Read it through a NETLINK_ROUTE socket that was opened there, or take note of why there is none. Never raises
         SourceError: that is told by the two troubles then."""
-        began_us = self._clock_us()
+        began_us, before = self._clock_us(), self.known
         if began_us - self._asked_drivers_us >= ASK_DRIVERS_AGAIN_S * 1_000_000:
             self._asked_drivers_us = began_us
             self._memory.forget_drivers()
         self._take(Reading(route, route) if isinstance(route, SourceError) else read(route, self._memory))
         self._read_at_us = self._clock_us()
-        self._rest_us = int(max(LEAST_REST_S * 1_000_000, (self._read_at_us - began_us) / SHARE))
+        cost_us = self._read_at_us - began_us
+        if self.known is not before:
+            cost_us += TELLING_US * (len(self.known.interfaces) + len(self.known.routes))
+        self._rest_us = int(max(LEAST_REST_S * 1_000_000, cost_us / SHARE))
 
     def _take(self, reading: Reading) -> None:
         interfaces, routes = reading.interfaces, reading.routes
