@@ -7,12 +7,20 @@ rest goes on.
 """
 
 import contextlib
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import Protocol as Interface
 
 from fleetnet_agent.followed import Followed
 from fleetnet_agent.holders import Holders
-from fleetnet_agent.records import LiveItem, LiveSocket, LiveWanted, Protocol, Trouble
+from fleetnet_agent.records import (
+    InterfaceCounters,
+    LiveItem,
+    LiveSocket,
+    LiveWanted,
+    Protocol,
+    Statistic,
+    Trouble,
+)
 from fleetnet_agent.sources.diag import DiagSocket
 from fleetnet_agent.sources.inet_detail import DETAILS, decode_details
 from fleetnet_agent.sources.inet_diag import ALL_STATES, decode
@@ -28,6 +36,17 @@ class _Open(Interface):
 READ_AFRESH: dict[Protocol, _Open] = {Protocol.TCP: Tcp, Protocol.UDP: Udp}
 """What is dumped for a live look. Of the other kinds it tells what the last look has seen."""
 
+
+class Counted(Interface):
+    """What counts beside sockets; see `network.counted.Counted`."""
+
+    def interfaces(self) -> Iterable[InterfaceCounters]:
+        """Counters of interfaces. Raises SourceError."""
+
+    def statistics(self) -> Iterable[Statistic]:
+        """Protocol statistics. Raises SourceError."""
+
+
 _READ_AGAIN_AT_MOST = 2  # times, where the kernel marks dumps as inconsistent
 
 
@@ -35,6 +54,7 @@ def look_live(
     wanted: LiveWanted,
     followed: Sequence[Followed],
     holders: Holders,
+    counted: Counted,
     open_diag: Callable[[], DiagSocket] = DiagSocket,
 ) -> Generator[LiveItem, None, None]:
     """What is wanted, an item at a time. Never raises for what the host does."""
@@ -47,17 +67,16 @@ def look_live(
                 except SourceError as error:
                     yield Trouble(f"not all of {each.status.name} was read: {error}")
     if wanted.interfaces:
-        yield from _interface_counters()
+        yield from _told(counted.interfaces, "the counters of interfaces were not read")
     if wanted.statistics:
-        yield from _statistics()
+        yield from _told(counted.statistics, "protocol statistics were not read")
 
 
-def _interface_counters() -> Generator[LiveItem, None, None]:
-    yield Trouble("this version does not read the counters of interfaces")
-
-
-def _statistics() -> Generator[LiveItem, None, None]:
-    yield Trouble("this version does not read protocol statistics")
+def _told(read: Callable[[], Iterable[LiveItem]], trouble: str) -> Generator[LiveItem, None, None]:
+    try:
+        yield from read()
+    except SourceError as error:
+        yield Trouble(f"{trouble}: {error}")
 
 
 def _sockets(

@@ -20,6 +20,7 @@ from fleetnet_agent.holders import Holders
 from fleetnet_agent.host import this_host
 from fleetnet_agent.records import (
     Holder,
+    InterfaceCounters,
     LiveSocket,
     LiveWanted,
     OwnerStatus,
@@ -27,6 +28,7 @@ from fleetnet_agent.records import (
     SocketMemory,
     Source,
     State,
+    Statistic,
     Trouble,
 )
 from fleetnet_agent.sources import inet_diag
@@ -191,10 +193,23 @@ class ScriptedDiag(DiagSocket):
         return dict(self.kernel.find(messages))
 
 
+class NothingCounted:
+    """A host without counters."""
+
+    def interfaces(self) -> tuple[InterfaceCounters, ...]:
+        return ()
+
+    def statistics(self) -> tuple[Statistic, ...]:
+        return ()
+
+
+NOTHING_COUNTED = NothingCounted()
+
+
 def look_at(kernel: ScriptedKernel, followed: Followed, monkeypatch: pytest.MonkeyPatch) -> list[object]:
     monkeypatch.setitem(live.READ_AFRESH, Protocol.TCP, lambda diag, extensions=0: kernel)
     holders = cast(Holders, Told())
-    return list(live.look_live(DETAILS, [followed], holders, lambda: ScriptedDiag(kernel)))
+    return list(live.look_live(DETAILS, [followed], holders, NOTHING_COUNTED, lambda: ScriptedDiag(kernel)))
 
 
 def cookies(found: list[object]) -> list[int]:
@@ -262,7 +277,9 @@ def test_what_is_read_through_psutil_is_told_as_the_last_look_saw_it(
     followed = Followed("tcp", Protocol.TCP, psutil_table(Protocol.TCP), Ends(lambda: 0))
     holders = cast(Holders, Told())
     list(followed.open(followed.look(), holders))
-    found = [item for item in live.look_live(DETAILS, [followed], holders) if isinstance(item, LiveSocket)]
+    found = [
+        item for item in live.look_live(DETAILS, [followed], holders, NOTHING_COUNTED) if isinstance(item, LiveSocket)
+    ]
     assert listener.getsockname()[1] in [row.socket.local_port for row in found]
     assert all((row.timer, row.tcp, row.memory) == (None, None, None) for row in found)
 

@@ -408,11 +408,23 @@ def test_once_prints_what_would_be_sent_and_needs_no_state() -> None:
     assert (item["owner_status"], [owner["pid"] for owner in item["owners"]]) == ("known", [os.getpid()])
     assert item["uid"] == os.getuid()
     answered = json.loads(ANSWER.read_text())  # the shape that an answer of the fleet has
-    assert (document.keys(), document["coverage"].keys()) == (answered.keys(), answered["coverage"].keys())
+    assert (document.keys() - {"namespaces"}, document["coverage"].keys()) == (
+        answered.keys(),
+        answered["coverage"].keys(),
+    )
     shape = list(answered["items"][0])
     assert {tuple(key for key in item if key in shape) for item in document["items"]} == {tuple(shape)}
     assert item["owners"][0].keys() == answered["items"][0]["owners"][0].keys()
     assert all(item["inode"] is None or item["inode"] > 0 for item in document["items"])
+
+
+def test_once_shows_the_interfaces_and_routes_beside_the_sockets() -> None:
+    (own,) = json.loads(agent("once", "-o", "json").stdout)["namespaces"]
+    assert (own["netns"], own["unread"], own["routes_left_out"]) == ("host", False, 0)
+    lo = own["interfaces"][0]
+    assert (lo["index"], lo["name"], lo["hardware_address"], lo["driver"]) == (1, "lo", "00:00:00:00:00:00", None)
+    assert {"address": "127.0.0.1", "prefix_length": 8, "peer": None, "scope": 254} in lo["addresses"]
+    assert all(route["table"] != 255 for route in own["routes"])
 
 
 def test_once_keeps_still_when_its_reader_has_seen_enough() -> None:
