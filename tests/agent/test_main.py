@@ -427,12 +427,22 @@ def test_doctor_says_what_is_right_and_what_to_do(collector: Collector, enrolled
     done = agent("doctor", "--state", directory, "--helper-socket", "/nonexistent")
     found = {line[8:].partition(": ")[0]: (line[:8].strip(), line[8:]) for line in done.stdout.splitlines()}
     assert done.returncode == 1, "there is no helper"
-    assert {topic for topic, (verdict, _) in found.items() if verdict == "problem"} >= {"helper"}
-    assert all(found[topic][0] == "ok" for topic in ("state", "key", "certificate", "collector", "namespaces"))
+    assert found["helper"][0] == "missing"
+    well = ("state", "state directory", "key", "certificate", "collector", "namespaces")
+    assert all(found[topic][0] == "ok" for topic in well)
     assert "start fleetnet-helper --socket /nonexistent" in found["helper"][1]
     assert "source tcp" in found
     (directory / "agent.key").chmod(0o644)
     assert "mode 0644, so others may read it; chmod 600 it" in agent("doctor", "--state", directory).stdout
+
+
+def test_doctor_says_the_same_as_json(collector: Collector, enrolled: Enrolled) -> None:
+    directory = enrolled(collector.address)
+    document = json.loads(agent("doctor", "-o", "json", "--state", directory).stdout)
+    assert (document["api_version"], document["kind"]) == ("fleetnet/v1", "FindingList")
+    plain = agent("doctor", "--state", directory).stdout.splitlines()
+    assert [f"{one['verdict']:8}{one['topic']}" for one in document["items"]] == [line.split(": ")[0] for line in plain]
+    assert all(one["words"] for one in document["items"])
 
 
 def test_doctor_on_a_host_that_is_not_enrolled(tmp_path: Path) -> None:
