@@ -4,6 +4,7 @@ import contextlib
 import importlib.metadata
 import json
 import os
+import re
 import select
 import signal
 import socket
@@ -286,6 +287,21 @@ def test_the_helper_never_outlives_its_agent_and_leaves_nothing(
     running.end(number)
     await_true(lambda: gone(helper), "the helper outlived its agent")
     await_true(lambda: not list(temporary.iterdir()), "the helper left its socket")
+
+
+def test_an_agent_over_its_budget_reports_on_and_says_what_it_does_less(
+    loop: Loop, collector: Collector, enrolled: Enrolled, start: Callable[..., Running]
+) -> None:
+    running = start("run", "--state", enrolled(collector.address), "--memory-ceiling-mib", "1")
+    line = running.until("source budget")
+    assert re.search(r"used \d+ MiB of memory where 1 are allowed: keeps no caches", line)
+    loop.run(collector.until(lambda: collector.store.whole_snapshots == 1))
+    told = [source for batch in list(collector.store.batches) for source in batch.sources if source.name == "budget"]
+    assert not told[0].ok
+    assert "keeps no caches" in told[0].detail
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        loop.run(collector.until(lambda: port in {row.local_port for row in collector.store.open.values()}))
 
 
 def test_the_service_manager_is_told_by_the_agent_alone(
