@@ -4,6 +4,7 @@ import contextlib
 import importlib.metadata
 import json
 import os
+import re
 import select
 import signal
 import socket
@@ -288,6 +289,21 @@ def test_the_helper_never_outlives_its_agent_and_leaves_nothing(
     await_true(lambda: not list(temporary.iterdir()), "the helper left its socket")
 
 
+def test_an_agent_over_its_budget_reports_on_and_says_what_it_does_less(
+    loop: Loop, collector: Collector, enrolled: Enrolled, start: Callable[..., Running]
+) -> None:
+    running = start("run", "--state", enrolled(collector.address), "--memory-ceiling-mib", "1")
+    line = running.until("source budget")
+    assert re.search(r"used \d+ MiB of memory where 1 are allowed: keeps no caches", line)
+    loop.run(collector.until(lambda: collector.store.whole_snapshots == 1))
+    told = [source for batch in list(collector.store.batches) for source in batch.sources if source.name == "budget"]
+    assert not told[0].ok
+    assert "keeps no caches" in told[0].detail
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        loop.run(collector.until(lambda: port in {row.local_port for row in collector.store.open.values()}))
+
+
 def test_the_service_manager_is_told_by_the_agent_alone(
     enrolled: Enrolled, start: Callable[..., Running], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -440,12 +456,22 @@ def test_doctor_says_what_is_right_and_what_to_do(collector: Collector, enrolled
     done = agent("doctor", "--state", directory, "--helper-socket", "/nonexistent")
     found = {line[8:].partition(": ")[0]: (line[:8].strip(), line[8:]) for line in done.stdout.splitlines()}
     assert done.returncode == 1, "there is no helper"
-    assert {topic for topic, (verdict, _) in found.items() if verdict == "problem"} >= {"helper"}
-    assert all(found[topic][0] == "ok" for topic in ("state", "key", "certificate", "collector", "namespaces"))
+    assert found["helper"][0] == "missing"
+    well = ("state", "state directory", "key", "certificate", "collector", "namespaces")
+    assert all(found[topic][0] == "ok" for topic in well)
     assert "start fleetnet-helper --socket /nonexistent" in found["helper"][1]
     assert "source tcp" in found
     (directory / "agent.key").chmod(0o644)
     assert "mode 0644, so others may read it; chmod 600 it" in agent("doctor", "--state", directory).stdout
+
+
+def test_doctor_says_the_same_as_json(collector: Collector, enrolled: Enrolled) -> None:
+    directory = enrolled(collector.address)
+    document = json.loads(agent("doctor", "-o", "json", "--state", directory).stdout)
+    assert (document["api_version"], document["kind"]) == ("fleetnet/v1", "FindingList")
+    plain = agent("doctor", "--state", directory).stdout.splitlines()
+    assert [f"{one['verdict']:8}{one['topic']}" for one in document["items"]] == [line.split(": ")[0] for line in plain]
+    assert all(one["words"] for one in document["items"])
 
 
 def test_doctor_on_a_host_that_is_not_enrolled(tmp_path: Path) -> None:
