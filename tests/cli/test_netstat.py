@@ -12,8 +12,8 @@ import pytest
 from cli.beside_netstat import OPTIONS
 from cli.canned import Canned
 from cli.conftest import Ran
-from fleetnet_cli.output import netstat
 from fleetnet_cli.output.names import Numeric
+from fleetnet_cli.output.netstat import inet
 from fleetnet_cli.records import Owner, Socket
 from fleetnet_proto.v1 import query_pb2, sockets_pb2
 
@@ -62,31 +62,31 @@ def socket(**changes: object) -> Socket:
 
 
 def test_the_lowest_pid_stands_for_all_owners() -> None:
-    assert netstat.line(socket(), Numeric(), netstat.Layout(programs=True)).endswith(" 3/a                 \n")
+    assert inet.line(socket(), Numeric(), inet.Layout(programs=True)).endswith(" 3/a                 \n")
 
 
 def test_an_inferred_owner_of_an_unaccepted_connection_is_nobody_to_netstat() -> None:
-    line = netstat.line(socket(inode=0, owner_status="inferred"), Numeric(), netstat.Layout(programs=True))
+    line = inet.line(socket(inode=0, owner_status="inferred"), Numeric(), inet.Layout(programs=True))
     assert line.endswith(" -                   \n")
 
 
 def test_a_program_is_cut_and_padded_by_bytes() -> None:
     owner = Owner(7, "x", "", 0, "ü" * 18)
-    line = netstat.line(socket(owners=(owner,)), Numeric(), netstat.Layout(programs=True))
+    line = inet.line(socket(owners=(owner,)), Numeric(), inet.Layout(programs=True))
     assert line.endswith(" 7/" + "ü" * 8 + " \n")
 
 
 def test_a_hostile_program_cannot_leave_its_column() -> None:
     owner = Owner(7, "x", "", 0, "\x1b[2J\r\n‮x")
-    line = netstat.line(socket(owners=(owner,)), Numeric(), netstat.Layout(programs=True))
+    line = inet.line(socket(owners=(owner,)), Numeric(), inet.Layout(programs=True))
     assert line.rstrip().endswith("7/.[2J...x")
     assert line.count("\n") == 1
 
 
 def test_an_unconnected_udp_socket_has_no_state_and_a_strange_one_is_unknown() -> None:
     unconnected = socket(protocol="udp", state="CLOSE", remote_address="", remote_port=0)
-    assert netstat.line(unconnected, Numeric(), netstat.Layout()).endswith("0.0.0.0:*                          \n")
-    assert "UNKNOWN" in netstat.line(socket(protocol="udp", state="unknown"), Numeric(), netstat.Layout())
+    assert inet.line(unconnected, Numeric(), inet.Layout()).endswith("0.0.0.0:*                          \n")
+    assert "UNKNOWN" in inet.line(socket(protocol="udp", state="unknown"), Numeric(), inet.Layout())
 
 
 @pytest.mark.parametrize(
