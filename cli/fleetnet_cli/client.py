@@ -288,7 +288,7 @@ def translated_live(error: grpc.RpcError, host: str) -> errors.CliError:
     code = error.code() if isinstance(error, grpc.Call) else grpc.StatusCode.UNKNOWN
     details = " ".join(((error.details() or "") if isinstance(error, grpc.Call) else "").split())
     if code is grpc.StatusCode.UNAVAILABLE:
-        return errors.HostAway(f"{host} is not connected ({details or 'no reason given'})")
+        return errors.HostAway(host, f"cannot be looked at ({details or 'no reason given'})")
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
-        return errors.TooSoon(f"{host} cannot be looked at again yet ({details or 'no reason given'}); wait a moment")
+        return errors.TooSoon(f"{host} cannot be looked at yet ({details or 'no reason given'}); wait a moment")
     return translated(error, host)

@@ -49,6 +49,11 @@ class CollectorTooOld(CollectorFailed):
 class HostAway(CliError):  # noqa: N818  # likewise
     """Its agent is needed for this, and away or silent."""
 
+    def __init__(self, host: str, why: str, way_out: str = "ask again when it is back") -> None:
+        super().__init__(f"{host} {why}: {way_out}")
+        self.host = host
+        self.why = why
+
 
 class TooSoon(CliError):  # noqa: N818  # likewise
     """It was looked at a moment ago."""

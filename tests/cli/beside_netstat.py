@@ -26,7 +26,7 @@ from fleetnet_cli.states import STATES
 
 OPTIONS = [
     *("-tuan", "-tulpn", "-tuanp", "-tun", "-tuln", "-tua", "-tulp", "-tu", "-tan", "-uan", "-tuanpW", "-tuaW"),
-    *("-wan", "-wa", "-wn", "-wln", "-wanp", "-xan", "-xn", "-xln", "-xanp", "-Uan", "-U"),
+    *("-wan", "-wa", "-wn", "-wln", "-wanp", "-xan", "-xn", "-xln", "-xanp", "-Uan"),
     *("-tane", "-tae", "-tulpe", "-tunoe", "-tano", "-waneo", "-4an", "-6an", "-6ln", "-4x"),
     *("-an", "-n", "-ln", "-a", "-anpeo"),
 ]
@@ -174,6 +174,16 @@ def seconds_apart(lines: list[str]) -> list[str]:
     return [re.sub(r"(on|keepalive|timewait|probe) \(\d+\.\d\d/", r"\1 (…/", line) for line in lines]
 
 
+def compared(options: str) -> list[list[str]]:
+    """What both say at last: something may be sent again between the two looks."""
+    deadline_s = time.monotonic() + 10
+    while True:
+        pair = [theirs(options), ours(options)]
+        if sorted(pair[0]) == sorted(pair[1]) or time.monotonic() > deadline_s:
+            return pair
+        time.sleep(0.02)
+
+
 def settled() -> None:
     """Waits until the states that take a moment are there."""
     deadline_s = time.monotonic() + 10
@@ -195,7 +205,7 @@ def main(directory: str) -> None:
         settled()
         answers = {}
         for options in OPTIONS:
-            answers[options] = [theirs(options), ours(options)]
+            answers[options] = compared(options)
         json.dump(answers, sys.stdout)
     finally:
         for thing in kept:

@@ -10,6 +10,7 @@ from cli.canned import Canned
 from cli.conftest import Ran
 from fleetnet_cli import errors, exits, wire
 from fleetnet_cli.client import Collector
+from fleetnet_cli.live import LiveQuestion
 from fleetnet_cli.records import Selection, SocketQuestion
 from fleetnet_cli.states import STATES
 from fleetnet_proto.v1 import query_pb2, sockets_pb2
@@ -37,8 +38,11 @@ STATUS = {
     errors.UnknownHost: exits.FAILED,
     errors.CollectorFailed: exits.FAILED,
     errors.CollectorTooOld: exits.FAILED,
+    errors.HostAway: exits.FAILED,
+    errors.TooSoon: exits.FAILED,
     errors.OutputFailed: exits.FAILED,
     errors.BrokenAnswer: exits.PARTIAL,
+    errors.NotKept: exits.PARTIAL,
     errors.NotAuthorised: exits.DENIED,
     errors.Unreachable: exits.UNREACHABLE,
 }
@@ -52,6 +56,16 @@ def test_every_status_of_grpc_becomes_one_of_our_errors(code: grpc.StatusCode, c
         with pytest.raises(errors.CliError) as refused:
             collector.sockets(question)
         assert type(refused.value) is BECOMES[code]
+
+
+@pytest.mark.parametrize("code", list(BECOMES), ids=lambda c: c.name)
+def test_every_status_of_a_live_look_becomes_one_of_our_errors(code: grpc.StatusCode, canned: Canned) -> None:
+    becomes = {grpc.StatusCode.UNAVAILABLE: errors.HostAway, grpc.StatusCode.RESOURCE_EXHAUSTED: errors.TooSoon}
+    canned.live_refusals = [(code, "because")]
+    with Collector(os.environ["FLEETNET_SERVER"].removeprefix("unix://"), 10) as collector:
+        with pytest.raises(errors.CliError) as refused:
+            collector.live(LiveQuestion("web1", sockets=True))
+        assert type(refused.value) is {**BECOMES, **becomes}[code]
 
 
 def test_the_walk_forgets_no_status() -> None:

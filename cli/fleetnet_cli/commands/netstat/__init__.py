@@ -44,7 +44,7 @@ def netstat(
 ) -> int:
     """Show one host's sockets, routes or interfaces in the layout of netstat(8).
 
-    What is not kept is "-": RefCnt of -x, Ref of -r -6 and its flags D, A, e, counters.
+    What is not kept is "-" (RefCnt of -x, Ref of -r -6, counters) or left out (flags D, A, e of -r -6).
     """
     wish = Wish(
         host=host,

@@ -52,14 +52,13 @@ def looked_at(collector: "Collector", question: LiveQuestion, *, kept: bool) -> 
 def _away(collector: "Collector", name: str, error: HostAway, *, kept: bool) -> HostAway:
     # Asked afresh: where it was the collector that went away, this says so.
     hosts = list(collector.hosts(Selection(host=name)))
-    if not hosts:
-        return error
+    way_out = "leave out --live for what is kept" if kept else "this is not kept, so ask again when it is back"
+    if not hosts or hosts[0].connected:
+        return HostAway(name, error.why, way_out)
     heard = "never heard"
     if hosts[0].last_seen_us:
         heard = f"last heard {times.age(times.now_us() - hosts[0].last_seen_us)} ago"
-    what = "connected but does not answer" if hosts[0].connected else "not connected"
-    way_out = "leave out --live for what is kept" if kept else "this is not kept, so ask again when it is back"
-    return HostAway(f"{name} is {what} ({heard}): {way_out}")
+    return HostAway(name, f"is not connected ({heard})", way_out)
 
 
 def namespaces(

@@ -45,12 +45,21 @@ def show(wish: Wish, common: Common) -> int:
 
 
 def _of_host(wish: Wish, common: Common) -> SocketQuestion:
-    states = () if wish.everything or wish.listening else _NO_LISTENER if wish.unix else _WITH_PEER
+    """The question that brings all that is to be shown, and little else."""
+    protocols = (*wish.internet, *(["unix"] if wish.unix else []))
+    # The collector knows listeners by how far their address reaches; those of other kinds are sifted here.
+    known = set(protocols) <= {"tcp", "udp"}
+    if wish.everything or (wish.listening and known):
+        states: tuple[str, ...] = ()
+    elif wish.listening:
+        states = ("LISTEN", "CLOSE") if wish.internet else ("LISTEN",)
+    else:
+        states = _NO_LISTENER if wish.unix else _WITH_PEER
     return SocketQuestion(
         selection=replace(common.selection, host=wish.host),
-        protocols=(*wish.internet, *(["unix"] if wish.unix else [])),
+        protocols=protocols,
         states=states,
-        listeners_only=wish.listening and not wish.everything,
+        listeners_only=wish.listening and not wish.everything and known,
     )
 
 
@@ -59,7 +68,9 @@ def _show_live(collector: "Collector", wish: Wish, common: Common, inode: int | 
     look = looked_at(collector, LiveQuestion(wish.host, sockets=True, details=as_json), kept=not wish.timers)
     if not as_json:
         return _show_table(look, _sockets_of(look, wish), wish, common, inode, lambda: look.troubles)
-    kept = Sifted(look, lambda items: (s for s in _sockets_of(items, wish) if _is_in(s.socket, inode)))
+    kept = Sifted(
+        look, lambda items: (s for s in _sockets_of(items, wish) if shown(s.socket, wish) and _is_in(s.socket, inode))
+    )
     status = show_all(kept, sockets.live_presentation(load(), ""), common)
     warn(look.troubles, common)
     return exits.PARTIAL if look.troubles else status

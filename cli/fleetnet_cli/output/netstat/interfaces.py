@@ -49,7 +49,7 @@ def write(items: Iterable[InterfaceItem], everything: bool, out: Terminal, *, he
     if heading:
         columns = "Iface             MTU    RX-OK RX-ERR RX-DRP RX-OVR    TX-OK TX-ERR TX-DRP TX-OVR Flg"
         out.write(f"Kernel Interface table\n{columns}\n")
-    out.write("".join(dotted(line(item)) + "\n" for item in shown))
+    out.write("".join(line(item) + "\n" for item in shown))
     return len(shown)
 
 
@@ -63,7 +63,8 @@ def line(item: InterfaceItem) -> str:
     one, counters = item.interface, item.counters
     numbers = " ".join(format(str(counters[name]) if counters else "-", form) for name, form in _COLUMNS)
     flags = "".join(letter for bit, letter in _LETTERS if one.flags & bit)
-    return f"{one.name[:15]:<15} {one.mtu:>5} {numbers} {flags if one.flags & _ALL_FLAGS else '[NO FLAGS]'}"
+    flags = flags if one.flags & _ALL_FLAGS else "[NO FLAGS]"
+    return dotted(f"{one.name[:15]:<15} {one.mtu:>5} {numbers} {flags}")
 
 
 def _place(name: str) -> tuple[str, int]:

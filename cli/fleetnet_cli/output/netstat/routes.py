@@ -60,8 +60,9 @@ def _ipv4_place(route: Route) -> tuple[bytes, int, int, int]:
 
 
 def _packed(route: Route) -> bytes:
-    family = socket.AF_INET if route.family == "ipv4" else socket.AF_INET6
-    return socket.inet_pton(family, route.destination or ("::" if family == socket.AF_INET6 else _ANY4))
+    any_address = _ANY4 if route.family == "ipv4" else "::"
+    address = route.destination or any_address
+    return socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address)
 
 
 def _first_hop(route: Route) -> NextHop:
