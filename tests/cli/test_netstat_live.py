@@ -171,3 +171,11 @@ def test_sockets_of_a_namespace_are_those_of_its_name_or_inode(canned: Canned, f
         assert ":::443" not in ran.out
     items = json.loads(fleetnet("netstat", "web1", "-tln", "--netns", "blue", "-o", "json").out)["items"]
     assert [i["netns_inode"] for i in items] == [4026532281]
+
+
+def test_a_host_without_history_can_be_looked_at(canned: Canned, fleetnet: Callable[..., Ran]) -> None:
+    canned.namespaces = []
+    ran = fleetnet("netstat", "web1", "-i", "--live")
+    assert ran.status == 0
+    assert [line.split()[0] for line in ran.out.splitlines()[2:]] == ["eth0", "new0"]
+    assert fleetnet("netstat", "web1", "-s").status == 0

@@ -42,6 +42,9 @@ def _counted(
     look = looked_at(collector, LiveQuestion(wish.host, interfaces=True), kept=True)
     facts = {(i.namespace.inode, i.interface.name): i for i in items}
     inside = {n.inode: n for n in asked}
+    if wish.netns in ("", "host"):
+        # A host that has told nothing of its namespaces yet can be looked at all the same.
+        inside.setdefault(0, Namespace(wish.host, "host", 0))
     counted = [
         _with_counters(facts.get((one.netns, one.name)), inside[one.netns], one)
         for one in look

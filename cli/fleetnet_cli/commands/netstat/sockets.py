@@ -34,7 +34,8 @@ def show(wish: Wish, common: Common) -> int:
     with connect(common) as collector:
         inode = None
         if wish.netns:
-            inode = inode_of(wish, namespaces(collector, _of_host(wish, common).selection)[0])
+            selection = replace(common.selection, host=wish.host, limit=0)
+            inode = inode_of(wish, namespaces(collector, selection)[0])
         if wish.live:
             return _show_live(collector, wish, common, inode)
         answer = asked(collector, lambda: collector.sockets(_of_host(wish, common)))

@@ -10,6 +10,7 @@ from fleetnet_cli.asking import show as show_all
 from fleetnet_cli.commands.netstat.asking import cut, inode_of, looked_at, namespaces, say, warn
 from fleetnet_cli.commands.netstat.wish import Wish
 from fleetnet_cli.live import LiveQuestion, Statistic
+from fleetnet_cli.network import Namespace
 from fleetnet_cli.options import Common
 from fleetnet_cli.output import statistics, terminal
 from fleetnet_cli.output.netstat import statistics as layout
@@ -21,7 +22,9 @@ _GROUPS = {"tcp": ("Tcp", "MPTcp"), "udp": ("Udp",), "raw": ("Ip", "Icmp")}
 def show(wish: Wish, common: Common) -> int:
     """Asks and shows; returns the exit status."""
     with connect(common) as collector:
-        known, _ = namespaces(collector, replace(common.selection, host=wish.host, limit=0))
+        known: list[Namespace] = []
+        if wish.netns or common.output == "json":
+            known, _ = namespaces(collector, replace(common.selection, host=wish.host, limit=0))
         inode = inode_of(wish, known)
         look = looked_at(collector, LiveQuestion(wish.host, statistics=True), kept=False)
         every = common.output == "json" and not wish.netns
