@@ -3,17 +3,15 @@
 from collections.abc import Iterable
 
 from fleetnet_cli import protocols, times
-from fleetnet_cli.live import LiveSocket, Timer
 from fleetnet_cli.output.presentation import Column, Presentation
 from fleetnet_cli.records import Owner, Socket
 from fleetnet_cli.services import Services
 
+KIND = "SocketList"
+
 _PIDS_SHOWN = 2
 _NAMES_SHOWN = 3
 _CONTAINER_SHOWN = 12  # of its id, as docker(1) does
-
-# idiag_timer of include/uapi/linux/inet_diag.h
-_TIMERS = {1: "retransmission", 2: "keepalive", 3: "time-wait", 4: "zero-window-probe"}
 
 # What stands for the owners where none is listed. "known" without any cannot be, but is no reason to fail.
 _NO_OWNER = {
@@ -28,27 +26,13 @@ _NO_OWNER = {
 def presentation(services: Services, nothing: str, columns: tuple[Column[Socket], ...]) -> Presentation[Socket]:
     """Sockets, in a table of these columns."""
 
-    def as_json(socket: Socket) -> dict[str, object]:
-        return _as_json(socket, _service(socket, services))
-
     return Presentation(
-        kind="SocketList", as_json=as_json, columns=columns, nothing=nothing, host_of=lambda s: s.host, note=_note
-    )
-
-
-def live_presentation(services: Services, nothing: str) -> Presentation[LiveSocket]:
-    """Sockets of a live look, for JSON: all that history has of them, and what it does not keep."""
-
-    def as_json(one: LiveSocket) -> dict[str, object]:
-        return {
-            **_as_json(one.socket, _service(one.socket, services)),
-            "timer": _timer_as_json(one.timer) if one.timer else None,
-            "tcp": dict(one.tcp) if one.tcp else None,
-            "memory": dict(one.memory) if one.memory else None,
-        }
-
-    return Presentation(
-        kind="SocketList", as_json=as_json, columns=(), nothing=nothing, host_of=lambda one: one.socket.host
+        kind=KIND,
+        as_json=lambda s: as_json(s, services),
+        columns=columns,
+        nothing=nothing,
+        host_of=lambda s: s.host,
+        note=_note,
     )
 
 
@@ -56,14 +40,6 @@ def _service(socket: Socket, services: Services) -> str | None:
     if socket.protocol == "raw":
         return protocols.load().names.get(socket.local_port)
     return services.name(socket.local_port, "udp" if socket.protocol == "udplite" else socket.protocol)
-
-
-def _timer_as_json(timer: Timer) -> dict[str, object]:
-    return {
-        "kind": _TIMERS.get(timer.kind, str(timer.kind)),
-        "expires_ms": timer.expires_ms,
-        "retransmits": timer.retransmits,
-    }
 
 
 def listener_columns() -> tuple[Column[Socket], ...]:
@@ -86,7 +62,8 @@ def connection_columns() -> tuple[Column[Socket], ...]:
     return (_HOST, _NETNS, _PROTOCOL, _STATE, _LOCAL, _REMOTE, _PROCESS, _USER, _UNIT, _since())
 
 
-def _as_json(socket: Socket, service: str | None) -> dict[str, object]:
+def as_json(socket: Socket, services: Services) -> dict[str, object]:
+    """A socket as documents have it."""
     peer = bool(socket.remote_address)
     return {
         "host": socket.host,
@@ -100,7 +77,7 @@ def _as_json(socket: Socket, service: str | None) -> dict[str, object]:
         "v6only": socket.v6only,
         "local_address": socket.local_address or None,
         "local_port": None if socket.protocol == "unix" else socket.local_port,
-        "service": service,
+        "service": _service(socket, services),
         "remote_address": socket.remote_address if peer else None,
         "remote_port": socket.remote_port if peer else None,
         "path": socket.path or None,

@@ -13,7 +13,7 @@ from fleetnet_cli.commands.netstat.wish import Wish
 from fleetnet_cli.errors import BrokenAnswer
 from fleetnet_cli.live import LiveItem, LiveQuestion, LiveSocket
 from fleetnet_cli.options import Common
-from fleetnet_cli.output import sockets, terminal
+from fleetnet_cli.output import live, sockets, terminal
 from fleetnet_cli.output.names import Names, Numeric, Symbolic
 from fleetnet_cli.output.netstat import inet, unix
 from fleetnet_cli.records import Answer, Socket, SocketQuestion
@@ -72,7 +72,7 @@ def _show_live(collector: "Collector", wish: Wish, common: Common, inode: int | 
     kept = Sifted(
         look, lambda items: (s for s in _sockets_of(items, wish) if shown(s.socket, wish) and _is_in(s.socket, inode))
     )
-    status = show_all(kept, sockets.live_presentation(load(), ""), common)
+    status = show_all(kept, live.presentation(load()), common)
     warn(look.troubles, common)
     return exits.PARTIAL if look.troubles else status
 
