@@ -133,6 +133,10 @@ class DiagTable:
         """See `Table`."""
         return [self._told(cookie) for cookie in self._listeners()]
 
+    def besides(self, cookies: Collection[int]) -> dict[int, bytes]:
+        """The last messages of the sockets that have none of these cookies."""
+        return {cookie: message for cookie, message in self._known.items() if cookie not in cookies}
+
     def still_there(self, names: Collection[int | bytes]) -> set[int | bytes]:
         """See `Table`."""
         asked = {name: self._known[name] for name in names if isinstance(name, int) and name in self._known}

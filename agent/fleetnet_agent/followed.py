@@ -152,6 +152,19 @@ class Followed:
         for sighting in self._table.sightings():
             yield self._socket(sighting, self._holders[sighting.name], holders.interface_name(sighting.interface))
 
+    @property
+    def read_by_diag(self) -> bool:
+        """True unless the kernel refuses its socket diagnostics."""
+        return isinstance(self._table, DiagTable)
+
+    def besides(self, cookies: Collection[int]) -> dict[int, bytes]:
+        """The last messages of the sockets that have none of these cookies, where they are read by diag."""
+        return self._table.besides(cookies) if isinstance(self._table, DiagTable) else {}
+
+    def shown(self, sighting: Sighting, holders: Holders) -> Socket:
+        """A row for a socket as a live look shows it: nothing of it is remembered here."""
+        return self._socket(sighting, holders.of(sighting), holders.interface_name(sighting.interface))
+
     def inodes_still_there(self, inodes: Collection[int]) -> set[int]:
         """Those of the inodes whose socket exists at this moment."""
         sightings = self._table.holding(inodes)

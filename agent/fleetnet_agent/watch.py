@@ -19,7 +19,7 @@ What must stay true:
 """
 
 import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from pathlib import Path
 
 from fleetnet_agent.cgroups import CGroups
@@ -28,8 +28,19 @@ from fleetnet_agent.followed import Followed, follow_all
 from fleetnet_agent.helper.client import HelperClient
 from fleetnet_agent.holders import Holders, wanted
 from fleetnet_agent.host import Host
+from fleetnet_agent.live import look_live
 from fleetnet_agent.owners.lookup import OwnerLookup
-from fleetnet_agent.records import Brief, Closed, Difference, Snapshot, Socket, SocketKey, SourceStatus
+from fleetnet_agent.records import (
+    Brief,
+    Closed,
+    Difference,
+    LiveItem,
+    LiveWanted,
+    Snapshot,
+    Socket,
+    SocketKey,
+    SourceStatus,
+)
 from fleetnet_agent.sources.diag import DiagSocket
 from fleetnet_agent.sources.events import BUFFER_BYTES
 
@@ -79,6 +90,11 @@ class Watch:
         some tenths of a second for 50,000 sockets. Empty, look_at_us 0, before the first look."""
         sockets = tuple(socket for followed in self._followed for socket in followed.sockets(self._holders))
         return Snapshot(self._look_at_us, sockets, tuple(self._statuses.values()))
+
+    def live(self, wanted: LiveWanted) -> Generator[LiveItem, None, None]:
+        """Everything at this moment, with the numbers that are not followed. To be used up in the thread of the looks,
+        which may go on between two steps; close it where it is left early. Never raises for what the host does."""
+        return look_live(wanted, self._followed, self._holders)
 
     def interval_s(self) -> float:
         """Seconds between two looks at the whole table at its present size: 1 up to 2,000 sockets, 5 from 10,000 on,

@@ -8,9 +8,10 @@ translated: the records' numbers are the wire's (a test compares them).
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Final, cast
 
-from fleetnet_proto.v1 import report_pb2, sockets_pb2
+from fleetnet_proto.v1 import live_pb2, report_pb2, sockets_pb2
 
 from fleetnet_agent.records import (
     Brief,
@@ -113,55 +114,43 @@ class _Builder:
         self._size_bytes = template.ByteSize()
         self._rows = 0
         self._owners = 0
-        self._holders: dict[Holder, int] = {}
-        self._processes: dict[Process, int] = {}
+        self._dictionary = Dictionary(self.batch)
 
     def add(self, row: _Row) -> bool:
         """Take the row in; False, and nothing is taken, if the batch would grow too large."""
         column, what = row
         if isinstance(what, Closed):
-            return self._add(None, None, [], closed=_closed(_key(what.key), what.at_us))
+            return self._add(None, None, closed=_closed(_key(what.key), what.at_us))
         socket = what.socket if isinstance(what, Brief) else what
-        position = self._holders.get(socket.holder)
-        new = (None, []) if position is not None else self._new_holder(socket.holder)
-        message = _socket(socket, len(self._holders) if position is None else position)
+        position, new = self._dictionary.position_of(socket.holder)
+        message = socket_message(socket, position)
         closed = _closed(message.key, what.at_us) if isinstance(what, Brief) else None
         self._say_since_when(message, column, what)
         target = self.batch.changed if column == "changed" else self.batch.opened
-        if not self._add(message, new[0], new[1], closed=closed):
+        if not self._add(message, new, closed=closed):
             return False
         target.append(message)
-        if position is None:
-            self._holders[socket.holder] = len(self._holders)
         return True
 
     def _add(
-        self,
-        socket: sockets_pb2.Socket | None,
-        holder: sockets_pb2.Holder | None,
-        processes: list[tuple[Process, sockets_pb2.Process]],
-        *,
-        closed: sockets_pb2.ClosedSocket | None,
+        self, socket: sockets_pb2.Socket | None, new: "NewHolder | None", *, closed: sockets_pb2.ClosedSocket | None
     ) -> bool:
         """Count the cost of a row, and take in what comes along with its socket."""
         # Plain additions: this runs for every row, and most rows are a socket alone.
         cost = 0 if socket is None else _size(socket)
         cost += 0 if closed is None else _size(closed)
         owners = self._owners
-        if holder is not None:
-            cost += _size(holder) + sum(_size(process) for _, process in processes)
-            owners += len(holder.owners)
+        if new is not None:
+            cost += new.cost_bytes
+            owners += len(new.message.owners)
         full = self._rows >= MAX_BATCH_ROWS or owners > MAX_BATCH_OWNERS
         if self._rows and (full or self._size_bytes + cost > MAX_BATCH_BYTES):
             return False
         self._size_bytes += cost
         self._rows += 1
         self._owners = owners
-        for process, encoded in processes:
-            self._processes[process] = len(self._processes)
-            self.batch.processes.append(encoded)
-        if holder is not None:
-            self.batch.holders.append(holder)
+        if new is not None:
+            self._dictionary.take(new)
         if closed is not None:
             self.batch.closed.append(closed)
         return True
@@ -177,7 +166,39 @@ class _Builder:
             message.opened_at_us = self._entered_at_us[what.key]
             message.opened_at_is = sockets_pb2.OPENED_AT_IS_EXACT
 
-    def _new_holder(self, holder: Holder) -> tuple[sockets_pb2.Holder, list[tuple[Process, sockets_pb2.Process]]]:
+
+@dataclass(frozen=True, slots=True)
+class NewHolder:
+    """A holder that a message does not have yet, with those of its processes that it does not have either."""
+
+    holder: Holder
+    message: sockets_pb2.Holder
+    processes: list[tuple[Process, sockets_pb2.Process]]
+    cost_bytes: int
+
+
+class Dictionary:
+    """The holders and processes of one message, each there once, and their positions."""
+
+    def __init__(self, message: report_pb2.Batch | live_pb2.LivePart) -> None:
+        self._message = message
+        self._holders: dict[Holder, int] = {}
+        self._processes: dict[Process, int] = {}
+
+    def position_of(self, holder: Holder) -> tuple[int, NewHolder | None]:
+        """Where the holder is; where it is not yet, where it will be, and what is to be taken in for that."""
+        position = self._holders.get(holder)
+        return (len(self._holders), self._new_holder(holder)) if position is None else (position, None)
+
+    def take(self, new: NewHolder) -> None:
+        """The message has these from now on."""
+        for process, encoded in new.processes:
+            self._processes[process] = len(self._processes)
+            self._message.processes.append(encoded)
+        self._holders[new.holder] = len(self._holders)
+        self._message.holders.append(new.message)
+
+    def _new_holder(self, holder: Holder) -> NewHolder:
         positions: list[int] = []
         new: list[tuple[Process, sockets_pb2.Process]] = []
         for process, encoded in _owners(holder):
@@ -195,7 +216,7 @@ class _Builder:
             owners=positions,
             runtime=bounded(holder.runtime, NAME_BYTES),
         )
-        return message, new
+        return NewHolder(holder, message, new, _size(message) + sum(_size(process) for _, process in new))
 
 
 def _fill(
@@ -266,7 +287,8 @@ def _key(key: SocketKey) -> sockets_pb2.SocketKey:
     )
 
 
-def _socket(socket: Socket, holder: int) -> sockets_pb2.Socket:
+def socket_message(socket: Socket, holder: int) -> sockets_pb2.Socket:
+    """A socket whose holder is at this position."""
     message = sockets_pb2.Socket(
         key=_key(socket.key),
         family=cast("sockets_pb2.Family", socket.family),

@@ -59,12 +59,12 @@ def dump_request(family: int, protocol: Protocol, states: int, sequence: int, ex
     return request(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, sequence, body)
 
 
-def get_request(message: bytes, protocol: Protocol, sequence: int) -> bytes:
+def get_request(message: bytes, protocol: Protocol, sequence: int, extensions: int = 0) -> bytes:
     """Ask for exactly the socket that an inet_diag_msg once showed, by addresses and cookie."""
     sport, dport, source, destination, rest = struct.unpack("=2s2s16s16s12s", message[_SOCKID])
     if protocol in _SWAPPED:  # net/ipv4/udp_diag.c: udp_dump_one() takes them swapped, for historical reasons
         sport, dport, source, destination = dport, sport, destination, source
-    body = struct.pack("=BBBBI", message[0], protocol, 0, 0, ALL_STATES)
+    body = struct.pack("=BBBBI", message[0], protocol, extensions, 0, ALL_STATES)
     return request(SOCK_DIAG_BY_FAMILY, 0, sequence, body + sport + dport + source + destination + rest)
 
 

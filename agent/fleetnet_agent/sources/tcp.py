@@ -19,8 +19,9 @@ class Tcp:
     listening = 1 << State.LISTEN
     sharing = listening
 
-    def __init__(self, diag: DiagSocket) -> None:
+    def __init__(self, diag: DiagSocket, extensions: int = 0) -> None:
         self._diag = diag
+        self._extensions = extensions
 
     def read(self, states: int) -> Iterator[Part]:
         """See `Source`. TIME_WAIT in a dump of its own, and last.
@@ -30,4 +31,4 @@ class Tcp:
         """
         for mask in (states & ~_TIME_WAIT, states & _TIME_WAIT):
             if mask:
-                yield from self._diag.dump(partial(inet_diag.tcp_dump_request, mask))
+                yield from self._diag.dump(partial(inet_diag.tcp_dump_request, mask, extensions=self._extensions))

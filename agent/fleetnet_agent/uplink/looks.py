@@ -18,12 +18,12 @@ import asyncio
 import math
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Final, Protocol, TypeVar
 
 from fleetnet_agent import wire
 from fleetnet_agent.log import Log
-from fleetnet_agent.records import Difference, Gap, Snapshot, SourceStatus
+from fleetnet_agent.records import Difference, Gap, LiveItem, LiveWanted, Snapshot, SourceStatus
 from fleetnet_agent.uplink.window import Entry, Kind, Window
 from fleetnet_agent.uplink.worker import Worker
 
@@ -46,6 +46,9 @@ class Looker(Protocol):
 
     def snapshot(self) -> Snapshot:
         """Everything that was open at the last look."""
+
+    def live(self, wanted: LiveWanted) -> Generator[LiveItem, None, None]:
+        """Everything at this moment."""
 
 
 class Looks:

@@ -21,6 +21,7 @@ from fleetnet_agent.log import Log
 from fleetnet_agent.uplink.backoff import Backoff
 from fleetnet_agent.uplink.channel import open_channel
 from fleetnet_agent.uplink.clock import watch_clock
+from fleetnet_agent.uplink.live import LiveLooks
 from fleetnet_agent.uplink.looks import BEAT_S, REPORT_NOT_TAKEN, Looker, Looks
 from fleetnet_agent.uplink.renewal import renew_forever
 from fleetnet_agent.uplink.stream import ACK_TIMEOUT_S, End, Ending, Stream
@@ -67,6 +68,7 @@ class Uplink:
         self._looks = Looks(
             watch, self._worker, Window(), log, every_s=pace.look_every_s, beat_s=pace.beat_s, stored=self._stored
         )
+        self._live = LiveLooks(watch, self._worker, host.wall_clock_us)
         self._identity = state.load(directory)
         self._boot_id = facts.boot_id(host)
         self._epoch = new_epoch()
@@ -115,6 +117,7 @@ class Uplink:
         stream = Stream(
             channel,
             self._looks,
+            self._live,
             self._leave,
             boot_id=self._boot_id,
             epoch=self._epoch,

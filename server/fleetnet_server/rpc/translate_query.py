@@ -77,8 +77,8 @@ def socket_pages(answers: Sequence[records.SocketAnswer]) -> Iterator[query_pb2.
     for answer in answers:
         name = id(answer.holder)
         if name not in owners:
-            owners[name] = _owners(answer.holder)
-        item = _socket_item(answer, owners[name])
+            owners[name] = owner_items(answer.holder)
+        item = socket_item(answer, owners[name])
         page.items.append(item)
         size_bytes += item.ByteSize()
         if size_bytes > _PAGE_BYTES:
@@ -88,7 +88,7 @@ def socket_pages(answers: Sequence[records.SocketAnswer]) -> Iterator[query_pb2.
         yield page
 
 
-def _socket_item(answer: records.SocketAnswer, owners: Sequence[query_pb2.OwnerItem]) -> query_pb2.SocketItem:
+def socket_item(answer: records.SocketAnswer, owners: Sequence[query_pb2.OwnerItem]) -> query_pb2.SocketItem:
     """One socket. Scope and exposure are judged here, from what is stored, so that a rule can be mended later."""
     listens = scopes.listens(answer.protocol, answer.state, answer.remote_address)
     scope = scopes.scope(answer.local_address) if listens else scopes.Scope.NOT_A_LISTENER
@@ -127,7 +127,8 @@ def _socket_item(answer: records.SocketAnswer, owners: Sequence[query_pb2.OwnerI
     )
 
 
-def _owners(holder: records.Holder) -> list[query_pb2.OwnerItem]:
+def owner_items(holder: records.Holder) -> list[query_pb2.OwnerItem]:
+    """The processes that hold something, ascending by pid."""
     return [
         query_pb2.OwnerItem(
             pid=owner.pid,

@@ -4,7 +4,7 @@ What must stay true: of one socket no two intervals overlap, and an interval nev
 host's clock did. Both are seen to here, where the rows are: an end before its beginning is moved up to it.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -114,6 +114,19 @@ def known(conn: Connection, host_id: int, socket_ids: Collection[int]) -> dict[i
     for some in _chunks(socket_ids):
         for socket_id, state, opened_at_us, *attributes in conn.execute(_KNOWN, {"of_host": host_id, "ids": some}):
             found[socket_id] = Known(state, opened_at_us, tuple(attributes))
+    return found
+
+
+def begun(conn: Connection, host_id: int, named: Mapping[int, Socket]) -> dict[int, tuple[int, int]]:
+    """When and how (the wire's number) the open intervals of these sockets began, of those that are in the same state
+    between the same addresses."""
+    found: dict[int, tuple[int, int]] = {}
+    for some in _chunks(named):
+        for row in conn.execute(_BEGUN, {"of_host": host_id, "ids": some}):
+            s = named[row.socket_id]
+            kept = (row.state, row.local_address, row.local_port, row.remote_address, row.remote_port)
+            if kept == (s.state, s.local_address, s.local_port, s.remote_address, s.remote_port):
+                found[row.socket_id] = (row.opened_at_us, row.opened_at_is)
     return found
 
 
@@ -233,6 +246,9 @@ _UPDATE = (
 _KNOWN = select(*(current.c[name] for name in ("socket_id", "state", "opened_at_us", *_ATTRIBUTES))).where(
     current.c.host_id == bindparam("of_host"), current.c.socket_id.in_(bindparam("ids", expanding=True))
 )
+_BEGUN = select(
+    *(current.c[name] for name in ("socket_id", "state", *_ATTRIBUTES[_ENDPOINTS], "opened_at_us", "opened_at_is"))
+).where(current.c.host_id == bindparam("of_host"), current.c.socket_id.in_(bindparam("ids", expanding=True)))
 _REMOVE = delete(current).where(*_ONE)
 _END = _later(current.c.opened_at_us, bindparam("at_us"))
 _SEEN = _later(current.c.seen_at_us, bindparam("seen_us"))

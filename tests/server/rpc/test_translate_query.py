@@ -105,13 +105,13 @@ def item_of(answer: records.SocketAnswer) -> query_pb2.SocketItem:
 
 def test_the_owners_of_a_holder_are_made_once_for_all_its_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[records.Holder] = []
-    real = translate_query._owners
+    real = translate_query.owner_items
 
     def noted(holder: records.Holder) -> list[query_pb2.OwnerItem]:
         made.append(holder)
         return real(holder)
 
-    monkeypatch.setattr(translate_query, "_owners", noted)
+    monkeypatch.setattr(translate_query, "owner_items", noted)
     pages = list(translate_query.socket_pages([dataclasses.replace(ANSWER, local_port=port) for port in range(9)]))
     assert made == [ANSWER.holder]
     assert [[owner.pid for owner in item.owners] for page in pages for item in page.items] == [[8, 9]] * 9

@@ -1,0 +1,98 @@
+"""A live look: everything at this moment, with the numbers that change all the time. Told once, kept nowhere.
+
+What must stay true: nothing that is remembered of the looks changes, so no difference is disturbed, and looks may come
+between two steps of a live look, which is one generator used in the looks' thread; a socket is told once, however often
+a dump shows it; one step holds one part of a dump, never a whole table; a source that fails is told as trouble, and the
+rest goes on.
+"""
+
+import contextlib
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import Protocol as Interface
+
+from fleetnet_agent.followed import Followed
+from fleetnet_agent.holders import Holders
+from fleetnet_agent.records import LiveItem, LiveSocket, LiveWanted, Protocol, Trouble
+from fleetnet_agent.sources.diag import DiagSocket
+from fleetnet_agent.sources.inet_detail import DETAILS, decode_details
+from fleetnet_agent.sources.inet_diag import ALL_STATES, decode
+from fleetnet_agent.sources.source import InconsistentError, Source, SourceError
+from fleetnet_agent.sources.tcp import Tcp
+from fleetnet_agent.sources.udp import Udp
+
+
+class _Open(Interface):
+    def __call__(self, diag: DiagSocket, extensions: int = 0) -> Source: ...
+
+
+READ_AFRESH: dict[Protocol, _Open] = {Protocol.TCP: Tcp, Protocol.UDP: Udp}
+"""What is dumped for a live look. Of the other kinds it tells what the last look has seen."""
+
+_READ_AGAIN_AT_MOST = 2  # times, where the kernel marks dumps as inconsistent
+
+
+def look_live(
+    wanted: LiveWanted,
+    followed: Sequence[Followed],
+    holders: Holders,
+    open_diag: Callable[[], DiagSocket] = DiagSocket,
+) -> Generator[LiveItem, None, None]:
+    """What is wanted, an item at a time. Never raises for what the host does."""
+    if wanted.sockets:
+        # A netlink socket of its own, for a look may dump on the watch's own between two steps of this.
+        with contextlib.closing(open_diag()) as diag:
+            for each in followed:
+                try:
+                    yield from _sockets(each, holders, diag, DETAILS if wanted.details else 0)
+                except SourceError as error:
+                    yield Trouble(f"not all of {each.status.name} was read: {error}")
+    if wanted.interfaces:
+        yield from _interface_counters()
+    if wanted.statistics:
+        yield from _statistics()
+
+
+def _interface_counters() -> Generator[LiveItem, None, None]:
+    yield Trouble("this version does not read the counters of interfaces")
+
+
+def _statistics() -> Generator[LiveItem, None, None]:
+    yield Trouble("this version does not read protocol statistics")
+
+
+def _sockets(
+    followed: Followed, holders: Holders, diag: DiagSocket, extensions: int
+) -> Generator[LiveItem, None, None]:
+    if not followed.read_by_diag or followed.protocol not in READ_AFRESH:
+        if not followed.status.ok:
+            yield Trouble(f"{followed.status.name}: {followed.status.detail}")
+        # At once, for the next look may take some of them away.
+        yield from [LiveSocket(row) for row in followed.sockets(holders)]
+        return
+    seen: set[int] = set()
+    for cookie, message in _present(followed, diag, extensions):
+        if cookie not in seen:
+            seen.add(cookie)
+            yield _live(followed, holders, message)
+    # A dump under churn misses sockets. Those that the looks know are asked for exactly.
+    for message in diag.find(followed.besides(seen), followed.protocol, extensions=extensions).values():
+        yield _live(followed, holders, message)
+
+
+def _present(followed: Followed, diag: DiagSocket, extensions: int) -> Iterator[tuple[int, bytes]]:
+    """Cookies and messages, some of them twice."""
+    source = READ_AFRESH[followed.protocol](diag, extensions)
+    for left in reversed(range(_READ_AGAIN_AT_MOST + 1)):
+        try:
+            for part in source.read(ALL_STATES):
+                yield from zip(part.cookies, part.messages, strict=True)
+            return
+        except InconsistentError:
+            if not left:
+                raise
+
+
+def _live(followed: Followed, holders: Holders, message: bytes) -> LiveSocket:
+    details = decode_details(message, followed.protocol)
+    row = followed.shown(decode(message, followed.protocol), holders)
+    return LiveSocket(row, details.timer, details.tcp, details.memory)

@@ -1,0 +1,59 @@
+"""What the collector adds to a live look: that the host is one of the fleet, and since when its sockets are open."""
+
+from collections.abc import Sequence
+
+from fleetnet_server.errors import HostUnknown
+from fleetnet_server.records import Host, Socket, SocketAnswer
+from fleetnet_server.storage import hosts, ids, sockets
+from fleetnet_server.storage.database import Database
+
+
+class Live:
+    """Reads what live looks need to know. Writes nothing."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def host(self, name: str) -> Host:
+        """The host of this name. Raises HostUnknown, StorageError."""
+        host = await self._db.read(hosts.find, name)
+        if host is None:
+            raise HostUnknown(name)
+        return host
+
+    async def answers(self, host: Host, boot_id: bytes, seen: Sequence[Socket], look_at_us: int) -> list[SocketAnswer]:
+        """The sockets as an answer from history would show them, in their order.
+
+        When and how one was opened is known where history holds it open in the same state between the same addresses,
+        else both are 0. Raises StorageError.
+        """
+        named = [(ids.socket_id(boot_id, socket.key), socket) for socket in seen]
+        begun = await self._db.read(sockets.begun, host.host_id, dict(named)) if named else {}
+        return [_answer(host.name, socket, *begun.get(socket_id, (0, 0)), look_at_us) for socket_id, socket in named]
+
+
+def _answer(host: str, socket: Socket, opened_at_us: int, opened_at_is: int, look_at_us: int) -> SocketAnswer:
+    return SocketAnswer(
+        host=host,
+        netns=socket.key.netns,
+        protocol=socket.key.protocol,
+        family=socket.family,
+        state=socket.state,
+        interface=socket.interface,
+        v6only=socket.v6only,
+        local_address=socket.local_address,
+        local_port=socket.local_port,
+        remote_address=socket.remote_address,
+        remote_port=socket.remote_port,
+        recv_queue=socket.recv_queue,
+        send_queue=socket.send_queue,
+        inode=socket.inode,
+        cookie=socket.key.cookie,
+        source=socket.source,
+        holder=socket.holder,
+        opened_at_us=opened_at_us,
+        opened_at_is=opened_at_is,
+        closed_at_us=0,
+        closed_at_is=0,
+        last_seen_us=look_at_us,
+    )
