@@ -56,4 +56,7 @@ def _answer(host: str, socket: Socket, opened_at_us: int, opened_at_is: int, loo
         closed_at_us=0,
         closed_at_is=0,
         last_seen_us=look_at_us,
+        type=socket.type,
+        path=socket.path,
+        peer_inode=socket.peer_inode,
     )
