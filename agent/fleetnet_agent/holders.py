@@ -1,9 +1,9 @@
 """Who and what holds a socket: uid, unit, container and owners of a sighting put together."""
 
-from fleetnet_agent.cgroups import NOWHERE, CGroups
+from fleetnet_agent.cgroups import NOWHERE, CGroups, Place, ProcessPlaces
 from fleetnet_agent.host import Host
 from fleetnet_agent.owners.lookup import OwnerLookup, Ownership, Wanted
-from fleetnet_agent.records import Holder, OwnerStatus, State
+from fleetnet_agent.records import Family, Holder, OwnerStatus, Process, State
 from fleetnet_agent.sources.source import Sighting
 
 _LEFT_BY_ITS_PROCESS = frozenset(
@@ -20,12 +20,13 @@ class Holders:
         self._host = host
         self._owners = owners
         self._cgroups = cgroups
+        self._process_places = ProcessPlaces(host.proc, host.boottime_us)
         self._shared: dict[Holder, Holder] = {}
 
     def of(self, sighting: Sighting) -> Holder:
         """The holder as of the last update of the owners."""
-        place = self._cgroups.place(sighting.cgroup_id) or NOWHERE
         ownership = self._ownership(sighting)
+        place = self._place(sighting.cgroup_id, ownership.owners)
         holder = Holder(
             uid=sighting.uid,
             user="" if sighting.uid is None else self._host.user_name(sighting.uid),
@@ -33,6 +34,7 @@ class Holders:
             container=place.container,
             owner_status=ownership.status,
             owners=ownership.owners,
+            runtime=place.runtime,
         )
         if len(self._shared) > _MOST_SHARED:
             self._shared.clear()
@@ -45,6 +47,15 @@ class Holders:
     def has_unknown_place(self, sighting: Sighting) -> bool:
         """True if the control group may be found later: it is younger than the last walk over all of them."""
         return self._cgroups.place(sighting.cgroup_id) is None
+
+    def _place(self, cgroup_id: int, owners: tuple[Process, ...]) -> Place:
+        """That of the socket's control group; where the source does not tell it, that of a process that holds it.
+
+        systemd holds the sockets of what it starts on demand as well: another owner tells more.
+        """
+        if cgroup_id or not owners:
+            return self._cgroups.place(cgroup_id) or NOWHERE
+        return self._process_places.place(next((owner for owner in owners if owner.pid != 1), owners[0]))
 
     def _ownership(self, sighting: Sighting) -> Ownership:
         if sighting.inode:
@@ -70,8 +81,15 @@ def status_without_inode(state: State) -> OwnerStatus:
     return OwnerStatus.GONE if state in _LEFT_BY_ITS_PROCESS else OwnerStatus.KERNEL
 
 
-def wanted(sighting: Sighting) -> Wanted:
-    """What the owner lookup needs to know of a socket with an inode."""
+def wanted(sighting: Sighting, peer_path: bytes = b"") -> Wanted:
+    """What the owner lookup needs to know of a socket with an inode, and of the name at its other end.
+
+    A UNIX socket that a server accepted has the name of its listener, and clients of one name are often one process.
+    """
+    if sighting.family is Family.UNIX:
+        hints = [("path", sighting.path)] if sighting.path else []
+        hints += [("client", peer_path)] if peer_path else []
+        return Wanted(sighting.inode, is_listener=False, hints=tuple(hints), patient=True)
     return Wanted(
         inode=sighting.inode,
         is_listener=sighting.state is State.LISTEN,

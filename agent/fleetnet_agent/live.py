@@ -7,26 +7,26 @@ rest goes on.
 """
 
 import contextlib
-from collections.abc import Callable, Generator, Iterator, Sequence
-from typing import Protocol as Interface
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import chain
 
 from fleetnet_agent.followed import Followed
 from fleetnet_agent.holders import Holders
-from fleetnet_agent.records import LiveItem, LiveSocket, LiveWanted, Protocol, Trouble
+from fleetnet_agent.records import LiveItem, LiveSocket, LiveWanted, Protocol, Socket, Trouble
+from fleetnet_agent.sources.all import SOURCES
 from fleetnet_agent.sources.diag import DiagSocket
 from fleetnet_agent.sources.inet_detail import DETAILS, decode_details
-from fleetnet_agent.sources.inet_diag import ALL_STATES, decode
+from fleetnet_agent.sources.inet_diag import ALL_STATES, get_request
 from fleetnet_agent.sources.source import InconsistentError, Source, SourceError
 from fleetnet_agent.sources.tcp import Tcp
 from fleetnet_agent.sources.udp import Udp
 
-
-class _Open(Interface):
-    def __call__(self, diag: DiagSocket, extensions: int = 0) -> Source: ...
-
-
-READ_AFRESH: dict[Protocol, _Open] = {Protocol.TCP: Tcp, Protocol.UDP: Udp}
-"""What is dumped for a live look. Of the other kinds it tells what the last look has seen."""
+DETAILED: dict[Protocol, Callable[[DiagSocket, int], Source]] = {Protocol.TCP: Tcp, Protocol.UDP: Udp}
+"""What is read with timers and, where wanted, more."""
+OTHERS: dict[str, Callable[[DiagSocket], Source]] = {kind.name: kind.open for kind in SOURCES}
+"""The rest by name. Of what cannot be read by diag a live look tells what the last look has seen."""
 
 _READ_AGAIN_AT_MOST = 2  # times, where the kernel marks dumps as inconsistent
 
@@ -42,8 +42,9 @@ def look_live(
         # A netlink socket of its own, for a look may dump on the watch's own between two steps of this.
         with contextlib.closing(open_diag()) as diag:
             for each in followed:
+                extensions = DETAILS if wanted.details and each.protocol in DETAILED else 0
                 try:
-                    yield from _sockets(each, holders, diag, DETAILS if wanted.details else 0)
+                    yield from _sockets(each, holders, diag, extensions)
                 except SourceError as error:
                     yield Trouble(f"not all of {each.status.name} was read: {error}")
     if wanted.interfaces:
@@ -60,28 +61,25 @@ def _statistics() -> Generator[LiveItem, None, None]:
     yield Trouble("this version does not read protocol statistics")
 
 
-def _sockets(
-    followed: Followed, holders: Holders, diag: DiagSocket, extensions: int
-) -> Generator[LiveItem, None, None]:
-    if not followed.read_by_diag or followed.protocol not in READ_AFRESH:
+def _sockets(followed: Followed, holders: Holders, diag: DiagSocket, extensions: int) -> Iterator[LiveItem]:
+    if not followed.read_by_diag:
         if not followed.status.ok:
             yield Trouble(f"{followed.status.name}: {followed.status.detail}")
         # At once, for the next look may take some of them away.
         yield from [LiveSocket(row) for row in followed.sockets(holders)]
         return
+    detailed = DETAILED.get(followed.protocol)
+    source = detailed(diag, extensions) if detailed else OTHERS[followed.status.name](diag)
     seen: set[int] = set()
-    for cookie, message in _present(followed, diag, extensions):
+    for cookie, message in chain(_dumped(source), _missed(source, followed, diag, extensions, seen)):
         if cookie not in seen:
             seen.add(cookie)
-            yield _live(followed, holders, message)
-    # A dump under churn misses sockets. Those that the looks know are asked for exactly.
-    for message in diag.find(followed.besides(seen), followed.protocol, extensions).values():
-        yield _live(followed, holders, message)
+            row = followed.shown(source.codec.decode(message, followed.protocol), holders)
+            yield _with_details(row, message) if detailed else LiveSocket(row)
 
 
-def _present(followed: Followed, diag: DiagSocket, extensions: int) -> Iterator[tuple[int, bytes]]:
+def _dumped(source: Source) -> Iterator[tuple[int, bytes]]:
     """Cookies and messages, some of them twice."""
-    source = READ_AFRESH[followed.protocol](diag, extensions)
     for left in reversed(range(_READ_AGAIN_AT_MOST + 1)):
         try:
             for part in source.read(ALL_STATES):
@@ -92,7 +90,18 @@ def _present(followed: Followed, diag: DiagSocket, extensions: int) -> Iterator[
                 raise
 
 
-def _live(followed: Followed, holders: Holders, message: bytes) -> LiveSocket:
-    details = decode_details(message, followed.protocol)
-    row = followed.shown(decode(message, followed.protocol), holders)
+def _missed(
+    source: Source, followed: Followed, diag: DiagSocket, extensions: int, seen: Collection[int]
+) -> Iterator[tuple[int, bytes]]:
+    """A dump under churn misses sockets: those that the looks know are asked for exactly, where that can be."""
+    codec = source.codec
+    if codec.get_request is None:
+        return
+    if extensions:
+        codec = replace(codec, get_request=partial(get_request, extensions=extensions))
+    yield from diag.find(followed.besides(seen), followed.protocol, codec).items()
+
+
+def _with_details(row: Socket, message: bytes) -> LiveSocket:
+    details = decode_details(message, row.key.protocol)
     return LiveSocket(row, details.timer, details.tcp, details.memory)

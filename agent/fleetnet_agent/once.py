@@ -13,7 +13,7 @@ from typing import Any
 from fleetnet_agent import privileges
 from fleetnet_agent.config import Settings
 from fleetnet_agent.host import Host, this_host
-from fleetnet_agent.records import Holder, Process, Snapshot, Socket
+from fleetnet_agent.records import Family, Holder, Process, Snapshot, Socket
 from fleetnet_agent.run import found_helper, refuse_other_namespaces
 from fleetnet_agent.watch import open_watch
 
@@ -63,7 +63,9 @@ def _order(socket: Socket) -> tuple[Any, ...]:
         socket.local_address,
         socket.remote_address,
         socket.remote_port,
+        socket.path,
         key.cookie,
+        socket.inode,
     )
 
 
@@ -71,16 +73,20 @@ def _item(socket: Socket, look_at_us: int) -> dict[str, Any]:
     return {
         "host": None,
         "netns": str(socket.key.netns) if socket.key.netns else "host",
+        "netns_inode": socket.key.netns or None,
         "protocol": socket.key.protocol.name.lower(),
         "family": socket.family.name.lower(),
+        "type": socket.type.name.lower() if socket.type else None,
         "state": socket.state.name,
         "interface": socket.interface or None,
         "v6only": socket.v6only,
         "local_address": _address(socket.local_address),
-        "local_port": socket.local_port,
+        "local_port": None if socket.family is Family.UNIX else socket.local_port,
         "service": None,
         "remote_address": _address(socket.remote_address),
         "remote_port": socket.remote_port if socket.remote_address else None,
+        "path": _path(socket.path),
+        "peer_inode": socket.peer_inode or None,
         "recv_queue": socket.recv_queue,
         "send_queue": socket.send_queue,
         "uid": socket.holder.uid,
@@ -102,6 +108,7 @@ def _holder(holder: Holder) -> dict[str, Any]:
     return {
         "unit": holder.unit or None,
         "container": holder.container or None,
+        "container_runtime": holder.runtime or None,
         "owners": [_owner(process) for process in holder.owners],
         "owner_status": holder.owner_status.name.lower().replace("_", "-"),
     }
@@ -122,6 +129,14 @@ def _address(address: bytes) -> str | None:
     parsed = ipaddress.ip_address(address)
     mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
     return f"::ffff:{mapped}" if mapped else str(parsed)
+
+
+def _path(path: bytes) -> str | None:
+    """As ss(8) writes it, an abstract name behind an "@"; what is no printable text is escaped."""
+    if not path:
+        return None
+    text = (b"@" + path[1:] if path[:1] == b"\0" else path).decode(errors="backslashreplace")
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 def _time(time_us: int) -> str:

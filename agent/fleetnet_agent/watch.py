@@ -141,7 +141,9 @@ class Watch:
         look_at_us = self._host.wall_clock_us()
         # 2. Sockets whose owners are wanted from now on, and no longer.
         self._owners.forget(inode for move in moves for inode in move.inodes_left)
-        self._owners.follow(wanted(sighting) for move in moves for sighting in move.inodes_new)
+        self._owners.follow(
+            wanted(one, move.peer_paths.get(one.peer_inode, b"")) for move in moves for one in move.inodes_new
+        )
         touched = self._touched | self._owners.update(self._inodes_still_there)
         self._touched = set()
         # 3. The rows: what moved, what stayed but changed hands, and what came and went unseen.
@@ -202,4 +204,4 @@ def open_watch(
     helper = None if helper_socket is None else HelperClient(helper_socket)
     owners = OwnerLookup(host, helper, is_root=os.geteuid() == 0)
     diag = DiagSocket()
-    return Watch(host, owners, follow_all(diag, host.boottime_us), diag, Events(host, events_buffer_bytes))
+    return Watch(host, owners, follow_all(diag, host.boottime_us, host.proc), diag, Events(host, events_buffer_bytes))

@@ -21,6 +21,7 @@ from fleetnet_agent.records import (
     Holder,
     HostFacts,
     Process,
+    Protocol,
     Snapshot,
     Socket,
     SocketKey,
@@ -34,6 +35,7 @@ FIELD_OVERHEAD_BYTES: Final = 5  # tag and length that an embedded message of up
 NAME_BYTES: Final = 64
 PATH_BYTES: Final = 512
 UNIT_BYTES: Final = 256
+SUN_PATH_BYTES: Final = 108
 DETAIL_BYTES: Final = 512
 MAX_OWNERS: Final = 16_384  # of one socket: more pre-forked workers than anyone runs, and less than a batch holds
 HOLDER_BYTES: Final = 900_000  # of the owners of one socket: beyond it paths are left out, for all are to be told
@@ -212,6 +214,7 @@ class Dictionary:
             container=bounded(holder.container, UNIT_BYTES),
             owner_status=cast("sockets_pb2.OwnerStatus", holder.owner_status),
             owners=positions,
+            runtime=bounded(holder.runtime, NAME_BYTES),
         )
         return NewHolder(holder, message, new, _size(message) + sum(_size(process) for _, process in new))
 
@@ -286,7 +289,7 @@ def _key(key: SocketKey) -> sockets_pb2.SocketKey:
 
 def socket_message(socket: Socket, holder: int) -> sockets_pb2.Socket:
     """A socket whose holder is at this position."""
-    return sockets_pb2.Socket(
+    message = sockets_pb2.Socket(
         key=_key(socket.key),
         family=cast("sockets_pb2.Family", socket.family),
         state=cast("sockets_pb2.State", socket.state),
@@ -302,3 +305,10 @@ def socket_message(socket: Socket, holder: int) -> sockets_pb2.Socket:
         source=cast("sockets_pb2.Source", socket.source),
         inode=socket.inode if socket.key.cookie else 0,
     )
+    if (
+        socket.key.protocol > Protocol.RAW
+    ):  # most are neither UNIX nor packet sockets, and an absent field costs nothing
+        message.type = cast("sockets_pb2.SocketType", socket.type or 0)
+        message.path = socket.path[:SUN_PATH_BYTES]
+        message.peer_inode = socket.peer_inode
+    return message

@@ -1,4 +1,4 @@
-"""Datagrams of inet_diag dumps as one kernel sent them (Linux 6.18, x86_64, to root), and what was open then."""
+"""Dumps of sockets and files of /proc/net as one kernel sent them (Linux 6.18, x86_64, to root); what was open then."""
 
 # TCP but TIME_WAIT: listeners on [::]:9000 (dual-stack), 127.0.0.1:8080 (backlog 5, one connection waiting) and
 # [::1]:8443 (v6 only); 127.0.0.1:40001 to 8080, five bytes unread; 40002 to 8080, not accepted; 127.0.0.1:40003 to the
@@ -53,6 +53,78 @@ NO_HANDLER = bytes.fromhex("14000000030002000b0000002a530000feffffff")
 NOT_THERE = bytes.fromhex(
     "5c000000020000000c0000002a530000feffffff48000000140001000c0000000000000002060000fe1f0000" + "00" * 48
 )
+
+# UNIX: a datagram socket bound to /run/fam.sock with 5 and 2 bytes to be read, and one connected to it; a client whose
+# listener has not accepted it; two ends of a SOCK_SEQPACKET pair, with 3 bytes to be read at one; a listener with a
+# backlog of 5 on an abstract name of 9 bytes, of which the last but one is zero, where one connection waits.
+UNIX = bytes.fromhex(
+    "500000001400020007000000ca2f0000010201005ec845005485240000000000120000002f72756e2f66616d2e736f636b0000000c000400"
+    "050000000000000005000600000000000800070000000000440000001400020007000000ca2f0000010201005fc845005585240000000000"
+    "080002005ec845000c000400000000000006000005000600000000000800070000000000440000001400020007000000ca2f000001050100"
+    "5cc845005685240000000000080002005dc845000c0004000000000000030000050006000000000008000700000000004400000014000200"
+    "07000000ca2f0000010101005bc84500578524000000000008000200000000000c0004000000000000000000050006000000000008000700"
+    "00000000440000001400020007000000ca2f0000010501005dc845005885240000000000080002005cc845000c0004000300000000000000"
+    "050006000000000008000700000000004c0000001400020007000000ca2f000001010a005ac8450059852400000000000d00000000616273"
+    "2dc3bc00780000000c000400010000000500000005000600000000000800070000000000"
+)
+
+# Packet sockets: SOCK_RAW for IPv4 bound to lo, and SOCK_DGRAM for everything.
+PACKET = bytes.fromhex(
+    "6c0000001400020007000000ca2f00001103000861c845005a852400000000001c0000000100000000000000000000000000000000000000"
+    "010000000800050000000000280006000000000000400300000000000040030000000000000000000000000000000000000000006c000000"
+    "1400020007000000ca2f00001102030062c845005b852400000000001c000000000000000000000000000000000000000000000001000000"
+    "080005000000000028000600000000000040030000000000004003000000000000000000000000000000000000000000"
+)
+
+# UDP-Lite bound to 127.0.0.1:58370.
+UDPLITE = bytes.fromhex(
+    "7c0000001400020007000000ca2f000002070000e40200007f00000100000000000000000000000000000000000000000000000000000000"
+    "000000005c852400000000000000000000000000000000000000000064c84500050008000000000008000f00000000000c00150001000000"
+    "000000000600160050000000"
+)
+
+# /proc/net/raw: for ICMP, bound to 127.0.0.1.
+PROC_RAW = b"""\
+  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops
+ 142: 0100007F:0001 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 3805299 2 000000007da4e411 0
+"""
+
+# /proc/net/raw6: for ICMPv6, connected to ::1.
+PROC_RAW6 = b"""\
+  sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when \
+retrnsmt   uid  timeout inode ref pointer drops
+   84: 00000000000000000000000001000000:003A 00000000000000000000000001000000:0000 01 00000000:00000000 00:00000000 \
+00000000     0        0 3805300 2 000000002feb0ed6 0
+"""
+
+# /proc/net/packet: SOCK_RAW for IPv4 bound to the first interface, and SOCK_DGRAM for everything.
+PROC_PACKET = b"""\
+sk               RefCnt Type Proto  Iface R Rmem   User   Inode
+000000007ac33af9 3      3    0800   1     1 0      0      3805296
+00000000f7a7d5cb 3      2    0003   0     1 768    0      3805297
+"""
+
+# /proc/net/unix: a connection that is not accepted yet, an end of a stream, a bound datagram socket that another is
+# connected to, and a listener on an abstract name with a zero byte in it.
+PROC_UNIX = b"""\
+Num       RefCount Protocol Flags    Type St Inode Path
+00000000b9c9de07: 00000003 00000000 00000000 0001 02     0 @abs-\xc3\xbc@x
+00000000dd87f5b5: 00000003 00000000 00000000 0001 03 3804337
+000000006b0af9c1: 00000003 00000000 00000000 0002 03 3805293 /run/fam.sock
+00000000352dabb6: 00000002 00000000 00010000 0001 01 3805289 @abs-\xc3\xbc@x
+"""
+
+# /proc/net/protocols, of the columns the first three.
+PROC_PROTOCOLS = b"""\
+protocol  size sockets
+PACKET    1600      0
+RAW       1152      0
+UDP-Lite  1344      0
+UNIX-STREAM 1152      2
+UNIX      1152      0
+UDP       1344      0
+TCP       2304      1
+"""
 
 
 # With INET_DIAG_INFO, INET_DIAG_CONG and INET_DIAG_SKMEMINFO asked for, each an inet_diag_msg without its nlmsghdr;

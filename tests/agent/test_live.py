@@ -30,8 +30,9 @@ from fleetnet_agent.records import (
     Trouble,
 )
 from fleetnet_agent.sources.diag import DiagSocket
-from fleetnet_agent.sources.fallback import PsutilTable
-from fleetnet_agent.sources.source import InconsistentError, Part, Sighting, SourceError
+from fleetnet_agent.sources.fallback import psutil_table
+from fleetnet_agent.sources.inet_diag import CODEC
+from fleetnet_agent.sources.source import Codec, InconsistentError, Part, Sighting, SourceError
 from fleetnet_agent.watch import Watch, open_watch
 
 SOCKETS = LiveWanted(sockets=True)
@@ -118,6 +119,21 @@ def test_details_are_those_that_the_socket_itself_tells(watch: Watch, held: cont
     )
 
 
+def test_sockets_of_other_kinds_are_read_as_they_are_now_without_details(
+    watch: Watch, held: contextlib.ExitStack
+) -> None:
+    one, other = (held.enter_context(end) for end in socket.socketpair())
+    one.send(b"hello")
+    row = shown(sockets(watch, DETAILS), other)
+    assert (row.socket.key.protocol, row.socket.recv_queue > 0) == (Protocol.UNIX, True)
+    assert row.socket.peer_inode == os.fstat(one.fileno()).st_ino
+    assert (row.timer, row.tcp, row.memory) == (None, None, None)
+
+
+def test_what_the_kernel_does_not_have_is_no_trouble(watch: Watch) -> None:
+    assert [item for item in watch.live(DETAILS) if isinstance(item, Trouble)] == []
+
+
 def test_a_live_look_disturbs_no_difference(watch: Watch, held: contextlib.ExitStack) -> None:
     before = watch.look(everything=True)
     assert before.look_at_us
@@ -179,13 +195,13 @@ class ScriptedDiag(DiagSocket):
         super().__init__()
         self.kernel = kernel
 
-    def find(self, messages: Mapping[int, bytes], protocol: Protocol, extensions: int = 0) -> dict[int, bytes]:
+    def find(self, messages: Mapping[int, bytes], protocol: Protocol, codec: Codec = CODEC) -> dict[int, bytes]:
         """See `DiagSocket`."""
         return dict(self.kernel.find(messages))
 
 
 def look_at(kernel: ScriptedKernel, followed: Followed, monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    monkeypatch.setitem(live.READ_AFRESH, Protocol.TCP, lambda diag, extensions=0: kernel)
+    monkeypatch.setitem(live.DETAILED, Protocol.TCP, lambda diag, extensions: kernel)
     holders = cast(Holders, Told())
     return list(live.look_live(DETAILS, [followed], holders, lambda: ScriptedDiag(kernel)))
 
@@ -252,7 +268,7 @@ def test_what_is_read_through_psutil_is_told_as_the_last_look_saw_it(
     monkeypatch: pytest.MonkeyPatch, held: contextlib.ExitStack
 ) -> None:
     listener, _, _ = pair(held)
-    followed = Followed("tcp", Protocol.TCP, PsutilTable(Protocol.TCP), Ends(lambda: 0))
+    followed = Followed("tcp", Protocol.TCP, psutil_table(Protocol.TCP), Ends(lambda: 0))
     holders = cast(Holders, Told())
     list(followed.open(followed.look(), holders))
     found = [item for item in live.look_live(DETAILS, [followed], holders) if isinstance(item, LiveSocket)]

@@ -332,7 +332,8 @@ def test_once_prints_what_would_be_sent_and_needs_no_state() -> None:
     assert item["uid"] == os.getuid()
     answered = json.loads(ANSWER.read_text())  # the shape that an answer of the fleet has
     assert (document.keys(), document["coverage"].keys()) == (answered.keys(), answered["coverage"].keys())
-    assert {tuple(item) for item in document["items"]} == {tuple(answered["items"][0])}
+    shape = list(answered["items"][0])
+    assert {tuple(key for key in item if key in shape) for item in document["items"]} == {tuple(shape)}
     assert item["owners"][0].keys() == answered["items"][0]["owners"][0].keys()
     assert all(item["inode"] is None or item["inode"] > 0 for item in document["items"])
 

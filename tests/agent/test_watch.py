@@ -114,7 +114,10 @@ def test_the_first_look_opens_everything_and_tells_of_every_source(told: Told, l
     assert first.previous_look_at_us == 0
     assert first.changed == ()
     assert first.closed == ()
-    assert [status.name for status in first.sources] == ["tcp", "udp", "owners", "events"]
+    assert [status.name for status in first.sources] == [
+        *("tcp", "udp", "udplite", "sctp", "raw", "unix", "packet"),
+        *("owners", "events"),
+    ]
     row = told.row(listener)
     assert (row.state, row.local_port, row.source) == (State.LISTEN, listener.getsockname()[1], Source.DIAG)
     assert row.key == SocketKey(0, Protocol.TCP, row.key.cookie)
@@ -131,7 +134,7 @@ def test_looks_follow_one_another(told: Told) -> None:
 def test_sources_are_told_again_only_when_their_standing_changes(told: Told) -> None:
     told.look()
     assert told.look().sources == ()
-    assert len(told.watch.snapshot().sources) == 4
+    assert len(told.watch.snapshot().sources) == 9
 
 
 def test_a_connection_that_is_accepted_changes_hands(

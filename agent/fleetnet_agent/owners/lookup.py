@@ -10,7 +10,8 @@ Reading every descriptor of every process costs more than the dump of all socket
        processes. So does, from time to time, what nothing announces: a descriptor passed on, a program replaced.
 
 Scans of all are spaced by what the last one took: SEARCH_SHARE of the time where something is searched for,
-REFRESH_SHARE where nothing is. What was searched for in vain is not searched for again; the next refresh will tell.
+REFRESH_SHARE where nothing is, or nothing but what is patient: UNIX sockets come and go all the time. What was searched
+for in vain is not searched for again; the next refresh will tell.
 
 What must stay true: `update` names every inode about which `ownership_of` says something new.
 """
@@ -43,6 +44,7 @@ class Wanted:
     inode: int
     is_listener: bool
     hints: tuple[Hashable, ...]  # sockets that share one are likely to share their owner
+    patient: bool = False  # not worth a scan of all processes ahead of the next that is due anyway
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,7 @@ class OwnerLookup:
         self._ticks_per_s = os.sysconf("SC_CLK_TCK")
         self._holdings = Holdings()
         self._wanted: dict[int, Wanted] = {}  # followed, not found, and not yet searched for in vain
+        self._patient: set[int] = set()  # of those that are followed
         self._in_vain: dict[int, OwnerStatus] = {}
         self._hints: dict[Hashable, set[int]] = {}
         self._pids: frozenset[int] = frozenset()
@@ -76,6 +79,8 @@ class OwnerLookup:
         for want in wanted:
             self._holdings.follow(want.inode)
             self._wanted[want.inode] = want
+            if want.patient:
+                self._patient.add(want.inode)
 
     def forget(self, inodes: Iterable[int]) -> None:
         """No socket has these inodes any more."""
@@ -83,6 +88,7 @@ class OwnerLookup:
             self._holdings.forget(inode)
             self._wanted.pop(inode, None)
             self._in_vain.pop(inode, None)
+            self._patient.discard(inode)
 
     def ownership_of(self, inode: int) -> Ownership:
         """Who holds the followed inode. RACED while it has not been searched for."""
@@ -111,7 +117,7 @@ class OwnerLookup:
             return touched | self._scan_all(still_there)
         if self._wanted:
             touched |= self._ask_the_likely()  # step 2
-        if self._wanted and self._due(SEARCH_SHARE, 0):
+        if any(not want.patient for want in self._wanted.values()) and self._due(SEARCH_SHARE, 0):
             touched |= self._scan_all(still_there)  # step 3
         return touched
 
@@ -188,7 +194,8 @@ class OwnerLookup:
                 if inode in self._wanted:
                     self._remember(self._wanted.pop(inode))
             else:
-                self._wanted.setdefault(inode, Wanted(inode, is_listener=False, hints=()))
+                lost = Wanted(inode, is_listener=False, hints=(), patient=inode in self._patient)
+                self._wanted.setdefault(inode, lost)
 
     def _remember(self, want: Wanted) -> None:
         if len(self._hints) > MOST_HINTS:

@@ -6,7 +6,8 @@ Such an event is what a dump is made of, inet_diag_msg (see `inet_diag.py`), wit
 import struct
 
 from fleetnet_agent.records import Protocol, State
-from fleetnet_agent.sources.inet_diag import FAMILIES, SOCK_DIAG_BY_FAMILY
+from fleetnet_agent.sources.inet_diag import FAMILIES
+from fleetnet_agent.sources.sock_diag import SOCK_DIAG_BY_FAMILY
 from fleetnet_agent.sources.source import MalformedError, Sighting
 
 INET_DIAG_PROTOCOL = 10  # include/uapi/linux/inet_diag.h

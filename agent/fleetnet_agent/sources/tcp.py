@@ -15,6 +15,7 @@ class Tcp:
     """The kernel's TCP sockets."""
 
     protocol = Protocol.TCP
+    codec = inet_diag.CODEC
     listening = 1 << State.LISTEN
     sharing = listening
 

@@ -14,6 +14,7 @@ class Udp:
     """The kernel's UDP sockets."""
 
     protocol = Protocol.UDP
+    codec = inet_diag.CODEC
     listening = 1 << State.CLOSE
     sharing = listening | 1 << State.ESTABLISHED
 
