@@ -93,6 +93,10 @@ class EventQueue:
         """Call this, in a thread of ours, when `urgent` becomes true."""
         self._urge = urge
 
+    def keep_at_most(self, most: int) -> None:
+        """So many may wait from now on; what comes beyond is lost, and counted."""
+        self._most = most
+
     def take(self) -> Taken:
         """All that came up to now."""
         with self._lock:
@@ -121,7 +125,7 @@ class EventQueue:
                 return
             with self._lock:
                 self._read()
-                urge = not self._urged and (self._loss is not None or self._count >= URGENT_AT)
+                urge = not self._urged and (self._loss is not None or self._count >= min(URGENT_AT, self._most // 2))
                 self._urged = self._urged or urge
             if urge:
                 self._urge()
@@ -149,7 +153,7 @@ class EventQueue:
             self._count_lost(self._clock_us(), noticed=True)
 
     def _keep(self, now_us: int, datagrams: list[bytes]) -> None:
-        kept = datagrams[: self._most - self._count]
+        kept = datagrams[: max(0, self._most - self._count)]
         if kept:
             self._waiting.append(Received(now_us, kept))
         self._count += len(kept)

@@ -83,6 +83,12 @@ class Followed:
             peer_paths=self._peer_paths(appeared),
         )
 
+    def rest(self, why: str) -> Seen:
+        """Do not read it this time, for that reason: nothing has moved. Not blind, for the agent chose so: the rest of
+        the host is to be told on."""
+        self.status = SourceStatus(self._name, ok=False, detail=f"not read: {why}")
+        return Seen(Moves([], [], []), [], [], whole=False)
+
     def join(self, seen: Seen, before: Collection[End], after: Collection[End]) -> Joined:
         """Join a look and the ends that the kernel told of before its dump began, and after. To be called once for each
         look, before its rows are made."""

@@ -40,6 +40,11 @@ class Holders:
             self._shared.clear()
         return self._shared.setdefault(holder, holder)
 
+    def drop_caches(self) -> None:
+        """Forget what is remembered only to save work or room."""
+        self._shared.clear()
+        self._owners.drop_caches()
+
     def interface_name(self, index: int) -> str:
         """Name of the interface a socket is bound to; "" where it is bound to none."""
         return self._host.interface_name(index) if index else ""

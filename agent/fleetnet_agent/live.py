@@ -8,8 +8,6 @@ rest goes on.
 
 import contextlib
 from collections.abc import Callable, Collection, Generator, Iterator, Sequence
-from dataclasses import replace
-from functools import partial
 from itertools import chain
 
 from fleetnet_agent.followed import Followed
@@ -18,7 +16,7 @@ from fleetnet_agent.records import LiveItem, LiveSocket, LiveWanted, Protocol, S
 from fleetnet_agent.sources.all import SOURCES
 from fleetnet_agent.sources.diag import DiagSocket
 from fleetnet_agent.sources.inet_detail import DETAILS, decode_details
-from fleetnet_agent.sources.inet_diag import ALL_STATES, get_request
+from fleetnet_agent.sources.inet_diag import ALL_STATES
 from fleetnet_agent.sources.source import InconsistentError, Source, SourceError
 from fleetnet_agent.sources.tcp import Tcp
 from fleetnet_agent.sources.udp import Udp
@@ -94,12 +92,8 @@ def _missed(
     source: Source, followed: Followed, diag: DiagSocket, extensions: int, seen: Collection[int]
 ) -> Iterator[tuple[int, bytes]]:
     """A dump under churn misses sockets: those that the looks know are asked for exactly, where that can be."""
-    codec = source.codec
-    if codec.get_request is None:
-        return
-    if extensions:
-        codec = replace(codec, get_request=partial(get_request, extensions=extensions))
-    yield from diag.find(followed.besides(seen), followed.protocol, codec).items()
+    if source.codec.get_request is not None:
+        yield from diag.find(followed.besides(seen), followed.protocol, source.codec, extensions).items()
 
 
 def _with_details(row: Socket, message: bytes) -> LiveSocket:

@@ -15,25 +15,30 @@ What must stay true:
   look at everything, for nothing more is known; one that finds something goes on to look at everything at once, as
   often as FULL_LOOK_SHARE allows;
 - what the kernel's events tell is joined to a look at everything, so that each connection is told once;
-- a source that fails closes nothing: its sockets stay as they were until it works again.
+- a source that fails closes nothing: its sockets stay as they were until it works again;
+- what is left out for the budget's sake is told: as that source's standing, and as a gap when it is read again.
 """
 
 import os
 from collections.abc import Callable, Collection, Generator, Sequence
+from functools import partial
 from pathlib import Path
 
+from fleetnet_agent.budget import LOCAL, NO_CEILINGS, Budget, Ceilings, Usage
 from fleetnet_agent.cgroups import CGroups
+from fleetnet_agent.event_queue import MOST_WAITING
 from fleetnet_agent.events import Events, Told
-from fleetnet_agent.followed import Followed, follow_all
+from fleetnet_agent.followed import Followed, Seen, follow_all
 from fleetnet_agent.helper.client import HelperClient
 from fleetnet_agent.holders import Holders, wanted
 from fleetnet_agent.host import Host
 from fleetnet_agent.live import look_live
-from fleetnet_agent.owners.lookup import OwnerLookup
+from fleetnet_agent.owners.lookup import REMEDY, REMEDY_FOR_OWN, OwnerLookup
 from fleetnet_agent.records import (
     Brief,
     Closed,
     Difference,
+    Gap,
     LiveItem,
     LiveWanted,
     Snapshot,
@@ -43,11 +48,13 @@ from fleetnet_agent.records import (
 )
 from fleetnet_agent.sources.diag import DiagSocket
 from fleetnet_agent.sources.events import BUFFER_BYTES
+from fleetnet_agent.usage import give_back, usage_now
 
 LOOK_EVERY_S = 1.0
 FULL_LOOK_SHARE = 0.04  # of the time, for full looks ahead of their interval
 SMALL, LARGE = 2_000, 10_000  # sockets
 SHORTEST_S, LONGEST_S = 1.0, 5.0  # between full looks, up to SMALL and from LARGE on
+NOT_WITHIN_BUDGET = "UNIX and packet sockets were not read, to stay within the budget"
 
 
 class Watch:
@@ -60,6 +67,8 @@ class Watch:
         followed: Sequence[Followed],
         diag: DiagSocket,
         events: Events | None = None,
+        budget: Budget | None = None,
+        usage: Callable[[], Usage] | None = None,
     ) -> None:
         self._host = host
         self._owners = owners
@@ -67,6 +76,9 @@ class Watch:
         self._followed = followed
         self._diag = diag
         self._events = events
+        self._budget = budget or Budget(NO_CEILINGS)
+        self._usage = usage or partial(usage_now, host.boottime_us)
+        self._left_out_since_us: int | None = None
         self._touched: set[int] = set()  # inodes about whose owners something is new since the last full look
         self._statuses: dict[str, SourceStatus] = {}
         self._look_at_us = 0
@@ -77,6 +89,7 @@ class Watch:
     def look(self, *, everything: bool = False) -> Difference:
         """Look once: at everything if that is due or asked for. The first time everything is in `opened` and
         previous_look_at_us is 0. Never raises for what the host does: a failing source travels in `sources`."""
+        self._mind_the_budget()
         if not (everything or self._is_full_look_due() or self._has_events_to_explain() or self._has_early_news()):
             return Difference(self._look_at_us, self._previous_look_at_us)
         began_us = self._host.boottime_us()
@@ -98,9 +111,12 @@ class Watch:
 
     def interval_s(self) -> float:
         """Seconds between two looks at the whole table at its present size: 1 up to 2,000 sockets, 5 from 10,000 on,
-        in proportion between."""
-        share = (sum(map(len, self._followed)) - SMALL) / (LARGE - SMALL)
-        return SHORTEST_S + (LONGEST_S - SHORTEST_S) * min(1.0, max(0.0, share))
+        in proportion between; more where the budget asks for it."""
+        return self._budget.stretched_s(self._asked_for_s())
+
+    def size(self) -> int:
+        """How many sockets were open at the last look."""
+        return sum(map(len, self._followed))
 
     def when_urgent(self, urge: Callable[[], object]) -> None:
         """Call this, in some thread, when the next look should not wait: events were lost, or many wait."""
@@ -112,6 +128,25 @@ class Watch:
         self._diag.close()
         if self._events:
             self._events.close()
+
+    def _asked_for_s(self) -> float:
+        """The interval for a table of this size."""
+        share = (self.size() - SMALL) / (LARGE - SMALL)
+        return SHORTEST_S + (LONGEST_S - SHORTEST_S) * min(1.0, max(0.0, share))
+
+    def _mind_the_budget(self) -> None:
+        if self._budget.status is None:
+            return
+        if self._budget.judge(self._usage(), self._asked_for_s()):
+            self._holders.drop_caches()
+            give_back()
+        allowance = self._budget.allowance
+        self._owners.rarer = allowance.owners_factor
+        if self._events:
+            self._events.keep_at_most(MOST_WAITING // allowance.events_divisor)
+
+    def _is_left_out(self, followed: Followed) -> bool:
+        return followed.protocol in LOCAL and not self._budget.allowance.reads_local
 
     def _is_full_look_due(self) -> bool:
         if self._looked_at_us is None:
@@ -126,8 +161,10 @@ class Watch:
     def _has_early_news(self) -> bool:
         """Listeners and owners, which are looked at each time; False while another full look would cost too much."""
         self._touched |= self._owners.update(self._inodes_still_there)
-        news = bool(self._touched) or any(followed.listeners_moved() for followed in self._followed)
-        return news and self._since_full_look_us() >= self._look_took_us / FULL_LOOK_SHARE
+        read = [followed for followed in self._followed if not self._is_left_out(followed)]
+        news = bool(self._touched) or any(followed.listeners_moved() for followed in read)
+        share = FULL_LOOK_SHARE / self._budget.allowance.look_factor
+        return news and self._since_full_look_us() >= self._look_took_us / share
 
     def _since_full_look_us(self) -> int:
         return self._host.boottime_us() - (self._looked_at_us or 0)
@@ -136,7 +173,7 @@ class Watch:
         # 1. What the kernel says: of ends, of everything, and of the ends meanwhile. The look ends here; what follows
         #    explains what it saw.
         before = self._take_ends()
-        moves = [followed.look() for followed in self._followed]
+        moves = [self._look_at(followed) for followed in self._followed]
         after = self._take_ends()
         look_at_us = self._host.wall_clock_us()
         # 2. Sockets whose owners are wanted from now on, and no longer.
@@ -170,8 +207,20 @@ class Watch:
             tuple(brief),
             entered_at_us,
             tuple(sources),
-            gaps=(*before.gaps, *after.gaps),
+            gaps=(*before.gaps, *after.gaps, *self._left_out(look_at_us)),
         )
+
+    def _look_at(self, followed: Followed) -> Seen:
+        return followed.rest(NOT_WITHIN_BUDGET) if self._is_left_out(followed) else followed.look()
+
+    def _left_out(self, look_at_us: int) -> list[Gap]:
+        """The time in which sockets were left out, once it is over. To be called once for each look."""
+        since_us = self._left_out_since_us
+        if any(map(self._is_left_out, self._followed)):
+            self._left_out_since_us = since_us or self._previous_look_at_us or look_at_us
+            return []
+        self._left_out_since_us = None
+        return [Gap(since_us, look_at_us, NOT_WITHIN_BUDGET)] if since_us else []
 
     def _take_ends(self) -> Told:
         return self._events.take() if self._events else Told()
@@ -180,6 +229,8 @@ class Watch:
         statuses = [*(followed.status for followed in self._followed), self._owners.status()]
         if self._events:
             statuses.append(self._events.status)
+        if self._budget.status:
+            statuses.append(self._budget.status)
         new = [status for status in statuses if self._statuses.get(status.name) != status]
         self._statuses = {status.name: status for status in statuses}
         return new
@@ -192,9 +243,16 @@ class Watch:
 
 
 def open_watch(
-    host: Host, *, helper_socket: Path | None, namespaces: str, events_buffer_bytes: int = BUFFER_BYTES
+    host: Host,
+    *,
+    helper_socket: Path | None,
+    namespaces: str,
+    events_buffer_bytes: int = BUFFER_BYTES,
+    ceilings: Ceilings = NO_CEILINGS,
+    helper_is_own: bool = False,
 ) -> Watch:
-    """A watch on the host's sockets: with the helper that listens on `helper_socket`, or without one (None).
+    """A watch on the host's sockets: with the helper that listens on `helper_socket`, or without one (None);
+    `helper_is_own` if only this process started it.
 
     `namespaces` is "own"; "all" raises ValueError with a sentence for the user, as this version cannot do it yet.
     Never raises because something is missing on the host: that is told by the sources of the first look.
@@ -202,6 +260,8 @@ def open_watch(
     if namespaces != "own":
         raise ValueError(f"this version reads its own network namespace only: say --namespaces own, not {namespaces}")
     helper = None if helper_socket is None else HelperClient(helper_socket)
-    owners = OwnerLookup(host, helper, is_root=os.geteuid() == 0)
+    remedy = REMEDY_FOR_OWN if helper_is_own else REMEDY
+    owners = OwnerLookup(host, helper, is_root=os.geteuid() == 0, remedy=remedy)
     diag = DiagSocket()
-    return Watch(host, owners, follow_all(diag, host.boottime_us, host.proc), diag, Events(host, events_buffer_bytes))
+    events = Events(host, events_buffer_bytes)
+    return Watch(host, owners, follow_all(diag, host.boottime_us, host.proc), diag, events, Budget(ceilings))

@@ -37,7 +37,9 @@ def test_the_helper_imports_the_standard_library_and_its_own_few_files() -> None
         "fleetnet_agent.helper.main",
         "fleetnet_agent.helper.protocol",
         "fleetnet_agent.helper.server",
+        "fleetnet_agent.notify",
         "fleetnet_agent.owners",
+        "fleetnet_agent.owners.cmdlines",
         "fleetnet_agent.owners.scan",
     ]
 

@@ -29,9 +29,9 @@ from fleetnet_agent.records import (
     State,
     Trouble,
 )
+from fleetnet_agent.sources import inet_diag
 from fleetnet_agent.sources.diag import DiagSocket
 from fleetnet_agent.sources.fallback import psutil_table
-from fleetnet_agent.sources.inet_diag import CODEC
 from fleetnet_agent.sources.source import Codec, InconsistentError, Part, Sighting, SourceError
 from fleetnet_agent.watch import Watch, open_watch
 
@@ -195,7 +195,13 @@ class ScriptedDiag(DiagSocket):
         super().__init__()
         self.kernel = kernel
 
-    def find(self, messages: Mapping[int, bytes], protocol: Protocol, codec: Codec = CODEC) -> dict[int, bytes]:
+    def find(
+        self,
+        messages: Mapping[int, bytes],
+        protocol: Protocol,
+        codec: Codec = inet_diag.CODEC,
+        extensions: int = 0,
+    ) -> dict[int, bytes]:
         """See `DiagSocket`."""
         return dict(self.kernel.find(messages))
 

@@ -1,5 +1,6 @@
 """The command itself, as processes: what it prints, how it ends, what it leaves behind."""
 
+import contextlib
 import importlib.metadata
 import json
 import os
@@ -222,6 +223,58 @@ def test_an_agent_without_its_collector_ends_within_two_seconds_too(
     assert took_s < 2
 
 
+def test_in_the_middle_of_a_snapshot_that_nobody_stores_it_ends_within_two_seconds(
+    loop: Loop, collector: Collector, enrolled: Enrolled, start: Callable[..., Running]
+) -> None:
+    loop.run(hold_back(collector))
+    running = start("run", "--state", enrolled(collector.address))
+    loop.run(collector.until(lambda: collector.received))
+    status, took_s = running.end()
+    assert status == 0
+    assert took_s < 2
+    assert collector.store.whole_snapshots == 0
+
+
+async def hold_back(collector: Collector) -> None:
+    """Batches are read from now on, and not stored."""
+    collector.accepts.clear()
+
+
+def test_before_its_collector_has_said_anything_it_ends_within_two_seconds(
+    enrolled: Enrolled, start: Callable[..., Running]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        running = start("run", "--state", enrolled(f"127.0.0.1:{silent.getsockname()[1]}"))
+        running.until("reports as")
+        connection, _ = silent.accept()
+        with connection:
+            status, took_s = running.end()
+    assert status == 0
+    assert took_s < 2
+
+
+def test_with_a_helper_that_hangs_it_ends_within_two_seconds_and_the_helper_ends_once_it_can(
+    loop: Loop, collector: Collector, enrolled: Enrolled, start: Callable[..., Running], temporary: Path
+) -> None:
+    running = start("run", "--state", enrolled(collector.address), "--with-helper")
+    running.until("acknowledged")
+    [helper] = running.children()
+    os.kill(helper, signal.SIGSTOP)
+    try:
+        loop.run(hold_back(collector))
+        received = len(collector.received)
+        with socket.create_server(("127.0.0.1", 0)):
+            loop.run(collector.until(lambda: len(collector.received) > received))
+            status, took_s = running.end()
+        assert status == 0
+        assert took_s < 2
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(helper, signal.SIGCONT)
+    await_true(lambda: gone(helper), "the helper outlived its agent")
+    await_true(lambda: not list(temporary.iterdir()), "the helper left its socket")
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_the_helper_never_outlives_its_agent_and_leaves_nothing(
     collector: Collector, enrolled: Enrolled, start: Callable[..., Running], temporary: Path, number: int
@@ -233,6 +286,23 @@ def test_the_helper_never_outlives_its_agent_and_leaves_nothing(
     running.end(number)
     await_true(lambda: gone(helper), "the helper outlived its agent")
     await_true(lambda: not list(temporary.iterdir()), "the helper left its socket")
+
+
+def test_the_service_manager_is_told_by_the_agent_alone(
+    enrolled: Enrolled, start: Callable[..., Running], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(DEADLINE_S)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        running = start("run", "--with-helper", "--state", enrolled("127.0.0.1:1"))
+        assert manager.recv(4096) == b"READY=1", "without any collector"
+        assert manager.recv(4096).startswith(b"STATUS=")
+        assert running.end()[0] == 0
+        told = [manager.recv(4096)]
+        while told[-1] != b"STOPPING=1":
+            told.append(manager.recv(4096))
+    assert b"READY=1" not in told
 
 
 def test_with_the_helper_the_owner_of_a_socket_is_told(
@@ -259,11 +329,18 @@ def test_an_agent_whose_helper_dies_says_so_and_goes_on(
     [helper] = running.children()
     os.kill(helper, signal.SIGKILL)
     assert "owners stay unknown until the agent is restarted" in running.until("the helper ended")
+    assert "restart the agent's service" in running.until("source owners: the helper")
+    loop.run(collector.until(lambda: told_of_owners(collector)))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         loop.run(collector.until(lambda: port in {row.local_port for row in collector.store.open.values()}))
     assert running.end()[0] == 0
     assert not list(temporary.iterdir())
+
+
+def told_of_owners(collector: Collector) -> bool:
+    told = [source for batch in collector.store.batches for source in batch.sources if source.name == "owners"]
+    return "restart the agent's service" in told[-1].detail
 
 
 def test_a_helper_that_is_there_already_is_left_alone(

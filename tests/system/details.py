@@ -71,7 +71,8 @@ def _of_line(line: str) -> tuple[int, Details]:
         found["retransmitted_segments"] = int(retransmitted[1])
     if rate := re.search(r" delivery_rate (\d+)bps", line):
         found["delivery_rate"] = int(rate[1]) // 8
-    found |= {"congestion_control": word for word in fields if word in _CONGESTION}
+    if congestion := _CONGESTION.intersection(fields):
+        (found["congestion_control"],) = congestion
     return int(cookie[1], 16), found
 
 

@@ -30,6 +30,9 @@ from fleetnet_agent.records import OwnerStatus, Process, SourceStatus
 SEARCH_SHARE = 0.05
 REFRESH_SHARE = 0.01
 REFRESH_AT_LEAST_US = 3_000_000
+UNKNOWN = "the owners of their sockets are not known"
+REMEDY = "see to fleetnet-helper, which is used again once it answers"
+REMEDY_FOR_OWN = "restart the agent's service, for the agent cannot start another helper while it runs"
 MOST_INODES_ASKED = 1024  # beyond, the question names none and the answer has all
 MOST_HINTS = 10_000
 
@@ -58,8 +61,10 @@ class Ownership:
 class OwnerLookup:
     """Owners by inode. Not thread-safe."""
 
-    def __init__(self, host: Host, helper: Helper | None, *, is_root: bool) -> None:
+    def __init__(self, host: Host, helper: Helper | None, *, is_root: bool, remedy: str = REMEDY) -> None:
+        """`remedy` is what to do about a helper that does not answer."""
         self._host = host
+        self._remedy = remedy
         self._asking = Asking(host, helper, is_root=is_root)
         self._booted_at_us = booted_at_us(host)  # once, for the kernel recomputes it when the clock is set
         self._ticks_per_s = os.sysconf("SC_CLK_TCK")
@@ -73,6 +78,7 @@ class OwnerLookup:
         self._unreadable: frozenset[int] = frozenset()
         self._scan_ended_us: int | None = None
         self._scan_took_us = 0
+        self.rarer = 1  # scans of all processes wait so many times longer
 
     def follow(self, wanted: Iterable[Wanted]) -> None:
         """These sockets are there from now on."""
@@ -96,6 +102,10 @@ class OwnerLookup:
         if owners:
             return Ownership(OwnerStatus.KNOWN, owners)
         return Ownership(self._in_vain.get(inode, OwnerStatus.RACED), ())
+
+    def drop_caches(self) -> None:
+        """Forget what is remembered only to save work."""
+        self._hints.clear()
 
     @property
     def is_privileged(self) -> bool:
@@ -126,18 +136,27 @@ class OwnerLookup:
         detail = ""
         if self._asking.trouble:
             detail = (
-                f"the helper does not answer ({self._asking.trouble}): owners are found as far as the agent may see"
+                f"the helper does not answer ({self._asking.trouble}): owners are found as far as the agent may see; "
+                f"{self._remedy}"
             )
         elif self._unreadable and self._asking.privileged:
-            detail = "some processes may not be read: the owners of their sockets are not known"
+            detail = self._why_not_all()
         elif self._unreadable:
             detail = "no helper: the owners of other users' sockets are not known; start the agent with --with-helper"
         return SourceStatus("owners", not detail, detail)
 
+    def _why_not_all(self) -> str:
+        """Why rights that should do are not enough, and which would."""
+        if self._asking.in_pid_namespace:
+            return f"processes outside of this pid namespace are not there: {UNKNOWN}; run the agent in the host's"
+        if 0 in self._unreadable:
+            return f"/proc hides processes (hidepid): {UNKNOWN}; it takes CAP_SYS_PTRACE, or hidepid=0"
+        return f"some processes may not be read: {UNKNOWN}; it takes CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH"
+
     def _due(self, share: float, at_least_us: int) -> bool:
         if self._scan_ended_us is None:
             return True
-        waits_us = max(at_least_us, self._scan_took_us / share)
+        waits_us = max(at_least_us, self._scan_took_us / share) * self.rarer
         return self._host.boottime_us() >= self._scan_ended_us + waits_us
 
     def _read_newcomers(self) -> set[int]:

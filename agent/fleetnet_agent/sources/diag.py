@@ -50,7 +50,11 @@ class DiagSocket:
                 self.close()
 
     def find(
-        self, messages: Mapping[int, bytes], protocol: Protocol, codec: Codec = inet_diag.CODEC
+        self,
+        messages: Mapping[int, bytes],
+        protocol: Protocol,
+        codec: Codec = inet_diag.CODEC,
+        extensions: int = 0,
     ) -> dict[int, bytes]:
         """Ask for each socket, by its cookie, exactly; the present messages of those that were found. Raises
         SourceError.
@@ -63,14 +67,18 @@ class DiagSocket:
         found: dict[int, bytes] = {}
         left = iter(messages.items())
         while some := dict(itertools.islice(left, GETS_AT_ONCE)):
-            found.update(self._find_some(some, protocol, codec))
+            found.update(self._find_some(some, protocol, codec, extensions))
         return found
 
-    def _find_some(self, messages: dict[int, bytes], protocol: Protocol, codec: Codec) -> dict[int, bytes]:
+    def _find_some(
+        self, messages: dict[int, bytes], protocol: Protocol, codec: Codec, extensions: int
+    ) -> dict[int, bytes]:
         assert codec.get_request is not None
         connected = self._connected()
         asked = {next(self._sequences): cookie for cookie in messages}
-        requests = [codec.get_request(messages[cookie], protocol, sequence) for sequence, cookie in asked.items()]
+        requests = [
+            codec.get_request(messages[cookie], protocol, sequence, extensions) for sequence, cookie in asked.items()
+        ]
         answers: dict[int, bytes | int] = {}
         try:
             connected.send(b"".join(requests))

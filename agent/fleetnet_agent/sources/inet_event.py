@@ -12,7 +12,7 @@ from fleetnet_agent.sources.source import MalformedError, Sighting
 
 INET_DIAG_PROTOCOL = 10  # include/uapi/linux/inet_diag.h
 
-_PROTOCOLS = {int(protocol): protocol for protocol in Protocol}
+_PROTOCOLS = {int(protocol): protocol for protocol in (Protocol.TCP, Protocol.UDP)}  # whose ends the kernel tells
 _EVENT = struct.Struct("=IH10xB3x2s2s16s16sIQ20xHHB")  # what is read of nlmsghdr, inet_diag_msg and one attribute
 
 

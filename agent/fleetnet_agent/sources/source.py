@@ -85,7 +85,7 @@ class Codec:
     decode: Callable[[bytes, Protocol], Sighting]  # raises MalformedError
     differs_in_timers_only: Callable[[bytes, bytes], bool]  # or in other numbers that are never told
     differs_lastingly: Callable[[bytes, bytes], bool]  # in more than those and queues
-    get_request: Callable[[bytes, Protocol, int], bytes] | None
+    get_request: Callable[[bytes, Protocol, int, int], bytes] | None
     """The request for exactly the socket of a message, by its sequence number; None where the kernel answers none."""
 
 

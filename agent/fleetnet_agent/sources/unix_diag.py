@@ -39,7 +39,7 @@ def dump_request(states: int, sequence: int) -> bytes:
     return request(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, sequence, body)
 
 
-def get_request(message: bytes, protocol: Protocol, sequence: int) -> bytes:
+def get_request(message: bytes, protocol: Protocol, sequence: int, extensions: int = 0) -> bytes:
     """Ask for exactly the socket that a unix_diag_msg once showed, by inode and cookie."""
     _, _, _, _, inode, cookie = _MESSAGE.unpack_from(message)
     body = _REQUEST.pack(socket.AF_UNIX, 0, 0, 0, inode, _SHOWN, cookie)

@@ -24,8 +24,8 @@ from fleetnet_agent.wire_live import live_wanted
 
 WELCOME_TIMEOUT_S: Final = 20.0
 ACK_TIMEOUT_S: Final = 120.0  # a collector that stores nothing for this long is left for another
-DRAIN_TIMEOUT_S: Final = 1.0  # at the end of the agent
-GOODBYE_TIMEOUT_S: Final = 0.3
+DRAIN_TIMEOUT_S: Final = 0.8  # at the end of the agent
+GOODBYE_TIMEOUT_S: Final = 0.2
 LAST_WORDS_TIMEOUT_S: Final = 0.3
 
 # What gRPC puts before what really happened: "failed to connect to all addresses; last error: UNKNOWN: ipv4:…: ".
