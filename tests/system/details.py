@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterator
 
-from fleetnet_proto.v1 import query_pb2
+from fleetnet_proto.v1 import live_pb2, query_pb2
+from system.laboratory import REPORT_PORT
 
 from demo.fabric import Host
 
@@ -35,19 +36,18 @@ _NUMBERS = {
     "lost": "lost_segments",
 }
 _CONGESTION = frozenset({"bbr", "cubic", "reno"})
-_UNITS_MS = {"min": 60_000.0, "sec": 1_000.0, "ms": 1.0}
 _HIDDEN_SSTHRESH = 0xFFFF  # from here on ss shows none
 _HIDDEN_RTO_US = 3_000_000  # which ss does not show
 
 
 def of_ss(host: Host) -> dict[int, Details]:
-    """`ss -tuaneimoOH` on a host, by cookie."""
-    return dict(_of_line(line) for line in host.run("ss", "-tuaneimoOH").splitlines())
+    """`ss -tuaneimoOH` on a host, by cookie; without the agent's own connection, which is never quiet."""
+    return dict(_of_line(line) for line in host.run("ss", "-tuaneimoOH", f"dport != {REPORT_PORT}").splitlines())
 
 
 def of_live(items: list[query_pb2.LiveItem]) -> dict[int, Details]:
     """Our answer, by cookie."""
-    return {item.socket.cookie: dict(_of_item(item)) for item in items}
+    return {item.socket.cookie: dict(_of_item(item)) for item in items if item.socket.remote_port != REPORT_PORT}
 
 
 def _of_line(line: str) -> tuple[int, Details]:
@@ -66,7 +66,9 @@ def _of_line(line: str) -> tuple[int, Details]:
             field = {"rto": "retransmission_timeout_us", "minrtt": "min_rtt_us"}[name]
             found[field] = round(float(value) * 1000)
     if rtt := re.search(r" rtt:([\d.]+)/([\d.]+)", line):
-        found |= {"rtt_us": round(float(rtt[1]) * 1000), "rtt_variation_us": round(float(rtt[2]) * 1000)}
+        found["rtt_us"] = round(float(rtt[1]) * 1000)
+        if variation_us := round(float(rtt[2]) * 1000):
+            found["rtt_variation_us"] = variation_us
     if retransmitted := re.search(r" retrans:\d+/(\d+)", line):
         found["retransmitted_segments"] = int(retransmitted[1])
     if rate := re.search(r" delivery_rate (\d+)bps", line):
@@ -76,8 +78,12 @@ def _of_line(line: str) -> tuple[int, Details]:
     return int(cookie[1], 16), found
 
 
-def _milliseconds(text: str) -> float:
-    return sum(float(value) * _UNITS_MS[unit] for value, unit in re.findall(r"([\d.]+)(min|sec|ms)", text))
+def _milliseconds(text: str) -> int:
+    """`59sec`, `5.308ms` for five seconds and 308 ms, `1min59sec`, `119min`."""
+    found = re.fullmatch(r"(?:(\d+)min)?(?:(\d+)(?:sec|\.))?(?:(\d+)ms)?", text)
+    assert found, text
+    minutes, seconds, milliseconds = (int(number or 0) for number in found.groups())
+    return (minutes * 60 + seconds) * 1_000 + milliseconds
 
 
 def _of_item(item: query_pb2.LiveItem) -> Iterator[tuple[Field, object]]:
@@ -92,8 +98,14 @@ def _of_item(item: query_pb2.LiveItem) -> Iterator[tuple[Field, object]]:
     if item.HasField("tcp"):
         for field in item.tcp.DESCRIPTOR.fields:
             value = getattr(item.tcp, field.name)
-            hidden = (field.name == "slow_start_threshold" and value >= _HIDDEN_SSTHRESH) or (
-                field.name == "retransmission_timeout_us" and value == _HIDDEN_RTO_US
-            )
-            if value and not hidden:
+            if value and not _hidden(item.tcp, field.name):
                 yield field.name, value
+
+
+def _hidden(tcp: live_pb2.TcpInfo, field: Field) -> bool:
+    """True for what ss leaves out though it is not 0."""
+    return (
+        (field == "slow_start_threshold" and tcp.slow_start_threshold >= _HIDDEN_SSTHRESH)
+        or (field == "retransmission_timeout_us" and tcp.retransmission_timeout_us == _HIDDEN_RTO_US)
+        or (field == "rtt_variation_us" and not tcp.rtt_us)
+    )

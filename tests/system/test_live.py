@@ -107,8 +107,8 @@ def expiry_is_off(before: details.Details, ours: details.Details, after: details
     if not before.get("timer") == ours.get("timer") == after.get("timer") or "timer" not in ours:
         return []
     latest, earliest, shown = (each["expires_ms"] for each in (before, after, ours))
-    assert isinstance(latest, float)
-    assert isinstance(earliest, float)
+    assert isinstance(latest, int)
+    assert isinstance(earliest, int)
     assert isinstance(shown, int)
     if earliest > latest:  # set anew meanwhile
         return []

@@ -11,7 +11,7 @@ from fleetnet_proto.v1 import query_pb2, query_pb2_grpc
 
 from fleetnet_server.errors import AgentAway
 from fleetnet_server.records import Coverage, End
-from fleetnet_server.rpc import translate_query
+from fleetnet_server.rpc import translate_network, translate_query
 from fleetnet_server.rpc.live import LiveDesk
 from fleetnet_server.rpc.status import errors_as_status
 from fleetnet_server.rpc.streams import Streams
@@ -68,8 +68,17 @@ class QueryService(query_pb2_grpc.QueryServiceServicer):
         self, request: query_pb2.ListNamespacesRequest, context: _Context
     ) -> AsyncIterator[query_pb2.ListNamespacesResponse]:
         """Network namespaces."""
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not yet")
-        yield query_pb2.ListNamespacesResponse()
+        async with errors_as_status(context, self._health):
+            question = translate_query.namespace_question(request)
+            async with contextlib.aclosing(self._questions.namespaces(question, _now_us())) as answer:
+                async for part in answer:
+                    if isinstance(part, Coverage):
+                        yield query_pb2.ListNamespacesResponse(coverage=translate_query.coverage(part))
+                    elif isinstance(part, End):
+                        yield query_pb2.ListNamespacesResponse(end=translate_query.end(part))
+                    else:
+                        for page in translate_network.namespace_pages(part):
+                            yield query_pb2.ListNamespacesResponse(page=page)
 
     async def Live(  # type: ignore[override]  # noqa: N802  # gRPC's name; writes through the context, which the generated signature does not know
         self, request: query_pb2.LiveRequest, context: _Context

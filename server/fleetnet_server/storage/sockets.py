@@ -50,6 +50,7 @@ class OpenSocket:
             s.local_port,
             s.remote_address,
             s.remote_port,
+            s.path,
             s.interface,
             s.v6only,
             s.recv_queue,
@@ -58,11 +59,13 @@ class OpenSocket:
             s.source,
             self.scope,
             self.holder_id,
+            s.type,
+            s.peer_inode,
         )
 
     @property
     def endpoints(self) -> tuple[object, ...]:
-        """Those of the attributes that an interval keeps from beginning to end: both addresses with their ports."""
+        """Those of the attributes that an interval keeps from beginning to end: both addresses with ports, the path."""
         return self.attributes[_ENDPOINTS]
 
 
@@ -96,6 +99,7 @@ _ATTRIBUTES = (
     "local_port",
     "remote_address",
     "remote_port",
+    "path",
     "interface",
     "v6only",
     "recv_queue",
@@ -104,8 +108,10 @@ _ATTRIBUTES = (
     "source",
     "scope",
     "holder_id",
+    "type",
+    "peer_inode",
 )  # fmt: skip
-_ENDPOINTS = slice(_ATTRIBUTES.index("local_address"), _ATTRIBUTES.index("remote_port") + 1)
+_ENDPOINTS = slice(_ATTRIBUTES.index("local_address"), _ATTRIBUTES.index("path") + 1)
 
 
 def known(conn: Connection, host_id: int, socket_ids: Collection[int]) -> dict[int, Known]:
@@ -213,6 +219,9 @@ def _row(host_id: int, row: OpenSocket) -> dict[str, Any]:
         "holder_id": row.holder_id,
         "opened_at_us": row.opened_at_us,
         "opened_at_is": s.opened_at_is,
+        "type": s.type,
+        "path": s.path,
+        "peer_inode": s.peer_inode,
         "seen_at_us": row.seen_at_us,
     }
 

@@ -200,6 +200,14 @@ def test_who_asks_again_within_a_second_is_told_so(host: Host) -> None:
     assert "a moment ago" in sentence
 
 
+def test_what_the_agent_refuses_is_told_to_the_asker_and_escaped(host: Host) -> None:
+    answer = host.ask()
+    host.answer(refused=True, trouble="another is under way\x1b[2J")
+    code, sentence = answer.refusal()
+    assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert sentence == f"the agent of {host.name} makes no live look now: another is under way\\x1b[2J"
+
+
 def test_those_who_ask_at_once_are_answered_one_after_the_other_and_a_fifth_is_not(host: Host) -> None:
     answers = [host.ask() for _ in range(6)]
     first = host.asked()

@@ -115,7 +115,7 @@ def _twice(message: report_pb2.Batch) -> None:
         (_set("opened.inode", 2**63), "inode"),
         (_set("opened.opened_at_us", LOOK_US), "opened_at_is 0"),
         (_set("opened.opened_at_is", 5), "opened_at_is 5"),
-        (_set("opened.key.protocol", 132), "protocol 132"),
+        (_set("opened.key.protocol", 1), "protocol 1,"),
         (_set("opened.key.cookie", 2**64 - 1), "cookie"),
         (_set("opened.key.cookie", 0), "neither cookie nor inode nor addresses"),
         (_set("opened.key.netns", 2**63), "namespace"),
