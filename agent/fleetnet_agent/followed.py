@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from fleetnet_agent.changes import DiagTable, Moves, Table
-from fleetnet_agent.ends import End, Ends, Joined
+from fleetnet_agent.ends import Ends, Joined
 from fleetnet_agent.holders import Holders
 from fleetnet_agent.inference import Listeners
 from fleetnet_agent.records import Brief, Closed, Holder, Protocol, Socket, SocketKey, SourceStatus, State
@@ -18,7 +18,7 @@ from fleetnet_agent.records import Source as ReadBy
 from fleetnet_agent.sources.all import SOURCES
 from fleetnet_agent.sources.diag import DiagSocket
 from fleetnet_agent.sources.fallback import OtherWay, kernel_has, other_way
-from fleetnet_agent.sources.source import RefusedError, Sighting, SourceError
+from fleetnet_agent.sources.source import End, RefusedError, Sighting, SourceError
 
 OWN_NAMESPACE = 0
 _ENDS_ARE_TOLD = frozenset({Protocol.TCP, Protocol.UDP})  # by the kernel's events
@@ -120,6 +120,8 @@ class Followed:
             yield self._row(change.after, holders)
         placeless = self._placeless - told
         self._placeless -= placeless  # one more try each
+        # At the first look everything is both new and touched: what has been told need not be looked at again.
+        touched = set(touched) - {one.inode for one in seen.inodes_new}
         again = [*self._table.holding(touched), *self._table.named(placeless)]
         for sighting in again:
             if sighting.name not in told and self._holders.get(sighting.name) != holders.of(sighting):
@@ -130,14 +132,8 @@ class Followed:
         """Rows for what opened and closed since the look before. To be called before `close`."""
         if not joined.brief:
             return []
-        listeners = self._listeners(seen)
-        return [
-            Brief(
-                self._socket(end.socket, listeners.holder_of(end.socket), holders.interface_name(end.socket.interface)),
-                end.at_us,
-            )
-            for end in joined.brief
-        ]
+        holder_of = self._listeners(seen).holder_of
+        return [_brief(end, holders.interface_name(end.interface), holder_of(end)) for end in joined.brief]
 
     def entered(self, seen: Seen, joined: Joined) -> dict[SocketKey, int]:
         """When sockets entered their state of which the kernel said so."""
@@ -242,6 +238,24 @@ class Followed:
                 return SocketKey(OWN_NAMESPACE, self._protocol, cookie=0, inode=name)
             return SocketKey(OWN_NAMESPACE, self._protocol, cookie=name)
         return SocketKey(OWN_NAMESPACE, self._protocol, cookie=0, four_tuple=name)
+
+
+def _brief(end: End, interface: str, holder: Holder) -> Brief:
+    at_us, name, protocol, family, local_address, local_port, remote_address, remote_port, _ = end
+    assert isinstance(name, int)  # the kernel's events name sockets by their cookies
+    return Brief(
+        at_us,
+        OWN_NAMESPACE,
+        protocol,
+        name,
+        family,
+        local_address,
+        local_port,
+        remote_address,
+        remote_port,
+        interface,
+        holder,
+    )
 
 
 def follow_all(diag: DiagSocket, clock_us: Callable[[], int], proc: Path = Path("/proc")) -> list[Followed]:

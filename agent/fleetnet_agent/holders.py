@@ -22,27 +22,33 @@ class Holders:
         self._cgroups = cgroups
         self._process_places = ProcessPlaces(host.proc, host.boottime_us)
         self._shared: dict[Holder, Holder] = {}
+        self._made: dict[tuple[object, ...], tuple[Place, tuple[Process, ...], Holder]] = {}
 
     def of(self, sighting: Sighting) -> Holder:
         """The holder as of the last update of the owners."""
         ownership = self._ownership(sighting)
         place = self._place(sighting.cgroup_id, ownership.owners)
+        uid = sighting.uid
+        user = "" if uid is None else self._host.user_name(uid)
+        # By the objects, for most sockets share them, and to hash the processes of each costs more than all else.
+        by_objects = (uid, user, id(place), ownership.status, id(ownership.owners))
+        made = self._made.get(by_objects)
+        if made is not None and made[0] is place and made[1] is ownership.owners:
+            return made[2]
         holder = Holder(
-            uid=sighting.uid,
-            user="" if sighting.uid is None else self._host.user_name(sighting.uid),
-            unit=place.unit,
-            container=place.container,
-            owner_status=ownership.status,
-            owners=ownership.owners,
-            runtime=place.runtime,
+            uid, user, place.unit, place.container, ownership.status, ownership.owners, runtime=place.runtime
         )
-        if len(self._shared) > _MOST_SHARED:
+        if len(self._shared) > _MOST_SHARED or len(self._made) > _MOST_SHARED:
             self._shared.clear()
-        return self._shared.setdefault(holder, holder)
+            self._made.clear()
+        holder = self._shared.setdefault(holder, holder)
+        self._made[by_objects] = (place, ownership.owners, holder)
+        return holder
 
     def drop_caches(self) -> None:
         """Forget what is remembered only to save work or room."""
         self._shared.clear()
+        self._made.clear()
         self._owners.drop_caches()
 
     def interface_name(self, index: int) -> str:
@@ -98,5 +104,5 @@ def wanted(sighting: Sighting, peer_path: bytes = b"") -> Wanted:
     return Wanted(
         inode=sighting.inode,
         is_listener=sighting.state is State.LISTEN,
-        hints=(("group", sighting.uid, sighting.cgroup_id), ("port", sighting.protocol, sighting.local_port)),
+        hints=(("port", sighting.protocol, sighting.local_port), ("group", sighting.uid, sighting.cgroup_id)),
     )

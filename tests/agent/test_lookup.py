@@ -376,7 +376,8 @@ def test_patient_sockets_that_come_and_go_bring_no_scan_ahead_of_the_next_that_i
         lookup.update(everything)
         lookup.forget(inodes[:50])
     assert helper.full_scans - first <= 60 // 3
-    assert all(question.pids is None for question in helper.asked)
+    # Beside newcomers and the scans that are due, only the one process that has just lost sockets is asked.
+    assert all(question.pids is None or len(question.pids) == 1 for question in helper.asked)
 
 
 def test_a_patient_socket_is_found_where_its_like_was_found_without_a_scan(

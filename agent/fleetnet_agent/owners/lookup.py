@@ -4,8 +4,8 @@ Reading every descriptor of every process costs more than the dump of all socket
 
     1. Processes that are new since the last update are read, and once more at the next: a child has its parent's
        listeners from the moment it is forked, and may drop them when it becomes another program.
-    2. New sockets are looked for where their like were found: with holders of sockets of the same user and control
-       group, or of the same port.
+    2. New sockets are looked for with those who have just lost some, and with holders of the same port; what is left,
+       with holders of sockets of the same user and control group.
     3. What is not found so, and every new listener (all of its owners are wanted at once), takes a scan of all
        processes. So does, from time to time, what nothing announces: a descriptor passed on, a program replaced.
 
@@ -46,7 +46,7 @@ class Wanted:
 
     inode: int
     is_listener: bool
-    hints: tuple[Hashable, ...]  # sockets that share one are likely to share their owner
+    hints: tuple[Hashable, ...]  # sockets that share one are likely to share their owner; the narrowest first
     patient: bool = False  # not worth a scan of all processes ahead of the next that is due anyway
 
 
@@ -73,6 +73,7 @@ class OwnerLookup:
         self._patient: set[int] = set()  # of those that are followed
         self._in_vain: dict[int, OwnerStatus] = {}
         self._hints: dict[Hashable, set[int]] = {}
+        self._losers: set[int] = set()  # pids that have lost sockets since the last update
         self._pids: frozenset[int] = frozenset()
         self._young: frozenset[int] = frozenset()  # new at the last update
         self._unreadable: frozenset[int] = frozenset()
@@ -91,6 +92,7 @@ class OwnerLookup:
     def forget(self, inodes: Iterable[int]) -> None:
         """No socket has these inodes any more."""
         for inode in inodes:
+            self._losers.update(self._holdings.pids_of(inode))
             self._holdings.forget(inode)
             self._wanted.pop(inode, None)
             self._in_vain.pop(inode, None)
@@ -127,6 +129,7 @@ class OwnerLookup:
             return touched | self._scan_all(still_there)
         if self._wanted:
             touched |= self._ask_the_likely()  # step 2
+        self._losers.clear()
         if any(not want.patient for want in self._wanted.values()) and self._due(SEARCH_SHARE, 0):
             touched |= self._scan_all(still_there)  # step 3
         return touched
@@ -165,11 +168,16 @@ class OwnerLookup:
     def _ask_the_likely(self) -> set[int]:
         if any(want.is_listener for want in self._wanted.values()):
             return set()
-        likely = {pid for want in self._wanted.values() for hint in want.hints for pid in self._hints.get(hint, ())}
-        likely &= self._pids
-        if not likely:
-            return set()
-        return self._read(Question(self._inodes_asked(), pids=frozenset(likely)))
+        touched: set[int] = set()
+        asked: set[int] = set()
+        for narrow in (True, False):
+            hints = {want.hints[0] if narrow else want.hints[-1] for want in self._wanted.values() if want.hints}
+            likely = {pid for hint in hints for pid in self._hints.get(hint, ())} | self._losers
+            likely = (likely & self._pids) - asked
+            if likely:
+                touched |= self._read(Question(self._inodes_asked(), pids=frozenset(likely)))
+                asked |= likely
+        return touched
 
     def _scan_all(self, still_there: StillThere) -> set[int]:
         began_us = self._host.boottime_us()
@@ -219,10 +227,12 @@ class OwnerLookup:
     def _remember(self, want: Wanted) -> None:
         if len(self._hints) > MOST_HINTS:
             self._hints.clear()
-        for hint in want.hints:
+        # The port of a connection is that of its listener, or nobody else's.
+        for hint in want.hints if want.is_listener else want.hints[-1:]:
             pids = self._hints.setdefault(hint, set())
-            pids &= self._pids
             pids.update(self._holdings.pids_of(want.inode))
+            if len(pids) > 2 * len(self._pids):
+                pids &= self._pids
 
     def _judge(self, still_there: StillThere) -> set[int]:
         """Say of every socket that nobody was found to hold why that may be."""

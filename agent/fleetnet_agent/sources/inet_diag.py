@@ -9,6 +9,7 @@ What must stay true: whatever the bytes are, the only exceptions are those of `s
 
 import socket
 import struct
+from functools import lru_cache
 from itertools import chain
 
 from fleetnet_agent.records import Family, Protocol, State
@@ -162,15 +163,28 @@ def decode(message: bytes, protocol: Protocol) -> Sighting:
     """An inet_diag_msg with its attributes as a record. Raises MalformedError."""
     if len(message) < _MESSAGE.size:
         raise MalformedError(f"{len(message)} bytes are too few for a socket")
-    (family_number, state_number, timer, _, sport, dport, source, destination, interface, cookie) = (
-        _MESSAGE.unpack_from(message)[:10]
-    )
-    _, received, to_send, uid, inode = _MESSAGE.unpack_from(message)[10:]
+    (
+        family_number,
+        state_number,
+        timer,
+        _,
+        sport,
+        dport,
+        source,
+        destination,
+        interface,
+        cookie,
+        _,
+        received,
+        to_send,
+        uid,
+        inode,
+    ) = _MESSAGE.unpack_from(message)
     if family_number not in FAMILIES or state_number not in _STATES:
         raise MalformedError(f"a socket of family {family_number} in state {state_number} is not known")
     family, width = FAMILIES[family_number]
     state = _STATES[state_number]
-    v6only, cgroup_id = _attributes(message)
+    v6only, cgroup_id = _attributes(message[_MESSAGE.size :])
     has_peer = dport != b"\0\0" or any(destination[:width])
     # Neither what is left of a connection in TIME_WAIT nor one not yet made remembers a uid: both are filled with 0.
     has_uid = timer != TIME_WAIT_TIMER and not (state is State.SYN_RECV and inode == 0)
@@ -193,19 +207,20 @@ def decode(message: bytes, protocol: Protocol) -> Sighting:
     )
 
 
-def _attributes(message: bytes) -> tuple[bool | None, int]:
+@lru_cache(maxsize=1024)  # the sockets of a control group have the same attributes
+def _attributes(raw: bytes) -> tuple[bool | None, int]:
     """IPV6_V6ONLY and the cgroup's id, as far as they are there."""
     v6only: bool | None = None
     cgroup_id = 0
-    at = _MESSAGE.size
-    while len(message) - at >= _ATTRIBUTE.size:
-        size, kind = _ATTRIBUTE.unpack_from(message, at)
-        if not _ATTRIBUTE.size <= size <= len(message) - at:
-            raise MalformedError(f"an attribute claims {size} bytes where {len(message) - at} are left")
+    at = 0
+    while len(raw) - at >= _ATTRIBUTE.size:
+        size, kind = _ATTRIBUTE.unpack_from(raw, at)
+        if not _ATTRIBUTE.size <= size <= len(raw) - at:
+            raise MalformedError(f"an attribute claims {size} bytes where {len(raw) - at} are left")
         if kind == INET_DIAG_SKV6ONLY and size == 5:
-            v6only = message[at + 4] != 0
+            v6only = raw[at + 4] != 0
         elif kind == INET_DIAG_CGROUP_ID and size == 12:
-            cgroup_id = int(_COOKIE.unpack_from(message, at + 4)[0])
+            cgroup_id = int(_COOKIE.unpack_from(raw, at + 4)[0])
         at += (size + 3) & ~3  # NLA_ALIGN
     return v6only, cgroup_id
 
