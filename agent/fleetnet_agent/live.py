@@ -9,7 +9,9 @@ rest goes on.
 import contextlib
 from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from itertools import chain
+from pathlib import Path
 
+from fleetnet_agent.counting import interface_counters, protocol_statistics
 from fleetnet_agent.followed import Followed
 from fleetnet_agent.holders import Holders
 from fleetnet_agent.records import LiveItem, LiveSocket, LiveWanted, Protocol, Socket, Trouble
@@ -33,9 +35,11 @@ def look_live(
     wanted: LiveWanted,
     followed: Sequence[Followed],
     holders: Holders,
+    net: Path,
     open_diag: Callable[[], DiagSocket] = DiagSocket,
 ) -> Generator[LiveItem, None, None]:
-    """What is wanted, an item at a time. Never raises for what the host does."""
+    """What is wanted, an item at a time; `net` is the /proc/net of the agent's own namespace. Never raises for what the
+    host does."""
     if wanted.sockets:
         # A netlink socket of its own, for a look may dump on the watch's own between two steps of this.
         with contextlib.closing(open_diag()) as diag:
@@ -45,18 +49,13 @@ def look_live(
                     yield from _sockets(each, holders, diag, extensions)
                 except SourceError as error:
                     yield Trouble(f"not all of {each.status.name} was read: {error}")
-    if wanted.interfaces:
-        yield from _interface_counters()
-    if wanted.statistics:
-        yield from _statistics()
-
-
-def _interface_counters() -> Generator[LiveItem, None, None]:
-    yield Trouble("this version does not read the counters of interfaces")
-
-
-def _statistics() -> Generator[LiveItem, None, None]:
-    yield Trouble("this version does not read protocol statistics")
+    try:
+        if wanted.interfaces:
+            yield from interface_counters(net)
+        if wanted.statistics:
+            yield from protocol_statistics(net)
+    except SourceError as error:
+        yield Trouble(f"not all counters were read: {error}")
 
 
 def _sockets(followed: Followed, holders: Holders, diag: DiagSocket, extensions: int) -> Iterator[LiveItem]:

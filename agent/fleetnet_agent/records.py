@@ -299,6 +299,36 @@ class Namespace:
 
 
 @dataclass(frozen=True, slots=True)
+class InterfaceCounters:
+    """What an interface has counted since it was made; for a live look, never kept. See live.proto."""
+
+    netns: int  # as in SocketKey
+    name: str
+    mtu: int
+    flags: int
+    received_bytes: int
+    received_packets: int
+    receive_errors: int
+    receive_drops: int
+    receive_overruns: int
+    sent_bytes: int
+    sent_packets: int
+    send_errors: int
+    send_drops: int
+    send_overruns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Statistic:
+    """A counter of the kernel's protocols; for a live look, never kept."""
+
+    netns: int  # as in SocketKey
+    group: str  # "Ip", "Tcp", "TcpExt", "Ip6", as the kernel's files have it
+    name: str
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
 class Difference:
     """What changed between two looks. Applied to the sockets of the look before, it gives those of this look."""
 
@@ -419,36 +449,6 @@ class LiveSocket:
     timer: Timer | None = None  # None where none runs
     tcp: TcpInfo | None = None  # None where not wanted or not told
     memory: SocketMemory | None = None  # likewise
-
-
-@dataclass(frozen=True, slots=True)
-class InterfaceCounters:
-    """Counters of an interface since it was made, each explained in live.proto."""
-
-    netns: int  # as in SocketKey
-    name: str
-    mtu: int
-    flags: int  # IFF_*
-    received_bytes: int
-    received_packets: int
-    receive_errors: int
-    receive_drops: int
-    receive_overruns: int
-    sent_bytes: int
-    sent_packets: int
-    send_errors: int
-    send_drops: int
-    send_overruns: int
-
-
-@dataclass(frozen=True, slots=True)
-class Statistic:
-    """One counter of the kernel's protocol statistics."""
-
-    netns: int  # as in SocketKey
-    group: str  # as /proc/net/snmp, netstat and snmp6 have it
-    name: str
-    value: int
 
 
 @dataclass(frozen=True, slots=True)

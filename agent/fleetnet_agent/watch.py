@@ -107,7 +107,7 @@ class Watch:
     def live(self, wanted: LiveWanted) -> Generator[LiveItem, None, None]:
         """Everything at this moment, with the numbers that are not followed. To be used up in the thread of the looks,
         which may go on between two steps; close it where it is left early. Never raises for what the host does."""
-        return look_live(wanted, self._followed, self._holders)
+        return look_live(wanted, self._followed, self._holders, self._host.proc / "self/net")
 
     def interval_s(self) -> float:
         """Seconds between two looks at the whole table at its present size: 1 up to 2,000 sockets, 5 from 10,000 on,
