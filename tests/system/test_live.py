@@ -12,6 +12,7 @@ from system import archive, details, ledger, oracles
 from system.laboratory import Laboratory, laboratory
 from system.population import populate
 
+from demo.fabric import Host
 from demo.fleet import Fleet
 from demo.programs import FailedError, Program, until
 
@@ -21,6 +22,19 @@ _ANSWER_S = 30.0
 _WITHIN_S = 30.0
 _MOVING = {"last_sent_ms", "last_received_ms", "expires_ms"}  # by themselves
 _LIVE_LOOKS = 5
+# What is told of the columns of /proc/net/dev.
+_OF_DEV = {
+    "received_bytes": 0,
+    "received_packets": 1,
+    "receive_errors": 2,
+    "receive_drops": 3,
+    "receive_overruns": 4,
+    "sent_bytes": 8,
+    "sent_packets": 9,
+    "send_errors": 10,
+    "send_drops": 11,
+    "send_overruns": 12,
+}
 
 
 @contextmanager
@@ -29,9 +43,9 @@ def asking(fleet: Fleet) -> Iterator[query_pb2_grpc.QueryServiceStub]:
         yield query_pb2_grpc.QueryServiceStub(channel)
 
 
-def look_live(fleet: Fleet, host: str) -> list[query_pb2.LiveItem]:
-    """The sockets of a live look, made as soon as it is allowed."""
-    request = query_pb2.LiveRequest(host=host, wanted=live_pb2.LiveWanted(sockets=True, details=True))
+def ask_live(fleet: Fleet, host: str, wanted: live_pb2.LiveWanted) -> list[query_pb2.LiveResponse]:
+    """A whole answer, asked for as soon as it is allowed."""
+    request = query_pb2.LiveRequest(host=host, wanted=wanted)
 
     def answer() -> list[query_pb2.LiveResponse] | None:
         try:
@@ -45,9 +59,16 @@ def look_live(fleet: Fleet, host: str) -> list[query_pb2.LiveItem]:
         parts = until(answer, within_s=_WITHIN_S, what="a live look that is not too soon")
     assert [part.page.trouble for part in parts if part.page.trouble] == []
     assert parts[0].coverage.hosts_fresh == 1
-    items = [item for part in parts for item in part.page.sockets]
-    assert parts[-1].end == query_pb2.End(items=len(items))
-    return items
+    pages = [part.page for part in parts]
+    items = sum(len(page.sockets) + len(page.interfaces) + len(page.statistics) for page in pages)
+    assert parts[-1].end == query_pb2.End(items=items)
+    return parts
+
+
+def look_live(fleet: Fleet, host: str) -> list[query_pb2.LiveItem]:
+    """The sockets of a live look."""
+    parts = ask_live(fleet, host, live_pb2.LiveWanted(sockets=True, details=True))
+    return [item for part in parts for item in part.page.sockets]
 
 
 def inet(items: list[query_pb2.LiveItem]) -> list[query_pb2.LiveItem]:
@@ -167,3 +188,41 @@ def test_a_live_look_at_20000_sockets_costs_agent_and_collector_a_few_mebibytes(
     assert len(inet(items)) > 20_000
     assert after[0] - before[0] < 8 * 1024
     assert after[1] - before[1] < 64 * 1024
+
+
+def test_counters_and_statistics_lie_between_what_the_kernel_shows_before_and_after(lab: Laboratory) -> None:
+    host = lab.fabric.add_host("web1")
+    fleet = lab.fleet()
+    fleet.enroll("web1", host)
+    fleet.start_agent("web1", host)
+    fleet.wait_until_fresh("web1")
+    before = counted_by_the_kernel(host)
+    parts = ask_live(fleet, "web1", live_pb2.LiveWanted(interfaces=True, statistics=True))
+    after = counted_by_the_kernel(host)
+    ours = {
+        (statistic.group, statistic.name): statistic.value for part in parts for statistic in part.page.statistics
+    } | {
+        (counters.name, field): getattr(counters, field)
+        for part in parts
+        for counters in part.page.interfaces
+        for field in _OF_DEV
+    }
+    assert {name for name, _ in ours} >= {"lo", "eth0", "Ip", "Tcp", "TcpExt"}
+    for name in before:
+        lowest, highest = sorted((before[name], after[name]))
+        assert lowest <= ours[name] <= highest, name
+    assert ours["eth0", "received_packets"] > 0
+
+
+def counted_by_the_kernel(host: Host) -> dict[tuple[str, str], int]:
+    """/proc/net/dev, snmp and netstat on a host."""
+    found: dict[tuple[str, str], int] = {}
+    for line in host.run("cat", "/proc/net/dev").splitlines()[2:]:
+        name, _, numbers = line.partition(":")
+        found |= {(name.strip(), field): int(numbers.split()[at]) for field, at in _OF_DEV.items()}
+    lines = host.run("cat", "/proc/net/snmp", "/proc/net/netstat").splitlines()
+    for names, values in zip(lines[::2], lines[1::2], strict=True):
+        group, *columns = names.split()
+        pairs = zip(columns, values.split()[1:], strict=True)
+        found |= {(group.removesuffix(":"), column): int(value) for column, value in pairs}
+    return found
