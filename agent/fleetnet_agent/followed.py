@@ -156,8 +156,8 @@ class Followed:
 
     @property
     def read_by_diag(self) -> bool:
-        """True unless the kernel refuses its socket diagnostics."""
-        return isinstance(self._table, DiagTable)
+        """True unless the kernel refuses its socket diagnostics, or has no such sockets at all."""
+        return isinstance(self._table, DiagTable) and not self._absent
 
     def besides(self, cookies: Collection[int]) -> dict[int, bytes]:
         """The last messages of the sockets that have none of these cookies, where they are read by diag."""

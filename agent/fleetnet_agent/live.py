@@ -7,45 +7,26 @@ rest goes on.
 """
 
 import contextlib
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from typing import Protocol as Interface
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from itertools import chain
+from pathlib import Path
 
+from fleetnet_agent.counting import interface_counters, protocol_statistics
 from fleetnet_agent.followed import Followed
 from fleetnet_agent.holders import Holders
-from fleetnet_agent.records import (
-    InterfaceCounters,
-    LiveItem,
-    LiveSocket,
-    LiveWanted,
-    Protocol,
-    Statistic,
-    Trouble,
-)
+from fleetnet_agent.records import LiveItem, LiveSocket, LiveWanted, Protocol, Socket, Trouble
+from fleetnet_agent.sources.all import SOURCES
 from fleetnet_agent.sources.diag import DiagSocket
 from fleetnet_agent.sources.inet_detail import DETAILS, decode_details
-from fleetnet_agent.sources.inet_diag import ALL_STATES, decode
+from fleetnet_agent.sources.inet_diag import ALL_STATES
 from fleetnet_agent.sources.source import InconsistentError, Source, SourceError
 from fleetnet_agent.sources.tcp import Tcp
 from fleetnet_agent.sources.udp import Udp
 
-
-class _Open(Interface):
-    def __call__(self, diag: DiagSocket, extensions: int = 0) -> Source: ...
-
-
-READ_AFRESH: dict[Protocol, _Open] = {Protocol.TCP: Tcp, Protocol.UDP: Udp}
-"""What is dumped for a live look. Of the other kinds it tells what the last look has seen."""
-
-
-class Counted(Interface):
-    """What counts beside sockets; see `network.counted.Counted`."""
-
-    def interfaces(self) -> Iterable[InterfaceCounters]:
-        """Counters of interfaces. Raises SourceError."""
-
-    def statistics(self) -> Iterable[Statistic]:
-        """Protocol statistics. Raises SourceError."""
-
+DETAILED: dict[Protocol, Callable[[DiagSocket, int], Source]] = {Protocol.TCP: Tcp, Protocol.UDP: Udp}
+"""What is read with timers and, where wanted, more."""
+OTHERS: dict[str, Callable[[DiagSocket], Source]] = {kind.name: kind.open for kind in SOURCES}
+"""The rest by name. Of what cannot be read by diag a live look tells what the last look has seen."""
 
 _READ_AGAIN_AT_MOST = 2  # times, where the kernel marks dumps as inconsistent
 
@@ -54,53 +35,48 @@ def look_live(
     wanted: LiveWanted,
     followed: Sequence[Followed],
     holders: Holders,
-    counted: Counted,
+    net: Path,
     open_diag: Callable[[], DiagSocket] = DiagSocket,
 ) -> Generator[LiveItem, None, None]:
-    """What is wanted, an item at a time. Never raises for what the host does."""
+    """What is wanted, an item at a time; `net` is the /proc/net of the agent's own namespace. Never raises for what the
+    host does."""
     if wanted.sockets:
         # A netlink socket of its own, for a look may dump on the watch's own between two steps of this.
         with contextlib.closing(open_diag()) as diag:
             for each in followed:
+                extensions = DETAILS if wanted.details and each.protocol in DETAILED else 0
                 try:
-                    yield from _sockets(each, holders, diag, DETAILS if wanted.details else 0)
+                    yield from _sockets(each, holders, diag, extensions)
                 except SourceError as error:
                     yield Trouble(f"not all of {each.status.name} was read: {error}")
-    if wanted.interfaces:
-        yield from _told(counted.interfaces, "the counters of interfaces were not read")
-    if wanted.statistics:
-        yield from _told(counted.statistics, "protocol statistics were not read")
-
-
-def _told(read: Callable[[], Iterable[LiveItem]], trouble: str) -> Generator[LiveItem, None, None]:
     try:
-        yield from read()
+        if wanted.interfaces:
+            yield from interface_counters(net)
+        if wanted.statistics:
+            yield from protocol_statistics(net)
     except SourceError as error:
-        yield Trouble(f"{trouble}: {error}")
+        yield Trouble(f"not all counters were read: {error}")
 
 
-def _sockets(
-    followed: Followed, holders: Holders, diag: DiagSocket, extensions: int
-) -> Generator[LiveItem, None, None]:
-    if not followed.read_by_diag or followed.protocol not in READ_AFRESH:
+def _sockets(followed: Followed, holders: Holders, diag: DiagSocket, extensions: int) -> Iterator[LiveItem]:
+    if not followed.read_by_diag:
         if not followed.status.ok:
             yield Trouble(f"{followed.status.name}: {followed.status.detail}")
         # At once, for the next look may take some of them away.
         yield from [LiveSocket(row) for row in followed.sockets(holders)]
         return
+    detailed = DETAILED.get(followed.protocol)
+    source = detailed(diag, extensions) if detailed else OTHERS[followed.status.name](diag)
     seen: set[int] = set()
-    for cookie, message in _present(followed, diag, extensions):
+    for cookie, message in chain(_dumped(source), _missed(source, followed, diag, extensions, seen)):
         if cookie not in seen:
             seen.add(cookie)
-            yield _live(followed, holders, message)
-    # A dump under churn misses sockets. Those that the looks know are asked for exactly.
-    for message in diag.find(followed.besides(seen), followed.protocol, extensions=extensions).values():
-        yield _live(followed, holders, message)
+            row = followed.shown(source.codec.decode(message, followed.protocol), holders)
+            yield _with_details(row, message) if detailed else LiveSocket(row)
 
 
-def _present(followed: Followed, diag: DiagSocket, extensions: int) -> Iterator[tuple[int, bytes]]:
+def _dumped(source: Source) -> Iterator[tuple[int, bytes]]:
     """Cookies and messages, some of them twice."""
-    source = READ_AFRESH[followed.protocol](diag, extensions)
     for left in reversed(range(_READ_AGAIN_AT_MOST + 1)):
         try:
             for part in source.read(ALL_STATES):
@@ -111,7 +87,14 @@ def _present(followed: Followed, diag: DiagSocket, extensions: int) -> Iterator[
                 raise
 
 
-def _live(followed: Followed, holders: Holders, message: bytes) -> LiveSocket:
-    details = decode_details(message, followed.protocol)
-    row = followed.shown(decode(message, followed.protocol), holders)
+def _missed(
+    source: Source, followed: Followed, diag: DiagSocket, extensions: int, seen: Collection[int]
+) -> Iterator[tuple[int, bytes]]:
+    """A dump under churn misses sockets: those that the looks know are asked for exactly, where that can be."""
+    if source.codec.get_request is not None:
+        yield from diag.find(followed.besides(seen), followed.protocol, source.codec, extensions).items()
+
+
+def _with_details(row: Socket, message: bytes) -> LiveSocket:
+    details = decode_details(message, row.key.protocol)
     return LiveSocket(row, details.timer, details.tcp, details.memory)

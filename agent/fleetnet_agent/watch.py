@@ -34,7 +34,6 @@ from fleetnet_agent.helper.client import HelperClient
 from fleetnet_agent.holders import Holders, wanted
 from fleetnet_agent.host import Host
 from fleetnet_agent.live import look_live
-from fleetnet_agent.network.counted import Counted
 from fleetnet_agent.network.following import Network, open_network
 from fleetnet_agent.owners.lookup import REMEDY, REMEDY_FOR_OWN, OwnerLookup
 from fleetnet_agent.records import (
@@ -85,7 +84,6 @@ class Watch:
         self._usage = usage or partial(usage_now, host.boottime_us)
         self._left_out_since_us: int | None = None
         self._network = network or open_network(host)
-        self._counted = Counted(host.proc, self._network)
         self._touched: set[int] = set()  # inodes about whose owners something is new since the last full look
         self._statuses: dict[str, SourceStatus] = {}
         self._look_at_us = 0
@@ -115,7 +113,7 @@ class Watch:
     def live(self, wanted: LiveWanted) -> Generator[LiveItem, None, None]:
         """Everything at this moment, with the numbers that are not followed. To be used up in the thread of the looks,
         which may go on between two steps; close it where it is left early. Never raises for what the host does."""
-        return look_live(wanted, self._followed, self._holders, self._counted)
+        return look_live(wanted, self._followed, self._holders, self._host.proc / "self/net")
 
     def interval_s(self) -> float:
         """Seconds between two looks at the whole table at its present size: 1 up to 2,000 sockets, 5 from 10,000 on,

@@ -50,10 +50,10 @@ def live_parts(request: int, items: Iterable[LiveItem], clock_us: Callable[[], i
     yield filling.end(clock_us())
 
 
-def live_end(request: int, at_us: int, trouble: str) -> bytes:
+def live_end(request: int, at_us: int, trouble: str, *, refused: bool = False) -> bytes:
     """The last part of a look that is not made, or not to its end."""
     return live_pb2.LivePart(
-        request=request, look_at_us=at_us, last=True, trouble=bounded(trouble, DETAIL_BYTES)
+        request=request, look_at_us=at_us, last=True, trouble=bounded(trouble, DETAIL_BYTES), refused=refused
     ).SerializeToString()
 
 

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -39,6 +40,7 @@ from fleetnet_agent.watch import Watch, open_watch
 
 SOCKETS = LiveWanted(sockets=True)
 DETAILS = LiveWanted(sockets=True, details=True)
+NET = Path("/proc/self/net")
 
 
 @pytest.fixture
@@ -121,6 +123,59 @@ def test_details_are_those_that_the_socket_itself_tells(watch: Watch, held: cont
     )
 
 
+def test_sockets_of_other_kinds_are_read_as_they_are_now_without_details(
+    watch: Watch, held: contextlib.ExitStack
+) -> None:
+    one, other = (held.enter_context(end) for end in socket.socketpair())
+    one.send(b"hello")
+    row = shown(sockets(watch, DETAILS), other)
+    assert (row.socket.key.protocol, row.socket.recv_queue > 0) == (Protocol.UNIX, True)
+    assert row.socket.peer_inode == os.fstat(one.fileno()).st_ino
+    assert (row.timer, row.tcp, row.memory) == (None, None, None)
+
+
+def test_what_the_kernel_does_not_have_is_no_trouble(watch: Watch) -> None:
+    assert [item for item in watch.live(DETAILS) if isinstance(item, Trouble)] == []
+
+
+def test_counters_are_those_of_the_kernel(watch: Watch) -> None:
+    before = counted_on_loopback()
+    found = list(watch.live(LiveWanted(interfaces=True)))
+    (loopback,) = [item for item in found if isinstance(item, InterfaceCounters) and item.name == "lo"]
+    assert before <= loopback.received_packets <= counted_on_loopback()
+    assert (loopback.netns, loopback.mtu, loopback.flags & 8) == (0, 65_536, 8)
+    assert sorted(item.name for item in found if isinstance(item, InterfaceCounters)) == sorted(
+        name for _, name in socket.if_nameindex()
+    )
+    assert not [item for item in found if isinstance(item, Trouble | LiveSocket)]
+
+
+def counted_on_loopback() -> int:
+    (line,) = [line for line in (NET / "dev").read_text().splitlines() if line.strip().startswith("lo:")]
+    return int(line.split()[2])
+
+
+def test_statistics_are_those_of_the_kernel(watch: Watch, held: contextlib.ExitStack) -> None:
+    def opens() -> int:
+        found = watch.live(LiveWanted(statistics=True))
+        (value,) = [
+            item.value
+            for item in found
+            if isinstance(item, Statistic) and (item.group, item.name) == ("Tcp", "ActiveOpens")
+        ]
+        return value
+
+    before = opens()
+    pair(held)
+    assert opens() > before
+
+
+def test_a_file_that_cannot_be_read_is_trouble(tmp_path: Path) -> None:
+    (tmp_path / "snmp").write_text("Tcp: ActiveOpens\n")
+    found = list(live.look_live(LiveWanted(interfaces=True, statistics=True), [], cast(Holders, Told()), tmp_path))
+    assert found == [Trouble("not all counters were read: names of statistics without their values")]
+
+
 def test_a_live_look_disturbs_no_difference(watch: Watch, held: contextlib.ExitStack) -> None:
     before = watch.look(everything=True)
     assert before.look_at_us
@@ -193,23 +248,10 @@ class ScriptedDiag(DiagSocket):
         return dict(self.kernel.find(messages))
 
 
-class NothingCounted:
-    """A host without counters."""
-
-    def interfaces(self) -> tuple[InterfaceCounters, ...]:
-        return ()
-
-    def statistics(self) -> tuple[Statistic, ...]:
-        return ()
-
-
-NOTHING_COUNTED = NothingCounted()
-
-
 def look_at(kernel: ScriptedKernel, followed: Followed, monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    monkeypatch.setitem(live.READ_AFRESH, Protocol.TCP, lambda diag, extensions=0: kernel)
+    monkeypatch.setitem(live.DETAILED, Protocol.TCP, lambda diag, extensions: kernel)
     holders = cast(Holders, Told())
-    return list(live.look_live(DETAILS, [followed], holders, NOTHING_COUNTED, lambda: ScriptedDiag(kernel)))
+    return list(live.look_live(DETAILS, [followed], holders, NET, lambda: ScriptedDiag(kernel)))
 
 
 def cookies(found: list[object]) -> list[int]:
@@ -277,9 +319,7 @@ def test_what_is_read_through_psutil_is_told_as_the_last_look_saw_it(
     followed = Followed("tcp", Protocol.TCP, psutil_table(Protocol.TCP), Ends(lambda: 0))
     holders = cast(Holders, Told())
     list(followed.open(followed.look(), holders))
-    found = [
-        item for item in live.look_live(DETAILS, [followed], holders, NOTHING_COUNTED) if isinstance(item, LiveSocket)
-    ]
+    found = [item for item in live.look_live(DETAILS, [followed], holders, NET) if isinstance(item, LiveSocket)]
     assert listener.getsockname()[1] in [row.socket.local_port for row in found]
     assert all((row.timer, row.tcp, row.memory) == (None, None, None) for row in found)
 

@@ -84,6 +84,7 @@ def test_a_second_question_within_the_pause_is_refused_at_once(
     assert watch.live_looks == 1
     [refusal] = collector.parts_of(2)
     assert refusal.last
+    assert refusal.refused
     assert not refusal.sockets
     assert refusal.trouble == "this host was looked at live a moment ago; ask again in 1 s"
 

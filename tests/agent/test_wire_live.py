@@ -121,5 +121,5 @@ def test_a_part_is_made_when_it_is_asked_for() -> None:
 
 
 def test_a_refusal_is_a_last_part_with_a_sentence() -> None:
-    part = live_pb2.LivePart.FromString(wire_live.live_end(9, 5, "too soon"))
-    assert part == live_pb2.LivePart(request=9, look_at_us=5, last=True, trouble="too soon")
+    part = live_pb2.LivePart.FromString(wire_live.live_end(9, 5, "too soon", refused=True))
+    assert part == live_pb2.LivePart(request=9, look_at_us=5, last=True, trouble="too soon", refused=True)

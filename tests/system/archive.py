@@ -31,6 +31,7 @@ _COLUMNS = (
     "opened_at_us, opened_at_is"
 )
 
+_PROTOCOLS = {6: "tcp", 17: "udp"}  # others have no addresses by which the ledger could name them
 _EXACT = 1  # of OpenedAtIs and ClosedAtIs, sockets.proto
 
 Name = tuple[str, str, str, int, str | None, int | None]
@@ -117,6 +118,8 @@ def _intervals(
         closed,
         closed_is,
     ) in rows:
+        if protocol not in _PROTOCOLS:
+            continue
         name = (
             _PROTOCOLS[protocol],
             f"ipv{family}",

@@ -18,7 +18,7 @@ from fleetnet_agent import wire_live
 from fleetnet_agent.records import LiveItem, LiveWanted
 from fleetnet_agent.uplink.worker import Worker
 
-LIVE_AT_LEAST_EVERY_S: Final = 1.0
+LIVE_AT_LEAST_EVERY_S: Final = 0.8  # a collector that waits for a second, as it counts, is not to be refused
 LIVE_SHARE: Final = 0.2
 LIVE_WITHIN_S: Final = 30.0
 MOST_REFUSALS: Final = 16
@@ -77,7 +77,7 @@ class LiveLooks:
     async def _refuse(self, write: Write) -> None:
         while self._refused:
             request, why = self._refused.popleft()
-            await write(wire_live.live_end(request, self._clock_us(), why))
+            await write(wire_live.live_end(request, self._clock_us(), why, refused=True))
 
     async def _look(self, request: int, wanted: LiveWanted, write: Write) -> None:
         items = self._watch.live(wanted)

@@ -16,8 +16,9 @@ import structlog
 from fleetnet_proto.v1 import live_pb2, query_pb2
 
 from fleetnet_server.errors import AgentAway, AskedTooSoon, BadBatch, RequestRefused
+from fleetnet_server.logs import escaped
 from fleetnet_server.records import Coverage, End, Host
-from fleetnet_server.rpc import translate_live, translate_query
+from fleetnet_server.rpc import bounds, translate_live, translate_query
 from fleetnet_server.rpc.asked import Asked, Asking
 from fleetnet_server.rpc.streams import Streams
 from fleetnet_server.services.live import Live
@@ -105,6 +106,9 @@ class LiveDesk:
     ) -> AsyncGenerator[query_pb2.LiveResponse, None]:
         until_s = time.monotonic() + WITHIN_S
         part = await self._next(host, asked, until_s, first=True)
+        if part.refused:
+            words = escaped(bounds.text(part.trouble, bounds.WORDS))
+            raise AskedTooSoon(f"the agent of {host.name} makes no live look now: {words}")
         look = await self._read(host, part)
         coverage = Coverage(look.look_at_us, hosts_asked=1, hosts_fresh=1, hosts_stale=(), gaps=0)
         yield query_pb2.LiveResponse(coverage=translate_query.coverage(coverage))

@@ -10,14 +10,11 @@ from dataclasses import dataclass
 from fleetnet_proto.v1 import live_pb2, query_pb2, report_pb2
 
 from fleetnet_server import records
-from fleetnet_server.errors import BadBatch
-from fleetnet_server.rpc import translate_query, translate_report
+from fleetnet_server.rpc import bounds, translate_query, translate_report
 
 # Of one part: interfaces of all namespaces, and some 400 statistics of each.
 MAX_COUNTERS = 65_536
 
-_NAME = 64
-_SENTENCE = 512
 # An answer goes out a page at a time; a client takes 4 MiB in one message unless it says otherwise.
 _PAGE_BYTES = 1024 * 1024
 
@@ -32,13 +29,9 @@ class Look:
 
 def look(part: live_pb2.LivePart) -> Look:
     """Read a part, which is bounded in place. Raises BadBatch."""
-    for what in (part.interfaces, part.statistics):
-        if len(what) > MAX_COUNTERS:
-            raise BadBatch(f"a live look holds {len(what)} counters in one part; at most {MAX_COUNTERS} are taken")
-    for name in _names(part):
-        if len(name) > _NAME:
-            raise BadBatch(f"a name in a live look has {len(name)} characters; at most {_NAME} are taken")
-    part.trouble = part.trouble[:_SENTENCE]
+    bounds.at_most(max(len(part.interfaces), len(part.statistics)), MAX_COUNTERS, "counters")
+    bounds.at_most(max(map(len, _names(part)), default=0), bounds.NAME, "characters of a name")
+    part.trouble = bounds.text(part.trouble, bounds.SENTENCE)
     part.DiscardUnknownFields()  # they would go through to whoever asked
     batch = translate_report.batch(
         report_pb2.Batch(

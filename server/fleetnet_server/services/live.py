@@ -1,11 +1,11 @@
 """What the collector adds to a live look: that the host is one of the fleet, and since when its sockets are open."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from fleetnet_server.errors import HostUnknown
 from fleetnet_server.records import Host, Socket, SocketAnswer
-from fleetnet_server.storage import hosts, ids, sockets
-from fleetnet_server.storage.database import Database
+from fleetnet_server.storage import hosts, ids, namespaces, sockets
+from fleetnet_server.storage.database import Connection, Database
 
 
 class Live:
@@ -28,11 +28,29 @@ class Live:
         else both are 0. Raises StorageError.
         """
         named = [(ids.socket_id(boot_id, socket.key), socket) for socket in seen]
-        begun = await self._db.read(sockets.begun, host.host_id, dict(named)) if named else {}
-        return [_answer(host.name, socket, *begun.get(socket_id, (0, 0)), look_at_us) for socket_id, socket in named]
+        if not named:
+            return []
+        begun, called = await self._db.read(_kept, host.host_id, dict(named))
+        return [
+            _answer(
+                socket,
+                host=host.name,
+                netns_name=called.get((host.host_id, socket.key.netns), ""),
+                begun=begun.get(socket_id, (0, 0)),
+                look_at_us=look_at_us,
+            )
+            for socket_id, socket in named
+        ]
 
 
-def _answer(host: str, socket: Socket, opened_at_us: int, opened_at_is: int, look_at_us: int) -> SocketAnswer:
+def _kept(
+    conn: Connection, host_id: int, named: Mapping[int, Socket]
+) -> tuple[dict[int, tuple[int, int]], dict[tuple[int, int], str]]:
+    pairs = {(host_id, socket.key.netns) for socket in named.values()}
+    return sockets.begun(conn, host_id, named), namespaces.names(conn, pairs, None)
+
+
+def _answer(socket: Socket, *, host: str, netns_name: str, begun: tuple[int, int], look_at_us: int) -> SocketAnswer:
     return SocketAnswer(
         host=host,
         netns=socket.key.netns,
@@ -51,12 +69,13 @@ def _answer(host: str, socket: Socket, opened_at_us: int, opened_at_is: int, loo
         cookie=socket.key.cookie,
         source=socket.source,
         holder=socket.holder,
-        opened_at_us=opened_at_us,
-        opened_at_is=opened_at_is,
+        opened_at_us=begun[0],
+        opened_at_is=begun[1],
         closed_at_us=0,
         closed_at_is=0,
         last_seen_us=look_at_us,
         type=socket.type,
         path=socket.path,
         peer_inode=socket.peer_inode,
+        netns_name=netns_name,
     )

@@ -12,7 +12,7 @@ from fleetnet_proto.v1 import live_pb2, query_pb2, query_pb2_grpc, report_pb2, s
 from fleetnet_server.errors import AgentAway
 from fleetnet_server.rpc.asked import MOST_HELD_BYTES, Asked, Asking
 from server.agents import DEADLINE_S, ReportStream
-from server.running import Running, ports_of
+from server.running import Running, ports_of, wait_for
 
 from server import messages
 
@@ -35,6 +35,12 @@ class Host:
             pass
         assert message.WhichOneof("message") == "look_now", message
         return message.look_now
+
+    def question(self, within_s: float) -> report_pb2.LookNow | None:
+        try:
+            return self.stream.receive(within_s).look_now
+        except TimeoutError:
+            return None
 
     def answer(self, *sockets: live_pb2.LiveSocket, **more: object) -> None:
         """Answer the next question with one part."""
@@ -71,9 +77,13 @@ class Answer:
     def items(self) -> list[query_pb2.LiveItem]:
         return [item for part in self.parts() for item in part.page.sockets]
 
-    def is_refused(self) -> bool:
-        self._thread.join(0.2)
-        return self._error is not None
+    @property
+    def done(self) -> bool:
+        return not self._thread.is_alive()
+
+    @property
+    def failed(self) -> bool:
+        return self.done and self._error is not None
 
     def refusal(self) -> tuple[grpc.StatusCode, str]:
         self._thread.join(DEADLINE_S)
@@ -190,26 +200,30 @@ def test_who_asks_again_within_a_second_is_told_so(host: Host) -> None:
     assert "a moment ago" in sentence
 
 
-def test_two_who_ask_at_once_are_answered_one_after_the_other_and_more_than_four_are_not(host: Host) -> None:
-    answers = [host.ask()]
+def test_what_the_agent_refuses_is_told_to_the_asker_and_escaped(host: Host) -> None:
+    answer = host.ask()
+    host.answer(refused=True, trouble="another is under way\x1b[2J")
+    code, sentence = answer.refusal()
+    assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert sentence == f"the agent of {host.name} makes no live look now: another is under way\\x1b[2J"
+
+
+def test_those_who_ask_at_once_are_answered_one_after_the_other_and_a_fifth_is_not(host: Host) -> None:
+    answers = [host.ask() for _ in range(6)]
     first = host.asked()
-    answers += [host.ask() for _ in range(3)]
-    # Those three wait in the order in which they came to the collector, so a fifth is too many once they are there.
-    refused = None
-    while refused is None:
-        more = host.ask()
-        if more.is_refused():
-            refused = more.refusal()
-        else:
-            answers.append(more)
-    assert refused[0] is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert len(answers) == 4
+    wait_for(lambda: True if sum(answer.failed for answer in answers) == 2 else None, "refusal of two")
+    assert {answer.refusal()[0] for answer in answers if answer.failed} == {grpc.StatusCode.RESOURCE_EXHAUSTED}
     host.stream.send(live=part(first.request, live(80)))
     second = host.asked()
     assert second.request != first.request
     host.stream.send(live=part(second.request, live(81)))
-    assert [item.socket.local_port for item in answers[0].items()] == [80]
-    for answer in answers[1:]:
+    wait_for(lambda: True if sum(answer.done for answer in answers) == 4 else None, "answers to two")
+    waiting = [answer for answer in answers if not answer.done]
+    shown = [
+        item.socket.local_port for answer in answers if answer.done and not answer.failed for item in answer.items()
+    ]
+    assert sorted(shown) == [80, 81]
+    for answer in waiting:
         answer.call.cancel()
 
 
@@ -279,9 +293,9 @@ def test_an_asker_that_is_gone_is_forgotten(host: Host) -> None:
     host.stream.send(live=part(asked.request, live(81)))
     host.still_reports()
     again = host.ask()
-    while again.is_refused():  # until the pause between two looks is over
-        again = host.ask()
-    host.answer(live(82))
+    while not (question := host.question(within_s=0.2)):  # until the pause between two looks is over
+        again = host.ask() if again.failed else again
+    host.stream.send(live=part(question.request, live(82)))
     assert [item.socket.local_port for item in again.items()] == [82]
 
 
