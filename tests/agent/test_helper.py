@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fleetnet_agent.helper import protocol, server
+from fleetnet_agent.helper import frames, protocol, server
 from fleetnet_agent.helper.client import HelperClient, HelperUnavailableError
 from fleetnet_agent.helper.server import Server
 from fleetnet_agent.owners.scan import Question
@@ -241,8 +241,8 @@ def test_a_client_takes_no_nonsense_for_an_answer(path: Path) -> None:
 def _answer_once(listener: socket.socket, raw: bytes) -> None:
     connection, _ = listener.accept()
     with connection:
-        protocol.receive(connection, protocol.REQUEST_BYTES, time.monotonic() + 10)
-        protocol.send(connection, raw, time.monotonic() + 10)
+        frames.receive(connection, protocol.REQUEST_BYTES, time.monotonic() + 10)
+        frames.send(connection, raw, time.monotonic() + 10)
 
 
 def test_a_helper_that_was_restarted_is_simply_there_again(path: Path) -> None:

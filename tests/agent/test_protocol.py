@@ -7,7 +7,7 @@ import struct
 import time
 
 import pytest
-from fleetnet_agent.helper import protocol
+from fleetnet_agent.helper import frames, protocol
 from fleetnet_agent.owners.scan import Answer, FoundProcess, Question
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,7 +33,7 @@ answers = st.builds(
 
 @given(st.builds(Question, inodes=st.none() | sets, pids=st.none() | sets, skip=sets))
 def test_a_question_arrives_as_it_was_asked(question: Question) -> None:
-    assert protocol.decode_question(protocol.encode_question(question)) == question
+    assert protocol.decode_request(protocol.encode_question(question)) == question
 
 
 @given(answers)
@@ -73,8 +73,8 @@ def asked(**changed: object) -> bytes:
     ],
 )
 def test_anything_but_a_known_request_is_refused(raw: bytes) -> None:
-    with pytest.raises(protocol.ProtocolError):
-        protocol.decode_question(raw)
+    with pytest.raises(frames.ProtocolError):
+        protocol.decode_request(raw)
 
 
 @given(
@@ -82,14 +82,14 @@ def test_anything_but_a_known_request_is_refused(raw: bytes) -> None:
     | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(json.dumps).map(str.encode)
 )
 def test_noise_raises_nothing_but_the_protocols_errors(raw: bytes) -> None:
-    for decode in (protocol.decode_question, protocol.decode_answer):
-        with contextlib.suppress(protocol.ProtocolError, protocol.HelperError):
+    for decode in (protocol.decode_request, protocol.decode_answer):
+        with contextlib.suppress(frames.ProtocolError, protocol.HelperError):
             decode(raw)
 
 
 @pytest.mark.parametrize("process", [5, [], [1, 2, 3, "", "", []], [1, 2, "", "", "", [""]], ["1", 2, "", "", "", []]])
 def test_a_process_that_is_none_is_refused(process: object) -> None:
-    with pytest.raises(protocol.ProtocolError):
+    with pytest.raises(frames.ProtocolError):
         protocol.decode_answer(json.dumps({"processes": [process], "pids": [], "unreadable": []}).encode())
 
 
@@ -97,11 +97,11 @@ def test_a_frame_arrives_whole_and_one_too_long_is_refused_unread() -> None:
     near, far = socket.socketpair()
     with near, far:
         deadline_s = time.monotonic() + 5
-        protocol.send(near, b"hello", deadline_s)
-        assert protocol.receive(far, 100, deadline_s) == b"hello"
+        frames.send(near, b"hello", deadline_s)
+        assert frames.receive(far, 100, deadline_s) == b"hello"
         near.sendall(struct.pack("!I", 101))
-        with pytest.raises(protocol.ProtocolError, match="101"):
-            protocol.receive(far, 100, deadline_s)
+        with pytest.raises(frames.ProtocolError, match="101"):
+            frames.receive(far, 100, deadline_s)
 
 
 def test_a_frame_that_is_cut_or_too_slow_ends() -> None:
@@ -110,7 +110,7 @@ def test_a_frame_that_is_cut_or_too_slow_ends() -> None:
         with near:
             near.sendall(struct.pack("!I", 5) + b"he")
             with pytest.raises(TimeoutError):
-                protocol.receive(far, 100, time.monotonic() + 0.05)
+                frames.receive(far, 100, time.monotonic() + 0.05)
             near.sendall(struct.pack("!I", 5) + b"he")
-        with pytest.raises(protocol.ProtocolError, match="ended"):
-            protocol.receive(far, 100, time.monotonic() + 5)
+        with pytest.raises(frames.ProtocolError, match="ended"):
+            frames.receive(far, 100, time.monotonic() + 5)
