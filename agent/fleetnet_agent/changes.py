@@ -132,7 +132,7 @@ class DiagTable:
 
     def named(self, names: Collection[int | bytes]) -> list[Sighting]:
         """See `Table`."""
-        return [self._told(cookie) for cookie in names if isinstance(cookie, int) and cookie in self._known]
+        return [self._told(cookie) for cookie in self._known.keys() & names]
 
     def listeners(self) -> list[Sighting]:
         """See `Table`."""

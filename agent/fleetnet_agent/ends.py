@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 
 from fleetnet_agent.changes import Moves
 from fleetnet_agent.records import State
-from fleetnet_agent.sources.source import Sighting
+from fleetnet_agent.sources.source import End, Sighting
 
 REMEMBERED_US = 60_000_000  # TIME_WAIT lasts as long: TCP_TIMEWAIT_LEN in include/net/tcp.h
 MOST_REMEMBERED = 16_384
@@ -35,14 +35,6 @@ _LEFT_BY_ITS_SOCKET = frozenset({State.TIME_WAIT, State.FIN_WAIT2})
 
 Name = int | bytes
 Addresses = tuple[bytes, int, bytes, int]
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """A socket that the kernel destroyed, as it was left."""
-
-    at_us: int  # host's wall clock
-    socket: Sighting
 
 
 @dataclass(slots=True)
@@ -86,7 +78,7 @@ class Ends:
         now_us = self._clock_us()
         old = [*self._waiting, *before]
         self._waiting = []
-        still_there = {one.name: one for one in known([end.socket.name for end in (*old, *after)])}
+        still_there = {one.name: one for one in known({end.name for end in (*old, *after)})}
         closed = {one.name for one in moves.closed}
         entered = {change.after.name: change.before.state for change in moves.changed if not is_left(change.before)}
         entered.update((one.name, State.CLOSE) for one in moves.opened)
@@ -94,10 +86,10 @@ class Ends:
         unknown_new = self._explain_known(joined, after, still_there, closed, entered, may_wait=True)
         left = {addresses_of(one): one for one in moves.opened if is_left(one) and one.name not in joined.times}
         # Of several connections with the same addresses the last one that the dump can have seen left the TIME_WAIT.
-        for end in reversed(self._explain_left(joined, reversed(unknown_old), left)):
-            joined.brief.append(end)
-            if end.socket.remote_port:
-                self._briefs.add(addresses_of(end.socket), now_us, (end.socket.name, end.at_us))
+        joined.brief = self._explain_left(joined, unknown_old[::-1], left)[::-1]
+        for end in joined.brief[-MOST_REMEMBERED:]:
+            if end.remote_port:
+                self._briefs.add(end.addresses, now_us, (end.name, end.at_us))
         self._waiting += self._explain_left(joined, unknown_new, left)
         for addresses, one in left.items():
             self._explain_silent(joined, addresses, one, now_us, first=first)
@@ -122,28 +114,38 @@ class Ends:
         """Steps 1 to 3 and 6, and the older TIME_WAITs of step 4; the ends that are left."""
         unknown = []
         now_us = self._clock_us()
+        # Most ends are of sockets that nothing is known of: they pass here by the thousand.
+        endless, unannounced = self._endless, self._unannounced
         for end in ends:
-            name = end.socket.name
-            there = still_there.get(name)
+            name = end.name
             if name in closed:
                 joined.times[name] = end.at_us
-            elif there is None:
-                told = self._endless.pop(name, now_us) or self._unannounced.pop(addresses_of(end.socket), now_us)
-                if told is None:
-                    unknown.append(end)
-            elif not is_left(there):
-                # The dump saw it before it ended. An end told before the dump cannot be that of what the dump saw.
-                if may_wait:
-                    self._waiting.append(end)
-            elif name in entered and entered[name] is not there.state:
-                joined.times[name] = end.at_us
+            elif name in still_there:
+                self._explain_left_or_open(joined, end, still_there[name], entered, may_wait=may_wait)
+            elif not (name in endless and endless.pop(name, now_us)) and not (
+                unannounced and unannounced.pop(end.addresses, now_us)
+            ):
+                unknown.append(end)
         return unknown
 
-    def _explain_left(self, joined: Joined, ends: Iterable[End], left: dict[Addresses, Sighting]) -> list[End]:
+    def _explain_left_or_open(
+        self, joined: Joined, end: End, there: Sighting, entered: dict[Name, State], *, may_wait: bool
+    ) -> None:
+        """Steps 2, 3 and 6, of a socket that this look saw."""
+        if not is_left(there):
+            # The dump saw it before it ended. An end told before the dump cannot be that of what the dump saw.
+            if may_wait:
+                self._waiting.append(end)
+        elif end.name in entered and entered[end.name] is not there.state:
+            joined.times[end.name] = end.at_us
+
+    def _explain_left(self, joined: Joined, ends: Collection[End], left: dict[Addresses, Sighting]) -> list[End]:
         """Step 4 with what this look opened; the ends that are left."""
+        if not left:
+            return list(ends)
         unexplained = []
         for end in ends:
-            one = left.pop(addresses_of(end.socket), None)
+            one = left.pop(end.addresses, None)
             if one is None:
                 unexplained.append(end)
             else:
@@ -165,6 +167,12 @@ class _Memory:
     def __init__(self, lasts_us: int | None) -> None:
         self._lasts_us = lasts_us  # None: for ever, for a process may keep an ended socket as long as it likes
         self._kept: dict[object, tuple[int, tuple[Name, int]]] = {}  # since when, and what
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._kept
 
     def add(self, key: object, now_us: int, what: tuple[Name, int] = (0, 0)) -> None:
         self._kept.pop(key, None)

@@ -7,13 +7,12 @@ and the status says what is missing.
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
-from fleetnet_agent.ends import End
 from fleetnet_agent.event_queue import EventQueue
 from fleetnet_agent.host import Host
 from fleetnet_agent.records import Gap, Protocol, SourceStatus
 from fleetnet_agent.sources.events import BUFFER_BYTES, EventSocket
 from fleetnet_agent.sources.inet_event import decode_end
-from fleetnet_agent.sources.source import MalformedError, RefusedError
+from fleetnet_agent.sources.source import End, MalformedError, RefusedError
 
 NAME = "events"
 
@@ -63,12 +62,12 @@ class Events:
         for received in taken.events:
             for datagram in received.datagrams:
                 try:
-                    socket = decode_end(datagram)
+                    end = decode_end(datagram, received.at_us)
                 except MalformedError as error:
                     self._trouble(f"an event was not understood: {error}")
                     continue
-                if socket is not None:
-                    ends[socket.protocol].append(End(received.at_us, socket))
+                if end is not None:
+                    ends[end.protocol].append(end)
         return Told(ends, (taken.gap,) if taken.gap else ())
 
     def close(self) -> None:

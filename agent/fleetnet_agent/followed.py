@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from fleetnet_agent.changes import DiagTable, Moves, Table
-from fleetnet_agent.ends import End, Ends, Joined
+from fleetnet_agent.ends import Ends, Joined
 from fleetnet_agent.holders import Holders
 from fleetnet_agent.inference import Listeners
 from fleetnet_agent.records import Brief, Closed, Holder, Protocol, Socket, SocketKey, SourceStatus, State
@@ -17,7 +17,7 @@ from fleetnet_agent.records import Source as ReadBy
 from fleetnet_agent.sources.all import SOURCES
 from fleetnet_agent.sources.diag import DiagSocket
 from fleetnet_agent.sources.fallback import PsutilTable
-from fleetnet_agent.sources.source import RefusedError, Sighting, SourceError
+from fleetnet_agent.sources.source import End, RefusedError, Sighting, SourceError
 
 OWN_NAMESPACE = 0
 
@@ -115,14 +115,8 @@ class Followed:
         """Rows for what opened and closed since the look before. To be called before `close`."""
         if not joined.brief:
             return []
-        listeners = self._listeners(seen)
-        return [
-            Brief(
-                self._socket(end.socket, listeners.holder_of(end.socket), holders.interface_name(end.socket.interface)),
-                end.at_us,
-            )
-            for end in joined.brief
-        ]
+        holder_of = self._listeners(seen).holder_of
+        return [_brief(end, holders.interface_name(end.interface), holder_of(end)) for end in joined.brief]
 
     def entered(self, seen: Seen, joined: Joined) -> dict[SocketKey, int]:
         """When sockets entered their state of which the kernel said so."""
@@ -200,6 +194,24 @@ class Followed:
         if isinstance(name, int):
             return SocketKey(OWN_NAMESPACE, self._protocol, cookie=name)
         return SocketKey(OWN_NAMESPACE, self._protocol, cookie=0, four_tuple=name)
+
+
+def _brief(end: End, interface: str, holder: Holder) -> Brief:
+    at_us, name, protocol, family, local_address, local_port, remote_address, remote_port, _ = end
+    assert isinstance(name, int)  # the kernel's events name sockets by their cookies
+    return Brief(
+        at_us,
+        OWN_NAMESPACE,
+        protocol,
+        name,
+        family,
+        local_address,
+        local_port,
+        remote_address,
+        remote_port,
+        interface,
+        holder,
+    )
 
 
 def follow_all(diag: DiagSocket, clock_us: Callable[[], int]) -> list[Followed]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from fleetnet_agent.records import Holder, OwnerStatus
-from fleetnet_agent.sources.source import Sighting
+from fleetnet_agent.sources.source import End, Sighting
 
 NOBODY_NOW = Holder(uid=None, user="", unit="", container="", owner_status=OwnerStatus.GONE, owners=())
 
@@ -20,20 +20,28 @@ class Listeners:
             if holder not in inferred:
                 inferred[holder] = _inferred(holder)
             self._by_port[listener.local_port].setdefault(listener.local_address, inferred[holder])
+        self._found: dict[tuple[int, bytes], Holder] = {}
 
-    def holder_of(self, connection: Sighting) -> Holder:
+    def holder_of(self, connection: End) -> Holder:
         """The holder of its listener; where it came in by none, all that is known is that nobody holds it any more.
 
         A connection that its own end aborted has lost its local address: then any listener on its port will do.
         """
-        on_port = self._by_port.get(connection.local_port)
+        port, address = connection.local_port, connection.local_address
+        on_port = self._by_port.get(port)
         if on_port is None:
             return NOBODY_NOW
-        address = connection.local_address
-        candidates = [address, bytes(16), bytes(4)]
-        if not any(address):
-            candidates += on_port
-        return next((on_port[each] for each in candidates if each in on_port), NOBODY_NOW)
+        holder = self._found.get((port, address))
+        if holder is None:  # thousands come in by one listener
+            holder = self._found[port, address] = _holder_at(address, on_port)
+        return holder
+
+
+def _holder_at(address: bytes, on_port: dict[bytes, Holder]) -> Holder:
+    candidates = [address, bytes(16), bytes(4)]
+    if not any(address):
+        candidates += on_port
+    return next((on_port[each] for each in candidates if each in on_port), NOBODY_NOW)
 
 
 def _inferred(holder: Holder) -> Holder:

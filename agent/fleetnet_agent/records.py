@@ -7,6 +7,7 @@ kernel's values; the enumerations equal those of fleetnet_proto/v1/sockets.proto
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple, Self
 
 
 class Protocol(enum.IntEnum):
@@ -164,12 +165,60 @@ class Closed:
     at_us: int | None = None  # when it ended, where the kernel said so; else the look found it gone
 
 
-@dataclass(frozen=True, slots=True)
-class Brief:
-    """A socket that opened and closed between two looks, known by its end alone. No snapshot ever has it."""
+class Brief(NamedTuple):
+    """A socket that opened and closed between two looks, known by its end alone. No snapshot ever has it.
 
-    socket: Socket
+    Flat, and a tuple, for there may be ten thousand of them in a second.
+    """
+
     at_us: int  # when it ended
+    netns: int  # as in SocketKey
+    protocol: Protocol
+    cookie: int
+    family: Family
+    local_address: bytes
+    local_port: int
+    remote_address: bytes
+    remote_port: int
+    interface: str
+    holder: Holder
+
+    @property
+    def socket(self) -> Socket:
+        """The same as any other socket is told."""
+        return Socket(
+            key=SocketKey(self.netns, self.protocol, self.cookie),
+            family=self.family,
+            state=State.CLOSE,
+            local_address=self.local_address,
+            local_port=self.local_port,
+            remote_address=self.remote_address,
+            remote_port=self.remote_port,
+            interface=self.interface,
+            v6only=None,
+            recv_queue=0,
+            send_queue=0,
+            inode=0,
+            source=Source.DIAG,
+            holder=self.holder,
+        )
+
+    @classmethod
+    def of(cls, socket: Socket, at_us: int) -> Self:
+        """The end of a socket, with what of it an end can tell."""
+        return cls(
+            at_us,
+            socket.key.netns,
+            socket.key.protocol,
+            socket.key.cookie,
+            socket.family,
+            socket.local_address,
+            socket.local_port,
+            socket.remote_address,
+            socket.remote_port,
+            socket.interface,
+            socket.holder,
+        )
 
 
 @dataclass(frozen=True, slots=True)

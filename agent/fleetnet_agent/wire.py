@@ -12,6 +12,7 @@ from typing import Final, cast
 
 from fleetnet_proto.v1 import report_pb2, sockets_pb2
 
+from fleetnet_agent.brief_rows import packer
 from fleetnet_agent.records import (
     Brief,
     Closed,
@@ -53,22 +54,23 @@ def difference_batches(difference: Difference) -> Iterator[bytes]:
         (("closed", closed) for closed in difference.closed),
         (("brief", brief) for brief in difference.brief),
     )
-    for batch, last in _fill(template, rows, difference.sources, difference.entered_at_us):
+    for builder, last in _fill(template, rows, difference.sources, difference.entered_at_us):
         if last:
-            batch.gaps.extend(map(_gap, difference.gaps))
-        yield batch.SerializeToString()
+            builder.batch.gaps.extend(map(_gap, difference.gaps))
+        yield builder.encoded()
 
 
 def snapshot_batches(snapshot: Snapshot, gaps: Iterable[Gap] = ()) -> Iterator[tuple[bytes, bool]]:
     """A snapshot in parts, made one at a time, each with whether it is the last, which carries the gaps."""
     rows: Iterator[_Row] = (("before", socket) for socket in snapshot.sockets)
     template = report_pb2.Batch(look_at_us=snapshot.look_at_us)
-    for part, (batch, last) in enumerate(_fill(template, rows, snapshot.sources, {})):
+    for part, (builder, last) in enumerate(_fill(template, rows, snapshot.sources, {})):
+        batch = builder.batch
         batch.snapshot.part = part
         batch.snapshot.last = last
         if last:
             batch.gaps.extend(map(_gap, gaps))
-        yield batch.SerializeToString(), last
+        yield builder.encoded(), last
 
 
 def beat(look_at_us: int, previous_look_at_us: int) -> bytes:
@@ -113,38 +115,65 @@ class _Builder:
         self._owners = 0
         self._holders: dict[Holder, int] = {}
         self._processes: dict[Process, int] = {}
+        self._briefs: list[bytes] = []
+        self._pack_brief = packer(lambda interface: bounded(interface, NAME_BYTES))
+        self._last_holder: tuple[Holder | None, int] = (None, 0)  # of a brief socket, and its position
+
+    def encoded(self) -> bytes:
+        """The batch as it travels. Fields that come again in an encoded message go on where they were."""
+        return b"".join((self.batch.SerializeToString(), *self._briefs))
 
     def add(self, row: _Row) -> bool:
         """Take the row in; False, and nothing is taken, if the batch would grow too large."""
         column, what = row
+        if isinstance(what, Brief):
+            return self._add_brief(what)
         if isinstance(what, Closed):
-            return self._add(None, None, [], closed=_closed(_key(what.key), what.at_us))
-        socket = what.socket if isinstance(what, Brief) else what
+            return self._add_closed(what)
+        socket = what
         position = self._holders.get(socket.holder)
         new = (None, []) if position is not None else self._new_holder(socket.holder)
         message = _socket(socket, len(self._holders) if position is None else position)
-        closed = _closed(message.key, what.at_us) if isinstance(what, Brief) else None
         self._say_since_when(message, column, what)
         target = self.batch.changed if column == "changed" else self.batch.opened
-        if not self._add(message, new[0], new[1], closed=closed):
+        if not self._take(_size(message), *new):
             return False
         target.append(message)
         if position is None:
             self._holders[socket.holder] = len(self._holders)
         return True
 
-    def _add(
-        self,
-        socket: sockets_pb2.Socket | None,
-        holder: sockets_pb2.Holder | None,
-        processes: list[tuple[Process, sockets_pb2.Process]],
-        *,
-        closed: sockets_pb2.ClosedSocket | None,
+    def _add_brief(self, brief: Brief) -> bool:
+        # There may be ten thousand in a second, and most have the holder of the one before: its hash costs more.
+        holder, position = self._last_holder
+        new: sockets_pb2.Holder | None = None
+        processes: list[tuple[Process, sockets_pb2.Process]] = []
+        if brief.holder is not holder:
+            known = self._holders.get(brief.holder)
+            position = len(self._holders) if known is None else known
+            if known is None:
+                new, processes = self._new_holder(brief.holder)
+        row = self._pack_brief(brief, position)
+        if not self._take(len(row), new, processes):
+            return False
+        self._briefs.append(row)
+        if brief.holder is not holder:
+            self._holders.setdefault(brief.holder, position)
+            self._last_holder = brief.holder, position
+        return True
+
+    def _add_closed(self, closed: Closed) -> bool:
+        message = _closed(_key(closed.key), closed.at_us)
+        if not self._take(_size(message), None, []):
+            return False
+        self.batch.closed.append(message)
+        return True
+
+    def _take(
+        self, cost: int, holder: sockets_pb2.Holder | None, processes: list[tuple[Process, sockets_pb2.Process]]
     ) -> bool:
-        """Count the cost of a row, and take in what comes along with its socket."""
-        # Plain additions: this runs for every row, and most rows are a socket alone.
-        cost = 0 if socket is None else _size(socket)
-        cost += 0 if closed is None else _size(closed)
+        """Count a row of `cost` bytes, and take in a holder and processes that no row before has had."""
+        # Plain additions: this runs for every row, and most rows come alone.
         owners = self._owners
         if holder is not None:
             cost += _size(holder) + sum(_size(process) for _, process in processes)
@@ -160,15 +189,10 @@ class _Builder:
             self.batch.processes.append(encoded)
         if holder is not None:
             self.batch.holders.append(holder)
-        if closed is not None:
-            self.batch.closed.append(closed)
         return True
 
-    def _say_since_when(self, message: sockets_pb2.Socket, column: str, what: Socket | Brief) -> None:
-        if isinstance(what, Brief):
-            message.opened_at_us = what.at_us
-            message.opened_at_is = sockets_pb2.OPENED_AT_IS_UNSEEN
-        elif column == "before":
+    def _say_since_when(self, message: sockets_pb2.Socket, column: str, what: Socket) -> None:
+        if column == "before":
             message.opened_at_us = self.batch.look_at_us
             message.opened_at_is = sockets_pb2.OPENED_AT_IS_BEFORE
         elif what.key in self._entered_at_us:
@@ -200,16 +224,16 @@ def _fill(
     rows: Iterable[_Row],
     sources: Iterable[SourceStatus],
     entered_at_us: Mapping[SocketKey, int],
-) -> Iterator[tuple[report_pb2.Batch, bool]]:
+) -> Iterator[tuple[_Builder, bool]]:
     """Batches filled one after the other, and whether each is the last. There is always at least one."""
     builder = _Builder(template, entered_at_us)
     for row in rows:
         if not builder.add(row):
-            yield builder.batch, False
+            yield builder, False
             builder = _Builder(template, entered_at_us)
             builder.add(row)
     builder.batch.sources.extend(_source(source) for source in sources)
-    yield builder.batch, True
+    yield builder, True
 
 
 def _size(message: sockets_pb2.Socket | sockets_pb2.ClosedSocket | sockets_pb2.Holder | sockets_pb2.Process) -> int:

@@ -90,7 +90,7 @@ class ScriptedWatch:
             now = before if status.blind else dict(self.now)
             passed, self._brief = self._brief, []
         previous_us, self._look_at_us, self._seen = self._look_at_us, next(self._clock), now
-        brief = tuple(Brief(socket, self._look_at_us - 1) for socket in passed)
+        brief = tuple(Brief.of(socket, self._look_at_us - 1) for socket in passed)
         return Difference(
             look_at_us=self._look_at_us,
             previous_look_at_us=previous_us,

@@ -8,9 +8,9 @@ from agent.proc_tree import Clock
 from agent.scripted_kernel import ScriptedKernel
 from fleetnet_agent import ends as joining
 from fleetnet_agent.changes import DiagTable
-from fleetnet_agent.ends import End, Ends, Joined
+from fleetnet_agent.ends import Ends, Joined
 from fleetnet_agent.records import State
-from fleetnet_agent.sources.source import Sighting
+from fleetnet_agent.sources.source import End, Sighting
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -21,7 +21,7 @@ NOW_US = 1_700_000_000_000_000
 def end(cookie: int, at_us: int = NOW_US, **fields: object) -> End:
     """As the kernel tells it: no uid, no inode, no control group."""
     gone = {"state": State.CLOSE, "uid": None, "inode": 0, "cgroup_id": 0}
-    return End(at_us, sighting(cookie, **{**gone, **fields}))
+    return End.of(at_us, sighting(cookie, **{**gone, **fields}))
 
 
 class Looking:

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 from fleetnet_agent import events as told
-from fleetnet_agent.ends import End
 from fleetnet_agent.event_queue import EventQueue
 from fleetnet_agent.events import Events
 from fleetnet_agent.host import this_host
@@ -21,7 +20,7 @@ from fleetnet_agent.records import Brief, Family, OwnerStatus, Protocol, State
 from fleetnet_agent.sources import events as source
 from fleetnet_agent.sources.events import EventSocket
 from fleetnet_agent.sources.inet_event import decode_end
-from fleetnet_agent.sources.source import MalformedError, RefusedError, SourceError
+from fleetnet_agent.sources.source import End, MalformedError, RefusedError, SourceError
 from fleetnet_agent.watch import Watch, open_watch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -255,7 +254,7 @@ def test_an_end_of_the_events_is_trouble(queue: EventQueue, receiver: ScriptedRe
 @given(st.binary(max_size=200))
 def test_noise_raises_nothing_but_malformed(noise: bytes) -> None:
     with contextlib.suppress(MalformedError):
-        decode_end(noise)
+        decode_end(noise, 0)
 
 
 EVENT = (
@@ -267,8 +266,10 @@ EVENT = (
 
 
 def test_an_event_is_decoded_without_what_the_kernel_does_not_fill() -> None:
-    one = decode_end(EVENT)
-    assert one
+    end = decode_end(EVENT, 1)
+    assert end
+    one = end.socket
+    assert end.at_us == 1
     assert (one.name, one.protocol, one.local_port, one.remote_port, one.interface) == (9, Protocol.TCP, 8080, 5, 3)
     assert (one.recv_queue, one.send_queue, one.inode, one.uid) == (0, 0, 0, None)
 
@@ -278,17 +279,17 @@ def test_a_damaged_event_raises_nothing_but_malformed(at: int, value: int, cut: 
     damaged = bytearray(EVENT)
     damaged[at] = value
     with contextlib.suppress(MalformedError):
-        decode_end(bytes(damaged[:cut]))
+        decode_end(bytes(damaged[:cut]), 0)
 
 
 @pytest.mark.parametrize("cut", [0, 15, 16, 87, 92])
 def test_an_event_that_is_too_short_is_malformed(cut: int) -> None:
     with pytest.raises(MalformedError):
-        decode_end(EVENT[:cut])
+        decode_end(EVENT[:cut], 0)
 
 
 def test_an_event_of_another_protocol_is_passed_over() -> None:
-    assert decode_end(EVENT[:92] + bytes([132])) is None
+    assert decode_end(EVENT[:92] + bytes([132]), 0) is None
 
 
 def test_where_the_groups_are_refused_the_status_says_so_and_all_else_works(
@@ -348,7 +349,7 @@ def test_a_connection_between_two_looks_is_brief_and_its_owner_is_that_of_its_li
 
 
 def _name_in(event: bytes) -> int | bytes:
-    decoded = decode_end(event)
+    decoded = decode_end(event, 0)
     return decoded.name if decoded else b""
 
 

@@ -196,7 +196,7 @@ def test_differences_applied_to_a_snapshot_give_the_next_snapshot() -> None:
 
 
 def test_a_brief_socket_is_opened_and_closed_at_one_moment_in_one_batch() -> None:
-    briefs = tuple(Brief(tcp(n, State.CLOSE), LOOK_US - n) for n in range(20_000))
+    briefs = tuple(Brief.of(tcp(n, State.CLOSE), LOOK_US - n) for n in range(20_000))
     batches = [decoded(body) for body in wire.difference_batches(difference(brief=briefs))]
     assert len(batches) > 1
     assert max(b.ByteSize() for b in batches) < ONE_MIB

@@ -9,6 +9,7 @@ Errors:
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple, Self
 from typing import Protocol as Interface
 
 from fleetnet_agent.records import Family, Protocol, State
@@ -53,6 +54,61 @@ class Sighting:
     inode: int
     cgroup_id: int  # inode number of the cgroup2 directory, 0 where not known
     pid: int | None = None  # of the one owner that the source itself found, where it looks for owners
+
+
+class End(NamedTuple):
+    """A socket that the kernel destroyed, as it was left. A tuple, for there may be ten thousand of them a second."""
+
+    at_us: int  # host's wall clock
+    name: int | bytes  # as in Sighting
+    protocol: Protocol
+    family: Family
+    local_address: bytes
+    local_port: int
+    remote_address: bytes
+    remote_port: int
+    interface: int
+
+    @property
+    def addresses(self) -> tuple[bytes, int, bytes, int]:
+        """What two connections of one namespace cannot share."""
+        return self[4:8]
+
+    @property
+    def socket(self) -> Sighting:
+        """As a source would show it: in CLOSE, and without all that the kernel had taken from it."""
+        return Sighting(
+            name=self.name,
+            protocol=self.protocol,
+            family=self.family,
+            state=State.CLOSE,
+            local_address=self.local_address,
+            local_port=self.local_port,
+            remote_address=self.remote_address,
+            remote_port=self.remote_port,
+            interface=self.interface,
+            v6only=None,
+            recv_queue=0,
+            send_queue=0,
+            uid=None,
+            inode=0,
+            cgroup_id=0,
+        )
+
+    @classmethod
+    def of(cls, at_us: int, one: Sighting) -> Self:
+        """The end of a socket that a source has shown."""
+        return cls(
+            at_us,
+            one.name,
+            one.protocol,
+            one.family,
+            one.local_address,
+            one.local_port,
+            one.remote_address,
+            one.remote_port,
+            one.interface,
+        )
 
 
 @dataclass(frozen=True, slots=True)
