@@ -36,6 +36,7 @@ class Place:
 
     unit: str
     container: str
+    runtime: str = ""  # what runs the container
 
 
 NOWHERE = Place("", "")

@@ -11,7 +11,7 @@ from fleetnet_agent import facts, privileges, reach, state
 from fleetnet_agent.config import Settings
 from fleetnet_agent.errors import AgentError
 from fleetnet_agent.host import Host, this_host
-from fleetnet_agent.run import OTHER_NAMESPACES, found_helper
+from fleetnet_agent.run import found_helper
 from fleetnet_agent.watch import open_watch
 
 DAY_US = 86_400 * 1_000_000
@@ -49,7 +49,6 @@ def findings(settings: Settings, host: Host) -> Iterator[Finding]:
             yield _collector(address, identity, settings.state)
     yield _helper(settings)
     yield from _sources(settings, host)
-    yield _namespaces(settings, host)
 
 
 def _key_mode(directory: Path) -> Finding:
@@ -91,7 +90,7 @@ def _helper(settings: Settings) -> Finding:
 
 
 def _sources(settings: Settings, host: Host) -> Iterator[Finding]:
-    watch = open_watch(host, helper_socket=found_helper(settings), namespaces="own")
+    watch = open_watch(host, helper_socket=found_helper(settings), namespaces=settings.namespaces)
     try:
         watch.look()
         snapshot = watch.snapshot()
@@ -100,19 +99,25 @@ def _sources(settings: Settings, host: Host) -> Iterator[Finding]:
     for source in snapshot.sources:
         yield Finding(f"source {source.name}", source.ok, source.detail or "reads whole")
     yield Finding("sockets", bool(snapshot.sockets), f"{len(snapshot.sockets)} are open")
+    yield _namespaces(host, len(snapshot.namespaces), watch.sees_all_namespaces)
 
 
-def _namespaces(settings: Settings, host: Host) -> Finding:
-    if settings.namespaces != "own":
-        return Finding("namespaces", False, OTHER_NAMESPACES)
+def _namespaces(host: Host, count: int, sees_all: bool) -> Finding:
     own = facts.netns_inode(host)
     if not own:
         return Finding("namespaces", False, f"{host.proc}/self/ns/net cannot be read; is /proc mounted?")
+    if sees_all:
+        return Finding("namespaces", True, f"reads all that its helper finds, {count} now, its own ({own}) among them")
     try:
-        first = os.stat(host.proc / "1/ns/net").st_ino
+        # Other files in each namespace, and unlike /proc/1/ns/net anybody may look at them.
+        same = os.stat(host.proc / "1/net/dev").st_ino == os.stat(host.proc / "self/net/dev").st_ino
     except OSError:
         return Finding(
-            "namespaces", True, f"reads its own, {own}; whether it is the host's cannot be seen without root"
+            "namespaces",
+            True,
+            f"reads its own, {own}; whether it is the host's cannot be seen, for process 1 is hidden",
         )
-    which = "the host's" if own == first else "not that of process 1"
+    which = (
+        "that of process 1; with a helper and --namespaces all it reads every one" if same else "not that of process 1"
+    )
     return Finding("namespaces", True, f"reads its own, {own}, {which}")

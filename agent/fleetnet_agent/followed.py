@@ -35,7 +35,8 @@ class Seen:
 class Followed:
     """A source and what is remembered of its sockets."""
 
-    def __init__(self, name: str, protocol: Protocol, table: Table, ends: Ends) -> None:
+    def __init__(self, name: str, protocol: Protocol, table: Table, ends: Ends, netns: int = OWN_NAMESPACE) -> None:
+        self.netns = netns  # as in SocketKey
         self._name = name
         self._protocol = protocol
         self._table = table
@@ -61,8 +62,7 @@ class Followed:
         try:
             moves = self._look()
         except SourceError as error:
-            self.status = SourceStatus(self._name, ok=False, detail=f"not read: {error}", blind=True)
-            return Seen(Moves([], [], []), [], [], whole=False)
+            return self.pass_over(str(error))
         self.status = SourceStatus(self._name, ok=not self._refusal, detail=self._refusal)
         self._looks += 1
         rehoused = [change for change in moves.changed if change.before.inode != change.after.inode]
@@ -73,6 +73,16 @@ class Followed:
             inodes_new=[sighting for sighting in appeared if sighting.inode],
             inodes_left=[sighting.inode for sighting in vanished if sighting.inode],
         )
+
+    def pass_over(self, why: str) -> Seen:
+        """It cannot be read this time: nothing moves."""
+        self.status = SourceStatus(self._name, ok=False, detail=f"not read: {why}", blind=True)
+        return Seen(Moves([], [], []), [], [], whole=False)
+
+    def vanish(self) -> Seen:
+        """Everything is gone, with the namespace that it was in. No look after this."""
+        gone = list(self._table.sightings())
+        return Seen(Moves([], [], gone), [], [sighting.inode for sighting in gone if sighting.inode])
 
     def join(self, seen: Seen, before: Collection[End], after: Collection[End]) -> Joined:
         """Join a look and the ends that the kernel told of before its dump began, and after. To be called once for each
@@ -115,8 +125,8 @@ class Followed:
         """Rows for what opened and closed since the look before. To be called before `close`."""
         if not joined.brief:
             return []
-        holder_of = self._listeners(seen).holder_of
-        return [_brief(end, holders.interface_name(end.interface), holder_of(end)) for end in joined.brief]
+        holder_of = self._listeners(seen, holders.nobody).holder_of
+        return [_brief(self.netns, end, holders.interface_name(end.interface), holder_of(end)) for end in joined.brief]
 
     def entered(self, seen: Seen, joined: Joined) -> dict[SocketKey, int]:
         """When sockets entered their state of which the kernel said so."""
@@ -137,6 +147,10 @@ class Followed:
         for sighting in self._table.sightings():
             yield self._socket(sighting, self._holders[sighting.name], holders.interface_name(sighting.interface))
 
+    def has_any_of(self, inodes: Collection[int]) -> bool:
+        """True if some of the sockets have one of these inodes."""
+        return bool(self._table.holding(inodes))
+
     def inodes_still_there(self, inodes: Collection[int]) -> set[int]:
         """Those of the inodes whose socket exists at this moment."""
         sightings = self._table.holding(inodes)
@@ -152,17 +166,21 @@ class Followed:
         except RefusedError as refusal:
             if len(self._table):  # it worked before: this is a failure, not a kernel without it
                 raise
+            if self.netns != OWN_NAMESPACE:  # there is no other way into one
+                self._refusal = f"not read in other network namespaces, for {refusal}"
+                return Moves([], [], [])
             self._table = PsutilTable(self._protocol)
             self._read_by = ReadBy.PSUTIL
             self._refusal = f"read through /proc by psutil, without uid, queues and most owners, for {refusal}"
             return self._table.look()
 
-    def _listeners(self, seen: Seen) -> Listeners:
+    def _listeners(self, seen: Seen, nobody: Holder) -> Listeners:
         """Those that connections come in by, with those that this look found gone."""
         if self._protocol is not Protocol.TCP:
-            return Listeners(())
+            return Listeners((), nobody)
         gone = [one for one in seen.moves.closed if one.state is State.LISTEN]
-        return Listeners((one, self._holders[one.name]) for one in (*self._table.listeners(), *gone))
+        held = ((one, self._holders[one.name]) for one in (*self._table.listeners(), *gone))
+        return Listeners(held, nobody)
 
     def _row(self, sighting: Sighting, holders: Holders) -> Socket:
         holder = holders.of(sighting)
@@ -192,16 +210,16 @@ class Followed:
     def _key(self, sighting: Sighting) -> SocketKey:
         name = self._same_as.get(sighting.name, sighting.name)
         if isinstance(name, int):
-            return SocketKey(OWN_NAMESPACE, self._protocol, cookie=name)
-        return SocketKey(OWN_NAMESPACE, self._protocol, cookie=0, four_tuple=name)
+            return SocketKey(self.netns, self._protocol, cookie=name)
+        return SocketKey(self.netns, self._protocol, cookie=0, four_tuple=name)
 
 
-def _brief(end: End, interface: str, holder: Holder) -> Brief:
+def _brief(netns: int, end: End, interface: str, holder: Holder) -> Brief:
     at_us, name, protocol, family, local_address, local_port, remote_address, remote_port, _ = end
     assert isinstance(name, int)  # the kernel's events name sockets by their cookies
     return Brief(
         at_us,
-        OWN_NAMESPACE,
+        netns,
         protocol,
         name,
         family,
@@ -214,11 +232,11 @@ def _brief(end: End, interface: str, holder: Holder) -> Brief:
     )
 
 
-def follow_all(diag: DiagSocket, clock_us: Callable[[], int]) -> list[Followed]:
-    """Every source there is, read through one netlink socket."""
+def follow_all(diag: DiagSocket, clock_us: Callable[[], int], netns: int = OWN_NAMESPACE) -> list[Followed]:
+    """Every source there is of one namespace, read through one netlink socket."""
     followed = []
     for kind in SOURCES:
         source = kind.open(diag)
         table = DiagTable(source, partial(diag.find, protocol=source.protocol))
-        followed.append(Followed(kind.name, source.protocol, table, Ends(clock_us)))
+        followed.append(Followed(kind.name, source.protocol, table, Ends(clock_us), netns))
     return followed

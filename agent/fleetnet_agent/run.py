@@ -17,12 +17,9 @@ from fleetnet_agent.config import Settings
 from fleetnet_agent.errors import AgentError
 from fleetnet_agent.log import Log
 
-OTHER_NAMESPACES = "this version reads its own network namespace only; use --namespaces own"
-
 
 def run(settings: Settings) -> int:
     """Report until SIGTERM or SIGINT; the exit status. Raises AgentError."""
-    refuse_other_namespaces(settings)
     log = Log()
     identity = state.load(settings.state)
     owner = privileges.owner_of(settings.state)
@@ -37,12 +34,6 @@ def run(settings: Settings) -> int:
         if helper:
             helper.close()
     return 0
-
-
-def refuse_other_namespaces(settings: Settings) -> None:
-    """Raises AgentError for what this version cannot do."""
-    if settings.namespaces != "own":
-        raise AgentError(OTHER_NAMESPACES)
 
 
 def found_helper(settings: Settings) -> Path | None:
@@ -94,5 +85,6 @@ async def _notice_end(helper: privileges.Helper, log: Log) -> None:
     while helper.process.poll() is None:  # noqa: ASYNC110 - a child that asyncio did not start has no other way
         await asyncio.sleep(1.0)
     log.say(
-        f"the helper ended with status {helper.process.returncode}; owners stay unknown until the agent is restarted"
+        f"the helper ended with status {helper.process.returncode}, and without root it cannot be started again: until "
+        "the agent is restarted, owners and what is in other network namespaces stay unknown"
     )

@@ -15,9 +15,9 @@ import pytest
 from fleetnet_agent import events as told
 from fleetnet_agent.event_queue import EventQueue
 from fleetnet_agent.events import Events
+from fleetnet_agent.helper import entering
 from fleetnet_agent.host import this_host
 from fleetnet_agent.records import Brief, Family, OwnerStatus, Protocol, State
-from fleetnet_agent.sources import events as source
 from fleetnet_agent.sources.events import EventSocket
 from fleetnet_agent.sources.inet_event import decode_end
 from fleetnet_agent.sources.source import End, MalformedError, RefusedError, SourceError
@@ -168,6 +168,9 @@ class ScriptedReceiver:
             raise batch
         return batch
 
+    def numbers(self) -> list[int] | None:
+        return None
+
     def newly_lost(self) -> int:
         lost = self.lost.pop(0) if self.lost else 0
         if isinstance(lost, SourceError):
@@ -295,7 +298,7 @@ def test_an_event_of_another_protocol_is_passed_over() -> None:
 def test_where_the_groups_are_refused_the_status_says_so_and_all_else_works(
     monkeypatch: pytest.MonkeyPatch, listener: socket.socket
 ) -> None:
-    monkeypatch.setattr(source, "SKNLGRP_INET6_UDP_DESTROY", 200)  # no kernel has such a group
+    monkeypatch.setattr(entering, "DESTROY_GROUPS", (200,))  # no kernel has such a group
     with pytest.raises(RefusedError, match="refused"):
         EventSocket(PROC)
     watch = open_watch(this_host(), helper_socket=None, namespaces="own")

@@ -1,0 +1,315 @@
+"""The network namespaces beside the agent's own, as the watch follows them: each with its sources, read through a
+descriptor that the helper has opened inside.
+
+What must stay true:
+- one that cannot be entered, or of which a source cannot be read, closes nothing: its sockets stay as they were seen
+  last, the status says so, and the time until it is read again is a gap;
+- the sockets of one that has ended are closed, and nothing of it is remembered;
+- every descriptor is closed right after it was read from, for an open one keeps the namespace alive.
+"""
+
+import socket
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+
+from fleetnet_agent.followed import Followed, Seen, follow_all
+from fleetnet_agent.helper.requests import Kind
+from fleetnet_agent.holders import Holders, HoldersWithin
+from fleetnet_agent.host import Host
+from fleetnet_agent.namespaces import Known, Namespaces, some_of
+from fleetnet_agent.records import Namespace, Socket, SourceStatus
+from fleetnet_agent.sources.diag import BUFFER_BYTES, DiagSocket, taken
+from fleetnet_agent.sources.source import SourceError
+
+MISSED_OFTEN = 2  # lists without it, where the kernel cannot say whether it has ended
+_HIDDEN = "no process and no mount leads there any more, but it has not ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """One source of one namespace at one look."""
+
+    followed: Followed
+    seen: Seen
+    holders: Holders
+    hears: bool = True  # False where what was told of ends is for another source of this name
+
+
+@dataclass(slots=True)
+class Round:
+    """One look at all namespaces beside the own one."""
+
+    sights: list[Sight] = field(default_factory=list)
+    gone: list[int] = field(default_factory=list)  # netns
+    unread: list[tuple[int, str]] = field(default_factory=list)
+    """Times that end at this look, in which something could not be read: since when (wall clock), and why."""
+
+
+class Neighbour:
+    """One of them. Its netns never changes."""
+
+    def __init__(self, known: Known, host: Host, holders: Holders, namespaces: Namespaces, buffer: bytearray) -> None:
+        self.known = known
+        self.missed = 0  # lists that it was not in, running
+        self.unread = ""  # why something could not be read at the last look
+        self.unread_since_us = 0  # the last look at which all could
+        self.told: Namespace | None = None
+        self.holders = HoldersWithin(holders, lambda index: self._interfaces.get(index, ""))
+        self._interfaces: dict[int, str] = {}
+        self._namespaces = namespaces
+        self._diag = DiagSocket(self._open_once_more, buffer)
+        self._cookie = 0  # the kernel's own name for the namespace
+        self.followed = follow_all(self._diag, host.boottime_us, netns=known.netns)
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        return self.known.name or str(self.known.netns)
+
+    def take(self, known: Known) -> None:
+        """It was listed again."""
+        self.known = known
+        self.missed = 0
+        self.holders.move_to(known.place)
+
+    def enter(self, descriptors: dict[str, int]) -> bool:
+        """Use what was opened inside, until `leave`. False if that is another namespace than before, which was given
+        the inode of one that ended. Raises SourceError."""
+        if Kind.DIAG not in descriptors:
+            raise SourceError("the helper opened something else")
+        self._diag.lend(descriptors.pop(Kind.DIAG))
+        cookie = self._diag.namespace_cookie()
+        self._cookie = self._cookie or cookie
+        return cookie == self._cookie
+
+    def leave(self) -> None:
+        """Nothing in the namespace is open any more."""
+        self._diag.close()
+
+    def hand_over(self) -> dict[str, int]:
+        """What `enter` took, for another one to enter."""
+        descriptor = self._diag.give_back()
+        return {} if descriptor is None else {Kind.DIAG: descriptor}
+
+    def look(self) -> list[Sight]:
+        """Read every source."""
+        sights = [Sight(followed, followed.look(), self.holders) for followed in self.followed]
+        moves = [sight.seen.moves for sight in sights]
+        bound = {one.interface for each in moves for one in each.opened}
+        bound |= {change.after.interface for each in moves for change in each.changed}
+        self._interfaces.update((index, self._diag.interface_name(index)) for index in bound if index)
+        return sights
+
+    def pass_over(self, why: str) -> list[Sight]:
+        """It cannot be read this time."""
+        return [Sight(followed, followed.pass_over(why), self.holders) for followed in self.followed]
+
+    def vanish(self) -> list[Sight]:
+        """It has ended."""
+        return [Sight(followed, followed.vanish(), self.holders) for followed in self.followed]
+
+    def described(self) -> Namespace:
+        """What is known of it beside its sockets. Interfaces and routes are put in here."""
+        place = self.known.place
+        return Namespace(
+            netns=self.known.netns,
+            name=self.known.name,
+            container=place.container,
+            runtime=place.runtime,
+            unit=place.unit,
+            unread=True,
+        )
+
+    def _open_once_more(self) -> socket.socket:
+        """In the place of a socket that was thrown away after an error."""
+        for _, what in self._namespaces.inside(Kind.DIAG, (self.known.netns,)):
+            if not isinstance(what, str) and Kind.DIAG in what:
+                return taken(what.pop(Kind.DIAG))
+        raise SourceError("the network namespace cannot be entered once more")
+
+
+class Neighbours:
+    """All of them. Not thread-safe."""
+
+    def __init__(self, namespaces: Namespaces, host: Host, holders: Holders) -> None:
+        self._namespaces = namespaces
+        self._host = host
+        self._holders = holders
+        self._buffer = bytearray(BUFFER_BYTES)
+        self._by_netns: dict[int, Neighbour] = {}
+        self._looked_at_us = 0  # wall clock
+
+    def __len__(self) -> int:
+        return sum(len(followed) for neighbour in self._by_netns.values() for followed in neighbour.followed)
+
+    @property
+    def wanted(self) -> bool:
+        """True if they are to be read."""
+        return self._namespaces.all
+
+    def ask(self) -> bool:
+        """Ask which there are; True if a look at everything has something to tell of that."""
+        self._namespaces.ask()
+        new = False
+        for known in self._namespaces.others.values():
+            if known.netns not in self._by_netns:
+                self._by_netns[known.netns] = self._new(known)
+                new = True
+            self._by_netns[known.netns].take(known)
+        return new or any(self._has_ended(neighbour) is not False for neighbour in self._by_netns.values())
+
+    def listeners_moved(self) -> bool:
+        """See `Followed`."""
+        there = self._entered(self._by_netns.values())
+        return any(
+            not same or any(followed.listeners_moved() for followed in neighbour.followed) for neighbour, same in there
+        )
+
+    def look(self) -> Round:
+        """Read every source of each, and part with those that have ended. `ask` is to be called before."""
+        now = Round()
+        self._look_at(list(self._namespaces.others), now)
+        missing = [neighbour for netns, neighbour in self._by_netns.items() if netns not in self._namespaces.others]
+        for neighbour in missing:
+            self._look_for(neighbour, now)
+        self._looked_at_us = self._host.wall_clock_us()
+        return now
+
+    def inodes_still_there(self, inodes: Collection[int]) -> set[int]:
+        """See `Followed`."""
+        holding = [
+            neighbour
+            for neighbour in self._by_netns.values()
+            if any(followed.has_any_of(inodes) for followed in neighbour.followed)
+        ]
+        there: set[int] = set()
+        for neighbour, _ in self._entered(holding):
+            for followed in neighbour.followed:
+                there |= followed.inodes_still_there(inodes)
+        return there
+
+    def sockets(self) -> Iterator[Socket]:
+        """Rows for everything, as it was told."""
+        for neighbour in self._by_netns.values():
+            for followed in neighbour.followed:
+                yield from followed.sockets(neighbour.holders)
+
+    def described(self) -> list[Namespace]:
+        """All of them."""
+        return [neighbour.described() for neighbour in self._by_netns.values()]
+
+    def newly_described(self) -> list[Namespace]:
+        """Those of which something is not as it was told the last time this was asked."""
+        new = []
+        for neighbour in self._by_netns.values():
+            now = neighbour.described()
+            if now != neighbour.told:
+                neighbour.told = now
+                new.append(now)
+        return new
+
+    def status(self) -> SourceStatus | None:
+        """How well they can be read; None where they are not wanted."""
+        status = self._namespaces.status
+        if status is None:
+            return None
+        unread = [f"{one.title} ({one.unread})" for one in self._by_netns.values() if one.unread]
+        partly = {
+            f"{followed.status.name} is {followed.status.detail}"
+            for neighbour in self._by_netns.values()
+            for followed in neighbour.followed
+            if not followed.status.ok and not followed.status.blind
+        }
+        details = [status.detail] if status.detail else []
+        details += [f"not read, and shown as seen last: {some_of(unread)}"] if unread else []
+        details += sorted(partly)
+        return replace(status, ok=not details, detail="; ".join(details))
+
+    def close(self) -> None:
+        """Give back sockets."""
+        self._namespaces.close()
+
+    def _new(self, known: Known) -> Neighbour:
+        return Neighbour(known, self._host, self._holders, self._namespaces, self._buffer)
+
+    def _entered(self, neighbours: Iterable[Neighbour]) -> Iterator[tuple[Neighbour, bool]]:
+        """Each that can be entered, entered, and whether it is still the same namespace."""
+        wanted = {each.known.netns: each for each in neighbours if each.known.netns in self._namespaces.others}
+        for netns, what in self._namespaces.inside(Kind.DIAG, wanted):
+            if isinstance(what, str):
+                continue
+            try:
+                yield wanted[netns], wanted[netns].enter(what)
+            except SourceError:
+                continue
+            finally:
+                wanted[netns].leave()
+
+    def _look_at(self, some: list[int], now: Round) -> None:
+        refused: dict[int, str] = {}
+        for netns, what in self._namespaces.inside(Kind.DIAG, some):
+            if isinstance(what, str):
+                refused[netns] = what
+                continue
+            try:
+                self._look_inside(self._by_netns[netns], what, now)
+            except SourceError as error:
+                refused[netns] = str(error)
+            finally:
+                self._by_netns[netns].leave()
+        if refused:
+            self.ask()  # some may have ended since; what is still listed is told of now
+        for netns, why in refused.items():
+            if netns in self._namespaces.others:
+                self._note(self._by_netns[netns], self._by_netns[netns].pass_over(why), now)
+
+    def _look_inside(self, neighbour: Neighbour, descriptors: dict[str, int], now: Round) -> None:
+        if not neighbour.enter(descriptors):
+            # The kernel gave the inode of a namespace that has ended to another one.
+            now.sights += neighbour.vanish()
+            fresh = self._by_netns[neighbour.known.netns] = self._new(neighbour.known)
+            fresh.take(neighbour.known)
+            fresh.enter(neighbour.hand_over())
+            neighbour = fresh
+            self._note(neighbour, [replace(sight, hears=False) for sight in neighbour.look()], now)
+            return
+        self._note(neighbour, neighbour.look(), now)
+
+    def _look_for(self, neighbour: Neighbour, now: Round) -> None:
+        """One that is listed no longer."""
+        ended = self._has_ended(neighbour)
+        if ended is None:
+            neighbour.missed += 1
+            ended = neighbour.missed >= MISSED_OFTEN
+            if ended:
+                self._note_unread(neighbour, "it is seen no longer, and without a number nobody knows since when")
+        if not ended:
+            self._note(neighbour, neighbour.pass_over(_HIDDEN), now)
+            return
+        if neighbour.unread:
+            now.unread.append((neighbour.unread_since_us, _reason(neighbour)))
+        now.sights += neighbour.vanish()
+        now.gone.append(neighbour.known.netns)
+        del self._by_netns[neighbour.known.netns]
+
+    def _note(self, neighbour: Neighbour, sights: list[Sight], now: Round) -> None:
+        """Keep in mind whether it could be read whole."""
+        now.sights += sights
+        failed = [sight.followed.status.detail for sight in sights if not sight.seen.whole]
+        if failed:
+            self._note_unread(neighbour, failed[0].removeprefix("not read: "))
+        elif neighbour.unread:
+            now.unread.append((neighbour.unread_since_us, _reason(neighbour)))
+            neighbour.unread = ""
+
+    def _note_unread(self, neighbour: Neighbour, why: str) -> None:
+        if not neighbour.unread:
+            neighbour.unread_since_us = self._looked_at_us or self._host.wall_clock_us()
+        neighbour.unread = why
+
+    def _has_ended(self, neighbour: Neighbour) -> bool | None:
+        return self._namespaces.has_ended(neighbour.known.netns, neighbour.known.nsid)
+
+
+def _reason(neighbour: Neighbour) -> str:
+    return f"network namespace {neighbour.title} could not be read: {neighbour.unread}"
