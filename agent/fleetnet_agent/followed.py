@@ -43,6 +43,7 @@ class Followed:
         self._ends = ends
         self._same_as: dict[int | bytes, int | bytes] = {}  # the name under which a socket was told before
         self._looks = 0  # that were whole
+        self._vanished = False
         self._read_by = ReadBy.DIAG
         self._refusal = ""
         self._holders: dict[int | bytes, Holder] = {}
@@ -81,6 +82,7 @@ class Followed:
 
     def vanish(self) -> Seen:
         """Everything is gone, with the namespace that it was in. No look after this."""
+        self._vanished = True
         gone = list(self._table.sightings())
         return Seen(Moves([], [], gone), [], [sighting.inode for sighting in gone if sighting.inode])
 
@@ -109,6 +111,8 @@ class Followed:
 
     def change(self, seen: Seen, touched: Collection[int], holders: Holders) -> Iterator[Socket]:
         """Rows for what changed in itself, and for what has other holders: `touched` inodes, and known places."""
+        if self._vanished:
+            return
         told = {sighting.name for sighting in seen.moves.opened}
         for change in seen.moves.changed:
             told.add(change.after.name)

@@ -153,7 +153,6 @@ class Namespaces:
             try:
                 opened = self._open(kind, some)
             except HelperUnavailableError as error:
-                self._take_trouble(error)
                 yield from ((each, f"the helper does not answer ({error})") for each in some)
                 continue
             with opened:
@@ -167,7 +166,11 @@ class Namespaces:
     def _open(self, kind: Kind, netns: list[int]) -> Inside:
         if self._helper is None or self._host.boottime_us() < self._rests_until_us:
             raise HelperUnavailableError(self._trouble or "there is none")
-        return self._helper.open(kind, netns)
+        try:
+            return self._helper.open(kind, netns)
+        except HelperUnavailableError as error:
+            self._take_trouble(error)
+            raise
 
     def _take_trouble(self, error: HelperUnavailableError) -> None:
         self._trouble = str(error)

@@ -31,7 +31,8 @@ from fleetnet_agent.helper.client import HelperClient
 from fleetnet_agent.holders import Holders, wanted
 from fleetnet_agent.host import Host
 from fleetnet_agent.namespaces import Namespaces
-from fleetnet_agent.neighbours import Neighbours, Sight
+from fleetnet_agent.neighbour import Sight
+from fleetnet_agent.neighbours import Neighbours
 from fleetnet_agent.owners.lookup import OwnerLookup
 from fleetnet_agent.records import (
     Brief,

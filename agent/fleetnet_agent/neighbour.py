@@ -1,0 +1,109 @@
+"""One network namespace beside the agent's own: its sources, and what is remembered of it.
+
+What must stay true: between `leave` and the next `enter` nothing that leads into it is open.
+"""
+
+import socket
+from dataclasses import dataclass
+
+from fleetnet_agent.followed import Followed, Seen, follow_all
+from fleetnet_agent.helper.requests import Kind
+from fleetnet_agent.holders import Holders, HoldersWithin
+from fleetnet_agent.host import Host
+from fleetnet_agent.namespaces import Known, Namespaces
+from fleetnet_agent.records import Namespace
+from fleetnet_agent.sources.diag import DiagSocket, taken
+from fleetnet_agent.sources.source import SourceError
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """One source of one namespace at one look."""
+
+    followed: Followed
+    seen: Seen
+    holders: Holders
+    hears: bool = True  # False where what was told of ends is for another source of this name
+
+
+class Neighbour:
+    """One of them. Its netns never changes."""
+
+    def __init__(self, known: Known, host: Host, holders: Holders, namespaces: Namespaces, buffer: bytearray) -> None:
+        self.known = known
+        self.missed = 0  # lists that it was not in, running
+        self.unread = ""  # why something could not be read at the last look
+        self.unread_since_us = 0  # the last look at which all could
+        self.told: Namespace | None = None
+        self.holders = HoldersWithin(holders, lambda index: self._interfaces.get(index, ""))
+        self._interfaces: dict[int, str] = {}
+        self._namespaces = namespaces
+        self._diag = DiagSocket(self._open_once_more, buffer)
+        self._cookie = 0  # the kernel's own name for the namespace
+        self.followed = follow_all(self._diag, host.boottime_us, netns=known.netns)
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        return self.known.name or str(self.known.netns)
+
+    def take(self, known: Known) -> None:
+        """It was listed again."""
+        self.known = known
+        self.missed = 0
+        self.holders.move_to(known.place)
+
+    def enter(self, descriptors: dict[str, int]) -> bool:
+        """Use what was opened inside, until `leave`. False if that is another namespace than before, which was given
+        the inode of one that ended. Raises SourceError."""
+        if Kind.DIAG not in descriptors:
+            raise SourceError("the helper opened something else")
+        self._diag.lend(descriptors.pop(Kind.DIAG))
+        cookie = self._diag.namespace_cookie()
+        self._cookie = self._cookie or cookie
+        return cookie == self._cookie
+
+    def leave(self) -> None:
+        """Nothing in the namespace is open any more."""
+        self._diag.close()
+
+    def hand_over(self) -> dict[str, int]:
+        """What `enter` took, for another one to enter."""
+        descriptor = self._diag.give_back()
+        return {} if descriptor is None else {Kind.DIAG: descriptor}
+
+    def look(self) -> list[Sight]:
+        """Read every source."""
+        sights = [Sight(followed, followed.look(), self.holders) for followed in self.followed]
+        moves = [sight.seen.moves for sight in sights]
+        bound = {one.interface for each in moves for one in each.opened}
+        bound |= {change.after.interface for each in moves for change in each.changed}
+        self._interfaces.update((index, self._diag.interface_name(index)) for index in bound if index)
+        return sights
+
+    def pass_over(self, why: str) -> list[Sight]:
+        """It cannot be read this time."""
+        return [Sight(followed, followed.pass_over(why), self.holders) for followed in self.followed]
+
+    def vanish(self) -> list[Sight]:
+        """It has ended."""
+        return [Sight(followed, followed.vanish(), self.holders) for followed in self.followed]
+
+    def described(self) -> Namespace:
+        """What is known of it beside its sockets. Interfaces and routes are put in here."""
+        place = self.known.place
+        return Namespace(
+            netns=self.known.netns,
+            name=self.known.name,
+            container=place.container,
+            runtime=place.runtime,
+            unit=place.unit,
+            unread=True,
+        )
+
+    def _open_once_more(self) -> socket.socket:
+        """In the place of a socket that was thrown away after an error."""
+        for _, what in self._namespaces.inside(Kind.DIAG, (self.known.netns,)):
+            if not isinstance(what, str) and Kind.DIAG in what:
+                return taken(what.pop(Kind.DIAG))
+        raise SourceError("the network namespace cannot be entered once more")
