@@ -23,6 +23,7 @@ from typing import Protocol as Interface
 from fleetnet_agent.cgroups import NOWHERE, Place, place_of
 from fleetnet_agent.facts import netns_inode
 from fleetnet_agent.helper.client import HelperUnavailableError, Inside
+from fleetnet_agent.helper.numbers import NumberNews
 from fleetnet_agent.helper.requests import MOST_OPENED, Kind, Listed, Listing
 from fleetnet_agent.host import Host
 from fleetnet_agent.numbering import Numbering
@@ -70,7 +71,7 @@ class Namespaces:
         self._trouble = ""
         self.lists = 0  # how many there have been
         self.all = wanted == "all" or (wanted == "" and helper is not None and self._is_of_process_1())
-        self._numbering = Numbering(listen=self.all)
+        self._numbering = Numbering(_news() if self.all else None)
 
     @property
     def others(self) -> Mapping[int, Known]:
@@ -235,6 +236,13 @@ def some_of(names: Iterable[str]) -> str:
     every = list(names)
     more = f" and {len(every) - SHOWN} more" if len(every) > SHOWN else ""
     return ", ".join(every[:SHOWN]) + more
+
+
+def _news() -> NumberNews | None:
+    try:
+        return NumberNews()
+    except OSError:
+        return None
 
 
 def _one(opened: Inside, netns: int) -> Iterator[tuple[int, dict[str, int] | str]]:

@@ -5,20 +5,25 @@ it; else it means nothing, and what was told with it is counted as lost.
 """
 
 from collections.abc import Collection
-from contextlib import suppress
-
-from fleetnet_agent.helper.numbers import NumberNews
+from typing import Protocol as Interface
 
 
 class AmbiguousError(Exception):
     """A number that more than one namespace had."""
 
 
+class News(Interface):
+    """Hears of numbers; see `helper.numbers.NumberNews`."""
+
+    def take(self) -> list[tuple[int, bool]] | None: ...
+    def close(self) -> None: ...
+
+
 class Numbering:
     """Numbers since the events were read last. Not thread-safe."""
 
-    def __init__(self, *, listen: bool = True) -> None:
-        """Without listening to the kernel's news nothing is sure that is not the same in all lists."""
+    def __init__(self, news: News | None) -> None:
+        """Without the kernel's news nothing is sure that is not the same in all lists."""
         self._latest: dict[int, int] = {}  # inode by number
         self._settled: dict[int, int] = {}  # the same, when events were read last
         self._meant: dict[int, set[int]] = {}  # inodes in any list since then
@@ -26,10 +31,7 @@ class Numbering:
         self._held: set[int] = set()
         self._taken_back: set[int] = set()
         self._lost = False  # some of the news
-        self._news: NumberNews | None = None
-        if listen:
-            with suppress(OSError):
-                self._news = NumberNews()
+        self._news = news
 
     def list(self, inode_of: dict[int, int]) -> None:
         """A new list of the numbers there are."""

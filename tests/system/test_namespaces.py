@@ -21,6 +21,7 @@ from fleetnet_agent.records import Socket as Row
 from fleetnet_agent.watch import Watch, open_watch
 from system import oracles
 
+from demo.fleet import Fleet
 from demo.programs import Program, Programs, until
 
 pytestmark = pytest.mark.root
@@ -308,3 +309,16 @@ def test_a_hundred_namespaces_cost_a_few_requests_and_a_few_descriptors(
 
 def _descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
+
+
+def test_a_listener_in_another_namespace_is_found_through_the_collector(here: Fleet, street: Street) -> None:
+    resident = street.move_in("unshare", "--net", *RESIDENT)
+    here.enroll("here")
+    here.start_agent("here", None, "--namespaces", "all")
+    here.wait_until_fresh("here")
+
+    def found() -> list[str]:
+        items = here.ask("who-listens", str(resident.port), "-o", "json").items
+        return [item["netns"] for item in items if item["owners"][0]["pid"] == resident.program.pid]
+
+    assert until(found, within_s=20.0, what="the listener") == [str(resident.inode)]
