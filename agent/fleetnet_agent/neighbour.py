@@ -67,10 +67,10 @@ class Neighbour:
         """Nothing in the namespace is open any more."""
         self._diag.close()
 
-    def hand_over(self) -> dict[str, int]:
-        """What `enter` took, for another one to enter."""
-        descriptor = self._diag.give_back()
-        return {} if descriptor is None else {Kind.DIAG: descriptor}
+    def take_over(self, other: "Neighbour") -> None:
+        """Enter by what the other one has entered by, and it leaves."""
+        self._diag.take_over(other._diag)
+        self._cookie = self._diag.namespace_cookie()
 
     def look(self) -> list[Sight]:
         """Read every source."""

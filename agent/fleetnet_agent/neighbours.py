@@ -175,7 +175,7 @@ class Neighbours:
             now.sights += neighbour.vanish()
             fresh = self._by_netns[neighbour.known.netns] = self._new(neighbour.known)
             fresh.take(neighbour.known)
-            fresh.enter(neighbour.hand_over())
+            fresh.take_over(neighbour)
             neighbour = fresh
             self._note(neighbour, [replace(sight, hears=False) for sight in neighbour.look()], now)
             return

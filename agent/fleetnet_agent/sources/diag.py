@@ -105,10 +105,10 @@ class DiagSocket:
         self.close()
         self._socket = taken(descriptor)
 
-    def give_back(self) -> int | None:
-        """The descriptor of the present socket, the caller's from now on."""
-        lent, self._socket = self._socket, None
-        return lent.detach() if lent else None
+    def take_over(self, other: "DiagSocket") -> None:
+        """Use the socket of another one, which has none then."""
+        self.close()
+        self._socket, other._socket = other._socket, None
 
     def namespace_cookie(self) -> int:
         """The kernel's name for the namespace of the present socket, which it never gives again; 0 where it has none
