@@ -32,6 +32,7 @@ class Neighbour:
     def __init__(self, known: Known, host: Host, holders: Holders, namespaces: Namespaces, buffer: bytearray) -> None:
         self.known = known
         self.missed = 0  # lists that it was not in, running
+        self.missed_since_us: int | None = None  # boottime
         self.unread = ""  # why something could not be read at the last look
         self.unread_since_us = 0  # the last look at which all could
         self.told: Namespace | None = None
@@ -51,6 +52,7 @@ class Neighbour:
         """It was listed again."""
         self.known = known
         self.missed = 0
+        self.missed_since_us = None
         self.holders.move_to(known.place)
 
     def enter(self, descriptors: dict[str, int]) -> bool:

@@ -21,6 +21,7 @@ from fleetnet_agent.sources.diag import BUFFER_BYTES
 from fleetnet_agent.sources.source import SourceError
 
 MISSED_OFTEN = 2  # lists without it, where the kernel cannot say whether it has ended
+ENDING_US = 3_000_000  # the kernel cleans up behind those that have ended one after the other
 _HIDDEN = "no process and no mount leads there any more, but it has not ended"
 
 
@@ -190,13 +191,24 @@ class Neighbours:
             if ended:
                 self._note_unread(neighbour, "it is seen no longer, and without a number nobody knows since when")
         if not ended:
-            self._note(neighbour, neighbour.pass_over(_HIDDEN), now)
+            self._wait_for(neighbour, now)
             return
         if neighbour.unread:
             now.unread.append((neighbour.unread_since_us, _reason(neighbour)))
         now.sights += neighbour.vanish()
         now.gone.append(neighbour.known.netns)
         del self._by_netns[neighbour.known.netns]
+
+    def _wait_for(self, neighbour: Neighbour, now: Round) -> None:
+        """One that is on its way out, or that only some descriptor keeps."""
+        now_us = self._host.boottime_us()
+        if neighbour.missed_since_us is None:
+            neighbour.missed_since_us = now_us
+        sights = neighbour.pass_over(_HIDDEN)
+        if now_us - neighbour.missed_since_us < ENDING_US:
+            now.sights += sights
+        else:
+            self._note(neighbour, sights, now)
 
     def _note(self, neighbour: Neighbour, sights: list[Sight], now: Round) -> None:
         """Keep in mind whether it could be read whole."""

@@ -11,6 +11,7 @@ from agent.proc_tree import Clock, ProcTree, fixture_host
 from fleetnet_agent.helper.client import HelperUnavailableError, Inside
 from fleetnet_agent.helper.requests import Kind, Listed, Listing
 from fleetnet_agent.namespaces import HELPER_RESTS_US, Namespaces, name_of, place_in
+from fleetnet_agent.neighbours import ENDING_US
 from fleetnet_agent.owners.lookup import OwnerLookup
 from fleetnet_agent.records import Difference, Namespace, SocketKey, SourceStatus
 from fleetnet_agent.sources.diag import NETLINK_SOCK_DIAG, DiagSocket
@@ -160,13 +161,16 @@ def test_a_namespace_whose_number_was_taken_back_has_ended(told: Told, helper: S
 
 
 def test_a_namespace_that_nothing_leads_to_but_that_has_its_number_stays_as_it_was(
-    told: Told, helper: ScriptedHelper, listener: socket.socket
+    told: Told, helper: ScriptedHelper, listener: socket.socket, clock: Clock
 ) -> None:
     told.look()
     helper.there = ()
     for _ in range(3):
         difference = told.look()
         assert (difference.closed, difference.namespaces_gone) == ((), ())
+        assert told.status.ok, "it may be on its way out"
+    clock.go(ENDING_US / 1_000_000)
+    assert told.look().closed == ()
     assert told.has(listener)
     assert "has not ended" in told.status.detail
 
