@@ -66,8 +66,8 @@ OPTIONS = (
     Option(
         "namespaces",
         ("run", "once", "doctor"),
-        "network namespaces to read; this version reads its own",
-        default="own",
+        "network namespaces to read (default: all where a helper answers and the agent is in that of process 1, "
+        "else own)",
         choices=("all", "own"),
     ),
     Option(
@@ -111,7 +111,7 @@ class Settings:
     state: Path = Path(DEFAULT_STATE)
     with_helper: bool = False
     helper_socket: Path | None = None
-    namespaces: str = "own"
+    namespaces: str = ""  # "all", "own", or "" for what makes sense on this host
     events_buffer_bytes: int = 33_554_432
     cpu_ceiling_percent: float = 5
     memory_ceiling_mib: float = 96
@@ -161,7 +161,7 @@ def _settings(chosen: Mapping[str, str | bool | None]) -> Settings:
         state=Path(text("state") or DEFAULT_STATE),
         with_helper=bool(chosen.get("with_helper")),
         helper_socket=Path(helper_socket) if helper_socket else None,
-        namespaces=text("namespaces") or "own",
+        namespaces=text("namespaces") or "",
         events_buffer_bytes=_bytes("events-buffer-bytes", text("events_buffer_bytes") or "33554432"),
         cpu_ceiling_percent=_number("cpu-ceiling-percent", text("cpu_ceiling_percent") or "5", MOST_PERCENT),
         memory_ceiling_mib=_number("memory-ceiling-mib", text("memory_ceiling_mib") or "96", MOST_MIB),

@@ -11,12 +11,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from fleetnet_agent import facts, reach, sight, state
+from fleetnet_agent import reach, sight, state
 from fleetnet_agent.config import Settings
 from fleetnet_agent.errors import AgentError
 from fleetnet_agent.host import Host, this_host
 from fleetnet_agent.log import printable
-from fleetnet_agent.run import OTHER_NAMESPACES
 from fleetnet_agent.sight import Finding
 
 DAY_US = 86_400 * 1_000_000
@@ -54,7 +53,6 @@ def findings(settings: Settings, host: Host) -> Iterator[Finding]:
         for address in identity.report_addresses:
             yield _collector(address, identity, settings.state)
     yield from sight.findings(settings, host)
-    yield _namespaces(settings, host)
 
 
 def _directory(directory: Path) -> Finding:
@@ -90,19 +88,3 @@ def _collector(address: str, identity: state.Identity, directory: Path) -> Findi
     except AgentError as error:
         return Finding("collector", False, str(error))
     return Finding("collector", True, f"{address} answers")
-
-
-def _namespaces(settings: Settings, host: Host) -> Finding:
-    if settings.namespaces != "own":
-        return Finding("namespaces", False, OTHER_NAMESPACES)
-    own = facts.netns_inode(host)
-    if not own:
-        return Finding("namespaces", False, f"{host.proc}/self/ns/net cannot be read; is /proc mounted?")
-    try:
-        first = os.stat(host.proc / "1/ns/net").st_ino
-    except OSError:
-        return Finding(
-            "namespaces", True, f"reads its own, {own}; whether it is the host's cannot be seen without root"
-        )
-    which = "the host's" if own == first else "not that of process 1"
-    return Finding("namespaces", True, f"reads its own, {own}, {which}")

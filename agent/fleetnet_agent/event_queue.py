@@ -30,6 +30,7 @@ class Received:
 
     at_us: int  # host's wall clock
     datagrams: list[bytes]
+    numbers: list[int] | None = None  # of the namespace of each, see `EventSocket.numbers`
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,7 @@ class Receiver(Interface):
 
     def fileno(self) -> int: ...
     def receive(self) -> list[bytes]: ...
+    def numbers(self) -> list[int] | None: ...
     def newly_lost(self) -> int: ...
     def close(self) -> None: ...
 
@@ -155,7 +157,8 @@ class EventQueue:
     def _keep(self, now_us: int, datagrams: list[bytes]) -> None:
         kept = datagrams[: max(0, self._most - self._count)]
         if kept:
-            self._waiting.append(Received(now_us, kept))
+            numbers = self._receiver.numbers()
+            self._waiting.append(Received(now_us, kept, numbers and numbers[: len(kept)]))
         self._count += len(kept)
         if len(kept) < len(datagrams):
             self._lost(now_us).count += len(datagrams) - len(kept)

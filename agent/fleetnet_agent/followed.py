@@ -17,7 +17,7 @@ from fleetnet_agent.records import Brief, Closed, Holder, Protocol, Socket, Sock
 from fleetnet_agent.records import Source as ReadBy
 from fleetnet_agent.sources.all import SOURCES
 from fleetnet_agent.sources.diag import DiagSocket
-from fleetnet_agent.sources.fallback import OtherWay, kernel_has, other_way
+from fleetnet_agent.sources.fallback import OtherWay, ReadFile, kernel_has, other_way
 from fleetnet_agent.sources.source import End, RefusedError, Sighting, SourceError
 
 OWN_NAMESPACE = 0
@@ -40,14 +40,27 @@ class Seen:
 class Followed:
     """A source and what is remembered of its sockets."""
 
-    def __init__(self, name: str, protocol: Protocol, table: Table, ends: Ends, proc: Path = Path("/proc")) -> None:
+    def __init__(
+        self,
+        name: str,
+        protocol: Protocol,
+        table: Table,
+        ends: Ends,
+        proc: Path = Path("/proc"),
+        netns: int = OWN_NAMESPACE,
+        read_file: ReadFile | None = None,
+    ) -> None:
+        """`read_file` is of /proc/net of a namespace that is not the own one."""
+        self.netns = netns  # as in SocketKey
         self._proc = proc
+        self._read_file = read_file
         self._name = name
         self._protocol = protocol
         self._table = table
         self._ends = ends
         self._same_as: dict[int | bytes, int | bytes] = {}  # the name under which a socket was told before
         self._looks = 0  # that were whole
+        self._vanished = False
         self._read_by = ReadBy.DIAG
         self._absent = False  # refused, but the kernel has no such sockets at all
         self._other_way: OtherWay | None = None
@@ -68,8 +81,7 @@ class Followed:
         try:
             moves = self._look()
         except SourceError as error:
-            self.status = SourceStatus(self._name, ok=False, detail=f"not read: {error}", blind=True)
-            return Seen(Moves([], [], []), [], [], whole=False)
+            return self.pass_over(str(error))
         way = self._other_way
         self.status = SourceStatus(self._name, ok=way is None or way.whole, detail=way.detail if way else "")
         self._looks += 1
@@ -88,6 +100,17 @@ class Followed:
         the host is to be told on."""
         self.status = SourceStatus(self._name, ok=False, detail=f"not read: {why}")
         return Seen(Moves([], [], []), [], [], whole=False)
+
+    def pass_over(self, why: str) -> Seen:
+        """It cannot be read this time: nothing moves."""
+        self.status = SourceStatus(self._name, ok=False, detail=f"not read: {why}", blind=True)
+        return Seen(Moves([], [], []), [], [], whole=False)
+
+    def vanish(self) -> Seen:
+        """Everything is gone, with the namespace that it was in. No look after this."""
+        self._vanished = True
+        gone = list(self._table.sightings())
+        return Seen(Moves([], [], gone), [], [sighting.inode for sighting in gone if sighting.inode])
 
     def join(self, seen: Seen, before: Collection[End], after: Collection[End]) -> Joined:
         """Join a look and the ends that the kernel told of before its dump began, and after. To be called once for each
@@ -114,6 +137,8 @@ class Followed:
 
     def change(self, seen: Seen, touched: Collection[int], holders: Holders) -> Iterator[Socket]:
         """Rows for what changed in itself, and for what has other holders: `touched` inodes, and known places."""
+        if self._vanished:
+            return
         told = {sighting.name for sighting in seen.moves.opened}
         for change in seen.moves.changed:
             told.add(change.after.name)
@@ -132,8 +157,8 @@ class Followed:
         """Rows for what opened and closed since the look before. To be called before `close`."""
         if not joined.brief:
             return []
-        holder_of = self._listeners(seen).holder_of
-        return [_brief(end, holders.interface_name(end.interface), holder_of(end)) for end in joined.brief]
+        holder_of = self._listeners(seen, holders.nobody).holder_of
+        return [_brief(self.netns, end, holders.interface_name(end.interface), holder_of(end)) for end in joined.brief]
 
     def entered(self, seen: Seen, joined: Joined) -> dict[SocketKey, int]:
         """When sockets entered their state of which the kernel said so."""
@@ -167,6 +192,10 @@ class Followed:
         """A row for a socket as a live look shows it: nothing of it is remembered here."""
         return self._socket(sighting, holders.of(sighting), holders.interface_name(sighting.interface))
 
+    def has_any_of(self, inodes: Collection[int]) -> bool:
+        """True if some of the sockets have one of these inodes."""
+        return bool(self._table.holding(inodes))
+
     def inodes_still_there(self, inodes: Collection[int]) -> set[int]:
         """Those of the inodes whose socket exists at this moment."""
         sightings = self._table.holding(inodes)
@@ -188,7 +217,7 @@ class Followed:
             if not kernel_has(self._protocol, self._proc):
                 self._absent = True
                 return Moves([], [], [])
-            self._other_way = other_way(self._protocol, self._proc, refusal)
+            self._other_way = other_way(self._protocol, self._proc, refusal, self._read_file)
             self._table, self._read_by = self._other_way.table, self._other_way.read_by
             return self._table.look()
 
@@ -198,12 +227,13 @@ class Followed:
         ends = [*(new[inode] for inode in peers & new.keys()), *self._table.holding(peers - new.keys())]
         return {end.inode: end.path for end in ends if end.path}
 
-    def _listeners(self, seen: Seen) -> Listeners:
+    def _listeners(self, seen: Seen, nobody: Holder) -> Listeners:
         """Those that connections come in by, with those that this look found gone."""
         if self._protocol is not Protocol.TCP:
-            return Listeners(())
+            return Listeners((), nobody)
         gone = [one for one in seen.moves.closed if one.state is State.LISTEN]
-        return Listeners((one, self._holders[one.name]) for one in (*self._table.listeners(), *gone))
+        held = ((one, self._holders[one.name]) for one in (*self._table.listeners(), *gone))
+        return Listeners(held, nobody)
 
     def _row(self, sighting: Sighting, holders: Holders) -> Socket:
         holder = holders.of(sighting)
@@ -237,17 +267,17 @@ class Followed:
         name = self._same_as.get(sighting.name, sighting.name)
         if isinstance(name, int):
             if self._read_by is ReadBy.PROC:
-                return SocketKey(OWN_NAMESPACE, self._protocol, cookie=0, inode=name)
-            return SocketKey(OWN_NAMESPACE, self._protocol, cookie=name)
-        return SocketKey(OWN_NAMESPACE, self._protocol, cookie=0, four_tuple=name)
+                return SocketKey(self.netns, self._protocol, cookie=0, inode=name)
+            return SocketKey(self.netns, self._protocol, cookie=name)
+        return SocketKey(self.netns, self._protocol, cookie=0, four_tuple=name)
 
 
-def _brief(end: End, interface: str, holder: Holder) -> Brief:
+def _brief(netns: int, end: End, interface: str, holder: Holder) -> Brief:
     at_us, name, protocol, family, local_address, local_port, remote_address, remote_port, _ = end
     assert isinstance(name, int)  # the kernel's events name sockets by their cookies
     return Brief(
         at_us,
-        OWN_NAMESPACE,
+        netns,
         protocol,
         name,
         family,
@@ -260,11 +290,17 @@ def _brief(end: End, interface: str, holder: Holder) -> Brief:
     )
 
 
-def follow_all(diag: DiagSocket, clock_us: Callable[[], int], proc: Path = Path("/proc")) -> list[Followed]:
-    """Every source there is, read through one netlink socket."""
+def follow_all(
+    diag: DiagSocket,
+    clock_us: Callable[[], int],
+    proc: Path = Path("/proc"),
+    netns: int = OWN_NAMESPACE,
+    read_file: ReadFile | None = None,
+) -> list[Followed]:
+    """Every source there is of one namespace, read through one netlink socket; see `Followed`."""
     followed = []
     for kind in SOURCES:
         source = kind.open(diag)
         table = DiagTable(source, partial(diag.find, protocol=source.protocol, codec=source.codec))
-        followed.append(Followed(kind.name, source.protocol, table, Ends(clock_us), proc))
+        followed.append(Followed(kind.name, source.protocol, table, Ends(clock_us), proc, netns, read_file))
     return followed

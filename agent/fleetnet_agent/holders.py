@@ -1,7 +1,11 @@
 """Who and what holds a socket: uid, unit, container and owners of a sighting put together."""
 
+from collections.abc import Callable
+from dataclasses import replace
+
 from fleetnet_agent.cgroups import NOWHERE, CGroups, Place, ProcessPlaces
 from fleetnet_agent.host import Host
+from fleetnet_agent.inference import NOBODY_NOW
 from fleetnet_agent.owners.lookup import OwnerLookup, Ownership, Wanted
 from fleetnet_agent.records import Family, Holder, OwnerStatus, Process, State
 from fleetnet_agent.sources.source import Sighting
@@ -15,6 +19,9 @@ _MOST_SHARED = 20_000
 
 class Holders:
     """Makes holders; equal ones are one object, for most sockets share a few."""
+
+    nobody = NOBODY_NOW
+    """Who holds a connection of which only the end is known, and not by whose listener it came in."""
 
     def __init__(self, host: Host, owners: OwnerLookup, cgroups: CGroups) -> None:
         self._host = host
@@ -83,6 +90,37 @@ class Holders:
         if state in _LEFT_BY_ITS_PROCESS and state is not State.SYN_SENT:
             return OwnerStatus.GONE
         return OwnerStatus.PERMISSION if self._owners.is_privileged else OwnerStatus.NO_HELPER
+
+
+class HoldersWithin(Holders):
+    """The same in another network namespace: its interfaces are others, and what shows no control group is of the
+    container whose namespace it is."""
+
+    def __init__(self, whole: Holders, interface_name: Callable[[int], str]) -> None:
+        super().__init__(whole._host, whole._owners, whole._cgroups)
+        self._shared = whole._shared
+        self._name_of = interface_name
+        self._of_namespace = NOWHERE
+
+    def move_to(self, place: Place) -> None:
+        """What the namespace's own processes belong to."""
+        self._of_namespace = place
+        self.nobody = self._within(NOBODY_NOW)
+
+    def of(self, sighting: Sighting) -> Holder:
+        """See `Holders`."""
+        holder = super().of(sighting)
+        return holder if sighting.cgroup_id or holder.unit or holder.container else self._within(holder)
+
+    def interface_name(self, index: int) -> str:
+        """See `Holders`."""
+        return self._name_of(index) if index else ""
+
+    def _within(self, holder: Holder) -> Holder:
+        if not self._of_namespace.container:
+            return holder
+        within = replace(holder, container=self._of_namespace.container, runtime=self._of_namespace.runtime)
+        return self._shared.setdefault(within, within)
 
 
 def status_without_inode(state: State) -> OwnerStatus:

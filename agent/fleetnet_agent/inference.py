@@ -13,7 +13,8 @@ NOBODY_NOW = Holder(uid=None, user="", unit="", container="", owner_status=Owner
 class Listeners:
     """The listeners of one look, and who holds them."""
 
-    def __init__(self, listeners: Iterable[tuple[Sighting, Holder]]) -> None:
+    def __init__(self, listeners: Iterable[tuple[Sighting, Holder]], nobody: Holder = NOBODY_NOW) -> None:
+        self._nobody = nobody  # holds what came in by no listener
         self._by_port: dict[int, dict[bytes, Holder]] = defaultdict(dict)
         inferred: dict[Holder, Holder] = {}
         for listener, holder in listeners:
@@ -30,18 +31,18 @@ class Listeners:
         port, address = connection.local_port, connection.local_address
         on_port = self._by_port.get(port)
         if on_port is None:
-            return NOBODY_NOW
+            return self._nobody
         holder = self._found.get((port, address))
         if holder is None:  # thousands come in by one listener
-            holder = self._found[port, address] = _holder_at(address, on_port)
+            holder = self._found[port, address] = _holder_at(address, on_port, self._nobody)
         return holder
 
 
-def _holder_at(address: bytes, on_port: dict[bytes, Holder]) -> Holder:
+def _holder_at(address: bytes, on_port: dict[bytes, Holder], nobody: Holder) -> Holder:
     candidates = [address, bytes(16), bytes(4)]
     if not any(address):
         candidates += on_port
-    return next((on_port[each] for each in candidates if each in on_port), NOBODY_NOW)
+    return next((on_port[each] for each in candidates if each in on_port), nobody)
 
 
 def _inferred(holder: Holder) -> Holder:

@@ -43,12 +43,7 @@ def look_live(
     if wanted.sockets:
         # A netlink socket of its own, for a look may dump on the watch's own between two steps of this.
         with contextlib.closing(open_diag()) as diag:
-            for each in followed:
-                extensions = DETAILS if wanted.details and each.protocol in DETAILED else 0
-                try:
-                    yield from _sockets(each, holders, diag, extensions)
-                except SourceError as error:
-                    yield Trouble(f"not all of {each.status.name} was read: {error}")
+            yield from live_sockets(followed, holders, diag, details=wanted.details)
     try:
         if wanted.interfaces:
             yield from interface_counters(net)
@@ -56,6 +51,18 @@ def look_live(
             yield from protocol_statistics(net)
     except SourceError as error:
         yield Trouble(f"not all counters were read: {error}")
+
+
+def live_sockets(
+    followed: Sequence[Followed], holders: Holders, diag: DiagSocket, *, details: bool
+) -> Iterator[LiveItem]:
+    """The sockets of one namespace, that into which `diag` leads."""
+    for each in followed:
+        extensions = DETAILS if details and each.protocol in DETAILED else 0
+        try:
+            yield from _sockets(each, holders, diag, extensions)
+        except SourceError as error:
+            yield Trouble(f"not all of {each.status.name} was read: {error}")
 
 
 def _sockets(followed: Followed, holders: Holders, diag: DiagSocket, extensions: int) -> Iterator[LiveItem]:

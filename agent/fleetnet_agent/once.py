@@ -6,6 +6,7 @@ Talks to nobody and needs no identity. What only the collector knows is null: ho
 import datetime
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,12 @@ from fleetnet_agent.config import Settings
 from fleetnet_agent.host import Host, this_host
 from fleetnet_agent.once_network import address, namespace_item
 from fleetnet_agent.records import Family, Holder, Process, Snapshot, Socket
-from fleetnet_agent.run import found_helper, refuse_other_namespaces
+from fleetnet_agent.run import found_helper
 from fleetnet_agent.watch import open_watch
 
 
 def once(settings: Settings) -> int:
     """Print one snapshot; the exit status. Raises AgentError."""
-    refuse_other_namespaces(settings)
     helper = privileges.start_helper(os.geteuid(), settings.helper_socket) if settings.with_helper else None
     try:
         snapshot = look_once(this_host(), helper.socket if helper else found_helper(settings), settings.namespaces)
@@ -43,7 +43,8 @@ def look_once(host: Host, helper_socket: Path | None, namespaces: str) -> Snapsh
 
 def document(snapshot: Snapshot) -> dict[str, Any]:
     """The snapshot in its envelope."""
-    items = [_item(socket, snapshot.look_at_us) for socket in sorted(snapshot.sockets, key=_order)]
+    names = {namespace.netns: namespace.name for namespace in snapshot.namespaces}
+    items = [_item(socket, names, snapshot.look_at_us) for socket in sorted(snapshot.sockets, key=_order)]
     return {
         "api_version": "fleetnet/v1",
         "kind": "SocketList",
@@ -70,10 +71,10 @@ def _order(socket: Socket) -> tuple[Any, ...]:
     )
 
 
-def _item(socket: Socket, look_at_us: int) -> dict[str, Any]:
+def _item(socket: Socket, names: Mapping[int, str], look_at_us: int) -> dict[str, Any]:
     return {
         "host": None,
-        "netns": str(socket.key.netns) if socket.key.netns else "host",
+        "netns": (names.get(socket.key.netns) or str(socket.key.netns)) if socket.key.netns else "host",
         "netns_inode": socket.key.netns or None,
         "protocol": socket.key.protocol.name.lower(),
         "family": socket.family.name.lower(),

@@ -19,12 +19,9 @@ from fleetnet_agent.errors import AgentError
 from fleetnet_agent.log import Log
 from fleetnet_agent.notify import Notifier
 
-OTHER_NAMESPACES = "this version reads its own network namespace only; use --namespaces own"
-
 
 def run(settings: Settings) -> int:
     """Report until SIGTERM or SIGINT; the exit status. Raises AgentError."""
-    refuse_other_namespaces(settings)
     log = Log()
     identity = state.load(settings.state)
     owner = privileges.owner_of(settings.state)
@@ -39,12 +36,6 @@ def run(settings: Settings) -> int:
         if helper:
             helper.close()
     return 0
-
-
-def refuse_other_namespaces(settings: Settings) -> None:
-    """Raises AgentError for what this version cannot do."""
-    if settings.namespaces != "own":
-        raise AgentError(OTHER_NAMESPACES)
 
 
 def ceilings(settings: Settings) -> Ceilings:
@@ -113,6 +104,6 @@ async def _notice_end(helper: privileges.Helper, log: Log) -> None:
     while helper.process.poll() is None:  # noqa: ASYNC110 - a child that asyncio did not start has no other way
         await asyncio.sleep(1.0)
     log.say(
-        f"the helper ended with status {helper.process.returncode}, and this agent cannot start another; "
-        "owners stay unknown until the agent is restarted: restart its service"
+        f"the helper ended with status {helper.process.returncode}, and without root it cannot be started again: "
+        "owners and what is in other network namespaces stay unknown until the agent is restarted: restart its service"
     )

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from fleetnet_agent import privileges
+from fleetnet_agent import facts, privileges
 from fleetnet_agent.budget import MIB
 from fleetnet_agent.config import Settings
 from fleetnet_agent.host import Host
@@ -58,10 +58,11 @@ class Finding:
 def findings(settings: Settings, host: Host) -> Iterator[Finding]:
     """What can be seen here."""
     yield helper(settings, host)
-    snapshot, costs = _look(settings, host)
+    snapshot, costs, sees_all = _look(settings, host)
     for status in snapshot.sources:
         yield source(status)
     yield Finding("sockets", bool(snapshot.sockets), f"{len(snapshot.sockets)} are open", "missing")
+    yield namespaces(host, len(snapshot.namespaces), sees_all)
     yield events_buffer(settings, host)
     yield events_lost(settings, host)
     yield control_groups(host)
@@ -80,15 +81,16 @@ class Costs:
     interval_s: float  # at which such looks are due
 
 
-def _look(settings: Settings, host: Host) -> tuple[Snapshot, Costs]:
-    watch = open_watch(host, helper_socket=found_helper(settings), namespaces="own")
+def _look(settings: Settings, host: Host) -> tuple[Snapshot, Costs, bool]:
+    watch = open_watch(host, helper_socket=found_helper(settings), namespaces=settings.namespaces)
     try:
         watch.look()
         before = usage_now(host.boottime_us)
         watch.look(everything=True)
         after = usage_now(host.boottime_us)
         snapshot = watch.snapshot()
-        return snapshot, Costs(after.cpu_us - before.cpu_us, after.resident_bytes, watch.interval_s())
+        costs = Costs(after.cpu_us - before.cpu_us, after.resident_bytes, watch.interval_s())
+        return snapshot, costs, watch.sees_all_namespaces
     finally:
         watch.close()
 
@@ -134,6 +136,28 @@ def source(status: SourceStatus) -> Finding:
         return Finding(topic, True, "reads whole")
     remedy = "" if status.name == "owners" else f"; {NETLINK_REMEDY}"
     return Finding(topic, False, status.detail + remedy, "missing" if status.blind else "reduced")
+
+
+def namespaces(host: Host, count: int, sees_all: bool) -> Finding:
+    """Which network namespaces are read."""
+    own = facts.netns_inode(host)
+    if not own:
+        return Finding("namespaces", False, f"{host.proc}/self/ns/net cannot be read; is /proc mounted?")
+    if sees_all:
+        return Finding("namespaces", True, f"reads all that its helper finds, {count} now, its own ({own}) among them")
+    try:
+        # Other files in each namespace, and unlike /proc/1/ns/net anybody may look at them.
+        same = os.stat(host.proc / "1/net/dev").st_ino == os.stat(host.proc / "self/net/dev").st_ino
+    except OSError:
+        return Finding(
+            "namespaces",
+            True,
+            f"reads its own, {own}; whether it is the host's cannot be seen, for process 1 is hidden",
+        )
+    which = (
+        "that of process 1; with a helper and --namespaces all it reads every one" if same else "not that of process 1"
+    )
+    return Finding("namespaces", True, f"reads its own, {own}, {which}")
 
 
 def events_buffer(settings: Settings, host: Host) -> Finding:

@@ -16,7 +16,9 @@ What must stay true:
   often as FULL_LOOK_SHARE allows;
 - what the kernel's events tell is joined to a look at everything, so that each connection is told once;
 - a source that fails closes nothing: its sockets stay as they were until it works again;
-- what is left out for the budget's sake is told: as that source's standing, and as a gap when it is read again.
+- a look at everything is one at all namespaces. What a namespace beside the own one does not show at a look stays as it
+  was seen last, and the time until it shows again becomes a gap;
+- what is left out for the budget's sake is told: as that source's standing, and as a gap when it is read again;
 - a change of interfaces or routes is told with a look at everything, as early as one of a listener is.
 """
 
@@ -31,9 +33,12 @@ from fleetnet_agent.event_queue import MOST_WAITING
 from fleetnet_agent.events import Events, Told
 from fleetnet_agent.followed import Followed, Seen, follow_all
 from fleetnet_agent.helper.client import HelperClient
-from fleetnet_agent.holders import Holders, wanted
+from fleetnet_agent.holders import Holders
 from fleetnet_agent.host import Host
 from fleetnet_agent.live import look_live
+from fleetnet_agent.namespaces import Namespaces
+from fleetnet_agent.neighbour import Sight
+from fleetnet_agent.neighbours import Neighbours, Round
 from fleetnet_agent.network.following import Network, open_network
 from fleetnet_agent.owners.lookup import REMEDY, REMEDY_FOR_OWN, OwnerLookup
 from fleetnet_agent.records import (
@@ -57,6 +62,7 @@ LOOK_EVERY_S = 1.0
 FULL_LOOK_SHARE = 0.04  # of the time, for full looks ahead of their interval
 SMALL, LARGE = 2_000, 10_000  # sockets
 SHORTEST_S, LONGEST_S = 1.0, 5.0  # between full looks, up to SMALL and from LARGE on
+STRETCHED_AT_MOST_S = 30.0  # where reading takes more than FULL_LOOK_SHARE of that
 NOT_WITHIN_BUDGET = "UNIX and packet sockets were not read, to stay within the budget"
 
 
@@ -73,6 +79,7 @@ class Watch:
         budget: Budget | None = None,
         usage: Callable[[], Usage] | None = None,
         network: Network | None = None,
+        namespaces: Namespaces | None = None,
     ) -> None:
         self._host = host
         self._owners = owners
@@ -83,19 +90,28 @@ class Watch:
         self._budget = budget or Budget(NO_CEILINGS)
         self._usage = usage or partial(usage_now, host.boottime_us)
         self._left_out_since_us: int | None = None
-        self._network = network or open_network(host)
+        namespaces = namespaces or Namespaces(host, None, wanted="own")
+        self._neighbours = Neighbours(namespaces, host, self._holders)
+        self._network = network or open_network(host, self._neighbours.routes)
         self._touched: set[int] = set()  # inodes about whose owners something is new since the last full look
         self._statuses: dict[str, SourceStatus] = {}
         self._look_at_us = 0
         self._previous_look_at_us = 0
         self._looked_at_us: int | None = None  # boottime at the end of the last full look
         self._look_took_us = 0
+        self._readings_took_us = (0, 0)  # of the last two full looks
 
     def look(self, *, everything: bool = False) -> Difference:
         """Look once: at everything if that is due or asked for. The first time everything is in `opened` and
         previous_look_at_us is 0. Never raises for what the host does: a failing source travels in `sources`."""
         self._mind_the_budget()
-        if not (everything or self._is_full_look_due() or self._has_events_to_explain() or self._has_early_news()):
+        namespaces_moved = self._ask_for_namespaces()
+        if not (
+            everything
+            or self._is_full_look_due()
+            or self._has_events_to_explain()
+            or self._has_early_news(namespaces_moved)
+        ):
             return Difference(self._look_at_us, self._previous_look_at_us)
         began_us = self._host.boottime_us()
         difference = self._look_at_everything()
@@ -106,23 +122,32 @@ class Watch:
     def snapshot(self) -> Snapshot:
         """Everything that was open at the last look, with what the differences so far have told. May take
         some tenths of a second for 50,000 sockets. Empty, look_at_us 0, before the first look."""
-        sockets = tuple(socket for followed in self._followed for socket in followed.sockets(self._holders))
-        namespaces = self._network.all()
-        return Snapshot(self._look_at_us, sockets, tuple(self._statuses.values()), namespaces)
+        if self._looked_at_us is None:
+            return Snapshot(0, (), ())
+        own = (socket for followed in self._followed for socket in followed.sockets(self._holders))
+        sockets = (*own, *self._neighbours.sockets())
+        return Snapshot(self._look_at_us, sockets, tuple(self._statuses.values()), self._network.all())
 
     def live(self, wanted: LiveWanted) -> Generator[LiveItem, None, None]:
         """Everything at this moment, with the numbers that are not followed. To be used up in the thread of the looks,
         which may go on between two steps; close it where it is left early. Never raises for what the host does."""
-        return look_live(wanted, self._followed, self._holders, self._host.proc / "self/net")
+        yield from look_live(wanted, self._followed, self._holders, self._host.proc / "self/net")
+        yield from self._neighbours.live(wanted, self._network.links)
 
     def interval_s(self) -> float:
         """Seconds between two looks at the whole table at its present size: 1 up to 2,000 sockets, 5 from 10,000 on,
-        in proportion between; more where the budget asks for it."""
+        in proportion between; more where reading it (many namespaces) would take more than FULL_LOOK_SHARE of that, and
+        where the budget asks for it."""
         return self._budget.stretched_s(self._asked_for_s())
 
     def size(self) -> int:
         """How many sockets were open at the last look."""
-        return sum(map(len, self._followed))
+        return sum(map(len, self._followed)) + len(self._neighbours)
+
+    @property
+    def sees_all_namespaces(self) -> bool:
+        """True if other network namespaces than the own one are to be read."""
+        return self._neighbours.wanted
 
     def when_urgent(self, urge: Callable[[], object]) -> None:
         """Call this, in some thread, when the next look should not wait: events were lost, or many wait."""
@@ -132,6 +157,7 @@ class Watch:
     def close(self) -> None:
         """Give back sockets. No look after this."""
         self._diag.close()
+        self._neighbours.close()
         if self._events:
             self._events.close()
         self._network.close()
@@ -139,7 +165,9 @@ class Watch:
     def _asked_for_s(self) -> float:
         """The interval for a table of this size."""
         share = (self.size() - SMALL) / (LARGE - SMALL)
-        return SHORTEST_S + (LONGEST_S - SHORTEST_S) * min(1.0, max(0.0, share))
+        by_size_s = SHORTEST_S + (LONGEST_S - SHORTEST_S) * min(1.0, max(0.0, share))
+        reading_took_us = min(self._readings_took_us)  # one alone may have been held up, and the first decodes all
+        return max(by_size_s, min(STRETCHED_AT_MOST_S, reading_took_us / FULL_LOOK_SHARE / 1_000_000))
 
     def _mind_the_budget(self) -> None:
         if self._budget.status is None:
@@ -165,15 +193,31 @@ class Watch:
     def _has_events_to_explain(self) -> bool:
         return self._events is not None and self._events.urgent
 
-    def _has_early_news(self) -> bool:
-        """Listeners, owners and the network, which are looked at each time. False while another full look would cost
-        too much."""
+    def _ask_for_namespaces(self) -> bool:
+        """True if some are new or gone."""
+        moved = self._neighbours.ask()
+        self._follow_network()
+        return moved
+
+    def _follow_network(self) -> None:
+        for identity in self._neighbours.identities():
+            self._network.follow(identity)
+
+    def _has_early_news(self, namespaces_moved: bool) -> bool:
+        """Namespaces, listeners, owners and the network, which are looked at each time; False while another full look
+        would cost too much."""
         self._touched |= self._owners.update(self._inodes_still_there)
-        read = [followed for followed in self._followed if not self._is_left_out(followed)]
         network_moved = self._network.look()
-        news = network_moved or bool(self._touched) or any(followed.listeners_moved() for followed in read)
         share = FULL_LOOK_SHARE / self._budget.allowance.look_factor
-        return news and self._since_full_look_us() >= self._look_took_us / share
+        if self._since_full_look_us() < self._look_took_us / share:
+            return False
+        return (
+            namespaces_moved
+            or network_moved
+            or bool(self._touched)
+            or any(followed.listeners_moved() for followed in self._followed if not self._is_left_out(followed))
+            or self._neighbours.listeners_moved()
+        )
 
     def _since_full_look_us(self) -> int:
         return self._host.boottime_us() - (self._looked_at_us or 0)
@@ -181,16 +225,18 @@ class Watch:
     def _look_at_everything(self) -> Difference:
         # 1. What the kernel says: of interfaces and routes, of ends, of everything, and of the ends meanwhile. The look
         #    ends here; what follows explains what it saw.
-        namespaces = self._look_at_network()
         before = self._take_ends()
-        moves = [self._look_at(followed) for followed in self._followed]
+        began_us = self._host.boottime_us()
+        sights = [Sight(followed, self._look_at(followed), self._holders) for followed in self._followed]
+        others = self._neighbours.look(self._look_at)
+        sights += others.sights
+        namespaces = self._look_at_network(others)
+        self._readings_took_us = (self._readings_took_us[1], self._host.boottime_us() - began_us)
         after = self._take_ends()
         look_at_us = self._host.wall_clock_us()
         # 2. Sockets whose owners are wanted from now on, and no longer.
-        self._owners.forget(inode for move in moves for inode in move.inodes_left)
-        self._owners.follow(
-            wanted(one, move.peer_paths.get(one.peer_inode, b"")) for move in moves for one in move.inodes_new
-        )
+        self._owners.forget(inode for sight in sights for inode in sight.seen.inodes_left)
+        self._owners.follow(one for sight in sights for one in sight.wanted())
         touched = self._touched | self._owners.update(self._inodes_still_there)
         self._touched = set()
         # 3. The rows: what moved, what stayed but changed hands, and what came and went unseen.
@@ -199,13 +245,15 @@ class Watch:
         closed: list[Closed] = []
         brief: list[Brief] = []
         entered_at_us: dict[SocketKey, int] = {}
-        for followed, move in zip(self._followed, moves, strict=True):
-            joined = followed.join(move, before.of(followed.protocol), after.of(followed.protocol))
-            opened += followed.open(move, self._holders)
-            changed += followed.change(move, touched, self._holders)
-            entered_at_us |= followed.entered(move, joined)
-            brief += followed.brief(move, joined, self._holders)
-            closed += followed.close(move, joined)
+        for sight in sights:
+            followed, seen = sight.followed, sight.seen
+            known = (before, after) if sight.hears else (Told(), Told())
+            joined = followed.join(seen, *(told.of(followed.protocol, followed.netns) for told in known))
+            opened += followed.open(seen, sight.holders)
+            changed += followed.change(seen, touched, sight.holders)
+            entered_at_us |= followed.entered(seen, joined)
+            brief += followed.brief(seen, joined, sight.holders)
+            closed += followed.close(seen, joined)
         sources = self._new_statuses()
         self._previous_look_at_us, self._look_at_us = self._look_at_us, look_at_us
         return Difference(
@@ -217,8 +265,9 @@ class Watch:
             tuple(brief),
             entered_at_us,
             tuple(sources),
-            gaps=(*before.gaps, *after.gaps, *self._left_out(look_at_us)),
+            gaps=(*before.gaps, *after.gaps, *others.gaps(look_at_us), *self._left_out(look_at_us)),
             namespaces=namespaces,
+            namespaces_gone=tuple(others.gone),
         )
 
     def _look_at(self, followed: Followed) -> Seen:
@@ -233,7 +282,10 @@ class Watch:
         self._left_out_since_us = None
         return [Gap(since_us, look_at_us, NOT_WITHIN_BUDGET)] if since_us else []
 
-    def _look_at_network(self) -> tuple[Namespace, ...]:
+    def _look_at_network(self, others: Round) -> tuple[Namespace, ...]:
+        for netns in (*others.gone, *others.replaced):
+            self._network.leave(netns)
+        self._follow_network()
         self._network.look()
         return self._network.changed()
 
@@ -247,6 +299,8 @@ class Watch:
         if self._budget.status:
             statuses.append(self._budget.status)
         statuses += self._network.statuses()
+        if others := self._neighbours.status():
+            statuses.append(others)
         new = [status for status in statuses if self._statuses.get(status.name) != status]
         self._statuses = {status.name: status for status in statuses}
         return new
@@ -255,7 +309,7 @@ class Watch:
         there: set[int] = set()
         for followed in self._followed:
             there |= followed.inodes_still_there(inodes)
-        return there
+        return there | self._neighbours.inodes_still_there(inodes)
 
 
 def open_watch(
@@ -270,15 +324,14 @@ def open_watch(
     """A watch on the host's sockets: with the helper that listens on `helper_socket`, or without one (None);
     `helper_is_own` if only this process started it.
 
-    `namespaces` is "own"; "all" raises ValueError with a sentence for the user, as this version cannot do it yet.
-    Never raises because something is missing on the host: that is told by the sources of the first look.
+    `namespaces` is "all", "own", or "" for what makes sense here (see `namespaces.Namespaces`). Never raises because
+    something is missing on the host: that is told by the sources of the first look.
     """
-    if namespaces != "own":
-        raise ValueError(f"this version reads its own network namespace only: say --namespaces own, not {namespaces}")
     helper = None if helper_socket is None else HelperClient(helper_socket)
     remedy = REMEDY_FOR_OWN if helper_is_own else REMEDY
     owners = OwnerLookup(host, helper, is_root=os.geteuid() == 0, remedy=remedy)
     diag = DiagSocket()
-    events = Events(host, events_buffer_bytes)
+    known = Namespaces(host, helper, wanted=namespaces)
+    events = Events(host, events_buffer_bytes, known, helper)
     followed = follow_all(diag, host.boottime_us, host.proc)
-    return Watch(host, owners, followed, diag, events, Budget(ceilings))
+    return Watch(host, owners, followed, diag, events, Budget(ceilings), namespaces=known)

@@ -47,8 +47,8 @@ def test_every_option_has_a_twin_in_the_environment(option: config.Option) -> No
     assert str(getattr(found, option.name)) == ("True" if option.flag else value)
 
 
-def test_namespaces_are_the_own_one_by_default() -> None:
-    assert settled("run").namespaces == "own"
+def test_which_namespaces_to_read_is_left_to_the_host_unless_it_is_said() -> None:
+    assert settled("run").namespaces == ""
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +15,9 @@ import pytest
 from fleetnet_agent import events as told
 from fleetnet_agent.event_queue import EventQueue
 from fleetnet_agent.events import Events
+from fleetnet_agent.helper import entering
 from fleetnet_agent.host import this_host
+from fleetnet_agent.numbering import AmbiguousError
 from fleetnet_agent.records import Brief, Family, OwnerStatus, Protocol, State
 from fleetnet_agent.sources import events as source
 from fleetnet_agent.sources.events import EventSocket
@@ -149,6 +151,7 @@ class ScriptedReceiver:
         self.readable, self._writable = os.pipe()
         self.batches: list[list[bytes] | OSError] = []
         self.lost: list[int | SourceError] = []
+        self.of: list[int] | None = None  # the namespaces of the next batch
 
     def put(self, *batches: list[bytes] | OSError) -> None:
         self.batches += batches
@@ -167,6 +170,9 @@ class ScriptedReceiver:
         if isinstance(batch, OSError):
             raise batch
         return batch
+
+    def numbers(self) -> list[int] | None:
+        return self.of
 
     def newly_lost(self) -> int:
         lost = self.lost.pop(0) if self.lost else 0
@@ -308,7 +314,7 @@ def test_an_event_of_another_protocol_is_passed_over() -> None:
 def test_where_the_groups_are_refused_the_status_says_so_and_all_else_works(
     monkeypatch: pytest.MonkeyPatch, listener: socket.socket
 ) -> None:
-    monkeypatch.setattr(source, "SKNLGRP_INET6_UDP_DESTROY", 200)  # no kernel has such a group
+    monkeypatch.setattr(entering, "DESTROY_GROUPS", (200,))  # no kernel has such a group
     with pytest.raises(RefusedError, match="refused"):
         EventSocket(PROC)
     watch = open_watch(this_host(), helper_socket=None, namespaces="own")
@@ -382,3 +388,103 @@ def test_a_socket_that_was_seen_ends_exactly_when_the_kernel_says_so(watch: Watc
     (closed,) = [closed for closed in watch.look(everything=True).closed if closed.key == row.key]
     assert closed.at_us
     assert before_us <= closed.at_us < wall_clock_us()
+
+
+class ScriptedNames:
+    """What numbers mean, as a test says."""
+
+    all = True
+
+    def __init__(self) -> None:
+        self.lists = 1
+        self.known: dict[int | None, int] = {None: 0}
+        self.ambiguous: set[int | None] = set()
+        self.nameless: set[int] = set()
+        self.waiting: Collection[int] = ()
+
+    def meaning(self, nsid: int | None) -> int | None:
+        if nsid in self.ambiguous:
+            raise AmbiguousError
+        return self.known.get(nsid)
+
+    def is_nameless(self, nsid: int) -> bool:
+        return nsid in self.nameless
+
+    def settle(self, waiting: Collection[int]) -> None:
+        self.waiting = waiting
+
+
+@pytest.fixture
+def names() -> ScriptedNames:
+    return ScriptedNames()
+
+
+@pytest.fixture
+def of_all(events: Events, receiver: ScriptedReceiver, names: ScriptedNames) -> Events:
+    assert events._queue
+    events._queue.close()
+    events._queue = EventQueue(receiver, wall_clock_us)
+    events._names = names
+    return events
+
+
+def event(cookie: int) -> bytes:
+    return EVENT[:60] + struct.pack("=Q", cookie) + EVENT[68:]
+
+
+def cookies(told: told.Told, netns: int) -> list[int | bytes]:
+    return [end.name for end in told.of(Protocol.TCP, netns)]
+
+
+def test_events_go_to_the_namespace_that_their_number_means(
+    of_all: Events, receiver: ScriptedReceiver, names: ScriptedNames
+) -> None:
+    names.known.update({3: 40, 5: 60})
+    receiver.of = [3, source.OWN, 5, 3]
+    receiver.put([event(1), event(2), event(3), event(4)])
+    taken = of_all.take()
+    assert [cookies(taken, netns) for netns in (0, 40, 60)] == [[2], [1, 4], [3]]
+    assert taken.gaps == ()
+
+
+def test_an_event_of_a_namespace_that_is_not_known_yet_waits_for_the_next_lists(
+    of_all: Events, receiver: ScriptedReceiver, names: ScriptedNames
+) -> None:
+    receiver.of = [3, source.OWN]
+    receiver.put([event(1), event(2)])
+    taken = of_all.take()
+    assert (cookies(taken, 0), taken.gaps, names.waiting) == ([2], (), {3})
+    names.lists += 1
+    names.known[3] = 40
+    assert cookies(of_all.take(), 40) == [1]
+    assert names.waiting == set()
+
+
+def test_an_event_whose_namespace_stays_unknown_is_counted_as_lost_and_so_is_an_ambiguous_one(
+    of_all: Events, receiver: ScriptedReceiver, names: ScriptedNames
+) -> None:
+    names.ambiguous, names.nameless = {4}, {6}
+    receiver.of = [3, 4, 4, 6]
+    receiver.put([event(cookie) for cookie in range(1, 5)])
+    (gap,) = of_all.take().gaps
+    assert gap.reason.startswith("3 events of closed sockets lost: their network namespaces were gone")
+    assert gap.from_us < gap.to_us
+    names.lists += 2
+    (gap,) = of_all.take().gaps
+    assert gap.reason.startswith("1 events")
+    assert of_all.take() == told.Told()
+
+
+@pytest.mark.root
+def test_a_passed_socket_counts_what_it_lost_as_exactly_as_an_own_one(listener: socket.socket) -> None:
+    small = EventSocket(PROC, passed=entering.join(1, all_namespaces=True))
+    make(listener, 200)
+    until(lambda: told_by_the_kernel(small) >= 400)
+    with pytest.raises(OSError, match="buffer space"):
+        small.receive()
+    received = 0
+    while datagrams := small.receive():
+        assert len(small.numbers() or datagrams) == len(datagrams)
+        received += len(datagrams)
+    assert small.newly_lost() + received >= 400
+    small.close()

@@ -34,9 +34,10 @@ def test_the_helper_imports_the_standard_library_and_its_own_few_files() -> None
     assert done.stdout.split() == [
         "fleetnet_agent",
         "fleetnet_agent.helper",
-        "fleetnet_agent.helper.main",
-        "fleetnet_agent.helper.protocol",
-        "fleetnet_agent.helper.server",
+        *(
+            f"fleetnet_agent.helper.{name}"
+            for name in ("census", "entering", "frames", "main", "numbers", "protocol", "requests", "server")
+        ),
         "fleetnet_agent.notify",
         "fleetnet_agent.owners",
         "fleetnet_agent.owners.cmdlines",

@@ -1,7 +1,9 @@
 """The privileged helper as a process of its own, on a real socket."""
 
 import contextlib
+import json
 import os
+import resource
 import signal
 import socket
 import stat
@@ -14,8 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fleetnet_agent.helper import protocol, server
+from fleetnet_agent.helper import frames, protocol, server
 from fleetnet_agent.helper.client import HelperClient, HelperUnavailableError
+from fleetnet_agent.helper.requests import STATISTICS_FILES, Kind
 from fleetnet_agent.helper.server import Server
 from fleetnet_agent.owners.scan import Question
 
@@ -250,11 +253,128 @@ def test_a_client_takes_no_nonsense_for_an_answer(path: Path) -> None:
         answering.join(10)
 
 
-def _answer_once(listener: socket.socket, raw: bytes) -> None:
+def _answer_once(listener: socket.socket, raw: bytes, descriptors: list[int] | None = None) -> None:
     connection, _ = listener.accept()
     with connection:
-        protocol.receive(connection, protocol.REQUEST_BYTES, time.monotonic() + 10)
-        protocol.send(connection, raw, time.monotonic() + 10)
+        frames.receive(connection, protocol.REQUEST_BYTES, time.monotonic() + 10)
+        frames.send(connection, raw, time.monotonic() + 10, descriptors)
+
+
+def open_descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+@pytest.mark.parametrize("announced", [0, 1, 3])
+@pytest.mark.parametrize("question", ["open", "events"])
+def test_a_client_keeps_no_descriptor_of_an_answer_with_another_number_of_them(
+    path: Path, announced: int, question: str
+) -> None:
+    opened = json.dumps({"descriptors": [[7, "diag"]] * announced, "refused": []}).encode()
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket() as one:
+        listener.bind(str(path))
+        listener.listen()
+        before = open_descriptors()
+        raw = opened if question == "open" else b'{"buffer_bytes": 1}'
+        answering = threading.Thread(target=_answer_once, args=(listener, raw, [one.fileno()] * 2))
+        answering.start()
+        client = HelperClient(path)
+        with pytest.raises(HelperUnavailableError, match="descriptors"):
+            client.open(Kind.DIAG, [7]) if question == "open" else client.events(1)
+        answering.join(10)
+        assert open_descriptors() == before
+
+
+def test_what_is_not_taken_out_of_an_answer_is_closed(path: Path) -> None:
+    raw = json.dumps({"descriptors": [[7, "diag"], [7, "diag"], [8, "diag"]], "refused": [[9, "gone"]]}).encode()
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket() as one:
+        listener.bind(str(path))
+        listener.listen()
+        before = open_descriptors()
+        answering = threading.Thread(target=_answer_once, args=(listener, raw, [one.fileno()] * 3))
+        answering.start()
+        with HelperClient(path).open(Kind.DIAG, [7, 8, 9]) as inside:
+            os.close(inside.take(8)["diag"])
+            assert inside.refused == {9: "gone"}
+        answering.join(10)
+        assert open_descriptors() == before
+
+
+@pytest.mark.usefixtures("helper")
+def test_it_lists_its_own_namespace(path: Path) -> None:
+    listing = HelperClient(path).namespaces()
+    assert listing.own == os.stat("/proc/self/ns/net").st_ino
+    (own,) = [one for one in listing.namespaces if one.inode == listing.own]
+    assert own.pids
+
+
+@pytest.mark.root
+@pytest.mark.usefixtures("helper")
+@pytest.mark.parametrize(("kind", "names"), [("diag", {"diag"}), ("route", {"route"})])
+def test_it_opens_sockets_inside_a_namespace_and_no_other(path: Path, kind: str, names: set[str]) -> None:
+    client = HelperClient(path)
+    own = client.namespaces().own
+    with client.open(Kind(kind), [own, own + 1_000_000]) as inside:
+        assert inside.refused == {own + 1_000_000: "No such file or directory"}
+        opened = inside.take(own)
+        assert opened.keys() == names
+        for descriptor in opened.values():
+            socket.socket(fileno=descriptor).close()
+
+
+@pytest.mark.root
+@pytest.mark.usefixtures("helper")
+def test_it_opens_the_statistics_of_a_namespace(path: Path) -> None:
+    client = HelperClient(path)
+    own = client.namespaces().own
+    with client.open(Kind.STATISTICS, [own]) as inside:
+        opened = {name: os.fdopen(descriptor) for name, descriptor in inside.take(own).items()}
+    assert {"snmp", "netstat", "dev"} <= opened.keys() <= set(STATISTICS_FILES)
+    assert "lo:" in opened["dev"].read()
+    for file in opened.values():
+        file.close()
+
+
+@pytest.mark.root
+def test_nothing_that_it_opened_stays_open_in_it(path: Path, helper: subprocess.Popen[str]) -> None:
+    client = HelperClient(path)
+
+    def held() -> list[str]:
+        # A moment after its answer the helper still has the connection on which it gave it.
+        return sorted(os.listdir(f"/proc/{helper.pid}/fd"))
+
+    own = client.namespaces().own
+    before = held()
+    for _ in range(5):
+        for kind in Kind:
+            with client.open(kind, [own]):
+                pass
+        client.events(1 << 16).close()
+        client.namespaces()
+    deadline_s = time.monotonic() + 10
+    while len(held()) > len(before):
+        assert time.monotonic() < deadline_s
+
+
+@pytest.mark.root
+@pytest.mark.usefixtures("helper")
+def test_events_of_all_namespaces_come_with_the_buffer_that_was_asked_for(path: Path) -> None:
+    with HelperClient(path).events(1 << 20) as events:
+        assert events.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) == 2 << 20
+
+
+def test_a_lack_of_descriptors_costs_an_answer_and_not_the_helper(path: Path, helper: subprocess.Popen[str]) -> None:
+    client = HelperClient(path)
+    held = set(map(int, os.listdir(f"/proc/{helper.pid}/fd")))
+    lowest_free = min(set(range(len(held) + 1)) - held)
+    limits = resource.prlimit(helper.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(helper.pid, resource.RLIMIT_NOFILE, (lowest_free, limits[1]))
+    with raw(path) as waiting:  # accept() fails, and the connection waits
+        waiting.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            waiting.recv(1)
+    assert helper.poll() is None
+    resource.prlimit(helper.pid, resource.RLIMIT_NOFILE, limits)
+    assert client.scan(Question(inodes=frozenset())).pids
 
 
 def test_a_helper_that_was_restarted_is_simply_there_again(path: Path) -> None:

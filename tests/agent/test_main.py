@@ -183,8 +183,6 @@ def test_nobody_at_the_collectors_port_is_status_5(authority: Authority, tmp_pat
             ["run", "--state", "/nonexistent"],
             "is not enrolled: /nonexistent holds no identity; run `fleetnet-agent enroll",
         ),
-        (["run", "--namespaces", "all"], "this version reads its own network namespace only; use --namespaces own"),
-        (["once", "--namespaces", "all"], "this version reads its own network namespace only; use --namespaces own"),
         (["enroll", "--token-file", "/nonexistent"], "give --server HOST:PORT"),
         (["enroll", "--server", "a:1"], "a token is needed; give --token-file FILE"),
         (["enroll", "--server", "a:1", "--token-file", "/nonexistent"], "the token file /nonexistent cannot be read"),
@@ -344,7 +342,7 @@ def test_an_agent_whose_helper_dies_says_so_and_goes_on(
     running.until("acknowledged")
     [helper] = running.children()
     os.kill(helper, signal.SIGKILL)
-    assert "owners stay unknown until the agent is restarted" in running.until("the helper ended")
+    assert "stay unknown until the agent is restarted" in running.until("the helper ended")
     assert "restart the agent's service" in running.until("source owners: the helper")
     loop.run(collector.until(lambda: told_of_owners(collector)))
     with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -247,9 +247,21 @@ def test_udp_is_followed_alike(told: Told, held: contextlib.ExitStack) -> None:
     assert key in {closed.key for closed in told.look().closed}
 
 
-def test_other_namespaces_are_refused_in_one_sentence() -> None:
-    with pytest.raises(ValueError, match="own"):
-        open_watch(this_host(), helper_socket=None, namespaces="all")
+def test_without_a_helper_all_namespaces_means_the_own_one_and_the_status_says_what_is_missing() -> None:
+    watch = open_watch(this_host(), helper_socket=None, namespaces="all")
+    first = watch.look()
+    assert {row.key.netns for row in first.opened} <= {0}
+    (status,) = [status for status in first.sources if status.name == "namespaces"]
+    assert not status.ok
+    assert "no helper" in status.detail
+    watch.close()
+
+
+def test_left_to_itself_and_without_a_helper_it_reads_its_own_namespace_and_misses_nothing() -> None:
+    watch = open_watch(this_host(), helper_socket=None, namespaces="")
+    assert "namespaces" not in {status.name for status in watch.look().sources}
+    assert not watch.sees_all_namespaces
+    watch.close()
 
 
 def test_with_a_helper_owners_come_from_it_and_without_it_again_the_source_says_so(

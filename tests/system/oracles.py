@@ -32,7 +32,12 @@ class Row:
 
 def of_ss(host: Host) -> list[Row]:
     """`ss -tuanpH` on a host, sorted."""
-    return sorted(_of_line(line) for line in host.run("ss", "-tuanpH").splitlines())
+    return of_ss_output(host.run("ss", "-tuanpH"))
+
+
+def of_ss_output(text: str) -> list[Row]:
+    """What it printed, sorted."""
+    return sorted(_of_line(line) for line in text.splitlines())
 
 
 def of_items(items: list[dict[str, Any]]) -> list[Row]:

@@ -1,7 +1,9 @@
 """`fleetnet-helper --socket PATH [--allow-uid UID]`: the agent's privileged helper.
 
-Tells which processes hold which sockets (it needs CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH for that), and does nothing
-else. It has no network, writes no file but its socket, and uses the standard library only.
+Tells which processes hold which sockets (it needs CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH for that), lists the network
+namespaces and opens a closed set of things inside them (CAP_SYS_ADMIN; CAP_NET_ADMIN and CAP_NET_BROADCAST for events),
+and does nothing else. It uses no network, writes no file but its socket, and uses the standard library only.
+docs/helper-threats.md says what that means.
 """
 
 import argparse
@@ -50,7 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="fleetnet-helper",
-        description="Tells fleetnet-agent which processes hold which sockets, and nothing else.",
+        description="Tells fleetnet-agent which processes hold which sockets and which network namespaces there are, "
+        "opens sockets of the kernel's diagnostics inside them, and nothing else.",
     )
     socket_path = os.environ.get("FLEETNET_AGENT_HELPER_SOCKET")
     parser.add_argument(

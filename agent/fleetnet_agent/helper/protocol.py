@@ -1,19 +1,41 @@
 """What the agent and its privileged helper say to each other: one request and one answer to a connection.
 
-A frame is its length (4 bytes, network order) and that many bytes of JSON. The requests are a closed set:
+Each is JSON. The requests are a closed set:
 
     {"do": "owners", "inodes": [N, …] | null, "pids": [N, …] | null, "skip": [N, …]}
         → {"processes": [[pid, start_ticks, name, exe, program, [inode, …]], …], "pids": [N, …], "unreadable": [N, …]}
+    {"do": "namespaces"}
+        → {"own": N, "of_process_1": true | false | null, "numbers": [N, …] | null, "trouble": "one sentence",
+           "namespaces": [[inode, ["path", …], [pid, …], nsid | null], …]}
+    {"do": "open", "kind": "diag" | "route" | "statistics", "inodes": [N, …]}
+        → {"descriptors": [[inode, "what"], …], "refused": [[inode, "why"], …]} and as many descriptors (SCM_RIGHTS)
+    {"do": "events", "buffer_bytes": N}
+        → {"buffer_bytes": N} and one descriptor
 
-or, where the helper could not, {"error": "one sentence"}. Pure but for `receive` and `send`. Standard library only.
+or, where the helper could not, {"error": "one sentence"}. Pure; frames travel by `frames.py`. Standard library only.
 """
 
 import json
-import socket
-import struct
-import time
 from typing import Any
 
+from fleetnet_agent.helper.frames import ProtocolError
+from fleetnet_agent.helper.requests import (
+    LONGEST_PATH,
+    MOST_BUFFER_BYTES,
+    MOST_DESCRIPTORS,
+    MOST_MOUNTS,
+    MOST_NAMESPACES,
+    MOST_OPENED,
+    MOST_PIDS,
+    EventsOpened,
+    Kind,
+    Listed,
+    Listing,
+    ListNamespaces,
+    Opened,
+    OpenEvents,
+    OpenInside,
+)
 from fleetnet_agent.owners.scan import Answer, FoundProcess, Question
 
 REQUEST_BYTES = 1 << 20
@@ -21,11 +43,9 @@ ANSWER_BYTES = 1 << 24
 MOST_NUMBERS = 65536  # in one list of a request
 LARGEST_NUMBER = 2**63 - 1
 
-_LENGTH = struct.Struct("!I")
+_SENTENCE = 512  # characters
 
-
-class ProtocolError(Exception):
-    """The other side does not keep to the protocol; the text is one sentence."""
+Request = Question | ListNamespaces | OpenInside | OpenEvents
 
 
 class HelperError(Exception):
@@ -44,11 +64,35 @@ def encode_question(question: Question) -> bytes:
     )
 
 
-def decode_question(raw: bytes) -> Question:
+def encode_request(request: ListNamespaces | OpenInside | OpenEvents) -> bytes:
+    """A request about namespaces."""
+    match request:
+        case ListNamespaces():
+            return _encode({"do": "namespaces"})
+        case OpenInside():
+            return _encode({"do": "open", "kind": request.kind.value, "inodes": request.inodes})
+        case OpenEvents():
+            return _encode({"do": "events", "buffer_bytes": request.buffer_bytes})
+
+
+def decode_request(raw: bytes) -> Request:
     """A request. Raises ProtocolError for anything that is not exactly one."""
     request = _decode(raw)
-    if request.keys() != {"do", "inodes", "pids", "skip"} or request["do"] != "owners":
-        raise ProtocolError("not a request that this helper knows")
+    match request.get("do"), request.keys() - {"do"}:
+        case "owners", names if names == {"inodes", "pids", "skip"}:
+            return _question(request)
+        case "namespaces", names if not names:
+            return ListNamespaces()
+        case "open", names if names == {"kind", "inodes"}:
+            if request["kind"] not in [kind.value for kind in Kind]:
+                raise ProtocolError("not a kind that this helper opens")
+            return OpenInside(Kind(request["kind"]), tuple(_numbers(request["inodes"], MOST_OPENED)))
+        case "events", names if names == {"buffer_bytes"}:
+            return OpenEvents(_number(request["buffer_bytes"], MOST_BUFFER_BYTES))
+    raise ProtocolError("not a request that this helper knows")
+
+
+def _question(request: dict[str, Any]) -> Question:
     return Question(
         inodes=None if request["inodes"] is None else frozenset(_numbers(request["inodes"], MOST_NUMBERS)),
         pids=None if request["pids"] is None else frozenset(_numbers(request["pids"], MOST_NUMBERS)),
@@ -77,48 +121,64 @@ def encode_error(sentence: str) -> bytes:
 
 def decode_answer(raw: bytes) -> Answer:
     """An answer to `owners`. Raises ProtocolError, or HelperError with the helper's own words."""
-    answer = _decode(raw)
-    if isinstance(answer.get("error"), str):
-        raise HelperError(answer["error"])
-    if answer.keys() != {"processes", "pids", "unreadable"} or not isinstance(answer["processes"], list):
-        raise ProtocolError("not an answer that this agent knows")
+    answer = _answer(raw, {"processes", "pids", "unreadable"})
     return Answer(
-        processes=tuple(_process(process) for process in answer["processes"]),
+        processes=tuple(_process(process) for process in _list(answer["processes"], ANSWER_BYTES)),
         pids=tuple(_numbers(answer["pids"], ANSWER_BYTES)),
         unreadable=tuple(_numbers(answer["unreadable"], ANSWER_BYTES)),
     )
 
 
-def receive(connection: socket.socket, at_most: int, deadline_s: float) -> bytes:
-    """One frame, or ProtocolError, or OSError (TimeoutError at the deadline, by time.monotonic)."""
-    (size,) = _LENGTH.unpack(_receive_exactly(connection, _LENGTH.size, deadline_s))
-    if size > at_most:
-        raise ProtocolError(f"a message of {size} bytes is larger than the {at_most} that are allowed")
-    return _receive_exactly(connection, size, deadline_s)
+def encode_listing(listing: Listing) -> bytes:
+    """An answer to `namespaces`."""
+    return _encode(
+        {
+            "own": listing.own,
+            "of_process_1": listing.of_process_1,
+            "namespaces": [[one.inode, one.mounts, one.pids, one.nsid] for one in listing.namespaces],
+            "numbers": None if listing.numbers is None else sorted(listing.numbers),
+            "trouble": listing.trouble[:_SENTENCE],
+        }
+    )
 
 
-def send(connection: socket.socket, raw: bytes, deadline_s: float) -> None:
-    """Send one frame, or OSError (TimeoutError at the deadline, by time.monotonic)."""
-    connection.settimeout(_left(deadline_s))  # for sendall() a limit to all of it together
-    connection.sendall(_LENGTH.pack(len(raw)) + raw)
+def decode_listing(raw: bytes) -> Listing:
+    """An answer to `namespaces`. Raises ProtocolError, or HelperError with the helper's own words."""
+    answer = _answer(raw, {"own", "of_process_1", "namespaces", "numbers", "trouble"})
+    if not (answer["of_process_1"] is None or isinstance(answer["of_process_1"], bool)):
+        raise ProtocolError("not an answer that this agent knows")
+    numbers = answer["numbers"]
+    return Listing(
+        own=_number(answer["own"]),
+        of_process_1=answer["of_process_1"],
+        namespaces=tuple(_listed(one) for one in _list(answer["namespaces"], MOST_NAMESPACES)),
+        numbers=None if numbers is None else frozenset(_numbers(numbers, ANSWER_BYTES)),
+        trouble=_text(answer["trouble"], _SENTENCE),
+    )
 
 
-def _receive_exactly(connection: socket.socket, size: int, deadline_s: float) -> bytes:
-    received = bytearray()
-    while len(received) < size:
-        connection.settimeout(_left(deadline_s))
-        some = connection.recv(min(size - len(received), 1 << 16))
-        if not some:
-            raise ProtocolError("the connection ended within a message")
-        received += some
-    return bytes(received)
+def encode_opened(opened: Opened) -> bytes:
+    """An answer to `open`."""
+    return _encode({"descriptors": opened.descriptors, "refused": opened.refused})
 
 
-def _left(deadline_s: float) -> float:
-    left = deadline_s - time.monotonic()
-    if left <= 0:
-        raise TimeoutError("the time for this exchange is over")
-    return left
+def decode_opened(raw: bytes) -> Opened:
+    """An answer to `open`. Raises ProtocolError, or HelperError with the helper's own words."""
+    answer = _answer(raw, {"descriptors", "refused"})
+    return Opened(
+        descriptors=tuple(_named(one) for one in _list(answer["descriptors"], MOST_DESCRIPTORS)),
+        refused=tuple(_named(one) for one in _list(answer["refused"], MOST_OPENED)),
+    )
+
+
+def encode_events_opened(opened: EventsOpened) -> bytes:
+    """An answer to `events`."""
+    return _encode({"buffer_bytes": opened.buffer_bytes})
+
+
+def decode_events_opened(raw: bytes) -> EventsOpened:
+    """An answer to `events`. Raises ProtocolError, or HelperError with the helper's own words."""
+    return EventsOpened(_number(_answer(raw, {"buffer_bytes"})["buffer_bytes"]))
 
 
 def _encode(message: dict[str, Any]) -> bytes:
@@ -133,6 +193,54 @@ def _decode(raw: bytes) -> dict[str, Any]:
     if not isinstance(message, dict):
         raise ProtocolError("not a JSON object")
     return message
+
+
+def _answer(raw: bytes, names: set[str]) -> dict[str, Any]:
+    answer = _decode(raw)
+    if isinstance(answer.get("error"), str):
+        raise HelperError(answer["error"][:_SENTENCE])
+    if answer.keys() != names:
+        raise ProtocolError("not an answer that this agent knows")
+    return answer
+
+
+def _list(value: object, at_most: int) -> list[object]:
+    if not isinstance(value, list) or len(value) > at_most:
+        raise ProtocolError("not a list, or one too long")
+    return value
+
+
+def _number(value: object, at_most: int = LARGEST_NUMBER) -> int:
+    (number,) = _numbers([value], 1)
+    if number > at_most:
+        raise ProtocolError("a number that is too large")
+    return number
+
+
+def _text(value: object, at_most: int) -> str:
+    if not isinstance(value, str) or len(value) > at_most:
+        raise ProtocolError("not a text, or one too long")
+    return value
+
+
+def _listed(value: object) -> Listed:
+    fields = _list(value, 4)
+    if len(fields) != 4:
+        raise ProtocolError("not a namespace")
+    inode, mounts, pids, nsid = fields
+    return Listed(
+        inode=_number(inode),
+        mounts=tuple(_text(mount, LONGEST_PATH) for mount in _list(mounts, MOST_MOUNTS)),
+        pids=tuple(_numbers(pids, MOST_PIDS)),
+        nsid=None if nsid is None else _number(nsid),
+    )
+
+
+def _named(value: object) -> tuple[int, str]:
+    fields = _list(value, 2)
+    if len(fields) != 2:
+        raise ProtocolError("not a namespace and a text")
+    return _number(fields[0]), _text(fields[1], _SENTENCE)
 
 
 def _numbers(value: object, at_most: int) -> list[int]:

@@ -3,6 +3,8 @@
 What must stay true:
 - only root and the allowed user are answered, by what the kernel says of the peer (SO_PEERCRED);
 - no client, slow or silent or hostile, takes more than one of a few places, and that for a few seconds;
+- a lack of descriptors, memory or threads costs an answer and never the helper;
+- of what is opened for a client nothing stays open here once it was sent, or could not be;
 - a socket file that another helper serves is never taken over, and at the end only the own one is removed.
 """
 
@@ -16,11 +18,16 @@ import threading
 import time
 from pathlib import Path
 
-from fleetnet_agent.helper import protocol
-from fleetnet_agent.owners.scan import scan
+from fleetnet_agent.helper import frames, protocol
+from fleetnet_agent.helper.census import Census
+from fleetnet_agent.helper.entering import close_all, open_events, open_inside
+from fleetnet_agent.helper.requests import ListNamespaces, OpenEvents, OpenInside
+from fleetnet_agent.owners.scan import Question, scan
 
 CLIENT_HAS_S = 5.0
 CLIENTS_AT_ONCE = 8
+_PAUSE_S = 0.1  # where accept() lacks something
+_LACKS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 _PEER_CREDENTIALS = struct.Struct("3i")  # struct ucred, unix(7): pid, uid, gid
 
@@ -38,17 +45,28 @@ class Server:
         self._proc = proc
         self._places = threading.BoundedSemaphore(CLIENTS_AT_ONCE)
         self._one_scan = threading.Lock()  # two at once would only take turns
+        self._census = Census(proc)
         self._listener = _listen(path, allowed_uid)
         self._inode = path.stat().st_ino
 
     def serve(self) -> None:
         """Answer until an exception, such as that of a signal's handler, ends it."""
         while True:
-            connection, _ = self._listener.accept()
+            try:
+                connection, _ = self._listener.accept()
+            except OSError as error:
+                if error.errno not in _LACKS:
+                    raise
+                time.sleep(_PAUSE_S)  # the client waits in the queue meanwhile
+                continue
             if not self._places.acquire(blocking=False):
                 connection.close()
                 continue
-            threading.Thread(target=self._serve_one, args=(connection,), daemon=True).start()
+            try:
+                threading.Thread(target=self._serve_one, args=(connection,), daemon=True).start()
+            except RuntimeError:  # no more threads
+                connection.close()
+                self._places.release()
 
     def close(self) -> None:
         """Stop listening and remove the socket, unless it is another's by now."""
@@ -60,23 +78,38 @@ class Server:
     def _serve_one(self, connection: socket.socket) -> None:
         try:
             # A client that goes away or is too slow is its own loss.
-            with connection, contextlib.suppress(OSError, protocol.ProtocolError):
+            with connection, contextlib.suppress(OSError, frames.ProtocolError):
                 if _peer_uid(connection) in self._allowed:
                     deadline_s = time.monotonic() + CLIENT_HAS_S
-                    answer = self._answer(protocol.receive(connection, protocol.REQUEST_BYTES, deadline_s))
-                    protocol.send(connection, answer, time.monotonic() + CLIENT_HAS_S)
+                    request = frames.receive(connection, protocol.REQUEST_BYTES, deadline_s)
+                    answer, descriptors = self._answer(request)
+                    try:
+                        frames.send(connection, answer, time.monotonic() + CLIENT_HAS_S, descriptors)
+                    finally:
+                        close_all(descriptors)
         finally:
             self._places.release()
 
-    def _answer(self, request: bytes) -> bytes:
+    def _answer(self, raw: bytes) -> tuple[bytes, list[int]]:
+        """The answer, and the descriptors that go with it, which are the caller's."""
         try:
-            question = protocol.decode_question(request)
-            with self._one_scan:
-                return protocol.encode_answer(scan(self._proc, question))
-        except protocol.ProtocolError as error:
-            return protocol.encode_error(str(error))
+            match protocol.decode_request(raw):
+                case Question() as question:
+                    with self._one_scan:
+                        return protocol.encode_answer(scan(self._proc, question)), []
+                case ListNamespaces():
+                    with self._one_scan:
+                        return protocol.encode_listing(self._census.take()), []
+                case OpenInside() as request:
+                    opened, descriptors = open_inside(request, self._census.doors_of)
+                    return protocol.encode_opened(opened), descriptors
+                case OpenEvents() as request:
+                    events, descriptor = open_events(request.buffer_bytes)
+                    return protocol.encode_events_opened(events), [descriptor]
+        except frames.ProtocolError as error:
+            return protocol.encode_error(str(error)), []
         except OSError as error:
-            return protocol.encode_error(f"the processes cannot be listed: {os.strerror(error.errno or 0)}")
+            return protocol.encode_error(f"the kernel refuses: {os.strerror(error.errno or 0)}"), []
 
 
 def _listen(path: Path, allowed_uid: int) -> socket.socket:

@@ -22,7 +22,7 @@ from fleetnet_agent.host import Host
 from fleetnet_agent.network.dump import open_own
 from fleetnet_agent.network.news import News
 from fleetnet_agent.network.place import Place
-from fleetnet_agent.records import Namespace, SourceStatus
+from fleetnet_agent.records import Interface, Namespace, SourceStatus
 from fleetnet_agent.sources.source import SourceError
 
 OWN_NAMESPACE: Final = 0
@@ -123,6 +123,11 @@ class Network:
         """Name of an interface as of the last reading; "" where it is not known."""
         place = self._own if netns == OWN_NAMESPACE else self._others.get(netns)
         return "" if place is None else place.names.get(index, "")
+
+    def links(self, netns: int) -> tuple[Interface, ...]:
+        """The interfaces of a namespace as of the last reading."""
+        place = self._own if netns == OWN_NAMESPACE else self._others.get(netns)
+        return () if place is None else place.known.interfaces
 
     def statuses(self) -> list[SourceStatus]:
         """How the reading of interfaces and of routes is doing, in all namespaces."""

@@ -5,6 +5,7 @@ any error, so that the rest of a broken dump is never taken for the next one.
 """
 
 import errno
+import fcntl
 import itertools
 import os
 import socket
@@ -16,18 +17,24 @@ from fleetnet_agent.sources import inet_diag, sock_diag
 from fleetnet_agent.sources.source import Codec, MalformedError, Part, RefusedError, SourceError
 
 NETLINK_SOCK_DIAG = 4  # include/uapi/linux/netlink.h
+SO_NETNS_COOKIE = 71  # include/uapi/asm-generic/socket.h
+SIOCGIFNAME = 0x8910  # include/uapi/linux/sockios.h
 BUFFER_BYTES = 64 * 1024  # the kernel fills at most half of it with one part of a dump
 ANSWER_WITHIN_S = 10
 _USED_UP = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_COOKIE = struct.Struct("=Q")
+_IFREQ = struct.Struct("@16si20x")  # struct ifreq, include/uapi/linux/if.h: name, and a union that holds the index
 GETS_AT_ONCE = 50  # each answer takes about 1.3 kB of the socket's receive buffer, 208 kB by default
 
 
 class DiagSocket:
-    """A connection to the diagnostics of one network namespace, that of the process."""
+    """A connection to the diagnostics of one network namespace: that of the process, or of what `opened` gives."""
 
-    def __init__(self) -> None:
+    def __init__(self, opened: Callable[[], socket.socket] | None = None, buffer: bytearray | None = None) -> None:
+        """`opened` raises SourceError. Such as are never used at the same time may share a buffer of BUFFER_BYTES."""
+        self._opened = opened or _open
         self._socket: socket.socket | None = None
-        self._buffer = bytearray(BUFFER_BYTES)
+        self._buffer = buffer or bytearray(BUFFER_BYTES)
         self._sequences = itertools.cycle(range(1, 2**32))
 
     def dump(self, request: Callable[[int], bytes], codec: Codec = inet_diag.CODEC) -> Iterator[Part]:
@@ -43,6 +50,9 @@ class DiagSocket:
                     part = codec.read_part(data)
                     yield part
                     whole = part.last
+        except RefusedError:  # the kernel's last word to this request; the socket is as good as before
+            whole = True
+            raise
         except OSError as error:
             raise _translated(error) from error
         finally:
@@ -104,8 +114,39 @@ class DiagSocket:
 
     def _connected(self) -> socket.socket:
         if self._socket is None:
-            self._socket = _open()
+            self._socket = self._opened()
         return self._socket
+
+    def lend(self, descriptor: int) -> None:
+        """Use this one until `close`, which closes it. Raises SourceError, and has closed it then."""
+        self.close()
+        self._socket = taken(descriptor)
+
+    def take_over(self, other: "DiagSocket") -> None:
+        """Use the socket of another one, which has none then."""
+        self.close()
+        self._socket, other._socket = other._socket, None
+
+    def namespace_cookie(self) -> int:
+        """The kernel's name for the namespace of the present socket, which it never gives again; 0 where it has none
+        (before Linux 5.14), or there is no socket."""
+        if self._socket is None:
+            return 0
+        try:
+            return int(_COOKIE.unpack(self._socket.getsockopt(socket.SOL_SOCKET, SO_NETNS_COOKIE, _COOKIE.size))[0])
+        except OSError:
+            return 0
+
+    def interface_name(self, index: int) -> str:
+        """Name of an interface in the namespace of the present socket, by SIOCGIFNAME, which every kind of socket
+        answers; "" where there is none, or no socket."""
+        if self._socket is None:
+            return ""
+        try:
+            answer = fcntl.ioctl(self._socket, SIOCGIFNAME, _IFREQ.pack(b"", index))
+        except OSError:
+            return ""
+        return bytes(_IFREQ.unpack(answer)[0]).split(b"\0", 1)[0].decode(errors="replace")
 
     def _receive(self, connected: socket.socket) -> memoryview:
         size = connected.recv_into(self._buffer, 0, socket.MSG_TRUNC)  # tells the true size
@@ -121,6 +162,20 @@ def _open() -> socket.socket:
         refused = f"a socket for the kernel's socket diagnostics is refused: {os.strerror(error.errno or 0)}"
         # What is used up today may be there again at the next look: no reason to read in another way for ever.
         raise (SourceError if error.errno in _USED_UP else RefusedError)(refused) from error
+    return _prepared(opened)
+
+
+def taken(descriptor: int) -> socket.socket:
+    """A socket of NETLINK_SOCK_DIAG that somebody else has opened, ready for requests; ours from now on. Raises
+    SourceError, and has closed it then."""
+    try:
+        return _prepared(socket.socket(fileno=descriptor))
+    except OSError as error:
+        os.close(descriptor)
+        raise SourceError(f"no socket was passed: {os.strerror(error.errno or 0)}") from error
+
+
+def _prepared(opened: socket.socket) -> socket.socket:
     try:
         opened.bind((0, 0))
         # Not settimeout(): that costs a poll() per part.

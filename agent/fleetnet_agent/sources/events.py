@@ -1,8 +1,9 @@
-"""The netlink socket on which the kernel tells of every TCP and UDP socket that it destroys, of one network namespace.
+"""The netlink socket on which the kernel tells of every TCP and UDP socket that it destroys, in one network namespace
+or in all that have a number.
 
-Thin on purpose; what the bytes mean is in `inet_event.py`. No privilege is needed to join the groups. Datagrams are
-read many at a time by recvmmsg(2), which Python does not have: it is called through ctypes, and costs a third of a
-recv() for each.
+Thin on purpose; what the bytes mean is in `inet_event.py`. To join the groups of the own namespace needs no privilege;
+the socket for all comes from the helper. Datagrams are read many at a time by recvmmsg(2), which Python does not have:
+it is called through ctypes, and costs a third of a recv() for each.
 
 What must stay true: the number lost is the kernel's own count. When the socket's buffer is full the kernel drops
 events, says so once (ENOBUFS), and goes on dropping until all that waits has been read; so after ENOBUFS everything is
@@ -13,18 +14,19 @@ import ctypes
 import errno
 import os
 import socket
+import struct
 from pathlib import Path
 
-from fleetnet_agent.sources.diag import NETLINK_SOCK_DIAG
+from fleetnet_agent.helper.entering import SOL_NETLINK, join
 from fleetnet_agent.sources.source import RefusedError, SourceError
 
-# include/uapi/linux/netlink.h, sock_diag.h, asm-generic/socket.h
-SOL_NETLINK, NETLINK_ADD_MEMBERSHIP = 270, 1
-SKNLGRP_INET_TCP_DESTROY, SKNLGRP_INET_UDP_DESTROY, SKNLGRP_INET6_TCP_DESTROY, SKNLGRP_INET6_UDP_DESTROY = 1, 2, 3, 4
-SO_RCVBUFFORCE = 33
+NETLINK_LISTEN_ALL_NSID = 8  # include/uapi/linux/netlink.h; also the type of the ancillary data with the number
 
 BUFFER_BYTES = 32 * 1024 * 1024  # an event takes about 1.3 kB of it; without privilege the kernel gives rmem_max
 AT_ONCE = 256
+OWN = -1  # the place of a number where there is none: the namespace that the socket was opened in
+_CONTROL_BYTES = socket.CMSG_SPACE(4)  # of a struct cmsghdr, <bits/socket.h>: length, level, type, and one int
+_LEVEL = struct.calcsize("@N") // 4  # in words of an int
 _KEPT_BYTES = 96  # of each datagram: an event of TCP has some 300 more, of tcp_info, that is not read
 
 
@@ -51,8 +53,9 @@ class _Message(ctypes.Structure):  # struct mmsghdr, <bits/socket.h>
 class EventSocket:
     """Joined to the destroy groups. Never blocks. Not thread-safe."""
 
-    def __init__(self, proc: Path, buffer_bytes: int = BUFFER_BYTES) -> None:
-        """Raises RefusedError where the kernel or the container does not let the groups be joined."""
+    def __init__(self, proc: Path, buffer_bytes: int = BUFFER_BYTES, passed: socket.socket | None = None) -> None:
+        """A socket that was `passed` hears of all namespaces and is closed here; else one for the own namespace is
+        opened. Raises RefusedError where the kernel or the container does not let the groups be joined."""
         self._listing = proc / "net/netlink"
         self._recvmmsg = ctypes.CDLL(None, use_errno=True).recvmmsg
         self._space = ctypes.create_string_buffer(AT_ONCE * _KEPT_BYTES)
@@ -66,7 +69,9 @@ class EventSocket:
         words = memoryview(self._messages).cast("B").cast("I")
         self._lengths = words[_Message.received.offset // 4 :: ctypes.sizeof(_Message) // 4]
         self._dropped = 0  # as of the last count
-        self._socket = _join(buffer_bytes)
+        self._socket = passed or _join(buffer_bytes)
+        self._control = _Control(self._messages) if passed else None
+        self._count = 0  # of the datagrams received last
 
     def fileno(self) -> int:
         """To wait on."""
@@ -80,15 +85,24 @@ class EventSocket:
     def receive(self) -> list[bytes]:
         """The next events, each cut to what is read of it; empty when none waits. Raises OSError, with ENOBUFS when
         some were lost before those that come next."""
+        if self._control:
+            self._control.reset()
+        self._count = 0
         count = self._recvmmsg(self._socket.fileno(), self._messages, AT_ONCE, socket.MSG_DONTWAIT, None)
         if count < 0:
             number = ctypes.get_errno()
             if number in (errno.EAGAIN, errno.EINTR):
                 return []
             raise OSError(number, os.strerror(number))
+        self._count = count
         data = ctypes.string_at(self._space, count * _KEPT_BYTES)
         starts = range(0, count * _KEPT_BYTES, _KEPT_BYTES)
         return [data[at : at + length] for at, length in zip(starts, self._lengths[:count].tolist(), strict=True)]
+
+    def numbers(self) -> list[int] | None:
+        """The number (nsid) of the namespace that each of the events received last came from, OWN where it came from
+        that of the socket; None where all did."""
+        return self._control.numbers(self._count) if self._control else None
 
     def newly_lost(self) -> int:
         """How many events the kernel has dropped since the last time this was asked. Raises SourceError."""
@@ -108,31 +122,39 @@ class EventSocket:
         self._socket.close()
 
 
+class _Control:
+    """Room for the ancillary data of a batch: the number of a namespace beside each datagram, or nothing."""
+
+    def __init__(self, messages: "ctypes.Array[_Message]") -> None:
+        self._messages = messages
+        self._space = ctypes.create_string_buffer(AT_ONCE * _CONTROL_BYTES)
+        for n, message in enumerate(messages):
+            message.header.control = ctypes.addressof(self._space) + n * _CONTROL_BYTES
+            message.header.control_length = _CONTROL_BYTES
+        self._fresh = bytes(messages)
+        words = memoryview(self._space).cast("B").cast("i")
+        width = _CONTROL_BYTES // words.itemsize
+        self._levels, self._types, self._numbers = (words[at::width] for at in range(_LEVEL, _LEVEL + 3))
+
+    def reset(self) -> None:
+        """Ready for the next batch: the kernel has written lengths over the room there is."""
+        ctypes.memmove(self._messages, self._fresh, len(self._fresh))
+        ctypes.memset(self._space, 0, len(self._space))
+
+    def numbers(self, count: int) -> list[int] | None:
+        """Of the first so many."""
+        levels = self._levels[:count].tolist()
+        if not any(levels):
+            return None
+        types, numbers = self._types[:count].tolist(), self._numbers[:count].tolist()
+        return [
+            number if (level, kind) == (SOL_NETLINK, NETLINK_LISTEN_ALL_NSID) else OWN
+            for level, kind, number in zip(levels, types, numbers, strict=True)
+        ]
+
+
 def _join(buffer_bytes: int) -> socket.socket:
     try:
-        opened = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_SOCK_DIAG)
+        return join(buffer_bytes, all_namespaces=False)
     except OSError as error:
-        raise RefusedError(f"a socket for the kernel's events is refused: {error.strerror}") from error
-    try:
-        opened.setsockopt(socket.SOL_SOCKET, _buffer_option(opened), buffer_bytes)
-        opened.bind((0, 0))
-        for group in (
-            SKNLGRP_INET_TCP_DESTROY,
-            SKNLGRP_INET_UDP_DESTROY,
-            SKNLGRP_INET6_TCP_DESTROY,
-            SKNLGRP_INET6_UDP_DESTROY,
-        ):
-            opened.setsockopt(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group)
-    except OSError as error:
-        opened.close()
         raise RefusedError(f"the kernel's events of closed sockets are refused: {error.strerror}") from error
-    return opened
-
-
-def _buffer_option(opened: socket.socket) -> int:
-    """SO_RCVBUFFORCE where CAP_NET_ADMIN is there, which goes beyond rmem_max; else SO_RCVBUF, which is cut to it."""
-    try:
-        opened.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, BUFFER_BYTES)
-    except PermissionError:
-        return socket.SO_RCVBUF
-    return SO_RCVBUFFORCE

@@ -10,7 +10,7 @@ a way is taken it is kept: each question that the kernel refuses may have it loo
 """
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -68,6 +68,10 @@ _STATES = {
 }
 
 
+ReadFile = Callable[[str], bytes]
+"""Reads a file of a network namespace's /proc/net. Raises OSError or SourceError."""
+
+
 @dataclass(frozen=True, slots=True)
 class OtherWay:
     """How a kind of socket is read, and how well."""
@@ -87,14 +91,16 @@ def kernel_has(protocol: Protocol, proc: Path) -> bool:
     return not listed.isdisjoint(_LISTED_AS[protocol])
 
 
-def other_way(protocol: Protocol, proc: Path, refusal: RefusedError) -> OtherWay:
-    """What is left where the kernel refuses its diagnostics for a kind of socket that it has."""
-    if protocol in _KIND:
+def other_way(protocol: Protocol, proc: Path, refusal: RefusedError, read_file: ReadFile | None = None) -> OtherWay:
+    """What is left where the kernel refuses its diagnostics for a kind of socket that it has. `read_file` is of another
+    network namespace than the own one; of such psutil knows nothing."""
+    if protocol in _KIND and read_file is None:
         detail = f"read through /proc by psutil, without uid, queues and most owners, for {refusal}"
         return OtherWay(psutil_table(protocol), Source.PSUTIL, False, detail)
     if protocol not in _FILES:
         return _unread(f"not read: {refusal}")
-    table = ListedTable(partial(_read_files, protocol, proc / "self/net"), confirms=True)
+    read_file = read_file or (lambda name: (proc / "self/net" / name).read_bytes())
+    table = ListedTable(partial(_read_files, protocol, read_file), confirms=True)
     try:
         table.still_there(())
     except SourceError as error:
@@ -114,16 +120,16 @@ def _unread(detail: str) -> OtherWay:
     return OtherWay(ListedTable(tuple, confirms=False), Source.PROC, False, detail)
 
 
-def _read_files(protocol: Protocol, directory: Path) -> Iterator[Sighting]:
+def _read_files(protocol: Protocol, read_file: ReadFile) -> Iterator[Sighting]:
     for name in _FILES[protocol]:
         try:
-            text = (directory / name).read_bytes()
+            text = read_file(name)
         except FileNotFoundError as error:
             if name.endswith("6"):  # a kernel without IPv6
                 continue
-            raise SourceError(f"{directory / name} is missing") from error
+            raise SourceError(f"/proc/net/{name} is missing") from error
         except OSError as error:
-            raise SourceError(f"{directory / name} cannot be read: {error.strerror}") from error
+            raise SourceError(f"/proc/net/{name} cannot be read: {error.strerror}") from error
         if protocol is Protocol.UNIX:
             yield from proc_net.decode_unix(text)
         elif protocol is Protocol.PACKET:

@@ -1,0 +1,83 @@
+"""What the agent may ask of the helper about network namespaces, and what it is answered: plain values, nothing else.
+
+(What it may ask about processes is in `owners/scan.py`.) Standard library only.
+"""
+
+import enum
+from dataclasses import dataclass
+
+
+class Kind(enum.StrEnum):
+    """What may be opened in a namespace."""
+
+    DIAG = "diag"  # a socket of NETLINK_SOCK_DIAG
+    ROUTE = "route"  # a socket of NETLINK_ROUTE
+    TABLES = "tables"  # the first, and /proc/net/{raw,raw6}: not every kernel has diagnostics of those
+    STATISTICS = "statistics"  # /proc/net/{snmp,snmp6,netstat,dev}, those that are there
+
+
+TABLE_FILES = ("raw", "raw6")
+STATISTICS_FILES = ("snmp", "snmp6", "netstat", "dev")
+MOST_OPENED = 60  # namespaces at once: their files together stay below SCM_MAX_FD, 253 (include/net/scm.h)
+MOST_DESCRIPTORS = MOST_OPENED * len(STATISTICS_FILES)
+MOST_NAMESPACES = 4096  # in one list
+MOST_PIDS = 3  # shown of each
+MOST_MOUNTS = 4
+LONGEST_PATH = 1024
+MOST_BUFFER_BYTES = 2**30  # the kernel doubles what it is asked for and keeps it in an int
+
+
+@dataclass(frozen=True, slots=True)
+class ListNamespaces:
+    """Every network namespace that the helper can find."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenInside:
+    """Open something in each of these namespaces and pass the descriptors."""
+
+    kind: Kind
+    inodes: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenEvents:
+    """Pass a socket that hears of every TCP and UDP socket destroyed in any namespace that has a number."""
+
+    buffer_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A network namespace."""
+
+    inode: int
+    mounts: tuple[str, ...]  # where it is mounted
+    pids: tuple[int, ...]  # some of those that live in it, the lowest
+    nsid: int | None  # its number as the helper's own namespace has it; None where it has none
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Every network namespace, the helper's own among them."""
+
+    own: int  # inode of the helper's own
+    of_process_1: bool | None  # whether that is the one of process 1; None where it could not be told
+    namespaces: tuple[Listed, ...]
+    numbers: frozenset[int] | None  # all that the helper's namespace has given out; None where they could not be read
+    trouble: str  # what could not be done, as one sentence; "" where all could
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What was opened."""
+
+    descriptors: tuple[tuple[int, str], ...]  # inode and what it is, for each descriptor that comes along
+    refused: tuple[tuple[int, str], ...]  # inode, and why it was not entered
+
+
+@dataclass(frozen=True, slots=True)
+class EventsOpened:
+    """One descriptor comes along."""
+
+    buffer_bytes: int  # as the kernel has set it

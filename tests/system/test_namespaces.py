@@ -1,0 +1,324 @@
+"""Every network namespace of this machine, seen by one agent through its helper: beside what ss says inside each."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from fleetnet_agent.helper.numbers import Numbers
+from fleetnet_agent.helper.requests import MOST_OPENED, Kind
+from fleetnet_agent.host import this_host
+from fleetnet_agent.namespaces import Namespaces
+from fleetnet_agent.once import document
+from fleetnet_agent.records import Brief, Difference, Namespace, SocketKey, State
+from fleetnet_agent.records import Socket as Row
+from fleetnet_agent.watch import Watch, open_watch
+from system import oracles
+
+from demo.fleet import Fleet
+from demo.programs import Program, Programs, until
+
+pytestmark = pytest.mark.root
+
+RESIDENT = (sys.executable, "-m", "system.resident")
+GONE_WITHIN_S = 2.0
+_ROOT = Path(__file__).resolve().parents[2]
+_PATH = f"{_ROOT}:{_ROOT / 'tests'}"
+
+
+def run(*command: str) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+@dataclass
+class Told:
+    """A watch, and what its differences have told, put together."""
+
+    watch: Watch
+    rows: dict[SocketKey, Row] = field(default_factory=dict)
+    namespaces: dict[int, Namespace] = field(default_factory=dict)
+    briefs: list[Brief] = field(default_factory=list)
+    gaps: list[str] = field(default_factory=list)
+    gone: set[int] = field(default_factory=set)
+
+    def look(self, *, everything: bool = True) -> Difference:
+        difference = self.watch.look(everything=everything)
+        for closed in difference.closed:
+            del self.rows[closed.key]
+        self.rows.update({row.key: row for row in (*difference.opened, *difference.changed)})
+        self.namespaces.update({one.netns: one for one in difference.namespaces})
+        for netns in difference.namespaces_gone:
+            del self.namespaces[netns]
+            assert not self.inside(netns)
+        self.gone |= set(difference.namespaces_gone)
+        self.briefs += difference.brief
+        self.gaps += [gap.reason for gap in difference.gaps]
+        return difference
+
+    def inside(self, netns: int) -> list[Row]:
+        return [row for row in self.rows.values() if row.key.netns == netns]
+
+
+@dataclass(frozen=True)
+class Resident:
+    """A program with sockets in a namespace of its own."""
+
+    program: Program
+    name: str  # of its namespace
+    door: str  # a path to it
+    inode: int
+    port: int
+
+    def ss(self) -> list[oracles.Row]:
+        return oracles.of_ss_output(run("nsenter", f"--net={self.door}", "ss", "-tuanpH"))
+
+    def make_short(self, count: int) -> list[int]:
+        self.program.tell(f"short {count}")
+        return list(json.loads(self.program.wait_for(r"^short (.*)$")[1]))
+
+
+@pytest.fixture
+def helper(programs: Programs) -> tuple[Program, Path]:
+    path = programs.directory / "helper.sock"
+    started = programs.start("helper", [sys.executable, "-m", "fleetnet_agent.helper.main", "--socket", str(path)])
+    started.wait_for("ready")
+    return started, path
+
+
+@pytest.fixture
+def told(helper: tuple[Program, Path]) -> Iterator[Told]:
+    watch = open_watch(this_host(), helper_socket=helper[1], namespaces="all")
+    yield Told(watch)
+    watch.close()
+
+
+class Street:
+    """Makes namespaces, and removes them."""
+
+    def __init__(self, programs: Programs, stack: contextlib.ExitStack) -> None:
+        self._programs = programs
+        self._stack = stack
+
+    def named(self) -> str:
+        """As ip-netns(8) makes them."""
+        name = f"fleetnet-{os.getpid()}-{uuid.uuid4().hex[:6]}"
+        run("ip", "netns", "add", name)
+        self._stack.callback(run, "ip", "netns", "delete", name)
+        return name
+
+    def mounted(self) -> str:
+        """Mounted on a file of any name."""
+        path = self._programs.directory / f"net-{uuid.uuid4().hex[:6]}"
+        path.touch()
+        run("unshare", f"--net={path}", "true")
+        self._stack.callback(run, "umount", str(path))
+        return str(path)
+
+    def move_in(self, *command: str, name: str = "", door: str = "") -> Resident:
+        program = self._programs.start(f"resident-{uuid.uuid4().hex[:6]}", command, {"PYTHONPATH": _PATH})
+        self._stack.callback(program.stop)
+        facts = json.loads(program.wait_for("^resident (.*)$")[1])
+        return Resident(program, name, door or f"/proc/{program.pid}/ns/net", facts["inode"], facts["port"])
+
+
+@pytest.fixture
+def street(programs: Programs) -> Iterator[Street]:
+    with contextlib.ExitStack() as stack:
+        yield Street(programs, stack)
+
+
+def five(street: Street) -> list[Resident]:
+    """One namespace of each kind."""
+    first, second, third = street.named(), street.named(), street.mounted()
+    doors = [f"/run/netns/{name}" for name in (first, second)]
+    return [
+        street.move_in("nsenter", f"--net={doors[0]}", *RESIDENT, name=first, door=doors[0]),
+        street.move_in(*RESIDENT, "--inside", doors[1], name=second, door=doors[1]),  # no process lives in it
+        street.move_in("unshare", "--net", *RESIDENT),
+        street.move_in("nsenter", f"--net={third}", *RESIDENT, name=Path(third).name, door=third),
+        street.move_in("unshare", "--user", "--map-root-user", "--net", *RESIDENT),  # nested in a user namespace
+    ]
+
+
+def ours(watch: Watch, inode: int, name: str) -> list[oracles.Row]:
+    items = document(watch.snapshot())["items"]
+    return oracles.of_items([item for item in items if item["netns"] == (name or str(inode))])
+
+
+def test_in_five_kinds_of_namespaces_each_row_equals_that_of_ss(told: Told, street: Street) -> None:
+    residents = five(street)
+
+    def agree() -> bool:
+        told.look()
+        return all(ours(told.watch, each.inode, each.name) == each.ss() for each in residents)
+
+    until(agree, within_s=20.0, what="rows equal to those of ss in all five")
+    for each in residents:
+        assert told.namespaces[each.inode].name == each.name
+        rows = told.inside(each.inode)
+        assert {row.state for row in rows} == {State.LISTEN, State.ESTABLISHED, State.CLOSE, State.TIME_WAIT}
+        assert {"lo"} < {row.interface for row in rows} | {"lo", ""}
+        assert [row.interface for row in rows].count("lo") == 1
+        assert {owner.pid for row in rows for owner in row.holder.owners} == {each.program.pid}
+    assert next(iter(told.watch.snapshot().namespaces)).netns == 0
+
+
+def test_brief_connections_are_told_with_the_namespace_that_they_were_in(told: Told, street: Street) -> None:
+    residents = five(street)
+    told.look()
+    told.look()
+    made = {each.inode: sorted(each.make_short(10 + number)) for number, each in enumerate(residents)}
+
+    def clients(inode: int) -> list[int]:
+        at = next(each.port for each in residents if each.inode == inode)
+        return sorted(brief.remote_port for brief in told.briefs if brief.netns == inode and brief.local_port == at)
+
+    def all_told() -> bool:
+        told.look()
+        return {inode: clients(inode) for inode in made} == made
+
+    until(all_told, within_s=10.0, what="every brief connection under its own namespace")
+    ports = {(port, each.port) for each in residents for port in made[each.inode]}
+    elsewhere = [
+        brief
+        for brief in told.briefs
+        if brief.netns not in made and (brief.remote_port, brief.local_port) in ports and brief.netns == 0
+    ]
+    assert elsewhere == []
+
+
+@pytest.fixture
+def container() -> Iterator[tuple[str, Path]]:
+    """A control group such as docker makes under systemd; its container's id and its folder."""
+    root = this_host().cgroup_root
+    if root is None:
+        pytest.skip("cgroup2 is not mounted here")
+    identity = uuid.uuid4().hex * 2
+    group = root / f"docker-{identity}.scope"
+    group.mkdir()
+    yield identity, group
+    until(lambda: _removed(group), within_s=10.0, what="the end of the control group")
+
+
+def _removed(group: Path) -> bool:
+    with contextlib.suppress(OSError):
+        group.rmdir()
+    return not group.exists()
+
+
+def test_a_container_appears_under_its_own_namespace_and_unit_and_leaves_nothing_in_the_kernel(
+    told: Told, street: Street, container: tuple[str, Path]
+) -> None:
+    identity, group = container
+    move = f"echo $$ > {group}/cgroup.procs && exec unshare --net --pid --mount --fork {' '.join(RESIDENT)}"
+    resident = street.move_in("sh", "-c", move)
+
+    def appears() -> bool:
+        told.look(everything=False)
+        return bool(told.inside(resident.inode))
+
+    until(appears, within_s=5.0, what="the container's sockets")
+    until(lambda: told.look() and told.namespaces[resident.inode].unit, within_s=5.0, what="its unit")
+    namespace = told.namespaces[resident.inode]
+    assert (namespace.container, namespace.unit) == (identity, f"docker-{identity}.scope")
+
+    def placed() -> bool:
+        told.look()
+        return {row.holder.container for row in told.inside(resident.inode)} == {identity}
+
+    until(placed, within_s=5.0, what="the container of every row, what is in TIME_WAIT among them")
+    assert {row.holder.unit for row in told.inside(resident.inode) if row.inode} == {f"docker-{identity}.scope"}
+
+    numbers = Numbers()
+    try:
+        with open(f"/proc/{_child_of(resident.program.pid)}/ns/net") as inside:
+            number = numbers.of(inside.fileno())
+        assert number is not None
+        resident.program.stop()
+
+        def gone() -> bool:
+            told.look(everything=False)  # as often as it can: nothing that looking opens may keep it
+            return number not in numbers.all()
+
+        until(gone, within_s=GONE_WITHIN_S, what="the end of the namespace in the kernel")
+    finally:
+        numbers.close()
+    until(lambda: told.look() and resident.inode in told.gone, within_s=5.0, what="the end of the namespace")
+    assert told.inside(resident.inode) == []
+    assert not any("could not be read" in reason for reason in told.gaps if str(resident.inode) in reason)
+
+
+def _child_of(pid: int) -> int:
+    return int(Path("/proc", str(pid), "task", str(pid), "children").read_text().split()[0])
+
+
+def test_while_the_helper_is_away_nothing_of_other_namespaces_is_closed_and_then_there_is_a_gap(
+    told: Told, street: Street, helper: tuple[Program, Path], programs: Programs
+) -> None:
+    resident = street.move_in("unshare", "--net", *RESIDENT)
+    told.look()
+    before = told.inside(resident.inode)
+    assert before
+    helper[0].stop()
+    told.look()
+    assert told.inside(resident.inode) == before
+    status = {status.name: status for status in told.watch.snapshot().sources}["namespaces"]
+    assert "the helper does not answer" in status.detail
+    again = programs.start("helper", [sys.executable, "-m", "fleetnet_agent.helper.main", "--socket", str(helper[1])])
+    again.wait_for("ready")
+
+    def told_of_it() -> bool:
+        told.look()
+        return any(str(resident.inode) in reason for reason in told.gaps)
+
+    until(told_of_it, within_s=10.0, what="the gap")
+    assert {row.key for row in told.inside(resident.inode)} >= {row.key for row in before if row.inode}
+
+
+def test_a_hundred_namespaces_cost_a_few_requests_and_a_few_descriptors(
+    told: Told, street: Street, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [street.named() for _ in range(100)]
+    there = {os.stat(f"/run/netns/{name}").st_ino for name in names}
+    until(lambda: told.look() and there <= told.namespaces.keys(), within_s=20.0, what="all of them")
+    asked: list[int] = []
+    most: list[int] = []
+    inside = Namespaces._open
+
+    def counted(self: Namespaces, kind: Kind, netns: list[int]) -> object:
+        opened = inside(self, kind, netns)
+        asked.append(len(netns))
+        most.append(_descriptors())
+        return opened
+
+    monkeypatch.setattr(Namespaces, "_open", counted)
+    before = _descriptors()
+    told.look()
+    others = len(told.namespaces) - 1
+    assert sum(asked) in range(len(there), others + 10)  # others may come and go
+    assert len(asked) <= others // MOST_OPENED + 2
+    assert max(most) <= before + MOST_OPENED + 5
+    assert _descriptors() == before
+
+
+def _descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def test_a_listener_in_another_namespace_is_found_through_the_collector(here: Fleet, street: Street) -> None:
+    resident = street.move_in("unshare", "--net", *RESIDENT)
+    here.enroll("here")
+    here.start_agent("here", None, "--namespaces", "all")
+    here.wait_until_fresh("here")
+
+    def found() -> list[str]:
+        items = here.ask("who-listens", str(resident.port), "-o", "json").items
+        return [item["netns"] for item in items if item["owners"][0]["pid"] == resident.program.pid]
+
+    assert until(found, within_s=20.0, what="the listener") == [str(resident.inode)]
