@@ -83,7 +83,11 @@ def _helper(settings: Settings) -> Finding:
     if path is None:
         # Not a fault: an agent that is run with --with-helper has one that it keeps to itself.
         where = privileges.DEFAULT_SOCKET
-        return Finding("helper", True, f"none on {where}; `run --with-helper` brings one, else owners are not seen")
+        return Finding(
+            "helper",
+            True,
+            f"none on {where}; `run --with-helper` brings one, else owners and other network namespaces are not seen",
+        )
     if not privileges.answers(path):
         return Finding("helper", False, f"nothing answers on {path}; start fleetnet-helper --socket {path}")
     return Finding("helper", True, f"answers on {path}")
