@@ -81,7 +81,7 @@ def _address(text: str) -> str:
 
 
 def _command(line: str) -> Contender:
-    return Contender(line, partial(_of_command, line.split()))
+    return Contender(line, partial(command_cpu_s, line.split()))
 
 
 def _of_function(function: Callable[[], object]) -> float:
@@ -91,7 +91,8 @@ def _of_function(function: Callable[[], object]) -> float:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def _of_command(arguments: list[str]) -> float:
+def command_cpu_s(arguments: list[str]) -> float:
+    """User and system seconds of a command, from its start to its end."""
     process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)  # so that Popen knows that it was waited for

@@ -4,8 +4,9 @@ The table is kept as the raw messages of the last dump by cookie. Messages are c
 that differ are decoded, and they count as a change only if something other than timers and queues differs.
 
 What must stay true:
-- a dump under churn shows sockets twice or not at all, so the cookie alone decides which socket a message is about, and
-  nothing is closed before an exact request by its cookie has said that it is gone;
+- a dump under churn shows sockets twice or not at all, so the cookie alone decides which socket a message is about,
+  nothing is closed before an exact request by its cookie has said that it is gone, and the first look at many reads
+  them twice, for it knows of none that it could miss;
 - a look that fails half-way changes nothing here: the next one tells what it would have told;
 - what the moves have told, applied from the first on, is what `sightings` gives;
 - queues make a change only as `queues.py` says.
@@ -20,20 +21,13 @@ from typing import Protocol as Interface
 
 from fleetnet_agent.queues import Unsettled
 from fleetnet_agent.records import State
-from fleetnet_agent.sources.inet_diag import (
-    ALL_STATES,
-    decode,
-    differs_in_timers_only,
-    differs_lastingly,
-    inode_of,
-    queues_of,
-    state_of,
-)
+from fleetnet_agent.sources.inet_diag import ALL_STATES
 from fleetnet_agent.sources.source import InconsistentError, Sighting, Source
 
 Find = Callable[[Mapping[int, bytes]], Mapping[int, bytes]]
 """Asks for sockets exactly, each by its last message; what it finds."""
 
+MANY = 128  # sockets: up to here the kernel tells them in one piece, and hardly ever misses one
 _READ_AGAIN_AT_MOST = 2  # times, where the kernel marks dumps as inconsistent
 
 
@@ -83,10 +77,11 @@ class Table(Interface):
 
 
 class DiagTable:
-    """A table read by inet_diag."""
+    """A table read by the kernel's socket diagnostics."""
 
     def __init__(self, source: Source, find: Find) -> None:
         self._source = source
+        self._codec = source.codec
         self._find = find
         self._known: dict[int, bytes] = {}
         self._unsettled = Unsettled()
@@ -98,11 +93,14 @@ class DiagTable:
     def look(self) -> Moves:
         """See `Table`."""
         different, seen = self._read(ALL_STATES)
+        if not self._known and len(seen) > MANY:  # the first look: what the dump missed nobody could ask for
+            different |= self._read(ALL_STATES)[0]
         gone = self._confirm_gone(self._known.keys() - seen, different)
+        is_idle = self._codec.differs_in_timers_only
         news = {
             cookie: message
             for cookie, message in different.items()
-            if cookie not in self._known or not differs_in_timers_only(self._known[cookie], message)
+            if cookie not in self._known or not is_idle(self._known[cookie], message)
         }
         moves = self._moves(news, gone)  # decodes, so it may raise; from here on nothing does
         self._commit(news, gone, moves)
@@ -114,7 +112,7 @@ class DiagTable:
         """See `Table`."""
         different, seen = self._read(self._source.listening)
         if any(
-            cookie not in self._known or differs_lastingly(self._known[cookie], message)
+            cookie not in self._known or self._codec.differs_lastingly(self._known[cookie], message)
             for cookie, message in different.items()
         ):
             return True
@@ -128,6 +126,7 @@ class DiagTable:
         """See `Table`."""
         if not inodes:
             return []
+        inode_of = self._codec.inode_of
         return [self._told(cookie) for cookie, message in self._known.items() if inode_of(message) in inodes]
 
     def named(self, names: Collection[int | bytes]) -> list[Sighting]:
@@ -138,16 +137,20 @@ class DiagTable:
         """See `Table`."""
         return [self._told(cookie) for cookie in self._listeners()]
 
+    def besides(self, cookies: Collection[int]) -> dict[int, bytes]:
+        """The last messages of the sockets that have none of these cookies."""
+        return {cookie: message for cookie, message in self._known.items() if cookie not in cookies}
+
     def still_there(self, names: Collection[int | bytes]) -> set[int | bytes]:
         """See `Table`."""
         asked = {name: self._known[name] for name in names if isinstance(name, int) and name in self._known}
-        now = self._exactly(asked)
+        now, inode_of = self._exactly(asked), self._codec.inode_of
         return {cookie for cookie, message in now.items() if inode_of(message) == inode_of(asked[cookie])}
 
     def _listeners(self) -> set[int]:
         """Cookies of the known listeners, counted once between two looks."""
         if self._listening is None:
-            mask = self._source.listening
+            mask, state_of = self._source.listening, self._codec.state_of
             self._listening = {cookie for cookie, message in self._known.items() if 1 << state_of(message) & mask}
         return self._listening
 
@@ -182,12 +185,12 @@ class DiagTable:
         """What is there now of these sockets.
 
         An exact question finds one of the sockets that share their addresses (SO_REUSEPORT, UDP) and denies the
-        others, so for those one more look at all that can share decides.
+        others, so for those one more look at all that can share decides. Likewise where the kernel answers none.
         """
         if not asked:
             return {}
         there = dict(self._find(asked))
-        sharing = self._source.sharing
+        sharing, state_of = self._source.sharing, self._codec.state_of
         denied = {
             cookie for cookie, message in asked.items() if cookie not in there and 1 << state_of(message) & sharing
         }
@@ -200,12 +203,13 @@ class DiagTable:
     def _moves(self, news: Mapping[int, bytes], gone: Collection[int]) -> Moves:
         opened: list[Sighting] = []
         changed: list[Change] = []
+        decode, protocol = self._codec.decode, self._source.protocol
         for cookie, message in news.items():
             known = self._known.get(cookie)
             if known is None:
-                opened.append(decode(message, self._source.protocol))
-            elif differs_lastingly(known, message):
-                change = Change(self._told(cookie), decode(message, self._source.protocol))
+                opened.append(decode(message, protocol))
+            elif self._codec.differs_lastingly(known, message):
+                change = Change(self._told(cookie), decode(message, protocol))
                 if _is_lasting(change):
                     changed.append(change)
         return Moves(opened, changed, [self._told(cookie) for cookie in gone])
@@ -213,6 +217,7 @@ class DiagTable:
     def _commit(self, news: dict[int, bytes], gone: Collection[int], moves: Moves) -> None:
         for cookie in gone:
             del self._known[cookie]
+        queues_of = self._codec.queues_of
         moved = {
             cookie: (queues_of(self._known[cookie]), queues_of(news[cookie]))
             for cookie in news.keys() & self._known.keys()
@@ -231,7 +236,7 @@ class DiagTable:
 
     def _told(self, cookie: int) -> Sighting:
         """A socket as the moves have told it."""
-        sighting = decode(self._known[cookie], self._source.protocol)
+        sighting = self._codec.decode(self._known[cookie], self._source.protocol)
         queues = self._unsettled.told(cookie)
         return sighting if queues is None else replace(sighting, recv_queue=queues[0], send_queue=queues[1])
 

@@ -5,6 +5,7 @@ made from it. Knows nothing of what the settings are for.
 """
 
 import argparse
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ DEFAULT_FILE = Path("/etc/fleetnet/agent.toml")
 DEFAULT_STATE = "/var/lib/fleetnet-agent"
 
 MOST_BYTES = 2**30  # the kernel doubles what it is asked for and keeps it in an int
+MOST_PERCENT = 100_000  # of one core: a thousand of them
+MOST_MIB = 2**20
 
 TYPE_NAMES = {str: "a text", bool: "true or false"}
 BOOLEANS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
@@ -75,7 +78,25 @@ OPTIONS = (
         metavar="BYTES",
         number=True,
     ),
+    Option(
+        "cpu_ceiling_percent",
+        ("run", "doctor"),
+        "percent of one core that the agent may use, averaged over a minute; near it the agent looks more rarely "
+        "and says so; 0 for no ceiling",
+        default="5",
+        metavar="PERCENT",
+        number=True,
+    ),
+    Option(
+        "memory_ceiling_mib",
+        ("run", "doctor"),
+        "resident memory that the agent may use; near it the agent keeps less and says so; 0 for no ceiling",
+        default="96",
+        metavar="MIB",
+        number=True,
+    ),
     Option("output", ("once",), "format of what is printed", "json", choices=("json",)),
+    Option("output", ("doctor",), "format of what is printed", "text", choices=("text", "json"), in_file=False),
 )
 
 
@@ -92,6 +113,8 @@ class Settings:
     helper_socket: Path | None = None
     namespaces: str = ""  # "all", "own", or "" for what makes sense on this host
     events_buffer_bytes: int = 33_554_432
+    cpu_ceiling_percent: float = 5
+    memory_ceiling_mib: float = 96
     output: str = "json"
 
 
@@ -140,6 +163,8 @@ def _settings(chosen: Mapping[str, str | bool | None]) -> Settings:
         helper_socket=Path(helper_socket) if helper_socket else None,
         namespaces=text("namespaces") or "",
         events_buffer_bytes=_bytes("events-buffer-bytes", text("events_buffer_bytes") or "33554432"),
+        cpu_ceiling_percent=_number("cpu-ceiling-percent", text("cpu_ceiling_percent") or "5", MOST_PERCENT),
+        memory_ceiling_mib=_number("memory-ceiling-mib", text("memory_ceiling_mib") or "96", MOST_MIB),
         output=text("output") or "json",
     )
 
@@ -148,6 +173,12 @@ def _bytes(option: str, value: str) -> int:
     if not value.isascii() or not value.isdigit() or not 1 <= int(value) <= MOST_BYTES:
         raise AgentError(f"--{option} is {value!r}, but it is a number of bytes from 1 to {MOST_BYTES}")
     return int(value)
+
+
+def _number(option: str, value: str, most: int) -> float:
+    if not re.fullmatch(r"[0-9]{1,7}(\.[0-9]{1,3})?", value, re.ASCII) or float(value) > most:
+        raise AgentError(f"--{option} is {value!r}, but it is a number from 0 (no ceiling) to {most}")
+    return float(value) if "." in value else int(value)
 
 
 def _from_environment(option: Option, environment: Mapping[str, str]) -> str | bool | None:

@@ -20,6 +20,7 @@ What must stay true: every end is explained once, and no end makes a socket of o
 what is remembered for matching is the last MOST_REMEMBERED of each kind.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
@@ -166,7 +167,8 @@ class _Memory:
 
     def __init__(self, lasts_us: int | None) -> None:
         self._lasts_us = lasts_us  # None: for ever, for a process may keep an ended socket as long as it likes
-        self._kept: dict[object, tuple[int, tuple[Name, int]]] = {}  # since when, and what
+        # Since when, and what. Not a dict: to find the first of one that lost many takes as long as all that it lost.
+        self._kept: OrderedDict[object, tuple[int, tuple[Name, int]]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -177,7 +179,7 @@ class _Memory:
     def add(self, key: object, now_us: int, what: tuple[Name, int] = (0, 0)) -> None:
         self._kept.pop(key, None)
         if len(self._kept) >= MOST_REMEMBERED:
-            del self._kept[next(iter(self._kept))]
+            self._kept.popitem(last=False)
         self._kept[key] = (now_us, what)
 
     def pop(self, key: object, now_us: int) -> tuple[Name, int] | None:

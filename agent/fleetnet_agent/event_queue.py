@@ -19,8 +19,8 @@ from fleetnet_agent.records import Gap
 from fleetnet_agent.sources.source import SourceError
 
 PAUSE_S = 0.02  # in which the least buffer that a kernel gives by default takes 330 events
-MOST_WAITING = 32_768
-URGENT_AT = 8_192  # waiting events that call for a look
+MOST_WAITING = 131_072  # each some 140 bytes: 18 MB at the worst, while a collector is slow or a look takes long
+URGENT_AT = 24_576  # waiting events that call for a look; each look costs a dump, at any number of them
 _READS_AT_ONCE = 64  # so that a flood cannot keep a look waiting
 
 
@@ -95,6 +95,10 @@ class EventQueue:
         """Call this, in a thread of ours, when `urgent` becomes true."""
         self._urge = urge
 
+    def keep_at_most(self, most: int) -> None:
+        """So many may wait from now on; what comes beyond is lost, and counted."""
+        self._most = most
+
     def take(self) -> Taken:
         """All that came up to now."""
         with self._lock:
@@ -123,7 +127,7 @@ class EventQueue:
                 return
             with self._lock:
                 self._read()
-                urge = not self._urged and (self._loss is not None or self._count >= URGENT_AT)
+                urge = not self._urged and (self._loss is not None or self._count >= min(URGENT_AT, self._most // 2))
                 self._urged = self._urged or urge
             if urge:
                 self._urge()
@@ -151,7 +155,7 @@ class EventQueue:
             self._count_lost(self._clock_us(), noticed=True)
 
     def _keep(self, now_us: int, datagrams: list[bytes]) -> None:
-        kept = datagrams[: self._most - self._count]
+        kept = datagrams[: max(0, self._most - self._count)]
         if kept:
             numbers = self._receiver.numbers()
             self._waiting.append(Received(now_us, kept, numbers and numbers[: len(kept)]))

@@ -93,6 +93,11 @@ class Events:
         if self._queue:
             self._queue.when_urgent(urge)
 
+    def keep_at_most(self, most: int) -> None:
+        """So many may wait from now on; what comes beyond is lost, and counted."""
+        if self._queue:
+            self._queue.keep_at_most(most)
+
     def take(self) -> Told:
         """All that came up to now."""
         if self._queue is None:

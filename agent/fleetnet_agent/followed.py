@@ -4,9 +4,10 @@ What must stay true: a source that fails has no moves, so nothing of it is close
 is read through /proc instead, and says so.
 """
 
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 from fleetnet_agent.changes import DiagTable, Moves, Table
 from fleetnet_agent.ends import Ends, Joined
@@ -16,10 +17,11 @@ from fleetnet_agent.records import Brief, Closed, Holder, Protocol, Socket, Sock
 from fleetnet_agent.records import Source as ReadBy
 from fleetnet_agent.sources.all import SOURCES
 from fleetnet_agent.sources.diag import DiagSocket
-from fleetnet_agent.sources.fallback import PsutilTable
+from fleetnet_agent.sources.fallback import OtherWay, kernel_has, other_way
 from fleetnet_agent.sources.source import End, RefusedError, Sighting, SourceError
 
 OWN_NAMESPACE = 0
+_ENDS_ARE_TOLD = frozenset({Protocol.TCP, Protocol.UDP})  # by the kernel's events
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +32,25 @@ class Seen:
     inodes_new: list[Sighting]
     inodes_left: list[int]
     whole: bool = True  # False where nothing could be read
+    peer_paths: Mapping[int, bytes] = field(
+        default_factory=dict
+    )  # UNIX: names at the other ends of new sockets, by inode
 
 
 class Followed:
     """A source and what is remembered of its sockets."""
 
-    def __init__(self, name: str, protocol: Protocol, table: Table, ends: Ends, netns: int = OWN_NAMESPACE) -> None:
+    def __init__(
+        self,
+        name: str,
+        protocol: Protocol,
+        table: Table,
+        ends: Ends,
+        proc: Path = Path("/proc"),
+        netns: int = OWN_NAMESPACE,
+    ) -> None:
         self.netns = netns  # as in SocketKey
+        self._proc = proc
         self._name = name
         self._protocol = protocol
         self._table = table
@@ -44,8 +58,10 @@ class Followed:
         self._same_as: dict[int | bytes, int | bytes] = {}  # the name under which a socket was told before
         self._looks = 0  # that were whole
         self._vanished = False
+        self._shut = ""  # why a source of another namespace is not read at all
         self._read_by = ReadBy.DIAG
-        self._refusal = ""
+        self._absent = False  # refused, but the kernel has no such sockets at all
+        self._other_way: OtherWay | None = None
         self._holders: dict[int | bytes, Holder] = {}
         self._placeless: set[int | bytes] = set()  # whose control group was not known when they were last told
         self.status = SourceStatus(name, ok=True, detail="")
@@ -64,7 +80,9 @@ class Followed:
             moves = self._look()
         except SourceError as error:
             return self.pass_over(str(error))
-        self.status = SourceStatus(self._name, ok=not self._refusal, detail=self._refusal)
+        way = self._other_way
+        detail = self._shut or (way.detail if way else "")
+        self.status = SourceStatus(self._name, ok=not detail or (way is not None and way.whole), detail=detail)
         self._looks += 1
         rehoused = [change for change in moves.changed if change.before.inode != change.after.inode]
         appeared = [*moves.opened, *(change.after for change in rehoused)]
@@ -73,6 +91,7 @@ class Followed:
             moves,
             inodes_new=[sighting for sighting in appeared if sighting.inode],
             inodes_left=[sighting.inode for sighting in vanished if sighting.inode],
+            peer_paths=self._peer_paths(appeared),
         )
 
     def pass_over(self, why: str) -> Seen:
@@ -86,10 +105,16 @@ class Followed:
         gone = list(self._table.sightings())
         return Seen(Moves([], [], gone), [], [sighting.inode for sighting in gone if sighting.inode])
 
+    def rest(self, why: str) -> Seen:
+        """Do not read it this time, for that reason: nothing has moved. Not blind, for the agent chose so: the rest of
+        the host is to be told on."""
+        self.status = SourceStatus(self._name, ok=False, detail=f"not read: {why}")
+        return Seen(Moves([], [], []), [], [], whole=False)
+
     def join(self, seen: Seen, before: Collection[End], after: Collection[End]) -> Joined:
         """Join a look and the ends that the kernel told of before its dump began, and after. To be called once for each
         look, before its rows are made."""
-        if self._read_by is not ReadBy.DIAG:  # psutil knows no names that the kernel's events have
+        if self._read_by is not ReadBy.DIAG or self._protocol not in _ENDS_ARE_TOLD:  # events know cookies alone
             return Joined()
         if not seen.whole:
             self._ends.postpone([*before, *after])
@@ -119,6 +144,8 @@ class Followed:
             yield self._row(change.after, holders)
         placeless = self._placeless - told
         self._placeless -= placeless  # one more try each
+        # At the first look everything is both new and touched: what has been told need not be looked at again.
+        touched = set(touched) - {one.inode for one in seen.inodes_new}
         again = [*self._table.holding(touched), *self._table.named(placeless)]
         for sighting in again:
             if sighting.name not in told and self._holders.get(sighting.name) != holders.of(sighting):
@@ -155,6 +182,19 @@ class Followed:
         """True if some of the sockets have one of these inodes."""
         return bool(self._table.holding(inodes))
 
+    @property
+    def read_by_diag(self) -> bool:
+        """True unless the kernel refuses its socket diagnostics, or has no such sockets at all."""
+        return isinstance(self._table, DiagTable) and not self._absent
+
+    def besides(self, cookies: Collection[int]) -> dict[int, bytes]:
+        """The last messages of the sockets that have none of these cookies, where they are read by diag."""
+        return self._table.besides(cookies) if isinstance(self._table, DiagTable) else {}
+
+    def shown(self, sighting: Sighting, holders: Holders) -> Socket:
+        """A row for a socket as a live look shows it: nothing of it is remembered here."""
+        return self._socket(sighting, holders.of(sighting), holders.interface_name(sighting.interface))
+
     def inodes_still_there(self, inodes: Collection[int]) -> set[int]:
         """Those of the inodes whose socket exists at this moment."""
         sightings = self._table.holding(inodes)
@@ -165,18 +205,31 @@ class Followed:
         return {sighting.inode for sighting in sightings if sighting.name in there}
 
     def _look(self) -> Moves:
+        if self._shut:
+            return Moves([], [], [])
+        if self._absent and not kernel_has(self._protocol, self._proc):
+            return Moves([], [], [])
+        self._absent = False
         try:
             return self._table.look()
         except RefusedError as refusal:
             if len(self._table):  # it worked before: this is a failure, not a kernel without it
                 raise
-            if self.netns != OWN_NAMESPACE:  # there is no other way into one
-                self._refusal = f"not read in other network namespaces, for {refusal}"
+            if not kernel_has(self._protocol, self._proc):
+                self._absent = True
                 return Moves([], [], [])
-            self._table = PsutilTable(self._protocol)
-            self._read_by = ReadBy.PSUTIL
-            self._refusal = f"read through /proc by psutil, without uid, queues and most owners, for {refusal}"
+            if self.netns != OWN_NAMESPACE:  # there is no other way into one
+                self._shut = f"not read in other network namespaces, for {refusal}"
+                return Moves([], [], [])
+            self._other_way = other_way(self._protocol, self._proc, refusal)
+            self._table, self._read_by = self._other_way.table, self._other_way.read_by
             return self._table.look()
+
+    def _peer_paths(self, appeared: Iterable[Sighting]) -> dict[int, bytes]:
+        new = {sighting.inode: sighting for sighting in appeared}
+        peers = {sighting.peer_inode for sighting in new.values() if sighting.peer_inode}
+        ends = [*(new[inode] for inode in peers & new.keys()), *self._table.holding(peers - new.keys())]
+        return {end.inode: end.path for end in ends if end.path}
 
     def _listeners(self, seen: Seen, nobody: Holder) -> Listeners:
         """Those that connections come in by, with those that this look found gone."""
@@ -209,11 +262,16 @@ class Followed:
             inode=sighting.inode,
             source=self._read_by,
             holder=holder,
+            type=sighting.type,
+            path=sighting.path,
+            peer_inode=sighting.peer_inode,
         )
 
     def _key(self, sighting: Sighting) -> SocketKey:
         name = self._same_as.get(sighting.name, sighting.name)
         if isinstance(name, int):
+            if self._read_by is ReadBy.PROC:
+                return SocketKey(self.netns, self._protocol, cookie=0, inode=name)
             return SocketKey(self.netns, self._protocol, cookie=name)
         return SocketKey(self.netns, self._protocol, cookie=0, four_tuple=name)
 
@@ -236,11 +294,13 @@ def _brief(netns: int, end: End, interface: str, holder: Holder) -> Brief:
     )
 
 
-def follow_all(diag: DiagSocket, clock_us: Callable[[], int], netns: int = OWN_NAMESPACE) -> list[Followed]:
+def follow_all(
+    diag: DiagSocket, clock_us: Callable[[], int], proc: Path = Path("/proc"), netns: int = OWN_NAMESPACE
+) -> list[Followed]:
     """Every source there is of one namespace, read through one netlink socket."""
     followed = []
     for kind in SOURCES:
         source = kind.open(diag)
-        table = DiagTable(source, partial(diag.find, protocol=source.protocol))
-        followed.append(Followed(kind.name, source.protocol, table, Ends(clock_us), netns))
+        table = DiagTable(source, partial(diag.find, protocol=source.protocol, codec=source.codec))
+        followed.append(Followed(kind.name, source.protocol, table, Ends(clock_us), proc, netns))
     return followed

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from fleetnet_agent.cgroups import NOWHERE, CGroups, Place
+from fleetnet_agent.cgroups import NOWHERE, CGroups, Place, ProcessPlaces
 from fleetnet_agent.host import Host
 from fleetnet_agent.inference import NOBODY_NOW
 from fleetnet_agent.owners.lookup import OwnerLookup, Ownership, Wanted
-from fleetnet_agent.records import Holder, OwnerStatus, State
+from fleetnet_agent.records import Family, Holder, OwnerStatus, Process, State
 from fleetnet_agent.sources.source import Sighting
 
 _LEFT_BY_ITS_PROCESS = frozenset(
@@ -27,23 +27,36 @@ class Holders:
         self._host = host
         self._owners = owners
         self._cgroups = cgroups
+        self._process_places = ProcessPlaces(host.proc, host.boottime_us)
         self._shared: dict[Holder, Holder] = {}
+        self._made: dict[tuple[object, ...], tuple[Place, tuple[Process, ...], Holder]] = {}
 
     def of(self, sighting: Sighting) -> Holder:
         """The holder as of the last update of the owners."""
-        place = self._cgroups.place(sighting.cgroup_id) or NOWHERE
         ownership = self._ownership(sighting)
+        place = self._place(sighting.cgroup_id, ownership.owners)
+        uid = sighting.uid
+        user = "" if uid is None else self._host.user_name(uid)
+        # By the objects, for most sockets share them, and to hash the processes of each costs more than all else.
+        by_objects = (uid, user, id(place), ownership.status, id(ownership.owners))
+        made = self._made.get(by_objects)
+        if made is not None and made[0] is place and made[1] is ownership.owners:
+            return made[2]
         holder = Holder(
-            uid=sighting.uid,
-            user="" if sighting.uid is None else self._host.user_name(sighting.uid),
-            unit=place.unit,
-            container=place.container,
-            owner_status=ownership.status,
-            owners=ownership.owners,
+            uid, user, place.unit, place.container, ownership.status, ownership.owners, runtime=place.runtime
         )
-        if len(self._shared) > _MOST_SHARED:
+        if len(self._shared) > _MOST_SHARED or len(self._made) > _MOST_SHARED:
             self._shared.clear()
-        return self._shared.setdefault(holder, holder)
+            self._made.clear()
+        holder = self._shared.setdefault(holder, holder)
+        self._made[by_objects] = (place, ownership.owners, holder)
+        return holder
+
+    def drop_caches(self) -> None:
+        """Forget what is remembered only to save work or room."""
+        self._shared.clear()
+        self._made.clear()
+        self._owners.drop_caches()
 
     def interface_name(self, index: int) -> str:
         """Name of the interface a socket is bound to; "" where it is bound to none."""
@@ -52,6 +65,15 @@ class Holders:
     def has_unknown_place(self, sighting: Sighting) -> bool:
         """True if the control group may be found later: it is younger than the last walk over all of them."""
         return self._cgroups.place(sighting.cgroup_id) is None
+
+    def _place(self, cgroup_id: int, owners: tuple[Process, ...]) -> Place:
+        """That of the socket's control group; where the source does not tell it, that of a process that holds it.
+
+        systemd holds the sockets of what it starts on demand as well: another owner tells more.
+        """
+        if cgroup_id or not owners:
+            return self._cgroups.place(cgroup_id) or NOWHERE
+        return self._process_places.place(next((owner for owner in owners if owner.pid != 1), owners[0]))
 
     def _ownership(self, sighting: Sighting) -> Ownership:
         if sighting.inode:
@@ -76,13 +98,14 @@ class HoldersWithin(Holders):
 
     def __init__(self, whole: Holders, interface_name: Callable[[int], str]) -> None:
         super().__init__(whole._host, whole._owners, whole._cgroups)
-        self._shared = whole._shared
+        self._shared, self._made = whole._shared, whole._made
+        self._process_places = whole._process_places
         self._name_of = interface_name
-        self._place = NOWHERE
+        self._home = NOWHERE
 
     def move_to(self, place: Place) -> None:
         """What the namespace's own processes belong to."""
-        self._place = place
+        self._home = place
         self.nobody = self._within(NOBODY_NOW)
 
     def of(self, sighting: Sighting) -> Holder:
@@ -95,9 +118,9 @@ class HoldersWithin(Holders):
         return self._name_of(index) if index else ""
 
     def _within(self, holder: Holder) -> Holder:
-        if not self._place.container:
+        if not self._home.container:
             return holder
-        within = replace(holder, container=self._place.container, runtime=self._place.runtime)
+        within = replace(holder, container=self._home.container, runtime=self._home.runtime)
         return self._shared.setdefault(within, within)
 
 
@@ -108,10 +131,17 @@ def status_without_inode(state: State) -> OwnerStatus:
     return OwnerStatus.GONE if state in _LEFT_BY_ITS_PROCESS else OwnerStatus.KERNEL
 
 
-def wanted(sighting: Sighting) -> Wanted:
-    """What the owner lookup needs to know of a socket with an inode."""
+def wanted(sighting: Sighting, peer_path: bytes = b"") -> Wanted:
+    """What the owner lookup needs to know of a socket with an inode, and of the name at its other end.
+
+    A UNIX socket that a server accepted has the name of its listener, and clients of one name are often one process.
+    """
+    if sighting.family is Family.UNIX:
+        hints = [("path", sighting.path)] if sighting.path else []
+        hints += [("client", peer_path)] if peer_path else []
+        return Wanted(sighting.inode, is_listener=False, hints=tuple(hints), patient=True)
     return Wanted(
         inode=sighting.inode,
         is_listener=sighting.state is State.LISTEN,
-        hints=(("group", sighting.uid, sighting.cgroup_id), ("port", sighting.protocol, sighting.local_port)),
+        hints=(("port", sighting.protocol, sighting.local_port), ("group", sighting.uid, sighting.cgroup_id)),
     )

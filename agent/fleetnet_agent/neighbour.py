@@ -4,6 +4,7 @@ What must stay true: between `leave` and the next `enter` nothing that leads int
 """
 
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from fleetnet_agent.followed import Followed, Seen, follow_all
@@ -35,13 +36,12 @@ class Neighbour:
         self.missed_since_us: int | None = None  # boottime
         self.unread = ""  # why something could not be read at the last look
         self.unread_since_us = 0  # the last look at which all could
-        self.told: Namespace | None = None
         self.holders = HoldersWithin(holders, lambda index: self._interfaces.get(index, ""))
         self._interfaces: dict[int, str] = {}
         self._namespaces = namespaces
         self._diag = DiagSocket(self._open_once_more, buffer)
         self._cookie = 0  # the kernel's own name for the namespace
-        self.followed = follow_all(self._diag, host.boottime_us, netns=known.netns)
+        self.followed = follow_all(self._diag, host.boottime_us, host.proc, known.netns)
 
     @property
     def title(self) -> str:
@@ -74,9 +74,9 @@ class Neighbour:
         self._diag.take_over(other._diag)
         self._cookie = self._diag.namespace_cookie()
 
-    def look(self) -> list[Sight]:
+    def look(self, read: Callable[[Followed], Seen] = Followed.look) -> list[Sight]:
         """Read every source."""
-        sights = [Sight(followed, followed.look(), self.holders) for followed in self.followed]
+        sights = [Sight(followed, read(followed), self.holders) for followed in self.followed]
         moves = [sight.seen.moves for sight in sights]
         bound = {one.interface for each in moves for one in each.opened}
         bound |= {change.after.interface for each in moves for change in each.changed}
@@ -92,7 +92,7 @@ class Neighbour:
         return [Sight(followed, followed.vanish(), self.holders) for followed in self.followed]
 
     def described(self) -> Namespace:
-        """What is known of it beside its sockets. Interfaces and routes are put in here."""
+        """What is known of it beside its sockets, interfaces and routes."""
         place = self.known.place
         return Namespace(
             netns=self.known.netns,
@@ -100,7 +100,6 @@ class Neighbour:
             container=place.container,
             runtime=place.runtime,
             unit=place.unit,
-            unread=True,
         )
 
     def _open_once_more(self) -> socket.socket:

@@ -8,9 +8,10 @@ What must stay true:
 - every descriptor is closed right after it was read from, for an open one keeps the namespace alive.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
+from fleetnet_agent.followed import Followed, Seen
 from fleetnet_agent.helper.requests import Kind
 from fleetnet_agent.holders import Holders
 from fleetnet_agent.host import Host
@@ -65,17 +66,18 @@ class Neighbours:
             self._by_netns[known.netns].take(known)
         return new or any(self._has_ended(neighbour) is not False for neighbour in self._by_netns.values())
 
-    def listeners_moved(self) -> bool:
-        """See `Followed`."""
+    def listeners_moved(self, left_out: Callable[[Followed], bool]) -> bool:
+        """See `Followed`; of all but those left out."""
         there = self._entered(self._by_netns.values())
         return any(
-            not same or any(followed.listeners_moved() for followed in neighbour.followed) for neighbour, same in there
+            not same or any(followed.listeners_moved() for followed in neighbour.followed if not left_out(followed))
+            for neighbour, same in there
         )
 
-    def look(self) -> Round:
-        """Read every source of each, and part with those that have ended. `ask` is to be called before."""
+    def look(self, read: Callable[[Followed], Seen] = Followed.look) -> Round:
+        """Read every source of each by `read`, and part with those that have ended. `ask` is to be called before."""
         now = Round()
-        self._look_at(list(self._namespaces.others), now)
+        self._look_at(list(self._namespaces.others), read, now)
         missing = [neighbour for netns, neighbour in self._by_netns.items() if netns not in self._namespaces.others]
         for neighbour in missing:
             self._look_for(neighbour, now)
@@ -104,16 +106,6 @@ class Neighbours:
     def described(self) -> list[Namespace]:
         """All of them."""
         return [neighbour.described() for neighbour in self._by_netns.values()]
-
-    def newly_described(self) -> list[Namespace]:
-        """Those of which something is not as it was told the last time this was asked."""
-        new = []
-        for neighbour in self._by_netns.values():
-            now = neighbour.described()
-            if now != neighbour.told:
-                neighbour.told = now
-                new.append(now)
-        return new
 
     def status(self) -> SourceStatus | None:
         """How well they can be read; None where they are not wanted."""
@@ -152,14 +144,14 @@ class Neighbours:
             finally:
                 wanted[netns].leave()
 
-    def _look_at(self, some: list[int], now: Round) -> None:
+    def _look_at(self, some: list[int], read: Callable[[Followed], Seen], now: Round) -> None:
         refused: dict[int, str] = {}
         for netns, what in self._namespaces.inside(Kind.DIAG, some):
             if isinstance(what, str):
                 refused[netns] = what
                 continue
             try:
-                self._look_inside(self._by_netns[netns], what, now)
+                self._look_inside(self._by_netns[netns], what, read, now)
             except SourceError as error:
                 refused[netns] = str(error)
             finally:
@@ -170,7 +162,9 @@ class Neighbours:
             if netns in self._namespaces.others:
                 self._note(self._by_netns[netns], self._by_netns[netns].pass_over(why), now)
 
-    def _look_inside(self, neighbour: Neighbour, descriptors: dict[str, int], now: Round) -> None:
+    def _look_inside(
+        self, neighbour: Neighbour, descriptors: dict[str, int], read: Callable[[Followed], Seen], now: Round
+    ) -> None:
         if not neighbour.enter(descriptors):
             # The kernel gave the inode of a namespace that has ended to another one.
             now.sights += neighbour.vanish()
@@ -178,9 +172,9 @@ class Neighbours:
             fresh.take(neighbour.known)
             fresh.take_over(neighbour)
             neighbour = fresh
-            self._note(neighbour, [replace(sight, hears=False) for sight in neighbour.look()], now)
+            self._note(neighbour, [replace(sight, hears=False) for sight in neighbour.look(read)], now)
             return
-        self._note(neighbour, neighbour.look(), now)
+        self._note(neighbour, neighbour.look(read), now)
 
     def _look_for(self, neighbour: Neighbour, now: Round) -> None:
         """One that is listed no longer."""
@@ -213,7 +207,7 @@ class Neighbours:
     def _note(self, neighbour: Neighbour, sights: list[Sight], now: Round) -> None:
         """Keep in mind whether it could be read whole."""
         now.sights += sights
-        failed = [sight.followed.status.detail for sight in sights if not sight.seen.whole]
+        failed = [sight.followed.status.detail for sight in sights if sight.followed.status.blind]
         if failed:
             self._note_unread(neighbour, failed[0].removeprefix("not read: "))
         elif neighbour.unread:

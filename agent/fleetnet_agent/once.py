@@ -4,7 +4,6 @@ Talks to nobody and needs no identity. What only the collector knows is null: ho
 """
 
 import datetime
-import ipaddress
 import json
 import os
 from collections.abc import Mapping
@@ -14,7 +13,8 @@ from typing import Any
 from fleetnet_agent import privileges
 from fleetnet_agent.config import Settings
 from fleetnet_agent.host import Host, this_host
-from fleetnet_agent.records import Holder, Process, Snapshot, Socket
+from fleetnet_agent.once_network import address, namespace_item
+from fleetnet_agent.records import Family, Holder, Process, Snapshot, Socket
 from fleetnet_agent.run import found_helper
 from fleetnet_agent.watch import open_watch
 
@@ -51,6 +51,7 @@ def document(snapshot: Snapshot) -> dict[str, Any]:
         "as_of": _time(snapshot.look_at_us),
         "coverage": {"hosts_asked": 1, "hosts_fresh": 1, "hosts_stale": [], "gaps": 0, "truncated": False},
         "items": items,
+        "namespaces": [namespace_item(namespace) for namespace in snapshot.namespaces],
     }
 
 
@@ -64,7 +65,9 @@ def _order(socket: Socket) -> tuple[Any, ...]:
         socket.local_address,
         socket.remote_address,
         socket.remote_port,
+        socket.path,
         key.cookie,
+        socket.inode,
     )
 
 
@@ -72,16 +75,20 @@ def _item(socket: Socket, names: Mapping[int, str], look_at_us: int) -> dict[str
     return {
         "host": None,
         "netns": (names.get(socket.key.netns) or str(socket.key.netns)) if socket.key.netns else "host",
+        "netns_inode": socket.key.netns or None,
         "protocol": socket.key.protocol.name.lower(),
         "family": socket.family.name.lower(),
+        "type": socket.type.name.lower() if socket.type else None,
         "state": socket.state.name,
         "interface": socket.interface or None,
         "v6only": socket.v6only,
-        "local_address": _address(socket.local_address),
-        "local_port": socket.local_port,
+        "local_address": address(socket.local_address),
+        "local_port": None if socket.family is Family.UNIX else socket.local_port,
         "service": None,
-        "remote_address": _address(socket.remote_address),
+        "remote_address": address(socket.remote_address),
         "remote_port": socket.remote_port if socket.remote_address else None,
+        "path": _path(socket.path),
+        "peer_inode": socket.peer_inode or None,
         "recv_queue": socket.recv_queue,
         "send_queue": socket.send_queue,
         "uid": socket.holder.uid,
@@ -103,6 +110,7 @@ def _holder(holder: Holder) -> dict[str, Any]:
     return {
         "unit": holder.unit or None,
         "container": holder.container or None,
+        "container_runtime": holder.runtime or None,
         "owners": [_owner(process) for process in holder.owners],
         "owner_status": holder.owner_status.name.lower().replace("_", "-"),
     }
@@ -117,12 +125,12 @@ def _owner(process: Process) -> dict[str, Any]:
     }
 
 
-def _address(address: bytes) -> str | None:
-    if not address:
+def _path(path: bytes) -> str | None:
+    """As ss(8) writes it, an abstract name behind an "@"; what is no printable text is escaped."""
+    if not path:
         return None
-    parsed = ipaddress.ip_address(address)
-    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
-    return f"::ffff:{mapped}" if mapped else str(parsed)
+    text = (b"@" + path[1:] if path[:1] == b"\0" else path).decode(errors="backslashreplace")
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 def _time(time_us: int) -> str:

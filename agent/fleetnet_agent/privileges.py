@@ -21,10 +21,11 @@ from typing import Final
 
 from fleetnet_agent.errors import AgentError
 from fleetnet_agent.log import Log
+from fleetnet_agent.notify import without_notify
 
 DEFAULT_SOCKET: Final = Path("/run/fleetnet/helper.sock")
 READY_TIMEOUT_S: Final = 10.0
-END_TIMEOUT_S: Final = 1.0
+END_TIMEOUT_S: Final = 0.4  # what does not end by then does so when it can: its standard input is at its end
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,8 @@ def start_helper(uid: int, path: Path | None) -> Helper:
     if os.geteuid() == 0:
         command += ["--allow-uid", str(uid)]
     # In a session of its own: Ctrl-C ends the agent, and the agent's end ends the helper.
-    helper = Helper(subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True), path, made_directory)
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True, env=without_notify(os.environ))
+    helper = Helper(process, path, made_directory)
     try:
         _wait_until_ready(helper.process, path)
     except BaseException:

@@ -13,9 +13,11 @@ import sys
 from pathlib import Path
 
 from fleetnet_agent import privileges, state
+from fleetnet_agent.budget import MIB, Ceilings
 from fleetnet_agent.config import Settings
 from fleetnet_agent.errors import AgentError
 from fleetnet_agent.log import Log
+from fleetnet_agent.notify import Notifier
 
 
 def run(settings: Settings) -> int:
@@ -34,6 +36,11 @@ def run(settings: Settings) -> int:
         if helper:
             helper.close()
     return 0
+
+
+def ceilings(settings: Settings) -> Ceilings:
+    """What the agent may use."""
+    return Ceilings(settings.cpu_ceiling_percent, int(settings.memory_ceiling_mib * MIB))
 
 
 def found_helper(settings: Settings) -> Path | None:
@@ -65,9 +72,20 @@ async def _report(settings: Settings, log: Log, helper_socket: Path | None, help
         helper_socket=helper_socket,
         namespaces=settings.namespaces,
         events_buffer_bytes=settings.events_buffer_bytes,
+        ceilings=ceilings(settings),
+        helper_is_own=helper is not None,
     )
     try:
-        uplink = Uplink(settings.state, host, watch, watch.interval_s, log, pace=Pace(look_every_s=LOOK_EVERY_S))
+        uplink = Uplink(
+            settings.state,
+            host,
+            watch,
+            watch.interval_s,
+            log,
+            pace=Pace(look_every_s=LOOK_EVERY_S),
+            notifier=Notifier(os.environ),
+            sockets=watch.size,
+        )
         loop = asyncio.get_running_loop()
         watch.when_urgent(lambda: loop.call_soon_threadsafe(uplink.look_now))
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -81,10 +99,11 @@ async def _report(settings: Settings, log: Log, helper_socket: Path | None, help
 
 
 async def _notice_end(helper: privileges.Helper, log: Log) -> None:
-    """Say so if the helper ends before the agent does; without root it cannot be started again from here."""
+    """Say so if the helper ends before the agent does. Another cannot be started: root was given up, and gRPC is there,
+    with which no process may fork."""
     while helper.process.poll() is None:  # noqa: ASYNC110 - a child that asyncio did not start has no other way
         await asyncio.sleep(1.0)
     log.say(
-        f"the helper ended with status {helper.process.returncode}, and without root it cannot be started again: until "
-        "the agent is restarted, owners and what is in other network namespaces stay unknown"
+        f"the helper ended with status {helper.process.returncode}, and this agent cannot start another; owners, and "
+        "other network namespaces, stay unknown until the agent is restarted: restart its service"
     )

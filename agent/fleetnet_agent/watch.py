@@ -16,29 +16,38 @@ What must stay true:
   often as FULL_LOOK_SHARE allows;
 - what the kernel's events tell is joined to a look at everything, so that each connection is told once;
 - a source that fails closes nothing: its sockets stay as they were until it works again;
+- what is left out for the budget's sake is told: as that source's standing, and as a gap when it is read again;
+- a change of interfaces or routes is told with a look at everything, as early as one of a listener is;
 - a look at everything is one at all namespaces. What a namespace beside the own one does not show at a look stays as it
   was seen last, and the time until it shows again becomes a gap.
 """
 
 import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
+from functools import partial
 from pathlib import Path
 
+from fleetnet_agent.budget import LOCAL, NO_CEILINGS, Budget, Ceilings, Usage
 from fleetnet_agent.cgroups import CGroups
+from fleetnet_agent.event_queue import MOST_WAITING
 from fleetnet_agent.events import Events, Told
-from fleetnet_agent.followed import OWN_NAMESPACE, Followed, follow_all
+from fleetnet_agent.followed import Followed, Seen, follow_all
 from fleetnet_agent.helper.client import HelperClient
 from fleetnet_agent.holders import Holders, wanted
 from fleetnet_agent.host import Host
+from fleetnet_agent.live import look_live
 from fleetnet_agent.namespaces import Namespaces
 from fleetnet_agent.neighbour import Sight
 from fleetnet_agent.neighbours import Neighbours
-from fleetnet_agent.owners.lookup import OwnerLookup
+from fleetnet_agent.network.following import Network, open_network
+from fleetnet_agent.owners.lookup import REMEDY, REMEDY_FOR_OWN, OwnerLookup
 from fleetnet_agent.records import (
     Brief,
     Closed,
     Difference,
     Gap,
+    LiveItem,
+    LiveWanted,
     Namespace,
     Snapshot,
     Socket,
@@ -47,12 +56,14 @@ from fleetnet_agent.records import (
 )
 from fleetnet_agent.sources.diag import DiagSocket
 from fleetnet_agent.sources.events import BUFFER_BYTES
+from fleetnet_agent.usage import give_back, usage_now
 
 LOOK_EVERY_S = 1.0
 FULL_LOOK_SHARE = 0.04  # of the time, for full looks ahead of their interval
 SMALL, LARGE = 2_000, 10_000  # sockets
 SHORTEST_S, LONGEST_S = 1.0, 5.0  # between full looks, up to SMALL and from LARGE on
 STRETCHED_AT_MOST_S = 30.0  # where reading takes more than FULL_LOOK_SHARE of that
+NOT_WITHIN_BUDGET = "UNIX and packet sockets were not read, to stay within the budget"
 
 
 class Watch:
@@ -66,6 +77,9 @@ class Watch:
         diag: DiagSocket,
         events: Events | None = None,
         namespaces: Namespaces | None = None,
+        budget: Budget | None = None,
+        usage: Callable[[], Usage] | None = None,
+        network: Network | None = None,
     ) -> None:
         self._host = host
         self._owners = owners
@@ -75,6 +89,10 @@ class Watch:
         self._followed = followed
         self._diag = diag
         self._events = events
+        self._budget = budget or Budget(NO_CEILINGS)
+        self._usage = usage or partial(usage_now, host.boottime_us)
+        self._left_out_since_us: int | None = None
+        self._network = network or open_network(host, namespaces.routes_inside)
         self._touched: set[int] = set()  # inodes about whose owners something is new since the last full look
         self._statuses: dict[str, SourceStatus] = {}
         self._look_at_us = 0
@@ -82,12 +100,14 @@ class Watch:
         self._looked_at_us: int | None = None  # boottime at the end of the last full look
         self._look_took_us = 0
         self._readings_took_us = (0, 0)  # of the last two full looks
-        self._told: Namespace | None = None  # of the own namespace
 
     def look(self, *, everything: bool = False) -> Difference:
         """Look once: at everything if that is due or asked for. The first time everything is in `opened` and
         previous_look_at_us is 0. Never raises for what the host does: a failing source travels in `sources`."""
+        self._mind_the_budget()
         namespaces_moved = self._neighbours.ask()
+        for identity in self._neighbours.described():
+            self._network.follow(identity)
         if not (
             everything
             or self._is_full_look_due()
@@ -107,26 +127,23 @@ class Watch:
         if self._looked_at_us is None:
             return Snapshot(0, (), ())
         own = (socket for followed in self._followed for socket in followed.sockets(self._holders))
-        return Snapshot(
-            self._look_at_us,
-            (*own, *self._neighbours.sockets()),
-            tuple(self._statuses.values()),
-            (self._described(), *self._neighbours.described()),
-        )
+        sockets = (*own, *self._neighbours.sockets())
+        return Snapshot(self._look_at_us, sockets, tuple(self._statuses.values()), self._network.all())
+
+    def live(self, wanted: LiveWanted) -> Generator[LiveItem, None, None]:
+        """Everything at this moment, with the numbers that are not followed. To be used up in the thread of the looks,
+        which may go on between two steps; close it where it is left early. Never raises for what the host does."""
+        return look_live(wanted, self._followed, self._holders, self._host.proc / "self/net")
 
     def interval_s(self) -> float:
         """Seconds between two looks at the whole table at its present size: 1 up to 2,000 sockets, 5 from 10,000 on,
-        in proportion between; more where reading it (many namespaces) would take more than FULL_LOOK_SHARE of that."""
-        size = sum(map(len, self._followed)) + len(self._neighbours)
-        share = (size - SMALL) / (LARGE - SMALL)
-        by_size_s = SHORTEST_S + (LONGEST_S - SHORTEST_S) * min(1.0, max(0.0, share))
-        reading_took_us = min(self._readings_took_us)  # one alone may have been held up, and the first decodes all
-        return max(by_size_s, min(STRETCHED_AT_MOST_S, reading_took_us / FULL_LOOK_SHARE / 1_000_000))
+        in proportion between; more where reading it (many namespaces) would take more than FULL_LOOK_SHARE of that,
+        and where the budget asks for it."""
+        return self._budget.stretched_s(self._asked_for_s())
 
-    @property
-    def sees_all_namespaces(self) -> bool:
-        """True if other network namespaces than the own one are to be read."""
-        return self._neighbours.wanted
+    def size(self) -> int:
+        """How many sockets were open at the last look."""
+        return sum(map(len, self._followed)) + len(self._neighbours)
 
     def when_urgent(self, urge: Callable[[], object]) -> None:
         """Call this, in some thread, when the next look should not wait: events were lost, or many wait."""
@@ -139,6 +156,28 @@ class Watch:
         self._neighbours.close()
         if self._events:
             self._events.close()
+        self._network.close()
+
+    def _asked_for_s(self) -> float:
+        """The interval for a table of this size, that takes so long to read."""
+        share = (self.size() - SMALL) / (LARGE - SMALL)
+        by_size_s = SHORTEST_S + (LONGEST_S - SHORTEST_S) * min(1.0, max(0.0, share))
+        reading_took_us = min(self._readings_took_us)  # one alone may have been held up, and the first decodes all
+        return max(by_size_s, min(STRETCHED_AT_MOST_S, reading_took_us / FULL_LOOK_SHARE / 1_000_000))
+
+    def _mind_the_budget(self) -> None:
+        if self._budget.status is None:
+            return
+        if self._budget.judge(self._usage(), self._asked_for_s()):
+            self._holders.drop_caches()
+            give_back()
+        allowance = self._budget.allowance
+        self._owners.rarer = allowance.owners_factor
+        if self._events:
+            self._events.keep_at_most(MOST_WAITING // allowance.events_divisor)
+
+    def _is_left_out(self, followed: Followed) -> bool:
+        return followed.protocol in LOCAL and not self._budget.allowance.reads_local
 
     def _is_full_look_due(self) -> bool:
         if self._looked_at_us is None:
@@ -151,35 +190,46 @@ class Watch:
         return self._events is not None and self._events.urgent
 
     def _has_early_news(self, namespaces_moved: bool) -> bool:
-        """Namespaces, listeners and owners, which are looked at each time; False while another full look would cost too
-        much."""
+        """Namespaces, listeners, owners and the network, which are looked at each time. False while another full look
+        would cost too much."""
         self._touched |= self._owners.update(self._inodes_still_there)
-        if self._since_full_look_us() < self._look_took_us / FULL_LOOK_SHARE:
+        network_moved = self._network.look()
+        share = FULL_LOOK_SHARE / self._budget.allowance.look_factor
+        if self._since_full_look_us() < self._look_took_us / share:
             return False
+        read = (followed for followed in self._followed if not self._is_left_out(followed))
         return (
             namespaces_moved
+            or network_moved
             or bool(self._touched)
-            or any(followed.listeners_moved() for followed in self._followed)
-            or self._neighbours.listeners_moved()
+            or any(followed.listeners_moved() for followed in read)
+            or self._neighbours.listeners_moved(self._is_left_out)
         )
 
     def _since_full_look_us(self) -> int:
         return self._host.boottime_us() - (self._looked_at_us or 0)
 
     def _look_at_everything(self) -> Difference:
-        # 1. What the kernel says: of ends, of everything, and of the ends meanwhile. The look ends here; what follows
-        #    explains what it saw.
+        # 1. What the kernel says: of interfaces and routes, of ends, of everything, and of the ends meanwhile. The look
+        #    ends here; what follows explains what it saw.
+        namespaces = self._look_at_network()
         before = self._take_ends()
         began_us = self._host.boottime_us()
-        sights = [Sight(followed, followed.look(), self._holders) for followed in self._followed]
-        others = self._neighbours.look()
+        sights = [Sight(followed, self._look_at(followed), self._holders) for followed in self._followed]
+        others = self._neighbours.look(self._look_at)
         sights += others.sights
         self._readings_took_us = (self._readings_took_us[1], self._host.boottime_us() - began_us)
         after = self._take_ends()
+        for netns in others.gone:
+            self._network.leave(netns)
         look_at_us = self._host.wall_clock_us()
         # 2. Sockets whose owners are wanted from now on, and no longer.
         self._owners.forget(inode for sight in sights for inode in sight.seen.inodes_left)
-        self._owners.follow(wanted(sighting) for sight in sights for sighting in sight.seen.inodes_new)
+        self._owners.follow(
+            wanted(one, sight.seen.peer_paths.get(one.peer_inode, b""))
+            for sight in sights
+            for one in sight.seen.inodes_new
+        )
         touched = self._touched | self._owners.update(self._inodes_still_there)
         self._touched = set()
         # 3. The rows: what moved, what stayed but changed hands, and what came and went unseen.
@@ -209,18 +259,26 @@ class Watch:
             tuple(brief),
             entered_at_us,
             tuple(sources),
-            gaps=(*before.gaps, *after.gaps, *unread),
-            namespaces=tuple(self._newly_described()),
+            gaps=(*before.gaps, *after.gaps, *self._left_out(look_at_us), *unread),
+            namespaces=tuple(one for one in namespaces if one.netns not in others.gone),
             namespaces_gone=tuple(others.gone),
         )
 
-    def _described(self) -> Namespace:
-        """The own namespace beside its sockets. Interfaces and routes are put in here."""
-        return Namespace(OWN_NAMESPACE, unread=True)
+    def _look_at(self, followed: Followed) -> Seen:
+        return followed.rest(NOT_WITHIN_BUDGET) if self._is_left_out(followed) else followed.look()
 
-    def _newly_described(self) -> list[Namespace]:
-        before, self._told = self._told, self._described()
-        return [*([self._told] if self._told != before else []), *self._neighbours.newly_described()]
+    def _left_out(self, look_at_us: int) -> list[Gap]:
+        """The time in which sockets were left out, once it is over. To be called once for each look."""
+        since_us = self._left_out_since_us
+        if any(map(self._is_left_out, self._followed)):
+            self._left_out_since_us = since_us or self._previous_look_at_us or look_at_us
+            return []
+        self._left_out_since_us = None
+        return [Gap(since_us, look_at_us, NOT_WITHIN_BUDGET)] if since_us else []
+
+    def _look_at_network(self) -> tuple[Namespace, ...]:
+        self._network.look()
+        return self._network.changed()
 
     def _take_ends(self) -> Told:
         return self._events.take() if self._events else Told()
@@ -231,6 +289,9 @@ class Watch:
             statuses.append(self._events.status)
         if others := self._neighbours.status():
             statuses.append(others)
+        if self._budget.status:
+            statuses.append(self._budget.status)
+        statuses += self._network.statuses()
         new = [status for status in statuses if self._statuses.get(status.name) != status]
         self._statuses = {status.name: status for status in statuses}
         return new
@@ -243,16 +304,25 @@ class Watch:
 
 
 def open_watch(
-    host: Host, *, helper_socket: Path | None, namespaces: str, events_buffer_bytes: int = BUFFER_BYTES
+    host: Host,
+    *,
+    helper_socket: Path | None,
+    namespaces: str,
+    events_buffer_bytes: int = BUFFER_BYTES,
+    ceilings: Ceilings = NO_CEILINGS,
+    helper_is_own: bool = False,
 ) -> Watch:
-    """A watch on the host's sockets: with the helper that listens on `helper_socket`, or without one (None).
+    """A watch on the host's sockets: with the helper that listens on `helper_socket`, or without one (None);
+    `helper_is_own` if only this process started it.
 
     `namespaces` is "all", "own", or "" for what makes sense here (see `namespaces.Namespaces`). Never raises because
     something is missing on the host: that is told by the sources of the first look.
     """
     helper = None if helper_socket is None else HelperClient(helper_socket)
-    owners = OwnerLookup(host, helper, is_root=os.geteuid() == 0)
+    remedy = REMEDY_FOR_OWN if helper_is_own else REMEDY
+    owners = OwnerLookup(host, helper, is_root=os.geteuid() == 0, remedy=remedy)
     diag = DiagSocket()
     known = Namespaces(host, helper, wanted=namespaces)
     events = Events(host, events_buffer_bytes, known, helper)
-    return Watch(host, owners, follow_all(diag, host.boottime_us), diag, events, known)
+    followed = follow_all(diag, host.boottime_us, host.proc)
+    return Watch(host, owners, followed, diag, events, known, Budget(ceilings))

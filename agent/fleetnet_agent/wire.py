@@ -8,10 +8,12 @@ translated: the records' numbers are the wire's (a test compares them).
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Final, cast
 
-from fleetnet_proto.v1 import report_pb2, sockets_pb2
+from fleetnet_proto.v1 import live_pb2, network_pb2, report_pb2, sockets_pb2
 
+from fleetnet_agent.bounded import DETAIL_BYTES, NAME_BYTES, PATH_BYTES, UNIT_BYTES, bounded
 from fleetnet_agent.brief_rows import packer
 from fleetnet_agent.records import (
     Brief,
@@ -20,39 +22,44 @@ from fleetnet_agent.records import (
     Gap,
     Holder,
     HostFacts,
+    Namespace,
     Process,
+    Protocol,
     Snapshot,
     Socket,
     SocketKey,
     SourceStatus,
 )
+from fleetnet_agent.wire_network import encode_namespace
 
 MAX_BATCH_BYTES: Final = 1_000_000  # of rows; below the wire's 1 MiB there is room for sources, gaps and envelope
 FIELD_OVERHEAD_BYTES: Final = 5  # tag and length that an embedded message of up to 1 MiB costs (1 or 2, and 3)
+_NUMBER_BYTES: Final = 10  # that a packed number takes at most
 
-# Bounds on text and owners. A host's own text is hostile: no row may grow beyond a batch.
-NAME_BYTES: Final = 64
-PATH_BYTES: Final = 512
-UNIT_BYTES: Final = 256
-DETAIL_BYTES: Final = 512
+SUN_PATH_BYTES: Final = 108  # include/uapi/linux/un.h
+# Bounds on owners; those on text are in `bounded.py`.
 MAX_OWNERS: Final = 16_384  # of one socket: more pre-forked workers than anyone runs, and less than a batch holds
 HOLDER_BYTES: Final = 900_000  # of the owners of one socket: beyond it paths are left out, for all are to be told
 # A collector takes 65,536 rows and four times as many owners; the ends of sockets are small, and many fit a batch.
 MAX_BATCH_ROWS: Final = 20_000
 MAX_BATCH_OWNERS: Final = 200_000
 
-_Row = tuple[str, Socket | Closed | Brief]
-"""One row on its way into a batch: opened, changed or before (open at a snapshot) with a socket, closed, or brief."""
+_Row = tuple[str, Socket | Closed | Brief | Namespace | int]
+"""One row on its way into a batch: opened, changed or before (open at a snapshot) with a socket, closed, or brief;
+namespace, or left with the number of one that is gone."""
 
 
 def difference_batches(difference: Difference) -> Iterator[bytes]:
     """A difference in as few batches as its size allows; an empty one makes one without rows."""
     template = report_pb2.Batch(look_at_us=difference.look_at_us, previous_look_at_us=difference.previous_look_at_us)
+    # A namespace comes before its sockets, and its end after theirs.
     rows: Iterator[_Row] = itertools.chain(
+        (("namespace", namespace) for namespace in difference.namespaces),
         (("opened", socket) for socket in difference.opened),
         (("changed", socket) for socket in difference.changed),
         (("closed", closed) for closed in difference.closed),
         (("brief", brief) for brief in difference.brief),
+        (("left", netns) for netns in difference.namespaces_gone),
     )
     for builder, last in _fill(template, rows, difference.sources, difference.entered_at_us):
         if last:
@@ -62,7 +69,10 @@ def difference_batches(difference: Difference) -> Iterator[bytes]:
 
 def snapshot_batches(snapshot: Snapshot, gaps: Iterable[Gap] = ()) -> Iterator[tuple[bytes, bool]]:
     """A snapshot in parts, made one at a time, each with whether it is the last, which carries the gaps."""
-    rows: Iterator[_Row] = (("before", socket) for socket in snapshot.sockets)
+    rows: Iterator[_Row] = itertools.chain(
+        (("namespace", namespace) for namespace in snapshot.namespaces),
+        (("before", socket) for socket in snapshot.sockets),
+    )
     template = report_pb2.Batch(look_at_us=snapshot.look_at_us)
     for part, (builder, last) in enumerate(_fill(template, rows, snapshot.sources, {})):
         batch = builder.batch
@@ -96,13 +106,6 @@ def host_facts(facts: HostFacts) -> report_pb2.HostFacts:
     )
 
 
-def bounded(text: str, most_bytes: int) -> str:
-    """Text that protobuf can carry: what was not UTF-8 on the host replaced, and cut."""
-    if len(text) <= most_bytes and text.isascii():
-        return text
-    return text.encode("utf-8", "replace")[:most_bytes].decode("utf-8", "ignore")
-
-
 class _Builder:
     """A batch being filled, its dictionaries, and its size so far."""
 
@@ -113,8 +116,7 @@ class _Builder:
         self._size_bytes = template.ByteSize()
         self._rows = 0
         self._owners = 0
-        self._holders: dict[Holder, int] = {}
-        self._processes: dict[Process, int] = {}
+        self._dictionary = Dictionary(self.batch)
         self._briefs: list[bytes] = []
         self._pack_brief = packer(lambda interface: bounded(interface, NAME_BYTES))
         self._last_holder: tuple[Holder | None, int] = (None, 0)  # of a brief socket, and its position
@@ -130,65 +132,72 @@ class _Builder:
             return self._add_brief(what)
         if isinstance(what, Closed):
             return self._add_closed(what)
+        if isinstance(what, Namespace):
+            return self._add_namespace(encode_namespace(what))
+        if isinstance(what, int):
+            return self._add_left(what)
         socket = what
-        position = self._holders.get(socket.holder)
-        new = (None, []) if position is not None else self._new_holder(socket.holder)
-        message = _socket(socket, len(self._holders) if position is None else position)
+        position, new = self._dictionary.position_of(socket.holder)
+        message = socket_message(socket, position)
         self._say_since_when(message, column, what)
         target = self.batch.changed if column == "changed" else self.batch.opened
-        if not self._take(_size(message), *new):
+        if not self._take(_size(message), new):
             return False
         target.append(message)
-        if position is None:
-            self._holders[socket.holder] = len(self._holders)
         return True
 
     def _add_brief(self, brief: Brief) -> bool:
         # There may be ten thousand in a second, and most have the holder of the one before: its hash costs more.
         holder, position = self._last_holder
-        new: sockets_pb2.Holder | None = None
-        processes: list[tuple[Process, sockets_pb2.Process]] = []
+        new: NewHolder | None = None
         if brief.holder is not holder:
-            known = self._holders.get(brief.holder)
-            position = len(self._holders) if known is None else known
-            if known is None:
-                new, processes = self._new_holder(brief.holder)
+            position, new = self._dictionary.position_of(brief.holder)
         row = self._pack_brief(brief, position)
-        if not self._take(len(row), new, processes):
+        if not self._take(len(row), new):
             return False
         self._briefs.append(row)
-        if brief.holder is not holder:
-            self._holders.setdefault(brief.holder, position)
-            self._last_holder = brief.holder, position
+        self._last_holder = brief.holder, position
         return True
 
     def _add_closed(self, closed: Closed) -> bool:
         message = _closed(_key(closed.key), closed.at_us)
-        if not self._take(_size(message), None, []):
+        if not self._take(_size(message), None):
             return False
         self.batch.closed.append(message)
         return True
 
-    def _take(
-        self, cost: int, holder: sockets_pb2.Holder | None, processes: list[tuple[Process, sockets_pb2.Process]]
-    ) -> bool:
+    def _take(self, cost: int, new: "NewHolder | None") -> bool:
         """Count a row of `cost` bytes, and take in a holder and processes that no row before has had."""
         # Plain additions: this runs for every row, and most rows come alone.
         owners = self._owners
-        if holder is not None:
-            cost += _size(holder) + sum(_size(process) for _, process in processes)
-            owners += len(holder.owners)
-        full = self._rows >= MAX_BATCH_ROWS or owners > MAX_BATCH_OWNERS
-        if self._rows and (full or self._size_bytes + cost > MAX_BATCH_BYTES):
+        if new is not None:
+            cost += new.cost_bytes
+            owners += len(new.message.owners)
+        if (self._rows and owners > MAX_BATCH_OWNERS) or not self._has_room(cost):
             return False
-        self._size_bytes += cost
-        self._rows += 1
         self._owners = owners
-        for process, encoded in processes:
-            self._processes[process] = len(self._processes)
-            self.batch.processes.append(encoded)
-        if holder is not None:
-            self.batch.holders.append(holder)
+        if new is not None:
+            self._dictionary.take(new)
+        return True
+
+    def _add_namespace(self, namespace: network_pb2.Namespace) -> bool:
+        if not self._has_room(_size(namespace)):
+            return False
+        self.batch.namespaces.append(namespace)
+        return True
+
+    def _add_left(self, netns: int) -> bool:
+        if not self._has_room(_NUMBER_BYTES):
+            return False
+        self.batch.namespaces_gone.append(netns)
+        return True
+
+    def _has_room(self, cost_bytes: int) -> bool:
+        """Take room for a row, if there is; the first row always finds some."""
+        if self._rows and (self._rows >= MAX_BATCH_ROWS or self._size_bytes + cost_bytes > MAX_BATCH_BYTES):
+            return False
+        self._size_bytes += cost_bytes
+        self._rows += 1
         return True
 
     def _say_since_when(self, message: sockets_pb2.Socket, column: str, what: Socket) -> None:
@@ -199,7 +208,39 @@ class _Builder:
             message.opened_at_us = self._entered_at_us[what.key]
             message.opened_at_is = sockets_pb2.OPENED_AT_IS_EXACT
 
-    def _new_holder(self, holder: Holder) -> tuple[sockets_pb2.Holder, list[tuple[Process, sockets_pb2.Process]]]:
+
+@dataclass(frozen=True, slots=True)
+class NewHolder:
+    """A holder that a message does not have yet, with those of its processes that it does not have either."""
+
+    holder: Holder
+    message: sockets_pb2.Holder
+    processes: list[tuple[Process, sockets_pb2.Process]]
+    cost_bytes: int
+
+
+class Dictionary:
+    """The holders and processes of one message, each there once, and their positions."""
+
+    def __init__(self, message: report_pb2.Batch | live_pb2.LivePart) -> None:
+        self._message = message
+        self._holders: dict[Holder, int] = {}
+        self._processes: dict[Process, int] = {}
+
+    def position_of(self, holder: Holder) -> tuple[int, NewHolder | None]:
+        """Where the holder is; where it is not yet, where it will be, and what is to be taken in for that."""
+        position = self._holders.get(holder)
+        return (len(self._holders), self._new_holder(holder)) if position is None else (position, None)
+
+    def take(self, new: NewHolder) -> None:
+        """The message has these from now on."""
+        for process, encoded in new.processes:
+            self._processes[process] = len(self._processes)
+            self._message.processes.append(encoded)
+        self._holders[new.holder] = len(self._holders)
+        self._message.holders.append(new.message)
+
+    def _new_holder(self, holder: Holder) -> NewHolder:
         positions: list[int] = []
         new: list[tuple[Process, sockets_pb2.Process]] = []
         for process, encoded in _owners(holder):
@@ -215,8 +256,9 @@ class _Builder:
             container=bounded(holder.container, UNIT_BYTES),
             owner_status=cast("sockets_pb2.OwnerStatus", holder.owner_status),
             owners=positions,
+            runtime=bounded(holder.runtime, NAME_BYTES),
         )
-        return message, new
+        return NewHolder(holder, message, new, _size(message) + sum(_size(process) for _, process in new))
 
 
 def _fill(
@@ -236,7 +278,13 @@ def _fill(
     yield builder, True
 
 
-def _size(message: sockets_pb2.Socket | sockets_pb2.ClosedSocket | sockets_pb2.Holder | sockets_pb2.Process) -> int:
+def _size(
+    message: sockets_pb2.Socket
+    | sockets_pb2.ClosedSocket
+    | sockets_pb2.Holder
+    | sockets_pb2.Process
+    | network_pb2.Namespace,
+) -> int:
     return message.ByteSize() + FIELD_OVERHEAD_BYTES
 
 
@@ -287,8 +335,9 @@ def _key(key: SocketKey) -> sockets_pb2.SocketKey:
     )
 
 
-def _socket(socket: Socket, holder: int) -> sockets_pb2.Socket:
-    return sockets_pb2.Socket(
+def socket_message(socket: Socket, holder: int) -> sockets_pb2.Socket:
+    """A socket whose holder is at this position."""
+    message = sockets_pb2.Socket(
         key=_key(socket.key),
         family=cast("sockets_pb2.Family", socket.family),
         state=cast("sockets_pb2.State", socket.state),
@@ -304,3 +353,10 @@ def _socket(socket: Socket, holder: int) -> sockets_pb2.Socket:
         source=cast("sockets_pb2.Source", socket.source),
         inode=socket.inode if socket.key.cookie else 0,
     )
+    if (
+        socket.key.protocol > Protocol.RAW
+    ):  # most are neither UNIX nor packet sockets, and an absent field costs nothing
+        message.type = cast("sockets_pb2.SocketType", socket.type or 0)
+        message.path = socket.path[:SUN_PATH_BYTES]
+        message.peer_inode = socket.peer_inode
+    return message

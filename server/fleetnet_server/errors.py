@@ -12,6 +12,8 @@
     ├── HostUnknown            no host of that name has enrolled
     ├── TokenRefused           an enrollment token is unknown, used or expired
     ├── PeerRefused            the peer of a connection is no host of the fleet
+    ├── AgentAway              the agent of a host is not connected, or does not answer a live look as it should
+    ├── AskedTooSoon           a live look was asked for too often
     ├── RequestRefused         a question, a wish or a certificate request is not well formed
     └── StartRefused           the collector cannot start
         ├── ConfigError            an option, the environment or the configuration file is wrong
@@ -79,6 +81,14 @@ class TokenRefused(ServerError):
 
 class PeerRefused(ServerError):
     """The peer is no host of the fleet; the words tell nothing of other hosts."""
+
+
+class AgentAway(ServerError):
+    """A live look cannot be had, for the agent is not connected or does not answer as it should."""
+
+
+class AskedTooSoon(ServerError):
+    """A live look cannot be had yet; one was asked for a moment ago, or too many are."""
 
 
 class RequestRefused(ServerError):

@@ -7,6 +7,8 @@ name says whose clock: *_at_us of sockets is the host's, received_* and last_see
 
 from dataclasses import dataclass, field
 
+from fleetnet_server.network import Namespace
+
 
 @dataclass(frozen=True, slots=True)
 class Process:
@@ -29,6 +31,7 @@ class Holder:
     container: str
     owner_status: int
     owners: tuple[Process, ...]
+    runtime: str = ""  # what runs the container
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,7 @@ class Socket:
     """One socket in one state, as reported."""
 
     key: SocketKey
-    family: int  # 4 or 6
+    family: int  # 4 or 6; 1 of UNIX, 17 of packet sockets
     state: int  # the kernel's number
     local_address: bytes
     local_port: int
@@ -62,6 +65,9 @@ class Socket:
     holder: Holder
     opened_at_us: int  # resolved: never 0
     opened_at_is: int
+    type: int = 0  # of UNIX and packet sockets, the kernel's number
+    path: bytes = b""  # that a UNIX socket is bound to
+    peer_inode: int = 0  # of the UNIX socket at the other end
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +147,8 @@ class Batch:
     closed: tuple[ClosedSocket, ...]
     sources: tuple[SourceStatus, ...]
     gaps: tuple[Gap, ...]
+    namespaces: tuple[Namespace, ...] = ()
+    namespaces_gone: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +200,16 @@ class SocketQuestion:
 
 
 @dataclass(frozen=True, slots=True)
+class NamespaceQuestion:
+    """Which namespaces are asked for, and how much of each."""
+
+    selection: Selection
+    own_only: bool = False
+    without_interfaces: bool = False
+    without_routes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class StaleHost:
     """A host whose answer is old; `last_seen_us` is 0 if it was never heard."""
 
@@ -236,6 +254,10 @@ class SocketAnswer:
     closed_at_us: int  # 0 while open
     closed_at_is: int
     last_seen_us: int
+    type: int = 0
+    path: bytes = b""
+    peer_inode: int = 0
+    netns_name: str = ""  # that its namespace had at the time asked about; empty where it had none
 
 
 @dataclass(frozen=True, slots=True)

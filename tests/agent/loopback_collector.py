@@ -11,7 +11,7 @@ from typing import Any
 
 import grpc
 from agent.authority import Authority
-from fleetnet_proto.v1 import enroll_pb2, enroll_pb2_grpc, report_pb2, report_pb2_grpc, sockets_pb2
+from fleetnet_proto.v1 import enroll_pb2, enroll_pb2_grpc, live_pb2, report_pb2, report_pb2_grpc, sockets_pb2
 from grpc import aio
 
 Key = bytes
@@ -77,6 +77,9 @@ class Collector(report_pb2_grpc.ReportServiceServicer, enroll_pb2_grpc.EnrollSer
         self.refuses: tuple[grpc.StatusCode, str] | None = None
         self.sends_away: report_pb2.Reconnect | None = None
         self.dies_after_parts: int | None = None
+        self.live: list[live_pb2.LivePart] = []
+        self.live_read = asyncio.Event()  # cleared: nothing more is read once a part of a live look has come
+        self.live_read.set()
         self.received: list[int] = []  # sequences in the order of arrival, stored or not
         self.peers: list[str] = []
         self.certificates: list[bytes] = []
@@ -109,6 +112,19 @@ class Collector(report_pb2_grpc.ReportServiceServicer, enroll_pb2_grpc.EnrollSer
         self._servers = [report, enroll]
         for server in self._servers:
             await server.start()
+
+    async def look_live(self, request: int, **wanted: bool) -> None:
+        """Ask for a live look."""
+        look_now = report_pb2.LookNow(request=request, wanted=live_pb2.LiveWanted(**wanted))
+        await self.to_agent.put(report_pb2.CollectorMessage(look_now=look_now))
+
+    def parts_of(self, request: int) -> list[live_pb2.LivePart]:
+        """What has come of one."""
+        return [part for part in self.live if part.request == request]
+
+    def answered(self, request: int) -> bool:
+        """True if it has come to its end."""
+        return any(part.last for part in self.parts_of(request))
 
     async def stop(self) -> None:
         """Be gone at once."""
@@ -164,6 +180,11 @@ class Collector(report_pb2_grpc.ReportServiceServicer, enroll_pb2_grpc.EnrollSer
         named: set[Key] = set()
         parts = 0
         async for message in requests:
+            if message.HasField("live"):
+                self.live.append(message.live)
+                await self._noticed()
+                await self.live_read.wait()
+                continue
             batch = message.batch
             self.received.append(batch.sequence)
             self.store.largest_bytes = max(self.store.largest_bytes, message.ByteSize())

@@ -1,22 +1,28 @@
 """A table of sockets in memory that answers as inet_diag does, for what a real kernel does not do on demand: sockets
 missed or doubled by a dump, dumps that break off."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from agent.diag_messages import encode
 from fleetnet_agent.records import Protocol, State
-from fleetnet_agent.sources.inet_diag import cookie_of
-from fleetnet_agent.sources.source import Part, Sighting, SourceError
+from fleetnet_agent.sources import inet_diag
+from fleetnet_agent.sources.source import Codec, Part, Sighting, SourceError
 
 
 class ScriptedKernel:
     """Sockets by cookie; both a `Source` and what finds sockets exactly."""
 
-    protocol = Protocol.TCP
-    listening = 1 << State.LISTEN
-    sharing = listening
-
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        protocol: Protocol = Protocol.TCP,
+        codec: Codec = inet_diag.CODEC,
+        encoded: Callable[[Sighting], bytes] | None = None,
+    ) -> None:
+        self.protocol = protocol
+        self.codec = codec
+        self.listening = 1 << State.LISTEN
+        self.sharing = inet_diag.ALL_STATES if codec.get_request is None else self.listening
+        self._encoded = encoded or (lambda one: encode(one, expires=self.expires))
         self.sockets: dict[int, Sighting] = {}
         self.missed: set[int] = set()  # not in a dump, though they are there
         self.misses_until_dump = 1_000_000
@@ -49,9 +55,11 @@ class ScriptedKernel:
     def find(self, messages: Mapping[int, bytes]) -> Mapping[int, bytes]:
         """See `changes.Find`."""
         self.asked += messages
+        if self.codec.get_request is None:
+            return {}
         there = self.sockets.keys() & messages.keys() - self.denied
-        return {cookie: encode(self.sockets[cookie], expires=self.expires) for cookie in there}
+        return {cookie: self._encoded(self.sockets[cookie]) for cookie in there}
 
     def _part(self, shown: list[Sighting]) -> Part:
-        messages = [encode(one, expires=self.expires) for one in shown]
-        return Part([cookie_of(message) for message in messages], messages, last=False)
+        messages = [self._encoded(one) for one in shown]
+        return Part([self.codec.cookie_of(message) for message in messages], messages, last=False)

@@ -3,6 +3,7 @@
 import itertools
 import threading
 import time
+from collections.abc import Generator
 
 from fleetnet_agent.records import (
     Brief,
@@ -10,6 +11,9 @@ from fleetnet_agent.records import (
     Difference,
     Family,
     Holder,
+    LiveItem,
+    LiveSocket,
+    LiveWanted,
     OwnerStatus,
     Process,
     Protocol,
@@ -19,6 +23,8 @@ from fleetnet_agent.records import (
     Source,
     SourceStatus,
     State,
+    TcpInfo,
+    Timer,
 )
 
 WHOLE = SourceStatus("tcp", True, "")
@@ -59,6 +65,10 @@ class ScriptedWatch:
     def __init__(self, *sockets: Socket) -> None:
         self.now: dict[SocketKey, Socket] = {socket.key: socket for socket in sockets}
         self.looks = 0
+        self.live_looks = 0
+        self.live_looks_closed = 0
+        self.live_shown = 0
+        self.live_has_no_end = False
         self.threads: set[int] = set()
         self._lock = threading.Lock()
         self._seen: dict[SocketKey, Socket] = {}
@@ -107,6 +117,17 @@ class ScriptedWatch:
 
     def snapshot(self) -> Snapshot:
         return Snapshot(self._look_at_us, tuple(self._seen.values()), (self.status,))
+
+    def live(self, wanted: LiveWanted) -> Generator[LiveItem, None, None]:
+        self.threads.add(threading.get_ident())
+        self.live_looks += 1
+        try:
+            everything = tuple(self.now.values()) if wanted.sockets else ()
+            for socket in itertools.cycle(everything) if self.live_has_no_end else everything:
+                self.live_shown += 1
+                yield LiveSocket(socket, Timer(1, 200, 0), TcpInfo(rtt_us=50) if wanted.details else None)
+        finally:
+            self.live_looks_closed += 1
 
     def interval_s(self) -> float:
         return 1.0

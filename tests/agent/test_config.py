@@ -84,3 +84,16 @@ def test_an_environment_value_that_makes_no_sense_is_a_sentence(name: str, value
 def test_a_buffer_that_makes_no_sense_is_a_sentence(value: str) -> None:
     with pytest.raises(AgentError, match="number of bytes"):
         settled("run", f"--events-buffer-bytes={value}")
+
+
+@pytest.mark.parametrize("option", ["--cpu-ceiling-percent", "--memory-ceiling-mib"])
+@pytest.mark.parametrize("value", ["-1", "much", "1e3", "nan", "1.", "٣", "9999999"])
+def test_a_ceiling_that_makes_no_sense_is_a_sentence(option: str, value: str) -> None:
+    with pytest.raises(AgentError, match=f"{option} is '{value}', but it is a number from 0"):
+        settled("run", f"{option}={value}")
+
+
+def test_ceilings_are_5_percent_of_a_core_and_96_mib_and_can_be_taken_away() -> None:
+    assert (settled("run").cpu_ceiling_percent, settled("run").memory_ceiling_mib) == (5, 96)
+    none = settled("run", "--cpu-ceiling-percent=0", "--memory-ceiling-mib=0.0")
+    assert (none.cpu_ceiling_percent, none.memory_ceiling_mib) == (0, 0)

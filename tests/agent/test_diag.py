@@ -255,7 +255,12 @@ def test_pyroute2_sees_the_same_sockets_in_the_same_states(held: contextlib.Exit
 
 
 def test_every_source_has_a_name_of_its_own_and_reads(diag: DiagSocket) -> None:
-    assert [kind.name for kind in SOURCES] == ["tcp", "udp"]
+    assert [kind.name for kind in SOURCES] == ["tcp", "udp", "udplite", "sctp", "raw", "unix", "packet"]
     for kind in SOURCES:
         source = kind.open(diag)
-        assert list(source.read(source.listening))[-1].last
+        try:
+            parts = list(source.read(source.listening))
+        except RefusedError:  # never for these two, on any kernel that has socket diagnostics at all
+            assert kind.name not in ("tcp", "udp")
+        else:
+            assert parts[-1].last

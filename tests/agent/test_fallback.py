@@ -6,9 +6,11 @@ import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import pytest
-from fleetnet_agent.changes import DiagTable
+from agent.family_messages import unix
+from fleetnet_agent.changes import DiagTable, Moves
 from fleetnet_agent.ends import Ends
 from fleetnet_agent.followed import Followed
 from fleetnet_agent.host import this_host
@@ -18,10 +20,13 @@ from fleetnet_agent.records import Socket as Row
 from fleetnet_agent.records import Source as ReadBy
 from fleetnet_agent.sources import inet_diag
 from fleetnet_agent.sources.diag import DiagSocket
-from fleetnet_agent.sources.fallback import PsutilTable
-from fleetnet_agent.sources.source import Part
+from fleetnet_agent.sources.fallback import psutil_table
+from fleetnet_agent.sources.listed import ListedTable
+from fleetnet_agent.sources.source import Codec, Part, Sighting, SourceError
 from fleetnet_agent.sources.tcp import Tcp
 from fleetnet_agent.watch import Watch
+
+from agent import captured
 
 NO_SUCH_PROTOCOL = 143  # IANA: Ethernet, for which no kernel has socket diagnostics
 
@@ -32,6 +37,7 @@ class RefusedByTheKernel:
 
     diag: DiagSocket
     protocol: Protocol
+    codec: Codec = inet_diag.CODEC
     listening: int = 1 << State.LISTEN
     sharing: int = 1 << State.LISTEN
 
@@ -129,10 +135,158 @@ def test_once_it_worked_a_refusal_is_a_failure_and_closes_nothing() -> None:
 
 def test_a_table_of_psutil_finds_no_inodes_but_names(watch: Watch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        table = PsutilTable(Protocol.TCP)
+        table = psutil_table(Protocol.TCP)
         table.look()
         (one,) = [s for s in table.sightings() if s.local_port == listener.getsockname()[1]]
         assert table.holding({0}) == []
         assert table.named({one.name}) == [one]
         assert table.still_there([one.name, b"nothing"]) == {one.name}
         assert not table.listeners_moved()
+
+
+@pytest.fixture
+def proc(tmp_path: Path) -> Path:
+    directory = tmp_path / "self/net"
+    directory.mkdir(parents=True)
+    for name, text in (
+        ("protocols", captured.PROC_PROTOCOLS),
+        ("raw", captured.PROC_RAW),
+        ("raw6", captured.PROC_RAW6),
+        ("unix", captured.PROC_UNIX),
+        ("packet", captured.PROC_PACKET),
+    ):
+        (directory / name).write_bytes(text)
+    return tmp_path
+
+
+@contextlib.contextmanager
+def refused(protocol: Protocol, proc: Path) -> Iterator[Followed]:
+    diag = DiagSocket()
+    table = DiagTable(RefusedByTheKernel(diag, protocol), partial(diag.find, protocol=protocol))
+    yield Followed(protocol.name.lower(), protocol, table, Ends(lambda: 0), proc)
+    diag.close()
+
+
+@pytest.mark.parametrize(
+    ("protocol", "count", "whole"), [(Protocol.RAW, 2, True), (Protocol.PACKET, 2, True), (Protocol.UNIX, 3, False)]
+)
+def test_what_the_kernel_has_no_diagnostics_for_is_read_from_its_file_by_inode_and_said(
+    protocol: Protocol, count: int, whole: bool, proc: Path
+) -> None:
+    with refused(protocol, proc) as followed:
+        opened = followed.look().moves.opened
+        assert len({one.name for one in opened}) == len(opened) == count
+        keys = {followed._key(one) for one in opened}
+        assert all((key.cookie, key.four_tuple) == (0, b"") and key.inode for key in keys)
+        assert followed.status.ok == whole
+        assert "/proc/net" in followed.status.detail
+        assert "ENOENT" in followed.status.detail
+        assert followed.look().moves == Moves([], [], [])
+
+
+def test_a_kind_of_socket_that_the_kernel_does_not_have_is_an_empty_table_until_it_has_it(proc: Path) -> None:
+    with refused(Protocol.SCTP, proc) as followed:
+        assert not followed.look().moves.opened
+        assert (followed.status.ok, followed.status.detail) == (True, "")
+        (proc / "self/net/protocols").write_bytes(captured.PROC_PROTOCOLS + b"SCTP 1 0\n")
+        assert not followed.look().moves.opened
+        assert (followed.status.ok, followed.status.blind) == (False, False)
+        assert followed.status.detail.startswith("not read: ")
+
+
+def test_while_it_does_not_have_it_the_kernel_is_not_asked_and_looks_for_no_module(proc: Path) -> None:
+    with refused(Protocol.SCTP, proc) as followed:
+        followed.look()
+        followed._table = broken = ListedTable(_never, confirms=False)
+        followed.look()
+        assert followed.status.ok
+        assert not followed.listeners_moved()
+        with pytest.raises(AssertionError):
+            broken.look()
+
+
+def _never() -> list[Sighting]:
+    raise AssertionError("asked")
+
+
+def test_a_table_whose_file_cannot_be_read_either_is_not_read_and_not_empty(proc: Path) -> None:
+    (proc / "self/net/raw").unlink()
+    with refused(Protocol.RAW, proc) as followed:
+        followed.look()
+        assert not followed.status.ok
+        assert "raw is missing" in followed.status.detail
+
+
+def test_a_file_that_is_spoiled_later_is_a_failure_and_closes_nothing(proc: Path) -> None:
+    with refused(Protocol.RAW, proc) as followed:
+        followed.look()
+        (proc / "self/net/raw").write_bytes(b"heading\nnothing of the sort\n")
+        assert not followed.look().moves.closed
+        assert (followed.status.ok, followed.status.blind) == (False, True)
+        (proc / "self/net/raw").write_bytes(captured.PROC_RAW)
+        assert followed.look().moves == Moves([], [], [])
+        assert followed.status.ok
+
+
+def test_without_ipv6_its_file_is_missing_and_the_table_is_whole(proc: Path) -> None:
+    (proc / "self/net/raw6").unlink()
+    with refused(Protocol.RAW, proc) as followed:
+        assert len(followed.look().moves.opened) == 1
+        assert followed.status.ok
+
+
+class Listing:
+    """Sockets of which each listing may miss some."""
+
+    def __init__(self) -> None:
+        self.sockets: list[Sighting] = []
+        self.missed: list[set[int]] = []
+
+    def __call__(self) -> list[Sighting]:
+        missed = self.missed.pop(0) if self.missed else set()
+        return [one for one in self.sockets if one.name not in missed]
+
+
+def test_a_socket_is_gone_when_two_listings_miss_it() -> None:
+    listing = Listing()
+    table = ListedTable(listing, confirms=True)
+    listing.sockets = [unix(1), unix(2)]
+    assert table.look().opened == [unix(1), unix(2)]
+    listing.missed = [{1}]
+    assert table.look() == Moves([], [], [])
+    listing.sockets = [unix(1)]
+    assert table.look().closed == [unix(2)]
+    assert list(table.sightings()) == [unix(1)]
+
+
+def test_a_listed_queue_is_told_only_when_it_lasts_and_anything_else_at_once() -> None:
+    listing = Listing()
+    table = ListedTable(listing, confirms=True)
+    listing.sockets = [unix(1)]
+    table.look()
+    listing.sockets = [unix(1, recv_queue=7)]
+    assert table.look() == Moves([], [], [])
+    assert list(table.sightings()) == [unix(1)]
+    assert [change.after for change in table.look().changed] == [unix(1, recv_queue=7)]
+    listing.sockets = [unix(1, recv_queue=9)]
+    assert table.look() == Moves([], [], [])
+    listing.sockets = [unix(1, recv_queue=8, uid=0)]
+    (change,) = table.look().changed
+    assert (change.before, change.after) == (unix(1, recv_queue=7), unix(1, recv_queue=8, uid=0))
+    assert table.look() == Moves([], [], [])
+
+
+def test_a_listing_that_fails_changes_nothing() -> None:
+    listing = Listing()
+    table = ListedTable(listing, confirms=True)
+    listing.sockets = [unix(1)]
+    table.look()
+    table._list = _fails
+    with pytest.raises(SourceError):
+        table.look()
+    table._list = listing
+    assert table.look() == Moves([], [], [])
+
+
+def _fails() -> list[Sighting]:
+    raise SourceError("broken")

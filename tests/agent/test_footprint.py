@@ -38,7 +38,9 @@ def test_the_helper_imports_the_standard_library_and_its_own_few_files() -> None
             f"fleetnet_agent.helper.{name}"
             for name in ("census", "entering", "frames", "main", "numbers", "protocol", "requests", "server")
         ),
+        "fleetnet_agent.notify",
         "fleetnet_agent.owners",
+        "fleetnet_agent.owners.cmdlines",
         "fleetnet_agent.owners.scan",
     ]
 

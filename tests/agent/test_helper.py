@@ -68,6 +68,18 @@ def test_its_socket_is_for_its_user_alone(path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+def test_it_tells_its_service_manager_when_it_is_ready(path: Path, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(10)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+            with start(path) as process:
+                assert manager.recv(100) == b"READY=1"
+                assert HelperClient(path).scan(Question(inodes=frozenset())).pids
+                process.terminate()
+
+
 def test_told_to_end_it_removes_its_socket(path: Path) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         with running(path) as process:

@@ -7,7 +7,7 @@ import struct
 import pytest
 from agent.diag_messages import encode, framed, listener, sighting
 from fleetnet_agent.records import Family, Protocol, State
-from fleetnet_agent.sources import inet_diag
+from fleetnet_agent.sources import inet_diag, sock_diag
 from fleetnet_agent.sources.source import (
     InconsistentError,
     MalformedError,
@@ -19,6 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent import captured
+
+SMALLEST = inet_diag.CODEC.smallest_bytes
 
 
 def decoded(datagram: bytes, protocol: Protocol = Protocol.TCP) -> list[Sighting]:
@@ -154,7 +156,7 @@ def test_a_message_that_is_not_what_the_header_files_say_is_malformed(message: b
 
 
 def test_an_answer_to_an_exact_question_is_found_by_its_sequence_number() -> None:
-    answers = inet_diag.read_answers(captured.NOT_THERE + framed(encode(sighting(3)), kind=20, sequence=8))
+    answers = sock_diag.read_answers(captured.NOT_THERE + framed(encode(sighting(3)), kind=20, sequence=8), SMALLEST)
     assert answers == {12: 2, 8: encode(sighting(3))}
 
 
@@ -217,16 +219,16 @@ def test_no_bytes_raise_anything_but_the_sources_errors(data: st.DataObject) -> 
             with contextlib.suppress(SourceError):
                 inet_diag.decode(message, Protocol.TCP)
     with contextlib.suppress(SourceError):
-        inet_diag.read_answers(datagram)
+        sock_diag.read_answers(datagram, SMALLEST)
     with contextlib.suppress(SourceError):
-        inet_diag.sequence_of(datagram)
+        sock_diag.sequence_of(datagram)
 
 
 @given(st.binary(max_size=200))
 def test_noise_raises_nothing_but_the_sources_errors(noise: bytes) -> None:
     for read in (
         lambda: inet_diag.read_part(memoryview(noise)),
-        lambda: inet_diag.read_answers(noise),
+        lambda: sock_diag.read_answers(noise, SMALLEST),
         lambda: inet_diag.decode(noise, Protocol.UDP),
     ):
         with contextlib.suppress(SourceError):

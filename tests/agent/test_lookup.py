@@ -326,6 +326,7 @@ def test_without_a_helper_it_depends_on_who_the_agent_is(
     assert lookup.ownership_of(5).status is status
     assert owners(lookup, 6) == [10]
     assert not lookup.status().ok
+    assert ("hidepid" if is_root else "--with-helper") in lookup.status().detail
 
 
 def test_a_socket_that_is_gone_is_forgotten(proc: ProcTree, clock: Clock, lookup: OwnerLookup) -> None:
@@ -353,3 +354,61 @@ def test_a_host_without_proc_has_no_owners_and_no_crash(tmp_path: Path, clock: C
     lookup.follow([listener(5)])
     lookup.update(everything)
     assert lookup.ownership_of(5).status is OwnerStatus.PERMISSION
+
+
+def patient(inode: int, *hints: str) -> Wanted:
+    return Wanted(inode, is_listener=False, hints=hints, patient=True)
+
+
+def test_patient_sockets_that_come_and_go_bring_no_scan_ahead_of_the_next_that_is_due(
+    proc: ProcTree, clock: Clock, lookup: OwnerLookup, helper: CountingHelper
+) -> None:
+    helper.takes_s = 0.02
+    for pid in range(10, 60):
+        proc.add(pid, sockets=[pid])
+    lookup.follow([patient(pid) for pid in range(10, 60)])
+    lookup.update(everything)
+    first = helper.full_scans
+    for second in range(60):  # a hundred new ones in every look, of processes that were there before
+        inodes = range(1000 + 100 * second, 1100 + 100 * second)
+        proc.hold(10 + second % 50, [10 + second % 50, *inodes])
+        lookup.follow([patient(inode) for inode in inodes])
+        clock.go(1)
+        lookup.update(everything)
+        lookup.forget(inodes[:50])
+    assert helper.full_scans - first <= 60 // 3
+    # Beside newcomers and the scans that are due, only the one process that has just lost sockets is asked.
+    assert all(question.pids is None or len(question.pids) == 1 for question in helper.asked)
+
+
+def test_a_patient_socket_is_found_where_its_like_was_found_without_a_scan(
+    proc: ProcTree, clock: Clock, lookup: OwnerLookup, helper: CountingHelper
+) -> None:
+    proc.add(10, sockets=[5])
+    proc.add(11, sockets=[6])
+    lookup.follow([patient(5, "/run/bus"), patient(6)])
+    lookup.update(everything)
+    proc.hold(10, [5, 7])
+    lookup.follow([patient(7, "/run/bus")])
+    clock.go(1)
+    assert lookup.update(everything) == {7}
+    assert owners(lookup, 7) == [10]
+    assert helper.full_scans == 1
+    assert helper.asked[-1].pids == frozenset({10})
+
+
+def test_a_patient_socket_that_loses_its_owner_stays_patient(
+    proc: ProcTree, clock: Clock, lookup: OwnerLookup, helper: CountingHelper
+) -> None:
+    proc.add(10, sockets=[5])
+    proc.add(11)
+    lookup.follow([patient(5)])
+    lookup.update(everything)
+    proc.end(10)
+    proc.hold(11, [5])
+    clock.go(1)
+    assert lookup.update(everything) == {5}
+    assert helper.full_scans == 1
+    clock.go(3)
+    lookup.update(everything)
+    assert owners(lookup, 5) == [11]

@@ -1,8 +1,10 @@
 """The command itself, as processes: what it prints, how it ends, what it leaves behind."""
 
+import contextlib
 import importlib.metadata
 import json
 import os
+import re
 import select
 import signal
 import socket
@@ -220,6 +222,58 @@ def test_an_agent_without_its_collector_ends_within_two_seconds_too(
     assert took_s < 2
 
 
+def test_in_the_middle_of_a_snapshot_that_nobody_stores_it_ends_within_two_seconds(
+    loop: Loop, collector: Collector, enrolled: Enrolled, start: Callable[..., Running]
+) -> None:
+    loop.run(hold_back(collector))
+    running = start("run", "--state", enrolled(collector.address))
+    loop.run(collector.until(lambda: collector.received))
+    status, took_s = running.end()
+    assert status == 0
+    assert took_s < 2
+    assert collector.store.whole_snapshots == 0
+
+
+async def hold_back(collector: Collector) -> None:
+    """Batches are read from now on, and not stored."""
+    collector.accepts.clear()
+
+
+def test_before_its_collector_has_said_anything_it_ends_within_two_seconds(
+    enrolled: Enrolled, start: Callable[..., Running]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        running = start("run", "--state", enrolled(f"127.0.0.1:{silent.getsockname()[1]}"))
+        running.until("reports as")
+        connection, _ = silent.accept()
+        with connection:
+            status, took_s = running.end()
+    assert status == 0
+    assert took_s < 2
+
+
+def test_with_a_helper_that_hangs_it_ends_within_two_seconds_and_the_helper_ends_once_it_can(
+    loop: Loop, collector: Collector, enrolled: Enrolled, start: Callable[..., Running], temporary: Path
+) -> None:
+    running = start("run", "--state", enrolled(collector.address), "--with-helper")
+    running.until("acknowledged")
+    [helper] = running.children()
+    os.kill(helper, signal.SIGSTOP)
+    try:
+        loop.run(hold_back(collector))
+        received = len(collector.received)
+        with socket.create_server(("127.0.0.1", 0)):
+            loop.run(collector.until(lambda: len(collector.received) > received))
+            status, took_s = running.end()
+        assert status == 0
+        assert took_s < 2
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(helper, signal.SIGCONT)
+    await_true(lambda: gone(helper), "the helper outlived its agent")
+    await_true(lambda: not list(temporary.iterdir()), "the helper left its socket")
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_the_helper_never_outlives_its_agent_and_leaves_nothing(
     collector: Collector, enrolled: Enrolled, start: Callable[..., Running], temporary: Path, number: int
@@ -231,6 +285,38 @@ def test_the_helper_never_outlives_its_agent_and_leaves_nothing(
     running.end(number)
     await_true(lambda: gone(helper), "the helper outlived its agent")
     await_true(lambda: not list(temporary.iterdir()), "the helper left its socket")
+
+
+def test_an_agent_over_its_budget_reports_on_and_says_what_it_does_less(
+    loop: Loop, collector: Collector, enrolled: Enrolled, start: Callable[..., Running]
+) -> None:
+    running = start("run", "--state", enrolled(collector.address), "--memory-ceiling-mib", "1")
+    line = running.until("source budget")
+    assert re.search(r"used \d+ MiB of memory where 1 are allowed: keeps no caches", line)
+    loop.run(collector.until(lambda: collector.store.whole_snapshots == 1))
+    told = [source for batch in list(collector.store.batches) for source in batch.sources if source.name == "budget"]
+    assert not told[0].ok
+    assert "keeps no caches" in told[0].detail
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        loop.run(collector.until(lambda: port in {row.local_port for row in collector.store.open.values()}))
+
+
+def test_the_service_manager_is_told_by_the_agent_alone(
+    enrolled: Enrolled, start: Callable[..., Running], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(DEADLINE_S)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        running = start("run", "--with-helper", "--state", enrolled("127.0.0.1:1"))
+        assert manager.recv(4096) == b"READY=1", "without any collector"
+        assert manager.recv(4096).startswith(b"STATUS=")
+        assert running.end()[0] == 0
+        told = [manager.recv(4096)]
+        while told[-1] != b"STOPPING=1":
+            told.append(manager.recv(4096))
+    assert b"READY=1" not in told
 
 
 def test_with_the_helper_the_owner_of_a_socket_is_told(
@@ -256,14 +342,19 @@ def test_an_agent_whose_helper_dies_says_so_and_goes_on(
     running.until("acknowledged")
     [helper] = running.children()
     os.kill(helper, signal.SIGKILL)
-    assert "until the agent is restarted, owners and what is in other network namespaces stay unknown" in running.until(
-        "the helper ended"
-    )
+    assert "stay unknown until the agent is restarted" in running.until("the helper ended")
+    assert "restart the agent's service" in running.until("source owners: the helper")
+    loop.run(collector.until(lambda: told_of_owners(collector)))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         loop.run(collector.until(lambda: port in {row.local_port for row in collector.store.open.values()}))
     assert running.end()[0] == 0
     assert not list(temporary.iterdir())
+
+
+def told_of_owners(collector: Collector) -> bool:
+    told = [source for batch in collector.store.batches for source in batch.sources if source.name == "owners"]
+    return "restart the agent's service" in told[-1].detail
 
 
 def test_a_helper_that_is_there_already_is_left_alone(
@@ -331,10 +422,23 @@ def test_once_prints_what_would_be_sent_and_needs_no_state() -> None:
     assert (item["owner_status"], [owner["pid"] for owner in item["owners"]]) == ("known", [os.getpid()])
     assert item["uid"] == os.getuid()
     answered = json.loads(ANSWER.read_text())  # the shape that an answer of the fleet has
-    assert (document.keys(), document["coverage"].keys()) == (answered.keys(), answered["coverage"].keys())
-    assert {tuple(item) for item in document["items"]} == {tuple(answered["items"][0])}
+    assert (document.keys() - {"namespaces"}, document["coverage"].keys()) == (
+        answered.keys(),
+        answered["coverage"].keys(),
+    )
+    shape = list(answered["items"][0])
+    assert {tuple(key for key in item if key in shape) for item in document["items"]} == {tuple(shape)}
     assert item["owners"][0].keys() == answered["items"][0]["owners"][0].keys()
     assert all(item["inode"] is None or item["inode"] > 0 for item in document["items"])
+
+
+def test_once_shows_the_interfaces_and_routes_beside_the_sockets() -> None:
+    (own,) = json.loads(agent("once", "-o", "json").stdout)["namespaces"]
+    assert (own["netns"], own["unread"], own["routes_left_out"]) == ("host", False, 0)
+    lo = own["interfaces"][0]
+    assert (lo["index"], lo["name"], lo["hardware_address"], lo["driver"]) == (1, "lo", "00:00:00:00:00:00", None)
+    assert {"address": "127.0.0.1", "prefix_length": 8, "peer": None, "scope": 254} in lo["addresses"]
+    assert all(route["table"] != 255 for route in own["routes"])
 
 
 def test_once_keeps_still_when_its_reader_has_seen_enough() -> None:
@@ -350,12 +454,22 @@ def test_doctor_says_what_is_right_and_what_to_do(collector: Collector, enrolled
     done = agent("doctor", "--state", directory, "--helper-socket", "/nonexistent")
     found = {line[8:].partition(": ")[0]: (line[:8].strip(), line[8:]) for line in done.stdout.splitlines()}
     assert done.returncode == 1, "there is no helper"
-    assert {topic for topic, (verdict, _) in found.items() if verdict == "problem"} >= {"helper"}
-    assert all(found[topic][0] == "ok" for topic in ("state", "key", "certificate", "collector", "namespaces"))
+    assert found["helper"][0] == "missing"
+    well = ("state", "state directory", "key", "certificate", "collector", "namespaces")
+    assert all(found[topic][0] == "ok" for topic in well)
     assert "start fleetnet-helper --socket /nonexistent" in found["helper"][1]
     assert "source tcp" in found
     (directory / "agent.key").chmod(0o644)
     assert "mode 0644, so others may read it; chmod 600 it" in agent("doctor", "--state", directory).stdout
+
+
+def test_doctor_says_the_same_as_json(collector: Collector, enrolled: Enrolled) -> None:
+    directory = enrolled(collector.address)
+    document = json.loads(agent("doctor", "-o", "json", "--state", directory).stdout)
+    assert (document["api_version"], document["kind"]) == ("fleetnet/v1", "FindingList")
+    plain = agent("doctor", "--state", directory).stdout.splitlines()
+    assert [f"{one['verdict']:8}{one['topic']}" for one in document["items"]] == [line.split(": ")[0] for line in plain]
+    assert all(one["words"] for one in document["items"])
 
 
 def test_doctor_on_a_host_that_is_not_enrolled(tmp_path: Path) -> None:

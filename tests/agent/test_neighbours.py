@@ -13,7 +13,7 @@ from fleetnet_agent.helper.requests import Kind, Listed, Listing
 from fleetnet_agent.namespaces import HELPER_RESTS_US, Namespaces, name_of, place_in
 from fleetnet_agent.neighbours import ENDING_US
 from fleetnet_agent.owners.lookup import OwnerLookup
-from fleetnet_agent.records import Difference, Namespace, SocketKey, SourceStatus
+from fleetnet_agent.records import Difference, SocketKey, SourceStatus
 from fleetnet_agent.sources.diag import NETLINK_SOCK_DIAG, DiagSocket
 from fleetnet_agent.watch import Watch
 
@@ -26,14 +26,14 @@ def listed(inode: int = THERE, nsid: int | None = 3) -> Listed:
 
 
 class ScriptedHelper:
-    """Lists what it was told to, and opens this machine's own diagnostics for any namespace."""
+    """Lists what it was told to, and opens this machine's own sockets for any namespace."""
 
     def __init__(self) -> None:
         self.there: tuple[Listed, ...] = (listed(),)
         self.numbers: frozenset[int] | None = frozenset({3})
         self.refused = ""
         self.away = False
-        self.opens = "diag"
+        self.opens = ""  # something else than was asked for
         self.asked = 0
 
     def namespaces(self) -> Listing:
@@ -47,8 +47,9 @@ class ScriptedHelper:
             raise HelperUnavailableError("away")
         if self.refused:
             return Inside((), dict.fromkeys(inodes, self.refused))
-        opened = [socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_SOCK_DIAG).detach() for _ in inodes]
-        return Inside([(inode, self.opens, one) for inode, one in zip(inodes, opened, strict=True)], {})
+        family = socket.NETLINK_ROUTE if kind is Kind.ROUTE else NETLINK_SOCK_DIAG
+        opened = [socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, family).detach() for _ in inodes]
+        return Inside([(inode, self.opens or kind, one) for inode, one in zip(inodes, opened, strict=True)], {})
 
 
 class Told:
@@ -94,6 +95,8 @@ def helper() -> ScriptedHelper:
 def told(tmp_path: Path, clock: Clock, helper: ScriptedHelper) -> Iterator[Told]:
     proc = ProcTree(tmp_path / "proc")
     proc.add(10, sockets=[])
+    (proc.root / "self/net").mkdir(parents=True)
+    (proc.root / "self/net/protocols").write_text("protocol  size\nUNIX  1\nTCP  1\nUDP  1\n")  # as if without RAW
     (proc.root / "10" / "cgroup").write_text(f"0::/system.slice/docker-{CONTAINER}.scope\n")
     host = fixture_host(proc.root, clock)
     namespaces = Namespaces(host, helper, wanted="all")
@@ -116,7 +119,8 @@ def test_a_namespace_is_told_with_what_lives_in_it_and_its_sockets_under_its_ino
     assert told.has(listener)
     place = {"container": CONTAINER, "unit": f"docker-{CONTAINER}.scope"}
     (own, other) = first.namespaces
-    assert own == Namespace(0, unread=True)
+    assert own.netns == 0
+    assert [interface.name for interface in other.interfaces if interface.index == 1] == ["lo"]
     assert (other.netns, other.name, other.container, other.unit) == (THERE, "blue", *place.values())
     assert told.look().namespaces == ()
     assert told.status == SourceStatus("namespaces", True, "")
@@ -200,7 +204,6 @@ def test_another_namespace_with_the_inode_of_one_that_ended_has_sockets_of_its_o
     assert {closed.key for closed in difference.closed} == before
     assert told.has(listener)
     assert difference.namespaces_gone == ()
-    assert [one.netns for one in difference.namespaces] == [THERE]
 
 
 def test_a_helper_that_is_away_is_left_in_peace_for_a_while_and_asked_again_then(

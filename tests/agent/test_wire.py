@@ -5,7 +5,7 @@ import enum
 
 import pytest
 from agent.scripted_watch import WHOLE, ScriptedWatch, holder, process, tcp
-from fleetnet_agent import records, wire
+from fleetnet_agent import bounded, records, wire
 from fleetnet_agent.records import (
     Brief,
     Closed,
@@ -155,8 +155,8 @@ def test_hostile_text_is_bounded_and_made_utf8() -> None:
     [body] = wire.difference_batches(difference(opened=(tcp(1, held_by=holder(hostile)),)))
     [sent] = decoded(body).processes
     assert sent.name.startswith("a?a?")
-    assert max(len(sent.name), len(sent.program.encode())) <= wire.NAME_BYTES
-    assert len(sent.exe) <= wire.PATH_BYTES
+    assert max(len(sent.name), len(sent.program.encode())) <= bounded.NAME_BYTES
+    assert len(sent.exe) <= bounded.PATH_BYTES
 
 
 def test_a_socket_with_countless_owners_still_fits_into_a_batch() -> None:
@@ -248,3 +248,40 @@ def test_no_batch_has_more_rows_than_a_collector_takes() -> None:
     batches = [decoded(body) for body in wire.difference_batches(difference(closed=closed))]
     assert max(len(batch.closed) for batch in batches) <= wire.MAX_BATCH_ROWS
     assert [row.key.cookie for batch in batches for row in batch.closed] == list(range(1, 80_001))
+
+
+def test_a_unix_socket_carries_type_name_and_peer_and_its_holder_what_runs_it() -> None:
+    row = dataclasses.replace(
+        tcp(1),
+        key=SocketKey(0, Protocol.UNIX, cookie=0, inode=77),
+        family=records.Family.UNIX,
+        local_address=b"",
+        remote_address=b"",
+        inode=77,
+        source=records.Source.PROC,
+        holder=dataclasses.replace(holder(), container="c1", runtime="docker"),
+        type=records.SocketType.SEQPACKET,
+        path=b"\0" + b"x" * 200,
+        peer_inode=78,
+    )
+    [body] = wire.difference_batches(difference(opened=(row,)))
+    [told] = decoded(body).opened
+    assert (told.key.protocol, told.family, told.source) == (
+        sockets_pb2.PROTOCOL_UNIX,
+        sockets_pb2.FAMILY_UNIX,
+        sockets_pb2.SOURCE_PROC,
+    )
+    assert (told.key.cookie, told.key.inode, told.inode) == (0, 77, 0)
+    assert (told.type, told.path, told.peer_inode) == (
+        sockets_pb2.SOCKET_TYPE_SEQPACKET,
+        b"\0" + b"x" * 107,
+        78,
+    )
+    [held] = decoded(body).holders
+    assert (held.container, held.runtime) == ("c1", "docker")
+
+
+def test_a_socket_of_another_kind_has_none_of_that() -> None:
+    [body] = wire.difference_batches(difference(opened=(tcp(1),)))
+    [told] = decoded(body).opened
+    assert (told.type, told.path, told.peer_inode) == (0, b"", 0)

@@ -12,6 +12,7 @@ from agent.scripted_watch import ScriptedWatch
 from fleetnet_agent import wire
 from fleetnet_agent.host import Host, this_host
 from fleetnet_agent.log import Log
+from fleetnet_agent.notify import Notifier
 from fleetnet_agent.uplink.backoff import Backoff
 from fleetnet_agent.uplink.run import Pace, Uplink
 
@@ -28,13 +29,22 @@ class Running:
         pace: Pace = QUICK,
         backoff: Backoff | None = None,
         host: Host | None = None,
+        notifier: Notifier | None = None,
     ) -> None:
         self.watch = watch
         self.out = io.StringIO()
         # Short delays; what the real ones are is test_backoff's.
         backoff = backoff or Backoff(random.Random(7), base_s=0.01, cap_s=0.05)
         self.uplink = Uplink(
-            directory, host or this_host(), watch, watch.interval_s, Log(self.out), pace=pace, backoff=backoff
+            directory,
+            host or this_host(),
+            watch,
+            watch.interval_s,
+            Log(self.out),
+            pace=pace,
+            backoff=backoff,
+            notifier=notifier,
+            sockets=lambda: len(watch.now),
         )
         self.task = asyncio.create_task(self.uplink.run())
 
@@ -54,8 +64,9 @@ async def running(
     pace: Pace = QUICK,
     backoff: Backoff | None = None,
     host: Host | None = None,
+    notifier: Notifier | None = None,
 ) -> AsyncIterator[Running]:
-    started = Running(directory, watch, pace, backoff, host)
+    started = Running(directory, watch, pace, backoff, host, notifier)
     try:
         yield started
     finally:

@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from fleetnet_proto.v1 import report_pb2, report_pb2_grpc
+from fleetnet_proto.v1 import live_pb2, report_pb2, report_pb2_grpc
 
 DEADLINE_S = 20.0
 
@@ -36,9 +36,15 @@ class ReportStream:
         self._thread = threading.Thread(target=self._receive, daemon=True)
         self._thread.start()
 
-    def send(self, *, hello: report_pb2.Hello | None = None, batch: report_pb2.Batch | None = None) -> None:
+    def send(
+        self,
+        *,
+        hello: report_pb2.Hello | None = None,
+        batch: report_pb2.Batch | None = None,
+        live: live_pb2.LivePart | None = None,
+    ) -> None:
         """Write a message."""
-        self._outgoing.put(report_pb2.AgentMessage(hello=hello, batch=batch))
+        self._outgoing.put(report_pb2.AgentMessage(hello=hello, batch=batch, live=live))
 
     def receive(self, within_s: float = DEADLINE_S) -> report_pb2.CollectorMessage:
         """The next message. Raises grpc.RpcError where the call ended with an error, EOFError where it just ended."""

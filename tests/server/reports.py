@@ -5,6 +5,7 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from fleetnet_server.network import Interface, InterfaceAddress, Namespace, NamespaceAnswer, NextHop, Route
 from fleetnet_server.records import (
     Batch,
     ClosedSocket,
@@ -16,6 +17,7 @@ from fleetnet_server.records import (
     Host,
     HostAnswer,
     HostFacts,
+    NamespaceQuestion,
     Process,
     Selection,
     Session,
@@ -30,10 +32,11 @@ from fleetnet_server.services.ingest import Ingest
 from fleetnet_server.services.questions import Questions
 from fleetnet_server.storage import hosts
 from fleetnet_server.storage.database import Database
-from fleetnet_server.storage.schema import current, gaps, history
+from fleetnet_server.storage.schema import current, gaps, history, interfaces, namespaces, routes
 from sqlalchemy import select, text
 
 TCP, UDP = 6, 17
+SCTP, UDPLITE, RAW, UNIX, PACKET = 132, 136, 255, 256, 257
 ESTABLISHED, TIME_WAIT, CLOSE, CLOSE_WAIT, LISTEN = 1, 6, 7, 8, 10
 EXACT, SEEN, BEFORE, GAP = 1, 2, 3, 3
 S = 1_000_000
@@ -63,10 +66,11 @@ def sock(
     remote_port: int = 0,
     recv_queue: int = 0,
     holder: Holder = WEB,
+    path: bytes = b"",
 ) -> Socket:
     return Socket(
         key=key(cookie, protocol, netns),
-        family=4 if len(local) == 4 else 6,
+        family={0: 1 if protocol == UNIX else 17, 4: 4, 16: 6}[len(local)],
         state=state,
         local_address=local,
         local_port=port,
@@ -81,6 +85,7 @@ def sock(
         holder=holder,
         opened_at_us=at_us,
         opened_at_is=how,
+        path=path,
     )
 
 
@@ -102,11 +107,14 @@ def difference(
     closed: tuple[ClosedSocket, ...] = (),
     sources: tuple[SourceStatus, ...] = (),
     gaps: tuple[Gap, ...] = (),
+    namespaces: tuple[Namespace, ...] = (),
+    namespaces_gone: tuple[int, ...] = (),
     boot_id: bytes = BOOT,
     epoch: int = 1,
 ) -> Batch:
     return Batch(
-        boot_id, epoch, sequence, look_at_us, previous_us, None, opened, changed, closed, sources, gaps
+        boot_id, epoch, sequence, look_at_us, previous_us, None, opened, changed, closed, sources, gaps, namespaces,
+        namespaces_gone,
     )  # fmt: skip
 
 
@@ -119,12 +127,51 @@ def snapshot(
     previous_us: int = 0,
     sources: tuple[SourceStatus, ...] = (),
     gaps: tuple[Gap, ...] = (),
+    namespaces: tuple[Namespace, ...] = (),
     boot_id: bytes = BOOT,
     epoch: int = 1,
 ) -> Batch:
     return Batch(
-        boot_id, epoch, sequence, look_at_us, previous_us, SnapshotPart(part, last), opened, (), (), sources, gaps
+        boot_id, epoch, sequence, look_at_us, previous_us, SnapshotPart(part, last), opened, (), (), sources, gaps,
+        namespaces,
     )  # fmt: skip
+
+
+def interface(index: int, mtu: int = 1500, *, name: str = "") -> Interface:
+    """An Ethernet interface that is up, with an address of each family."""
+    addresses = (
+        InterfaceAddress(bytes([10, 0, 0, index]), 24, b"", 0),
+        InterfaceAddress(bytes(15) + bytes([index]), 64, bytes(16), 253),
+    )
+    mac = bytes([2, 0, 0, 0, 0, index])
+    return Interface(
+        index, name or f"eth{index}", 1, mac, mtu, 0x1043, 6, "veth", 0, addresses, 1000, 2, True, "veth"
+    )  # fmt: skip
+
+
+def route(network: int, metric: int = 0, *, to: bytes = b"", interface: str = "eth1") -> Route:
+    """A route to 10.N.0.0/16 by way of a gateway."""
+    hop = NextHop(to or bytes([10, 0, 0, 1]), interface, 1, 0)
+    return Route(4, bytes([10, network, 0, 0]), 16, 254, 1, 4, 0, metric, b"", (hop,))
+
+
+def space(
+    netns: int = 0, name: str = "", *, interfaces: tuple[Interface, ...] = (), routes: tuple[Route, ...] = ()
+) -> Namespace:
+    """A namespace, read whole."""
+    return Namespace(netns, name, interfaces=interfaces, routes=routes)
+
+
+@dataclass(frozen=True)
+class Span:
+    """What is told of a namespace, an interface or a route for as long as it stayed as it was."""
+
+    what: tuple[object, ...]  # name and unread; index and MTU; destination and metric: each behind the namespace
+    opened_at_us: int
+    opened_at_is: int
+    closed_at_us: int = 0
+    closed_at_is: int = 0
+    last_seen_us: int = 0
 
 
 @dataclass(frozen=True)
@@ -146,6 +193,15 @@ class Answer:
 
     coverage: Coverage
     items: list[SocketAnswer]
+    end: End
+
+
+@dataclass
+class NamespacesAnswer:
+    """An answer about namespaces, gathered."""
+
+    coverage: Coverage
+    items: list[NamespaceAnswer]
     end: End
 
 
@@ -211,6 +267,35 @@ class Collector:
             assert isinstance(page, tuple)
             items.extend(page)
         return HostsAnswer(coverage, items, end)
+
+    async def ask_namespaces(
+        self, question: NamespaceQuestion | None = None, now_us: int = T0, **selection: int | str
+    ) -> NamespacesAnswer:
+        chosen = question or NamespaceQuestion(Selection(**selection))  # type: ignore[arg-type]  # the caller names fields
+        async with aclosing(self.questions.namespaces(chosen, now_us)) as parts:
+            coverage = await anext(parts)
+            rest = [part async for part in parts]
+        assert isinstance(coverage, Coverage)
+        end = rest.pop()
+        assert isinstance(end, End)
+        items: list[NamespaceAnswer] = []
+        for page in rest:
+            assert isinstance(page, tuple)
+            items.extend(page)
+        return NamespacesAnswer(coverage, items, end)
+
+    async def spans(self) -> list[Span]:
+        """All that is kept of namespaces, interfaces and routes, ended and open."""
+        told = {
+            namespaces: ("netns", "name", "unread"),
+            interfaces: ("netns", "index", "mtu"),
+            routes: ("netns", "destination", "metric"),
+        }
+        known = ("opened_at_us", "opened_at_is", "closed_at_us", "closed_at_is", "seen_at_us")
+        queries = [select(*(table.c[name] for name in (*names, *known))) for table, names in told.items()]
+        rows = await self.db.read(lambda conn: [tuple(row) for query in queries for row in conn.execute(query)])
+        found = [Span(row[:3], row[3], row[4], row[5] or 0, row[6] or 0, row[7]) for row in rows]
+        return sorted(found, key=lambda span: (repr(span.what), span.opened_at_us))
 
     async def intervals(self) -> list[Interval]:
         """All that is kept, closed and open, in the order of their beginnings."""

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fleetnet_agent.helper.server import Server, SocketInUseError
+from fleetnet_agent.notify import Notifier
 
 
 class _ToldToEnd(BaseException):
@@ -33,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             threading.Thread(target=_end_with_stdin, daemon=True).start()
         try:
             print(f"fleetnet-helper: ready on {options.socket}", file=sys.stderr, flush=True)
+            Notifier(os.environ).ready()
             server.serve()
         finally:
             server.close()

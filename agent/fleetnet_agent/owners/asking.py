@@ -26,7 +26,7 @@ class Asking:
         self._helper = helper
         self._is_root = is_root
         self._rests_until_us = 0
-        self._hidden = _has_hidden_processes(host)
+        self.in_pid_namespace = _is_in_pid_namespace(host)  # sockets may be held by processes that are not listed
         self.trouble = ""  # why the helper did not answer the last question; "" where it did or there is none
 
     @property
@@ -42,7 +42,7 @@ class Asking:
     def scan(self, question: Question) -> Answer:
         """See `owners.scan.scan`. Never raises: what cannot be read at all is as if there were no processes."""
         answer = self._ask_helper(question) or self._scan_here(question)
-        hidden = self._hidden or 1 not in answer.pids  # proc(5), hidepid
+        hidden = self.in_pid_namespace or 1 not in answer.pids  # proc(5), hidepid
         return Answer(answer.processes, answer.pids, (*answer.unreadable, 0)) if hidden else answer
 
     def _ask_helper(self, question: Question) -> Answer | None:
@@ -64,8 +64,7 @@ class Asking:
             return Answer((), (), ())
 
 
-def _has_hidden_processes(host: Host) -> bool:
-    """True in a pid namespace of its own: sockets may be held by processes outside, which are not listed at all."""
+def _is_in_pid_namespace(host: Host) -> bool:
     try:
         return os.stat(host.proc / "self/ns/pid").st_ino != INITIAL_PID_NAMESPACE
     except OSError:

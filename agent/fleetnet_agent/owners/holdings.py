@@ -17,6 +17,7 @@ class Holdings:
         self._pids_of: dict[int, tuple[int, ...]] = {}
         self._processes: dict[int, Process] = {}
         self._tuples: dict[tuple[int, ...], tuple[int, ...]] = {}  # most sockets share a few
+        self._owners: dict[tuple[int, ...], tuple[Process, ...]] = {}  # of some of these, while processes stay the same
 
     @property
     def followed(self) -> Collection[int]:
@@ -40,7 +41,11 @@ class Holdings:
 
     def processes_of(self, inode: int) -> tuple[Process, ...]:
         """Who holds it, ascending by pid; empty where nobody is known to."""
-        return tuple(self._processes[pid] for pid in self.pids_of(inode))
+        pids = self._pids_of.get(inode, ())
+        owners = self._owners.get(pids)
+        if owners is None:
+            owners = self._owners[pids] = tuple(self._processes[pid] for pid in pids)
+        return owners
 
     def unowned(self) -> set[int]:
         """Followed inodes that nobody is known to hold."""
@@ -53,7 +58,8 @@ class Holdings:
         touched = before ^ now
         if self._processes.get(process.pid) != process:
             touched |= now
-        self._processes[process.pid] = process
+            self._processes[process.pid] = process
+            self._owners.clear()
         self._move(process.pid, before, now)
         return touched
 
@@ -86,6 +92,7 @@ class Holdings:
         if not self._inodes_of[pid]:
             del self._inodes_of[pid]
             self._processes.pop(pid, None)
+            self._owners.clear()
 
     def _shared(self, pids: tuple[int, ...]) -> tuple[int, ...]:
         if len(self._tuples) > 10_000:

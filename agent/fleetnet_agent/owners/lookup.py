@@ -4,13 +4,14 @@ Reading every descriptor of every process costs more than the dump of all socket
 
     1. Processes that are new since the last update are read, and once more at the next: a child has its parent's
        listeners from the moment it is forked, and may drop them when it becomes another program.
-    2. New sockets are looked for where their like were found: with holders of sockets of the same user and control
-       group, or of the same port.
+    2. New sockets are looked for with those who have just lost some, and with holders of the same port; what is left,
+       with holders of sockets of the same user and control group.
     3. What is not found so, and every new listener (all of its owners are wanted at once), takes a scan of all
        processes. So does, from time to time, what nothing announces: a descriptor passed on, a program replaced.
 
 Scans of all are spaced by what the last one took: SEARCH_SHARE of the time where something is searched for,
-REFRESH_SHARE where nothing is. What was searched for in vain is not searched for again; the next refresh will tell.
+REFRESH_SHARE where nothing is, or nothing but what is patient: UNIX sockets come and go all the time. What was searched
+for in vain is not searched for again; the next refresh will tell.
 
 What must stay true: `update` names every inode about which `ownership_of` says something new.
 """
@@ -29,6 +30,9 @@ from fleetnet_agent.records import OwnerStatus, Process, SourceStatus
 SEARCH_SHARE = 0.05
 REFRESH_SHARE = 0.01
 REFRESH_AT_LEAST_US = 3_000_000
+UNKNOWN = "the owners of their sockets are not known"
+REMEDY = "see to fleetnet-helper, which is used again once it answers"
+REMEDY_FOR_OWN = "restart the agent's service, for the agent cannot start another helper while it runs"
 MOST_INODES_ASKED = 1024  # beyond, the question names none and the answer has all
 MOST_HINTS = 10_000
 
@@ -42,7 +46,8 @@ class Wanted:
 
     inode: int
     is_listener: bool
-    hints: tuple[Hashable, ...]  # sockets that share one are likely to share their owner
+    hints: tuple[Hashable, ...]  # sockets that share one are likely to share their owner; the narrowest first
+    patient: bool = False  # not worth a scan of all processes ahead of the next that is due anyway
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,33 +61,42 @@ class Ownership:
 class OwnerLookup:
     """Owners by inode. Not thread-safe."""
 
-    def __init__(self, host: Host, helper: Helper | None, *, is_root: bool) -> None:
+    def __init__(self, host: Host, helper: Helper | None, *, is_root: bool, remedy: str = REMEDY) -> None:
+        """`remedy` is what to do about a helper that does not answer."""
         self._host = host
+        self._remedy = remedy
         self._asking = Asking(host, helper, is_root=is_root)
         self._booted_at_us = booted_at_us(host)  # once, for the kernel recomputes it when the clock is set
         self._ticks_per_s = os.sysconf("SC_CLK_TCK")
         self._holdings = Holdings()
         self._wanted: dict[int, Wanted] = {}  # followed, not found, and not yet searched for in vain
+        self._patient: set[int] = set()  # of those that are followed
         self._in_vain: dict[int, OwnerStatus] = {}
         self._hints: dict[Hashable, set[int]] = {}
+        self._losers: set[int] = set()  # pids that have lost sockets since the last update
         self._pids: frozenset[int] = frozenset()
         self._young: frozenset[int] = frozenset()  # new at the last update
         self._unreadable: frozenset[int] = frozenset()
         self._scan_ended_us: int | None = None
         self._scan_took_us = 0
+        self.rarer = 1  # scans of all processes wait so many times longer
 
     def follow(self, wanted: Iterable[Wanted]) -> None:
         """These sockets are there from now on."""
         for want in wanted:
             self._holdings.follow(want.inode)
             self._wanted[want.inode] = want
+            if want.patient:
+                self._patient.add(want.inode)
 
     def forget(self, inodes: Iterable[int]) -> None:
         """No socket has these inodes any more."""
         for inode in inodes:
+            self._losers.update(self._holdings.pids_of(inode))
             self._holdings.forget(inode)
             self._wanted.pop(inode, None)
             self._in_vain.pop(inode, None)
+            self._patient.discard(inode)
 
     def ownership_of(self, inode: int) -> Ownership:
         """Who holds the followed inode. RACED while it has not been searched for."""
@@ -90,6 +104,10 @@ class OwnerLookup:
         if owners:
             return Ownership(OwnerStatus.KNOWN, owners)
         return Ownership(self._in_vain.get(inode, OwnerStatus.RACED), ())
+
+    def drop_caches(self) -> None:
+        """Forget what is remembered only to save work."""
+        self._hints.clear()
 
     @property
     def is_privileged(self) -> bool:
@@ -111,7 +129,8 @@ class OwnerLookup:
             return touched | self._scan_all(still_there)
         if self._wanted:
             touched |= self._ask_the_likely()  # step 2
-        if self._wanted and self._due(SEARCH_SHARE, 0):
+        self._losers.clear()
+        if any(not want.patient for want in self._wanted.values()) and self._due(SEARCH_SHARE, 0):
             touched |= self._scan_all(still_there)  # step 3
         return touched
 
@@ -120,18 +139,30 @@ class OwnerLookup:
         detail = ""
         if self._asking.trouble:
             detail = (
-                f"the helper does not answer ({self._asking.trouble}): owners are found as far as the agent may see"
+                f"the helper does not answer ({self._asking.trouble}): owners are found as far as the agent may see; "
+                f"{self._remedy}"
             )
         elif self._unreadable and self._asking.privileged:
-            detail = "some processes may not be read: the owners of their sockets are not known"
+            detail = self._why_not_all()
         elif self._unreadable:
             detail = "no helper: the owners of other users' sockets are not known; start the agent with --with-helper"
         return SourceStatus("owners", not detail, detail)
 
+    def _why_not_all(self) -> str:
+        """Why rights that should do are not enough, and which would."""
+        if self._asking.in_pid_namespace:
+            return f"processes outside of this pid namespace are not there: {UNKNOWN}; run the agent in the host's"
+        if 0 in self._unreadable:
+            return f"/proc hides processes (hidepid): {UNKNOWN}; it takes CAP_SYS_PTRACE, or hidepid=0"
+        return (
+            f"some processes may not be read: {UNKNOWN}; it takes CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH, and no "
+            "security module against it"
+        )
+
     def _due(self, share: float, at_least_us: int) -> bool:
         if self._scan_ended_us is None:
             return True
-        waits_us = max(at_least_us, self._scan_took_us / share)
+        waits_us = max(at_least_us, self._scan_took_us / share) * self.rarer
         return self._host.boottime_us() >= self._scan_ended_us + waits_us
 
     def _read_newcomers(self) -> set[int]:
@@ -140,11 +171,16 @@ class OwnerLookup:
     def _ask_the_likely(self) -> set[int]:
         if any(want.is_listener for want in self._wanted.values()):
             return set()
-        likely = {pid for want in self._wanted.values() for hint in want.hints for pid in self._hints.get(hint, ())}
-        likely &= self._pids
-        if not likely:
-            return set()
-        return self._read(Question(self._inodes_asked(), pids=frozenset(likely)))
+        touched: set[int] = set()
+        asked: set[int] = set()
+        for narrow in (True, False):
+            hints = {want.hints[0] if narrow else want.hints[-1] for want in self._wanted.values() if want.hints}
+            likely = {pid for hint in hints for pid in self._hints.get(hint, ())} | self._losers
+            likely = (likely & self._pids) - asked
+            if likely:
+                touched |= self._read(Question(self._inodes_asked(), pids=frozenset(likely)))
+                asked |= likely
+        return touched
 
     def _scan_all(self, still_there: StillThere) -> set[int]:
         began_us = self._host.boottime_us()
@@ -188,15 +224,18 @@ class OwnerLookup:
                 if inode in self._wanted:
                     self._remember(self._wanted.pop(inode))
             else:
-                self._wanted.setdefault(inode, Wanted(inode, is_listener=False, hints=()))
+                lost = Wanted(inode, is_listener=False, hints=(), patient=inode in self._patient)
+                self._wanted.setdefault(inode, lost)
 
     def _remember(self, want: Wanted) -> None:
         if len(self._hints) > MOST_HINTS:
             self._hints.clear()
-        for hint in want.hints:
+        # The port of a connection is that of its listener, or nobody else's.
+        for hint in want.hints if want.is_listener else want.hints[-1:]:
             pids = self._hints.setdefault(hint, set())
-            pids &= self._pids
             pids.update(self._holdings.pids_of(want.inode))
+            if len(pids) > 2 * len(self._pids):
+                pids &= self._pids
 
     def _judge(self, still_there: StillThere) -> set[int]:
         """Say of every socket that nobody was found to hold why that may be."""

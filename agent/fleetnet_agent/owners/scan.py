@@ -2,7 +2,8 @@
 
     1. List the processes.
     2. For each, list /proc/PID/fd and read its links; `socket:[N]` is the socket with inode N.
-    3. Only for a process that holds one that was asked for, read what it is: comm, exe, argv[0], start time.
+    3. Only for a process that holds one that was asked for, read what it is: comm, exe, start time.
+    4. Of all of these together, argv[0], which may take its time: see `cmdlines.py`. Where it is not to be had, comm.
 
 Processes come and go meanwhile: one that ends is left out. One that may not be read is reported, for it may hold any
 socket. Nothing of a command line but argv[0] is read out, and that no further than netstat(8) shows it.
@@ -10,13 +11,17 @@ socket. Nothing of a command line but argv[0] is read out, and that no further t
 
 import os
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from fleetnet_agent.owners.cmdlines import CMDLINE_BYTES, CommandLines
+
 _LONGEST_TEXT = 512
-_CMDLINE_BYTES = 511  # what netstat(8) reads of it
 _NETSTAT_COLUMN = 19  # "PID/program" in netstat(8) of net-tools 2.10: PROGNAME_WIDTH less the end of the string
 _DELETED = " (deleted)"  # what the kernel appends to the path of an executable that was replaced
+
+
+_COMMAND_LINES = CommandLines()  # one for the process, for so are the threads that may hang
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,19 +71,34 @@ def scan(proc: Path, question: Question) -> Answer:
         else:
             if process is not None:
                 found.append(process)
-    return Answer(tuple(found), tuple(pids), tuple(unreadable))
+    return Answer(_with_programs(proc, found), tuple(pids), tuple(unreadable))
 
 
 def describe(proc: Path, pid: int, inodes: tuple[int, ...] = ()) -> FoundProcess | None:
     """What a process is; None if it is there no longer."""
+    found = _describe(proc, pid, inodes)
+    return None if found is None else _with_programs(proc, [found])[0]
+
+
+def _describe(proc: Path, pid: int, inodes: tuple[int, ...]) -> FoundProcess | None:
     at = f"{proc}/{pid}"
     try:
         ticks = start_ticks(_read_bytes(f"{at}/stat", 4096))
-        cmdline = _read_bytes(f"{at}/cmdline", _CMDLINE_BYTES)
         comm = _read_bytes(f"{at}/comm", _LONGEST_TEXT)
     except (OSError, ValueError):
         return None
-    return FoundProcess(pid, ticks, _text(comm.rstrip(b"\n")), _exe(at), program(pid, cmdline), inodes)
+    return FoundProcess(pid, ticks, _text(comm.rstrip(b"\n")), _exe(at), program(pid, comm.rstrip(b"\n")), inodes)
+
+
+def _with_programs(proc: Path, found: list[FoundProcess]) -> tuple[FoundProcess, ...]:
+    if not found:
+        return ()
+    lines = _COMMAND_LINES.read(f"{proc}/{process.pid}/cmdline" for process in found)
+    programs = {int(path.rsplit("/", 2)[1]): line for path, line in lines.items()}
+    return tuple(
+        replace(process, program=program(process.pid, programs[process.pid])) if process.pid in programs else process
+        for process in found
+    )
 
 
 def start_ticks(stat: bytes) -> int:
@@ -94,7 +114,7 @@ def program(pid: int, cmdline: bytes) -> str:
 
     net-tools 2.10, netstat.c, prg_cache_load(). What setproctitle(3) wrote counts as argv[0], blanks and all.
     """
-    first = cmdline[:_CMDLINE_BYTES].split(b"\0", 1)[0]
+    first = cmdline[:CMDLINE_BYTES].split(b"\0", 1)[0]
     shown = first[first.rfind(b"/") + 1 :] if first.startswith(b"/") else first
     return _text(shown[: _NETSTAT_COLUMN - len(f"{pid}/")])
 
@@ -103,7 +123,7 @@ def _read(proc: Path, pid: int, inodes: Collection[int] | None) -> FoundProcess 
     held = _sockets_of(proc, pid)
     if inodes is not None:
         held &= set(inodes)
-    return describe(proc, pid, tuple(sorted(held))) if held else None
+    return _describe(proc, pid, tuple(sorted(held))) if held else None
 
 
 def _sockets_of(proc: Path, pid: int) -> set[int]:

@@ -1,6 +1,6 @@
 """The netlink socket to the kernel's socket diagnostics: sends a request, hands on what comes back.
 
-Thin on purpose; what the bytes mean is in `inet_diag.py`. The socket is kept from look to look, and thrown away after
+Thin on purpose; what the bytes mean is the codecs'. The socket is kept from look to look, and thrown away after
 any error, so that the rest of a broken dump is never taken for the next one.
 """
 
@@ -13,8 +13,8 @@ import struct
 from collections.abc import Callable, Iterator, Mapping
 
 from fleetnet_agent.records import Protocol
-from fleetnet_agent.sources import inet_diag
-from fleetnet_agent.sources.source import MalformedError, Part, RefusedError, SourceError
+from fleetnet_agent.sources import inet_diag, sock_diag
+from fleetnet_agent.sources.source import Codec, MalformedError, Part, RefusedError, SourceError
 
 NETLINK_SOCK_DIAG = 4  # include/uapi/linux/netlink.h
 SO_NETNS_COOKIE = 71  # include/uapi/asm-generic/socket.h
@@ -37,7 +37,7 @@ class DiagSocket:
         self._buffer = buffer or bytearray(BUFFER_BYTES)
         self._sequences = itertools.cycle(range(1, 2**32))
 
-    def dump(self, request: Callable[[int], bytes]) -> Iterator[Part]:
+    def dump(self, request: Callable[[int], bytes], codec: Codec = inet_diag.CODEC) -> Iterator[Part]:
         """The parts that answer `request(sequence)`. Raises SourceError; the parts before it are then worth nothing."""
         sequence = next(self._sequences)
         connected = self._connected()
@@ -46,8 +46,8 @@ class DiagSocket:
             connected.send(request(sequence))
             while not whole:
                 data = self._receive(connected)
-                if inet_diag.sequence_of(data) == sequence:
-                    part = inet_diag.read_part(data)
+                if sock_diag.sequence_of(data) == sequence:
+                    part = codec.read_part(data)
                     yield part
                     whole = part.last
         except RefusedError:  # the kernel's last word to this request; the socket is as good as before
@@ -59,29 +59,46 @@ class DiagSocket:
             if not whole:
                 self.close()
 
-    def find(self, messages: Mapping[int, bytes], protocol: Protocol) -> dict[int, bytes]:
+    def find(
+        self,
+        messages: Mapping[int, bytes],
+        protocol: Protocol,
+        codec: Codec = inet_diag.CODEC,
+        extensions: int = 0,
+    ) -> dict[int, bytes]:
         """Ask for each socket, by its cookie, exactly; the present messages of those that were found. Raises
         SourceError.
 
         The kernel looks one socket up by its addresses and compares the cookie then. So where several sockets may have
-        the same addresses, not to be found does not mean to be gone.
+        the same addresses, not to be found does not mean to be gone. Where it answers no such question, none is found.
         """
+        if codec.get_request is None:
+            return {}
         found: dict[int, bytes] = {}
         left = iter(messages.items())
         while some := dict(itertools.islice(left, GETS_AT_ONCE)):
-            found.update(self._find_some(some, protocol))
+            found.update(self._find_some(some, protocol, codec, extensions))
         return found
 
-    def _find_some(self, messages: dict[int, bytes], protocol: Protocol) -> dict[int, bytes]:
+    def _find_some(
+        self, messages: dict[int, bytes], protocol: Protocol, codec: Codec, extensions: int
+    ) -> dict[int, bytes]:
+        assert codec.get_request is not None
         connected = self._connected()
         asked = {next(self._sequences): cookie for cookie in messages}
-        requests = [inet_diag.get_request(messages[cookie], protocol, sequence) for sequence, cookie in asked.items()]
+        requests = [
+            codec.get_request(messages[cookie], protocol, sequence, extensions) for sequence, cookie in asked.items()
+        ]
         answers: dict[int, bytes | int] = {}
         try:
             connected.send(b"".join(requests))
             while not asked.keys() <= answers.keys():
-                answers.update(inet_diag.read_answers(bytes(self._receive(connected))))
-            return dict(filter(None, (_found(answers[sequence], cookie) for sequence, cookie in asked.items())))
+                answers.update(sock_diag.read_answers(bytes(self._receive(connected)), codec.smallest_bytes))
+            return {
+                cookie: answer
+                for sequence, cookie in asked.items()
+                if (answer := _found(answers[sequence], cookie, codec)) is not None
+            }
         except OSError as error:
             self.close()
             raise _translated(error) from error
@@ -179,9 +196,9 @@ def _translated(error: OSError) -> SourceError:
     return SourceError(f"the kernel's socket diagnostics failed: {os.strerror(error.errno or 0)}")
 
 
-def _found(answer: bytes | int, cookie: int) -> tuple[int, bytes] | None:
+def _found(answer: bytes | int, cookie: int, codec: Codec) -> bytes | None:
     if isinstance(answer, bytes):
-        return (cookie, answer) if inet_diag.cookie_of(answer) == cookie else None
+        return answer if codec.cookie_of(answer) == cookie else None
     if answer in (errno.ENOENT, errno.ESTALE):  # nothing at these addresses, or something with another cookie
         return None
     raise SourceError(f"the kernel did not look for a socket: {os.strerror(answer)}")

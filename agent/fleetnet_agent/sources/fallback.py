@@ -1,23 +1,54 @@
-"""TCP and UDP by psutil, where the kernel or the container refuses inet_diag.
+"""How sockets are read where the kernel or the container refuses its diagnostics, or has none of this kind.
 
-psutil reads /proc/net and shows neither cookies, nor inodes, nor queues, nor uids, and one owner of each socket at
-most. Sockets with equal addresses (SO_REUSEPORT) are one here, and what the kernel's file misses counts as closed.
+TCP and UDP are read by psutil, which reads /proc/net and shows neither cookies, nor inodes, nor queues, nor uids, and
+one owner of each socket at most. Sockets with equal addresses (SO_REUSEPORT) are one here, and what the kernel's file
+misses counts as closed. Of UNIX sockets psutil shows nothing that would name them, and of others nothing: their files
+are read here, by inode. There is no such file for SCTP.
+
+What must stay true: a kind of socket that the kernel has and that cannot be read is never told as an empty table. Once
+a way is taken it is kept: each question that the kernel refuses may have it look for a module.
 """
 
 import socket
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
 
-from fleetnet_agent.changes import Change, Moves
-from fleetnet_agent.records import Family, Protocol, State
-from fleetnet_agent.sources.source import Sighting, SourceError
+from fleetnet_agent.changes import Table
+from fleetnet_agent.records import Family, Protocol, Source, State
+from fleetnet_agent.sources import proc_net
+from fleetnet_agent.sources.listed import ListedTable
+from fleetnet_agent.sources.source import RefusedError, Sighting, SourceError
 
 if TYPE_CHECKING:
     from psutil._ntuples import sconn  # a private module: only for the type's name
 
 _KIND = {Protocol.TCP: "tcp", Protocol.UDP: "udp"}
+_FILES = {
+    Protocol.UDPLITE: ("udplite", "udplite6"),
+    Protocol.RAW: ("raw", "raw6"),
+    Protocol.UNIX: ("unix",),
+    Protocol.PACKET: ("packet",),
+}
+_MISSING = {
+    Protocol.UDPLITE: ", without the interface that a socket is bound to",
+    Protocol.RAW: ", without the interface that a socket is bound to",
+    Protocol.UNIX: ", without uid, queues and the other end",
+    Protocol.PACKET: "",
+}
+_LISTED_AS = {
+    Protocol.TCP: {"TCP", "TCPv6"},
+    Protocol.UDP: {"UDP", "UDPv6"},
+    Protocol.UDPLITE: {"UDP-Lite", "UDPLITEv6"},
+    Protocol.SCTP: {"SCTP", "SCTPv6"},
+    Protocol.RAW: {"RAW", "RAWv6"},
+    Protocol.UNIX: {"UNIX", "UNIX-STREAM"},
+    Protocol.PACKET: {"PACKET"},
+}
 _FAMILIES = {socket.AF_INET: Family.IPV4, socket.AF_INET6: Family.IPV6}
 _STATES = {
     getattr(psutil, f"CONN_{name}"): state
@@ -37,95 +68,109 @@ _STATES = {
 }
 
 
-class PsutilTable:
-    """A table read by psutil. See `changes.Table`."""
+@dataclass(frozen=True, slots=True)
+class OtherWay:
+    """How a kind of socket is read, and how well."""
 
-    def __init__(self, protocol: Protocol) -> None:
-        self._protocol = protocol
-        self._known: dict[int | bytes, Sighting] = {}
+    table: Table
+    read_by: Source
+    whole: bool
+    detail: str  # one sentence
 
-    def __len__(self) -> int:
-        return len(self._known)
 
-    def look(self) -> Moves:
-        """See `Table`."""
-        known, now = self._known, self._read()
-        self._known = now
-        return Moves(
-            opened=[sighting for name, sighting in now.items() if name not in known],
-            changed=[
-                Change(known[name], sighting)
-                for name, sighting in now.items()
-                if name in known and known[name] != sighting
-            ],
-            closed=[sighting for name, sighting in known.items() if name not in now],
-        )
+def kernel_has(protocol: Protocol, proc: Path) -> bool:
+    """False if there can be no such socket now: the kernel has none, or has not loaded what makes them."""
+    try:
+        listed = proc_net.protocols_of((proc / "self/net/protocols").read_bytes())
+    except OSError:
+        return True  # for all that is known
+    return not listed.isdisjoint(_LISTED_AS[protocol])
 
-    def listeners_moved(self) -> bool:
-        """See `Table`. A look at the listeners alone would cost as much as one at everything: it is not made."""
-        return False
 
-    def sightings(self) -> Iterator[Sighting]:
-        """See `Table`."""
-        return iter(list(self._known.values()))
+def other_way(protocol: Protocol, proc: Path, refusal: RefusedError) -> OtherWay:
+    """What is left where the kernel refuses its diagnostics for a kind of socket that it has."""
+    if protocol in _KIND:
+        detail = f"read through /proc by psutil, without uid, queues and most owners, for {refusal}"
+        return OtherWay(psutil_table(protocol), Source.PSUTIL, False, detail)
+    if protocol not in _FILES:
+        return _unread(f"not read: {refusal}")
+    table = ListedTable(partial(_read_files, protocol, proc / "self/net"), confirms=True)
+    try:
+        table.still_there(())
+    except SourceError as error:
+        return _unread(f"not read: {refusal}, and {error}")
+    files, missing = " and ".join(_FILES[protocol]), _MISSING[protocol]
+    detail = f"read from {files} of /proc/net{missing}, for {refusal}"
+    # Of UNIX sockets too much is missing for their table to count as whole.
+    return OtherWay(table, Source.PROC, protocol is not Protocol.UNIX, detail)
 
-    def holding(self, inodes: Collection[int]) -> list[Sighting]:
-        """See `Table`. No inode is known here."""
-        return []
 
-    def named(self, names: Collection[int | bytes]) -> list[Sighting]:
-        """See `Table`."""
-        return [self._known[name] for name in names if name in self._known]
+def psutil_table(protocol: Protocol) -> ListedTable:
+    """TCP or UDP by psutil."""
+    return ListedTable(partial(_read_psutil, protocol), confirms=False)
 
-    def listeners(self) -> list[Sighting]:
-        """See `Table`. Asked for only where the kernel tells of ends, and then psutil is not needed."""
-        return []
 
-    def still_there(self, names: Collection[int | bytes]) -> set[int | bytes]:
-        """See `Table`."""
-        return self._read().keys() & set(names)
+def _unread(detail: str) -> OtherWay:
+    return OtherWay(ListedTable(tuple, confirms=False), Source.PROC, False, detail)
 
-    def _read(self) -> dict[int | bytes, Sighting]:
+
+def _read_files(protocol: Protocol, directory: Path) -> Iterator[Sighting]:
+    for name in _FILES[protocol]:
         try:
-            connections = psutil.net_connections(_KIND[self._protocol])
-        except (psutil.Error, OSError, RuntimeError, ValueError) as error:
-            raise SourceError(f"/proc/net cannot be read: {error}") from error
-        sightings = (self._sighting(connection) for connection in connections)
-        return {sighting.name: sighting for sighting in sightings}
-
-    def _sighting(self, connection: "sconn") -> Sighting:
-        local, remote = connection.laddr, connection.raddr
-        width = 4 if connection.family == socket.AF_INET else 16
-        local_address = socket.inet_pton(connection.family, local.ip) if local else bytes(width)
-        remote_address = socket.inet_pton(connection.family, remote.ip) if remote else b""
-        local_port, remote_port = (local.port if local else 0), (remote.port if remote else 0)
-        if self._protocol is Protocol.UDP:
-            state = State.ESTABLISHED if remote else State.CLOSE
+            text = (directory / name).read_bytes()
+        except FileNotFoundError as error:
+            if name.endswith("6"):  # a kernel without IPv6
+                continue
+            raise SourceError(f"{directory / name} is missing") from error
+        except OSError as error:
+            raise SourceError(f"{directory / name} cannot be read: {error.strerror}") from error
+        if protocol is Protocol.UNIX:
+            yield from proc_net.decode_unix(text)
+        elif protocol is Protocol.PACKET:
+            yield from proc_net.decode_packet(text)
         else:
-            state = _STATES[connection.status]
-        name = b"".join(
-            (
-                local_address,
-                local_port.to_bytes(2, "big"),
-                remote_address or bytes(width),
-                remote_port.to_bytes(2, "big"),
-            )
+            yield from proc_net.decode_inet(text, protocol)
+
+
+def _read_psutil(protocol: Protocol) -> Iterator[Sighting]:
+    try:
+        connections = psutil.net_connections(_KIND[protocol])
+    except (psutil.Error, OSError, RuntimeError, ValueError) as error:
+        raise SourceError(f"/proc/net cannot be read: {error}") from error
+    return (_sighting(protocol, connection) for connection in connections)
+
+
+def _sighting(protocol: Protocol, connection: "sconn") -> Sighting:
+    local, remote = connection.laddr, connection.raddr
+    width = 4 if connection.family == socket.AF_INET else 16
+    local_address = socket.inet_pton(connection.family, local.ip) if local else bytes(width)
+    remote_address = socket.inet_pton(connection.family, remote.ip) if remote else b""
+    local_port, remote_port = (local.port if local else 0), (remote.port if remote else 0)
+    connected = State.ESTABLISHED if remote else State.CLOSE
+    state = connected if protocol is Protocol.UDP else _STATES[connection.status]
+    name = b"".join(
+        (
+            local_address,
+            local_port.to_bytes(2, "big"),
+            remote_address or bytes(width),
+            remote_port.to_bytes(2, "big"),
         )
-        return Sighting(
-            name=name,
-            protocol=self._protocol,
-            family=_FAMILIES[connection.family],
-            state=state,
-            local_address=local_address,
-            local_port=local_port,
-            remote_address=remote_address,
-            remote_port=remote_port,
-            interface=0,
-            v6only=None,
-            recv_queue=0,
-            send_queue=0,
-            uid=None,
-            inode=0,
-            cgroup_id=0,
-            pid=connection.pid,
-        )
+    )
+    return Sighting(
+        name=name,
+        protocol=protocol,
+        family=_FAMILIES[connection.family],
+        state=state,
+        local_address=local_address,
+        local_port=local_port,
+        remote_address=remote_address,
+        remote_port=remote_port,
+        interface=0,
+        v6only=None,
+        recv_queue=0,
+        send_queue=0,
+        uid=None,
+        inode=0,
+        cgroup_id=0,
+        pid=connection.pid,
+    )

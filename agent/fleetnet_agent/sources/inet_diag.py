@@ -1,78 +1,72 @@
 """Codec of inet_diag over netlink: bytes to records and back to requests. Pure: no socket, no clock.
 
-Formats: struct nlmsghdr and nlattr in include/uapi/linux/netlink.h; inet_diag_req, inet_diag_req_v2, inet_diag_sockid
-and inet_diag_msg in include/uapi/linux/inet_diag.h; TCPDIAG_GETSOCK and its siblings likewise. Host byte order, but
-for addresses and ports.
+Formats: inet_diag_req, inet_diag_req_v2, inet_diag_sockid and inet_diag_msg in include/uapi/linux/inet_diag.h;
+TCPDIAG_GETSOCK and its siblings likewise; the frames around them in `sock_diag.py`. Host byte order, but for addresses
+and ports.
 
 What must stay true: whatever the bytes are, the only exceptions are those of `source.py`.
 """
 
-import errno
-import os
 import socket
 import struct
+from functools import lru_cache
 from itertools import chain
 
 from fleetnet_agent.records import Family, Protocol, State
-from fleetnet_agent.sources.source import InconsistentError, MalformedError, Part, RefusedError, Sighting, SourceError
+from fleetnet_agent.sources import sock_diag
+from fleetnet_agent.sources.sock_diag import (
+    HEADER,
+    NLM_F_DUMP,
+    NLM_F_DUMP_INTR,
+    SOCK_DIAG_BY_FAMILY,
+    TCPDIAG_GETSOCK,
+    request,
+)
+from fleetnet_agent.sources.source import Codec, MalformedError, Part, Sighting
 
-# include/uapi/linux/netlink.h
-NLMSG_NOOP, NLMSG_ERROR, NLMSG_DONE, NLMSG_OVERRUN = 1, 2, 3, 4
-NLM_F_REQUEST, NLM_F_DUMP, NLM_F_DUMP_INTR = 0x001, 0x300, 0x010
-# include/uapi/linux/inet_diag.h and sock_diag.h
-TCPDIAG_GETSOCK, SOCK_DIAG_BY_FAMILY = 18, 20
-INET_DIAG_SKV6ONLY, INET_DIAG_CGROUP_ID = 11, 21
+# include/uapi/linux/inet_diag.h
+INET_DIAG_SKV6ONLY, INET_DIAG_PEERS, INET_DIAG_CGROUP_ID = 11, 13, 21
 TIME_WAIT_TIMER = 3  # idiag_timer of an inet_timewait_sock, net/ipv4/inet_diag.c: inet_twsk_diag_fill()
 
 ALL_STATES = sum(1 << state for state in range(1, 13))
 """TCP_ESTABLISHED to TCP_NEW_SYN_RECV (include/net/tcp_states.h); not TCP_BOUND_INACTIVE, which ss and netstat do not
 show either."""
 
-_HEADER = struct.Struct("=IHHII")  # nlmsghdr: length, type, flags, sequence, port id
-_ERROR = struct.Struct("=i")
 _COOKIE = struct.Struct("=Q")
 _INODE = struct.Struct("=I")
 _QUEUES = struct.Struct("=II")
 _ATTRIBUTE = struct.Struct("=HH")  # nlattr: length, type
 _MESSAGE = struct.Struct("=BBBB2s2s16s16sIQIIIII")  # inet_diag_msg; idiag_cookie[2] read as one number
 _SOCKID = slice(4, 52)  # inet_diag_sockid within inet_diag_msg
-_SMALLEST = _HEADER.size + _MESSAGE.size
+_SMALLEST = HEADER.size + _MESSAGE.size
 _COOKIE_AT = 60  # of idiag_cookie, from the beginning of the nlmsghdr
 FAMILIES = {int(socket.AF_INET): (Family.IPV4, 4), int(socket.AF_INET6): (Family.IPV6, 16)}
 _STATES = {int(state): state for state in State}
-_NOT_SUPPORTED = frozenset({errno.ENOENT, errno.EOPNOTSUPP, errno.EPROTONOSUPPORT, errno.EINVAL, errno.EPERM})
+_SWAPPED = (Protocol.UDP, Protocol.UDPLITE)
 
 
-def tcp_dump_request(states: int, sequence: int) -> bytes:
-    """Dump TCP of both families in one walk over the kernel's table (the older request; the newer takes two)."""
+def tcp_dump_request(states: int, sequence: int, extensions: int = 0) -> bytes:
+    """Dump TCP of both families in one walk over the kernel's table (the older request; the newer takes two).
+
+    `extensions` is a mask of 1 << (INET_DIAG_* - 1), for attributes that do not come by themselves.
+    """
     # inet_diag_req: family, src_len, dst_len, ext, 48 bytes of inet_diag_sockid, states, dbs
-    return _request(TCPDIAG_GETSOCK, NLM_F_DUMP, sequence, struct.pack("=BBBB48xII", 0, 0, 0, 0, states, 0))
+    return request(TCPDIAG_GETSOCK, NLM_F_DUMP, sequence, struct.pack("=BBBB48xII", 0, 0, 0, extensions, states, 0))
 
 
-def dump_request(family: int, protocol: Protocol, states: int, sequence: int) -> bytes:
-    """Dump one family of one protocol."""
-    body = struct.pack("=BBBBI48x", family, protocol, 0, 0, states)
-    return _request(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, sequence, body)
+def dump_request(family: int, protocol: Protocol, states: int, sequence: int, extensions: int = 0) -> bytes:
+    """Dump one family of one protocol; `extensions` as above."""
+    body = struct.pack("=BBBBI48x", family, protocol, extensions, 0, states)
+    return request(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, sequence, body)
 
 
-def get_request(message: bytes, protocol: Protocol, sequence: int) -> bytes:
+def get_request(message: bytes, protocol: Protocol, sequence: int, extensions: int = 0) -> bytes:
     """Ask for exactly the socket that an inet_diag_msg once showed, by addresses and cookie."""
     sport, dport, source, destination, rest = struct.unpack("=2s2s16s16s12s", message[_SOCKID])
-    if protocol is Protocol.UDP:  # net/ipv4/udp_diag.c: udp_dump_one() takes them swapped, for historical reasons
+    if protocol in _SWAPPED:  # net/ipv4/udp_diag.c: udp_dump_one() takes them swapped, for historical reasons
         sport, dport, source, destination = dport, sport, destination, source
-    body = struct.pack("=BBBBI", message[0], protocol, 0, 0, ALL_STATES)
-    return _request(SOCK_DIAG_BY_FAMILY, 0, sequence, body + sport + dport + source + destination + rest)
-
-
-def _request(kind: int, flags: int, sequence: int, body: bytes) -> bytes:
-    return _HEADER.pack(_HEADER.size + len(body), kind, NLM_F_REQUEST | flags, sequence, 0) + body
-
-
-def sequence_of(data: bytes | memoryview) -> int:
-    """The sequence number of a datagram's first message. Raises MalformedError."""
-    if len(data) < _HEADER.size:
-        raise MalformedError(f"a netlink datagram of {len(data)} bytes has no header")
-    return int(_HEADER.unpack_from(data)[3])
+    body = struct.pack("=BBBBI", message[0], protocol, extensions, 0, ALL_STATES)
+    return request(SOCK_DIAG_BY_FAMILY, 0, sequence, body + sport + dport + source + destination + rest)
 
 
 def read_part(data: memoryview) -> Part:
@@ -80,7 +74,7 @@ def read_part(data: memoryview) -> Part:
 
     An error may come inside NLMSG_DONE (a missing handler does): it is not an empty table.
     """
-    return _read_equal(data) or _read_walking(data)
+    return _read_equal(data) or sock_diag.read_part(data, _MESSAGE.size, _COOKIE_AT - HEADER.size)
 
 
 def _read_equal(data: memoryview) -> Part | None:
@@ -91,7 +85,7 @@ def _read_equal(data: memoryview) -> Part | None:
     """
     if len(data) < _SMALLEST:
         return None
-    size, kind, flags, _, _ = _HEADER.unpack_from(data)
+    size, kind, flags, _, _ = HEADER.unpack_from(data)
     if size < _SMALLEST or size % 4 or len(data) % size or kind not in (TCPDIAG_GETSOCK, SOCK_DIAG_BY_FAMILY):
         return None
     count, stride = len(data) // size, size // 4
@@ -101,7 +95,7 @@ def _read_equal(data: memoryview) -> Part | None:
     kinds = words[1::stride].tolist()
     if kinds.count(kinds[0]) != count:
         return None
-    bodies = struct.iter_unpack(f"={_HEADER.size}x{size - _HEADER.size}s", data)
+    bodies = struct.iter_unpack(f"={HEADER.size}x{size - HEADER.size}s", data)
     return Part(_cookie_column(data, size), list(chain.from_iterable(bodies)), last=False)
 
 
@@ -121,72 +115,9 @@ def _cookie_column(data: memoryview, size: int) -> list[int]:
     return cookies
 
 
-def _read_walking(data: memoryview) -> Part:
-    cookies: list[int] = []
-    messages: list[bytes] = []
-    for kind, flags, _, body in _walk(bytes(data)):
-        if flags & NLM_F_DUMP_INTR:
-            raise InconsistentError("the kernel marked its dump of sockets as inconsistent")
-        if kind == NLMSG_DONE:
-            _raise_for(_error_number(body) if body else 0)
-            return Part(cookies, messages, last=True)
-        if kind == NLMSG_ERROR:
-            _raise_for(_error_number(body))
-        elif kind != NLMSG_NOOP:
-            messages.append(_socket_message(kind, body))
-            cookies.append(cookie_of(body))
-    return Part(cookies, messages, last=False)
-
-
-def read_answers(data: bytes) -> dict[int, bytes | int]:
-    """Answers to exact requests by sequence number: a message, or the errno instead. Raises MalformedError."""
-    return {
-        sequence: _error_number(body) if kind == NLMSG_ERROR else _socket_message(kind, body)
-        for kind, _, sequence, body in _walk(data)
-    }
-
-
-def _walk(raw: bytes) -> list[tuple[int, int, int, bytes]]:
-    """The netlink messages of a datagram: type, flags, sequence, body."""
-    found = []
-    at = 0
-    while at < len(raw):
-        left = len(raw) - at
-        if left < _HEADER.size:
-            raise MalformedError(f"{left} bytes are too few for a netlink header")
-        size, kind, flags, sequence, _ = _HEADER.unpack_from(raw, at)
-        if not _HEADER.size <= size <= left:
-            raise MalformedError(f"a netlink message claims {size} bytes where {left} are left")
-        found.append((kind, flags, sequence, raw[at + _HEADER.size : at + size]))
-        at += (size + 3) & ~3  # NLMSG_ALIGN
-    return found
-
-
-def _socket_message(kind: int, body: bytes) -> bytes:
-    if kind == NLMSG_OVERRUN or kind not in (TCPDIAG_GETSOCK, SOCK_DIAG_BY_FAMILY):
-        raise MalformedError(f"a netlink message of type {kind} has no place in a dump of sockets")
-    if len(body) < _MESSAGE.size:
-        raise MalformedError(f"{len(body)} bytes are too few for a socket")
-    return body
-
-
-def _error_number(body: bytes) -> int:
-    """The errno of NLMSG_ERROR or NLMSG_DONE, positive; 0 where all is well."""
-    if len(body) < _ERROR.size:
-        raise MalformedError("a netlink error without its number")
-    return -int(_ERROR.unpack_from(body)[0])
-
-
-def _raise_for(error: int) -> None:
-    if error in _NOT_SUPPORTED:
-        raise RefusedError(f"the kernel has no such socket diagnostics ({errno.errorcode[error]})")
-    if error:
-        raise SourceError(f"the kernel broke off its dump of sockets: {os.strerror(abs(error) & 0xFFFF)}")
-
-
 def cookie_of(message: bytes) -> int:
     """The cookie of an inet_diag_msg, which names the socket as long as the host runs."""
-    return int(_COOKIE.unpack_from(message, _COOKIE_AT - _HEADER.size)[0])
+    return int(_COOKIE.unpack_from(message, _COOKIE_AT - HEADER.size)[0])
 
 
 def inode_of(message: bytes) -> int:
@@ -203,6 +134,11 @@ def queues_of(message: bytes) -> tuple[int, int]:
     """idiag_rqueue and idiag_wqueue of an inet_diag_msg."""
     received, to_send = _QUEUES.unpack_from(message, 56)
     return int(received), int(to_send)
+
+
+def is_association(message: bytes) -> bool:
+    """True for an SCTP association, which alone has the addresses of a peer as an attribute. Raises MalformedError."""
+    return INET_DIAG_PEERS in sock_diag.attributes(message, _MESSAGE.size)
 
 
 def differs_in_timers_only(before: bytes, after: bytes) -> bool:
@@ -227,15 +163,28 @@ def decode(message: bytes, protocol: Protocol) -> Sighting:
     """An inet_diag_msg with its attributes as a record. Raises MalformedError."""
     if len(message) < _MESSAGE.size:
         raise MalformedError(f"{len(message)} bytes are too few for a socket")
-    (family_number, state_number, timer, _, sport, dport, source, destination, interface, cookie) = (
-        _MESSAGE.unpack_from(message)[:10]
-    )
-    _, received, to_send, uid, inode = _MESSAGE.unpack_from(message)[10:]
+    (
+        family_number,
+        state_number,
+        timer,
+        _,
+        sport,
+        dport,
+        source,
+        destination,
+        interface,
+        cookie,
+        _,
+        received,
+        to_send,
+        uid,
+        inode,
+    ) = _MESSAGE.unpack_from(message)
     if family_number not in FAMILIES or state_number not in _STATES:
         raise MalformedError(f"a socket of family {family_number} in state {state_number} is not known")
     family, width = FAMILIES[family_number]
     state = _STATES[state_number]
-    v6only, cgroup_id = _attributes(message)
+    v6only, cgroup_id = _attributes(message[_MESSAGE.size :])
     has_peer = dport != b"\0\0" or any(destination[:width])
     # Neither what is left of a connection in TIME_WAIT nor one not yet made remembers a uid: both are filled with 0.
     has_uid = timer != TIME_WAIT_TIMER and not (state is State.SYN_RECV and inode == 0)
@@ -258,18 +207,33 @@ def decode(message: bytes, protocol: Protocol) -> Sighting:
     )
 
 
-def _attributes(message: bytes) -> tuple[bool | None, int]:
+@lru_cache(maxsize=1024)  # the sockets of a control group have the same attributes
+def _attributes(raw: bytes) -> tuple[bool | None, int]:
     """IPV6_V6ONLY and the cgroup's id, as far as they are there."""
     v6only: bool | None = None
     cgroup_id = 0
-    at = _MESSAGE.size
-    while len(message) - at >= _ATTRIBUTE.size:
-        size, kind = _ATTRIBUTE.unpack_from(message, at)
-        if not _ATTRIBUTE.size <= size <= len(message) - at:
-            raise MalformedError(f"an attribute claims {size} bytes where {len(message) - at} are left")
+    at = 0
+    while len(raw) - at >= _ATTRIBUTE.size:
+        size, kind = _ATTRIBUTE.unpack_from(raw, at)
+        if not _ATTRIBUTE.size <= size <= len(raw) - at:
+            raise MalformedError(f"an attribute claims {size} bytes where {len(raw) - at} are left")
         if kind == INET_DIAG_SKV6ONLY and size == 5:
-            v6only = message[at + 4] != 0
+            v6only = raw[at + 4] != 0
         elif kind == INET_DIAG_CGROUP_ID and size == 12:
-            cgroup_id = int(_COOKIE.unpack_from(message, at + 4)[0])
+            cgroup_id = int(_COOKIE.unpack_from(raw, at + 4)[0])
         at += (size + 3) & ~3  # NLA_ALIGN
     return v6only, cgroup_id
+
+
+CODEC = Codec(
+    smallest_bytes=_MESSAGE.size,
+    read_part=read_part,
+    cookie_of=cookie_of,
+    inode_of=inode_of,
+    state_of=state_of,
+    queues_of=queues_of,
+    decode=decode,
+    differs_in_timers_only=differs_in_timers_only,
+    differs_lastingly=differs_lastingly,
+    get_request=get_request,
+)

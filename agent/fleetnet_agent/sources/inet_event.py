@@ -8,7 +8,7 @@ import socket
 import struct
 
 from fleetnet_agent.records import Family, Protocol
-from fleetnet_agent.sources.inet_diag import SOCK_DIAG_BY_FAMILY
+from fleetnet_agent.sources.sock_diag import SOCK_DIAG_BY_FAMILY
 from fleetnet_agent.sources.source import End, MalformedError
 
 INET_DIAG_PROTOCOL = 10  # include/uapi/linux/inet_diag.h

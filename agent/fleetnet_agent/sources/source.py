@@ -1,4 +1,4 @@
-"""What every source of inet sockets has in common: the record it yields, its protocol, and its errors.
+"""What every source of sockets has in common: the record it yields, its codec, and its errors.
 
 Errors:
     SourceError             one reading failed; what was known stays as it was
@@ -7,12 +7,12 @@ Errors:
     └── InconsistentError   the kernel says that the table changed in a way that spoiled the dump: read again
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 from typing import Protocol as Interface
 
-from fleetnet_agent.records import Family, Protocol, State
+from fleetnet_agent.records import Family, Protocol, SocketType, State
 
 
 class SourceError(Exception):
@@ -35,7 +35,8 @@ class InconsistentError(SourceError):
 class Sighting:
     """One socket as a source shows it: no owner, no names, only what was read.
 
-    `name` names it within its source: the cookie; where there is none, addresses and ports (see SocketKey.four_tuple).
+    `name` names it within its source: the cookie; where there is none, the inode, or (psutil) addresses and ports (see
+    SocketKey.four_tuple).
     """
 
     name: int | bytes
@@ -54,6 +55,9 @@ class Sighting:
     inode: int
     cgroup_id: int  # inode number of the cgroup2 directory, 0 where not known
     pid: int | None = None  # of the one owner that the source itself found, where it looks for owners
+    type: SocketType | None = None  # UNIX and packet sockets
+    path: bytes = b""  # UNIX: the name it is bound to; a zero byte leads an abstract one
+    peer_inode: int = 0  # UNIX: of the socket at the other end, 0 where there is none
 
 
 class End(NamedTuple):
@@ -113,17 +117,39 @@ class End(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part of a dump: inet_diag_msg structures with their attributes, and beside them their cookies."""
+    """One part of a dump: inet_diag_msg, unix_diag_msg or packet_diag_msg structures with their attributes, and beside
+    them their cookies."""
 
     cookies: list[int]
     messages: list[bytes]
     last: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """What one kind of messages means: pure functions, so that one machinery follows all kinds.
+
+    What must stay true: a message that `decode` or `differs_lastingly` took without an error raises none in the rest.
+    """
+
+    smallest_bytes: int  # of a message
+    read_part: Callable[[memoryview], Part]  # one datagram of a dump
+    cookie_of: Callable[[bytes], int]
+    inode_of: Callable[[bytes], int]
+    state_of: Callable[[bytes], int]  # unchecked
+    queues_of: Callable[[bytes], tuple[int, int]]
+    decode: Callable[[bytes, Protocol], Sighting]  # raises MalformedError
+    differs_in_timers_only: Callable[[bytes, bytes], bool]  # or in other numbers that are never told
+    differs_lastingly: Callable[[bytes, bytes], bool]  # in more than those and queues
+    get_request: Callable[[bytes, Protocol, int, int], bytes] | None
+    """The request for exactly the socket of a message, by its sequence number; None where the kernel answers none."""
+
+
 class Source(Interface):
     """A kind of socket to read: adding one is a file here, a line in `sources/all.py` and a test."""
 
     protocol: Protocol
+    codec: Codec
     listening: int  # mask of the states that make a listener
     sharing: int  # mask of the states in which several sockets may have the same addresses and ports
 

@@ -15,11 +15,13 @@ class Tcp:
     """The kernel's TCP sockets."""
 
     protocol = Protocol.TCP
+    codec = inet_diag.CODEC
     listening = 1 << State.LISTEN
     sharing = listening
 
-    def __init__(self, diag: DiagSocket) -> None:
+    def __init__(self, diag: DiagSocket, extensions: int = 0) -> None:
         self._diag = diag
+        self._extensions = extensions
 
     def read(self, states: int) -> Iterator[Part]:
         """See `Source`. TIME_WAIT in a dump of its own, and last.
@@ -29,4 +31,4 @@ class Tcp:
         """
         for mask in (states & ~_TIME_WAIT, states & _TIME_WAIT):
             if mask:
-                yield from self._diag.dump(partial(inet_diag.tcp_dump_request, mask))
+                yield from self._diag.dump(partial(inet_diag.tcp_dump_request, mask, extensions=self._extensions))

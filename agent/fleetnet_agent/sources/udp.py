@@ -14,13 +14,16 @@ class Udp:
     """The kernel's UDP sockets."""
 
     protocol = Protocol.UDP
+    codec = inet_diag.CODEC
     listening = 1 << State.CLOSE
     sharing = listening | 1 << State.ESTABLISHED
 
-    def __init__(self, diag: DiagSocket) -> None:
+    def __init__(self, diag: DiagSocket, extensions: int = 0) -> None:
         self._diag = diag
+        self._extensions = extensions
 
     def read(self, states: int) -> Iterator[Part]:
         """See `Source`."""
         for family in (socket.AF_INET, socket.AF_INET6):
-            yield from self._diag.dump(partial(inet_diag.dump_request, int(family), Protocol.UDP, states))
+            request = partial(inet_diag.dump_request, int(family), Protocol.UDP, states, extensions=self._extensions)
+            yield from self._diag.dump(request)

@@ -1,6 +1,7 @@
 """The way to the collector: from looks to acknowledged batches.
 
 looks.py      looks in a thread, and puts what they tell into the window
+live.py       live looks, which are answered beside the batches
 window.py     batches made and not yet acknowledged, in order, bounded
 stream.py     one report stream, from Hello to its end
 backoff.py    how long to wait before the next stream

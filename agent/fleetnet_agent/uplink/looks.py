@@ -1,6 +1,7 @@
 """From looks to batches: what is put into the window, and when.
 
-    1. Nothing is told before a stream is there: the first thing a collector hears is a snapshot.
+    1. One look is made at once. Nothing is told before a stream is there: the first thing a collector hears is a
+       snapshot.
     2. On every new stream: the difference up to a fresh look, then the whole table in parts.
     3. After that a difference per look that found one, and a beat when nothing was told for BEAT_S.
     4. Without a stream the differences go on, until the window is full. Then looking stops, and the next snapshot says
@@ -18,12 +19,12 @@ import asyncio
 import math
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Final, Protocol, TypeVar
 
 from fleetnet_agent import wire
 from fleetnet_agent.log import Log
-from fleetnet_agent.records import Difference, Gap, Snapshot, SourceStatus
+from fleetnet_agent.records import Difference, Gap, LiveItem, LiveWanted, Snapshot, SourceStatus
 from fleetnet_agent.uplink.window import Entry, Kind, Window
 from fleetnet_agent.uplink.worker import Worker
 
@@ -47,6 +48,9 @@ class Looker(Protocol):
     def snapshot(self) -> Snapshot:
         """Everything that was open at the last look."""
 
+    def live(self, wanted: LiveWanted) -> Generator[LiveItem, None, None]:
+        """Everything at this moment."""
+
 
 class Looks:
     """Looks while the agent runs, and keeps the window filled."""
@@ -64,6 +68,7 @@ class Looks:
     ) -> None:
         self.window = window
         self.to_send = asyncio.Event()  # something was put, or freed
+        self.looked = asyncio.Event()  # once at least
         self._watch = watch
         self._worker = worker
         self._log = log
@@ -82,6 +87,7 @@ class Looks:
         self._clock_gaps: list[Gap] = []  # until the snapshot that tells them is stored
         self._told_clock_gaps = 0
         self._blind: dict[str, SourceStatus] = {}
+        self._poor: set[str] = set()  # sources that read less than all, and not for blindness
         self._blind_since_us: int | None = None
         self._blindness_told: tuple[int, tuple[str, ...]] | None = None
         self._last_look_us = 0
@@ -142,6 +148,8 @@ class Looks:
 
     async def run(self) -> None:
         """Look until cancelled."""
+        await self._look()
+        self.looked.set()
         while True:
             wait_s = self._due_in_s()
             if wait_s > 0:
@@ -217,6 +225,8 @@ class Looks:
             self._blind.pop(source.name, None)
             if source.blind:
                 self._blind[source.name] = source
+            else:
+                self._say_how_it_reads(source)
         if self._blind and self._blind_since_us is None:
             self._blind_since_us = self._last_look_us or difference.look_at_us
         elif not self._blind and self._blind_since_us is not None:
@@ -225,6 +235,15 @@ class Looks:
             # What the look found meanwhile may have ended at any time since: only a snapshot says so.
             self._looking = False
             self._snapshot_due = self._connected
+
+    def _say_how_it_reads(self, source: SourceStatus) -> None:
+        """One line for each change; that all is well only after something was not."""
+        if not source.ok:
+            self._poor.add(source.name)
+            self._log.say(f"source {source.name}: {source.detail}")
+        elif source.name in self._poor:
+            self._poor.discard(source.name)
+            self._log.say(f"source {source.name}: all is well again")
 
     async def _tell_blindness(self, difference: Difference) -> None:
         """That a source is blind, once and to each stream; as of the last look at which all could see."""

@@ -5,6 +5,7 @@ agent; the identity is read from the state directory for every stream, so a rene
 """
 
 import asyncio
+import contextlib
 import random
 import secrets
 from collections.abc import Callable
@@ -18,9 +19,11 @@ from fleetnet_agent import facts, state, wire
 from fleetnet_agent.errors import AgentError
 from fleetnet_agent.host import Host
 from fleetnet_agent.log import Log
+from fleetnet_agent.notify import Notifier
 from fleetnet_agent.uplink.backoff import Backoff
 from fleetnet_agent.uplink.channel import open_channel
 from fleetnet_agent.uplink.clock import watch_clock
+from fleetnet_agent.uplink.live import LiveLooks
 from fleetnet_agent.uplink.looks import BEAT_S, REPORT_NOT_TAKEN, Looker, Looks
 from fleetnet_agent.uplink.renewal import renew_forever
 from fleetnet_agent.uplink.stream import ACK_TIMEOUT_S, End, Ending, Stream
@@ -28,7 +31,7 @@ from fleetnet_agent.uplink.window import Window
 from fleetnet_agent.uplink.worker import Worker
 from fleetnet_agent.version import VERSION
 
-CHANNEL_CLOSE_S: Final = 0.5
+CHANNEL_CLOSE_S: Final = 0.3
 ENROLL: Final = "to let it in again, enroll it with --force and a new token"
 
 
@@ -55,7 +58,10 @@ class Uplink:
         pace: Pace = Pace(),
         backoff: Backoff | None = None,
         draw: random.Random | None = None,
+        notifier: Notifier | None = None,
+        sockets: Callable[[], int] = lambda: 0,
     ) -> None:
+        """`sockets` says how many are open, for the service manager; it is called where looks are made."""
         self._directory = directory
         self._host = host
         self._interval_s = interval_s
@@ -67,14 +73,20 @@ class Uplink:
         self._looks = Looks(
             watch, self._worker, Window(), log, every_s=pace.look_every_s, beat_s=pace.beat_s, stored=self._stored
         )
+        self._live = LiveLooks(watch, self._worker, host.wall_clock_us)
         self._identity = state.load(directory)
         self._boot_id = facts.boot_id(host)
         self._epoch = new_epoch()
+        self._notifier = notifier or Notifier({})
+        self._sockets = sockets
+        self._standing = "not connected yet"
+        self._stands_anew = asyncio.Event()
         self._leave = asyncio.Event()
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
         """End soon, after a moment for what is under way to be acknowledged."""
+        self._notifier.stopping()
         self._stopping.set()
         self._leave.set()
 
@@ -89,11 +101,29 @@ class Uplink:
                 group.create_task(self._looks.run()),
                 group.create_task(watch_clock(self._host, self._pace.look_every_s, self._clock_was_set)),
                 group.create_task(renew_forever(self._directory, self._log, self._draw, self._leave.set)),
+                group.create_task(self._notify_forever()),
             ]
             await self._streams()
             for task in beside:
                 task.cancel()
         self._worker.close()
+
+    async def _notify_forever(self) -> None:
+        """Tell the service manager when the first look is made, and from then on that looks can be made. By way of the
+        thread that makes them: where a look hangs nothing is told, and the manager may start the agent anew."""
+        await self._looks.looked.wait()
+        self._notifier.ready()
+        while True:
+            self._stands_anew.clear()
+            await self._worker.run(self._notify)
+            await _wait_for(self._stands_anew, self._notifier.every_s)
+
+    def _notify(self) -> None:
+        self._notifier.alive(f"{self._sockets()} sockets, {self._standing}")
+
+    def _stand(self, standing: str) -> None:
+        self._standing = standing
+        self._stands_anew.set()
 
     async def _streams(self) -> None:
         turn = 0
@@ -105,7 +135,7 @@ class Uplink:
             ending = await self._stream(address)
             if ending.why is not End.LEFT:
                 turn += ending.why is not End.OTHER_PAST
-                await self._pause(self._settle(address, ending))
+                await _wait_for(self._leave, self._settle(address, ending))
 
     async def _stream(self, address: str) -> Ending:
         try:
@@ -115,6 +145,7 @@ class Uplink:
         stream = Stream(
             channel,
             self._looks,
+            self._live,
             self._leave,
             boot_id=self._boot_id,
             epoch=self._epoch,
@@ -122,9 +153,20 @@ class Uplink:
             welcomed=lambda: self._welcomed(address),
         )
         try:
-            return await stream.run(await self._hello())
+            hello = await self._hello_unless_left()
+            return await stream.run(hello) if hello else Ending(End.LEFT)
         finally:
             await channel.close(CHANNEL_CLOSE_S if self._stopping.is_set() else None)
+
+    async def _hello_unless_left(self) -> report_pb2.Hello | None:
+        """None if this side wants to leave before: a look that hangs holds up no end."""
+        made, left = asyncio.create_task(self._hello()), asyncio.create_task(self._leave.wait())
+        try:
+            await asyncio.wait((made, left), return_when=asyncio.FIRST_COMPLETED)
+            return made.result() if made.done() else None
+        finally:
+            made.cancel()
+            left.cancel()
 
     async def _hello(self) -> report_pb2.Hello:
         host_facts = await self._worker.run(facts.host_facts, self._host)
@@ -142,6 +184,7 @@ class Uplink:
 
     def _welcomed(self, address: str) -> None:
         self._log.situation(f"{address} welcomes", f"connected to {address}")
+        self._stand(f"connected to {address}")
 
     def _stored(self) -> None:
         # Not at the welcome: a collector that welcomes and then fails, again and again, is one situation.
@@ -150,6 +193,7 @@ class Uplink:
 
     def _settle(self, address: str, ending: Ending) -> float:
         """Say what happened, if it is news, and how long to wait."""
+        self._stand(f"no connection to {address}")
         if ending.why is End.OTHER_PAST:
             self._log.say(
                 f"{address} has lost reports that it had acknowledged ({ending.words}); telling everything anew"
@@ -198,12 +242,11 @@ class Uplink:
         except AgentError as error:  # what is in memory is still good
             self._log.situation("state", str(error))
 
-    async def _pause(self, wait_s: float) -> None:
-        try:
-            async with asyncio.timeout(wait_s):
-                await self._leave.wait()
-        except TimeoutError:
-            pass
+
+async def _wait_for(event: asyncio.Event, at_most_s: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(at_most_s):
+            await event.wait()
 
 
 def new_epoch() -> int:

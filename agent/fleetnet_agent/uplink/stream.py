@@ -17,13 +17,15 @@ import grpc
 from fleetnet_proto.v1 import report_pb2, report_pb2_grpc
 from grpc import aio
 
+from fleetnet_agent.uplink.live import LiveLooks
 from fleetnet_agent.uplink.looks import Looks
 from fleetnet_agent.uplink.verdict import Call, Verdict
+from fleetnet_agent.wire_live import live_wanted
 
 WELCOME_TIMEOUT_S: Final = 20.0
 ACK_TIMEOUT_S: Final = 120.0  # a collector that stores nothing for this long is left for another
-DRAIN_TIMEOUT_S: Final = 1.0  # at the end of the agent
-GOODBYE_TIMEOUT_S: Final = 0.3
+DRAIN_TIMEOUT_S: Final = 0.8  # at the end of the agent
+GOODBYE_TIMEOUT_S: Final = 0.2
 LAST_WORDS_TIMEOUT_S: Final = 0.3
 
 # What gRPC puts before what really happened: "failed to connect to all addresses; last error: UNKNOWN: ipv4:…: ".
@@ -72,6 +74,7 @@ class Stream:
         self,
         channel: aio.Channel,
         looks: Looks,
+        live: LiveLooks,
         leave: asyncio.Event,
         *,
         boot_id: bytes,
@@ -82,6 +85,7 @@ class Stream:
         self._welcomed = welcomed
         self._channel = channel
         self._looks = looks
+        self._live = live
         self._leave = leave
         self._boot_id = boot_id
         self._epoch = epoch
@@ -133,10 +137,13 @@ class Stream:
     async def _report(self, call: Call) -> Ending | None:
         """Read and write until it ends; None if only the call's status tells how."""
         self._last_ack_s = time.monotonic()
-        tasks = [asyncio.create_task(work) for work in (self._read(call), self._write(call), self._notice(call))]
+        works = (self._read(call), self._write(call), self._answer(call), self._notice(call))
+        tasks = [asyncio.create_task(work) for work in works]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            if tasks[1].done():  # a write failed: what the collector said before that is still to be read
+            if (
+                tasks[1].done() or tasks[2].done()
+            ):  # a write failed: what the collector said before that is still to be read
                 await asyncio.wait(tasks[:1], timeout=LAST_WORDS_TIMEOUT_S)
             ending = next(task for task in tasks if task.done()).result()
             return Ending(End.LEFT) if self._leave.is_set() else ending
@@ -161,7 +168,13 @@ class Stream:
                 self._last_ack_s = time.monotonic()
                 self._acks.set()
             elif message.HasField("look_now"):
-                self._looks.look_now()
+                self._look_now(message.look_now)
+
+    def _look_now(self, message: report_pb2.LookNow) -> None:
+        if message.request:
+            self._live.ask(message.request, live_wanted(message.wanted))
+        else:
+            self._looks.look_now()
 
     async def _write(self, call: Call) -> NoReturn:
         while True:
@@ -177,6 +190,15 @@ class Stream:
                 async with self._writing:
                     await call.write(message)
             await self._looks.to_send.wait()
+
+    async def _answer(self, call: Call) -> NoReturn:
+        async def write(part: bytes) -> None:
+            message = report_pb2.AgentMessage()
+            message.live.MergeFromString(part)
+            async with self._writing:
+                await call.write(message)
+
+        await self._live.answer(write)
 
     async def _notice(self, call: Call) -> Ending:
         """End the stream when the agent wants to leave, or when the collector has stopped storing."""

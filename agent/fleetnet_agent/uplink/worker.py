@@ -35,6 +35,10 @@ class Worker:
         self._calls.put(call)
         return await answer
 
+    def post(self, function: Callable[[], None]) -> None:
+        """Call the function, which never raises, in the thread; nobody waits for it."""
+        self._calls.put(function)
+
     def close(self) -> None:
         """End the thread after what it was given."""
         self._calls.put(None)

@@ -62,8 +62,8 @@ class QueryServiceServicer:
     """
 
     def ListSockets(self, request, context):
-        """Sockets of the fleet, now or at a time past, ordered by host, netns, protocol, local port, then the rest of the
-        addresses.
+        """Sockets of the fleet, now or at a time past, ordered by host, netns_inode (so the host's own first), protocol,
+        local port, then the rest of the addresses, then the path.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -36,8 +36,8 @@ class QueryServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> QueryServiceAsyncStub: ...
     ListSockets: _grpc.UnaryStreamMultiCallable[_query_pb2.ListSocketsRequest, _query_pb2.ListSocketsResponse]
-    """Sockets of the fleet, now or at a time past, ordered by host, netns, protocol, local port, then the rest of the
-    addresses.
+    """Sockets of the fleet, now or at a time past, ordered by host, netns_inode (so the host's own first), protocol,
+    local port, then the rest of the addresses, then the path.
     """
     ListHosts: _grpc.UnaryStreamMultiCallable[_query_pb2.ListHostsRequest, _query_pb2.ListHostsResponse]
     """Hosts of the fleet, ordered by name."""
@@ -56,8 +56,8 @@ class QueryServiceAsyncStub(QueryServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListSockets: _aio.UnaryStreamMultiCallable[_query_pb2.ListSocketsRequest, _query_pb2.ListSocketsResponse]  # type: ignore[assignment]
-    """Sockets of the fleet, now or at a time past, ordered by host, netns, protocol, local port, then the rest of the
-    addresses.
+    """Sockets of the fleet, now or at a time past, ordered by host, netns_inode (so the host's own first), protocol,
+    local port, then the rest of the addresses, then the path.
     """
     ListHosts: _aio.UnaryStreamMultiCallable[_query_pb2.ListHostsRequest, _query_pb2.ListHostsResponse]  # type: ignore[assignment]
     """Hosts of the fleet, ordered by name."""
@@ -79,8 +79,8 @@ class QueryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _query_pb2.ListSocketsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_query_pb2.ListSocketsResponse], _abc.AsyncIterator[_query_pb2.ListSocketsResponse]]:
-        """Sockets of the fleet, now or at a time past, ordered by host, netns, protocol, local port, then the rest of the
-        addresses.
+        """Sockets of the fleet, now or at a time past, ordered by host, netns_inode (so the host's own first), protocol,
+        local port, then the rest of the addresses, then the path.
         """
 
     @_abc_1.abstractmethod

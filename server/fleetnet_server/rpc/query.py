@@ -1,5 +1,6 @@
 """The questions, on the admin socket: coverage first, then pages, last the end."""
 
+import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
@@ -8,23 +9,27 @@ from typing import Any
 import grpc
 from fleetnet_proto.v1 import query_pb2, query_pb2_grpc
 
+from fleetnet_server.errors import AgentAway
 from fleetnet_server.records import Coverage, End
-from fleetnet_server.rpc import translate_query
+from fleetnet_server.rpc import translate_network, translate_query
+from fleetnet_server.rpc.live import LiveDesk
 from fleetnet_server.rpc.status import errors_as_status
 from fleetnet_server.rpc.streams import Streams
 from fleetnet_server.services.health import Health
 from fleetnet_server.services.questions import Questions
 
+_WRITE_S = 20.0
 _Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class QueryService(query_pb2_grpc.QueryServiceServicer):
     """Answers people."""
 
-    def __init__(self, questions: Questions, streams: Streams, health: Health) -> None:
+    def __init__(self, questions: Questions, streams: Streams, health: Health, live: LiveDesk) -> None:
         self._questions = questions
         self._streams = streams
         self._health = health
+        self._live = live
 
     async def ListSockets(  # noqa: N802  # gRPC's name
         self, request: query_pb2.ListSocketsRequest, context: _Context
@@ -63,15 +68,37 @@ class QueryService(query_pb2_grpc.QueryServiceServicer):
         self, request: query_pb2.ListNamespacesRequest, context: _Context
     ) -> AsyncIterator[query_pb2.ListNamespacesResponse]:
         """Network namespaces."""
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not yet")
-        yield query_pb2.ListNamespacesResponse()
+        async with errors_as_status(context, self._health):
+            question = translate_query.namespace_question(request)
+            async with contextlib.aclosing(self._questions.namespaces(question, _now_us())) as answer:
+                async for part in answer:
+                    if isinstance(part, Coverage):
+                        yield query_pb2.ListNamespacesResponse(coverage=translate_query.coverage(part))
+                    elif isinstance(part, End):
+                        yield query_pb2.ListNamespacesResponse(end=translate_query.end(part))
+                    else:
+                        for page in translate_network.namespace_pages(part):
+                            yield query_pb2.ListNamespacesResponse(page=page)
 
-    async def Live(  # noqa: N802  # gRPC's name
+    async def Live(  # type: ignore[override]  # noqa: N802  # gRPC's name; writes through the context, which the generated signature does not know
         self, request: query_pb2.LiveRequest, context: _Context
-    ) -> AsyncIterator[query_pb2.LiveResponse]:
+    ) -> None:
         """A live look."""
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not yet")
-        yield query_pb2.LiveResponse()
+        async with (
+            errors_as_status(context, self._health),
+            contextlib.aclosing(self._live.answer(request)) as answer,
+        ):
+            async for part in answer:
+                await _write(context, part)
+
+
+async def _write(context: _Context, part: query_pb2.LiveResponse) -> None:
+    """Who does not read must not keep others from the host."""
+    try:
+        async with asyncio.timeout(_WRITE_S):
+            await context.write(part)
+    except TimeoutError:
+        raise AgentAway("the answer was not read on for too long and was dropped; ask again") from None
 
 
 def _now_us() -> int:

@@ -2,7 +2,8 @@
 
 Three tasks share it: one reads ahead and hands batches to Ingest in their order (at most the credit, and at most some
 bytes), one waits for their commits in the same order, one acknowledges whatever is committed when it gets to write. So
-nothing is acknowledged that is not stored, and a peer that does not read delays only itself.
+nothing is acknowledged that is not stored, and a peer that does not read delays only itself. Live looks pass through
+beside that (asked.py): the first hands their parts over and waits for nobody, the third writes the questions.
 
 In peace a stream ends in this order:
 1. Nothing more is read.
@@ -23,7 +24,8 @@ from google.protobuf.message import DecodeError
 
 from fleetnet_server.errors import BadBatch, StorageUnavailable
 from fleetnet_server.records import Batch, Session
-from fleetnet_server.rpc import translate_report
+from fleetnet_server.rpc import translate_network, translate_report
+from fleetnet_server.rpc.asked import Asking
 from fleetnet_server.rpc.streams import Ending
 from fleetnet_server.services.health import Health
 from fleetnet_server.services.ingest import Ingest
@@ -64,6 +66,7 @@ class Stream:
         self._unacknowledged = False
         self._all_committed = False
         self._news = asyncio.Event()
+        self.live = Asking(session.boot_id, self._news.set)
 
     def end(self, ending: Ending) -> None:
         """Have the stream end so; the first ending counts."""
@@ -87,6 +90,7 @@ class Stream:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            self.live.end()
         if ending.reconnect_after_ms is not None:
             reconnect = report_pb2.Reconnect(after_ms=ending.reconnect_after_ms, reason=ending.reason)
             await self._write(report_pb2.CollectorMessage(reconnect=reconnect))
@@ -138,6 +142,9 @@ class Stream:
             kind = message.WhichOneof("message")
             if kind == "hello":
                 raise BadBatch("a second Hello came on one stream")
+            if kind == "live":
+                self.live.hand_over(message.live, message.ByteSize())
+                continue
             if kind != "batch":
                 continue  # a later version's kind of message; what it tells is not for this version
             received_at_us = time.time_ns() // 1_000
@@ -170,6 +177,8 @@ class Stream:
         while True:
             await self._news.wait()
             self._news.clear()
+            while (question := self.live.next_question()) is not None:
+                await self._write(report_pb2.CollectorMessage(look_now=question))
             if self._unacknowledged:
                 self._unacknowledged = False
                 ack = report_pb2.Ack(sequence=self._committed)
@@ -211,6 +220,7 @@ async def receive(context: Context) -> report_pb2.AgentMessage | None:
 async def _translated(message: report_pb2.Batch) -> Batch:
     # Whatever there can be many of counts, not rows alone: processes that no row points at cost as much to read.
     rows = len(message.opened) + len(message.changed) + len(message.closed)
-    if rows + len(message.processes) + len(message.holders) + len(message.gaps) <= _INLINE_PARTS:
+    others = len(message.processes) + len(message.holders) + len(message.gaps)
+    if rows + others + translate_network.parts(message.namespaces) <= _INLINE_PARTS:
         return translate_report.batch(message)
     return await asyncio.to_thread(translate_report.batch, message)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fleetnet_server.errors import Fenced, ServerError
+from fleetnet_server.rpc.asked import Asking
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class Ending:
 class _Open:
     generation: int
     end: Callable[[Ending], None]
+    live: Asking | None
 
 
 class Streams:
@@ -34,7 +36,7 @@ class Streams:
         self._empty.set()
         self._closing: Ending | None = None
 
-    def enter(self, host: str, generation: int, end: Callable[[Ending], None]) -> None:
+    def enter(self, host: str, generation: int, end: Callable[[Ending], None], live: Asking | None = None) -> None:
         """Note a stream; the one of the two with the lower generation is told to end."""
         if self._closing is not None:
             end(self._closing)
@@ -42,7 +44,7 @@ class Streams:
         if older is not None and older.generation > generation:
             end(_fenced())
             return
-        self._open[host] = _Open(generation, end)
+        self._open[host] = _Open(generation, end, live)
         self._empty.clear()
         if older is not None:
             older.end(_fenced())
@@ -58,6 +60,11 @@ class Streams:
     def connected(self, host: str) -> bool:
         """True while the host holds a stream."""
         return host in self._open
+
+    def live(self, host: str) -> Asking | None:
+        """Over what the host can be asked for a live look."""
+        here = self._open.get(host)
+        return here.live if here else None
 
     def count(self) -> int:
         """How many hosts hold a stream."""

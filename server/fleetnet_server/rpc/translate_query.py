@@ -7,10 +7,12 @@ from fleetnet_proto.v1 import query_pb2, sockets_pb2
 
 from fleetnet_server import records
 from fleetnet_server.errors import RequestRefused
+from fleetnet_server.rpc import translate_network
 from fleetnet_server.services import scopes
 
 _LAST_US = 4_102_444_800_000_000  # 2100-01-01 UTC
 _MAX_INTEGER = 2**63 - 1
+_PROTOCOLS = [number for number in sockets_pb2.Protocol.values() if number != sockets_pb2.PROTOCOL_UNSPECIFIED]
 _DEFAULT_MAX_AGE_MS = 120_000
 _MAX_TEXT = 1_024
 _MAX_RANGES = 4_096
@@ -27,13 +29,23 @@ def socket_question(message: query_pb2.ListSocketsRequest) -> records.SocketQues
     return records.SocketQuestion(
         selection=selection(message.selection),
         states=_known(message.states, range(1, sockets_pb2.STATE_CLOSING + 1), "state"),
-        protocols=_known(message.protocols, (sockets_pb2.PROTOCOL_TCP, sockets_pb2.PROTOCOL_UDP), "protocol"),
+        protocols=_known(message.protocols, _PROTOCOLS, "protocol"),
         local_ports=tuple(_port_range(ports) for ports in message.local_ports),
         listeners_only=message.listeners_only,
         exposed_only=message.exposed_only,
         process=_text(message.process, "process"),
         unit=_text(message.unit, "unit"),
         user=_text(message.user, "user"),
+    )
+
+
+def namespace_question(message: query_pb2.ListNamespacesRequest) -> records.NamespaceQuestion:
+    """Which namespaces are asked for. Raises RequestRefused."""
+    return records.NamespaceQuestion(
+        selection=selection(message.selection),
+        own_only=message.own_only,
+        without_interfaces=message.without_interfaces,
+        without_routes=message.without_routes,
     )
 
 
@@ -77,8 +89,8 @@ def socket_pages(answers: Sequence[records.SocketAnswer]) -> Iterator[query_pb2.
     for answer in answers:
         name = id(answer.holder)
         if name not in owners:
-            owners[name] = _owners(answer.holder)
-        item = _socket_item(answer, owners[name])
+            owners[name] = owner_items(answer.holder)
+        item = socket_item(answer, owners[name])
         page.items.append(item)
         size_bytes += item.ByteSize()
         if size_bytes > _PAGE_BYTES:
@@ -88,7 +100,7 @@ def socket_pages(answers: Sequence[records.SocketAnswer]) -> Iterator[query_pb2.
         yield page
 
 
-def _socket_item(answer: records.SocketAnswer, owners: Sequence[query_pb2.OwnerItem]) -> query_pb2.SocketItem:
+def socket_item(answer: records.SocketAnswer, owners: Sequence[query_pb2.OwnerItem]) -> query_pb2.SocketItem:
     """One socket. Scope and exposure are judged here, from what is stored, so that a rule can be mended later."""
     listens = scopes.listens(answer.protocol, answer.state, answer.remote_address)
     scope = scopes.scope(answer.local_address) if listens else scopes.Scope.NOT_A_LISTENER
@@ -96,7 +108,7 @@ def _socket_item(answer: records.SocketAnswer, owners: Sequence[query_pb2.OwnerI
     # The casts are for the type checker: at run time protobuf's enumerations are plain numbers.
     return query_pb2.SocketItem(
         host=answer.host,
-        netns="host" if answer.netns == scopes.HOST_NETNS else str(answer.netns),
+        netns=translate_network.netns_name(answer.netns, answer.netns_name),
         protocol=cast("sockets_pb2.Protocol", answer.protocol),
         family=cast("sockets_pb2.Family", answer.family),
         state=cast("sockets_pb2.State", answer.state),
@@ -124,10 +136,16 @@ def _socket_item(answer: records.SocketAnswer, owners: Sequence[query_pb2.OwnerI
         last_seen_us=answer.last_seen_us,
         cookie=answer.cookie,
         source=cast("sockets_pb2.Source", answer.source),
+        runtime=holder.runtime,
+        type=cast("sockets_pb2.SocketType", answer.type),
+        path=answer.path,
+        peer_inode=answer.peer_inode,
+        netns_inode=answer.netns,
     )
 
 
-def _owners(holder: records.Holder) -> list[query_pb2.OwnerItem]:
+def owner_items(holder: records.Holder) -> list[query_pb2.OwnerItem]:
+    """The processes that hold something, ascending by pid."""
     return [
         query_pb2.OwnerItem(
             pid=owner.pid,

@@ -25,6 +25,7 @@ from fleetnet_server.identity.server import ServerIdentity
 from fleetnet_server.rpc import servers
 from fleetnet_server.rpc.admin import AdminService
 from fleetnet_server.rpc.enroll import EnrollService
+from fleetnet_server.rpc.live import LiveDesk
 from fleetnet_server.rpc.query import QueryService
 from fleetnet_server.rpc.report import ReportService
 from fleetnet_server.rpc.streams import Ending, Streams
@@ -34,6 +35,7 @@ from fleetnet_server.run.names import server_names
 from fleetnet_server.services.enrollment import Enrollment
 from fleetnet_server.services.health import Health
 from fleetnet_server.services.ingest import Ingest
+from fleetnet_server.services.live import Live
 from fleetnet_server.services.questions import Questions
 from fleetnet_server.storage.database import Database
 
@@ -94,9 +96,8 @@ async def _serve(config: Config, authority: ca.Authority, identity: ServerIdenti
         enroll_at = _bind(
             enroll, config.enroll_listen, "--enroll-listen", identity.credentials(client_certificates=False)
         )
-        admin = servers.admin_server(
-            QueryService(Questions(database), streams, health), AdminService(enrollment, health)
-        )
+        queries = QueryService(Questions(database), streams, health, LiveDesk(Live(database), streams))
+        admin = servers.admin_server(queries, AdminService(enrollment, health))
         _bind_admin(admin, config.admin_socket)
         everything = (report, enroll, admin)
         for server in everything:

@@ -18,7 +18,7 @@ from fleetnet_server.errors import HostUnknown
 from fleetnet_server.records import Coverage, Gap, Selection, StaleHost
 from fleetnet_server.storage import gaps, hosts, sessions
 from fleetnet_server.storage.database import Connection
-from fleetnet_server.storage.search import Moment
+from fleetnet_server.storage.moments import Moment
 
 SKEW_US = 1_000_000
 _MS_US = 1_000

@@ -8,16 +8,18 @@ A look is *whole* when current holds exactly what the host held open at it: afte
 after every difference that follows without a break. Only whole looks count as hearing from a host.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
 from fleetnet_server.errors import BadBatch, Fenced, HostUnknown, SequenceHole, StorageError
 from fleetnet_server.records import Batch, Gap, Hello, Host, Session
-from fleetnet_server.services.intervals import ClosedAtIs, plan, scope_of
-from fleetnet_server.services.snapshots import Snapshots
+from fleetnet_server.services import namespaces
+from fleetnet_server.services.intervals import ClosedAtIs, OpenedAtIs, plan, scope_of
+from fleetnet_server.services.snapshots import Named, Snapshots
 from fleetnet_server.storage import gaps, holders, hosts, ids, sessions, sockets, sources
 from fleetnet_server.storage.database import Connection, Database
+from fleetnet_server.storage.spans import Ending, Restated
 
 AGENT_RESTARTED = "agent restarted"
 HOST_REBOOTED = "host rebooted"
@@ -70,11 +72,13 @@ class Ingest:
         if not _is_next(session, batch, standing):
             return standing.last_sequence
         reports = _reports(conn, session, batch)
-        named = self._snapshots.follow(session, batch.snapshot, set(reports))
+        told = Named(set(reports), {namespace.netns for namespace in batch.namespaces})
+        named = self._snapshots.follow(session, batch.snapshot, told)
         gap = _note_gaps(conn, session, batch, standing, named is not None)
         step = _Step(session, batch, standing, ClosedAtIs.GAP if gap else ClosedAtIs.SEEN)
         _end_earlier_boot(conn, step)
         _store_reports(conn, step, reports)
+        namespaces.store(conn, step.told, batch.namespaces, batch.namespaces_gone)
         if named is None:
             _store_closed(conn, step)
         else:
@@ -108,6 +112,17 @@ class _Step:
         The look before a snapshot may lie in a gap that only its last part tells of, so there it proves nothing.
         """
         return self.last_look_us if self.batch.snapshot else max(self.last_look_us, self.batch.previous_look_at_us)
+
+    @property
+    def told(self) -> namespaces.Told:
+        """The batch as its namespaces have it, of which the agent says what there is and not since when."""
+        look_at_us, how = self.batch.look_at_us, self.unreported_end
+        return namespaces.Told(
+            host_id=self.session.host_id,
+            ending=Ending(look_at_us, how, self.seen_at_us),
+            opened_at_is=OpenedAtIs.BEFORE if how is ClosedAtIs.GAP else OpenedAtIs.SEEN,
+            clock_set_back=look_at_us < self.standing.latest_us,
+        )
 
 
 def _open(conn: Connection, host: Host, hello: Hello, received_at_us: int) -> Session:
@@ -178,6 +193,8 @@ def _end_earlier_boot(conn: Connection, step: _Step) -> None:
     if step.standing.boot_id not in (None, step.session.boot_id):
         ended = sockets.open_ids(conn, host_id)
         sockets.end(conn, host_id, [sockets.Ending(i, at_us, ClosedAtIs.GAP, step.last_look_us) for i in ended])
+        told = replace(step.told, ending=Ending(at_us, ClosedAtIs.GAP, step.last_look_us))
+        namespaces.end_unnamed(conn, told, set())
 
 
 def _store_reports(conn: Connection, step: _Step, reports: dict[int, sockets.OpenSocket]) -> None:
@@ -213,14 +230,17 @@ def _store_closed(conn: Connection, step: _Step) -> None:
         )
 
 
-def _end_unnamed(conn: Connection, step: _Step, named: set[int]) -> None:
+def _end_unnamed(conn: Connection, step: _Step, named: Named) -> None:
     """What a whole snapshot did not name has ended, and so has what its parts found in another state."""
     host_id, look_at_us, how = step.session.host_id, step.batch.look_at_us, step.unreported_end
-    gone = sockets.open_ids(conn, host_id) - named
+    gone = sockets.open_ids(conn, host_id) - named.sockets
     sockets.end(conn, host_id, [sockets.Ending(socket_id, look_at_us, how, step.seen_at_us) for socket_id in gone])
+    namespaces.end_unnamed(conn, step.told, named.namespaces)
     if how is ClosedAtIs.GAP:
         # The parts before the last could not know of a gap that only the last declares.
         sockets.restate_ends(conn, host_id, look_at_us, was=ClosedAtIs.SEEN, becomes=ClosedAtIs.GAP)
+        known = Restated(OpenedAtIs.SEEN, OpenedAtIs.BEFORE, ClosedAtIs.SEEN, ClosedAtIs.GAP)
+        namespaces.restate(conn, step.told, named.namespaces, known)
 
 
 def _note_progress(conn: Connection, step: _Step, whole_snapshot: bool, received_at_us: int) -> None:

@@ -41,7 +41,7 @@ class Plan:
 
 
 def scope_of(socket: Socket) -> Scope:
-    """How far a listener reaches: TCP in LISTEN, or UDP that is bound and has no peer."""
+    """How far a listener reaches; services/scopes.py says what listens."""
     if listens(socket.key.protocol, socket.state, socket.remote_address):
         return scope(socket.local_address)
     return Scope.NOT_A_LISTENER

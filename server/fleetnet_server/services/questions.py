@@ -7,9 +7,19 @@ it covers before its first item and whether it was cut after its last; its order
 from collections.abc import AsyncGenerator, Iterator
 from typing import TypeVar
 
-from fleetnet_server.records import Coverage, End, HostAnswer, HostFacts, Selection, SocketAnswer, SocketQuestion
+from fleetnet_server.network import NamespaceAnswer
+from fleetnet_server.records import (
+    Coverage,
+    End,
+    HostAnswer,
+    HostFacts,
+    NamespaceQuestion,
+    Selection,
+    SocketAnswer,
+    SocketQuestion,
+)
 from fleetnet_server.services.coverage import Asked, Scene, survey
-from fleetnet_server.storage import search, sources
+from fleetnet_server.storage import network_search, search, sources
 from fleetnet_server.storage.database import Connection, Database
 
 T = TypeVar("T")
@@ -29,11 +39,17 @@ class Questions:
     def sockets(
         self, question: SocketQuestion, now_us: int
     ) -> AsyncGenerator[Coverage | tuple[SocketAnswer, ...] | End]:
-        """Sockets, ordered by host, netns, protocol, local port and address, remote address and port, state, cookie.
+        """Sockets, ordered by host, netns, protocol, local port, the rest of the addresses, path, state, cookie.
 
         Coverage, pages of at most search.PAGE, End. Raises HostUnknown at the first step, StorageError at any.
         """
         return self._db.stream(_sockets, question, now_us)
+
+    def namespaces(
+        self, question: NamespaceQuestion, now_us: int
+    ) -> AsyncGenerator[Coverage | tuple[NamespaceAnswer, ...] | End]:
+        """Namespaces, ordered by host, the host's own first, name, inode. Steps and errors as for sockets."""
+        return self._db.stream(_namespaces, question, now_us)
 
     def hosts(self, selection: Selection, now_us: int) -> AsyncGenerator[Coverage | tuple[HostAnswer, ...] | End]:
         """Hosts, ordered by name. Steps and errors as for sockets."""
@@ -46,6 +62,15 @@ def _sockets(
     scene = survey(conn, question.selection, now_us)
     yield scene.coverage
     found = search.pages(conn, question, scene.moment, _only(question.selection, scene))
+    yield from _cut(found, question.selection.limit)
+
+
+def _namespaces(
+    conn: Connection, question: NamespaceQuestion, now_us: int
+) -> Iterator[Coverage | tuple[NamespaceAnswer, ...] | End]:
+    scene = survey(conn, question.selection, now_us)
+    yield scene.coverage
+    found = network_search.pages(conn, question, scene.moment, _only(question.selection, scene))
     yield from _cut(found, question.selection.limit)
 
 

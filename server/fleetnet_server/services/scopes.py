@@ -28,7 +28,8 @@ class Exposure(IntEnum):
     UNKNOWN = 3
 
 
-_TCP, _UDP = 6, 17  # IANA
+_STREAMS = frozenset({6, 132})  # tcp, sctp: IANA
+_DATAGRAMS = frozenset({17, 136, 255})  # udp, udplite: IANA; and raw, as the wire numbers it
 _CLOSE, _LISTEN = 7, 10  # include/net/tcp_states.h
 HOST_NETNS: Final = 0  # how the wire names the agent's own network namespace
 
@@ -44,10 +45,14 @@ _PRIVATE: Final = (
 
 
 def listens(protocol: int, state: int, remote_address: bytes) -> bool:
-    """Whether a socket waits for others: TCP in LISTEN, or UDP that is bound and has no peer."""
-    if protocol == _TCP:
+    """Whether a socket waits for others: TCP or SCTP in LISTEN, or UDP, UDPLITE or raw that has no peer.
+
+    A UDP socket that is not bound, the kernel does not list; a raw one is always bound to its protocol's number. UNIX
+    and packet sockets have no address of which a scope could be told.
+    """
+    if protocol in _STREAMS:
         return state == _LISTEN
-    return protocol == _UDP and state == _CLOSE and not remote_address
+    return protocol in _DATAGRAMS and state == _CLOSE and not remote_address
 
 
 def scope(address: bytes) -> Scope:

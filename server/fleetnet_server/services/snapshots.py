@@ -1,4 +1,4 @@
-"""Which sockets the parts of a snapshot have named, kept while its stream sends it.
+"""Which sockets and namespaces the parts of a snapshot have named, kept while its stream sends it.
 
 What must stay true: a snapshot counts as whole only if this collector saw every part of it in one stream, from part 0
 to the last. Parts resent over a new stream after the first ones were committed over an old one are stored, but end
@@ -14,10 +14,26 @@ from fleetnet_server.records import Session, SnapshotPart
 MAX_NAMED = 1_000_000
 
 
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What was named: ids of sockets, and the numbers of namespaces."""
+
+    sockets: set[int] = field(default_factory=set)
+    namespaces: set[int] = field(default_factory=set)
+
+    def __len__(self) -> int:
+        return len(self.sockets) + len(self.namespaces)
+
+    def add(self, more: "Named") -> None:
+        """Take in what else was named."""
+        self.sockets.update(more.sockets)
+        self.namespaces.update(more.namespaces)
+
+
 @dataclass(slots=True)
 class _Underway:
     next_part: int = 0
-    named: set[int] = field(default_factory=set)
+    named: Named = field(default_factory=Named)
 
 
 class Snapshots:
@@ -26,10 +42,10 @@ class Snapshots:
     def __init__(self) -> None:
         self._underway: dict[tuple[int, int], _Underway] = {}
 
-    def follow(self, session: Session, part: SnapshotPart | None, named: set[int]) -> set[int] | None:
-        """Take note of the sockets that a batch names; all that the snapshot named, if the batch makes it whole.
+    def follow(self, session: Session, part: SnapshotPart | None, named: Named) -> Named | None:
+        """Take note of what a batch names; all that the snapshot named, if the batch makes it whole.
 
-        A socket named by a difference between two parts counts as named. Raises BadBatch if a part is out of order.
+        What is named by a difference between two parts counts as named. Raises BadBatch if a part is out of order.
         """
         if part is not None and part.part == 0:
             self._underway[_name(session)] = _Underway()
@@ -39,10 +55,10 @@ class Snapshots:
         if len(underway.named) + len(named) > MAX_NAMED:
             self.drop(session)
             return None
-        underway.named |= named
+        underway.named.add(named)
         return None if part is None else self._advance(session, underway, part)
 
-    def _advance(self, session: Session, underway: _Underway, part: SnapshotPart) -> set[int] | None:
+    def _advance(self, session: Session, underway: _Underway, part: SnapshotPart) -> Named | None:
         if part.part != underway.next_part:
             raise BadBatch(
                 f"part {part.part} of a snapshot came where part {underway.next_part} was due; start it anew"

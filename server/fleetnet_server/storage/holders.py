@@ -45,6 +45,7 @@ def _holder_row(host_id: int, holder_id: int, holder: Holder) -> dict[str, objec
         "user": holder.user,
         "unit": holder.unit,
         "container": holder.container,
+        "runtime": holder.runtime,
         "owner_status": holder.owner_status,
     }
 
@@ -79,10 +80,10 @@ def load(conn: Connection, wanted: Collection[tuple[int, int]]) -> dict[tuple[in
         .order_by(processes.c.pid, processes.c.started_at_us)
     )
     owners: dict[tuple[int, int], list[Process]] = {}
-    told: dict[tuple[int, int], tuple[int | None, str, str, str, int]] = {}
+    told: dict[tuple[int, int], tuple[tuple[int | None, str, str, str, int], str]] = {}
     for row in conn.execute(query):
         name = (row.host_id, row.holder_id)
-        told[name] = (row.uid, row.user, row.unit, row.container, row.owner_status)
+        told[name] = ((row.uid, row.user, row.unit, row.container, row.owner_status), row.runtime)
         if row.pid is not None:
             owners.setdefault(name, []).append(Process(row.pid, row.started_at_us, row.name, row.exe, row.program))
-    return {name: Holder(*words, tuple(owners.get(name, ()))) for name, words in told.items()}
+    return {name: Holder(*words, tuple(owners.get(name, ())), runtime) for name, (words, runtime) in told.items()}

@@ -16,24 +16,18 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     SmallInteger,
-    String,
     Table,
     Text,
     text,
 )
 
-METADATA = MetaData(
-    naming_convention={
-        "pk": "pk_%(table_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-    }
-)
+from fleetnet_server.storage.metadata import METADATA as METADATA  # with all tables, those of the network included
+from fleetnet_server.storage.metadata import Name, NoBytes
+from fleetnet_server.storage.schema_network import interfaces as interfaces
+from fleetnet_server.storage.schema_network import namespaces as namespaces
+from fleetnet_server.storage.schema_network import routes as routes
 
-# Answers are ordered by name and address; PostgreSQL would order text by the language of its cluster.
-Name = String().with_variant(Text(collation="C"), "postgresql")
 # SQLite gives out numbers for a key of type INTEGER only.
 HostId = BigInteger().with_variant(Integer, "sqlite")
 
@@ -120,6 +114,13 @@ sessions = Table(
 )
 
 
+_PROTOCOL = "Protocol: IANA's number, 255 of raw, 256 of UNIX and 257 of packet sockets."
+_FAMILY = "4 or 6; 1 of UNIX and 17 of packet sockets."
+_LOCAL_ADDRESS = "Local address, 4 or 16 bytes; empty where the family has none."
+_LOCAL_PORT = "Local port; of a raw socket its protocol, of a packet socket its Ethernet protocol."
+_TYPE = "Type of a UNIX or packet socket, the kernel's number; 0 of others."
+_PATH = "Name that a UNIX socket is bound to, a zero byte before an abstract one; empty where it has none."
+_PEER_INODE = "Inode of the UNIX socket at the other end; 0 where there is none."
 _SCOPE = "How far a listener's address reaches: 1 loopback, 2 link-local, 3 private, 4 public, 5 any; 0: no listener."
 
 
@@ -127,11 +128,11 @@ def _interval_columns() -> list[Column[Any]]:
     """What an open and a closed interval have in common; Column objects belong to one table, so made anew."""
     return [
         Column("netns", BigInteger, nullable=False, comment="Network namespace: 0 the agent's own, else its inode."),
-        Column("protocol", SmallInteger, nullable=False, comment="Transport protocol, IANA's."),
-        Column("family", SmallInteger, nullable=False, comment="4 or 6."),
+        Column("protocol", SmallInteger, nullable=False, comment=_PROTOCOL),
+        Column("family", SmallInteger, nullable=False, comment=_FAMILY),
         Column("state", SmallInteger, nullable=False, comment="State, the kernel's number."),
-        Column("local_address", LargeBinary, nullable=False, comment="Local address, 4 or 16 bytes."),
-        Column("local_port", Integer, nullable=False, comment="Local port."),
+        Column("local_address", LargeBinary, nullable=False, comment=_LOCAL_ADDRESS),
+        Column("local_port", Integer, nullable=False, comment=_LOCAL_PORT),
         Column("remote_address", LargeBinary, nullable=False, comment="Remote address; empty without a peer."),
         Column("remote_port", Integer, nullable=False, comment="Remote port; 0 without a peer."),
         Column("interface", Text, nullable=False, comment="Interface it is bound to; empty where none."),
@@ -145,6 +146,10 @@ def _interval_columns() -> list[Column[Any]]:
         Column("holder_id", BigInteger, nullable=False, comment="Who holds it: holders."),
         Column("opened_at_us", BigInteger, nullable=False, comment="When it entered the state."),
         Column("opened_at_is", SmallInteger, nullable=False, comment="How exactly that is known, the wire's number."),
+        # With defaults, for they came later: an engine adds such a column without writing to any row.
+        Column("type", SmallInteger, nullable=False, server_default="0", comment=_TYPE),
+        Column("path", LargeBinary, nullable=False, server_default=NoBytes(), comment=_PATH),
+        Column("peer_inode", BigInteger, nullable=False, server_default="0", comment=_PEER_INODE),
     ]  # fmt: skip
 
 
@@ -197,6 +202,7 @@ holders = Table(
     Column("unit", Name, nullable=False, comment="systemd unit; empty where none."),
     Column("container", Name, nullable=False, comment="Container id; empty where none."),
     Column("owner_status", SmallInteger, nullable=False, comment="What is known about the owners, the wire's number."),
+    Column("runtime", Name, nullable=False, server_default="", comment="What runs the container; empty if not known."),
     comment="Who and what held sockets, each combination once.",
 )
 

@@ -1,11 +1,11 @@
 """Finds sockets, now or at a time past, and counts them.
 
 Every filter and the order are SQL's, so that an answer can be cut and sent a page at a time. A page costs two
-statements, one for its sockets and one for their holders, however many they are.
+statements, one for its sockets and one for their holders, however many they are; one more where it shows namespaces
+other than the hosts' own.
 """
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import (
@@ -15,7 +15,6 @@ from sqlalchemy import (
     Row,
     Select,
     Table,
-    bindparam,
     case,
     func,
     literal,
@@ -28,15 +27,21 @@ from sqlalchemy import (
 
 from fleetnet_server.records import SocketAnswer, SocketQuestion
 from fleetnet_server.storage import holders as holder_rows
+from fleetnet_server.storage import namespaces
+from fleetnet_server.storage.moments import Moment, by_clock, of_hosts
 from fleetnet_server.storage.schema import current, history, holder_processes, holders, hosts, processes
 
 PAGE = 500
 
 _HOST_NETNS = 0
 _LOOPBACK = 1  # of the column scope
+# Protocols whose sockets have addresses: tcp, udp, sctp, udplite and raw, the wire's numbers.
+_IP = (6, 17, 132, 136, 255)
+# Those of them whose local port is one; a raw socket's is the number of its protocol.
+_WITH_PORTS = _IP[:-1]
 _COMM_BYTES = 15  # the kernel cuts a command's name to TASK_COMM_LEN - 1 (include/linux/sched.h)
 
-# In the order of the answer, the last two only so that it is always the same.
+# In the order of the answer, the last ones only so that it is always the same.
 _ORDER = (
     "host",
     "netns",
@@ -45,6 +50,7 @@ _ORDER = (
     "local_address",
     "remote_address",
     "remote_port",
+    "path",
     "state",
     "cookie",
     "inode",
@@ -70,23 +76,10 @@ _AS_KEPT = (
     "source",
     "opened_at_us",
     "opened_at_is",
+    "type",
+    "path",
+    "peer_inode",
 )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """A time past, and the same time by the clocks of those hosts that were wrong by more than can be overlooked."""
-
-    at_us: int
-    by_host: Mapping[int, int] = field(default_factory=dict)
-
-    @property
-    def earliest_us(self) -> int:
-        return min((self.at_us, *self.by_host.values()))
-
-    @property
-    def latest_us(self) -> int:
-        return max((self.at_us, *self.by_host.values()))
 
 
 def pages(
@@ -103,13 +96,17 @@ def pages(
     with conn.execute(query, execution_options={"stream_results": True, "max_row_buffer": PAGE}) as result:
         for rows in result.partitions(PAGE):
             named = holder_rows.load(conn, {(row.host_id, row.holder_id) for row in rows})
-            yield tuple(_answer(row, named) for row in rows)
+            others = {(row.host_id, row.netns) for row in rows if row.netns != _HOST_NETNS}
+            called = namespaces.names(conn, others, moment)
+            yield tuple(_answer(row, named, called) for row in rows)
 
 
 def counts(conn: Connection, moment: Moment | None, host_ids: Collection[int] | None) -> dict[int, tuple[int, int]]:
-    """Per host how many sockets were open and how many of them listeners; hosts without any are left out."""
+    """Per host how many IP sockets were open and how many of them listeners; hosts without any are left out."""
     parts = [
-        select(table.c.host_id, table.c.scope).where(*_open_at(table, moment), *_of_hosts(table, host_ids))
+        select(table.c.host_id, table.c.scope).where(
+            *_open_at(table, moment), *of_hosts(table, host_ids), table.c.protocol.in_(_IP)
+        )
         for table in _tables(moment)
     ]
     found = union_all(*parts).subquery()
@@ -123,7 +120,7 @@ def _parts(question: SocketQuestion, moment: Moment | None, host_ids: Collection
     return [
         select(hosts.c.name.label("host"), *(table.c[name] for name in _AS_KEPT), *_end_of(table))
         .join_from(hosts, table, hosts.c.host_id == table.c.host_id)
-        .where(*_open_at(table, moment), *_of_hosts(table, host_ids), *_asked(table, question))
+        .where(*_open_at(table, moment), *of_hosts(table, host_ids), *_asked(table, question))
         for table in _tables(moment)
     ]
 
@@ -145,7 +142,7 @@ def _open_at(table: Table, moment: Moment | None) -> list[ColumnElement[bool]]:
     """Of the time asked about: an interval holds its beginning and not its end, so adjoining ones never both match."""
     if moment is None:
         return []
-    at = _by_clock(table, moment)
+    at = by_clock(table, moment)
     conditions = [table.c.opened_at_us <= at]
     if table is history:
         # The second says nothing new; it is the one that the index understands.
@@ -153,35 +150,12 @@ def _open_at(table: Table, moment: Moment | None) -> list[ColumnElement[bool]]:
     return conditions
 
 
-def _by_clock(table: Table, moment: Moment) -> ColumnElement[int]:
-    if not moment.by_host:
-        return literal(moment.at_us, BigInteger)
-    alike: dict[int, list[int]] = {}
-    for host_id, at_us in moment.by_host.items():
-        alike.setdefault(at_us, []).append(host_id)
-    return case(
-        *((_among(table, host_ids), at_us) for at_us, host_ids in alike.items()),
-        else_=literal(moment.at_us, BigInteger),
-    )
-
-
-def _of_hosts(table: Table, host_ids: Collection[int] | None) -> list[ColumnElement[bool]]:
-    return [] if host_ids is None else [_among(table, host_ids)]
-
-
-def _among(table: Table, host_ids: Collection[int]) -> ColumnElement[bool]:
-    # Written into the statement, for a fleet may have more hosts than a statement may carry values.
-    return table.c.host_id.in_(
-        bindparam(None, sorted(host_ids), BigInteger, expanding=True, literal_execute=True, unique=True)
-    )
-
-
 def _asked(table: Table, question: SocketQuestion) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
     if question.states:
         conditions.append(table.c.state.in_(question.states))
-    if question.protocols:
-        conditions.append(table.c.protocol.in_(question.protocols))
+    if protocols := question.protocols or _meant(question):
+        conditions.append(table.c.protocol.in_(protocols))
     if question.local_ports:
         conditions.append(or_(*(_ports(table, first, last) for first, last in question.local_ports)))
     if question.listeners_only or question.exposed_only:
@@ -190,6 +164,11 @@ def _asked(table: Table, question: SocketQuestion) -> list[ColumnElement[bool]]:
     if question.exposed_only:
         conditions.append(or_(table.c.netns != _HOST_NETNS, table.c.scope != _LOOPBACK))
     return conditions + _held(table, question)
+
+
+def _meant(question: SocketQuestion) -> tuple[int, ...]:
+    """The protocols of a question that names none: all, but what asks for ports or listeners means those with ports."""
+    return _WITH_PORTS if question.local_ports or question.listeners_only or question.exposed_only else ()
 
 
 def _ports(table: Table, first: int, last: int) -> ColumnElement[bool]:
@@ -222,7 +201,7 @@ def _held(table: Table, question: SocketQuestion) -> list[ColumnElement[bool]]:
     return conditions
 
 
-def _answer(row: Row[Any], named: Mapping[tuple[int, int], Any]) -> SocketAnswer:
+def _answer(row: Row[Any], named: Mapping[tuple[int, int], Any], called: Mapping[tuple[int, int], str]) -> SocketAnswer:
     return SocketAnswer(
         host=row.host,
         netns=row.netns,
@@ -246,4 +225,8 @@ def _answer(row: Row[Any], named: Mapping[tuple[int, int], Any]) -> SocketAnswer
         closed_at_us=row.closed_at_us,
         closed_at_is=row.closed_at_is,
         last_seen_us=row.last_seen_us,
+        type=row.type,
+        path=row.path,
+        peer_inode=row.peer_inode,
+        netns_name=called.get((row.host_id, row.netns), ""),
     )

@@ -4,7 +4,7 @@ What must stay true: of one socket no two intervals overlap, and an interval nev
 host's clock did. Both are seen to here, where the rows are: an end before its beginning is moved up to it.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -50,6 +50,7 @@ class OpenSocket:
             s.local_port,
             s.remote_address,
             s.remote_port,
+            s.path,
             s.interface,
             s.v6only,
             s.recv_queue,
@@ -58,11 +59,13 @@ class OpenSocket:
             s.source,
             self.scope,
             self.holder_id,
+            s.type,
+            s.peer_inode,
         )
 
     @property
     def endpoints(self) -> tuple[object, ...]:
-        """Those of the attributes that an interval keeps from beginning to end: both addresses with their ports."""
+        """Those of the attributes that an interval keeps from beginning to end: both addresses with ports, the path."""
         return self.attributes[_ENDPOINTS]
 
 
@@ -96,6 +99,7 @@ _ATTRIBUTES = (
     "local_port",
     "remote_address",
     "remote_port",
+    "path",
     "interface",
     "v6only",
     "recv_queue",
@@ -104,8 +108,10 @@ _ATTRIBUTES = (
     "source",
     "scope",
     "holder_id",
+    "type",
+    "peer_inode",
 )  # fmt: skip
-_ENDPOINTS = slice(_ATTRIBUTES.index("local_address"), _ATTRIBUTES.index("remote_port") + 1)
+_ENDPOINTS = slice(_ATTRIBUTES.index("local_address"), _ATTRIBUTES.index("path") + 1)
 
 
 def known(conn: Connection, host_id: int, socket_ids: Collection[int]) -> dict[int, Known]:
@@ -114,6 +120,19 @@ def known(conn: Connection, host_id: int, socket_ids: Collection[int]) -> dict[i
     for some in _chunks(socket_ids):
         for socket_id, state, opened_at_us, *attributes in conn.execute(_KNOWN, {"of_host": host_id, "ids": some}):
             found[socket_id] = Known(state, opened_at_us, tuple(attributes))
+    return found
+
+
+def begun(conn: Connection, host_id: int, named: Mapping[int, Socket]) -> dict[int, tuple[int, int]]:
+    """When and how (the wire's number) the open intervals of these sockets began, of those that are in the same state
+    between the same addresses."""
+    found: dict[int, tuple[int, int]] = {}
+    for some in _chunks(named):
+        for row in conn.execute(_BEGUN, {"of_host": host_id, "ids": some}):
+            s = named[row.socket_id]
+            kept = (row.state, row.local_address, row.local_port, row.remote_address, row.remote_port)
+            if kept == (s.state, s.local_address, s.local_port, s.remote_address, s.remote_port):
+                found[row.socket_id] = (row.opened_at_us, row.opened_at_is)
     return found
 
 
@@ -200,6 +219,9 @@ def _row(host_id: int, row: OpenSocket) -> dict[str, Any]:
         "holder_id": row.holder_id,
         "opened_at_us": row.opened_at_us,
         "opened_at_is": s.opened_at_is,
+        "type": s.type,
+        "path": s.path,
+        "peer_inode": s.peer_inode,
         "seen_at_us": row.seen_at_us,
     }
 
@@ -233,6 +255,9 @@ _UPDATE = (
 _KNOWN = select(*(current.c[name] for name in ("socket_id", "state", "opened_at_us", *_ATTRIBUTES))).where(
     current.c.host_id == bindparam("of_host"), current.c.socket_id.in_(bindparam("ids", expanding=True))
 )
+_BEGUN = select(
+    *(current.c[name] for name in ("socket_id", "state", *_ATTRIBUTES[_ENDPOINTS], "opened_at_us", "opened_at_is"))
+).where(current.c.host_id == bindparam("of_host"), current.c.socket_id.in_(bindparam("ids", expanding=True)))
 _REMOVE = delete(current).where(*_ONE)
 _END = _later(current.c.opened_at_us, bindparam("at_us"))
 _SEEN = _later(current.c.seen_at_us, bindparam("seen_us"))

@@ -89,6 +89,26 @@ def _snapshot_with_ends(message: report_pb2.Batch) -> None:
     message.closed.append(sockets_pb2.ClosedSocket(key=message.opened[0].key))
 
 
+def _as_unix(**more: object) -> Callable[[report_pb2.Batch], None]:
+    """Makes the first socket of the batch a UNIX socket, with some of its fields so."""
+
+    def change(message: report_pb2.Batch) -> None:
+        message.opened[0].CopyFrom(unix(**more))
+
+    return change
+
+
+def unix(**more: object) -> sockets_pb2.Socket:
+    fields: dict[str, object] = {
+        "key": sockets_pb2.SocketKey(protocol=sockets_pb2.PROTOCOL_UNIX, cookie=5),
+        "family": sockets_pb2.FAMILY_UNIX,
+        "state": sockets_pb2.STATE_LISTEN,
+        "source": sockets_pb2.SOURCE_DIAG,
+        "type": sockets_pb2.SOCKET_TYPE_STREAM,
+    }
+    return sockets_pb2.Socket(**{**fields, **more})  # type: ignore[arg-type]  # the caller names fields
+
+
 def _twice(message: report_pb2.Batch) -> None:
     message.changed.append(message.opened[0])
 
@@ -115,7 +135,7 @@ def _twice(message: report_pb2.Batch) -> None:
         (_set("opened.inode", 2**63), "inode"),
         (_set("opened.opened_at_us", LOOK_US), "opened_at_is 0"),
         (_set("opened.opened_at_is", 5), "opened_at_is 5"),
-        (_set("opened.key.protocol", 132), "protocol 132"),
+        (_set("opened.key.protocol", 1), "protocol 1,"),
         (_set("opened.key.cookie", 2**64 - 1), "cookie"),
         (_set("opened.key.cookie", 0), "neither cookie nor inode nor addresses"),
         (_set("opened.key.netns", 2**63), "namespace"),
@@ -128,6 +148,18 @@ def _twice(message: report_pb2.Batch) -> None:
         (lambda message: message.sources.extend([report_pb2.SourceStatus()] * 65), "65 sources"),
         (lambda message: message.gaps.extend([report_pb2.Gap()] * 1_025), "1025 gaps"),
         (_snapshot_with_ends, "changed or closed sockets"),
+        (_set("opened.source", 4), "source 4"),
+        (_set("opened.key.protocol", 256), "protocol 256 has family 4"),
+        (_set("opened.family", 17), "protocol 6 has family 17"),
+        (_set("opened.type", 4), "type 4"),
+        (_set("opened.path", b"/run/x"), "no UNIX socket has a path"),
+        (_set("opened.peer_inode", 1), "no UNIX socket has a path or the inode"),
+        (_as_unix(path=b"x" * 109), "path of 109 bytes; at most 108"),
+        (_as_unix(local_port=1), "a UNIX socket has a port"),
+        (_as_unix(local_address=bytes(4)), "addresses of 4 and 0 bytes"),
+        (_as_unix(remote_port=1), "remote port and no remote address"),
+        (_as_unix(peer_inode=2**63), "inode of the other end"),
+        (_as_unix(key=sockets_pb2.SocketKey(protocol=sockets_pb2.PROTOCOL_UNIX, four_tuple=bytes(12))), "neither"),
         (_twice, "named twice"),
     ],
 )
@@ -136,6 +168,26 @@ def test_what_cannot_be_is_refused_in_one_sentence(change: Callable[[report_pb2.
     change(message)
     with pytest.raises(BadBatch, match=words):
         translate_report.batch(message)
+
+
+def test_sockets_without_addresses_come_through() -> None:
+    packet = sockets_pb2.Socket(
+        key=sockets_pb2.SocketKey(netns=7, protocol=sockets_pb2.PROTOCOL_PACKET, cookie=6),
+        family=sockets_pb2.FAMILY_PACKET,
+        state=sockets_pb2.STATE_CLOSE,
+        local_port=0x0003,
+        interface="eth0",
+        source=sockets_pb2.SOURCE_PROC,
+        type=sockets_pb2.SOCKET_TYPE_RAW,
+    )
+    message = batch(unix(path=b"\0" + b"x" * 107, peer_inode=9), packet)
+    message.holders[0].runtime = "docker"
+    got = translate_report.batch(message).opened
+    assert [(s.key.protocol, s.family, s.type, s.local_address, s.local_port) for s in got] == [
+        (256, 1, 1, b"", 0),
+        (257, 17, 3, b"", 3),
+    ]
+    assert (got[0].path, got[0].peer_inode, got[0].holder.runtime) == (b"\0" + b"x" * 107, 9, "docker")
 
 
 def test_long_names_are_cut_with_a_mark_and_cost_no_socket() -> None:

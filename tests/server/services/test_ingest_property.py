@@ -2,18 +2,22 @@
 
 import asyncio
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from fleetnet_server.network import Namespace
 from fleetnet_server.records import Batch, Gap, Host, Session
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from server.reports import (
     BEFORE,
+    CLOSE,
     CLOSE_WAIT,
     ESTABLISHED,
+    EXACT,
     GAP,
     LISTEN,
     SEEN,
@@ -21,17 +25,56 @@ from server.reports import (
     Collector,
     Interval,
     S,
+    Span,
     difference,
     gone,
     hello,
+    interface,
+    route,
     snapshot,
     sock,
+    space,
 )
 
 COOKIES = (1, 2, 3, 4)
+UNSEEN = 4  # how exactly the beginning of a brief socket is known
 WINDOW = 3  # batches that the agent keeps while nobody listens
 
+NAMESPACES = (0, 4026532001, 4026532002)
+# What a namespace may look like: a name, MTUs of interfaces by index, routes in their order.
+LOOKS: tuple[tuple[str, dict[int, int], tuple[int, ...]], ...] = (
+    ("", {}, ()),
+    ("blue", {1: 1500}, (1,)),
+    ("blue", {1: 9000, 2: 1500}, (2, 1)),
+    ("red", {2: 1500}, (3, 1, 2)),
+)
+
 State = dict[int, int]  # cookie -> state
+Spaces = dict[int, int]  # number of a namespace -> which of LOOKS
+Held = tuple[State, Spaces]
+
+
+def spaces_of(spaces: Spaces) -> tuple[Namespace, ...]:
+    """As an agent tells of them."""
+    return tuple(
+        space(
+            netns,
+            name,
+            interfaces=tuple(interface(index, mtu) for index, mtu in interfaces.items()),
+            routes=tuple(route(network) for network in routes),
+        )
+        for netns, look in sorted(spaces.items())
+        for name, interfaces, routes in [LOOKS[look]]
+    )
+
+
+def facts_of(namespace: Namespace) -> set[tuple[object, ...]]:
+    """What is kept of a namespace, each as Span.what has it."""
+    return {
+        (namespace.netns, namespace.name, False),
+        *((namespace.netns, i.index, i.mtu) for i in namespace.interfaces),
+        *((namespace.netns, r.destination, r.metric) for r in namespace.routes),
+    }
 
 
 @dataclass
@@ -42,6 +85,8 @@ class Account:
     closed: list[Interval] = field(default_factory=list)
     gaps: set[Gap] = field(default_factory=set)
     whole_us: int = 0  # the last whole look
+    facts: dict[tuple[object, ...], Span] = field(default_factory=dict)  # open, of namespaces
+    past_facts: list[Span] = field(default_factory=list)
 
     def told(self, at_us: int, key: tuple[int, int], state: int, opened_is: int, change: int) -> None:
         row = self.open.get(key)
@@ -53,6 +98,23 @@ class Account:
     def ended(self, at_us: int, key: tuple[int, int], how: int) -> None:
         row = self.open.pop(key)
         self.closed.append(replace(row, closed_at_us=at_us, closed_at_is=how))
+
+    def told_spaces(self, at_us: int, told: Iterable[Namespace], opened_is: int, change: int) -> None:
+        for namespace in told:
+            now = facts_of(namespace)
+            self.ended_facts(at_us, [f for f in self.facts if f[0] == namespace.netns and f not in now], change)
+            self.facts.update({fact: Span(fact, at_us, opened_is) for fact in now - self.facts.keys()})
+
+    def ended_facts(self, at_us: int, facts: Iterable[tuple[object, ...]], how: int) -> None:
+        ended = [replace(self.facts.pop(fact), closed_at_us=at_us, closed_at_is=how) for fact in list(facts)]
+        self.past_facts += [span for span in ended if span.closed_at_us > span.opened_at_us]
+
+    def spans(self) -> list[Span]:
+        rows = [*self.past_facts, *self.facts.values()]
+        return sorted(rows, key=lambda span: (repr(span.what), span.opened_at_us))
+
+    def facts_at(self, at_us: int) -> set[tuple[object, ...]]:
+        return {s.what for s in self.spans() if s.opened_at_us <= at_us < (s.closed_at_us or 1 << 62)}
 
     def intervals(self) -> list[Interval]:
         rows = [*self.closed, *self.open.values()]
@@ -76,11 +138,15 @@ class World:
     epoch: int = 1
     alive: State = field(default_factory=dict)  # what the host holds open
     looked: State = field(default_factory=dict)  # what the agent saw at its last look
+    spaces: Spaces = field(default_factory=dict)
+    spaces_looked: Spaces = field(default_factory=dict)
+    briefs: int = 0  # sockets that no look saw, so far
     sequence: int = 0
-    pending: list[tuple[Batch, State]] = field(default_factory=list)  # with what the host held open then
+    pending: list[tuple[Batch, Held]] = field(default_factory=list)  # with what the host held open then
     kept_us: int = 0  # the look of the last batch that was not thrown away; 0 before the first
     lost: bool = False
     session: Session | None = None
+    boot_told: int = 0  # whose namespaces the collector holds
     established: tuple[int, int] = (0, 0)  # boot and epoch of the last whole look
     torn: bool = True
     parts_seen: int = 0  # of the snapshot under way, by the collector, over this connection
@@ -90,9 +156,11 @@ class World:
     def boot_id(self) -> bytes:
         return bytes([self.boot]) * 16
 
-    async def look(self, now: State) -> None:
+    async def look(self, now: State, spaces: Spaces, brief: int) -> None:
         """The host changes, the agent looks and tells, or keeps, or (its window full) throws away."""
-        self.alive = now
+        self.alive, self.spaces = now, spaces
+        cookies = range(100 + self.briefs, 100 + self.briefs + brief)
+        self.briefs += brief
         self.now_us += S
         if self.session is None and len(self.pending) >= WINDOW:
             self.lost = True
@@ -103,15 +171,23 @@ class World:
             self.sequence,
             at,
             previous_us=at - S,
-            opened=tuple(sock(c, at, s) for c, s in now.items() if c not in before),
+            opened=(
+                *(sock(c, at, s) for c, s in now.items() if c not in before),
+                *(sock(c, at - S // 2, CLOSE, how=UNSEEN) for c in cookies),
+            ),
             changed=tuple(sock(c, at, s) for c, s in now.items() if before.get(c, s) != s),
-            closed=tuple(gone(c, at) for c in before if c not in now),
+            closed=(
+                *(gone(c, at) for c in before if c not in now),
+                *(gone(c, at - S // 2, EXACT) for c in cookies),
+            ),
+            namespaces=spaces_of({n: look for n, look in spaces.items() if self.spaces_looked.get(n) != look}),
+            namespaces_gone=tuple(n for n in self.spaces_looked if n and n not in spaces),
             boot_id=self.boot_id,
             epoch=self.epoch,
         )
-        self.looked = dict(now)
+        self.looked, self.spaces_looked = dict(now), dict(spaces)
         self.kept_us = at
-        self.pending.append((told, dict(now)))
+        self.pending.append((told, (dict(now), dict(spaces))))
         if self.session is not None:
             await self._deliver(*self.pending[-1])
 
@@ -127,25 +203,28 @@ class World:
                 await self._deliver(batch, held)
         self.pending.clear()
         rows = [sock(c, at, s, how=BEFORE) for c, s in sorted(self.alive.items())]
-        parts = [rows[i : i + part_size] for i in range(0, len(rows), part_size)] or [[]]
+        told = spaces_of(self.spaces)
+        size = max(len(rows), len(told), 1)
+        parts = [(rows[i : i + part_size], told[i : i + part_size]) for i in range(0, size, part_size)]
         batches = []
-        for number, part in enumerate(parts):
+        for number, (part, some) in enumerate(parts):
             last = number == len(parts) - 1
             lost = (Gap(self.kept_us, at, "queue full"),) if last and self.lost and self.kept_us else ()
             self.sequence += 1
             batches.append(
                 snapshot(
                     self.sequence, at, *part, part=number, last=last, previous_us=at - S, gaps=lost,
-                    boot_id=self.boot_id, epoch=self.epoch,
+                    namespaces=some, boot_id=self.boot_id, epoch=self.epoch,
                 )
             )  # fmt: skip
-        self.looked, self.kept_us, self.lost = dict(self.alive), at, False
-        self.pending = [(batch, dict(self.alive)) for batch in batches]
+        self.looked, self.spaces_looked, self.kept_us, self.lost = dict(self.alive), dict(self.spaces), at, False
+        held = (dict(self.alive), dict(self.spaces))
+        self.pending = [(batch, held) for batch in batches]
         for number, batch in enumerate(batches):
             if number == broken_after:
                 self.session = None
                 return
-            await self._deliver(batch, dict(self.alive))
+            await self._deliver(batch, held)
         self.pending.clear()
 
     async def disconnect(self, *, ack_lost: bool) -> None:
@@ -160,6 +239,8 @@ class World:
         self.epoch += 1
         self.boot += reboot
         self.alive = {} if reboot else self.alive
+        self.spaces = {} if reboot else self.spaces
+        self.spaces_looked = {}
         self.pending.clear()
         self.sequence, self.looked, self.kept_us, self.lost = 0, {}, 0, False
 
@@ -167,7 +248,7 @@ class World:
         await self.collector.restart()
         self.session = None
 
-    async def _deliver(self, batch: Batch, held: State) -> None:
+    async def _deliver(self, batch: Batch, held: Held) -> None:
         """Commit, twice now and then, and keep account of what that must have meant."""
         assert self.session is not None
         for _ in range(1 + batch.sequence % 2):
@@ -179,7 +260,7 @@ class World:
             self.parts_seen = 0 if batch.snapshot.last else self.parts_seen
         self._keep_account(batch, held if whole else None)
 
-    def _keep_account(self, batch: Batch, whole: State | None) -> None:
+    def _keep_account(self, batch: Batch, whole: Held | None) -> None:
         account, at, now = self.account, batch.look_at_us, (self.boot, self.epoch)
         account.gaps |= set(batch.gaps)
         new_epoch = self.established != now
@@ -189,10 +270,15 @@ class World:
         how = GAP if gap else SEEN
         for key in [key for key in account.open if key[0] != self.boot]:
             account.ended(at, key, GAP)
+        if self.boot_told not in (0, self.boot):
+            account.ended_facts(at, account.facts, GAP)
+        self.boot_told = self.boot
+        account.ended_facts(at, [fact for fact in account.facts if fact[0] in batch.namespaces_gone], how)
+        account.told_spaces(at, batch.namespaces, BEFORE if how == GAP else SEEN, how)
         for told in (*batch.opened, *batch.changed):
-            account.told(at, (self.boot, told.key.cookie), told.state, told.opened_at_is, how)
+            account.told(told.opened_at_us, (self.boot, told.key.cookie), told.state, told.opened_at_is, how)
         for ended in batch.closed:
-            account.ended(at, (self.boot, ended.key.cookie), SEEN)
+            account.ended(ended.closed_at_us, (self.boot, ended.key.cookie), ended.closed_at_is)
         if batch.snapshot is not None and whole is not None:
             self._keep_account_of_snapshot(at, whole, how, new_epoch=new_epoch)
         elif batch.snapshot is not None:
@@ -201,11 +287,14 @@ class World:
             account.whole_us = at
             self.looks.append(at)
 
-    def _keep_account_of_snapshot(self, at: int, whole: State, how: int, *, new_epoch: bool) -> None:
+    def _keep_account_of_snapshot(self, at: int, whole: Held, how: int, *, new_epoch: bool) -> None:
         account = self.account
-        for key in [key for key in account.open if key[1] not in whole]:
+        for key in [key for key in account.open if key[1] not in whole[0]]:
             account.ended(at, key, how)
+        account.ended_facts(at, [fact for fact in account.facts if fact[0] not in whole[1]], how)
         if how == GAP:
+            account.facts = {fact: _restated(span, at) for fact, span in account.facts.items()}
+            account.past_facts = [_restated(span, at) for span in account.past_facts]
             account.closed = [
                 replace(row, closed_at_is=GAP) if row.closed_at_us == at and row.closed_at_is == SEEN else row
                 for row in account.closed
@@ -217,10 +306,20 @@ class World:
         self.looks.append(at)
 
 
+def _restated(span: Span, at_us: int) -> Span:
+    """What the parts before the last took for seen lies in the gap that the last declares."""
+    if span.closed_at_us == at_us and span.closed_at_is == SEEN:
+        return replace(span, closed_at_is=GAP)
+    if not span.closed_at_us and span.opened_at_us == at_us and span.opened_at_is == SEEN:
+        return replace(span, opened_at_is=BEFORE)
+    return span
+
+
+looks = st.dictionaries(st.sampled_from(NAMESPACES), st.integers(0, len(LOOKS) - 1))
 states = st.dictionaries(st.sampled_from(COOKIES), st.sampled_from([ESTABLISHED, CLOSE_WAIT, LISTEN]))
 events = st.one_of(
-    st.tuples(st.just("look"), states),
-    st.tuples(st.just("look"), states),
+    st.tuples(st.just("look"), states, looks, st.integers(0, 2)),
+    st.tuples(st.just("look"), states, looks, st.just(0)),
     st.tuples(st.just("connect"), st.integers(1, 4), st.sampled_from([0, 1, 2, 9, 9, 9])),
     st.tuples(st.just("disconnect"), st.booleans()),
     st.tuples(st.just("restart"), st.booleans()),
@@ -250,8 +349,8 @@ async def _play(directory: Path, story: list[tuple[object, ...]]) -> None:
 
 async def _happen(world: World, happening: tuple[object, ...]) -> None:
     match happening:
-        case ("look", dict(now)):
-            await world.look(now)
+        case ("look", dict(now), dict(spaces), int(brief)):
+            await world.look(now, spaces, brief)
         case ("connect", int(size), int(broken)):
             if world.session is None:
                 await world.connect(size, broken)
@@ -267,6 +366,7 @@ async def _agree(world: World) -> None:
     kept = await world.collector.intervals()
     assert [replace(i, last_seen_us=0) for i in kept] == world.account.intervals()
     assert set(await world.collector.gaps()) == world.account.gaps
+    assert [replace(s, last_seen_us=0) for s in await world.collector.spans()] == world.account.spans()
     for i in kept:
         assert i.closed_at_us == 0 or i.opened_at_us <= i.last_seen_us <= i.closed_at_us
     for earlier, later in pairwise(kept):
@@ -277,6 +377,10 @@ async def _agree(world: World) -> None:
             answer = await world.collector.ask(at_us=at, now_us=world.now_us)
             assert sorted((item.cookie, item.state) for item in answer.items) == world.account.at(at)
             assert answer.coverage.gaps == sum(g.from_us <= at < g.to_us for g in world.account.gaps)
+            found = (await world.collector.ask_namespaces(at_us=at, now_us=world.now_us)).items
+            assert {fact for item in found for fact in facts_of(item.namespace)} == world.account.facts_at(at)
     now = await world.collector.ask(now_us=world.now_us)
     assert sorted((i.cookie, i.state) for i in now.items) == sorted(world.alive.items())
     assert now.coverage.hosts_fresh == 1
+    held = [item.namespace for item in (await world.collector.ask_namespaces(now_us=world.now_us)).items]
+    assert sorted(held, key=lambda one: one.netns) == list(spaces_of(world.spaces))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from fleetnet_server.errors import BadBatch
 from fleetnet_server.records import Gap, Session, SnapshotPart
-from fleetnet_server.services.snapshots import Snapshots
+from fleetnet_server.services.snapshots import Named, Snapshots
 from server.reports import (
     BEFORE,
     CLOSE_WAIT,
@@ -152,7 +152,7 @@ class Meanwhile(int):
     snapshots: Snapshots
 
     def __eq__(self, other: object) -> bool:
-        self.snapshots.follow(Session(3, 1, b"", 1, 0), SnapshotPart(0, last=False), set())
+        self.snapshots.follow(Session(3, 1, b"", 1, 0), SnapshotPart(0, last=False), Named())
         return int(self) == other
 
     __hash__ = int.__hash__
@@ -162,7 +162,7 @@ def test_a_stream_may_begin_while_the_writers_thread_follows_snapshots_of_other_
     Meanwhile.snapshots = snapshots = Snapshots()
     begun = Session(1, 1, b"", 1, 0)
     for session in (begun, replace(begun, host_id=Meanwhile(2))):
-        snapshots.follow(session, SnapshotPart(0, last=False), {7})
+        snapshots.follow(session, SnapshotPart(0, last=False), Named({7}))
     snapshots.drop_host(begun.host_id)
-    assert snapshots.follow(begun, SnapshotPart(1, last=True), {8}) is None
-    assert snapshots.follow(replace(begun, host_id=3), SnapshotPart(1, last=True), {9}) == {9}
+    assert snapshots.follow(begun, SnapshotPart(1, last=True), Named({8})) is None
+    assert snapshots.follow(replace(begun, host_id=3), SnapshotPart(1, last=True), Named({9}, {5})) == Named({9}, {5})

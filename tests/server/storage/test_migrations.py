@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import re
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,10 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from fleetnet_server.storage import migrate
 from fleetnet_server.storage.database import Database
-from fleetnet_server.storage.schema import METADATA
-from sqlalchemy import Connection, create_mock_engine, text
+from fleetnet_server.storage.schema import METADATA, current
+from server.reports import Collector
+from server.stories import tell
+from sqlalchemy import Connection, Engine, create_engine, create_mock_engine, inspect, text
 from sqlalchemy.sql.ddl import ExecutableDDLElement
 
 
@@ -30,6 +33,24 @@ def test_a_migrated_database_has_the_tables_of_the_metadata(tmp_path: Path) -> N
     asyncio.run(run())
 
 
+def _put_together(statements: list[str]) -> list[object]:
+    """What statements amount to in the end: each table with its columns in no order, the last word of each comment."""
+    tables: dict[str, set[str]] = {}
+    comments: dict[str, str] = {}
+    others: list[str] = []
+    for statement in statements:
+        if made := re.fullmatch(r"CREATE TABLE (\S+) \((.*)\)( WITHOUT ROWID)?", statement):
+            tables[f"{made[1]}{made[3] or ''}"] = set(re.split(r", (?![^()]*\))", made[2].strip()))
+        elif added := re.fullmatch(r"ALTER TABLE (\S+) ADD COLUMN (.*)", statement):
+            [table] = [columns for name, columns in tables.items() if name.split()[0] == added[1]]
+            table.add(added[2])
+        elif said := re.fullmatch(r"(COMMENT ON .*?) IS (.*)", statement):
+            comments[said[1]] = said[2]
+        else:
+            others.append(statement)
+    return [tables, comments, sorted(others)]
+
+
 @pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
 def test_the_migrations_say_word_for_word_what_the_metadata_says(dialect: str) -> None:
     # Comments, types and conditions of indexes, which comparing a database would not show.
@@ -45,9 +66,9 @@ def test_the_migrations_say_word_for_word_what_the_metadata_says(dialect: str) -
 
     engine = create_mock_engine(f"{dialect}://", write)
     METADATA.create_all(engine, checkfirst=False)
-    written = [" ".join(part.split()) for part in told.getvalue().split(";\n")]
-    ours = [part for part in written if part and "alembic_version" not in part and part not in ("BEGIN", "COMMIT")]
-    assert sorted(part.removeprefix("-- Running upgrade -> 0001").strip() for part in ours) == sorted(meant)
+    parts = [" ".join(re.sub(r"-- Running upgrade .*", "", part).split()) for part in told.getvalue().split(";\n")]
+    ours = [part for part in parts if part and "alembic_version" not in part and part not in ("BEGIN", "COMMIT")]
+    assert _put_together(ours) == _put_together(meant)
 
 
 def test_every_table_and_column_has_its_sentence() -> None:
@@ -84,3 +105,76 @@ def test_opening_a_database_again_changes_nothing(tmp_path: Path) -> None:
         assert seen[0] == seen[1]
 
     asyncio.run(run())
+
+
+# A row of each table that later steps change, as the first step has it.
+_ROWS_OF_0001 = {
+    "hosts": {
+        "host_id": 1, "name": "web1", "status": "active", "enrolled_at_us": 1, "certificate_serial": "0a",
+        "generation": 1, "whole": True, "latest_us": 5,
+    },
+    "holders": {
+        "host_id": 1, "holder_id": 9, "uid": 0, "user": "root", "unit": "nginx.service", "container": "",
+        "owner_status": 1,
+    },
+    "current": {
+        "host_id": 1, "socket_id": 7, "netns": 0, "protocol": 6, "family": 4, "state": 10, "local_address": bytes(4),
+        "local_port": 443, "remote_address": b"", "remote_port": 0, "interface": "", "v6only": None, "recv_queue": 0,
+        "send_queue": 511, "inode": 3, "cookie": 4, "source": 1, "scope": 5, "holder_id": 9, "opened_at_us": 2,
+        "opened_at_is": 2, "seen_at_us": 5,
+    },
+}  # fmt: skip
+_ROWS_OF_0001["history"] = {
+    **{name: value for name, value in _ROWS_OF_0001["current"].items() if name != "seen_at_us"},
+    "socket_id": 8, "closed_at_us": 4, "closed_at_is": 2, "last_seen_us": 3,
+}  # fmt: skip
+
+
+def _old_database(path: Path, step: str) -> Engine:
+    """A database as an older version left it."""
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as conn:
+        command.upgrade(migrate.configuration(conn), step)
+        for table, row in _ROWS_OF_0001.items():
+            names = ", ".join(f'"{name}"' for name in row)
+            conn.execute(text(f"INSERT INTO {table} ({names}) VALUES ({', '.join(f':{n}' for n in row)})"), row)
+    return engine
+
+
+def _rows(conn: Connection, table: str) -> list[dict[str, object]]:
+    return [dict(row) for row in conn.execute(text(f"SELECT * FROM {table}")).mappings()]
+
+
+def test_rows_of_0001_are_there_after_0002_with_nothing_in_what_is_new_and_the_same_on_the_way_back(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "fleetnet.db"
+    engine = _old_database(path, "0001")
+    with engine.begin() as conn:
+        before = {table: _rows(conn, table) for table in _ROWS_OF_0001}
+        command.upgrade(migrate.configuration(conn), "0002")
+        new = {"type": 0, "path": b"", "peer_inode": 0}
+        for table in ("current", "history"):
+            assert _rows(conn, table) == [{**before[table][0], **new}]
+        assert _rows(conn, "holders") == [{**before["holders"][0], "runtime": ""}]
+        unix = {**_ROWS_OF_0001["current"], "protocol": 256, "family": 1, "socket_id": 70, "path": b"/run/x"}
+        conn.execute(current.insert().values(unix))
+        command.downgrade(migrate.configuration(conn), "0001")
+        # A database of 0001 could not say of a UNIX socket what it is.
+        assert {table: _rows(conn, table) for table in _ROWS_OF_0001} == before
+        assert {"namespaces", "interfaces", "routes"}.isdisjoint(inspect(conn).get_table_names())
+        command.upgrade(migrate.configuration(conn), "head")
+        assert compare_metadata(MigrationContext.configure(conn), METADATA) == []
+    engine.dispose()
+
+
+def test_a_collector_opens_a_database_of_0001_and_answers_from_it(tmp_path: Path) -> None:
+    _old_database(tmp_path / "fleetnet.db", "0001").dispose()
+
+    async def story(c: Collector) -> None:
+        [item] = (await c.ask()).items
+        assert (item.local_port, item.path, item.type, item.peer_inode) == (443, b"", 0, 0)
+        assert (item.holder.unit, item.holder.runtime) == ("nginx.service", "")
+        assert (await c.ask(at_us=3)).items[0].cookie == 4
+
+    tell(tmp_path, story)

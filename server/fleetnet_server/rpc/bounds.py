@@ -1,0 +1,47 @@
+"""How far numbers and texts of a host may go. What cannot be is refused with BadBatch, text is cut with a mark.
+
+What leaves here can be stored by every engine: integers fit 64 bits with a sign, text holds no NUL.
+"""
+
+from fleetnet_server.errors import BadBatch
+
+MAX_INTEGER = 2**63 - 1
+# Longest text kept, in characters.
+NAME = 64
+PATH = 1_024
+WORDS = 256
+SENTENCE = 512
+
+_CUT_MARK = "…"
+
+
+def at_most(size: int, most: int, what: str) -> None:
+    """Bounds how many of something one batch may hold."""
+    if size > most:
+        raise BadBatch(f"a batch holds {size} {what}; at most {most} are taken")
+
+
+def text(told: str, most: int) -> str:
+    """Cut to at most so many characters."""
+    # PostgreSQL cannot keep NUL in text, and no name of the kernel holds one.
+    clean = told.replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return clean if len(clean) <= most else clean[: most - 1] + _CUT_MARK
+
+
+def enum(value: int, last: int, what: str) -> int:
+    """One of an enumeration that begins with 1."""
+    if not 1 <= value <= last:
+        raise BadBatch(f"{what} {value} is not known to this collector")
+    return value
+
+
+def small(value: int, most: int, what: str) -> int:
+    """A number that is not negative and not above `most`."""
+    if value > most:
+        raise BadBatch(f"{what} {value} is above {most}")
+    return value
+
+
+def count(value: int, what: str) -> int:
+    """A number that is not negative."""
+    return small(value, MAX_INTEGER, what)

@@ -1,0 +1,27 @@
+"""What all tables have in common: the one collection that they belong to, and how their names are made and kept."""
+
+from sqlalchemy import ColumnElement, MetaData, String, Text
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+
+METADATA = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+# Answers are ordered by name and address; PostgreSQL would order text by the language of its cluster.
+Name = String().with_variant(Text(collation="C"), "postgresql")
+
+
+class NoBytes(ColumnElement[bytes]):
+    """The empty value of a column of bytes, as a default: what is empty bytes to one engine is empty text to SQLite."""
+
+    inherit_cache = True
+
+
+@compiles(NoBytes)
+def _no_bytes(_element: NoBytes, compiler: SQLCompiler, **_: object) -> str:
+    return "x''" if compiler.dialect.name == "sqlite" else "''"

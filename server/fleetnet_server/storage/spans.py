@@ -1,0 +1,159 @@
+"""Intervals of namespaces, interfaces and routes: a row each, open while its `closed_at_us` is empty.
+
+What must stay true: of one thing no two intervals overlap, and each lasts for some time. One that would end at or
+before its beginning, because a clock was set back or because a look was told twice, is taken away: it holds no moment
+that could be asked about.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, TypeVar
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    literal,
+    select,
+    tuple_,
+    union_all,
+    update,
+)
+
+from fleetnet_server.storage.moments import Moment, by_clock
+
+T = TypeVar("T", int, tuple[int, int])
+
+# Engines bound how many values a statement may carry.
+_PER_STATEMENT = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """The end of some intervals; `seen_at_us` is a look known to have confirmed them."""
+
+    at_us: int
+    how: int
+    seen_at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Restated:
+    """How exactly beginnings and ends are known: as was said, and as it is."""
+
+    beginning_was: int
+    beginning_is: int
+    end_was: int
+    end_is: int
+
+
+def known(conn: Connection, table: Table, host_id: int, netns: Collection[int], columns: Sequence[str]) -> list[Any]:
+    """These columns of what is open in some namespaces of a host."""
+    query = select(*(table.c[name] for name in columns)).where(
+        table.c.host_id == host_id, table.c.closed_at_us.is_(None)
+    )
+    return [row for some in _chunks(netns) for row in conn.execute(query.where(table.c.netns.in_(some)))]
+
+
+def end(conn: Connection, table: Table, host_id: int, which: Sequence[Mapping[str, int]], ending: Ending) -> None:
+    """End what is open, each named by its namespace and whatever else; one that is not open is passed over."""
+    if not which:
+        return
+    this = (
+        table.c.host_id == host_id,
+        *(table.c[name] == bindparam(f"of_{name}") for name in which[0]),
+        table.c.closed_at_us.is_(None),
+    )
+    rows = [{f"of_{name}": value for name, value in one.items()} for one in which]
+    conn.execute(delete(table).where(*this, table.c.opened_at_us >= ending.at_us), rows)
+    seen = case((table.c.seen_at_us > ending.seen_at_us, table.c.seen_at_us), else_=ending.seen_at_us)
+    conn.execute(
+        update(table)
+        .where(*this)
+        .values(
+            closed_at_us=ending.at_us,
+            closed_at_is=ending.how,
+            seen_at_us=case((seen < ending.at_us, seen), else_=ending.at_us),
+        ),
+        rows,
+    )
+
+
+def last_ends(
+    conn: Connection, table: Table, host_id: int, netns: Collection[int], key: Sequence[str], after_us: int
+) -> dict[tuple[int, ...], int]:
+    """When things of some namespaces last ended, by the columns that name them, where that was after a time."""
+    names = [table.c[name] for name in key]
+    query = (
+        select(func.max(table.c.closed_at_us), *names)
+        .where(table.c.host_id == host_id, table.c.closed_at_us > after_us)
+        .group_by(*names)
+    )
+    return {
+        tuple(row[1:]): row[0] for some in _chunks(netns) for row in conn.execute(query.where(table.c.netns.in_(some)))
+    }
+
+
+def restate(conn: Connection, table: Table, host_id: int, netns: Collection[int], at_us: int, known: Restated) -> None:
+    """Of what began or ended at a look in some namespaces, say otherwise how exactly that is known."""
+    for some in _chunks(netns):
+        here = (table.c.host_id == host_id, table.c.netns.in_(some))
+        conn.execute(
+            update(table)
+            .where(*here, table.c.closed_at_us == at_us, table.c.closed_at_is == known.end_was)
+            .values(closed_at_is=known.end_is)
+        )
+        conn.execute(
+            update(table)
+            .where(
+                *here,
+                table.c.closed_at_us.is_(None),
+                table.c.opened_at_us == at_us,
+                table.c.opened_at_is == known.beginning_was,
+            )
+            .values(opened_at_is=known.beginning_is)
+        )
+
+
+def at(table: Table, moment: Moment | None, columns: Sequence[ColumnElement[Any]]) -> list[Select[Any]]:
+    """What was open at a time, None being now, in parts that are to be put together: each has an index of its own."""
+    is_open = table.c.closed_at_us.is_(None)
+    if moment is None:
+        return [select(*columns).where(is_open)]
+    at_us = by_clock(table, moment)
+    begun = table.c.opened_at_us <= at_us
+    # The last condition says nothing new; it is the one that the index understands.
+    ended_later = and_(table.c.closed_at_us > at_us, table.c.closed_at_us > literal(moment.earliest_us))
+    return [select(*columns).where(begun, is_open), select(*columns).where(begun, ended_later)]
+
+
+def load(
+    conn: Connection,
+    table: Table,
+    pairs: Collection[tuple[int, int]],
+    moment: Moment | None,
+    columns: Sequence[str],
+    order: Sequence[str],
+) -> dict[tuple[int, int], list[Any]]:
+    """What was open in some namespaces, each given as (host_id, netns), at a time; each row without its first two."""
+    found: dict[tuple[int, int], list[Any]] = {}
+    asked = ("host_id", "netns", *columns)
+    for some in _chunks(pairs):
+        here = tuple_(table.c.host_id, table.c.netns).in_(some)
+        parts = [part.where(here) for part in at(table, moment, [table.c[name] for name in asked])]
+        rows = union_all(*parts).subquery()
+        for row in conn.execute(select(rows).order_by(*(rows.c[name] for name in order))):
+            found.setdefault((row[0], row[1]), []).append(row)
+    return found
+
+
+def _chunks(wanted: Collection[T]) -> list[list[T]]:
+    ordered = iter(sorted(wanted))
+    return list(iter(lambda: list(islice(ordered, _PER_STATEMENT)), []))
