@@ -98,7 +98,8 @@ class HoldersWithin(Holders):
 
     def __init__(self, whole: Holders, interface_name: Callable[[int], str]) -> None:
         super().__init__(whole._host, whole._owners, whole._cgroups)
-        self._shared = whole._shared
+        self._shared, self._made = whole._shared, whole._made
+        self._process_places = whole._process_places
         self._name_of = interface_name
         self._of_namespace = NOWHERE
 

@@ -52,7 +52,6 @@ class Neighbours:
         self._buffer = bytearray(BUFFER_BYTES)
         self._by_netns: dict[int, Neighbour] = {}
         self._looked_at_us = 0  # wall clock
-        self._reads: Callable[[Followed], Seen] = Followed.look
 
     def __len__(self) -> int:
         return sum(len(followed) for neighbour in self._by_netns.values() for followed in neighbour.followed)
@@ -73,18 +72,18 @@ class Neighbours:
             self._by_netns[known.netns].take(known)
         return new or any(self._has_ended(neighbour) is not False for neighbour in self._by_netns.values())
 
-    def listeners_moved(self) -> bool:
-        """See `Followed`."""
+    def listeners_moved(self, left_out: Callable[[Followed], bool]) -> bool:
+        """See `Followed`; of all but those left out."""
         there = self._entered(self._by_netns.values())
         return any(
-            not same or any(followed.listeners_moved() for followed in neighbour.followed) for neighbour, same in there
+            not same or any(followed.listeners_moved() for followed in neighbour.followed if not left_out(followed))
+            for neighbour, same in there
         )
 
-    def look(self, look_at: Callable[[Followed], Seen]) -> Round:
-        """Read every source of each by `look_at`, and part with those that have ended. `ask` is to be called before."""
+    def look(self, read: Callable[[Followed], Seen] = Followed.look) -> Round:
+        """Read every source of each by `read`, and part with those that have ended. `ask` is to be called before."""
         now = Round()
-        self._reads = look_at
-        self._look_at(list(self._namespaces.others), now)
+        self._look_at(list(self._namespaces.others), read, now)
         missing = [neighbour for netns, neighbour in self._by_netns.items() if netns not in self._namespaces.others]
         for neighbour in missing:
             self._look_for(neighbour, now)
@@ -183,14 +182,14 @@ class Neighbours:
             finally:
                 wanted[netns].leave()
 
-    def _look_at(self, some: list[int], now: Round) -> None:
+    def _look_at(self, some: list[int], read: Callable[[Followed], Seen], now: Round) -> None:
         refused: dict[int, str] = {}
         for netns, what in self._namespaces.inside(Kind.TABLES, some):
             if isinstance(what, str):
                 refused[netns] = what
                 continue
             try:
-                self._look_inside(self._by_netns[netns], what, now)
+                self._look_inside(self._by_netns[netns], what, read, now)
             except SourceError as error:
                 refused[netns] = str(error)
             finally:
@@ -201,7 +200,9 @@ class Neighbours:
             if netns in self._namespaces.others:
                 self._note(self._by_netns[netns], self._by_netns[netns].pass_over(why), now)
 
-    def _look_inside(self, neighbour: Neighbour, descriptors: dict[str, int], now: Round) -> None:
+    def _look_inside(
+        self, neighbour: Neighbour, descriptors: dict[str, int], read: Callable[[Followed], Seen], now: Round
+    ) -> None:
         if not neighbour.enter(descriptors):
             # The kernel gave the inode of a namespace that has ended to another one.
             now.sights += neighbour.vanish()
@@ -210,9 +211,9 @@ class Neighbours:
             fresh.take(neighbour.known)
             fresh.take_over(neighbour)
             neighbour = fresh
-            self._note(neighbour, [replace(sight, hears=False) for sight in neighbour.look(self._reads)], now)
+            self._note(neighbour, [replace(sight, hears=False) for sight in neighbour.look(read)], now)
             return
-        self._note(neighbour, neighbour.look(self._reads), now)
+        self._note(neighbour, neighbour.look(read), now)
 
     def _look_for(self, neighbour: Neighbour, now: Round) -> None:
         """One that is listed no longer."""

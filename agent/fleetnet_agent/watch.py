@@ -216,7 +216,7 @@ class Watch:
             or network_moved
             or bool(self._touched)
             or any(followed.listeners_moved() for followed in self._followed if not self._is_left_out(followed))
-            or self._neighbours.listeners_moved()
+            or self._neighbours.listeners_moved(self._is_left_out)
         )
 
     def _since_full_look_us(self) -> int:

@@ -260,7 +260,6 @@ def test_without_a_helper_all_namespaces_means_the_own_one_and_the_status_says_w
 def test_left_to_itself_and_without_a_helper_it_reads_its_own_namespace_and_misses_nothing() -> None:
     watch = open_watch(this_host(), helper_socket=None, namespaces="")
     assert "namespaces" not in {status.name for status in watch.look().sources}
-    assert not watch.sees_all_namespaces
     watch.close()
 
 

@@ -1,6 +1,7 @@
 """Every network namespace of this machine, seen by one agent through its helper: beside what ss says inside each."""
 
 import contextlib
+import errno
 import json
 import os
 import subprocess
@@ -322,3 +323,19 @@ def test_a_listener_in_another_namespace_is_found_through_the_collector(here: Fl
         return [item["netns"] for item in items if item["owners"][0]["pid"] == resident.program.pid]
 
     assert until(found, within_s=20.0, what="the listener") == [str(resident.inode)]
+
+
+def test_an_agent_without_privilege_sees_them_too_and_cannot_change_anything_in_them(
+    programs: Programs, street: Street
+) -> None:
+    resident = street.move_in("unshare", "--net", *RESIDENT)
+    for directory in (programs.directory, *programs.directory.parents[:2]):
+        directory.chmod(0o755)
+    path = programs.directory / "helper.sock"
+    command = [sys.executable, "-m", "fleetnet_agent.helper.main", "--socket", str(path), "--allow-uid", "65534"]
+    programs.start("helper", command).wait_for("ready")
+    looks = [sys.executable, "-m", "system.nobody", str(path), str(resident.inode)]
+    told = json.loads(programs.start("nobody", looks, {"PYTHONPATH": _PATH}).wait_for("^nobody (.*)$")[1])
+    assert resident.port in told["ports"]
+    assert told["refused"] == errno.EPERM
+    assert "LOOPBACK,UP" in run("nsenter", f"--net={resident.door}", "ip", "link", "show", "lo")
