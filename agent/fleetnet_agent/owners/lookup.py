@@ -27,7 +27,7 @@ from fleetnet_agent.owners.scan import FoundProcess, Question, describe
 from fleetnet_agent.records import OwnerStatus, Process, SourceStatus
 
 SEARCH_SHARE = 0.05
-REFRESH_SHARE = 0.01
+REFRESH_SHARE = 0.0025
 REFRESH_AT_LEAST_US = 3_000_000
 MOST_INODES_ASKED = 1024  # beyond, the question names none and the answer has all
 MOST_HINTS = 10_000
