@@ -167,7 +167,7 @@ class _Memory:
 
     def __init__(self, lasts_us: int | None) -> None:
         self._lasts_us = lasts_us  # None: for ever, for a process may keep an ended socket as long as it likes
-        # Since when, and what. Not a dict: to find the first of one that has lost many takes as long as all that are lost.
+        # Since when, and what. Not a dict: to find the first of one takes as long as all those before it that are gone.
         self._kept: OrderedDict[object, tuple[int, tuple[Name, int]]] = OrderedDict()
 
     def __len__(self) -> int:
