@@ -7,9 +7,9 @@ import ctypes
 import gc
 
 # <malloc.h>
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
+M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8
 
-_LARGE_BYTES = 64 * 1024
+_LARGE_BYTES = 512 * 1024  # below, to map and unmap costs more time than it saves memory
 _YOUNG = 20_000  # objects between two collections of the youngest; a busy look makes 100,000 tuples
 
 _libc = ctypes.CDLL(None)
@@ -21,7 +21,6 @@ def be_frugal() -> None:
     if hasattr(_libc, "mallopt"):
         _libc.mallopt(M_ARENA_MAX, 1)
         _libc.mallopt(M_MMAP_THRESHOLD, _LARGE_BYTES)
-        _libc.mallopt(M_TRIM_THRESHOLD, _LARGE_BYTES)
 
 
 def settle() -> None:

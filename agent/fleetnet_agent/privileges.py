@@ -70,7 +70,7 @@ def start_helper(uid: int, path: Path | None) -> Helper:
         command += ["--allow-uid", str(uid)]
     # In a session of its own: Ctrl-C ends the agent, and the agent's end ends the helper.
     # Its threads live for one answer each, and each would keep an arena of its own (mallopt(3)).
-    frugal = {**os.environ, "MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": "65536"}
+    frugal = {**os.environ, "MALLOC_ARENA_MAX": "1"}
     process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True, env=frugal)
     helper = Helper(process, path, made_directory)
     try:
