@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PACKAGES := proto agent server cli
 PROJECTS := $(PACKAGES:%=%/pyproject.toml)
 
-.PHONY: demo test check bench dist generate lock clean help
+.PHONY: demo test check bench bench-agent dist generate lock clean help
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -27,6 +27,10 @@ check: $(VENV)/.dev  ## Format, lint, types, import contracts
 bench: $(VENV)/.dev  ## Our dump beside ss, netstat, psutil and /proc, as ratios
 	tests/install-tools
 	$(BIN)/python -m bench $(ARGS)
+
+bench-agent: $(VENV)/.dev  ## What the agent costs its host, each figure beside its bar (as root; 15 minutes, or ARGS=--quick)
+	tests/install-tools
+	$(BIN)/python -m bench.agent $(ARGS)
 
 dist: $(VENV)/.dev  ## Wheels of the four distributions, in dist/
 	rm -rf dist

@@ -57,7 +57,7 @@ def _measure(directory: Path, rate: int, seconds: int) -> None:
         served.wait_for("^ready")
         time.sleep(3)  # until the listeners are known
         collector_s = cpu_s(fleet.collector.pid)
-        share = _share(programs, caller, host, agent, rate, seconds)
+        shares = _shares(programs, caller, host, agent, rate, seconds)
         memory = resident_mib(agent.pid)[0]
         _wait_until_idle(agent, fleet.collector)
         collector_s = cpu_s(fleet.collector.pid) - collector_s
@@ -66,26 +66,25 @@ def _measure(directory: Path, rate: int, seconds: int) -> None:
         agent.stop()
         fleet.collector.stop()
         made = Counter(LINE.iter_unpack(ledger.read_bytes()))
-        _report(rate, made, _found(fleet.data / "fleetnet.db", host), share)
-        print(
-            f"    collector {collector_s / seconds:.1%} of a core in the same time; agent {memory:.0f} MiB RSS after it"
-        )
+        _report(rate, made, _found(fleet.data / "fleetnet.db"), sum(shares))
+        split = ", ".join(f"{share:.1%}" for share in (*shares, collector_s / seconds))
+        print(f"    agent, helper, collector: {split} of a core; agent {memory:.0f} MiB RSS after it", flush=True)
 
 
 def _short(place: Host, *arguments: str) -> list[str]:
     return place.command(sys.executable, "-m", "bench.short", *arguments)
 
 
-def _share(programs: Programs, caller: Host, host: Host, agent: Program, rate: int, seconds: int) -> float:
-    """CPU of agent and helper."""
+def _shares(programs: Programs, caller: Host, host: Host, agent: Program, rate: int, seconds: int) -> list[float]:
+    """CPU of the agent, and of its helper."""
     pids = [agent.pid, *children(agent.pid)]
-    used_s = sum(map(cpu_s, pids))
+    used_s = [cpu_s(pid) for pid in pids]
     calling = programs.start("call", _short(caller, "call", host.address, str(rate), str(seconds)))
     took_s = float(calling.wait_for(r"^called in ([\d.]+) s", within_s=seconds * 5)[1])
     if took_s > seconds * 1.05:
         print(f"    only {rate * seconds / took_s:,.0f} connections a second came about, not {rate:,}")
     time.sleep(SETTLED_S)
-    return (sum(map(cpu_s, pids)) - used_s) / took_s
+    return [(cpu_s(pid) - before_s) / took_s for pid, before_s in zip(pids, used_s, strict=True)]
 
 
 def _wait_until_idle(*programs: Program) -> None:
@@ -97,7 +96,7 @@ def _wait_until_idle(*programs: Program) -> None:
     until(idle, within_s=_CATCH_UP_S, what="the collector's rest")
 
 
-def _found(database: Path, host: Host) -> Counter[Addresses]:
+def _found(database: Path) -> Counter[Addresses]:
     """The connections in history: each socket once, however many intervals it has."""
     places = ", ".join("?" * len(PORTS))
     question = (

@@ -85,7 +85,7 @@ class DiagTable:
         self._find = find
         self._known: dict[int, bytes] = {}
         self._unsettled = Unsettled()
-        self._listening: set[int] | None = None  # as of the last look; None until asked for
+        self._listening: set[int] = set()  # cookies of the known listeners
 
     def __len__(self) -> int:
         return len(self._known)
@@ -105,7 +105,6 @@ class DiagTable:
         moves = self._moves(news, gone)  # decodes, so it may raise; from here on nothing does
         self._commit(news, gone, moves)
         self._known.update(different)
-        self._listening = None
         return moves
 
     def listeners_moved(self) -> bool:
@@ -116,7 +115,7 @@ class DiagTable:
             for cookie, message in different.items()
         ):
             return True
-        return not self._listeners() <= seen
+        return not self._listening <= seen
 
     def sightings(self) -> Iterator[Sighting]:
         """See `Table`."""
@@ -135,7 +134,7 @@ class DiagTable:
 
     def listeners(self) -> list[Sighting]:
         """See `Table`."""
-        return [self._told(cookie) for cookie in self._listeners()]
+        return [self._told(cookie) for cookie in self._listening]
 
     def besides(self, cookies: Collection[int]) -> dict[int, bytes]:
         """The last messages of the sockets that have none of these cookies."""
@@ -146,13 +145,6 @@ class DiagTable:
         asked = {name: self._known[name] for name in names if isinstance(name, int) and name in self._known}
         now, inode_of = self._exactly(asked), self._codec.inode_of
         return {cookie for cookie, message in now.items() if inode_of(message) == inode_of(asked[cookie])}
-
-    def _listeners(self) -> set[int]:
-        """Cookies of the known listeners, counted once between two looks."""
-        if self._listening is None:
-            mask, state_of = self._source.listening, self._codec.state_of
-            self._listening = {cookie for cookie, message in self._known.items() if 1 << state_of(message) & mask}
-        return self._listening
 
     def _read(self, states: int) -> tuple[dict[int, bytes], set[int]]:
         """One dump: messages that differ from the known ones, and all cookies."""
@@ -217,7 +209,10 @@ class DiagTable:
     def _commit(self, news: dict[int, bytes], gone: Collection[int], moves: Moves) -> None:
         for cookie in gone:
             del self._known[cookie]
-        queues_of = self._codec.queues_of
+        queues_of, state_of = self._codec.queues_of, self._codec.state_of
+        mask = self._source.listening
+        self._listening.difference_update(gone, news)
+        self._listening.update(cookie for cookie, message in news.items() if 1 << state_of(message) & mask)
         moved = {
             cookie: (queues_of(self._known[cookie]), queues_of(news[cookie]))
             for cookie in news.keys() & self._known.keys()

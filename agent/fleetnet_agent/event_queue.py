@@ -19,7 +19,7 @@ from fleetnet_agent.records import Gap
 from fleetnet_agent.sources.source import SourceError
 
 PAUSE_S = 0.02  # in which the least buffer that a kernel gives by default takes 330 events
-MOST_WAITING = 131_072  # each some 140 bytes: 18 MB at the worst, while a collector is slow or a look takes long
+MOST_WAITING = 65_536  # each some 140 bytes: 9 MB at the worst, while no look takes them
 URGENT_AT = 24_576  # waiting events that call for a look; each look costs a dump, at any number of them
 _READS_AT_ONCE = 64  # so that a flood cannot keep a look waiting
 

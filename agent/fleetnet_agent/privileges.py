@@ -70,7 +70,9 @@ def start_helper(uid: int, path: Path | None) -> Helper:
     if os.geteuid() == 0:
         command += ["--allow-uid", str(uid)]
     # In a session of its own: Ctrl-C ends the agent, and the agent's end ends the helper.
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True, env=without_notify(os.environ))
+    # Its threads live for one answer each, and each would keep an arena of its own (mallopt(3)).
+    frugal = {**without_notify(os.environ), "MALLOC_ARENA_MAX": "1"}
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True, env=frugal)
     helper = Helper(process, path, made_directory)
     try:
         _wait_until_ready(helper.process, path)

@@ -12,7 +12,7 @@ import signal
 import sys
 from pathlib import Path
 
-from fleetnet_agent import privileges, state
+from fleetnet_agent import memory, privileges, state
 from fleetnet_agent.budget import MIB, Ceilings
 from fleetnet_agent.config import Settings
 from fleetnet_agent.errors import AgentError
@@ -23,6 +23,7 @@ from fleetnet_agent.notify import Notifier
 def run(settings: Settings) -> int:
     """Report until SIGTERM or SIGINT; the exit status. Raises AgentError."""
     log = Log()
+    memory.be_frugal()
     identity = state.load(settings.state)
     owner = privileges.owner_of(settings.state)
     helper = privileges.start_helper(owner[0], settings.helper_socket) if settings.with_helper else None
@@ -91,6 +92,7 @@ async def _report(settings: Settings, log: Log, helper_socket: Path | None, help
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, uplink.stop)
         noticed = asyncio.create_task(_notice_end(helper, log)) if helper else None
+        memory.settle()
         await uplink.run()
         if noticed:
             noticed.cancel()

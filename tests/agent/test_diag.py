@@ -5,16 +5,17 @@ import errno
 import os
 import resource
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import pytest
 from fleetnet_agent.changes import DiagTable
 from fleetnet_agent.records import Protocol, State
 from fleetnet_agent.sources import inet_diag
+from fleetnet_agent.sources import tcp as tcp_source
 from fleetnet_agent.sources.all import SOURCES
 from fleetnet_agent.sources.diag import DiagSocket
-from fleetnet_agent.sources.source import RefusedError, Sighting, SourceError
+from fleetnet_agent.sources.source import Codec, Part, RefusedError, Sighting, SourceError
 from fleetnet_agent.sources.tcp import Tcp
 from fleetnet_agent.sources.udp import Udp
 from pyroute2 import DiagSocket as Oracle
@@ -264,3 +265,32 @@ def test_every_source_has_a_name_of_its_own_and_reads(diag: DiagSocket) -> None:
             assert kind.name not in ("tcp", "udp")
         else:
             assert parts[-1].last
+
+
+class CountingDiag(DiagSocket):
+    """Counts its dumps."""
+
+    dumps = 0
+
+    def dump(self, request: Callable[[int], bytes], codec: Codec = inet_diag.CODEC) -> Iterator[Part]:
+        self.dumps += 1
+        return super().dump(request, codec)
+
+
+@pytest.mark.parametrize(("few", "walks"), [(0, 2), (10**9, 1)])
+def test_few_sockets_take_one_walk_over_the_kernels_table_and_many_take_two(
+    monkeypatch: pytest.MonkeyPatch, few: int, walks: int
+) -> None:
+    monkeypatch.setattr(tcp_source, "FEW", few)
+    diag = CountingDiag()
+    source = Tcp(diag)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        inode = os.fstat(listener.fileno()).st_ino
+        list(source.read(inet_diag.ALL_STATES))
+        diag.dumps = 0
+        list(source.read(source.listening))
+        assert diag.dumps == 1
+        messages = [one for part in source.read(inet_diag.ALL_STATES) for one in part.messages]
+    assert diag.dumps == 1 + walks
+    assert [inet_diag.inode_of(one) for one in messages].count(inode) == 1
+    diag.close()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from bench.__main__ import EXPECTED
+from bench.measures import Bar, cpu_s, resident_mib
 from bench.population import population
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,3 +53,46 @@ def test_the_processes_that_hold_the_sockets_end_with_the_block(monkeypatch: pyt
         made.renew_time_wait()
         assert all(Path(f"/proc/{pid}").exists() for pid in pids)
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+
+
+def test_a_bar_says_plainly_whether_it_is_met() -> None:
+    assert Bar("memory", 45, 44.9, "MiB").line().split() == ["memory", "≤", "45", "MiB", "44.9", "met"]
+    assert Bar("memory", 45, 45.1, "MiB").line().endswith("NOT met")
+    assert Bar("recorded", 0.9999, 1.0, at_least=True).line().endswith("  met")
+    assert Bar("recorded", 0.9999, 0.999, at_least=True).line().endswith("NOT met")
+
+
+def test_the_time_of_another_process_counts_its_threads_those_that_ended_too() -> None:
+    burn = (
+        "import threading, time, sys\n"
+        "def work():\n"
+        "    while time.thread_time() < 0.1: pass\n"
+        "threads = [threading.Thread(target=work) for _ in range(2)]\n"
+        "[t.start() for t in threads]; [t.join() for t in threads]\n"
+        "print('done', flush=True); sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", burn], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "done\n"
+        assert cpu_s(process.pid) >= 0.2
+        rss, pss = resident_mib(process.pid)
+        assert rss >= pss > 0
+        process.communicate()
+
+
+@pytest.mark.root
+def test_the_agents_bench_prints_each_bar_with_what_was_measured(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.agent", "--quick", "--only", "namespaces"],
+        cwd=ROOT,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    lines = re.findall(r"^  .* ≤ +[\d.]+ \S+ +[\d.]+  (?:NOT )?met$", done.stdout, re.MULTILINE)
+    assert len(lines) == 2
+    assert re.search(r"^  \d of 2 met$", done.stdout, re.MULTILINE)
+    assert done.stderr == ""

@@ -28,7 +28,7 @@ from fleetnet_agent.owners.scan import FoundProcess, Question, describe
 from fleetnet_agent.records import OwnerStatus, Process, SourceStatus
 
 SEARCH_SHARE = 0.05
-REFRESH_SHARE = 0.01
+REFRESH_SHARE = 0.0025
 REFRESH_AT_LEAST_US = 3_000_000
 UNKNOWN = "the owners of their sockets are not known"
 REMEDY = "see to fleetnet-helper, which is used again once it answers"

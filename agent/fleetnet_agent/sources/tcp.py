@@ -9,6 +9,7 @@ from fleetnet_agent.sources.diag import DiagSocket
 from fleetnet_agent.sources.source import Part
 
 _TIME_WAIT = 1 << State.TIME_WAIT
+FEW = 1_000  # sockets, up to which one walk over the kernel's table costs more than to tell messages apart
 
 
 class Tcp:
@@ -22,13 +23,21 @@ class Tcp:
     def __init__(self, diag: DiagSocket, extensions: int = 0) -> None:
         self._diag = diag
         self._extensions = extensions
+        self._count = FEW + 1  # of sockets at the last reading of all
 
     def read(self, states: int) -> Iterator[Part]:
-        """See `Source`. TIME_WAIT in a dump of its own, and last.
+        """See `Source`. TIME_WAIT in a dump of its own, and last, unless there are few sockets.
 
         Its messages are shorter than the others; apart from each other, both dumps are made of equal messages, which
         are read at half the cost. A socket on its way into TIME_WAIT is so seen twice at most, the later truth second.
+        But each dump walks over the whole table of the kernel, which is that of all namespaces together.
         """
-        for mask in (states & ~_TIME_WAIT, states & _TIME_WAIT):
-            if mask:
-                yield from self._diag.dump(partial(inet_diag.tcp_dump_request, mask, extensions=self._extensions))
+        masks = [mask for mask in (states & ~_TIME_WAIT, states & _TIME_WAIT) if mask]
+        count = 0
+        for mask in [states] if self._count <= FEW else masks:
+            request = partial(inet_diag.tcp_dump_request, mask, extensions=self._extensions)
+            for part in self._diag.dump(request):
+                count += len(part.cookies)
+                yield part
+        if len(masks) > 1:
+            self._count = count

@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from typing import Final, Protocol, TypeVar
 
-from fleetnet_agent import wire
+from fleetnet_agent import memory, wire
 from fleetnet_agent.log import Log
 from fleetnet_agent.records import Difference, Gap, LiveItem, LiveWanted, Snapshot, SourceStatus
 from fleetnet_agent.uplink.window import Entry, Kind, Window
@@ -196,6 +196,7 @@ class Looks:
             return
         if self._looking and not difference.empty and not await self._put_difference(difference, before_us):
             return
+        del difference  # at the first look it is as large as the snapshot
         snapshot = await self._worker.run(self._watch.snapshot)
         self._first_told_us = self._first_told_us or snapshot.look_at_us
         self._told_gap, self._sockets_told = self._gap, len(snapshot.sockets)
@@ -315,6 +316,7 @@ class Looks:
                 self._gap = None
             del self._clock_gaps[: self._told_clock_gaps]
             self._told_clock_gaps = 0
+            memory.give_back()
             self._log.say(f"snapshot of {self._sockets_told} sockets acknowledged")
 
     def _stir(self) -> None:

@@ -46,6 +46,7 @@ class Worker:
     def _work(self) -> None:
         while (call := self._calls.get()) is not None:
             call()
+            del call  # and with it the result, which may be a whole table
 
     @staticmethod
     def _tell(

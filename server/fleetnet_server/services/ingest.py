@@ -77,10 +77,11 @@ class Ingest:
         gap = _note_gaps(conn, session, batch, standing, named is not None)
         step = _Step(session, batch, standing, ClosedAtIs.GAP if gap else ClosedAtIs.SEEN)
         _end_earlier_boot(conn, step)
-        _store_reports(conn, step, reports)
+        endings = _endings(step)
+        _store_reports(conn, step, reports, endings)
         namespaces.store(conn, step.told, batch.namespaces, batch.namespaces_gone)
         if named is None:
-            _store_closed(conn, step)
+            _store_closed(conn, step, endings)
         else:
             _end_unnamed(conn, step, named)
             sources.forget(conn, session.host_id)
@@ -104,6 +105,16 @@ class _Step:
     @property
     def last_look_us(self) -> int:
         return self.standing.last_look.at_us if self.standing.last_look else 0
+
+    @property
+    def stored_up_to_us(self) -> int:
+        """The look up to which this batch's sockets may have intervals already.
+
+        What one look finds may take several batches, each of other sockets: those before this one do not count.
+        """
+        if self.batch.look_at_us == self.standing.latest_us and not self.batch.snapshot:
+            return min(self.batch.previous_look_at_us, self.standing.latest_us)
+        return self.standing.latest_us
 
     @property
     def seen_at_us(self) -> int:
@@ -197,30 +208,39 @@ def _end_earlier_boot(conn: Connection, step: _Step) -> None:
         namespaces.end_unnamed(conn, told, set())
 
 
-def _store_reports(conn: Connection, step: _Step, reports: dict[int, sockets.OpenSocket]) -> None:
+def _endings(step: _Step) -> dict[int, sockets.Ending]:
+    """The ends that the agent reports, by socket."""
+    look_at_us, boot_id = step.batch.look_at_us, step.session.boot_id
+    return {
+        socket_id: sockets.Ending(socket_id, min(closed.closed_at_us, look_at_us), closed.closed_at_is, step.seen_at_us)
+        for closed in step.batch.closed
+        for socket_id in [ids.socket_id(boot_id, closed.key)]
+    }
+
+
+def _store_reports(
+    conn: Connection, step: _Step, reports: dict[int, sockets.OpenSocket], endings: dict[int, sockets.Ending]
+) -> None:
+    """What is open; what the same batch opens and ends goes to history at once, and its ends are taken out."""
     host_id = step.session.host_id
     known = sockets.known(conn, host_id, reports)
     # Only a clock that was set back, or an exact time told late, can reach behind what is stored already.
     late = {
         socket_id: report.opened_at_us
         for socket_id, report in reports.items()
-        if socket_id not in known and report.opened_at_us < step.standing.latest_us
+        if socket_id not in known and report.opened_at_us < step.stored_up_to_us
     }
     ended = sockets.ended_after(conn, host_id, late, min(late.values(), default=0))
     writes = plan(reports.values(), known, ended, step.unreported_end, step.seen_at_us)
     sockets.end(conn, host_id, writes.endings)
-    sockets.open_new(conn, host_id, writes.opened)
+    sockets.open_new(conn, host_id, [row for row in writes.opened if row.socket_id not in endings])
+    passed = [(row, endings.pop(row.socket_id)) for row in writes.opened if row.socket_id in endings]
+    sockets.pass_through(conn, host_id, passed)
     sockets.update_open(conn, host_id, writes.updated)
 
 
-def _store_closed(conn: Connection, step: _Step) -> None:
-    """The ends that the agent reports; after the reports, for a batch may tell of a socket's change and end."""
-    look_at_us, boot_id = step.batch.look_at_us, step.session.boot_id
-    endings = {
-        socket_id: sockets.Ending(socket_id, min(closed.closed_at_us, look_at_us), closed.closed_at_is, step.seen_at_us)
-        for closed in step.batch.closed
-        for socket_id in [ids.socket_id(boot_id, closed.key)]
-    }
+def _store_closed(conn: Connection, step: _Step, endings: dict[int, sockets.Ending]) -> None:
+    """The other ends; after the reports, for a batch may tell of a socket's change and end."""
     ended = sockets.end(conn, step.session.host_id, list(endings.values()))
     if ended < len(endings):
         _log.debug(

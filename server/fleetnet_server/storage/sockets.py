@@ -168,6 +168,12 @@ def open_new(conn: Connection, host_id: int, rows: Sequence[OpenSocket]) -> None
         execute_many(conn, _OPEN, [_row(host_id, row) for row in rows])
 
 
+def pass_through(conn: Connection, host_id: int, passed: Sequence[tuple[OpenSocket, Ending]]) -> None:
+    """Intervals that ended before they could be seen open: the same rows as `open_new` and then `end` would leave."""
+    if passed:
+        execute_many(conn, _PASS, [_closed_row(host_id, *each) for each in passed])
+
+
 def update_open(conn: Connection, host_id: int, rows: Sequence[OpenSocket]) -> None:
     """Replace what is reported of open intervals; when and how they began stays."""
     if rows:
@@ -226,6 +232,14 @@ def _row(host_id: int, row: OpenSocket) -> dict[str, Any]:
     }
 
 
+def _closed_row(host_id: int, row: OpenSocket, ending: Ending) -> dict[str, Any]:
+    closed = _row(host_id, row)
+    seen_at_us: int = closed.pop("seen_at_us")
+    closed_at_us = max(row.opened_at_us, ending.at_us)
+    last_seen_us = min(max(seen_at_us, ending.seen_at_us), closed_at_us)
+    return {**closed, "closed_at_us": closed_at_us, "closed_at_is": ending.how, "last_seen_us": last_seen_us}
+
+
 def _changes(host_id: int, row: OpenSocket) -> dict[str, Any]:
     values = {f"new_{name}": value for name, value in zip(_ATTRIBUTES, row.attributes, strict=True)}
     return {"of_host": host_id, "of_socket": row.socket_id, "seen_us": row.seen_at_us, **values}
@@ -244,6 +258,7 @@ def _later(a: ColumnElement[int], b: ColumnElement[int]) -> ColumnElement[int]:
 
 _ONE = (current.c.host_id == bindparam("of_host"), current.c.socket_id == bindparam("of_socket"))
 _OPEN = insert(current)
+_PASS = insert(history)
 _UPDATE = (
     update(current)
     .where(*_ONE)

@@ -5,7 +5,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from fleetnet_server.records import Batch, Session
+from fleetnet_server.storage import sockets
 from server.reports import (
     CLOSE,
     ESTABLISHED,
@@ -128,5 +130,41 @@ def test_a_snapshot_that_follows_does_not_close_it_again(tmp_path: Path) -> None
     async def story(c: Collector, session: Session) -> None:
         await c.report(session, snapshot(1, T0), brief(2, T0 + S, 7), snapshot(3, T0 + 2 * S))
         assert await c.intervals() == [Interval(7, CLOSE, AT_US, UNSEEN, AT_US, EXACT, AT_US)]
+
+    tell(tmp_path, story)
+
+
+def test_a_look_with_more_ends_than_are_looked_through_keeps_all_their_times(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sockets, "_ENDS_LOOKED_THROUGH", 3)
+
+    async def story(c: Collector, session: Session) -> None:
+        parts = [
+            replace(brief(2 + n, T0 + S, 10 * n + 1, 10 * n + 2, at_us=AT_US + 9 - n), previous_look_at_us=T0)
+            for n in range(4)
+        ]
+        await c.report(session, snapshot(1, T0), *parts)
+        assert {i.cookie: (i.opened_at_us, i.closed_at_us) for i in await c.intervals()} == {
+            10 * n + m: (AT_US + 9 - n, AT_US + 9 - n) for n in range(4) for m in (1, 2)
+        }
+
+    tell(tmp_path, story)
+
+
+@pytest.mark.parametrize("ended_us", [T0 - 5, T0, T0 + 5])
+@pytest.mark.parametrize("seen_us", [0, T0 - 9, T0 + 3, T0 + 9])
+def test_what_passes_through_leaves_the_row_that_opening_and_ending_it_would_leave(
+    tmp_path: Path, ended_us: int, seen_us: int
+) -> None:
+    async def story(c: Collector, session: Session) -> None:
+        row = sockets.OpenSocket(11, sock(7, T0, CLOSE, how=UNSEEN), 3, 0, T0, T0 + 4)
+        ending = sockets.Ending(11, ended_us, EXACT, seen_us)
+        await c.db.write(sockets.open_new, session.host_id, [row])
+        await c.db.write(sockets.end, session.host_id, [ending])
+        await c.db.write(sockets.pass_through, session.host_id, [(row, ending)])
+        stepwise, at_once = (await c.dump())["history"]
+        assert at_once == stepwise
+        assert (await c.dump())["current"] == []
 
     tell(tmp_path, story)

@@ -316,7 +316,7 @@ def test_the_statements_of_a_batch_do_not_grow_with_its_rows(tmp_path: Path, row
         # Begin, savepoint, stream, host, session, release.
         assert beat == 6
         # Beside those, each once for all rows: holders, processes, their pairs, ends and removals of the states left,
-        # openings, reported ends, their removals; and look-ups of 500 sockets each.
-        assert len(statements) == 6 + 8 + (1 if rows == 1 else 2)
+        # openings, and those that opened and ended, which were never open here; and look-ups of 500 sockets each.
+        assert len(statements) == 6 + 7 + (1 if rows == 1 else 2)
 
     tell(tmp_path, story)
