@@ -133,7 +133,7 @@ def source(status: SourceStatus) -> Finding:
     """One of the agent's sources. Its own words say what is missing; what to do is added where they do not."""
     topic = f"source {status.name}"
     if status.ok:
-        return Finding(topic, True, "reads whole")
+        return Finding(topic, True, status.detail or "reads whole")
     remedy = "" if status.name == "owners" else f"; {NETLINK_REMEDY}"
     return Finding(topic, False, status.detail + remedy, "missing" if status.blind else "reduced")
 

@@ -25,6 +25,7 @@ def host(tmp_path: Path) -> Host:
     ("status", "verdict", "words"),
     [
         (SourceStatus("tcp", True, ""), "ok", "reads whole"),
+        (SourceStatus("raw", True, "read from its file"), "ok", "read from its file"),
         (SourceStatus("tcp", False, "read through /proc"), "reduced", "read through /proc; let the agent open netlink"),
         (SourceStatus("tcp", False, "not read", blind=True), "missing", "not read; let the agent open netlink"),
         (SourceStatus("owners", False, "no helper: do this"), "reduced", "no helper: do this"),
