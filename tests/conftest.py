@@ -6,9 +6,14 @@ import shutil
 from collections.abc import Generator
 from typing import TypeVar
 
+import hypothesis
 import pytest
 
 from demo import fabric
+
+# A busy machine is no failure: no example is timed.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 R = TypeVar("R", pytest.TestReport, pytest.CollectReport)
 

@@ -4,8 +4,9 @@ The table is kept as the raw messages of the last dump by cookie. Messages are c
 that differ are decoded, and they count as a change only if something other than timers and queues differs.
 
 What must stay true:
-- a dump under churn shows sockets twice or not at all, so the cookie alone decides which socket a message is about, and
-  nothing is closed before an exact request by its cookie has said that it is gone;
+- a dump under churn shows sockets twice or not at all, so the cookie alone decides which socket a message is about,
+  nothing is closed before an exact request by its cookie has said that it is gone, and the first look at many reads
+  them twice, for it knows of none that it could miss;
 - a look that fails half-way changes nothing here: the next one tells what it would have told;
 - what the moves have told, applied from the first on, is what `sightings` gives;
 - queues make a change only as `queues.py` says.
@@ -26,6 +27,7 @@ from fleetnet_agent.sources.source import InconsistentError, Sighting, Source
 Find = Callable[[Mapping[int, bytes]], Mapping[int, bytes]]
 """Asks for sockets exactly, each by its last message; what it finds."""
 
+MANY = 128  # sockets: up to here the kernel tells them in one piece, and hardly ever misses one
 _READ_AGAIN_AT_MOST = 2  # times, where the kernel marks dumps as inconsistent
 
 
@@ -91,6 +93,8 @@ class DiagTable:
     def look(self) -> Moves:
         """See `Table`."""
         different, seen = self._read(ALL_STATES)
+        if not self._known and len(seen) > MANY:  # the first look: what the dump missed nobody could ask for
+            different |= self._read(ALL_STATES)[0]
         gone = self._confirm_gone(self._known.keys() - seen, different)
         is_idle = self._codec.differs_in_timers_only
         news = {

@@ -96,6 +96,7 @@ OPTIONS = (
         number=True,
     ),
     Option("output", ("once",), "format of what is printed", "json", choices=("json",)),
+    Option("output", ("doctor",), "format of what is printed", "text", choices=("text", "json"), in_file=False),
 )
 
 

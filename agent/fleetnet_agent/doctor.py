@@ -1,38 +1,43 @@
-"""`fleetnet-agent doctor`: one line per thing that must be right, "ok" or "problem", and what to do about a problem."""
+"""`fleetnet-agent doctor`: one line per thing that must be right or can be seen, and what to do about what is not.
 
+"ok", "reduced" (something of it cannot be seen), "missing" (nothing of it can), or "problem" (the agent cannot report).
+What can be seen is in `sight.py`.
+"""
+
+import json
 import os
 import stat
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-from fleetnet_agent import facts, privileges, reach, state
+from fleetnet_agent import facts, reach, sight, state
 from fleetnet_agent.config import Settings
 from fleetnet_agent.errors import AgentError
 from fleetnet_agent.host import Host, this_host
-from fleetnet_agent.run import OTHER_NAMESPACES, found_helper
-from fleetnet_agent.watch import open_watch
+from fleetnet_agent.log import printable
+from fleetnet_agent.run import OTHER_NAMESPACES
+from fleetnet_agent.sight import Finding
 
 DAY_US = 86_400 * 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What one check found; for a problem, `words` says what to do."""
-
-    topic: str
-    ok: bool
-    words: str
-
-
 def doctor(settings: Settings) -> int:
     """Print what is right and what is not; 0 if all is right, 1 if anything is not."""
-    all_right = True
+    found = []
     for finding in findings(settings, this_host()):
-        print(f"{'ok' if finding.ok else 'problem':8}{finding.topic}: {finding.words}", flush=True)
-        all_right = all_right and finding.ok
-    return 0 if all_right else 1
+        found.append(finding)
+        if settings.output != "json":
+            print(f"{finding.verdict:8}{printable(finding.topic)}: {printable(finding.words)}", flush=True)
+    if settings.output == "json":
+        print(json.dumps(document(found), indent=1), flush=True)
+    return 0 if all(finding.ok for finding in found) else 1
+
+
+def document(found: list[Finding]) -> dict[str, object]:
+    """The findings in the envelope that all lists have."""
+    items = [{"topic": one.topic, "verdict": one.verdict, "words": one.words} for one in found]
+    return {"api_version": "fleetnet/v1", "kind": "FindingList", "items": items}
 
 
 def findings(settings: Settings, host: Host) -> Iterator[Finding]:
@@ -43,13 +48,21 @@ def findings(settings: Settings, host: Host) -> Iterator[Finding]:
         yield Finding("state", False, str(error))
     else:
         yield Finding("state", True, f"enrolled as {identity.host} in {settings.state}")
+        yield _directory(settings.state)
         yield _key_mode(settings.state)
         yield _certificate(identity, host.wall_clock_us())
         for address in identity.report_addresses:
             yield _collector(address, identity, settings.state)
-    yield _helper(settings)
-    yield from _sources(settings, host)
+    yield from sight.findings(settings, host)
     yield _namespaces(settings, host)
+
+
+def _directory(directory: Path) -> Finding:
+    if os.access(directory, os.W_OK | os.X_OK, effective_ids=True):
+        return Finding("state directory", True, f"{directory} can be written, so the certificate can be renewed")
+    owner = directory.stat().st_uid
+    words = f"{directory} cannot be written, so the certificate is not renewed; run as uid {owner}, or chown it"
+    return Finding("state directory", False, words)
 
 
 def _key_mode(directory: Path) -> Finding:
@@ -77,29 +90,6 @@ def _collector(address: str, identity: state.Identity, directory: Path) -> Findi
     except AgentError as error:
         return Finding("collector", False, str(error))
     return Finding("collector", True, f"{address} answers")
-
-
-def _helper(settings: Settings) -> Finding:
-    path = found_helper(settings)
-    if path is None:
-        # Not a fault: an agent that is run with --with-helper has one that it keeps to itself.
-        where = privileges.DEFAULT_SOCKET
-        return Finding("helper", True, f"none on {where}; `run --with-helper` brings one, else owners are not seen")
-    if not privileges.answers(path):
-        return Finding("helper", False, f"nothing answers on {path}; start fleetnet-helper --socket {path}")
-    return Finding("helper", True, f"answers on {path}")
-
-
-def _sources(settings: Settings, host: Host) -> Iterator[Finding]:
-    watch = open_watch(host, helper_socket=found_helper(settings), namespaces="own")
-    try:
-        watch.look()
-        snapshot = watch.snapshot()
-    finally:
-        watch.close()
-    for source in snapshot.sources:
-        yield Finding(f"source {source.name}", source.ok, source.detail or "reads whole")
-    yield Finding("sockets", bool(snapshot.sockets), f"{len(snapshot.sockets)} are open")
 
 
 def _namespaces(settings: Settings, host: Host) -> Finding:

@@ -61,14 +61,14 @@ def netns_inode(host: Host) -> int:
 
 
 def booted_at_us(host: Host) -> int:
-    """When the host booted by its wall clock, as `btime` of /proc/stat has it; 0 where it does not say.
+    """When the host booted by its wall clock, as `btime` of /proc/stat has it; where it does not say, as its clocks do.
 
     The kernel recomputes btime when the wall clock is set, so whoever needs it to stay the same reads it once.
     """
     for line in _read(host.proc / "stat").splitlines():
         if line.startswith("btime "):
             return int(line.split()[1]) * 1_000_000
-    return 0
+    return max(0, host.wall_clock_us() - host.boottime_us())
 
 
 def _read(path: Path) -> str:

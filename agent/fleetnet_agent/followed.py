@@ -193,8 +193,10 @@ class Followed:
             return self._table.look()
 
     def _peer_paths(self, appeared: Iterable[Sighting]) -> dict[int, bytes]:
-        peers = {sighting.peer_inode for sighting in appeared if sighting.peer_inode}
-        return {peer.inode: peer.path for peer in self._table.holding(peers) if peer.path}
+        new = {sighting.inode: sighting for sighting in appeared}
+        peers = {sighting.peer_inode for sighting in new.values() if sighting.peer_inode}
+        ends = [*(new[inode] for inode in peers & new.keys()), *self._table.holding(peers - new.keys())]
+        return {end.inode: end.path for end in ends if end.path}
 
     def _listeners(self, seen: Seen) -> Listeners:
         """Those that connections come in by, with those that this look found gone."""

@@ -4,7 +4,6 @@ Talks to nobody and needs no identity. What only the collector knows is null: ho
 """
 
 import datetime
-import ipaddress
 import json
 import os
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 from fleetnet_agent import privileges
 from fleetnet_agent.config import Settings
 from fleetnet_agent.host import Host, this_host
+from fleetnet_agent.once_network import address, namespace_item
 from fleetnet_agent.records import Family, Holder, Process, Snapshot, Socket
 from fleetnet_agent.run import found_helper, refuse_other_namespaces
 from fleetnet_agent.watch import open_watch
@@ -50,6 +50,7 @@ def document(snapshot: Snapshot) -> dict[str, Any]:
         "as_of": _time(snapshot.look_at_us),
         "coverage": {"hosts_asked": 1, "hosts_fresh": 1, "hosts_stale": [], "gaps": 0, "truncated": False},
         "items": items,
+        "namespaces": [namespace_item(namespace) for namespace in snapshot.namespaces],
     }
 
 
@@ -80,10 +81,10 @@ def _item(socket: Socket, look_at_us: int) -> dict[str, Any]:
         "state": socket.state.name,
         "interface": socket.interface or None,
         "v6only": socket.v6only,
-        "local_address": _address(socket.local_address),
+        "local_address": address(socket.local_address),
         "local_port": None if socket.family is Family.UNIX else socket.local_port,
         "service": None,
-        "remote_address": _address(socket.remote_address),
+        "remote_address": address(socket.remote_address),
         "remote_port": socket.remote_port if socket.remote_address else None,
         "path": _path(socket.path),
         "peer_inode": socket.peer_inode or None,
@@ -121,14 +122,6 @@ def _owner(process: Process) -> dict[str, Any]:
         "exe": process.exe or None,
         "started_at": _time(process.started_at_us),
     }
-
-
-def _address(address: bytes) -> str | None:
-    if not address:
-        return None
-    parsed = ipaddress.ip_address(address)
-    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
-    return f"::ffff:{mapped}" if mapped else str(parsed)
 
 
 def _path(path: bytes) -> str | None:

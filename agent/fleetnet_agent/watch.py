@@ -17,6 +17,7 @@ What must stay true:
 - what the kernel's events tell is joined to a look at everything, so that each connection is told once;
 - a source that fails closes nothing: its sockets stay as they were until it works again;
 - what is left out for the budget's sake is told: as that source's standing, and as a gap when it is read again.
+- a change of interfaces or routes is told with a look at everything, as early as one of a listener is.
 """
 
 import os
@@ -33,6 +34,7 @@ from fleetnet_agent.helper.client import HelperClient
 from fleetnet_agent.holders import Holders, wanted
 from fleetnet_agent.host import Host
 from fleetnet_agent.live import look_live
+from fleetnet_agent.network.following import Network, open_network
 from fleetnet_agent.owners.lookup import REMEDY, REMEDY_FOR_OWN, OwnerLookup
 from fleetnet_agent.records import (
     Brief,
@@ -41,6 +43,7 @@ from fleetnet_agent.records import (
     Gap,
     LiveItem,
     LiveWanted,
+    Namespace,
     Snapshot,
     Socket,
     SocketKey,
@@ -69,6 +72,7 @@ class Watch:
         events: Events | None = None,
         budget: Budget | None = None,
         usage: Callable[[], Usage] | None = None,
+        network: Network | None = None,
     ) -> None:
         self._host = host
         self._owners = owners
@@ -79,6 +83,7 @@ class Watch:
         self._budget = budget or Budget(NO_CEILINGS)
         self._usage = usage or partial(usage_now, host.boottime_us)
         self._left_out_since_us: int | None = None
+        self._network = network or open_network(host)
         self._touched: set[int] = set()  # inodes about whose owners something is new since the last full look
         self._statuses: dict[str, SourceStatus] = {}
         self._look_at_us = 0
@@ -102,7 +107,8 @@ class Watch:
         """Everything that was open at the last look, with what the differences so far have told. May take
         some tenths of a second for 50,000 sockets. Empty, look_at_us 0, before the first look."""
         sockets = tuple(socket for followed in self._followed for socket in followed.sockets(self._holders))
-        return Snapshot(self._look_at_us, sockets, tuple(self._statuses.values()))
+        namespaces = self._network.all()
+        return Snapshot(self._look_at_us, sockets, tuple(self._statuses.values()), namespaces)
 
     def live(self, wanted: LiveWanted) -> Generator[LiveItem, None, None]:
         """Everything at this moment, with the numbers that are not followed. To be used up in the thread of the looks,
@@ -128,6 +134,7 @@ class Watch:
         self._diag.close()
         if self._events:
             self._events.close()
+        self._network.close()
 
     def _asked_for_s(self) -> float:
         """The interval for a table of this size."""
@@ -159,10 +166,12 @@ class Watch:
         return self._events is not None and self._events.urgent
 
     def _has_early_news(self) -> bool:
-        """Listeners and owners, which are looked at each time; False while another full look would cost too much."""
+        """Listeners, owners and the network, which are looked at each time. False while another full look would cost
+        too much."""
         self._touched |= self._owners.update(self._inodes_still_there)
         read = [followed for followed in self._followed if not self._is_left_out(followed)]
-        news = bool(self._touched) or any(followed.listeners_moved() for followed in read)
+        network_moved = self._network.look()
+        news = network_moved or bool(self._touched) or any(followed.listeners_moved() for followed in read)
         share = FULL_LOOK_SHARE / self._budget.allowance.look_factor
         return news and self._since_full_look_us() >= self._look_took_us / share
 
@@ -170,8 +179,9 @@ class Watch:
         return self._host.boottime_us() - (self._looked_at_us or 0)
 
     def _look_at_everything(self) -> Difference:
-        # 1. What the kernel says: of ends, of everything, and of the ends meanwhile. The look ends here; what follows
-        #    explains what it saw.
+        # 1. What the kernel says: of interfaces and routes, of ends, of everything, and of the ends meanwhile. The look
+        #    ends here; what follows explains what it saw.
+        namespaces = self._look_at_network()
         before = self._take_ends()
         moves = [self._look_at(followed) for followed in self._followed]
         after = self._take_ends()
@@ -208,6 +218,7 @@ class Watch:
             entered_at_us,
             tuple(sources),
             gaps=(*before.gaps, *after.gaps, *self._left_out(look_at_us)),
+            namespaces=namespaces,
         )
 
     def _look_at(self, followed: Followed) -> Seen:
@@ -222,6 +233,10 @@ class Watch:
         self._left_out_since_us = None
         return [Gap(since_us, look_at_us, NOT_WITHIN_BUDGET)] if since_us else []
 
+    def _look_at_network(self) -> tuple[Namespace, ...]:
+        self._network.look()
+        return self._network.changed()
+
     def _take_ends(self) -> Told:
         return self._events.take() if self._events else Told()
 
@@ -231,6 +246,7 @@ class Watch:
             statuses.append(self._events.status)
         if self._budget.status:
             statuses.append(self._budget.status)
+        statuses += self._network.statuses()
         new = [status for status in statuses if self._statuses.get(status.name) != status]
         self._statuses = {status.name: status for status in statuses}
         return new
@@ -264,4 +280,5 @@ def open_watch(
     owners = OwnerLookup(host, helper, is_root=os.geteuid() == 0, remedy=remedy)
     diag = DiagSocket()
     events = Events(host, events_buffer_bytes)
-    return Watch(host, owners, follow_all(diag, host.boottime_us, host.proc), diag, events, Budget(ceilings))
+    followed = follow_all(diag, host.boottime_us, host.proc)
+    return Watch(host, owners, followed, diag, events, Budget(ceilings))

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, cast
 
-from fleetnet_proto.v1 import live_pb2, report_pb2, sockets_pb2
+from fleetnet_proto.v1 import live_pb2, network_pb2, report_pb2, sockets_pb2
 
+from fleetnet_agent.bounded import DETAIL_BYTES, NAME_BYTES, PATH_BYTES, UNIT_BYTES, bounded
 from fleetnet_agent.brief_rows import packer
 from fleetnet_agent.records import (
     Brief,
@@ -21,6 +22,7 @@ from fleetnet_agent.records import (
     Gap,
     Holder,
     HostFacts,
+    Namespace,
     Process,
     Protocol,
     Snapshot,
@@ -28,34 +30,36 @@ from fleetnet_agent.records import (
     SocketKey,
     SourceStatus,
 )
+from fleetnet_agent.wire_network import encode_namespace
 
 MAX_BATCH_BYTES: Final = 1_000_000  # of rows; below the wire's 1 MiB there is room for sources, gaps and envelope
 FIELD_OVERHEAD_BYTES: Final = 5  # tag and length that an embedded message of up to 1 MiB costs (1 or 2, and 3)
+_NUMBER_BYTES: Final = 10  # that a packed number takes at most
 
-# Bounds on text and owners. A host's own text is hostile: no row may grow beyond a batch.
-NAME_BYTES: Final = 64
-PATH_BYTES: Final = 512
-UNIT_BYTES: Final = 256
-SUN_PATH_BYTES: Final = 108
-DETAIL_BYTES: Final = 512
+SUN_PATH_BYTES: Final = 108  # include/uapi/linux/un.h
+# Bounds on owners; those on text are in `bounded.py`.
 MAX_OWNERS: Final = 16_384  # of one socket: more pre-forked workers than anyone runs, and less than a batch holds
 HOLDER_BYTES: Final = 900_000  # of the owners of one socket: beyond it paths are left out, for all are to be told
 # A collector takes 65,536 rows and four times as many owners; the ends of sockets are small, and many fit a batch.
 MAX_BATCH_ROWS: Final = 20_000
 MAX_BATCH_OWNERS: Final = 200_000
 
-_Row = tuple[str, Socket | Closed | Brief]
-"""One row on its way into a batch: opened, changed or before (open at a snapshot) with a socket, closed, or brief."""
+_Row = tuple[str, Socket | Closed | Brief | Namespace | int]
+"""One row on its way into a batch: opened, changed or before (open at a snapshot) with a socket, closed, or brief;
+namespace, or left with the number of one that is gone."""
 
 
 def difference_batches(difference: Difference) -> Iterator[bytes]:
     """A difference in as few batches as its size allows; an empty one makes one without rows."""
     template = report_pb2.Batch(look_at_us=difference.look_at_us, previous_look_at_us=difference.previous_look_at_us)
+    # A namespace comes before its sockets, and its end after theirs.
     rows: Iterator[_Row] = itertools.chain(
+        (("namespace", namespace) for namespace in difference.namespaces),
         (("opened", socket) for socket in difference.opened),
         (("changed", socket) for socket in difference.changed),
         (("closed", closed) for closed in difference.closed),
         (("brief", brief) for brief in difference.brief),
+        (("left", netns) for netns in difference.namespaces_gone),
     )
     for builder, last in _fill(template, rows, difference.sources, difference.entered_at_us):
         if last:
@@ -65,7 +69,10 @@ def difference_batches(difference: Difference) -> Iterator[bytes]:
 
 def snapshot_batches(snapshot: Snapshot, gaps: Iterable[Gap] = ()) -> Iterator[tuple[bytes, bool]]:
     """A snapshot in parts, made one at a time, each with whether it is the last, which carries the gaps."""
-    rows: Iterator[_Row] = (("before", socket) for socket in snapshot.sockets)
+    rows: Iterator[_Row] = itertools.chain(
+        (("namespace", namespace) for namespace in snapshot.namespaces),
+        (("before", socket) for socket in snapshot.sockets),
+    )
     template = report_pb2.Batch(look_at_us=snapshot.look_at_us)
     for part, (builder, last) in enumerate(_fill(template, rows, snapshot.sources, {})):
         batch = builder.batch
@@ -99,13 +106,6 @@ def host_facts(facts: HostFacts) -> report_pb2.HostFacts:
     )
 
 
-def bounded(text: str, most_bytes: int) -> str:
-    """Text that protobuf can carry: what was not UTF-8 on the host replaced, and cut."""
-    if len(text) <= most_bytes and text.isascii():
-        return text
-    return text.encode("utf-8", "replace")[:most_bytes].decode("utf-8", "ignore")
-
-
 class _Builder:
     """A batch being filled, its dictionaries, and its size so far."""
 
@@ -132,6 +132,10 @@ class _Builder:
             return self._add_brief(what)
         if isinstance(what, Closed):
             return self._add_closed(what)
+        if isinstance(what, Namespace):
+            return self._add_namespace(encode_namespace(what))
+        if isinstance(what, int):
+            return self._add_left(what)
         socket = what
         position, new = self._dictionary.position_of(socket.holder)
         message = socket_message(socket, position)
@@ -169,14 +173,31 @@ class _Builder:
         if new is not None:
             cost += new.cost_bytes
             owners += len(new.message.owners)
-        full = self._rows >= MAX_BATCH_ROWS or owners > MAX_BATCH_OWNERS
-        if self._rows and (full or self._size_bytes + cost > MAX_BATCH_BYTES):
+        if (self._rows and owners > MAX_BATCH_OWNERS) or not self._has_room(cost):
             return False
-        self._size_bytes += cost
-        self._rows += 1
         self._owners = owners
         if new is not None:
             self._dictionary.take(new)
+        return True
+
+    def _add_namespace(self, namespace: network_pb2.Namespace) -> bool:
+        if not self._has_room(_size(namespace)):
+            return False
+        self.batch.namespaces.append(namespace)
+        return True
+
+    def _add_left(self, netns: int) -> bool:
+        if not self._has_room(_NUMBER_BYTES):
+            return False
+        self.batch.namespaces_gone.append(netns)
+        return True
+
+    def _has_room(self, cost_bytes: int) -> bool:
+        """Take room for a row, if there is; the first row always finds some."""
+        if self._rows and (self._rows >= MAX_BATCH_ROWS or self._size_bytes + cost_bytes > MAX_BATCH_BYTES):
+            return False
+        self._size_bytes += cost_bytes
+        self._rows += 1
         return True
 
     def _say_since_when(self, message: sockets_pb2.Socket, column: str, what: Socket) -> None:
@@ -257,7 +278,13 @@ def _fill(
     yield builder, True
 
 
-def _size(message: sockets_pb2.Socket | sockets_pb2.ClosedSocket | sockets_pb2.Holder | sockets_pb2.Process) -> int:
+def _size(
+    message: sockets_pb2.Socket
+    | sockets_pb2.ClosedSocket
+    | sockets_pb2.Holder
+    | sockets_pb2.Process
+    | network_pb2.Namespace,
+) -> int:
     return message.ByteSize() + FIELD_OVERHEAD_BYTES
 
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from fleetnet_proto.v1 import live_pb2
 
+from fleetnet_agent.bounded import DETAIL_BYTES, NAME_BYTES, bounded
 from fleetnet_agent.records import (
     InterfaceCounters,
     LiveItem,
@@ -20,7 +21,7 @@ from fleetnet_agent.records import (
     Timer,
     Trouble,
 )
-from fleetnet_agent.wire import DETAIL_BYTES, FIELD_OVERHEAD_BYTES, NAME_BYTES, Dictionary, bounded, socket_message
+from fleetnet_agent.wire import FIELD_OVERHEAD_BYTES, Dictionary, socket_message
 
 # Batches of the same stream wait behind a part, so it is smaller than it might be. A holder may take as much again as
 # wire.HOLDER_BYTES, and then the part is that of one socket.

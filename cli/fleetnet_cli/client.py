@@ -5,6 +5,7 @@ not matter; what must stay true is that an answer which broke off never looks li
 """
 
 import errno
+import functools
 import os
 import socket
 import threading
@@ -20,10 +21,17 @@ import grpc
 from fleetnet_proto.v1 import admin_pb2_grpc, query_pb2, query_pb2_grpc
 
 from fleetnet_cli import errors, wire
+from fleetnet_cli.live import LiveItem, LiveQuestion
+from fleetnet_cli.network import Namespace, NamespaceQuestion
 from fleetnet_cli.records import Coverage, End, Host, Selection, Socket, SocketQuestion, Token
 
 Item = TypeVar("Item")
-Response = query_pb2.ListSocketsResponse | query_pb2.ListHostsResponse
+Response = (
+    query_pb2.ListSocketsResponse
+    | query_pb2.ListHostsResponse
+    | query_pb2.ListNamespacesResponse
+    | query_pb2.LiveResponse
+)
 
 # A message may be larger than gRPC's 4 MiB; the collector on the same machine is trusted that far.
 _OPTIONS = [("grpc.max_receive_message_length", 64 << 20), ("grpc.enable_http_proxy", 0)]
@@ -50,12 +58,28 @@ class Collector:
     def sockets(self, question: SocketQuestion) -> "Stream[Socket]":
         """Asks for sockets; the answer's coverage is here when this returns."""
         call = self._questions.ListSockets(wire.sockets_request(question))
-        return Stream(call, lambda m: map(wire.socket, m.page.items), self._timeout_s, question.selection.host)
+        translate = functools.partial(translated, host=question.selection.host)
+        return Stream(call, lambda m: map(wire.socket, m.page.items), self._timeout_s, translate)
 
     def hosts(self, selection: Selection) -> "Stream[Host]":
         """Asks for hosts; the answer's coverage is here when this returns."""
         call = self._questions.ListHosts(wire.hosts_request(selection))
-        return Stream(call, lambda m: map(wire.host, m.page.items), self._timeout_s, selection.host)
+        translate = functools.partial(translated, host=selection.host)
+        return Stream(call, lambda m: map(wire.host, m.page.items), self._timeout_s, translate)
+
+    def namespaces(self, question: NamespaceQuestion) -> "Stream[Namespace]":
+        """Asks for namespaces; the answer's coverage is here when this returns."""
+        from fleetnet_cli import wire_network  # only these questions need it
+
+        call = self._questions.ListNamespaces(wire_network.request(question))
+        translate = functools.partial(translated, host=question.selection.host)
+        return Stream(call, lambda m: map(wire_network.namespace, m.page.items), self._timeout_s, translate)
+
+    def live(self, question: LiveQuestion) -> "LiveLook":
+        """Asks one host for a fresh look; raises HostAway or TooSoon where it cannot be had."""
+        from fleetnet_cli import wire_live  # likewise
+
+        return LiveLook(self._questions.Live(wire_live.request(question)), wire_live.items, self._timeout_s, question)
 
     def create_token(self, host: str, ttl_s: int) -> Token:
         """Has a one-time token made."""
@@ -82,11 +106,11 @@ class Stream(Generic[Item]):
         call: _Call,
         items_of: Callable[[Any], Iterable[Item]],
         timeout_s: float,
-        host: str,
+        translate: Callable[[grpc.RpcError], errors.CliError],
     ) -> None:
         self._call = call
         self._items_of = items_of
-        self._host = host
+        self._translate = translate
         self._patience = _Patience(call, timeout_s)
         self._taken = 0
         self.end: End | None = None
@@ -112,7 +136,7 @@ class Stream(Generic[Item]):
             raise errors.CollectorFailed("the collector gave an empty answer; its log says more") from None
         except grpc.RpcError as error:
             self._patience.over()
-            raise self._patience.explained(error, self._host) from error
+            raise self._patience.explained(error, self._translate) from error
         if message.WhichOneof("part") != "coverage":
             self._patience.over()
             self._call.cancel()
@@ -127,7 +151,7 @@ class Stream(Generic[Item]):
             except StopIteration:
                 raise self._broken("it ended without saying so") from None
             except grpc.RpcError as error:
-                raise self._broken(str(self._patience.explained(error, self._host))) from error
+                raise self._broken(str(self._patience.explained(error, self._translate))) from error
             if message.WhichOneof("part") == "end":
                 self.end = self._checked_end(message)
             else:
@@ -142,6 +166,26 @@ class Stream(Generic[Item]):
         return errors.BrokenAnswer(
             f"the answer broke off after {self._taken} items, so this is not all ({why}); ask again"
         )
+
+
+class LiveLook(Stream[LiveItem]):
+    """A live look as it comes in; what the host could not look at is in `troubles` once the items are through."""
+
+    def __init__(
+        self,
+        call: _Call,
+        items_of: Callable[[query_pb2.LivePage], Iterable[LiveItem]],
+        timeout_s: float,
+        question: LiveQuestion,
+    ) -> None:
+        self.troubles: list[str] = []
+
+        def items(message: query_pb2.LiveResponse) -> Iterable[LiveItem]:
+            if message.page.trouble:
+                self.troubles.append(message.page.trouble)
+            return items_of(message.page)
+
+        super().__init__(call, items, timeout_s, functools.partial(translated_live, host=question.host))
 
 
 class _Patience:
@@ -168,14 +212,14 @@ class _Patience:
         """There is nothing left to wait for."""
         self._over.set()
 
-    def explained(self, error: grpc.RpcError, host: str) -> errors.CliError:
+    def explained(self, error: grpc.RpcError, translate: Callable[[grpc.RpcError], errors.CliError]) -> errors.CliError:
         """The error, or, where the patience ended the call, that."""
         if self.lost:
             return errors.Unreachable(
                 f"the collector said nothing for {self._timeout_s:g} s; "
                 "look at its log, or give it longer with --timeout"
             )
-        return translated(error, host)
+        return translate(error)
 
     def _watch(self) -> None:
         while not self._over.wait(min(self._timeout_s / 4, 1.0)):
@@ -237,3 +281,14 @@ def translated(error: grpc.RpcError, host: str = "") -> errors.CliError:
     if details and code is not grpc.StatusCode.UNKNOWN:
         return errors.CollectorFailed(f"the collector says: {details}")
     return errors.CollectorFailed(f"the collector failed ({details or code.name}); its log says more")
+
+
+def translated_live(error: grpc.RpcError, host: str) -> errors.CliError:
+    """Likewise, where a live look was asked for: it needs the host itself, and a host is looked at only so often."""
+    code = error.code() if isinstance(error, grpc.Call) else grpc.StatusCode.UNKNOWN
+    details = " ".join(((error.details() or "") if isinstance(error, grpc.Call) else "").split())
+    if code is grpc.StatusCode.UNAVAILABLE:
+        return errors.HostAway(host, f"cannot be looked at ({details or 'no reason given'})")
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
+        return errors.TooSoon(f"{host} cannot be looked at yet ({details or 'no reason given'}); wait a moment")
+    return translated(error, host)

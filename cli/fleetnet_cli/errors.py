@@ -5,8 +5,11 @@
     ├── UnknownHost         no such host in this fleet                     2
     ├── CollectorFailed     the collector could not answer this            2
     │   └── CollectorTooOld it does not know the question                  2
+    ├── HostAway            its agent is needed for this, and away         2
+    ├── TooSoon             it was looked at a moment ago                  2
     ├── OutputFailed        the answer could not be written                2
     ├── BrokenAnswer        the answer broke off before its end            3
+    ├── NotKept             of the past this is not known                  3
     ├── NotAuthorised       the collector, or its socket, refuses          4
     └── Unreachable         no collector there, or it says nothing         5
 
@@ -43,12 +46,31 @@ class CollectorTooOld(CollectorFailed):
     """It does not know the question."""
 
 
+class HostAway(CliError):  # noqa: N818  # likewise
+    """Its agent is needed for this, and away or silent."""
+
+    def __init__(self, host: str, why: str, way_out: str = "ask again when it is back") -> None:
+        super().__init__(f"{host} {why}: {way_out}")
+        self.host = host
+        self.why = why
+
+
+class TooSoon(CliError):  # noqa: N818  # likewise
+    """It was looked at a moment ago."""
+
+
 class OutputFailed(CliError):  # noqa: N818  # likewise
     """The answer could not be written."""
 
 
 class BrokenAnswer(CliError):  # noqa: N818  # likewise
     """The answer broke off before its end; what was shown is not all."""
+
+    exit_status = exits.PARTIAL
+
+
+class NotKept(CliError):  # noqa: N818  # likewise
+    """Of the past this is not known."""
 
     exit_status = exits.PARTIAL
 

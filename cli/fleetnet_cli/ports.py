@@ -1,7 +1,8 @@
-"""PORT, SERVICE and A-B as people write them on a command line."""
+"""PORT, SERVICE and A-B as people write them on a command line; for raw sockets a protocol's name too."""
 
 import re
 
+from fleetnet_cli import protocols
 from fleetnet_cli.errors import UsageError, suggestion
 from fleetnet_cli.records import PortRange
 from fleetnet_cli.services import Services
@@ -10,8 +11,13 @@ _NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
 _RANGE = re.compile(r"([0-9]{1,9})-([0-9]{1,9})", re.ASCII)
 
 
-def parse_ports(text: str, services: Services) -> tuple[PortRange, ...]:
-    """One word as ranges of ports; a service may have several ports. UsageError where it is none of the three."""
+def parse_ports(text: str, services: Services, *, raw: bool = False) -> tuple[PortRange, ...]:
+    """One word as ranges of ports; a service may have several ports. UsageError where it is none of the three.
+
+    What is a port to TCP is to a raw socket the number of a protocol: with `raw` a name of /etc/protocols counts too.
+    """
+    if raw and (number := protocols.load().numbers.get(text.lower())) is not None:
+        return (PortRange(number, number),)
     if _NUMBER.fullmatch(text):
         return (PortRange(_port(text), _port(text)),)
     if match := _RANGE.fullmatch(text):

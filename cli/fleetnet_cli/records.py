@@ -86,6 +86,11 @@ class Socket:
     closed_at_is: str
     last_seen_us: int
     source: str
+    runtime: str = ""  # what runs the container, "" where not known
+    type: str = ""  # of UNIX and packet sockets
+    path: str = ""  # what a UNIX socket is bound to; "@" leads an abstract name
+    peer_inode: int = 0  # of the UNIX socket at the other end
+    netns_inode: int = 0  # 0: the agent's own namespace
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,32 +22,34 @@ from fleetnet_cli.records import (
 )
 
 
-def _words(names_and_numbers: Iterable[tuple[str, int]], prefix: str, *, lower: bool = True) -> dict[int, str]:
+def words(names_and_numbers: Iterable[tuple[str, int]], prefix: str, *, lower: bool = True) -> dict[int, str]:
+    """The words of an enumeration by their numbers."""
     # Number 0 is "unspecified" in every enumeration: there is no word for it.
     words = {n: name.removeprefix(prefix) for name, n in names_and_numbers if n != 0}
     return {n: w.lower().replace("_", "-") for n, w in words.items()} if lower else words
 
 
-_PROTOCOLS = _words(sockets_pb2.Protocol.items(), "PROTOCOL_")
-_FAMILIES = _words(sockets_pb2.Family.items(), "FAMILY_")
-_STATES = _words(sockets_pb2.State.items(), "STATE_", lower=False)
-_OWNER_STATUSES = _words(sockets_pb2.OwnerStatus.items(), "OWNER_STATUS_")
-_SOURCES = _words(sockets_pb2.Source.items(), "SOURCE_")
-_OPENED = _words(sockets_pb2.OpenedAtIs.items(), "OPENED_AT_IS_")
-_CLOSED = _words(sockets_pb2.ClosedAtIs.items(), "CLOSED_AT_IS_")
-_SCOPES = _words(query_pb2.AddressScope.items(), "ADDRESS_SCOPE_")
-_EXPOSURES = _words(query_pb2.Exposure.items(), "EXPOSURE_")
+_PROTOCOLS = words(sockets_pb2.Protocol.items(), "PROTOCOL_")
+FAMILIES = words(sockets_pb2.Family.items(), "FAMILY_")
+_STATES = words(sockets_pb2.State.items(), "STATE_", lower=False)
+_OWNER_STATUSES = words(sockets_pb2.OwnerStatus.items(), "OWNER_STATUS_")
+_SOURCES = words(sockets_pb2.Source.items(), "SOURCE_")
+_OPENED = words(sockets_pb2.OpenedAtIs.items(), "OPENED_AT_IS_")
+_CLOSED = words(sockets_pb2.ClosedAtIs.items(), "CLOSED_AT_IS_")
+_SCOPES = words(query_pb2.AddressScope.items(), "ADDRESS_SCOPE_")
+_EXPOSURES = words(query_pb2.Exposure.items(), "EXPOSURE_")
+_TYPES = words(sockets_pb2.SocketType.items(), "SOCKET_TYPE_")
 
 _STATE_NUMBERS = {word: number for number, word in _STATES.items()}
 _PROTOCOL_NUMBERS = {word: number for number, word in _PROTOCOLS.items()}
 
-_UNKNOWN = "unknown"
+UNKNOWN = "unknown"
 
 
 def sockets_request(question: SocketQuestion) -> query_pb2.ListSocketsRequest:
     """The question about sockets, as asked."""
     return query_pb2.ListSocketsRequest(
-        selection=_selection(question.selection),
+        selection=selection(question.selection),
         states=[sockets_pb2.State.Name(_STATE_NUMBERS[s]) for s in question.states],
         protocols=[sockets_pb2.Protocol.Name(_PROTOCOL_NUMBERS[p]) for p in question.protocols],
         local_ports=[query_pb2.PortRange(first=r.first, last=r.last) for r in question.local_ports],
@@ -59,9 +61,9 @@ def sockets_request(question: SocketQuestion) -> query_pb2.ListSocketsRequest:
     )
 
 
-def hosts_request(selection: Selection) -> query_pb2.ListHostsRequest:
+def hosts_request(asked: Selection) -> query_pb2.ListHostsRequest:
     """The question about hosts, as asked."""
-    return query_pb2.ListHostsRequest(selection=_selection(selection))
+    return query_pb2.ListHostsRequest(selection=selection(asked))
 
 
 def token_request(host: str, ttl_s: int) -> admin_pb2.CreateTokenRequest:
@@ -69,13 +71,14 @@ def token_request(host: str, ttl_s: int) -> admin_pb2.CreateTokenRequest:
     return admin_pb2.CreateTokenRequest(host=host, ttl_s=ttl_s)
 
 
-def _selection(selection: Selection) -> query_pb2.Selection:
+def selection(asked: Selection) -> query_pb2.Selection:
+    """Which hosts, when, and how much."""
     return query_pb2.Selection(
-        host_glob=selection.host_glob,
-        host=selection.host,
-        at_us=selection.at_us,
-        max_age_ms=selection.max_age_ms,
-        limit=selection.limit,
+        host_glob=asked.host_glob,
+        host=asked.host,
+        at_us=asked.at_us,
+        max_age_ms=asked.max_age_ms,
+        limit=asked.limit,
     )
 
 
@@ -125,14 +128,14 @@ def socket(message: query_pb2.SocketItem) -> Socket:
     return Socket(
         host=message.host,
         netns=message.netns,
-        protocol=_PROTOCOLS.get(message.protocol, _UNKNOWN),
-        family=_FAMILIES.get(message.family, _UNKNOWN),
-        state=_STATES.get(message.state, _UNKNOWN),
+        protocol=_PROTOCOLS.get(message.protocol, UNKNOWN),
+        family=FAMILIES.get(message.family, UNKNOWN),
+        state=_STATES.get(message.state, UNKNOWN),
         interface=message.interface,
         v6only=message.v6only if message.HasField("v6only") else None,
-        local_address=_address(message.local_address),
+        local_address=address(message.local_address),
         local_port=message.local_port,
-        remote_address=_address(message.remote_address),
+        remote_address=address(message.remote_address),
         remote_port=message.remote_port,
         recv_queue=message.recv_queue,
         send_queue=message.send_queue,
@@ -142,23 +145,35 @@ def socket(message: query_pb2.SocketItem) -> Socket:
         unit=message.unit,
         container=message.container,
         owners=tuple(Owner(o.pid, o.name, o.exe, o.started_at_us, o.program) for o in message.owners),
-        owner_status=_OWNER_STATUSES.get(message.owner_status, _UNKNOWN),
+        owner_status=_OWNER_STATUSES.get(message.owner_status, UNKNOWN),
         scope=_word_or_none(_SCOPES, message.scope),
         exposed=_word_or_none(_EXPOSURES, message.exposure),
         opened_at_us=message.opened_at_us,
-        opened_at_is=_OPENED.get(message.opened_at_is, _UNKNOWN),
+        opened_at_is=_OPENED.get(message.opened_at_is, UNKNOWN),
         closed_at_us=message.closed_at_us,
         closed_at_is=_word_or_none(_CLOSED, message.closed_at_is),
         last_seen_us=message.last_seen_us,
-        source=_SOURCES.get(message.source, _UNKNOWN),
+        source=_SOURCES.get(message.source, UNKNOWN),
+        runtime=message.runtime,
+        type=_word_or_none(_TYPES, message.type),
+        path=_path(message.path),
+        peer_inode=message.peer_inode,
+        netns_inode=message.netns_inode,
     )
 
 
+def _path(name: bytes) -> str:
+    # Linux has no encoding for paths; what is not UTF-8 is told by its bytes.
+    text = name.decode(errors="backslashreplace")
+    return "@" + text[1:] if text.startswith("\0") else text
+
+
 def _word_or_none(words: dict[int, str], number: int) -> str:
-    return words.get(number, _UNKNOWN) if number else ""
+    return words.get(number, UNKNOWN) if number else ""
 
 
-def _address(packed: bytes) -> str:
+def address(packed: bytes) -> str:
+    """An address as text; "" where it is none."""
     # inet_ntop keeps ::ffff: for IPv4-mapped addresses and is many times faster than ipaddress.
     if len(packed) == 4:
         return sockets.inet_ntop(sockets.AF_INET, packed)

@@ -6,7 +6,7 @@ import pytest
 from agent.diag_messages import listener, sighting, time_wait
 from agent.family_messages import encode_packet, encode_unix, packet, unix
 from agent.scripted_kernel import ScriptedKernel
-from fleetnet_agent.changes import DiagTable, Moves
+from fleetnet_agent.changes import MANY, DiagTable, Moves
 from fleetnet_agent.records import Protocol, State
 from fleetnet_agent.sources import packet_diag, unix_diag
 from fleetnet_agent.sources.source import InconsistentError, Sighting, SourceError
@@ -83,6 +83,19 @@ def test_a_socket_that_a_dump_misses_is_not_closed(kernel: ScriptedKernel, table
     assert table.look() == NOTHING
     assert kernel.asked == [1]
     assert len(table) == 2
+
+
+def test_the_first_look_at_many_sockets_finds_those_that_one_dump_misses(
+    kernel: ScriptedKernel, table: DiagTable
+) -> None:
+    everything = [sighting(cookie) for cookie in range(1, MANY + 10)]
+    kernel.put(*everything)
+    kernel.missed = {1, 77}
+    kernel.misses_until_dump = 1
+    assert sorted(one.name for one in table.look().opened if isinstance(one.name, int)) == list(range(1, MANY + 10))
+    assert kernel.dumps == 2
+    assert table.look() == NOTHING
+    assert kernel.dumps == 3
 
 
 def test_a_missed_socket_that_is_found_in_another_state_is_told_so(kernel: ScriptedKernel, table: DiagTable) -> None:

@@ -228,6 +228,19 @@ def test_a_loss_that_the_kernel_counts_after_it_was_noticed_is_told_by_the_next_
     assert [gap.reason.split()[0] for gap in (first, second)] == ["5", "1"]
 
 
+def test_a_bound_that_is_made_smaller_counts_what_fits_no_longer(queue: EventQueue, receiver: ScriptedReceiver) -> None:
+    urged = threading.Event()
+    queue.when_urgent(urged.set)
+    receiver.put([b"1", b"2", b"3"])
+    assert urged.wait(10), "half of what may wait calls for a look"
+    queue.keep_at_most(1)
+    receiver.put([b"4", b"5"])
+    taken = queue.take()
+    assert [each for received in taken.events for each in received.datagrams] == [b"1", b"2", b"3"]
+    assert taken.gap
+    assert taken.gap.reason.startswith("2 events of closed sockets lost")
+
+
 def test_what_does_not_fit_here_is_counted_as_lost(queue: EventQueue, receiver: ScriptedReceiver) -> None:
     receiver.put([b"1", b"2", b"3"], [b"4", b"5"], [b"6"])
     taken = queue.take()

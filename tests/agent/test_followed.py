@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import cast
 
 from agent.diag_messages import sighting
+from agent.family_messages import encode_unix, unix
 from agent.scripted_kernel import ScriptedKernel
 from agent.scripted_watch import holder
 from fleetnet_agent.changes import DiagTable
@@ -12,6 +13,7 @@ from fleetnet_agent.ends import Ends
 from fleetnet_agent.followed import Followed
 from fleetnet_agent.holders import Holders
 from fleetnet_agent.records import Holder, Protocol
+from fleetnet_agent.sources import unix_diag
 from fleetnet_agent.sources.source import Sighting
 
 
@@ -41,3 +43,13 @@ def test_a_socket_with_two_reasons_to_be_told_again_is_told_once() -> None:
     assert len(list(followed.open(followed.look(), holders))) == 1
     touched = {sighting(1).inode}
     assert [row.key.cookie for row in followed.change(followed.look(), touched, holders)] == [1]
+
+
+def test_a_new_client_knows_the_name_at_its_other_end_whether_that_is_new_too_or_not() -> None:
+    kernel = ScriptedKernel(Protocol.UNIX, unix_diag.CODEC, encode_unix)
+    followed = Followed("unix", Protocol.UNIX, DiagTable(kernel, kernel.find), Ends(lambda: 0))
+    kernel.put(unix(1, inode=11, peer_inode=12), unix(2, inode=12, peer_inode=11, path=b"/run/a"))
+    assert followed.look().peer_paths == {12: b"/run/a"}
+    kernel.put(unix(3, inode=13, peer_inode=12), unix(4, inode=14, peer_inode=0), unix(5, inode=15, peer_inode=99))
+    assert followed.look().peer_paths == {12: b"/run/a"}
+    assert followed.look().peer_paths == {}

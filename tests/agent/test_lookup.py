@@ -326,6 +326,7 @@ def test_without_a_helper_it_depends_on_who_the_agent_is(
     assert lookup.ownership_of(5).status is status
     assert owners(lookup, 6) == [10]
     assert not lookup.status().ok
+    assert ("hidepid" if is_root else "--with-helper") in lookup.status().detail
 
 
 def test_a_socket_that_is_gone_is_forgotten(proc: ProcTree, clock: Clock, lookup: OwnerLookup) -> None:

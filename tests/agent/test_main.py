@@ -4,6 +4,7 @@ import contextlib
 import importlib.metadata
 import json
 import os
+import re
 import select
 import signal
 import socket
@@ -288,6 +289,21 @@ def test_the_helper_never_outlives_its_agent_and_leaves_nothing(
     await_true(lambda: not list(temporary.iterdir()), "the helper left its socket")
 
 
+def test_an_agent_over_its_budget_reports_on_and_says_what_it_does_less(
+    loop: Loop, collector: Collector, enrolled: Enrolled, start: Callable[..., Running]
+) -> None:
+    running = start("run", "--state", enrolled(collector.address), "--memory-ceiling-mib", "1")
+    line = running.until("source budget")
+    assert re.search(r"used \d+ MiB of memory where 1 are allowed: keeps no caches", line)
+    loop.run(collector.until(lambda: collector.store.whole_snapshots == 1))
+    told = [source for batch in list(collector.store.batches) for source in batch.sources if source.name == "budget"]
+    assert not told[0].ok
+    assert "keeps no caches" in told[0].detail
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        loop.run(collector.until(lambda: port in {row.local_port for row in collector.store.open.values()}))
+
+
 def test_the_service_manager_is_told_by_the_agent_alone(
     enrolled: Enrolled, start: Callable[..., Running], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -408,11 +424,23 @@ def test_once_prints_what_would_be_sent_and_needs_no_state() -> None:
     assert (item["owner_status"], [owner["pid"] for owner in item["owners"]]) == ("known", [os.getpid()])
     assert item["uid"] == os.getuid()
     answered = json.loads(ANSWER.read_text())  # the shape that an answer of the fleet has
-    assert (document.keys(), document["coverage"].keys()) == (answered.keys(), answered["coverage"].keys())
+    assert (document.keys() - {"namespaces"}, document["coverage"].keys()) == (
+        answered.keys(),
+        answered["coverage"].keys(),
+    )
     shape = list(answered["items"][0])
     assert {tuple(key for key in item if key in shape) for item in document["items"]} == {tuple(shape)}
     assert item["owners"][0].keys() == answered["items"][0]["owners"][0].keys()
     assert all(item["inode"] is None or item["inode"] > 0 for item in document["items"])
+
+
+def test_once_shows_the_interfaces_and_routes_beside_the_sockets() -> None:
+    (own,) = json.loads(agent("once", "-o", "json").stdout)["namespaces"]
+    assert (own["netns"], own["unread"], own["routes_left_out"]) == ("host", False, 0)
+    lo = own["interfaces"][0]
+    assert (lo["index"], lo["name"], lo["hardware_address"], lo["driver"]) == (1, "lo", "00:00:00:00:00:00", None)
+    assert {"address": "127.0.0.1", "prefix_length": 8, "peer": None, "scope": 254} in lo["addresses"]
+    assert all(route["table"] != 255 for route in own["routes"])
 
 
 def test_once_keeps_still_when_its_reader_has_seen_enough() -> None:
@@ -428,12 +456,22 @@ def test_doctor_says_what_is_right_and_what_to_do(collector: Collector, enrolled
     done = agent("doctor", "--state", directory, "--helper-socket", "/nonexistent")
     found = {line[8:].partition(": ")[0]: (line[:8].strip(), line[8:]) for line in done.stdout.splitlines()}
     assert done.returncode == 1, "there is no helper"
-    assert {topic for topic, (verdict, _) in found.items() if verdict == "problem"} >= {"helper"}
-    assert all(found[topic][0] == "ok" for topic in ("state", "key", "certificate", "collector", "namespaces"))
+    assert found["helper"][0] == "missing"
+    well = ("state", "state directory", "key", "certificate", "collector", "namespaces")
+    assert all(found[topic][0] == "ok" for topic in well)
     assert "start fleetnet-helper --socket /nonexistent" in found["helper"][1]
     assert "source tcp" in found
     (directory / "agent.key").chmod(0o644)
     assert "mode 0644, so others may read it; chmod 600 it" in agent("doctor", "--state", directory).stdout
+
+
+def test_doctor_says_the_same_as_json(collector: Collector, enrolled: Enrolled) -> None:
+    directory = enrolled(collector.address)
+    document = json.loads(agent("doctor", "-o", "json", "--state", directory).stdout)
+    assert (document["api_version"], document["kind"]) == ("fleetnet/v1", "FindingList")
+    plain = agent("doctor", "--state", directory).stdout.splitlines()
+    assert [f"{one['verdict']:8}{one['topic']}" for one in document["items"]] == [line.split(": ")[0] for line in plain]
+    assert all(one["words"] for one in document["items"])
 
 
 def test_doctor_on_a_host_that_is_not_enrolled(tmp_path: Path) -> None:

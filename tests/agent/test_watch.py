@@ -22,7 +22,7 @@ from fleetnet_agent.followed import Followed
 from fleetnet_agent.helper.client import HelperClient
 from fleetnet_agent.host import this_host
 from fleetnet_agent.owners.lookup import OwnerLookup
-from fleetnet_agent.records import Difference, OwnerStatus, Protocol, Snapshot, SocketKey, Source, State
+from fleetnet_agent.records import Difference, Namespace, OwnerStatus, Protocol, Snapshot, SocketKey, Source, State
 from fleetnet_agent.records import Socket as Row
 from fleetnet_agent.sources.diag import DiagSocket
 from fleetnet_agent.sources.source import SourceError
@@ -35,6 +35,7 @@ class Told:
     def __init__(self, watch: Watch) -> None:
         self.watch = watch
         self.rows: dict[SocketKey, Row] = {}
+        self.namespaces: dict[int, Namespace] = {}
 
     def look(self, *, everything: bool = True) -> Difference:
         difference = self.watch.look(everything=everything)
@@ -48,7 +49,11 @@ class Told:
             del self.rows[closed.key]
         assert not {brief.socket.key for brief in difference.brief} & self.rows.keys()
         assert difference.entered_at_us.keys() <= {row.key for row in (*difference.opened, *difference.changed)}
+        for namespace in difference.namespaces:
+            assert self.namespaces.get(namespace.netns) != namespace
+            self.namespaces[namespace.netns] = namespace
         snapshot = self.watch.snapshot()
+        assert {one.netns: one for one in snapshot.namespaces} == self.namespaces
         assert {row.key: row for row in snapshot.sockets} == self.rows
         assert len(snapshot.sockets) == len(self.rows)
         assert snapshot.look_at_us == difference.look_at_us
@@ -116,7 +121,7 @@ def test_the_first_look_opens_everything_and_tells_of_every_source(told: Told, l
     assert first.closed == ()
     assert [status.name for status in first.sources] == [
         *("tcp", "udp", "udplite", "sctp", "raw", "unix", "packet"),
-        *("owners", "events"),
+        *("owners", "events", "interfaces", "routes"),
     ]
     row = told.row(listener)
     assert (row.state, row.local_port, row.source) == (State.LISTEN, listener.getsockname()[1], Source.DIAG)
@@ -124,6 +129,14 @@ def test_the_first_look_opens_everything_and_tells_of_every_source(told: Told, l
     assert (row.holder.uid, row.holder.user) == (os.getuid(), this_host().user_name(os.getuid()))
     assert told.pids(listener) == [os.getpid()]
     assert row.holder.owners[0].exe == os.path.realpath("/proc/self/exe")
+
+
+def test_the_first_look_tells_the_own_namespace_with_its_interfaces_and_routes(told: Told) -> None:
+    (own,) = told.look().namespaces
+    assert (own.netns, own.unread, own.interfaces[0].name) == (0, False, "lo")
+    assert len({interface.index for interface in own.interfaces}) == len(own.interfaces)
+    names = {interface.name for interface in own.interfaces}
+    assert all(hop.interface in names for route in own.routes for hop in route.next_hops)
 
 
 def test_looks_follow_one_another(told: Told) -> None:
@@ -134,7 +147,7 @@ def test_looks_follow_one_another(told: Told) -> None:
 def test_sources_are_told_again_only_when_their_standing_changes(told: Told) -> None:
     told.look()
     assert told.look().sources == ()
-    assert len(told.watch.snapshot().sources) == 9
+    assert len(told.watch.snapshot().sources) == 11
 
 
 def test_a_connection_that_is_accepted_changes_hands(
@@ -272,13 +285,14 @@ def kernel() -> ScriptedKernel:
 
 
 @pytest.fixture
-def scripted(kernel: ScriptedKernel, clock: Clock, tmp_path: Path) -> Told:
+def scripted(kernel: ScriptedKernel, clock: Clock, tmp_path: Path) -> Iterator[Told]:
     proc = ProcTree(tmp_path / "proc")
     proc.add(10, sockets=[5])
     host = fixture_host(proc.root, clock)
     followed = [Followed("tcp", Protocol.TCP, DiagTable(kernel, kernel.find), Ends(clock))]
     owners = OwnerLookup(host, None, is_root=True)
-    return Told(Watch(host, owners, followed, DiagSocket()))
+    with contextlib.closing(Watch(host, owners, followed, DiagSocket())) as watch:
+        yield Told(watch)
 
 
 def fill(kernel: ScriptedKernel, count: int) -> None:
@@ -365,8 +379,9 @@ def test_a_failing_source_does_not_stop_the_others(clock: Clock, tmp_path: Path)
         Followed("tcp", Protocol.TCP, DiagTable(broken, broken.find), Ends(clock)),
         Followed("udp", Protocol.UDP, DiagTable(well, well.find), Ends(clock)),
     ]
-    watch = Watch(host, OwnerLookup(host, HelperClient(tmp_path / "none"), is_root=False), followed, DiagSocket())
-    assert len(watch.look().opened) == 1
+    owners = OwnerLookup(host, HelperClient(tmp_path / "none"), is_root=False)
+    with contextlib.closing(Watch(host, owners, followed, DiagSocket())) as watch:
+        assert len(watch.look().opened) == 1
 
 
 @pytest.mark.parametrize(
@@ -393,7 +408,7 @@ def test_why_a_socket_has_no_owner_is_told(
 
 
 def test_a_unit_that_is_younger_than_the_walk_over_control_groups_is_told_later(
-    kernel: ScriptedKernel, clock: Clock, tmp_path: Path
+    kernel: ScriptedKernel, clock: Clock, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     groups = tmp_path / "cgroup"
     groups.mkdir()
@@ -402,6 +417,7 @@ def test_a_unit_that_is_younger_than_the_walk_over_control_groups_is_told_later(
     told = Told(
         Watch(host, owners, [Followed("tcp", Protocol.TCP, DiagTable(kernel, kernel.find), Ends(clock))], DiagSocket())
     )
+    request.addfinalizer(told.watch.close)
     kernel.put(sighting(1, cgroup_id=groups.stat().st_ino))
     told.look()
     (groups / "new.service").mkdir()

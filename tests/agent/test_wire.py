@@ -5,7 +5,7 @@ import enum
 
 import pytest
 from agent.scripted_watch import WHOLE, ScriptedWatch, holder, process, tcp
-from fleetnet_agent import records, wire
+from fleetnet_agent import bounded, records, wire
 from fleetnet_agent.records import (
     Brief,
     Closed,
@@ -155,8 +155,8 @@ def test_hostile_text_is_bounded_and_made_utf8() -> None:
     [body] = wire.difference_batches(difference(opened=(tcp(1, held_by=holder(hostile)),)))
     [sent] = decoded(body).processes
     assert sent.name.startswith("a?a?")
-    assert max(len(sent.name), len(sent.program.encode())) <= wire.NAME_BYTES
-    assert len(sent.exe) <= wire.PATH_BYTES
+    assert max(len(sent.name), len(sent.program.encode())) <= bounded.NAME_BYTES
+    assert len(sent.exe) <= bounded.PATH_BYTES
 
 
 def test_a_socket_with_countless_owners_still_fits_into_a_batch() -> None:

@@ -6,94 +6,50 @@ there.
 import io
 import json
 import os
+import pwd
+import re
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from fleetnet_cli.output import netstat
-from fleetnet_cli.output.names import Numeric, Symbolic
+from cli.every_kind import LONG, kept, open_raw, open_tcp, open_udp, open_unix
+from fleetnet_cli.commands.netstat import sockets as netstat
+from fleetnet_cli.commands.netstat.wish import Wish
+from fleetnet_cli.live import LiveSocket, Timer
 from fleetnet_cli.output.terminal import Terminal
 from fleetnet_cli.records import Owner, Socket
-from fleetnet_cli.services import load
 from fleetnet_cli.states import STATES
 
-LONG = "2001:db8:1111:2222:3333:4444:5555:6666"
-OPTIONS = ["-tuan", "-tulpn", "-tuanp", "-tun", "-tuln", "-tua", "-tulp", "-tu", "-tan", "-uan", "-tuanpW", "-tuaW"]
+OPTIONS = [
+    *("-tuan", "-tulpn", "-tuanp", "-tun", "-tuln", "-tua", "-tulp", "-tu", "-tan", "-uan", "-tuanpW", "-tuaW"),
+    *("-wan", "-wa", "-wn", "-wln", "-wanp", "-xan", "-xn", "-xln", "-xanp", "-Uan"),
+    *("-tane", "-tae", "-tulpe", "-tunoe", "-tano", "-waneo", "-4an", "-6an", "-6ln", "-4x"),
+    *("-an", "-n", "-ln", "-a", "-anpeo"),
+]
 _NEW_SYN_RECV = 12  # include/net/tcp_states.h; netstat and the kernel's files call it SYN_RECV
 
-kept: list[socket.socket | subprocess.Popen[bytes]] = []
-
-
-def listen(address: str, port: int, *, v6only: bool = True, backlog: int = 5) -> socket.socket:
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    listener = socket.socket(family)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if family == socket.AF_INET6:
-        listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, v6only)
-    listener.bind((address, port))
-    listener.listen(backlog)
-    kept.append(listener)
-    return listener
-
-
-def pair(listener: socket.socket, address: str) -> tuple[socket.socket, socket.socket]:
-    client = socket.create_connection((address, listener.getsockname()[1]))
-    server, _ = listener.accept()
-    kept.extend([client, server])
-    return client, server
-
-
-def open_tcp() -> None:
-    http, dual = listen("0.0.0.0", 80), listen("::", 443, v6only=False)
-    postgres, far = listen("127.0.0.1", 5432), listen(LONG, 5432)
-    listen("::1", 53)
-    pair(http, "127.0.0.1")
-    pair(dual, "::1")
-    pair(far, LONG)
-    unread, _ = pair(dual, "127.0.0.1")  # IPv4-mapped on the server's side
-    unread.sendall(b"not read")
-    closing, _ = pair(postgres, "127.0.0.1")
-    closing.close()  # FIN_WAIT2 here, CLOSE_WAIT there
-    first, second = pair(http, "127.0.0.9")
-    first.close()
-    second.close()  # TIME_WAIT
-    full = listen("127.0.0.1", 3306, backlog=0)
-    for _ in range(3):  # one is accepted by the kernel for the process, later ones hang in SYN_SENT
-        hanging = socket.socket()
-        hanging.setblocking(False)
-        hanging.connect_ex(full.getsockname())
-        kept.append(hanging)
-    # Two processes share a listener, and their name is longer than netstat's column.
-    shared = listen("0.0.0.0", 8080)
-    long_name = ["/opt/somewhere/a-program-with-a-long-name", "600"]
-    kept.append(subprocess.Popen(long_name, executable="/bin/sleep", pass_fds=[shared.fileno()]))
-    alone = listen("0.0.0.0", 8081)
-    kept.append(subprocess.Popen(["relative: name", "600"], executable="/bin/sleep", pass_fds=[alone.fileno()]))
-    alone.close()
-
-
-def open_udp() -> None:
-    for family, address, port in [
-        (socket.AF_INET, "0.0.0.0", 53),
-        (socket.AF_INET6, "::", 123),
-        (socket.AF_INET6, LONG, 514),
-        (socket.AF_INET, "127.0.0.1", 0),
-    ]:
-        bound = socket.socket(family, socket.SOCK_DGRAM)
-        bound.bind((address, port))
-        kept.append(bound)
-    for family, address in [
-        (socket.AF_INET, "127.0.0.1"),
-        (socket.AF_INET6, "::1"),
-        (socket.AF_INET6, "::ffff:127.0.0.1"),
-    ]:
-        connected = socket.socket(family, socket.SOCK_DGRAM)
-        connected.connect((address, 53 if family == socket.AF_INET else 123))
-        connected.send(b"waits in a queue")
-        kept.append(connected)
+# What no layout of netstat shows.
+SAME: Any = {
+    "host": "here",
+    "netns": "host",
+    "interface": "",
+    "v6only": None,
+    "unit": "",
+    "container": "",
+    "owner_status": "known",
+    "scope": "",
+    "exposed": "",
+    "opened_at_us": 1,
+    "opened_at_is": "seen",
+    "closed_at_us": 0,
+    "closed_at_is": "",
+    "last_seen_us": 1,
+    "source": "diag",
+}
 
 
 def owners() -> dict[int, list[Owner]]:
@@ -126,10 +82,11 @@ def address_of(text: str) -> tuple[str, int]:
     return socket.inet_ntop(family, packed), int(port, 16)
 
 
-def sockets() -> Iterator[Socket]:
+def sockets() -> Iterator[LiveSocket]:
     """The sockets of this namespace as an answer has them."""
     holding = owners()
-    for name in ("tcp", "tcp6", "udp", "udp6"):
+    yield from map(LiveSocket, unix_sockets(holding))
+    for name in ("tcp", "tcp6", "udp", "udp6", "udplite", "udplite6", "raw", "raw6"):
         for line in Path(f"/proc/self/net/{name}").read_text().splitlines()[1:]:
             words = line.split()
             (local, local_port), (remote, remote_port) = address_of(words[1]), address_of(words[2])
@@ -137,53 +94,118 @@ def sockets() -> Iterator[Socket]:
             state = "SYN_RECV" if number == _NEW_SYN_RECV else STATES[number - 1]
             sent, _, received = words[4].partition(":")
             inode = int(words[9])
-            yield Socket(
-                host="here", netns="host", protocol=name[:3], family="ipv6" if name.endswith("6") else "ipv4",
-                state=state, interface="", v6only=None, local_address=local, local_port=local_port,
-                remote_address=remote if remote_port else "", remote_port=remote_port, recv_queue=int(received, 16),
-                send_queue=128 if state == "LISTEN" else int(sent, 16), uid=0, user="", inode=inode, unit="",
-                container="", owners=tuple(holding.get(inode, [])), owner_status="known", scope="", exposed="",
-                opened_at_us=1, opened_at_is="seen", closed_at_us=0, closed_at_is="", last_seen_us=1, source="diag",
+            timer, _, left = words[5].partition(":")
+            counts = int(words[6], 16), int(words[8])  # retransmissions and probes
+            # In TIME_WAIT the kernel's file says root, and the dump that nobody knows.
+            yield LiveSocket(
+                Socket(
+                    **SAME, protocol=name.removesuffix("6"), family="ipv6" if name.endswith("6") else "ipv4",
+                    state=state, local_address=local, local_port=local_port,
+                    remote_address=remote if remote_port or state == "ESTABLISHED" else "", remote_port=remote_port,
+                    recv_queue=int(received, 16), send_queue=128 if state == "LISTEN" else int(sent, 16),
+                    uid=None if state == "TIME_WAIT" else int(words[7]), user=user_name(int(words[7])), inode=inode,
+                    owners=tuple(holding.get(inode, [])),
+                ),
+                Timer(int(timer, 16), int(left, 16) * 10, max(counts)) if int(timer, 16) else None,
             )  # fmt: skip
 
 
-def selected(options: str) -> Iterator[Socket]:
-    """Those that the collector would send for these options."""
-    for s in sockets():
-        listening = s.state == ("LISTEN" if s.protocol == "tcp" else "CLOSE")
-        if s.protocol[0] in options and ("a" in options or listening == ("l" in options)):
-            yield s
+def user_name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return ""
 
 
-def ours(options: str) -> str:
-    layout = netstat.Layout("a" in options, "l" in options, "p" in options, "W" in options)
-    names = Numeric() if "n" in options else Symbolic(load())
-    out = io.StringIO()
-    netstat.write(selected(options), names, layout, Terminal(out), heading=True)
-    return out.getvalue()
+def unix_sockets(holding: dict[int, list[Owner]]) -> Iterator[Socket]:
+    """Those of /proc/net/unix."""
+    for line in Path("/proc/self/net/unix").read_text().splitlines()[1:]:
+        words = line.split(maxsplit=7)
+        listening, connected, inode = int(words[3], 16) & 0x10000, words[5] in ("02", "03"), int(words[6])
+        path = words[7] if len(words) > 7 else ""
+        yield Socket(
+            **SAME, protocol="unix", family="unix", local_address="", local_port=0, remote_address="", remote_port=0,
+            state="LISTEN" if listening else "ESTABLISHED" if connected else "CLOSE", recv_queue=0, send_queue=0,
+            uid=0, user="", inode=inode, owners=tuple(holding.get(inode, [])), path=path,
+            type={1: "stream", 2: "dgram", 5: "seqpacket"}[int(words[4], 16)],
+        )  # fmt: skip
+
+
+def wish(options: str) -> Wish:
+    letters = {"t": "tcp", "u": "udp", "U": "udplite", "w": "raw", "x": "unix"}
+    return Wish(
+        host="here",
+        everything="a" in options,
+        listening="l" in options,
+        protocols=tuple(protocol for letter, protocol in letters.items() if letter in options),
+        families=tuple(f"ipv{digit}" for digit in "46" if digit in options),
+        numeric="n" in options,
+        programs="p" in options,
+        extend=options.count("e"),
+        wide="W" in options,
+        timers="o" in options,
+    )
+
+
+def ours(options: str) -> list[str]:
+    wanted, out = wish(options), io.StringIO()
+    asked = {*wanted.internet, *(["unix"] if wanted.unix else [])}
+    items = [i for i in sockets() if i.socket.protocol in asked and netstat.shown(i.socket, wanted)]
+    netstat.write(items, wanted, Terminal(out), heading=True)
+    return seconds_apart(out.getvalue().splitlines())
+
+
+def theirs(options: str) -> list[str]:
+    told = subprocess.run(["netstat", options], capture_output=True, text=True, check=True).stdout
+    return [without_what_is_not_kept(line, options) for line in seconds_apart(told.splitlines())]
+
+
+def without_what_is_not_kept(line: str, options: str) -> str:
+    """RefCnt of UNIX sockets, and whom TIME_WAIT belonged to, which to netstat is root."""
+    if line.startswith("unix "):
+        return f"{line[:6]}{'-':<6}{line[12:]}"
+    if "e" in options and line[68:].startswith("TIME_WAIT"):
+        return f"{line[:80]}{'-':<10}{line[90:]}"
+    return line
+
+
+def seconds_apart(lines: list[str]) -> list[str]:
+    """Timers go on between two looks: their seconds are left out, all else is compared."""
+    return [re.sub(r"(on|keepalive|timewait|probe) \(\d+\.\d\d/", r"\1 (…/", line) for line in lines]
+
+
+def compared(options: str) -> list[list[str]]:
+    """What both say at last: something may be sent again between the two looks."""
+    deadline_s = time.monotonic() + 10
+    while True:
+        pair = [theirs(options), ours(options)]
+        if sorted(pair[0]) == sorted(pair[1]) or time.monotonic() > deadline_s:
+            return pair
+        time.sleep(0.02)
 
 
 def settled() -> None:
     """Waits until the states that take a moment are there."""
     deadline_s = time.monotonic() + 10
     wanted = {"SYN_SENT", "FIN_WAIT2", "CLOSE_WAIT", "TIME_WAIT"}
-    while not wanted <= {s.state for s in sockets()}:
+    while not wanted <= {i.socket.state for i in sockets()}:
         if time.monotonic() > deadline_s:
-            sys.exit(f"only {sorted({s.state for s in sockets()})} came about")
+            sys.exit(f"only {sorted({i.socket.state for i in sockets()})} came about")
         time.sleep(0.02)
 
 
-def main() -> None:
+def main(directory: str) -> None:
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     subprocess.run(["ip", "address", "add", f"{LONG}/128", "dev", "lo", "nodad"], check=True)
     try:
         open_tcp()
         open_udp()
+        open_raw()
+        open_unix(Path(directory))
         settled()
         answers = {}
         for options in OPTIONS:
-            real = subprocess.run(["netstat", options], capture_output=True, text=True, check=True).stdout
-            answers[options] = [real.splitlines(), ours(options).splitlines()]
+            answers[options] = compared(options)
         json.dump(answers, sys.stdout)
     finally:
         for thing in kept:
@@ -193,4 +215,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1])

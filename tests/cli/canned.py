@@ -11,9 +11,16 @@ from pathlib import Path
 from typing import TypeVar
 
 import grpc
-from fleetnet_proto.v1 import admin_pb2, admin_pb2_grpc, query_pb2, query_pb2_grpc
+from fleetnet_proto.v1 import admin_pb2, admin_pb2_grpc, live_pb2, query_pb2, query_pb2_grpc, sockets_pb2
 
 Item = TypeVar("Item")
+Request = (
+    query_pb2.ListSocketsRequest
+    | query_pb2.ListHostsRequest
+    | query_pb2.ListNamespacesRequest
+    | query_pb2.LiveRequest
+    | admin_pb2.CreateTokenRequest
+)
 _PAGE = 2
 
 
@@ -29,16 +36,22 @@ class Canned(query_pb2_grpc.QueryServiceServicer, admin_pb2_grpc.AdminServiceSer
         self.breaks_after_pages: int | None = None
         self.forgets_the_end = False
         self.silent: threading.Event | None = None
-        self.asked: list[query_pb2.ListSocketsRequest | query_pb2.ListHostsRequest | admin_pb2.CreateTokenRequest] = []
+        self.asked: list[Request] = []
+        self.namespaces: list[query_pb2.NamespaceItem] = []
+        self.live_sockets: list[query_pb2.LiveItem] = []
+        self.counters: list[live_pb2.InterfaceCounters] = []
+        self.statistics: list[live_pb2.Statistic] = []
+        self.trouble = ""
+        self.live_refusals: list[tuple[grpc.StatusCode, str]] = []
 
     def ListSockets(  # noqa: N802  # the name in the .proto
         self, request: query_pb2.ListSocketsRequest, context: grpc.ServicerContext
     ) -> Iterator[query_pb2.ListSocketsResponse]:
         self._take(request, context)
         host = request.selection.host
-        if host and host not in {h.host for h in self.hosts}:
-            context.abort(grpc.StatusCode.NOT_FOUND, f"no host {host}")
-        items = [s for s in self.sockets if host in ("", s.host)]
+        self._know(host, context)
+        protocols = request.protocols or sockets_pb2.Protocol.values()
+        items = [s for s in self.sockets if host in ("", s.host) and s.protocol in protocols]
         yield query_pb2.ListSocketsResponse(coverage=self.coverage)
         for page in self._pages(items, context):
             yield query_pb2.ListSocketsResponse(page=query_pb2.SocketPage(items=page))
@@ -49,22 +62,40 @@ class Canned(query_pb2_grpc.QueryServiceServicer, admin_pb2_grpc.AdminServiceSer
         self, request: query_pb2.ListHostsRequest, context: grpc.ServicerContext
     ) -> Iterator[query_pb2.ListHostsResponse]:
         self._take(request, context)
+        items = [h for h in self.hosts if request.selection.host in ("", h.host)]
         yield query_pb2.ListHostsResponse(coverage=self.coverage)
-        for page in self._pages(self.hosts, context):
+        for page in self._pages(items, context):
             yield query_pb2.ListHostsResponse(page=query_pb2.HostPage(items=page))
-        yield query_pb2.ListHostsResponse(end=query_pb2.End(items=len(self.hosts), truncated=self.truncated))
+        yield query_pb2.ListHostsResponse(end=query_pb2.End(items=len(items), truncated=self.truncated))
 
     def ListNamespaces(  # noqa: N802  # likewise
         self, request: query_pb2.ListNamespacesRequest, context: grpc.ServicerContext
     ) -> Iterator[query_pb2.ListNamespacesResponse]:
-        context.abort(grpc.StatusCode.UNIMPLEMENTED, "not yet")
-        yield query_pb2.ListNamespacesResponse()
+        self._take(request, context)
+        self._know(request.selection.host, context)
+        items = [n for n in self.namespaces if not request.own_only or n.namespace.netns == 0]
+        yield query_pb2.ListNamespacesResponse(coverage=self.coverage)
+        for page in self._pages([_pruned(n, request) for n in items], context):
+            yield query_pb2.ListNamespacesResponse(page=query_pb2.NamespacePage(items=page))
+        yield query_pb2.ListNamespacesResponse(end=query_pb2.End(items=len(items)))
 
     def Live(  # noqa: N802  # likewise
         self, request: query_pb2.LiveRequest, context: grpc.ServicerContext
     ) -> Iterator[query_pb2.LiveResponse]:
-        context.abort(grpc.StatusCode.UNIMPLEMENTED, "not yet")
-        yield query_pb2.LiveResponse()
+        self._take(request, context)
+        self._know(request.host, context)
+        if self.live_refusals:
+            context.abort(*self.live_refusals.pop(0))
+        wanted = request.wanted
+        yield query_pb2.LiveResponse(coverage=self.coverage)
+        pages = [query_pb2.LivePage(sockets=page) for page in self._pages(self.live_sockets, context) if wanted.sockets]
+        pages += [query_pb2.LivePage(interfaces=self.counters)] * wanted.interfaces
+        pages += [query_pb2.LivePage(statistics=self.statistics)] * wanted.statistics
+        pages += [query_pb2.LivePage(trouble=self.trouble)] * bool(self.trouble)
+        for page in pages:
+            yield query_pb2.LiveResponse(page=page)
+        items = sum(len(p.sockets) + len(p.interfaces) + len(p.statistics) for p in pages)
+        yield query_pb2.LiveResponse(end=query_pb2.End(items=items))
 
     def CreateToken(  # noqa: N802  # likewise
         self, request: admin_pb2.CreateTokenRequest, context: grpc.ServicerContext
@@ -76,7 +107,7 @@ class Canned(query_pb2_grpc.QueryServiceServicer, admin_pb2_grpc.AdminServiceSer
 
     def _take(
         self,
-        request: query_pb2.ListSocketsRequest | query_pb2.ListHostsRequest | admin_pb2.CreateTokenRequest,
+        request: Request,
         context: grpc.ServicerContext,
     ) -> None:
         self.asked.append(request)
@@ -85,11 +116,25 @@ class Canned(query_pb2_grpc.QueryServiceServicer, admin_pb2_grpc.AdminServiceSer
         if self.refuses is not None:
             context.abort(*self.refuses)
 
+    def _know(self, host: str, context: grpc.ServicerContext) -> None:
+        if host and host not in {h.host for h in self.hosts}:
+            context.abort(grpc.StatusCode.NOT_FOUND, f"no host {host}")
+
     def _pages(self, items: list[Item], context: grpc.ServicerContext) -> Iterator[list[Item]]:
         for number, start in enumerate(range(0, len(items), _PAGE)):
             if number == self.breaks_after_pages:
                 context.abort(grpc.StatusCode.UNAVAILABLE, "shutting down")
             yield items[start : start + _PAGE]
+
+
+def _pruned(item: query_pb2.NamespaceItem, request: query_pb2.ListNamespacesRequest) -> query_pb2.NamespaceItem:
+    kept = query_pb2.NamespaceItem()
+    kept.CopyFrom(item)
+    if request.without_interfaces:
+        del kept.namespace.interfaces[:], kept.interfaces_since_us[:]
+    if request.without_routes:
+        del kept.namespace.routes[:], kept.routes_since_us[:]
+    return kept
 
 
 def serve(canned: Canned, path: Path) -> Callable[[], None]:

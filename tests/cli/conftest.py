@@ -13,7 +13,7 @@ from cli.canned import Canned, serve
 from fleetnet_cli import services, times
 from fleetnet_cli.main import main
 
-from cli import fleet
+from cli import fleet, network
 
 SCRIPT = Path(sys.executable).parent / "fleetnet"
 
@@ -66,6 +66,10 @@ def canned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Canned]:
     canned.coverage = fleet.all_fresh()
     canned.sockets = fleet.listeners()
     canned.hosts = fleet.hosts()
+    canned.namespaces = network.namespaces()
+    canned.live_sockets = network.live_sockets()
+    canned.counters = network.counters()
+    canned.statistics = network.statistics()
     path = tmp_path / "admin.sock"
     end = serve(canned, path)
     monkeypatch.setenv("FLEETNET_SERVER", f"unix://{path}")

@@ -74,7 +74,8 @@ def listeners() -> list[query_pb2.SocketItem]:
         query_pb2.SocketItem(
             host="web1", netns="4026532281", protocol=TCP, family=IPV6, state=sockets_pb2.STATE_LISTEN, v6only=True,
             local_address=packed("fe80::1"), local_port=80, send_queue=128, uid=0, user="root", inode=2004,
-            unit="docker.service", container="0123456789abcdef0123", owner_status=sockets_pb2.OWNER_STATUS_NO_HELPER,
+            unit="docker.service", container="0123456789abcdef0123", runtime="docker", netns_inode=4026532281,
+            owner_status=sockets_pb2.OWNER_STATUS_NO_HELPER,
             scope=query_pb2.ADDRESS_SCOPE_LINK_LOCAL, exposure=query_pb2.EXPOSURE_UNKNOWN, opened_at_us=since,
             opened_at_is=sockets_pb2.OPENED_AT_IS_EXACT, last_seen_us=AS_OF_US, source=sockets_pb2.SOURCE_DIAG,
         ),

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 import grpc
 import pytest
@@ -10,6 +11,7 @@ from cli.canned import Canned
 from cli.conftest import Ran
 from fleetnet_cli import errors, exits, wire
 from fleetnet_cli.client import Collector
+from fleetnet_cli.live import LiveQuestion
 from fleetnet_cli.records import Selection, SocketQuestion
 from fleetnet_cli.states import STATES
 from fleetnet_proto.v1 import query_pb2, sockets_pb2
@@ -37,8 +39,11 @@ STATUS = {
     errors.UnknownHost: exits.FAILED,
     errors.CollectorFailed: exits.FAILED,
     errors.CollectorTooOld: exits.FAILED,
+    errors.HostAway: exits.FAILED,
+    errors.TooSoon: exits.FAILED,
     errors.OutputFailed: exits.FAILED,
     errors.BrokenAnswer: exits.PARTIAL,
+    errors.NotKept: exits.PARTIAL,
     errors.NotAuthorised: exits.DENIED,
     errors.Unreachable: exits.UNREACHABLE,
 }
@@ -52,6 +57,16 @@ def test_every_status_of_grpc_becomes_one_of_our_errors(code: grpc.StatusCode, c
         with pytest.raises(errors.CliError) as refused:
             collector.sockets(question)
         assert type(refused.value) is BECOMES[code]
+
+
+@pytest.mark.parametrize("code", list(BECOMES), ids=lambda c: c.name)
+def test_every_status_of_a_live_look_becomes_one_of_our_errors(code: grpc.StatusCode, canned: Canned) -> None:
+    becomes = {grpc.StatusCode.UNAVAILABLE: errors.HostAway, grpc.StatusCode.RESOURCE_EXHAUSTED: errors.TooSoon}
+    canned.live_refusals = [(code, "because")]
+    with Collector(os.environ["FLEETNET_SERVER"].removeprefix("unix://"), 10) as collector:
+        with pytest.raises(errors.CliError) as refused:
+            collector.live(LiveQuestion("web1", sockets=True))
+        assert type(refused.value) is {**BECOMES, **becomes}[code]
 
 
 def test_the_walk_forgets_no_status() -> None:
@@ -163,6 +178,72 @@ def test_a_question_arrives_as_it_was_asked(canned: Canned, fleetnet: Callable[.
             user="root",
         )
     ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "protocols", "port"),
+    [
+        (("who-listens",), ["tcp", "udp", "udplite", "sctp"], None),
+        (("who-listens", "--tcp", "--udp"), ["tcp", "udp"], None),
+        (("who-listens", "89", "--raw"), ["raw"], 89),
+        (("who-listens", "ICMP", "--raw"), ["raw"], 1),
+        (("who-holds", "LISTEN"), ["tcp", "udp", "udplite", "sctp"], None),
+        (("who-holds", "LISTEN", "--unix"), ["unix"], None),
+        (("netstat", "web1", "-a"), ["tcp", "sctp", "udp", "udplite", "raw", "unix"], None),
+        (("netstat", "web1", "-4a"), ["tcp", "sctp", "udp", "udplite", "raw"], None),
+        (("netstat", "web1", "-xwa"), ["raw", "unix"], None),
+    ],
+)
+def test_the_protocols_asked_for_are_those_that_are_meant(
+    arguments: tuple[str, ...],
+    protocols: list[str],
+    port: int | None,
+    canned: Canned,
+    fleetnet: Callable[..., Ran],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "protocols").write_text("icmp\t1\tICMP # internet control\nospf 89 OSPFIGP\nodd x\n")
+    monkeypatch.setattr("fleetnet_cli.protocols.PATH", tmp_path / "protocols")
+    fleetnet(*arguments)
+    request = canned.asked[0]
+    assert isinstance(request, query_pb2.ListSocketsRequest)
+    assert [sockets_pb2.Protocol.Name(p).removeprefix("PROTOCOL_").lower() for p in request.protocols] == protocols
+    assert [(r.first, r.last) for r in request.local_ports] == ([(port, port)] if port else [])
+
+
+@pytest.mark.parametrize(
+    ("options", "states"),
+    [
+        (("-xa",), []),
+        (("-xl",), ["LISTEN"]),
+        (("-l",), ["CLOSE", "LISTEN"]),
+        (("-wl",), ["CLOSE", "LISTEN"]),
+        (("-x",), sorted(set(STATES) - {"LISTEN"})),
+        (("-w",), sorted(set(STATES) - {"LISTEN", "CLOSE"})),
+    ],
+)
+def test_states_are_asked_for_where_the_collector_has_no_word_for_listeners(
+    options: tuple[str, ...], states: list[str], canned: Canned, fleetnet: Callable[..., Ran]
+) -> None:
+    fleetnet("netstat", "web1", *options)
+    request = canned.asked[0]
+    assert isinstance(request, query_pb2.ListSocketsRequest)
+    assert sorted(sockets_pb2.State.Name(s).removeprefix("STATE_") for s in request.states) == states
+    assert not request.listeners_only
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        (b"/run/a.sock", "/run/a.sock"),
+        (b"\0abstract\0x", "@abstract\0x"),
+        (b"/tmp/\xff", "/tmp/\\xff"),
+        (b"", ""),
+    ],
+)
+def test_the_name_of_a_unix_socket_is_text_whatever_its_bytes(name: bytes, shown: str) -> None:
+    assert wire.socket(query_pb2.SocketItem(path=name)).path == shown
 
 
 def test_every_state_can_be_asked_for_and_every_number_has_a_word() -> None:

@@ -13,7 +13,7 @@ from cli.canned import Canned
 from cli.conftest import Ran
 from fleetnet_proto.v1 import query_pb2
 
-from cli import fleet
+from cli import fleet, network
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -29,11 +29,31 @@ ANSWERS: dict[str, tuple[str, ...]] = {
     "who-holds-by-process.json": ("who-holds", "CLOSE_WAIT", "TIME_WAIT", "--by", "process", "-o", "json"),
     "hosts.table": ("hosts",),
     "hosts.json": ("hosts", "-o", "json"),
-    "netstat.table": ("netstat", "web1", "-anp"),
-    "netstat.json": ("netstat", "web1", "-an", "-o", "json"),
+    "netstat.table": ("netstat", "web1", "-tuanp"),
+    "netstat.json": ("netstat", "web1", "-tuan", "-o", "json"),
+    "netstat-both.table": ("netstat", "web1", "-anp"),
+    "netstat-unix.table": ("netstat", "web1", "-xap"),
+    "netstat-unix.json": ("netstat", "web1", "-wxa", "-o", "json"),
+    "netstat-extended.table": ("netstat", "web1", "-tuae"),
+    "netstat-routes.table": ("netstat", "web1", "-r"),
+    "netstat-routes-metrics.table": ("netstat", "web1", "-rne"),
+    "netstat-routes-all.table": ("netstat", "web1", "-rnee"),
+    "netstat-routes-ipv6.table": ("netstat", "web1", "-rn6"),
+    "netstat-routes-elsewhere.table": ("netstat", "web1", "-rn", "--netns", "4026532281"),
+    "netstat-routes.json": ("netstat", "web1", "-r", "-o", "json"),
+    "netstat-interfaces.table": ("netstat", "web1", "-ia"),
+    "netstat-interfaces-wide.table": ("netstat", "web1", "-iaW"),
+    "netstat-interfaces-live.table": ("netstat", "web1", "-i", "--live"),
+    "netstat-interfaces.json": ("netstat", "web1", "-i", "-o", "json"),
+    "netstat-interfaces-live.json": ("netstat", "web1", "-i", "--live", "-o", "json"),
+    "netstat-statistics.table": ("netstat", "web1", "-s"),
+    "netstat-statistics.json": ("netstat", "web1", "-s", "-o", "json"),
+    "netstat-live.table": ("netstat", "web1", "-ntp", "--live", "--timers"),
+    "netstat-live.json": ("netstat", "web1", "-nta", "--live", "-o", "json"),
     "token-create.table": ("token", "create", "--host", "web1"),
     "help-exit-codes.table": ("help", "exit-codes"),
 }
+WITH_UNIX = ("netstat-both.table", "netstat-unix.table", "netstat-unix.json")
 
 
 @pytest.mark.parametrize("name", ANSWERS)
@@ -42,7 +62,8 @@ def test_an_answer_looks_as_it_always_has(name: str, canned: Canned, fleetnet: C
     if arguments[0] == "who-holds":
         canned.sockets = fleet.connections()
     elif arguments[0] == "netstat":
-        canned.sockets = fleet.listeners() + fleet.connections()
+        canned.coverage.hosts_asked = canned.coverage.hosts_fresh = 1
+        canned.sockets = fleet.listeners() + fleet.connections() + (network.unix_sockets() if name in WITH_UNIX else [])
     elif arguments[0] == "hosts":
         canned.coverage = query_pb2.Coverage(
             as_of_us=fleet.AS_OF_US, hosts_asked=4, hosts_fresh=2,
@@ -60,7 +81,7 @@ def _compare(path: Path, text: str) -> None:
     assert text == path.read_text()
 
 
-@pytest.mark.parametrize("name", [n for n in ANSWERS if n.endswith(".json") and "netstat" not in n])
+@pytest.mark.parametrize("name", [n for n in ANSWERS if n.endswith(".json")])
 def test_the_golden_documents_parse_and_have_the_one_envelope(name: str) -> None:
     document = json.loads((GOLDEN / name).read_text())
     assert list(document) == ["api_version", "kind", "as_of", "coverage", "items"]

@@ -45,7 +45,7 @@ _LOADED = """
 import sys
 from fleetnet_cli.main import main
 status = main(sys.argv[1:])
-print(*sorted({m.partition(".")[0] for m in sys.modules}), file=sys.stderr)
+print(*sorted({m if m.startswith("fleetnet_cli") else m.partition(".")[0] for m in sys.modules}), file=sys.stderr)
 sys.exit(status)
 """
 
@@ -68,6 +68,16 @@ def test_help_and_wrong_usage_do_not_load_grpc() -> None:
     for arguments in (["--help"], ["who-listens", "no-such-service"]):
         _, modules = loaded(*arguments)
         assert not modules & {"grpc", "google", "rich", "pydantic"}
+
+
+def test_what_only_netstat_needs_is_not_loaded_for_others(canned: Canned) -> None:
+    rare = {"live", "network", "wire_live", "wire_network", "output.netstat", "output.kernel", "output.names"}
+    status, modules = loaded("who-listens", "443")
+    assert status == 0
+    # The client has the types of what it hands over, and no more.
+    assert modules & {f"fleetnet_cli.{name}" for name in rare} <= {"fleetnet_cli.live", "fleetnet_cli.network"}
+    _, modules = loaded("netstat", "--help")
+    assert not modules & {f"fleetnet_cli.{name}" for name in rare}
 
 
 def test_found_is_0(canned: Canned, script: Callable[..., Ran]) -> None:
@@ -291,8 +301,8 @@ def test_on_a_very_narrow_terminal_the_lesser_columns_leave(canned: Canned) -> N
     lines = on_a_terminal("who-listens", NO_COLOR="1", COLUMNS="80").splitlines()
     rows = lines[: lines.index(next(line for line in lines if line.startswith("odd: ")))]
     assert max(map(len, rows)) <= 80
-    assert rows[0].split() == ["HOST", "PROTO", "LOCAL", "PROCESS", "SINCE", "(UTC)"]
-    assert "web1[4026532281]" in rows[-1]
+    assert rows[0].split() == ["HOST", "NETNS", "PROTO", "LOCAL", "PROCESS", "SINCE", "(UTC)"]
+    assert rows[-1].split()[:2] == ["web1", "4026532281"]
 
 
 def assert_one_sentence(said: str) -> None:

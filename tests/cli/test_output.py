@@ -96,6 +96,22 @@ def test_rows_beyond_those_that_decide_the_widths_are_all_there() -> None:
     assert [i["host"] for i in json.loads(as_json(items))["items"]] == [f"h{n}" for n in range(2500)]
 
 
+def test_a_namespace_is_a_column_only_where_some_row_has_one() -> None:
+    inside = one(host="late", netns="blue", netns_inode=7)
+    assert "NETNS" not in as_table([one()])
+    assert as_table([inside]).splitlines()[1].split()[:2] == ["late", "blue"]
+    # Beyond the rows that decide on the columns a heading comes anew.
+    lines = as_table([*[one(host=f"h{n}") for n in range(1500)], inside, one(host="last")]).splitlines()
+    assert [i for i, line in enumerate(lines) if line.startswith("HOST")] == [0, 1501]
+    assert lines[1502].split()[:2] == ["late", "blue"]
+    assert lines[1503].split()[:2] == ["last", "-"]
+
+
+def test_a_container_is_shown_by_the_beginning_of_its_id_with_its_runtime() -> None:
+    container = one(unit="", container="4f5e" * 16, runtime="docker")
+    assert "docker:4f5e4f5e4f5e " in as_table([container])
+
+
 def test_owners_are_grouped_by_name_and_counted_where_they_are_many() -> None:
     many = one(owners=tuple(replace(one().owners[0], pid=p, name=f"p{p % 5}") for p in range(1, 21)))
     assert sockets.processes(many) == "p1 (1, 6, +2), p2 (2, 7, +2), p3 (3, 8, +2), +2"

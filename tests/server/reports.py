@@ -66,10 +66,11 @@ def sock(
     remote_port: int = 0,
     recv_queue: int = 0,
     holder: Holder = WEB,
+    path: bytes = b"",
 ) -> Socket:
     return Socket(
         key=key(cookie, protocol, netns),
-        family=4 if len(local) == 4 else 6,
+        family={0: 1 if protocol == UNIX else 17, 4: 4, 16: 6}[len(local)],
         state=state,
         local_address=local,
         local_port=port,
@@ -84,6 +85,7 @@ def sock(
         holder=holder,
         opened_at_us=at_us,
         opened_at_is=how,
+        path=path,
     )
 
 

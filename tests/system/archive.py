@@ -24,6 +24,8 @@ _STATES = {
     10: "LISTEN",
     11: "CLOSING",
 }
+_PROTOCOLS = {6: "tcp", 17: "udp"}
+_WITH_ADDRESSES = "protocol IN (6, 17)"
 _COLUMNS = (
     "socket_id, protocol, family, state, local_address, local_port, remote_address, remote_port, "
     "opened_at_us, opened_at_is"
@@ -59,7 +61,7 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """Everything of one host."""
+    """Everything of one host that has addresses: its TCP and UDP sockets."""
 
     intervals: list[Interval]  # ascending by opened_at_us
     gaps: list[Gap]
@@ -86,9 +88,12 @@ def read(data: Path, host: str) -> Archive:
     try:
         (host_id,) = database.execute("SELECT host_id FROM hosts WHERE name = ?", (host,)).fetchone()
         closed = database.execute(
-            f"SELECT {_COLUMNS}, closed_at_us, closed_at_is FROM history WHERE host_id = ?", (host_id,)
+            f"SELECT {_COLUMNS}, closed_at_us, closed_at_is FROM history WHERE host_id = ? AND {_WITH_ADDRESSES}",
+            (host_id,),
         )
-        still_open = database.execute(f"SELECT {_COLUMNS}, NULL, 0 FROM current WHERE host_id = ?", (host_id,))
+        still_open = database.execute(
+            f"SELECT {_COLUMNS}, NULL, 0 FROM current WHERE host_id = ? AND {_WITH_ADDRESSES}", (host_id,)
+        )
         gaps = database.execute("SELECT from_us, to_us, reason FROM gaps WHERE host_id = ? ORDER BY 1", (host_id,))
         return Archive(_intervals([*closed, *still_open]), [Gap(*row) for row in gaps])
     finally:

@@ -154,7 +154,10 @@ class OwnerLookup:
             return f"processes outside of this pid namespace are not there: {UNKNOWN}; run the agent in the host's"
         if 0 in self._unreadable:
             return f"/proc hides processes (hidepid): {UNKNOWN}; it takes CAP_SYS_PTRACE, or hidepid=0"
-        return f"some processes may not be read: {UNKNOWN}; it takes CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH"
+        return (
+            f"some processes may not be read: {UNKNOWN}; it takes CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH, and no "
+            "security module against it"
+        )
 
     def _due(self, share: float, at_least_us: int) -> bool:
         if self._scan_ended_us is None:

@@ -72,6 +72,11 @@ class EventSocket:
         """To wait on."""
         return self._socket.fileno()
 
+    @property
+    def buffer_bytes(self) -> int:
+        """What the kernel grants: up to rmem_max, or with CAP_NET_ADMIN all that was asked for."""
+        return self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2  # socket(7): it is told doubled
+
     def receive(self) -> list[bytes]:
         """The next events, each cut to what is read of it; empty when none waits. Raises OSError, with ENOBUFS when
         some were lost before those that come next."""

@@ -35,10 +35,10 @@ _FILES = {
     Protocol.PACKET: ("packet",),
 }
 _MISSING = {
-    Protocol.UDPLITE: "the interface that a socket is bound to",
-    Protocol.RAW: "the interface that a socket is bound to",
-    Protocol.UNIX: "uid, queues and the other end",
-    Protocol.PACKET: "cookies",
+    Protocol.UDPLITE: ", without the interface that a socket is bound to",
+    Protocol.RAW: ", without the interface that a socket is bound to",
+    Protocol.UNIX: ", without uid, queues and the other end",
+    Protocol.PACKET: "",
 }
 _LISTED_AS = {
     Protocol.TCP: {"TCP", "TCPv6"},
@@ -100,8 +100,8 @@ def other_way(protocol: Protocol, proc: Path, refusal: RefusedError) -> OtherWay
     except SourceError as error:
         return _unread(f"not read: {refusal}, and {error}")
     files, missing = " and ".join(_FILES[protocol]), _MISSING[protocol]
-    # What nobody can do without is there for all but UNIX sockets.
-    detail = f"read from {files} of /proc/net, without {missing}, for {refusal}"
+    detail = f"read from {files} of /proc/net{missing}, for {refusal}"
+    # Of UNIX sockets too much is missing for their table to count as whole.
     return OtherWay(table, Source.PROC, protocol is not Protocol.UNIX, detail)
 
 

@@ -19,6 +19,7 @@ NLM_F_REQUEST, NLM_F_DUMP, NLM_F_DUMP_INTR = 0x001, 0x300, 0x010
 TCPDIAG_GETSOCK, SOCK_DIAG_BY_FAMILY = 18, 20
 
 HEADER = struct.Struct("=IHHII")  # nlmsghdr: length, type, flags, sequence, port id
+_HEADER_BYTES = HEADER.size
 COOKIE = struct.Struct("=Q")  # two numbers of 32 bits in all kinds of messages, read as one
 _ERROR = struct.Struct("=i")
 _ATTRIBUTE = struct.Struct("=HH")  # nlattr: length, type
@@ -49,27 +50,36 @@ def read_part(data: memoryview, smallest: int, cookie_at: int) -> Part:
     raw = bytes(data)
     cookies: list[int] = []
     messages: list[bytes] = []
-    at, end = 0, len(raw)
+    at, end, least = 0, len(raw), HEADER.size + smallest
     while at < end:
-        size, kind, flags = _framed(raw, at, end)
-        begin = at + HEADER.size
-        if flags & NLM_F_DUMP_INTR:
-            raise InconsistentError("the kernel marked its dump of sockets as inconsistent")
-        if kind in _SOCKETS:
-            body = raw[begin : at + size]
-            if len(body) < smallest:
-                raise MalformedError(f"{len(body)} bytes are too few for a socket")
-            messages.append(body)
-            cookies.append(COOKIE.unpack_from(body, cookie_at)[0])
-        elif kind == NLMSG_DONE:
-            _raise_for(_error_number(raw[begin : at + size]) if size > HEADER.size else 0)
+        # This runs for every UNIX socket at every look, so what is there as a rule is asked for first, and in line.
+        if end - at >= least:
+            size, kind, flags, _, _ = HEADER.unpack_from(raw, at)
+            if kind in _SOCKETS and least <= size <= end - at and not flags & NLM_F_DUMP_INTR:
+                messages.append(raw[at + _HEADER_BYTES : at + size])
+                cookies.append(COOKIE.unpack_from(raw, at + _HEADER_BYTES + cookie_at)[0])
+                at += (size + 3) & ~3  # NLMSG_ALIGN
+                continue
+        size, done = _read_other(raw, at, smallest)
+        if done:
             return Part(cookies, messages, last=True)
-        elif kind == NLMSG_ERROR:
-            _raise_for(_error_number(raw[begin : at + size]))
-        elif kind != NLMSG_NOOP:
-            raise _misplaced(kind)
-        at += (size + 3) & ~3  # NLMSG_ALIGN
+        at += (size + 3) & ~3
     return Part(cookies, messages, last=False)
+
+
+def _read_other(raw: bytes, at: int, smallest: int) -> tuple[int, bool]:
+    """A message that is no whole socket: its length, and whether it ends the dump. Raises SourceError."""
+    size, kind, flags = _framed(raw, at, len(raw))
+    body = raw[at + HEADER.size : at + size]
+    if flags & NLM_F_DUMP_INTR:
+        raise InconsistentError("the kernel marked its dump of sockets as inconsistent")
+    if kind in _SOCKETS:
+        raise MalformedError(f"{len(body)} bytes are too few for a socket, of which the least has {smallest}")
+    if kind == NLMSG_ERROR or (kind == NLMSG_DONE and body):
+        _raise_for(_error_number(body))
+    elif kind not in (NLMSG_NOOP, NLMSG_DONE):
+        raise _misplaced(kind)
+    return size, kind == NLMSG_DONE
 
 
 def read_answers(data: bytes, smallest: int) -> dict[int, bytes | int]:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from fleetnet_cli.asking import connect, show
+from fleetnet_cli.commands.who_listens import transports
 from fleetnet_cli.errors import UsageError, suggestion
 from fleetnet_cli.options import QUESTION, Common, option, takes_common
 from fleetnet_cli.output import counts, sockets
@@ -39,6 +40,10 @@ def who_holds(
     at_least: Annotated[
         int | None, own("--min", metavar="N", min=1, help="Only counts of N and more (alone: by host).")
     ] = None,
+    tcp: Annotated[bool, own("--tcp", help="Only TCP.")] = False,
+    udp: Annotated[bool, own("--udp", help="Only UDP.")] = False,
+    raw: Annotated[bool, own("--raw", help="Only raw sockets.")] = False,
+    unix: Annotated[bool, own("--unix", help="Only UNIX sockets.")] = False,
     port: Annotated[str | None, own("--port", metavar="P", help="Only this local port, service or range.")] = None,
     *,
     common: Common,
@@ -54,7 +59,8 @@ def who_holds(
     question = SocketQuestion(
         selection=common.selection,
         states=wanted,
-        local_ports=parse_ports(port, services) if port else (),
+        protocols=transports(tcp=tcp, udp=udp, raw=raw, unix=unix),
+        local_ports=parse_ports(port, services, raw=raw) if port else (),
     )
     nothing = f"nobody holds a socket in {' or '.join(wanted)}" + (f" on port {port}" if port else "")
     if by is None and at_least is None:

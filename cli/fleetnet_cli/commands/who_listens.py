@@ -30,6 +30,7 @@ def who_listens(
     ] = None,
     tcp: Annotated[bool, own("--tcp", help="Only TCP.")] = False,
     udp: Annotated[bool, own("--udp", help="Only UDP.")] = False,
+    raw: Annotated[bool, own("--raw", help="Only raw sockets; their port is the protocol's number.")] = False,
     exposed: Annotated[bool, own("--exposed", help="Not those bound to loopback alone.")] = False,
     process: Annotated[str, own("--process", metavar="NAME", help="Held by a process of this name.")] = "",
     unit: Annotated[str, own("--unit", metavar="NAME", help="Of this systemd unit.")] = "",
@@ -45,8 +46,8 @@ def who_listens(
     words = ports or []
     question = SocketQuestion(
         selection=common.selection,
-        protocols=protocols(tcp, udp),
-        local_ports=tuple(r for word in words for r in parse_ports(word, services)),
+        protocols=transports(tcp=tcp, udp=udp, raw=raw),
+        local_ports=tuple(r for word in words for r in parse_ports(word, services, raw=raw)),
         listeners_only=True,
         exposed_only=exposed,
         process=process,
@@ -54,13 +55,13 @@ def who_listens(
         user=user,
     )
     nothing = "nothing listens" + (f" on {', '.join(words)}" if words else "")
-    if exposed or process or unit or user or tcp or udp:
+    if exposed or process or unit or user or tcp or udp or raw:
         nothing += " like that"
     with connect(common) as collector:
         presentation = sockets.presentation(services, nothing, sockets.listener_columns())
         return show(collector.sockets(question), presentation, common)
 
 
-def protocols(tcp: bool, udp: bool) -> tuple[str, ...]:
-    """Both switches ask the same as none."""
-    return tuple(name for name, wanted in (("tcp", tcp), ("udp", udp)) if wanted)
+def transports(**wanted: bool) -> tuple[str, ...]:
+    """The protocols of these switches; without any, all that have ports."""
+    return tuple(name for name, is_wanted in wanted.items() if is_wanted) or ("tcp", "udp", "udplite", "sctp")

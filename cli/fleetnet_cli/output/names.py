@@ -4,13 +4,18 @@ netstat asks two different ways: gethostbyaddr(3) for IPv4, getnameinfo(3) for I
 asked for many at a time, for a name server that does not answer costs seconds an address.
 """
 
+import functools
 import queue
 import socket
 import threading
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Protocol
 
+from fleetnet_cli import protocols
 from fleetnet_cli.services import Services
+
+NETWORKS = Path("/etc/networks")
 
 _ASKED_AT_ONCE = 32
 _LONGEST_HOST = 127  # bytes that netstat keeps of a name
@@ -26,8 +31,14 @@ class Names(Protocol):
     def host(self, address: str) -> str:
         """The address, or its name."""
 
+    def network(self, address: str) -> str:
+        """The address of a network, or its name."""
+
     def service(self, port: int, protocol: str) -> str:
         """The port, or its name."""
+
+    def user(self, uid: int, name: str) -> str:
+        """The uid, or `name`, which is that of its host."""
 
 
 class Numeric:
@@ -40,9 +51,17 @@ class Numeric:
         """The address itself."""
         return address
 
+    def network(self, address: str) -> str:
+        """The address itself."""
+        return address
+
     def service(self, port: int, protocol: str) -> str:
         """The number itself."""
         return str(port)
+
+    def user(self, uid: int, name: str) -> str:
+        """The number itself."""
+        return str(uid)
 
 
 class Symbolic:
@@ -82,9 +101,19 @@ class Symbolic:
             self._hosts[address] = host_name(address)
         return self._hosts[address]
 
+    def network(self, address: str) -> str:
+        """The name of networks(5), or the address where it has none."""
+        return "default" if address == "0.0.0.0" else networks().get(address, address)  # noqa: S104  # not bound to
+
     def service(self, port: int, protocol: str) -> str:
         """The name of a port, or its number where it has none. Of two names netstat takes the later line's."""
+        if protocol == "raw":
+            return protocols.load().last_names.get(port, str(port))[:_LONGEST_SERVICE]
         return self._services.last_names.get((port, protocol), str(port))[:_LONGEST_SERVICE]
+
+    def user(self, uid: int, name: str) -> str:
+        """The name, where the host has one."""
+        return name or str(uid)
 
 
 def host_name(address: str) -> str:
@@ -99,3 +128,14 @@ def host_name(address: str) -> str:
     except (OSError, UnicodeError):
         return address
     return name[:_LONGEST_HOST]
+
+
+@functools.cache
+def networks() -> dict[str, str]:
+    """The first name of each network that networks(5) of this machine names by four numbers."""
+    try:
+        lines = NETWORKS.read_text(errors="replace").splitlines()
+    except OSError:
+        return {}
+    named = [words for line in lines if len(words := line.partition("#")[0].split()) > 1]
+    return {address: name[:_LONGEST_HOST] for name, address, *_ in reversed(named)}

@@ -15,6 +15,7 @@ class Column(Generic[Item]):
     cell: Callable[[Item], str]
     right: bool = False  # numbers are set against the right edge
     least: int = 0  # how far it may be squeezed on a narrow terminal; 0: not at all
+    if_any: bool = False  # shown only where some row has something in it
     leaves: int = 0  # where squeezing is not enough, columns leave: 1 first, then 2, …; 0: never
 
 

@@ -2,13 +2,16 @@
 
 from collections.abc import Iterable
 
-from fleetnet_cli import times
+from fleetnet_cli import protocols, times
 from fleetnet_cli.output.presentation import Column, Presentation
 from fleetnet_cli.records import Owner, Socket
 from fleetnet_cli.services import Services
 
+KIND = "SocketList"
+
 _PIDS_SHOWN = 2
 _NAMES_SHOWN = 3
+_CONTAINER_SHOWN = 12  # of its id, as docker(1) does
 
 # What stands for the owners where none is listed. "known" without any cannot be, but is no reason to fail.
 _NO_OWNER = {
@@ -23,39 +26,62 @@ _NO_OWNER = {
 def presentation(services: Services, nothing: str, columns: tuple[Column[Socket], ...]) -> Presentation[Socket]:
     """Sockets, in a table of these columns."""
 
-    def as_json(socket: Socket) -> dict[str, object]:
-        return _as_json(socket, services.name(socket.local_port, socket.protocol))
-
     return Presentation(
-        kind="SocketList", as_json=as_json, columns=columns, nothing=nothing, host_of=lambda s: s.host, note=_note
+        kind=KIND,
+        as_json=lambda s: as_json(s, services),
+        columns=columns,
+        nothing=nothing,
+        host_of=lambda s: s.host,
+        note=_note,
     )
+
+
+def _service(socket: Socket, services: Services) -> str | None:
+    if socket.protocol == "raw":
+        return protocols.load().names.get(socket.local_port)
+    return services.name(socket.local_port, "udp" if socket.protocol == "udplite" else socket.protocol)
 
 
 def listener_columns() -> tuple[Column[Socket], ...]:
     """For sockets that wait for others."""
-    return (_HOST, _PROTOCOL, _LOCAL, Column("SCOPE", _scope, least=10, leaves=3), _PROCESS, _USER, _UNIT, _since())
+    return (
+        _HOST,
+        _NETNS,
+        _PROTOCOL,
+        _LOCAL,
+        Column("SCOPE", _scope, least=10, leaves=3),
+        _PROCESS,
+        _USER,
+        _UNIT,
+        _since(),
+    )
 
 
 def connection_columns() -> tuple[Column[Socket], ...]:
     """For sockets in any state."""
-    return (_HOST, _PROTOCOL, _STATE, _LOCAL, _REMOTE, _PROCESS, _USER, _UNIT, _since())
+    return (_HOST, _NETNS, _PROTOCOL, _STATE, _LOCAL, _REMOTE, _PROCESS, _USER, _UNIT, _since())
 
 
-def _as_json(socket: Socket, service: str | None) -> dict[str, object]:
+def as_json(socket: Socket, services: Services) -> dict[str, object]:
+    """A socket as documents have it."""
     peer = bool(socket.remote_address)
     return {
         "host": socket.host,
         "netns": socket.netns,
+        "netns_inode": socket.netns_inode or None,
         "protocol": socket.protocol,
         "family": socket.family,
+        "type": socket.type or None,
         "state": socket.state,
         "interface": socket.interface or None,
         "v6only": socket.v6only,
-        "local_address": socket.local_address,
-        "local_port": socket.local_port,
-        "service": service,
+        "local_address": socket.local_address or None,
+        "local_port": None if socket.protocol == "unix" else socket.local_port,
+        "service": _service(socket, services),
         "remote_address": socket.remote_address if peer else None,
         "remote_port": socket.remote_port if peer else None,
+        "path": socket.path or None,
+        "peer_inode": socket.peer_inode or None,
         "recv_queue": socket.recv_queue,
         "send_queue": socket.send_queue,
         "uid": socket.uid,
@@ -63,6 +89,7 @@ def _as_json(socket: Socket, service: str | None) -> dict[str, object]:
         "inode": socket.inode or None,
         "unit": socket.unit or None,
         "container": socket.container or None,
+        "container_runtime": socket.runtime or None,
         "owners": [_owner_as_json(o) for o in socket.owners],
         "owner_status": socket.owner_status,
         "scope": socket.scope or None,
@@ -85,9 +112,8 @@ def _owner_as_json(owner: Owner) -> dict[str, object]:
     }
 
 
-def _host(socket: Socket) -> str:
-    # ip-netns(8) has no way to write a namespace beside a host; brackets keep it apart from any host name.
-    return socket.host if socket.netns == "host" else f"{socket.host}[{socket.netns}]"
+def _netns(socket: Socket) -> str:
+    return "" if socket.netns == "host" else socket.netns
 
 
 def _endpoint(address: str, interface: str, port: int) -> str:
@@ -98,11 +124,15 @@ def _endpoint(address: str, interface: str, port: int) -> str:
 
 def _local(socket: Socket) -> str:
     # As ss(8) has it: a dual-stack socket, which also takes IPv4, is "*", and [::] is IPv6 alone.
+    if socket.family in ("unix", "packet"):
+        return socket.path or (f"%{socket.interface}" if socket.interface else "")
     both = socket.v6only is False and socket.local_address == "::"
     return _endpoint("*" if both else socket.local_address, socket.interface, socket.local_port)
 
 
 def _remote(socket: Socket) -> str:
+    if socket.peer_inode:
+        return f"inode {socket.peer_inode}"
     return _endpoint(socket.remote_address, "", socket.remote_port) if socket.remote_address else ""
 
 
@@ -136,9 +166,11 @@ def _user(socket: Socket) -> str:
 
 
 def _unit(socket: Socket) -> str:
-    if socket.container:
-        return f"{socket.unit} {socket.container[:12]}".strip()
-    return socket.unit
+    if not socket.container:
+        return socket.unit
+    container = socket.container[:_CONTAINER_SHOWN]
+    runtime = f"{socket.runtime}:" if socket.runtime else ""
+    return f"{socket.unit} {runtime}{container}".strip()
 
 
 def _opened(socket: Socket) -> str:
@@ -153,7 +185,8 @@ def _note(socket: Socket) -> str | None:
     return f"{socket.host}: read from /proc/net, for its kernel refuses diag; a socket may be missed or doubled"
 
 
-_HOST: Column[Socket] = Column("HOST", _host, least=24)
+_HOST: Column[Socket] = Column("HOST", lambda s: s.host, least=24)
+_NETNS: Column[Socket] = Column("NETNS", _netns, least=12, if_any=True)
 _PROTOCOL: Column[Socket] = Column("PROTO", lambda s: s.protocol)
 _STATE: Column[Socket] = Column("STATE", lambda s: s.state)
 _LOCAL: Column[Socket] = Column("LOCAL", _local)

@@ -1,6 +1,7 @@
 """`-o table`: aligned columns, then a line that says how far the answer reaches.
 
-The first rows decide how wide the columns are; the rest flows. On a narrow terminal columns are squeezed, and where
+The first rows decide how wide the columns are, and which of those that are seldom needed are there; the rest flows. A
+later row that needs one more gets a heading anew. On a narrow terminal columns are squeezed, and where
 that is not enough the least important are left out, so that a row stays a line; in a pipe or a file nothing is cut.
 All text is made safe here, in one place.
 """
@@ -23,6 +24,7 @@ Item = TypeVar("Item")
 _ROWS_THAT_DECIDE = 1000
 _ROWS_A_WRITE = 200
 _GUTTER = "  "
+_EMPTY = "-"
 
 
 def write(
@@ -60,7 +62,7 @@ class _Rows:
             for item in answer:
                 if (note := presentation.note(item)) is not None:
                     self.notes[note] = None
-                yield presentation.host_of(item) in stale, [visible(cell(item)) or "-" for cell in cells]
+                yield presentation.host_of(item) in stale, [visible(cell(item)) or _EMPTY for cell in cells]
         except BrokenAnswer as error:
             self.broken = error
 
@@ -70,16 +72,20 @@ def _write_rows(rows: _Rows, columns: Sequence[Column[Item]], out: Terminal, *, 
     first = list(islice(flowing, _ROWS_THAT_DECIDE))
     if not first:
         return 0
-    form = _form([row for _, row in first], columns, out.width, heading)
+    deciding = [row for _, row in first]
+    form = _form(deciding, columns, out.width, heading)
     if heading:
         out.write(out.paint(form.line([c.heading for c in columns]), BOLD) + "\n")
     found = 0
     batch: list[str] = []
     for stale, row in chain(first, flowing):
+        if any(row[i] != _EMPTY for i in form.absent):
+            form = _form([*deciding, row], columns, out.width, heading)
+            batch.extend([form.line([c.heading for c in columns])] if heading else [])
         line = form.line(row)
         batch.append(out.paint(line, YELLOW) if stale else line)
         found += 1
-        if len(batch) == _ROWS_A_WRITE:
+        if len(batch) >= _ROWS_A_WRITE:
             out.write("\n".join(batch) + "\n")
             batch.clear()
     if batch:
@@ -102,6 +108,7 @@ class _Form:
     """A line's layout: the columns that have room."""
 
     cells: list[_Cell]
+    absent: frozenset[int]  # columns that had nothing to show
 
     def line(self, row: Sequence[str]) -> str:
         """One row, without its line end."""
@@ -114,14 +121,17 @@ class _Form:
 
 
 def _form(rows: list[list[str]], columns: Sequence[Column[Item]], available: int | None, heading: bool) -> _Form:
+    absent = frozenset(i for i, c in enumerate(columns) if c.if_any and all(row[i] == _EMPTY for row in rows))
     widths = {
         i: max(*(width(row[i]) for row in rows), len(column.heading) if heading else 0)
         for i, column in enumerate(columns)
+        if i not in absent
     }
     if available is not None:
         _make_fit(widths, columns, available)
     return _Form(
-        [_Cell(i, w, columns[i].right, available is not None and columns[i].least > 0) for i, w in widths.items()]
+        [_Cell(i, w, columns[i].right, available is not None and columns[i].least > 0) for i, w in widths.items()],
+        absent,
     )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import grpc
 import pytest
-from fleetnet_proto.v1 import query_pb2, report_pb2, sockets_pb2
+from fleetnet_proto.v1 import network_pb2, query_pb2, report_pb2, sockets_pb2
 from fleetnet_server import records
 from fleetnet_server.errors import BadBatch, RequestRefused
 from fleetnet_server.identity import certificates
@@ -72,6 +72,23 @@ def test_processes_without_rows_are_not_read_on_the_loop_that_all_hosts_share(
     monkeypatch.setattr(translate_report, "batch", noted)
     batch = messages.batch(1)
     batch.processes.extend([sockets_pb2.Process(pid=1)] * 1_000)
+    asyncio.run(stream._translated(batch))
+    assert read_in[0] is not threading.current_thread()
+
+
+def test_routes_are_not_read_on_the_loop_that_all_hosts_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    read_in: list[threading.Thread] = []
+    translate = translate_report.batch
+
+    def noted(message: report_pb2.Batch) -> records.Batch:
+        read_in.append(threading.current_thread())
+        return translate(message)
+
+    monkeypatch.setattr(translate_report, "batch", noted)
+    batch = messages.batch(1)
+    batch.namespaces.add(netns=5).routes.extend(
+        [network_pb2.Route(family=sockets_pb2.FAMILY_IPV4, destination=bytes(4))] * 1_000
+    )
     asyncio.run(stream._translated(batch))
     assert read_in[0] is not threading.current_thread()
 

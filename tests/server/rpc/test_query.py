@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import grpc
 import pytest
-from fleetnet_proto.v1 import query_pb2, query_pb2_grpc
+from fleetnet_proto.v1 import network_pb2, query_pb2, query_pb2_grpc, sockets_pb2
 from server.agents import DEADLINE_S, ReportStream
 from server.running import Running
 
@@ -21,6 +21,13 @@ def queries(collector: Running) -> Iterator[query_pb2_grpc.QueryServiceStub]:
         listeners = [messages.listener(port) for port in (443, *range(20_000, 20_600))]
         stream.send(batch=messages.batch(1, *listeners, snapshot=True))
         stream.await_ack(1)
+        told = messages.batch(2, messages.listener(8080))
+        told.opened[0].key.netns = 4026532001
+        told.namespaces.add(netns=0, interfaces=[network_pb2.Interface(index=1, name="lo", mtu=65_536, link=True)])
+        told.namespaces.add(netns=4026532001, name="blue", container="c0ffee", runtime="podman")
+        told.namespaces[0].routes.add(family=sockets_pb2.FAMILY_IPV4, destination=bytes(4), table=254, type=1)
+        stream.send(batch=told)
+        stream.await_ack(2)
         yield query_pb2_grpc.QueryServiceStub(admin)
         stream.close()
 
@@ -39,8 +46,8 @@ def test_an_answer_is_coverage_then_pages_then_the_end(queries: query_pb2_grpc.Q
     assert (coverage.hosts_asked, coverage.hosts_fresh) == (2, 1)
     assert [stale.host for stale in coverage.hosts_stale] == ["db1"]
     items = [item for part in answer for item in part.page.items]
-    assert [item.local_port for item in items] == [443, *range(20_000, 20_600)]
-    assert answer[-1].end == query_pb2.End(items=601, truncated=False)
+    assert [item.local_port for item in items] == [443, *range(20_000, 20_600), 8080]
+    assert answer[-1].end == query_pb2.End(items=602, truncated=False)
 
 
 def test_a_port_is_found_with_its_owner(queries: query_pb2_grpc.QueryServiceStub) -> None:
@@ -62,9 +69,33 @@ def test_hosts_are_listed_by_name_with_their_facts(queries: query_pb2_grpc.Query
     answer = list(queries.ListHosts(query_pb2.ListHostsRequest(), timeout=DEADLINE_S))
     db1, web1 = (item for part in answer for item in part.page.items)
     assert (db1.host, db1.fresh, db1.connected, db1.last_seen_us) == ("db1", False, False, 0)
-    assert (web1.host, web1.fresh, web1.connected, web1.sockets, web1.listeners) == ("web1", True, True, 601, 601)
+    assert (web1.host, web1.fresh, web1.connected, web1.sockets, web1.listeners) == ("web1", True, True, 602, 602)
     assert web1.os == "Debian GNU/Linux 12 (bookworm)"
     assert answer[-1].HasField("end")
+
+
+def test_namespaces_are_told_with_what_is_in_them(queries: query_pb2_grpc.QueryServiceStub) -> None:
+    answer = list(queries.ListNamespaces(query_pb2.ListNamespacesRequest(), timeout=DEADLINE_S))
+    assert [part.WhichOneof("part") for part in answer] == ["coverage", "page", "end"]
+    assert (answer[0].coverage.hosts_asked, answer[0].coverage.hosts_fresh) == (2, 1)
+    own, blue = answer[1].page.items
+    assert (own.host, own.netns, own.namespace.netns, own.namespace.interfaces[0].name) == ("web1", "host", 0, "lo")
+    assert [route.table for route in own.namespace.routes] == [254]
+    assert list(own.interfaces_since_us) == list(own.routes_since_us) == [own.opened_at_us]
+    assert (blue.netns, blue.namespace.netns, blue.namespace.runtime) == ("blue", 4026532001, "podman")
+    assert answer[2].end == query_pb2.End(items=2, truncated=False)
+
+
+def test_namespaces_may_be_asked_for_without_what_is_in_them(queries: query_pb2_grpc.QueryServiceStub) -> None:
+    question = query_pb2.ListNamespacesRequest(own_only=True, without_interfaces=True, without_routes=True)
+    (item,) = (i for part in queries.ListNamespaces(question, timeout=DEADLINE_S) for i in part.page.items)
+    assert (item.netns, len(item.namespace.interfaces), len(item.namespace.routes)) == ("host", 0, 0)
+
+
+def test_a_socket_of_another_namespace_is_shown_under_its_name(queries: query_pb2_grpc.QueryServiceStub) -> None:
+    question = query_pb2.ListSocketsRequest(local_ports=[query_pb2.PortRange(first=8080, last=8080)])
+    (item,) = (item for part in sockets(queries, question) for item in part.page.items)
+    assert (item.netns, item.netns_inode, item.exposure) == ("blue", 4026532001, query_pb2.EXPOSURE_UNKNOWN)
 
 
 def test_an_unknown_host_is_an_error_and_not_an_empty_answer(queries: query_pb2_grpc.QueryServiceStub) -> None:

@@ -139,6 +139,9 @@ def test_zero_is_not_absent() -> None:
     [
         ({"local_address": b"\x7f\0\0\1"}, query_pb2.ADDRESS_SCOPE_LOOPBACK, query_pb2.EXPOSURE_NO),
         ({"netns": 4_026_532_000}, query_pb2.ADDRESS_SCOPE_ANY, query_pb2.EXPOSURE_UNKNOWN),
+        ({"protocol": 132}, query_pb2.ADDRESS_SCOPE_ANY, query_pb2.EXPOSURE_YES),
+        ({"protocol": 136, "state": 7}, query_pb2.ADDRESS_SCOPE_ANY, query_pb2.EXPOSURE_YES),
+        ({"protocol": 255, "state": 7}, query_pb2.ADDRESS_SCOPE_ANY, query_pb2.EXPOSURE_YES),
         ({"state": 1}, query_pb2.ADDRESS_SCOPE_UNSPECIFIED, query_pb2.EXPOSURE_UNSPECIFIED),
         ({"protocol": 17, "state": 7}, query_pb2.ADDRESS_SCOPE_ANY, query_pb2.EXPOSURE_YES),
         (
@@ -153,7 +156,34 @@ def test_only_a_listener_has_a_scope(changes: dict[str, object], scope: int, exp
     assert (item.scope, item.exposure) == (scope, exposure)
 
 
-def test_a_namespace_other_than_the_hosts_own_is_its_number() -> None:
+def test_a_question_about_namespaces_comes_through_whole() -> None:
+    message = query_pb2.ListNamespacesRequest(
+        selection=query_pb2.Selection(host="web1", limit=3), own_only=True, without_interfaces=True, without_routes=True
+    )
+    assert translate_query.namespace_question(message) == records.NamespaceQuestion(
+        records.Selection(host="web1", limit=3), True, True, True
+    )
+
+
+@pytest.mark.parametrize("protocol", [6, 17, 132, 136, 255, 256, 257])
+def test_every_protocol_of_the_wire_may_be_asked_for(protocol: sockets_pb2.Protocol) -> None:
+    message = query_pb2.ListSocketsRequest(protocols=[protocol])
+    assert translate_query.socket_question(message).protocols == (protocol,)
+
+
+def test_what_is_told_of_a_unix_socket_and_a_container_comes_through() -> None:
+    holder = dataclasses.replace(ANSWER.holder, runtime="docker")
+    unix = dataclasses.replace(
+        ANSWER, protocol=256, family=1, local_address=b"", type=5, path=b"\0x\xff", peer_inode=9, holder=holder
+    )
+    item = item_of(unix)
+    assert (item.type, item.path, item.peer_inode, item.runtime) == (5, b"\0x\xff", 9, "docker")
+    assert (item.scope, item.exposure) == (query_pb2.ADDRESS_SCOPE_UNSPECIFIED, query_pb2.EXPOSURE_UNSPECIFIED)
+
+
+def test_a_namespace_other_than_the_hosts_own_is_its_name_or_its_number() -> None:
+    named = item_of(dataclasses.replace(ANSWER, netns=4_026_532_000, netns_name="blue"))
+    assert (named.netns, named.netns_inode) == ("blue", 4_026_532_000)
     assert item_of(dataclasses.replace(ANSWER, netns=4_026_532_000)).netns == "4026532000"
 
 

@@ -1,0 +1,50 @@
+"""Protocol statistics: looked at now, for they are not kept."""
+
+import sys
+from collections.abc import Iterable
+from dataclasses import replace
+
+from fleetnet_cli import exits
+from fleetnet_cli.asking import connect
+from fleetnet_cli.asking import show as show_all
+from fleetnet_cli.commands.netstat.asking import cut, inode_of, looked_at, namespaces, say, warn
+from fleetnet_cli.commands.netstat.wish import Wish
+from fleetnet_cli.live import LiveQuestion, Statistic
+from fleetnet_cli.network import Namespace
+from fleetnet_cli.options import Common
+from fleetnet_cli.output import statistics, terminal
+from fleetnet_cli.output.netstat import statistics as layout
+
+# By the beginning of the group's name without the 6 of IPv6: "TcpExt" is TCP's.
+_GROUPS = {"tcp": ("Tcp", "MPTcp"), "udp": ("Udp",), "raw": ("Ip", "Icmp")}
+
+
+def show(wish: Wish, common: Common) -> int:
+    """Asks and shows; returns the exit status."""
+    with connect(common) as collector:
+        known: list[Namespace] = []
+        if wish.netns or common.output == "json":
+            known, _ = namespaces(collector, replace(common.selection, host=wish.host, limit=0))
+        inode = inode_of(wish, known)
+        look = looked_at(collector, LiveQuestion(wish.host, statistics=True), kept=False)
+        every = common.output == "json" and not wish.netns
+        wanted = [s for s in _sifted(look, wish) if every or s.netns == inode]
+    if common.output == "json":
+        place = statistics.Place(wish.host, {n.inode: n.netns for n in known} | {0: "host"})
+        answer = cut(wanted, look.coverage, common.selection.limit)
+        status = show_all(answer, statistics.presentation(place), common)
+        warn(look.troubles, common)
+    else:
+        found = layout.write(wanted, terminal.of(sys.stdout))
+        say(look, common, found, "no such statistics", look.troubles)
+        status = exits.status_of(found > 0, look.coverage.whole)
+    return exits.PARTIAL if look.troubles else status
+
+
+def _sifted(items: Iterable[object], wish: Wish) -> Iterable[Statistic]:
+    groups = tuple(g for p in wish.protocols for g in _GROUPS.get(p, ()))
+    for one in items:
+        if isinstance(one, Statistic):
+            family = "ipv6" if "6" in one.group else "ipv4"
+            if wish.of_family(family) and (not wish.protocols or one.group.startswith(groups)):
+                yield one
