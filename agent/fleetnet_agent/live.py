@@ -17,7 +17,7 @@ from fleetnet_agent.holders import Holders
 from fleetnet_agent.records import LiveItem, LiveSocket, LiveWanted, Protocol, Socket, Trouble
 from fleetnet_agent.sources.all import SOURCES
 from fleetnet_agent.sources.diag import DiagSocket
-from fleetnet_agent.sources.inet_detail import DETAILS, decode_details
+from fleetnet_agent.sources.inet_detail import DETAILS, decode_details, decode_timer
 from fleetnet_agent.sources.inet_diag import ALL_STATES
 from fleetnet_agent.sources.source import InconsistentError, Source, SourceError
 from fleetnet_agent.sources.tcp import Tcp
@@ -79,7 +79,10 @@ def _sockets(followed: Followed, holders: Holders, diag: DiagSocket, extensions:
         if cookie not in seen:
             seen.add(cookie)
             row = followed.shown(source.codec.decode(message, followed.protocol), holders)
-            yield _with_details(row, message) if detailed else LiveSocket(row)
+            if extensions:
+                yield _with_details(row, message)
+            else:
+                yield LiveSocket(row, decode_timer(message) if detailed else None)
 
 
 def _dumped(source: Source) -> Iterator[tuple[int, bytes]]:

@@ -85,6 +85,10 @@ def test_a_socket_opened_since_the_last_look_is_shown_with_its_present_queues(
     assert row.socket.holder.uid == os.getuid()
     assert row.socket.holder.owner_status is OwnerStatus.RACED, "nobody has looked for its owner yet"
     assert (row.tcp, row.memory) == (None, None)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    timer = shown(sockets(watch, SOCKETS), client).timer
+    assert timer
+    assert timer.kind == 2, "timers come with every message"
 
 
 def test_what_the_looks_know_of_owners_is_told(watch: Watch, held: contextlib.ExitStack) -> None:

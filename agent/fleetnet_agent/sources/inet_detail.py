@@ -41,8 +41,7 @@ class Details:
 
 def decode_details(message: bytes, protocol: Protocol) -> Details:
     """The details in an inet_diag_msg with its attributes. Raises MalformedError."""
-    if len(message) < _MESSAGE_BYTES:
-        raise MalformedError(f"{len(message)} bytes are too few for a socket")
+    timer = decode_timer(message)
     info: bytes | None = None
     memory: bytes | None = None
     congestion = b""
@@ -54,13 +53,16 @@ def decode_details(message: bytes, protocol: Protocol) -> Details:
         elif kind == INET_DIAG_SKMEMINFO:
             memory = value
     return Details(
-        timer=_timer(message),
+        timer=timer,
         tcp=None if info is None else _tcp_info(info, congestion),
         memory=None if memory is None else SocketMemory(*_MEMORY.unpack(_fitting(memory, _MEMORY.size))),
     )
 
 
-def _timer(message: bytes) -> Timer | None:
+def decode_timer(message: bytes) -> Timer | None:
+    """The timer in an inet_diag_msg; None where none runs. Raises MalformedError."""
+    if len(message) < _MESSAGE_BYTES:
+        raise MalformedError(f"{len(message)} bytes are too few for a socket")
     kind, retransmits, expires_ms = _TIMER.unpack_from(message)
     return Timer(kind, expires_ms, retransmits) if kind else None
 
