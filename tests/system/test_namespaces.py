@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from fleetnet_agent.helper.numbers import Numbers
-from fleetnet_agent.helper.requests import MOST_OPENED, Kind
+from fleetnet_agent.helper.requests import MOST_OPENED, TABLE_FILES, Kind
 from fleetnet_agent.host import this_host
 from fleetnet_agent.namespaces import Namespaces
 from fleetnet_agent.once import document
@@ -23,7 +23,7 @@ from fleetnet_agent.watch import Watch, open_watch
 from system import oracles
 
 from demo.fleet import Fleet
-from demo.programs import Program, Programs, until
+from demo.programs import FailedError, Program, Programs, until
 
 pytestmark = pytest.mark.root
 
@@ -184,7 +184,11 @@ def test_brief_connections_are_told_with_the_namespace_that_they_were_in(told: T
         told.look()
         return {inode: clients(inode) for inode in made} == made
 
-    until(all_told, within_s=10.0, what="every brief connection under its own namespace")
+    try:
+        until(all_told, within_s=10.0, what="every brief connection under its own namespace")
+    except FailedError:
+        found = {inode: clients(inode) for inode in made}
+        pytest.fail(f"made {made}, told {found}; gaps: {told.gaps}; sources: {told.watch.snapshot().sources}")
     ports = {(port, each.port) for each in residents for port in made[each.inode]}
     elsewhere = [
         brief
@@ -304,7 +308,7 @@ def test_a_hundred_namespaces_cost_a_few_requests_and_a_few_descriptors(
     others = len(told.namespaces) - 1
     assert sum(asked) in range(len(there), others + 10)  # others may come and go
     assert len(asked) <= others // MOST_OPENED + 2
-    assert max(most) <= before + MOST_OPENED + 5
+    assert max(most) <= before + MOST_OPENED * (1 + len(TABLE_FILES)) + 5
     assert _descriptors() == before
 
 
