@@ -19,6 +19,7 @@ from agent.authority import Authority
 from agent.conftest import Loop
 from agent.loopback_collector import Collector
 from fleetnet_agent.version import VERSION
+from fleetnet_proto.v1 import sockets_pb2
 
 SCRIPT = Path(sys.executable).parent / "fleetnet-agent"
 SECRET = bytes(range(32))
@@ -329,7 +330,7 @@ def test_with_the_helper_the_owner_of_a_socket_is_told(
         batch.processes[index].pid
         for batch in list(collector.store.batches)
         for row in (*batch.opened, *batch.changed)
-        if row.local_port == port
+        if (row.local_port, row.state, row.key.netns) == (port, sockets_pb2.STATE_LISTEN, 0)
         for index in batch.holders[row.holder].owners
     }
     assert owners == {os.getpid()}
