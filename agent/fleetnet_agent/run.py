@@ -64,8 +64,9 @@ def _import_the_rest(directory: Path) -> None:
 
 async def _report(settings: Settings, log: Log, helper_socket: Path | None, helper: privileges.Helper | None) -> None:
     from fleetnet_agent.host import this_host
+    from fleetnet_agent.pacing import LOOK_EVERY_S
     from fleetnet_agent.uplink.run import Pace, Uplink
-    from fleetnet_agent.watch import LOOK_EVERY_S, open_watch
+    from fleetnet_agent.watch import open_watch
 
     host = this_host()
     watch = open_watch(

@@ -19,12 +19,13 @@ from fleetnet_agent import facts, privileges
 from fleetnet_agent.budget import MIB
 from fleetnet_agent.config import Settings
 from fleetnet_agent.host import Host
+from fleetnet_agent.pacing import LOOK_EVERY_S
 from fleetnet_agent.records import Snapshot, SourceStatus
 from fleetnet_agent.run import found_helper
 from fleetnet_agent.sources.events import EventSocket
 from fleetnet_agent.sources.source import SourceError
 from fleetnet_agent.usage import usage_now
-from fleetnet_agent.watch import LOOK_EVERY_S, open_watch
+from fleetnet_agent.watch import open_watch
 
 # include/uapi/linux/capability.h
 CAP_DAC_READ_SEARCH, CAP_SYS_PTRACE = 2, 19

@@ -7,7 +7,7 @@
         sleep(LOOK_EVERY_S)
 
 `look()` is to be called every LOOK_EVERY_S at any size of the table. It decides by itself whether this time the whole
-table is due or the listeners alone (see `interval_s`).
+table is due or the listeners alone (see `interval_s`, and `pacing.py`).
 
 What must stay true:
 - every difference is about the whole table at its `look_at_us`: applied to the snapshot before, it gives `snapshot()`;
@@ -18,7 +18,6 @@ What must stay true:
 - a source that fails closes nothing: its sockets stay as they were until it works again;
 - a look at everything is one at all namespaces. What a namespace beside the own one does not show at a look stays as it
   was seen last, and the time until it shows again becomes a gap;
-- what is left out for the budget's sake is told: as that source's standing, and as a gap when it is read again;
 - a change of interfaces or routes is told with a look at everything, as early as one of a listener is.
 """
 
@@ -27,7 +26,7 @@ from collections.abc import Callable, Collection, Generator, Sequence
 from functools import partial
 from pathlib import Path
 
-from fleetnet_agent.budget import LOCAL, NO_CEILINGS, Budget, Ceilings, Usage
+from fleetnet_agent.budget import NO_CEILINGS, Budget, Ceilings, Usage
 from fleetnet_agent.cgroups import CGroups
 from fleetnet_agent.event_queue import MOST_WAITING
 from fleetnet_agent.events import Events, Told
@@ -41,11 +40,11 @@ from fleetnet_agent.neighbour import Sight
 from fleetnet_agent.neighbours import Neighbours, Round
 from fleetnet_agent.network.following import Network, open_network
 from fleetnet_agent.owners.lookup import REMEDY, REMEDY_FOR_OWN, OwnerLookup
+from fleetnet_agent.pacing import NOT_WITHIN_BUDGET, Pacing
 from fleetnet_agent.records import (
     Brief,
     Closed,
     Difference,
-    Gap,
     LiveItem,
     LiveWanted,
     Namespace,
@@ -57,13 +56,6 @@ from fleetnet_agent.records import (
 from fleetnet_agent.sources.diag import DiagSocket
 from fleetnet_agent.sources.events import BUFFER_BYTES
 from fleetnet_agent.usage import give_back, usage_now
-
-LOOK_EVERY_S = 1.0
-FULL_LOOK_SHARE = 0.04  # of the time, for full looks ahead of their interval
-SMALL, LARGE = 2_000, 10_000  # sockets
-SHORTEST_S, LONGEST_S = 1.0, 5.0  # between full looks, up to SMALL and from LARGE on
-STRETCHED_AT_MOST_S = 30.0  # where reading takes more than FULL_LOOK_SHARE of that
-NOT_WITHIN_BUDGET = "UNIX and packet sockets were not read, to stay within the budget"
 
 
 class Watch:
@@ -87,9 +79,8 @@ class Watch:
         self._followed = followed
         self._diag = diag
         self._events = events
-        self._budget = budget or Budget(NO_CEILINGS)
-        self._usage = usage or partial(usage_now, host.boottime_us)
-        self._left_out_since_us: int | None = None
+        usage = usage or partial(usage_now, host.boottime_us)
+        self._pacing = Pacing(budget or Budget(NO_CEILINGS), usage, host.boottime_us)
         namespaces = namespaces or Namespaces(host, None, wanted="own")
         self._neighbours = Neighbours(namespaces, host, self._holders)
         self._network = network or open_network(host, self._neighbours.routes)
@@ -97,9 +88,6 @@ class Watch:
         self._statuses: dict[str, SourceStatus] = {}
         self._look_at_us = 0
         self._previous_look_at_us = 0
-        self._looked_at_us: int | None = None  # boottime at the end of the last full look
-        self._look_took_us = 0
-        self._readings_took_us = (0, 0)  # of the last two full looks
 
     def look(self, *, everything: bool = False) -> Difference:
         """Look once: at everything if that is due or asked for. The first time everything is in `opened` and
@@ -108,21 +96,20 @@ class Watch:
         namespaces_moved = self._ask_for_namespaces()
         if not (
             everything
-            or self._is_full_look_due()
+            or self._pacing.is_full_look_due(self.size())
             or self._has_events_to_explain()
             or self._has_early_news(namespaces_moved)
         ):
             return Difference(self._look_at_us, self._previous_look_at_us)
         began_us = self._host.boottime_us()
         difference = self._look_at_everything()
-        self._looked_at_us = self._host.boottime_us()
-        self._look_took_us = self._looked_at_us - began_us
+        self._pacing.looked(began_us)
         return difference
 
     def snapshot(self) -> Snapshot:
         """Everything that was open at the last look, with what the differences so far have told. May take
         some tenths of a second for 50,000 sockets. Empty, look_at_us 0, before the first look."""
-        if self._looked_at_us is None:
+        if not self._pacing.has_looked:
             return Snapshot(0, (), ())
         own = (socket for followed in self._followed for socket in followed.sockets(self._holders))
         sockets = (*own, *self._neighbours.sockets())
@@ -138,7 +125,7 @@ class Watch:
         """Seconds between two looks at the whole table at its present size: 1 up to 2,000 sockets, 5 from 10,000 on,
         in proportion between; more where reading it (many namespaces) would take more than FULL_LOOK_SHARE of that, and
         where the budget asks for it."""
-        return self._budget.stretched_s(self._asked_for_s())
+        return self._pacing.interval_s(self.size())
 
     def size(self) -> int:
         """How many sockets were open at the last look."""
@@ -162,33 +149,16 @@ class Watch:
             self._events.close()
         self._network.close()
 
-    def _asked_for_s(self) -> float:
-        """The interval for a table of this size."""
-        share = (self.size() - SMALL) / (LARGE - SMALL)
-        by_size_s = SHORTEST_S + (LONGEST_S - SHORTEST_S) * min(1.0, max(0.0, share))
-        reading_took_us = min(self._readings_took_us)  # one alone may have been held up, and the first decodes all
-        return max(by_size_s, min(STRETCHED_AT_MOST_S, reading_took_us / FULL_LOOK_SHARE / 1_000_000))
-
     def _mind_the_budget(self) -> None:
-        if self._budget.status is None:
+        if self._pacing.status is None:
             return
-        if self._budget.judge(self._usage(), self._asked_for_s()):
+        if self._pacing.is_over(self.size()):
             self._holders.drop_caches()
             give_back()
-        allowance = self._budget.allowance
+        allowance = self._pacing.allowance
         self._owners.rarer = allowance.owners_factor
         if self._events:
             self._events.keep_at_most(MOST_WAITING // allowance.events_divisor)
-
-    def _is_left_out(self, followed: Followed) -> bool:
-        return followed.protocol in LOCAL and not self._budget.allowance.reads_local
-
-    def _is_full_look_due(self) -> bool:
-        if self._looked_at_us is None:
-            return True
-        # Half a call's distance of tolerance: the caller's clock and this one need not tick together.
-        tolerance_s = LOOK_EVERY_S / 2
-        return self._since_full_look_us() >= (self.interval_s() - tolerance_s) * 1_000_000
 
     def _has_events_to_explain(self) -> bool:
         return self._events is not None and self._events.urgent
@@ -208,19 +178,15 @@ class Watch:
         would cost too much."""
         self._touched |= self._owners.update(self._inodes_still_there)
         network_moved = self._network.look()
-        share = FULL_LOOK_SHARE / self._budget.allowance.look_factor
-        if self._since_full_look_us() < self._look_took_us / share:
+        if not self._pacing.may_look_early():
             return False
         return (
             namespaces_moved
             or network_moved
             or bool(self._touched)
-            or any(followed.listeners_moved() for followed in self._followed if not self._is_left_out(followed))
-            or self._neighbours.listeners_moved(self._is_left_out)
+            or any(followed.listeners_moved() for followed in self._followed if not self._pacing.leaves_out(followed))
+            or self._neighbours.listeners_moved(self._pacing.leaves_out)
         )
-
-    def _since_full_look_us(self) -> int:
-        return self._host.boottime_us() - (self._looked_at_us or 0)
 
     def _look_at_everything(self) -> Difference:
         # 1. What the kernel says: of interfaces and routes, of ends, of everything, and of the ends meanwhile. The look
@@ -231,7 +197,7 @@ class Watch:
         others = self._neighbours.look(self._look_at)
         sights += others.sights
         namespaces = self._look_at_network(others)
-        self._readings_took_us = (self._readings_took_us[1], self._host.boottime_us() - began_us)
+        self._pacing.read(began_us)
         after = self._take_ends()
         look_at_us = self._host.wall_clock_us()
         # 2. Sockets whose owners are wanted from now on, and no longer.
@@ -255,6 +221,7 @@ class Watch:
             brief += followed.brief(seen, joined, sight.holders)
             closed += followed.close(seen, joined)
         sources = self._new_statuses()
+        left_out = self._pacing.left_out(self._followed, self._previous_look_at_us, look_at_us)
         self._previous_look_at_us, self._look_at_us = self._look_at_us, look_at_us
         return Difference(
             look_at_us,
@@ -265,22 +232,18 @@ class Watch:
             tuple(brief),
             entered_at_us,
             tuple(sources),
-            gaps=(*before.gaps, *after.gaps, *others.gaps(look_at_us), *self._left_out(look_at_us)),
+            gaps=(
+                *before.gaps,
+                *after.gaps,
+                *others.gaps(look_at_us),
+                *left_out,
+            ),
             namespaces=namespaces,
             namespaces_gone=tuple(others.gone),
         )
 
     def _look_at(self, followed: Followed) -> Seen:
-        return followed.rest(NOT_WITHIN_BUDGET) if self._is_left_out(followed) else followed.look()
-
-    def _left_out(self, look_at_us: int) -> list[Gap]:
-        """The time in which sockets were left out, once it is over. To be called once for each look."""
-        since_us = self._left_out_since_us
-        if any(map(self._is_left_out, self._followed)):
-            self._left_out_since_us = since_us or self._previous_look_at_us or look_at_us
-            return []
-        self._left_out_since_us = None
-        return [Gap(since_us, look_at_us, NOT_WITHIN_BUDGET)] if since_us else []
+        return followed.rest(NOT_WITHIN_BUDGET) if self._pacing.leaves_out(followed) else followed.look()
 
     def _look_at_network(self, others: Round) -> tuple[Namespace, ...]:
         for netns in (*others.gone, *others.replaced):
@@ -296,8 +259,8 @@ class Watch:
         statuses = [*(followed.status for followed in self._followed), self._owners.status()]
         if self._events:
             statuses.append(self._events.status)
-        if self._budget.status:
-            statuses.append(self._budget.status)
+        if self._pacing.status:
+            statuses.append(self._pacing.status)
         statuses += self._network.statuses()
         if others := self._neighbours.status():
             statuses.append(others)

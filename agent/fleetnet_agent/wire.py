@@ -2,18 +2,16 @@
 
 What must stay true: no batch is larger than MAX_BATCH_BYTES when encoded, whatever the host shows; each batch stands
 alone, with its own processes and holders; all the parts together carry every row exactly once. Batches leave here
-encoded and without boot id, epoch and sequence, which the uplink sets when it sends them. Enumerations are cast, not
-translated: the records' numbers are the wire's (a test compares them).
+encoded and without boot id, epoch and sequence, which the uplink sets when it sends them.
 """
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Final, cast
+from typing import Final
 
-from fleetnet_proto.v1 import live_pb2, network_pb2, report_pb2, sockets_pb2
+from fleetnet_proto.v1 import network_pb2, report_pb2, sockets_pb2
 
-from fleetnet_agent.bounded import DETAIL_BYTES, NAME_BYTES, PATH_BYTES, UNIT_BYTES, bounded
+from fleetnet_agent.bounded import DETAIL_BYTES, NAME_BYTES, UNIT_BYTES, bounded
 from fleetnet_agent.brief_rows import packer
 from fleetnet_agent.records import (
     Brief,
@@ -23,23 +21,17 @@ from fleetnet_agent.records import (
     Holder,
     HostFacts,
     Namespace,
-    Process,
-    Protocol,
     Snapshot,
     Socket,
     SocketKey,
     SourceStatus,
 )
 from fleetnet_agent.wire_network import encode_namespace
+from fleetnet_agent.wire_sockets import Dictionary, NewHolder, key_message, size_of, socket_message
 
 MAX_BATCH_BYTES: Final = 1_000_000  # of rows; below the wire's 1 MiB there is room for sources, gaps and envelope
-FIELD_OVERHEAD_BYTES: Final = 5  # tag and length that an embedded message of up to 1 MiB costs (1 or 2, and 3)
 _NUMBER_BYTES: Final = 10  # that a packed number takes at most
 
-SUN_PATH_BYTES: Final = 108  # include/uapi/linux/un.h
-# Bounds on owners; those on text are in `bounded.py`.
-MAX_OWNERS: Final = 16_384  # of one socket: more pre-forked workers than anyone runs, and less than a batch holds
-HOLDER_BYTES: Final = 900_000  # of the owners of one socket: beyond it paths are left out, for all are to be told
 # A collector takes 65,536 rows and four times as many owners; the ends of sockets are small, and many fit a batch.
 MAX_BATCH_ROWS: Final = 20_000
 MAX_BATCH_OWNERS: Final = 200_000
@@ -141,7 +133,7 @@ class _Builder:
         message = socket_message(socket, position)
         self._say_since_when(message, column, what)
         target = self.batch.changed if column == "changed" else self.batch.opened
-        if not self._take(_size(message), new):
+        if not self._take(size_of(message), new):
             return False
         target.append(message)
         return True
@@ -160,13 +152,13 @@ class _Builder:
         return True
 
     def _add_closed(self, closed: Closed) -> bool:
-        message = _closed(_key(closed.key), closed.at_us)
-        if not self._take(_size(message), None):
+        message = _closed(key_message(closed.key), closed.at_us)
+        if not self._take(size_of(message), None):
             return False
         self.batch.closed.append(message)
         return True
 
-    def _take(self, cost: int, new: "NewHolder | None") -> bool:
+    def _take(self, cost: int, new: NewHolder | None) -> bool:
         """Count a row of `cost` bytes, and take in a holder and processes that no row before has had."""
         # Plain additions: this runs for every row, and most rows come alone.
         owners = self._owners
@@ -181,7 +173,7 @@ class _Builder:
         return True
 
     def _add_namespace(self, namespace: network_pb2.Namespace) -> bool:
-        if not self._has_room(_size(namespace)):
+        if not self._has_room(size_of(namespace)):
             return False
         self.batch.namespaces.append(namespace)
         return True
@@ -209,58 +201,6 @@ class _Builder:
             message.opened_at_is = sockets_pb2.OPENED_AT_IS_EXACT
 
 
-@dataclass(frozen=True, slots=True)
-class NewHolder:
-    """A holder that a message does not have yet, with those of its processes that it does not have either."""
-
-    holder: Holder
-    message: sockets_pb2.Holder
-    processes: list[tuple[Process, sockets_pb2.Process]]
-    cost_bytes: int
-
-
-class Dictionary:
-    """The holders and processes of one message, each there once, and their positions."""
-
-    def __init__(self, message: report_pb2.Batch | live_pb2.LivePart) -> None:
-        self._message = message
-        self._holders: dict[Holder, int] = {}
-        self._processes: dict[Process, int] = {}
-
-    def position_of(self, holder: Holder) -> tuple[int, NewHolder | None]:
-        """Where the holder is; where it is not yet, where it will be, and what is to be taken in for that."""
-        position = self._holders.get(holder)
-        return (len(self._holders), self._new_holder(holder)) if position is None else (position, None)
-
-    def take(self, new: NewHolder) -> None:
-        """The message has these from now on."""
-        for process, encoded in new.processes:
-            self._processes[process] = len(self._processes)
-            self._message.processes.append(encoded)
-        self._holders[new.holder] = len(self._holders)
-        self._message.holders.append(new.message)
-
-    def _new_holder(self, holder: Holder) -> NewHolder:
-        positions: list[int] = []
-        new: list[tuple[Process, sockets_pb2.Process]] = []
-        for process, encoded in _owners(holder):
-            position = self._processes.get(process)
-            if position is None:
-                position = len(self._processes) + len(new)
-                new.append((process, encoded))
-            positions.append(position)
-        message = sockets_pb2.Holder(
-            uid=holder.uid,
-            user=bounded(holder.user, UNIT_BYTES),
-            unit=bounded(holder.unit, UNIT_BYTES),
-            container=bounded(holder.container, UNIT_BYTES),
-            owner_status=cast("sockets_pb2.OwnerStatus", holder.owner_status),
-            owners=positions,
-            runtime=bounded(holder.runtime, NAME_BYTES),
-        )
-        return NewHolder(holder, message, new, _size(message) + sum(_size(process) for _, process in new))
-
-
 def _fill(
     template: report_pb2.Batch,
     rows: Iterable[_Row],
@@ -278,16 +218,6 @@ def _fill(
     yield builder, True
 
 
-def _size(
-    message: sockets_pb2.Socket
-    | sockets_pb2.ClosedSocket
-    | sockets_pb2.Holder
-    | sockets_pb2.Process
-    | network_pb2.Namespace,
-) -> int:
-    return message.ByteSize() + FIELD_OVERHEAD_BYTES
-
-
 def _source(source: SourceStatus) -> report_pb2.SourceStatus:
     return report_pb2.SourceStatus(
         name=bounded(source.name, NAME_BYTES), ok=source.ok, detail=bounded(source.detail, DETAIL_BYTES)
@@ -302,61 +232,3 @@ def _closed(key: sockets_pb2.SocketKey, at_us: int | None) -> sockets_pb2.Closed
     if at_us is None:  # the batch's look found it gone
         return sockets_pb2.ClosedSocket(key=key)
     return sockets_pb2.ClosedSocket(key=key, closed_at_us=at_us, closed_at_is=sockets_pb2.CLOSED_AT_IS_EXACT)
-
-
-def _owners(holder: Holder) -> list[tuple[Process, sockets_pb2.Process]]:
-    """Who holds it, in HOLDER_BYTES: all of them, without their paths if need be. Only beyond that are the last cut."""
-    owners = holder.owners[:MAX_OWNERS]
-    encoded = [_process(process, PATH_BYTES) for process in owners]
-    if sum(map(_size, encoded)) > HOLDER_BYTES:
-        encoded = [_process(process, 0) for process in owners]
-    sizes = itertools.accumulate(map(_size, encoded))
-    fitting = itertools.takewhile(lambda size: size <= HOLDER_BYTES, sizes)
-    return list(zip(owners, encoded, strict=True))[: sum(1 for _ in fitting)]
-
-
-def _process(process: Process, path_bytes: int) -> sockets_pb2.Process:
-    return sockets_pb2.Process(
-        pid=process.pid,
-        started_at_us=process.started_at_us,
-        name=bounded(process.name, NAME_BYTES),
-        exe=bounded(process.exe, path_bytes),
-        program=bounded(process.program, NAME_BYTES),
-    )
-
-
-def _key(key: SocketKey) -> sockets_pb2.SocketKey:
-    return sockets_pb2.SocketKey(
-        netns=key.netns,
-        protocol=cast("sockets_pb2.Protocol", key.protocol),
-        cookie=key.cookie,
-        inode=key.inode,
-        four_tuple=key.four_tuple,
-    )
-
-
-def socket_message(socket: Socket, holder: int) -> sockets_pb2.Socket:
-    """A socket whose holder is at this position."""
-    message = sockets_pb2.Socket(
-        key=_key(socket.key),
-        family=cast("sockets_pb2.Family", socket.family),
-        state=cast("sockets_pb2.State", socket.state),
-        local_address=socket.local_address,
-        local_port=socket.local_port,
-        remote_address=socket.remote_address,
-        remote_port=socket.remote_port,
-        interface=bounded(socket.interface, NAME_BYTES),
-        v6only=socket.v6only,
-        recv_queue=socket.recv_queue,
-        send_queue=socket.send_queue,
-        holder=holder,
-        source=cast("sockets_pb2.Source", socket.source),
-        inode=socket.inode if socket.key.cookie else 0,
-    )
-    if (
-        socket.key.protocol > Protocol.RAW
-    ):  # most are neither UNIX nor packet sockets, and an absent field costs nothing
-        message.type = cast("sockets_pb2.SocketType", socket.type or 0)
-        message.path = socket.path[:SUN_PATH_BYTES]
-        message.peer_inode = socket.peer_inode
-    return message

@@ -22,10 +22,11 @@ from fleetnet_agent.changes import DiagTable
 from fleetnet_agent.ends import Ends
 from fleetnet_agent.followed import Followed
 from fleetnet_agent.owners.lookup import OwnerLookup
+from fleetnet_agent.pacing import NOT_WITHIN_BUDGET
 from fleetnet_agent.records import Difference, Protocol
 from fleetnet_agent.sources.diag import DiagSocket
 from fleetnet_agent.usage import give_back, usage_now
-from fleetnet_agent.watch import NOT_WITHIN_BUDGET, Watch
+from fleetnet_agent.watch import Watch
 from hypothesis import given
 from hypothesis import strategies as st
 

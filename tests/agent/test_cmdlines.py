@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from agent.proc_tree import ProcTree
-from fleetnet_agent.owners import scan
-from fleetnet_agent.owners.cmdlines import CommandLines
-from fleetnet_agent.owners.scan import Question, describe
+from fleetnet_agent.helper import scan
+from fleetnet_agent.helper.cmdlines import CommandLines
+from fleetnet_agent.helper.scan import Question, describe
 
 QUICK_S = 0.05
 

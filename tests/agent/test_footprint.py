@@ -36,12 +36,20 @@ def test_the_helper_imports_the_standard_library_and_its_own_few_files() -> None
         "fleetnet_agent.helper",
         *(
             f"fleetnet_agent.helper.{name}"
-            for name in ("census", "entering", "frames", "main", "numbers", "protocol", "requests", "server")
+            for name in (
+                "census",
+                "cmdlines",
+                "entering",
+                "frames",
+                "main",
+                "numbers",
+                "protocol",
+                "requests",
+                "scan",
+                "server",
+            )
         ),
         "fleetnet_agent.notify",
-        "fleetnet_agent.owners",
-        "fleetnet_agent.owners.cmdlines",
-        "fleetnet_agent.owners.scan",
     ]
 
 

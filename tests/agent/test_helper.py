@@ -19,8 +19,8 @@ import pytest
 from fleetnet_agent.helper import frames, protocol, server
 from fleetnet_agent.helper.client import HelperClient, HelperUnavailableError
 from fleetnet_agent.helper.requests import STATISTICS_FILES, Kind
+from fleetnet_agent.helper.scan import Question
 from fleetnet_agent.helper.server import Server
-from fleetnet_agent.owners.scan import Question
 
 
 def start(path: Path, *options: str, user: int | None = None) -> subprocess.Popen[str]:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from agent.proc_tree import BOOTED_AT_S, Clock, ProcTree, fixture_host
 from fleetnet_agent.helper.client import HelperUnavailableError
+from fleetnet_agent.helper.scan import Answer, Question, scan
 from fleetnet_agent.owners.lookup import OwnerLookup, Wanted
-from fleetnet_agent.owners.scan import Answer, Question, scan
 from fleetnet_agent.records import OwnerStatus, Process
 
 

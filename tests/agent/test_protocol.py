@@ -24,7 +24,7 @@ from fleetnet_agent.helper.requests import (
     OpenEvents,
     OpenInside,
 )
-from fleetnet_agent.owners.scan import Answer, FoundProcess, Question
+from fleetnet_agent.helper.scan import Answer, FoundProcess, Question
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from agent.proc_tree import ProcTree
-from fleetnet_agent.owners.scan import Answer, Question, describe, program, scan, start_ticks
+from fleetnet_agent.helper.scan import Answer, Question, describe, program, scan, start_ticks
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_a_process_that_may_not_be_read_is_reported(proc: ProcTree) -> None:
         assert scan(proc.root, Question()).unreadable == (10,)
         return
     code = (  # root may read everything, so another user has to look
-        "import os; from pathlib import Path; from fleetnet_agent.owners.scan import scan, Question;"
+        "import os; from pathlib import Path; from fleetnet_agent.helper.scan import scan, Question;"
         "os.setgroups([]); os.setgid(65534); os.setuid(65534);"
         "print(*scan(Path('/proc'), Question()).unreadable)"
     )

@@ -22,11 +22,12 @@ from fleetnet_agent.followed import Followed
 from fleetnet_agent.helper.client import HelperClient
 from fleetnet_agent.host import this_host
 from fleetnet_agent.owners.lookup import OwnerLookup
+from fleetnet_agent.pacing import LOOK_EVERY_S
 from fleetnet_agent.records import Difference, Namespace, OwnerStatus, Protocol, Snapshot, SocketKey, Source, State
 from fleetnet_agent.records import Socket as Row
 from fleetnet_agent.sources.diag import DiagSocket
 from fleetnet_agent.sources.source import SourceError
-from fleetnet_agent.watch import LOOK_EVERY_S, Watch, open_watch
+from fleetnet_agent.watch import Watch, open_watch
 
 
 class Told:

@@ -5,7 +5,7 @@ import enum
 
 import pytest
 from agent.scripted_watch import WHOLE, ScriptedWatch, holder, process, tcp
-from fleetnet_agent import bounded, records, wire
+from fleetnet_agent import bounded, records, wire, wire_sockets
 from fleetnet_agent.records import (
     Brief,
     Closed,
@@ -234,13 +234,13 @@ def test_the_gaps_of_a_difference_travel_once_on_its_last_batch() -> None:
 
 
 def test_thousands_of_owners_of_one_socket_are_all_told_and_still_fit() -> None:
-    owners = tuple(process(pid, f"worker{pid % 10}") for pid in range(1, wire.MAX_OWNERS + 1))
+    owners = tuple(process(pid, f"worker{pid % 10}") for pid in range(1, wire_sockets.MAX_OWNERS + 1))
     long_paths = tuple(dataclasses.replace(owner, exe="/" + "x" * 600) for owner in owners[:5_000])
     sockets = (tcp(1, held_by=holder(*owners)), tcp(2, held_by=holder(*long_paths)))
     bodies = list(wire.difference_batches(difference(opened=sockets)))
     assert max(map(len, bodies)) < ONE_MIB
     told = [len(h.owners) for body in bodies for h in decoded(body).holders]
-    assert told == [wire.MAX_OWNERS, 5_000]
+    assert told == [wire_sockets.MAX_OWNERS, 5_000]
 
 
 def test_no_batch_has_more_rows_than_a_collector_takes() -> None:

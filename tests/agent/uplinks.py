@@ -9,12 +9,12 @@ from pathlib import Path
 
 from agent.loopback_collector import Collector, key_of
 from agent.scripted_watch import ScriptedWatch
-from fleetnet_agent import wire
 from fleetnet_agent.host import Host, this_host
 from fleetnet_agent.log import Log
 from fleetnet_agent.notify import Notifier
 from fleetnet_agent.uplink.backoff import Backoff
 from fleetnet_agent.uplink.run import Pace, Uplink
+from fleetnet_agent.wire_sockets import key_message
 
 QUICK = Pace(look_every_s=0.005, beat_s=60.0)
 
@@ -82,5 +82,5 @@ async def eventually(true: Callable[[], bool]) -> None:
 def agrees(collector: Collector, watch: ScriptedWatch) -> bool:
     """True if the collector holds open what is open on the host, in the same state."""
     there = {key: int(socket.state) for key, socket in collector.store.open.items()}
-    here = {key_of(wire._key(key)): int(socket.state) for key, socket in watch.now.items()}
+    here = {key_of(key_message(key)): int(socket.state) for key, socket in watch.now.items()}
     return there == here

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fleetnet_agent.helper import frames, protocol
 from fleetnet_agent.helper.requests import Kind, Listing, ListNamespaces, OpenEvents, OpenInside
-from fleetnet_agent.owners.scan import Answer, Question
+from fleetnet_agent.helper.scan import Answer, Question
 
 ANSWER_WITHIN_S = 5.0
 
@@ -53,7 +53,7 @@ class HelperClient:
         self._answer_within_s = answer_within_s
 
     def scan(self, question: Question) -> Answer:
-        """See `owners.scan.scan`, with the helper's rights."""
+        """See `helper.scan.scan`, with the helper's rights."""
         raw, _ = self._ask(protocol.encode_question(question), with_descriptors=False)
         try:
             return protocol.decode_answer(raw)

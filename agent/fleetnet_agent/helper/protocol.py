@@ -36,7 +36,7 @@ from fleetnet_agent.helper.requests import (
     OpenEvents,
     OpenInside,
 )
-from fleetnet_agent.owners.scan import Answer, FoundProcess, Question
+from fleetnet_agent.helper.scan import Answer, FoundProcess, Question
 
 REQUEST_BYTES = 1 << 20
 ANSWER_BYTES = 1 << 24

@@ -1,6 +1,6 @@
 """What the agent may ask of the helper about network namespaces, and what it is answered: plain values, nothing else.
 
-(What it may ask about processes is in `owners/scan.py`.) Standard library only.
+(What it may ask about processes is in `scan.py`.) Standard library only.
 """
 
 import enum

@@ -22,7 +22,7 @@ from fleetnet_agent.helper import frames, protocol
 from fleetnet_agent.helper.census import Census
 from fleetnet_agent.helper.entering import close_all, open_events, open_inside
 from fleetnet_agent.helper.requests import ListNamespaces, OpenEvents, OpenInside
-from fleetnet_agent.owners.scan import Question, scan
+from fleetnet_agent.helper.scan import Question, scan
 
 CLIENT_HAS_S = 5.0
 CLIENTS_AT_ONCE = 8

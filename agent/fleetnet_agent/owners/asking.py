@@ -4,8 +4,8 @@ import os
 from typing import Protocol as Interface
 
 from fleetnet_agent.helper.client import HelperUnavailableError
+from fleetnet_agent.helper.scan import Answer, Question, scan
 from fleetnet_agent.host import Host
-from fleetnet_agent.owners.scan import Answer, Question, scan
 
 HELPER_RESTS_S = 5  # after it did not answer, so that a hanging one does not slow every look
 INITIAL_PID_NAMESPACE = 0xEFFFFFFC  # PROC_PID_INIT_INO, include/linux/proc_ns.h
@@ -15,7 +15,7 @@ class Helper(Interface):
     """What is wanted of the privileged helper."""
 
     def scan(self, question: Question) -> Answer:
-        """See `owners.scan.scan`. Raises HelperUnavailableError."""
+        """See `helper.scan.scan`. Raises HelperUnavailableError."""
 
 
 class Asking:
@@ -40,7 +40,7 @@ class Asking:
         return self.by_helper or self._is_root
 
     def scan(self, question: Question) -> Answer:
-        """See `owners.scan.scan`. Never raises: what cannot be read at all is as if there were no processes."""
+        """See `helper.scan.scan`. Never raises: what cannot be read at all is as if there were no processes."""
         answer = self._ask_helper(question) or self._scan_here(question)
         hidden = self.in_pid_namespace or 1 not in answer.pids  # proc(5), hidepid
         return Answer(answer.processes, answer.pids, (*answer.unreadable, 0)) if hidden else answer

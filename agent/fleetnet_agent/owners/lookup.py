@@ -21,10 +21,10 @@ from collections.abc import Callable, Collection, Hashable, Iterable
 from dataclasses import dataclass
 
 from fleetnet_agent.facts import booted_at_us
+from fleetnet_agent.helper.scan import FoundProcess, Question, describe
 from fleetnet_agent.host import Host
 from fleetnet_agent.owners.asking import Asking, Helper
 from fleetnet_agent.owners.holdings import Holdings
-from fleetnet_agent.owners.scan import FoundProcess, Question, describe
 from fleetnet_agent.records import OwnerStatus, Process, SourceStatus
 
 SEARCH_SHARE = 0.05

@@ -6,6 +6,7 @@ What leaves here can be stored by every engine: integers fit 64 bits with a sign
 from fleetnet_server.errors import BadBatch
 
 MAX_INTEGER = 2**63 - 1
+LAST_US = 4_102_444_800_000_000  # 2100-01-01 UTC: no time is later
 # Longest text kept, in characters.
 NAME = 64
 PATH = 1_024

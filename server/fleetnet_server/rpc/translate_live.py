@@ -11,12 +11,10 @@ from fleetnet_proto.v1 import live_pb2, query_pb2, report_pb2
 
 from fleetnet_server import records
 from fleetnet_server.rpc import bounds, translate_query, translate_report
+from fleetnet_server.rpc.pages import PAGE_BYTES
 
 # Of one part: interfaces of all namespaces, and some 400 statistics of each.
 MAX_COUNTERS = 65_536
-
-# An answer goes out a page at a time; a client takes 4 MiB in one message unless it says otherwise.
-_PAGE_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +62,7 @@ def pages(part: live_pb2.LivePart, sockets: Sequence[records.SocketAnswer]) -> I
         )
         page.sockets.append(item)
         size_bytes += item.ByteSize()
-        if size_bytes > _PAGE_BYTES:
+        if size_bytes > PAGE_BYTES:
             yield page
             page, size_bytes = query_pb2.LivePage(), 0
     if page.sockets or page.interfaces or page.statistics or page.trouble:

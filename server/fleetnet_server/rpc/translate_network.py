@@ -11,6 +11,7 @@ from fleetnet_proto.v1 import network_pb2, query_pb2, sockets_pb2
 from fleetnet_server import network
 from fleetnet_server.errors import BadBatch
 from fleetnet_server.rpc import bounds
+from fleetnet_server.rpc.pages import in_pages
 
 # Of one batch. An agent leaves out routes long before; these bounds stop only what is not an agent.
 MAX_NAMESPACES = 16_384
@@ -24,8 +25,6 @@ _HARDWARE_ADDRESS_BYTES = 32  # MAX_ADDR_LEN of include/linux/netdevice.h
 # In characters; the kernel's own bound is 15 bytes (IFNAMSIZ of include/uapi/linux/if.h, less the zero at its end).
 _INTERFACE_NAME = 32
 _ADDRESS_BYTES = {sockets_pb2.FAMILY_IPV4: 4, sockets_pb2.FAMILY_IPV6: 16}
-# A client takes 4 MiB in one message unless it says otherwise; a page is closed when it is beyond this.
-_PAGE_BYTES = 1024 * 1024
 
 
 def parts(messages: Sequence[network_pb2.Namespace]) -> int:
@@ -152,21 +151,9 @@ def _next_hop(message: network_pb2.NextHop) -> network.NextHop:
     )
 
 
-def namespace_pages(
-    answers: Iterable[network.NamespaceAnswer],
-) -> Iterator[query_pb2.NamespacePage]:
+def namespace_pages(answers: Iterable[network.NamespaceAnswer]) -> Iterator[query_pb2.NamespacePage]:
     """The namespaces in their order, on as many pages as their size needs."""
-    page = query_pb2.NamespacePage()
-    size_bytes = 0
-    for answer in answers:
-        item = _item(answer)
-        page.items.append(item)
-        size_bytes += item.ByteSize()
-        if size_bytes > _PAGE_BYTES:
-            yield page
-            page, size_bytes = query_pb2.NamespacePage(), 0
-    if page.items:
-        yield page
+    return (query_pb2.NamespacePage(items=page) for page in in_pages(map(_item, answers)))
 
 
 def netns_name(netns: int, name: str) -> str:

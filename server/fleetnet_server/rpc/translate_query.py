@@ -7,17 +7,14 @@ from fleetnet_proto.v1 import query_pb2, sockets_pb2
 
 from fleetnet_server import records
 from fleetnet_server.errors import RequestRefused
-from fleetnet_server.rpc import translate_network
+from fleetnet_server.rpc import bounds, translate_network
+from fleetnet_server.rpc.pages import in_pages
 from fleetnet_server.services import scopes
 
-_LAST_US = 4_102_444_800_000_000  # 2100-01-01 UTC
-_MAX_INTEGER = 2**63 - 1
 _PROTOCOLS = [number for number in sockets_pb2.Protocol.values() if number != sockets_pb2.PROTOCOL_UNSPECIFIED]
 _DEFAULT_MAX_AGE_MS = 120_000
 _MAX_TEXT = 1_024
 _MAX_RANGES = 4_096
-# A client takes 4 MiB in one message unless it says otherwise; a page is closed when it is beyond this.
-_PAGE_BYTES = 1024 * 1024
 
 
 def socket_question(message: query_pb2.ListSocketsRequest) -> records.SocketQuestion:
@@ -51,14 +48,14 @@ def namespace_question(message: query_pb2.ListNamespacesRequest) -> records.Name
 
 def selection(message: query_pb2.Selection) -> records.Selection:
     """Which hosts are asked about, and when. Raises RequestRefused."""
-    if not 0 <= message.at_us <= _LAST_US:
+    if not 0 <= message.at_us <= bounds.LAST_US:
         raise RequestRefused("the time asked about is not between 1970 and 2100")
     return records.Selection(
         host=_text(message.host, "host"),
         host_glob=_text(message.host_glob, "host"),
         at_us=message.at_us,
-        max_age_ms=min(message.max_age_ms, _LAST_US // 1_000) or _DEFAULT_MAX_AGE_MS,
-        limit=min(message.limit, _MAX_INTEGER),
+        max_age_ms=min(message.max_age_ms, bounds.LAST_US // 1_000) or _DEFAULT_MAX_AGE_MS,
+        limit=min(message.limit, bounds.MAX_INTEGER),
     )
 
 
@@ -82,22 +79,17 @@ def end(end: records.End) -> query_pb2.End:
 
 def socket_pages(answers: Sequence[records.SocketAnswer]) -> Iterator[query_pb2.SocketPage]:
     """The answers in their order, on as many pages as their size needs."""
-    page = query_pb2.SocketPage()
-    size_bytes = 0
+    return (query_pb2.SocketPage(items=page) for page in in_pages(_socket_items(answers)))
+
+
+def _socket_items(answers: Sequence[records.SocketAnswer]) -> Iterator[query_pb2.SocketItem]:
     # Many sockets have one holder, which storage hands out as one object, and a holder may have thousands of owners.
     owners: dict[int, list[query_pb2.OwnerItem]] = {}
     for answer in answers:
         name = id(answer.holder)
         if name not in owners:
             owners[name] = owner_items(answer.holder)
-        item = socket_item(answer, owners[name])
-        page.items.append(item)
-        size_bytes += item.ByteSize()
-        if size_bytes > _PAGE_BYTES:
-            yield page
-            page, size_bytes = query_pb2.SocketPage(), 0
-    if page.items:
-        yield page
+        yield socket_item(answer, owners[name])
 
 
 def socket_item(answer: records.SocketAnswer, owners: Sequence[query_pb2.OwnerItem]) -> query_pb2.SocketItem:
@@ -160,16 +152,7 @@ def owner_items(holder: records.Holder) -> list[query_pb2.OwnerItem]:
 
 def host_pages(items: Iterable[query_pb2.HostItem]) -> Iterator[query_pb2.HostPage]:
     """The hosts in their order, on as many pages as their size needs."""
-    page = query_pb2.HostPage()
-    size_bytes = 0
-    for item in items:
-        page.items.append(item)
-        size_bytes += item.ByteSize()
-        if size_bytes > _PAGE_BYTES:
-            yield page
-            page, size_bytes = query_pb2.HostPage(), 0
-    if page.items:
-        yield page
+    return (query_pb2.HostPage(items=page) for page in in_pages(items))
 
 
 def host_item(host: records.HostAnswer, connected: bool) -> query_pb2.HostItem:

@@ -27,7 +27,6 @@ MAX_SOURCES = 64
 MAX_GAPS = 1_024
 MAX_PARTS = 100_000
 
-_LAST_US = 4_102_444_800_000_000  # 2100-01-01 UTC
 _ADDRESS_BYTES = {
     sockets_pb2.FAMILY_IPV4: 4,
     sockets_pb2.FAMILY_IPV6: 16,
@@ -53,14 +52,14 @@ def hello(message: report_pb2.Hello) -> records.Hello:
         epoch=_epoch(message.epoch),
         machine_id_hash=_machine_id_hash(message.machine_id_hash),
         wall_clock_us=_time(message.wall_clock_us),
-        boottime_us=min(max(message.boottime_us, 0), _LAST_US),
+        boottime_us=min(max(message.boottime_us, 0), bounds.LAST_US),
         facts=records.HostFacts(
             os=bounds.text(facts.os, bounds.WORDS),
             kernel=bounds.text(facts.kernel, bounds.WORDS),
             architecture=bounds.text(facts.architecture, bounds.NAME),
             cpu_count=min(facts.cpu_count, 2**31 - 1),
             memory_bytes=min(facts.memory_bytes, bounds.MAX_INTEGER),
-            booted_at_us=min(max(facts.booted_at_us, 0), _LAST_US),
+            booted_at_us=min(max(facts.booted_at_us, 0), bounds.LAST_US),
         ),
         # A comparison with NaN is false, so NaN becomes 0 as well.
         interval_s=min(message.interval_s, 86_400.0) if message.interval_s > 0 else 0.0,
@@ -130,7 +129,7 @@ def _snapshot(message: report_pb2.Batch) -> records.SnapshotPart | None:
 def _process(message: sockets_pb2.Process) -> records.Process:
     return records.Process(
         pid=bounds.small(message.pid, 2**31 - 1, "pid"),
-        started_at_us=min(max(message.started_at_us, 0), _LAST_US),
+        started_at_us=min(max(message.started_at_us, 0), bounds.LAST_US),
         name=bounds.text(message.name, bounds.NAME),
         exe=bounds.text(message.exe, bounds.PATH),
         program=bounds.text(message.program, bounds.NAME),
@@ -247,7 +246,7 @@ def _not_after(time_us: int, look_at_us: int) -> int:
 def _time(time_us: int) -> int:
     if time_us <= 0:
         raise BadBatch("a time that must be there is missing")
-    return min(time_us, _LAST_US)
+    return min(time_us, bounds.LAST_US)
 
 
 def _boot_id(value: bytes) -> bytes:

@@ -14,7 +14,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fleetnet_agent.owners.cmdlines import CMDLINE_BYTES, CommandLines
+from fleetnet_agent.helper.cmdlines import CMDLINE_BYTES, CommandLines
 
 _LONGEST_TEXT = 512
 _NETSTAT_COLUMN = 19  # "PID/program" in netstat(8) of net-tools 2.10: PROGNAME_WIDTH less the end of the string

@@ -1,0 +1,78 @@
+"""What the agent knows: the values that pass between its rooms, in one file for each noun.
+
+Plain frozen values, no behaviour, no protobuf, no file descriptors. All are to be had from here.
+"""
+
+from fleetnet_agent.records.live import (
+    LiveItem,
+    LiveSocket,
+    LiveWanted,
+    SocketMemory,
+    TcpInfo,
+    Timer,
+    Trouble,
+)
+from fleetnet_agent.records.looks import (
+    Difference,
+    Gap,
+    HostFacts,
+    Snapshot,
+    SourceStatus,
+)
+from fleetnet_agent.records.network import (
+    Interface,
+    InterfaceAddress,
+    InterfaceCounters,
+    Namespace,
+    NextHop,
+    Route,
+    Statistic,
+)
+from fleetnet_agent.records.sockets import (
+    Brief,
+    Closed,
+    Family,
+    Holder,
+    OwnerStatus,
+    Process,
+    Protocol,
+    Socket,
+    SocketKey,
+    SocketType,
+    Source,
+    State,
+)
+
+__all__ = [
+    "Brief",
+    "Closed",
+    "Difference",
+    "Family",
+    "Gap",
+    "Holder",
+    "HostFacts",
+    "Interface",
+    "InterfaceAddress",
+    "InterfaceCounters",
+    "LiveItem",
+    "LiveSocket",
+    "LiveWanted",
+    "Namespace",
+    "NextHop",
+    "OwnerStatus",
+    "Process",
+    "Protocol",
+    "Route",
+    "Snapshot",
+    "Socket",
+    "SocketKey",
+    "SocketMemory",
+    "SocketType",
+    "Source",
+    "SourceStatus",
+    "State",
+    "Statistic",
+    "TcpInfo",
+    "Timer",
+    "Trouble",
+]
