@@ -87,10 +87,8 @@ def make_short_connections(lab: Laboratory, *agent_options: str) -> Outcome:
     fleet.enroll("short", fleet.place)  # from elsewhere, so that it leaves no TIME_WAIT on the host
     agent = fleet.start_agent("short", host, *agent_options)
     fleet.wait_until_fresh("short")
-    before, begun_us = (
-        dropped_on(host),
-        time.time_ns() // 1000,
-    )  # before that, a connection of the agent's own may be lost
+    # Before that, what a connection of the agent's own lost is told.
+    before, begun_us = dropped_on(host), time.time_ns() // 1000
     short = lab.start(host, "short", str(COUNT), host.address)
     made = ledger(short)
 

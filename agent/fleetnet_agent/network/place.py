@@ -26,8 +26,9 @@ ASK_DRIVERS_AGAIN_S: Final = 60.0
 class Place:
     """A namespace, and when to read it."""
 
-    def __init__(self, identity: Namespace, clock_us: Callable[[], int], *, again_s: float) -> None:
-        """`identity` is what is known without reading: number, name, container, runtime and unit."""
+    def __init__(self, identity: Namespace, clock_us: Callable[[], int], *, again_s: float, patience: int = 0) -> None:
+        """`identity` is what is known without reading: number, name, container, runtime and unit. That there is no way in
+        is told when it was so more than `patience` times running: a namespace may be about to end."""
         self.known = identity
         self.names: Names = {}  # of its interfaces
         self.interfaces_trouble = ""  # why they could not be read, or not whole
@@ -39,6 +40,8 @@ class Place:
         self._read_at_us: int | None = None
         self._rest_us = 0
         self._announced = False
+        self._patience = patience
+        self._shut = 0  # how often there was no way in, in succession
 
     @property
     def is_new(self) -> bool:
@@ -69,6 +72,10 @@ class Place:
     def read(self, route: socket.socket | SourceError) -> None:
         """Read it through a NETLINK_ROUTE socket that was opened there, or take note of why there is none. Never raises
         SourceError: that is told by the two troubles then."""
+        self._shut = self._shut + 1 if isinstance(route, SourceError) else 0
+        if 0 < self._shut <= self._patience:
+            self._announced = True  # tried again soon
+            return
         began_us, before = self._clock_us(), self.known
         if began_us - self._asked_drivers_us >= ASK_DRIVERS_AGAIN_S * 1_000_000:
             self._asked_drivers_us = began_us
