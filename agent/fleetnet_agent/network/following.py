@@ -28,7 +28,7 @@ from fleetnet_agent.sources.source import SourceError
 OWN_NAMESPACE: Final = 0
 AGAIN_S: Final = 60.0  # where changes are announced
 UNANNOUNCED_AGAIN_S: Final = 10.0  # where they are not
-PATIENCE: Final = 3  # times that another namespace may be shut before that is told; it is tried at each look
+PATIENCE_S: Final = 3.0  # in which another namespace may be shut before that is told; it is tried at each look
 OTHERS_SHARE: Final = 0.0025  # of the time, for all namespaces but the own one
 OTHERS_AT_ONCE_US: Final = 20_000  # in one look
 OTHERS_AT_ONCE: Final = 32  # likewise
@@ -83,7 +83,7 @@ class Network:
         """Follow another namespace from now on, or know it under this identity (name, container, runtime, unit)."""
         known = self._others.get(identity.netns)
         if known is None:
-            self._others[identity.netns] = Place(identity, self._clock_us, again_s=again_s, patience=PATIENCE)
+            self._others[identity.netns] = Place(identity, self._clock_us, again_s=again_s, patience_s=PATIENCE_S)
         else:
             known.identify(identity)
 

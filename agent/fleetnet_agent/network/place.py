@@ -26,9 +26,11 @@ ASK_DRIVERS_AGAIN_S: Final = 60.0
 class Place:
     """A namespace, and when to read it."""
 
-    def __init__(self, identity: Namespace, clock_us: Callable[[], int], *, again_s: float, patience: int = 0) -> None:
-        """`identity` is what is known without reading: number, name, container, runtime and unit. That there is no way in
-        is told when it was so more than `patience` times running: a namespace may be about to end."""
+    def __init__(
+        self, identity: Namespace, clock_us: Callable[[], int], *, again_s: float, patience_s: float = 0.0
+    ) -> None:
+        """`identity` is what is known without reading: number, name, container, runtime and unit. That nothing leads in
+        is told when it was so for longer than `patience_s`: a namespace may be about to end."""
         self.known = identity
         self.names: Names = {}  # of its interfaces
         self.interfaces_trouble = ""  # why they could not be read, or not whole
@@ -40,8 +42,8 @@ class Place:
         self._read_at_us: int | None = None
         self._rest_us = 0
         self._announced = False
-        self._patience = patience
-        self._shut = 0  # how often there was no way in, in succession
+        self._patience_us = patience_s * 1_000_000
+        self._shut_since_us: int | None = None
 
     @property
     def is_new(self) -> bool:
@@ -72,8 +74,9 @@ class Place:
     def read(self, route: socket.socket | SourceError) -> None:
         """Read it through a NETLINK_ROUTE socket that was opened there, or take note of why there is none. Never raises
         SourceError: that is told by the two troubles then."""
-        self._shut = self._shut + 1 if isinstance(route, SourceError) else 0
-        if 0 < self._shut <= self._patience:
+        if not isinstance(route, SourceError):
+            self._shut_since_us = None
+        elif self._is_patient():
             self._announced = True  # tried again soon
             return
         began_us, before = self._clock_us(), self.known
@@ -86,6 +89,12 @@ class Place:
         if self.known is not before:
             cost_us += TELLING_US * (len(self.known.interfaces) + len(self.known.routes))
         self._rest_us = int(max(LEAST_REST_S * 1_000_000, cost_us / SHARE))
+
+    def _is_patient(self) -> bool:
+        now_us = self._clock_us()
+        if self._shut_since_us is None:
+            self._shut_since_us = now_us
+        return now_us - self._shut_since_us < self._patience_us
 
     def _take(self, reading: Reading) -> None:
         interfaces, routes = reading.interfaces, reading.routes

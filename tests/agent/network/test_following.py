@@ -9,7 +9,7 @@ import pytest
 from agent.network.scripted_rtnetlink import ScriptedNamespace, interface, route4
 from agent.proc_tree import Clock
 from fleetnet_agent.network import ethtool, following, place
-from fleetnet_agent.network.following import PATIENCE, Network
+from fleetnet_agent.network.following import PATIENCE_S, Network
 from fleetnet_agent.network.rtnetlink import RTM_GETLINK, RTM_GETROUTE
 from fleetnet_agent.records import Namespace
 from fleetnet_agent.sources.source import RefusedError, SourceError
@@ -281,7 +281,7 @@ def test_one_namespace_that_cannot_be_read_stops_no_other(told: Told) -> None:
 def test_a_namespace_that_cannot_be_entered_says_why_and_is_tried_again(told: Told) -> None:
     other = follow(told, 40)
     other.refused = "the helper does not answer"
-    assert [told.look() for _ in range(1 + PATIENCE)] == [[0], *[[]] * (PATIENCE - 1), [40]]
+    assert [told.look() for _ in range(1 + int(PATIENCE_S))] == [[0], *[[]] * (int(PATIENCE_S) - 1), [40]]
     assert told.namespaces[40] == Namespace(40, unread=True)
     assert details(told)["routes"] == (False, "in 1 of 2 network namespaces not read: the helper does not answer")
     other.refused = ""
@@ -292,7 +292,7 @@ def test_a_namespace_that_cannot_be_entered_says_why_and_is_tried_again(told: To
 def test_without_a_way_into_other_namespaces_they_are_told_as_unread(told: Told) -> None:
     told.network = Network(told.clock, told.own.opens, told.news)
     told.network.follow(Namespace(40))
-    assert [told.look() for _ in range(1 + PATIENCE)] == [[0], *[[]] * (PATIENCE - 1), [40]]
+    assert [told.look() for _ in range(1 + int(PATIENCE_S))] == [[0], *[[]] * (int(PATIENCE_S) - 1), [40]]
     assert told.namespaces[40].unread
 
 
@@ -301,10 +301,11 @@ def test_a_namespace_that_is_shut_while_it_ends_is_no_trouble(told: Told) -> Non
     told.look()
     other.refused = "No such file or directory"
     told.network.announce(40)
-    for _ in range(PATIENCE):
+    for _ in range(int(PATIENCE_S)):
         assert told.look() == []
     assert details(told)["routes"] == (True, "")
     told.network.leave(40)
+    del told.namespaces[40]
     assert told.look() == []
 
 
