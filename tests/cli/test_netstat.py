@@ -100,6 +100,19 @@ def test_what_is_shown_is_asked_for_and_not_sifted_here(
     assert not states or len(asked) == 9
 
 
+@pytest.mark.parametrize(
+    ("options", "packet"),
+    [("-a -o json", True), ("-a", False), ("-ta -o json", False), ("-4a -o json", False), ("-x -o json", False)],
+)
+def test_packet_sockets_are_asked_for_where_a_document_is_to_have_everything(
+    options: str, packet: bool, canned: Canned, fleetnet: Callable[..., Ran]
+) -> None:
+    fleetnet("netstat", "web1", *options.split())
+    request = canned.asked[0]
+    assert isinstance(request, query_pb2.ListSocketsRequest)
+    assert (sockets_pb2.PROTOCOL_PACKET in request.protocols) is packet
+
+
 def test_an_unknown_host_is_an_error_with_the_nearest_name(canned: Canned, fleetnet: Callable[..., Ran]) -> None:
     ran = fleetnet("netstat", "wbe1")
     assert (ran.status, ran.out) == (2, "")

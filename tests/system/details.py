@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from fleetnet_proto.v1 import live_pb2, query_pb2
 from system.laboratory import REPORT_PORT
@@ -13,6 +14,7 @@ Details = dict[Field, object]
 """By the field's name in live.proto; one that a tool does not show is not there."""
 
 _TIMERS = {"on": 1, "keepalive": 2, "timewait": 3, "persist": 4}
+_TIMER_WORDS = {"retransmission": 1, "keepalive": 2, "time-wait": 3, "zero-window-probe": 4}
 _MEMORY = {
     "r": "receive_allocated_bytes",
     "rb": "receive_buffer_bytes",
@@ -43,6 +45,27 @@ _HIDDEN_RTO_US = 3_000_000  # which ss does not show
 def of_ss(host: Host) -> dict[int, Details]:
     """`ss -tuaneimoOH` on a host, by cookie; without the agent's own connection, which is never quiet."""
     return dict(_of_line(line) for line in host.run("ss", "-tuaneimoOH", f"dport != {REPORT_PORT}").splitlines())
+
+
+def of_ss_by_inode(host: Host) -> dict[int, Details]:
+    """`ss -tinaemoOH` on a host, by inode; without what has none, and without the agent's own connection."""
+    found = {}
+    for line in host.run("ss", "-tinaemoOH", f"dport != {REPORT_PORT}").splitlines():
+        if inode := re.search(r" ino:([1-9]\d*)", line):
+            found[int(inode[1])] = _of_line(f"tcp {line}")[1]
+    return found
+
+
+def of_documents(items: list[dict[str, Any]]) -> dict[int, Details]:
+    """The same of what the command line says of TCP, live, in JSON."""
+    found = {}
+    for item in items:
+        if item["inode"] and item["remote_port"] != REPORT_PORT:
+            timer = item["timer"] and {**item["timer"], "kind": _TIMER_WORDS[item["timer"]["kind"]]}
+            queues = query_pb2.SocketItem(recv_queue=item["recv_queue"], send_queue=item["send_queue"])
+            one = query_pb2.LiveItem(socket=queues, timer=timer, tcp=item["tcp"], memory=item["memory"])
+            found[item["inode"]] = dict(_of_item(one))
+    return found
 
 
 def of_live(items: list[query_pb2.LiveItem]) -> dict[int, Details]:

@@ -1,61 +1,15 @@
 """Started as root with its helper, the agent gives root up, and still learns who holds what root has opened."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from system.laboratory import Laboratory
 from system.ledger import read
+from system.stepping_down import NOBODY, start_agent
 
-from demo.fabric import Host
-from demo.programs import Program, until
+from demo.programs import until
 
 pytestmark = pytest.mark.root
-
-ROOT = Path(__file__).resolve().parents[2]
-NOBODY = 65534
-# Where the agent of this test sees things: another user can walk neither to pytest's folders nor, often, to a clone.
-_SEEN = Path("/mnt")
-_MOUNTS = (
-    "mount -t tmpfs -o mode=0755 none /mnt && cd /mnt && mkdir lab agent proto site && "
-    'mount --bind "$0" lab && mount --bind "$1" agent && mount --bind "$2" proto && mount --bind "$3" site && '
-    'shift 3 && exec "$@"'
-)
-
-
-def interpreter() -> str:
-    """A Python of this version that every user can run; skips where there is none."""
-    name = f"python3.{sys.version_info.minor}"
-    for candidate in (os.path.realpath(sys.executable), f"/usr/bin/{name}", f"/usr/local/bin/{name}"):
-        try:
-            subprocess.run([candidate, "-c", "import ssl"], user=NOBODY, group=NOBODY, extra_groups=[], check=True)
-        except (OSError, subprocess.CalledProcessError):
-            continue
-        return candidate
-    pytest.skip(f"no {name} here that users other than root can run (Debian: apt-get install python3)")
-
-
-def make_environment(directory: Path) -> str:
-    """A virtual environment with what is installed for the tests, as it is seen in the end; its Python."""
-    subprocess.run([interpreter(), "-m", "venv", "--without-pip", directory / "venv"], check=True)
-    (packages,) = directory.glob("venv/lib/python3*/site-packages")
-    (packages / "seen.pth").write_text("".join(f"{_SEEN / name}\n" for name in ("agent", "proto", "site")))
-    return str(_SEEN / "lab" / "venv" / "bin" / "python")
-
-
-def start_agent(lab: Laboratory, host: Host, state: Path) -> Program:
-    """The agent, in mounts of its own, from an environment that every user can read."""
-    python = make_environment(lab.directory)
-    site = Path(pytest.__file__).parents[1]
-    run = "import sys; from fleetnet_agent.main import main; sys.exit(main())"
-    seen = _SEEN / "lab" / state.relative_to(lab.directory)
-    command = host.command(
-        *("unshare", "--mount", "sh", "-c", _MOUNTS, str(lab.directory), str(ROOT / "agent"), str(ROOT / "proto")),
-        *(str(site), python, "-c", run, "run", "--state", str(seen), "--with-helper", "--namespaces", "own"),
-    )
-    return lab.programs.start("web1", command, {"TMPDIR": str(_SEEN / "lab"), "PYTHONPATH": ""})
 
 
 def status_of(pid: int) -> dict[str, str]:
@@ -71,13 +25,9 @@ def test_the_agent_gives_root_up_and_its_helper_still_finds_the_owners(lab: Labo
     host = lab.fabric.add_host("web1")
     fleet = lab.fleet()
     fleet.enroll("web1", host)
-    lab.directory.chmod(0o711)
-    state = fleet.state("web1")
-    for path in (state, *state.iterdir()):
-        os.chown(path, NOBODY, NOBODY)
     many = lab.start(host, "many", "3")
     many.wait_for("^ledger ")
-    agent = start_agent(lab, host, state)
+    agent = start_agent(lab, host, fleet.state("web1"), "--namespaces", "own")
     fleet.wait_until_fresh("web1")
 
     status = status_of(agent.pid)

@@ -47,9 +47,8 @@ def show(wish: Wish, common: Common) -> int:
 
 def _of_host(wish: Wish, common: Common) -> SocketQuestion:
     """The question that brings all that is to be shown, and little else."""
-    protocols = (*wish.internet, *(["unix"] if wish.unix else []))
     # The collector knows listeners by how far their address reaches; those of other kinds are sifted here.
-    known = set(protocols) <= {"tcp", "udp"}
+    known = set(wish.kinds) <= {"tcp", "udp"}
     if wish.everything or (wish.listening and known):
         states: tuple[str, ...] = ()
     elif wish.listening:
@@ -58,7 +57,7 @@ def _of_host(wish: Wish, common: Common) -> SocketQuestion:
         states = _NO_LISTENER if wish.unix else _WITH_PEER
     return SocketQuestion(
         selection=replace(common.selection, host=wish.host),
-        protocols=protocols,
+        protocols=wish.kinds,
         states=states,
         listeners_only=wish.listening and not wish.everything and known,
     )
@@ -78,8 +77,7 @@ def _show_live(collector: "Collector", wish: Wish, common: Common, inode: int | 
 
 
 def _sockets_of(items: Iterable[LiveItem], wish: Wish) -> Iterator[LiveSocket]:
-    wanted = {*wish.internet, *(["unix"] if wish.unix else [])}
-    return (i for i in items if isinstance(i, LiveSocket) and i.socket.protocol in wanted)
+    return (i for i in items if isinstance(i, LiveSocket) and i.socket.protocol in wish.kinds)
 
 
 def _show_table(

@@ -25,6 +25,7 @@ class Wish:
     live: bool = False
     timers: bool = False
     netns: str = ""
+    document: bool = False
 
     @property
     def internet(self) -> tuple[str, ...]:
@@ -39,6 +40,12 @@ class Wish:
     def unix(self) -> bool:
         """UNIX sockets are wanted."""
         return "unix" in self.protocols or not (self.protocols or self.families)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """All of them. netstat(8) has no table of packet sockets; a document has them where no kind is named."""
+        packet = self.document and not (self.protocols or self.families)
+        return (*self.internet, *(("unix",) if self.unix else ()), *(("packet",) if packet else ()))
 
     def of_family(self, family: str) -> bool:
         """True for what -4 and -6 leave; other families than these two are none of theirs."""
