@@ -41,7 +41,7 @@ from fleetnet_agent.neighbour import Sight
 from fleetnet_agent.neighbours import Neighbours, Round
 from fleetnet_agent.network.following import Network, open_network
 from fleetnet_agent.owners.lookup import REMEDY, REMEDY_FOR_OWN, OwnerLookup
-from fleetnet_agent.proc_namespaces import open_ways
+from fleetnet_agent.proc_namespaces import ProcNamespaces, open_ways
 from fleetnet_agent.records import (
     Brief,
     Closed,
@@ -61,6 +61,7 @@ from fleetnet_agent.usage import give_back, usage_now
 
 LOOK_EVERY_S = 1.0
 FULL_LOOK_SHARE = 0.04  # of the time, for full looks ahead of their interval
+SHARE_BY_PROC = 0.01  # the same where other namespaces are read through /proc, at some 5 ms each
 SMALL, LARGE = 2_000, 10_000  # sockets
 SHORTEST_S, LONGEST_S = 1.0, 5.0  # between full looks, up to SMALL and from LARGE on
 STRETCHED_AT_MOST_S = 30.0  # where reading takes more than FULL_LOOK_SHARE of that
@@ -92,6 +93,7 @@ class Watch:
         self._usage = usage or partial(usage_now, host.boottime_us)
         self._left_out_since_us: int | None = None
         namespaces = namespaces or Namespaces(host, None, wanted="own")
+        self._share = SHARE_BY_PROC if isinstance(namespaces, ProcNamespaces) else FULL_LOOK_SHARE
         self._neighbours = Neighbours(namespaces, host, self._holders)
         self._network = network or open_network(host, self._neighbours.routes)
         self._touched: set[int] = set()  # inodes about whose owners something is new since the last full look
@@ -137,8 +139,8 @@ class Watch:
 
     def interval_s(self) -> float:
         """Seconds between two looks at the whole table at its present size: 1 up to 2,000 sockets, 5 from 10,000 on,
-        in proportion between; more where reading it (many namespaces) would take more than FULL_LOOK_SHARE of that, and
-        where the budget asks for it."""
+        in proportion between; more where reading it (many namespaces) would take more than FULL_LOOK_SHARE of that (or
+        SHARE_BY_PROC), and where the budget asks for it."""
         return self._budget.stretched_s(self._asked_for_s())
 
     def size(self) -> int:
@@ -168,7 +170,7 @@ class Watch:
         share = (self.size() - SMALL) / (LARGE - SMALL)
         by_size_s = SHORTEST_S + (LONGEST_S - SHORTEST_S) * min(1.0, max(0.0, share))
         reading_took_us = min(self._readings_took_us)  # one alone may have been held up, and the first decodes all
-        return max(by_size_s, min(STRETCHED_AT_MOST_S, reading_took_us / FULL_LOOK_SHARE / 1_000_000))
+        return max(by_size_s, min(STRETCHED_AT_MOST_S, reading_took_us / self._share / 1_000_000))
 
     def _mind_the_budget(self) -> None:
         if self._budget.status is None:
@@ -209,7 +211,7 @@ class Watch:
         would cost too much."""
         self._touched |= self._owners.update(self._inodes_still_there)
         network_moved = self._network.look()
-        share = FULL_LOOK_SHARE / self._budget.allowance.look_factor
+        share = self._share / self._budget.allowance.look_factor
         if self._since_full_look_us() < self._look_took_us / share:
             return False
         return (

@@ -9,8 +9,11 @@ from agent.test_neighbours import ScriptedHelper, listed
 from fleetnet_agent.helper.requests import Kind
 from fleetnet_agent.host import Host
 from fleetnet_agent.namespaces import Namespaces
+from fleetnet_agent.owners.lookup import OwnerLookup
 from fleetnet_agent.proc_namespaces import BEYOND, MOST_READ, NO_HELPER, ProcNamespaces, open_ways
+from fleetnet_agent.sources.diag import DiagSocket
 from fleetnet_agent.sources.source import SourceError
+from fleetnet_agent.watch import Watch
 
 CONTAINER = "cd" * 32
 LATER_S = 10.0  # by then all processes are looked at again
@@ -134,6 +137,13 @@ def test_the_files_of_counters_are_closed_again(street: Street, ways: ProcNamesp
         assert set(opened) == {"dev"}
         assert len(os.listdir("/proc/self/fd")) == before + 1
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_looks_take_a_smaller_share_of_the_time_this_way(host: Host, ways: ProcNamespaces) -> None:
+    watch = Watch(host, OwnerLookup(host, None, is_root=True), [], DiagSocket(), namespaces=ways)
+    watch._readings_took_us = (100_000, 100_000)
+    assert watch.interval_s() == 10.0
+    watch.close()
 
 
 @pytest.mark.parametrize(

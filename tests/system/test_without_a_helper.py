@@ -6,13 +6,23 @@ import os
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from fleetnet_agent.helper.numbers import Numbers
 from fleetnet_agent.host import this_host
 from fleetnet_agent.proc_namespaces import BEYOND
-from fleetnet_agent.records import SocketKey, Source, SourceStatus, State
+from fleetnet_agent.records import (
+    LiveSocket,
+    LiveWanted,
+    SocketKey,
+    Source,
+    SourceStatus,
+    State,
+    Statistic,
+    Trouble,
+)
 from fleetnet_agent.watch import Watch, open_watch
 from system import oracles
 from system.streets import PATH, RESIDENT, Resident, Street, Told, child_of, control_group, five
@@ -140,6 +150,21 @@ def test_looking_keeps_no_namespace_alive_and_its_end_is_told_as_not_known(told:
     assert any("nobody knows since when" in reason for reason in told.gaps if str(netns) in reason)
 
 
+def test_a_live_look_has_its_statistics_and_says_what_it_cannot_have(told: Told, street: Street) -> None:
+    resident = street.move_in("unshare", "--net", *RESIDENT)
+    netns = number(resident.program.pid)
+    until(lambda: told.look() and bool(told.inside(netns)), within_s=10.0, what="its sockets")
+    items = list(told.watch.live(LiveWanted(sockets=True, interfaces=True, statistics=True)))
+    live = {item.socket.key for item in items if isinstance(item, LiveSocket)}
+    assert {row.key for row in told.inside(netns)} <= live
+    assert [item for item in items if isinstance(item, Statistic) and (item.netns, item.group) == (netns, "Tcp")]
+    sentences = {item.sentence for item in items if isinstance(item, Trouble)}
+    where = f"network namespace {netns}, which cannot be entered"
+    assert {f"sockets of {where}, are shown as the last look saw them", f"interfaces of {where}, are not known"} <= (
+        sentences
+    )
+
+
 def test_a_helper_that_may_not_enter_is_asked_for_owners_and_no_row_is_there_twice(
     programs: Programs, street: Street
 ) -> None:
@@ -169,19 +194,25 @@ def listeners(told: Told, port: int) -> list[SocketKey]:
     return [key for key, row in told.rows.items() if (row.state, row.local_port) == (State.LISTEN, port)]
 
 
-def test_they_are_found_through_the_collector(programs: Programs, here: Fleet, street: Street) -> None:
+def test_an_agent_that_has_a_helper_when_it_is_started_again_tells_no_socket_twice(
+    programs: Programs, here: Fleet, street: Street
+) -> None:
     resident = street.move_in("unshare", "--net", *RESIDENT)
     here.enroll("here")
-    state = str(here.state("here"))
-    agent = [console_script("fleetnet-agent"), "run", "--state", state, "--namespaces", "all"]
-    programs.start("agent", agent)
+    without = [console_script("fleetnet-agent"), "run", "--state", str(here.state("here")), "--namespaces", "all"]
+    agent = programs.start("agent", without)
     netns = number(resident.program.pid)
 
-    def found() -> list[dict[str, Any]]:
-        items = here.ask("who-listens", str(resident.port), "-o", "json").items
-        return [item for item in items if item["netns_inode"] == netns]
+    def rows(*options: str) -> dict[int, dict[str, Any]]:
+        items = here.ask("who-listens", str(resident.port), "-o", "json", *options).items
+        return {item["netns_inode"]: item for item in items if item["netns_inode"] in (netns, resident.inode)}
 
-    (item,) = until(lambda: found() or None, within_s=30.0, what="the listener")
-    assert item["netns"] == str(netns)
-    resident.program.stop()
-    until(lambda: not found(), within_s=20.0, what="its end")
+    until(lambda: rows().keys() == {netns}, within_s=30.0, what="the listener, without a helper")
+    assert rows()[netns]["netns"] == str(netns)
+    then = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f}Z"
+    agent.stop()
+    here.start_agent("here", None, "--namespaces", "all")
+    until(lambda: rows().keys() == {resident.inode}, within_s=30.0, what="the listener, with a helper")
+    past = rows("--at", then)
+    assert past.keys() == {netns}
+    assert past[netns]["closed_at_is"] == "gap", "it did not close: nobody knows"
