@@ -49,8 +49,9 @@ class Followed:
         proc: Path = Path("/proc"),
         netns: int = OWN_NAMESPACE,
         read_file: ReadFile | None = None,
+        read_by: ReadBy = ReadBy.DIAG,
     ) -> None:
-        """`read_file` is of /proc/net of a namespace that is not the own one."""
+        """`read_file` is of /proc/net of a namespace that is not the own one; `read_by` is how `table` reads."""
         self.netns = netns  # as in SocketKey
         self._proc = proc
         self._read_file = read_file
@@ -61,7 +62,7 @@ class Followed:
         self._same_as: dict[int | bytes, int | bytes] = {}  # the name under which a socket was told before
         self._looks = 0  # that were whole
         self._vanished = False
-        self._read_by = ReadBy.DIAG
+        self._read_by = read_by
         self._absent = False  # refused, but the kernel has no such sockets at all
         self._other_way: OtherWay | None = None
         self._holders: dict[int | bytes, Holder] = {}

@@ -81,7 +81,7 @@ class Holders:
         if sighting.pid is not None:
             process = self._owners.process(sighting.pid)
             return Ownership(OwnerStatus.KNOWN, (process,)) if process else Ownership(OwnerStatus.RACED, ())
-        if isinstance(sighting.name, int):
+        if isinstance(sighting.name, int) or sighting.uid is not None:  # psutil alone shows neither
             return Ownership(status_without_inode(sighting.state), ())
         return Ownership(self._status_without_cookie(sighting.state), ())
 

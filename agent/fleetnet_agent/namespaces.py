@@ -21,13 +21,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol as Interface
 
-from fleetnet_agent.cgroups import NOWHERE, Place, place_of
+from fleetnet_agent.cgroups import Place
 from fleetnet_agent.facts import netns_inode
 from fleetnet_agent.helper.client import HelperUnavailableError, Inside
 from fleetnet_agent.helper.numbers import NumberNews
 from fleetnet_agent.helper.requests import MOST_OPENED, Kind, Listed, Listing
 from fleetnet_agent.host import Host
 from fleetnet_agent.numbering import Numbering
+from fleetnet_agent.places import Places
 from fleetnet_agent.records import SourceStatus
 from fleetnet_agent.sources.source import SourceError
 
@@ -36,8 +37,6 @@ HELPER_RESTS_US = 5_000_000  # after it did not answer, so that a hanging one do
 LONGEST_NAME = 256
 SHOWN = 3  # names in one sentence
 _IP_NETNS = ("/run/netns/", "/var/run/netns/")
-_CGROUP_BYTES = 16_384
-_TRIES = 2
 
 
 class Helper(Interface):
@@ -57,22 +56,37 @@ class Known:
     nsid: int | None
 
 
+class Ways(Interface):
+    """Which network namespaces there are beside the agent's own, and a way into each; see `Namespaces`."""
+
+    @property
+    def all(self) -> bool: ...
+    @property
+    def others(self) -> Mapping[int, Known]: ...
+    @property
+    def status(self) -> SourceStatus | None: ...
+    def ask(self) -> bool: ...
+    def has_ended(self, netns: int, nsid: int | None, /) -> bool | None: ...
+    def inside(self, kind: Kind, netns: Iterable[int], /) -> Iterator[tuple[int, dict[str, int] | str]]: ...
+    def close(self) -> None: ...
+
+
 class Namespaces:
     """Asks the helper. Not thread-safe."""
 
     def __init__(self, host: Host, helper: Helper | None, *, wanted: str) -> None:
-        """`wanted` is "all", "own", or "" for all where that makes sense: where there is a helper, and the agent's
-        namespace is that of process 1. Never raises."""
+        """`wanted` is "all", "own", or "" for all where that makes sense: where the agent's namespace is that of
+        process 1. Without a helper it is the own one in any case (see `proc_namespaces`). Never raises."""
         self._host = host
         self._helper = helper
         self._own = netns_inode(host)
         self._known: dict[int, Known] = {}
         self._listing: Listing | None = None
-        self._places: dict[int, tuple[tuple[int, ...], Place, int]] = {}  # of which pids, and how often looked at
+        self._places = Places(host.proc)
         self._rests_until_us = 0
         self._trouble = ""
         self.lists = 0  # how many there have been
-        self.all = wanted == "all" or (wanted == "" and helper is not None and self._is_of_process_1())
+        self.all = helper is not None and (wanted == "all" or (wanted == "" and self._is_of_process_1()))
         self._numbering = Numbering(_news() if self.all else None)
 
     @property
@@ -90,12 +104,7 @@ class Namespaces:
         """How well namespaces can be found; None where only the own one is wanted."""
         if not self.all:
             return None
-        if self._helper is None:
-            detail = (
-                "no helper: only the agent's own network namespace is read; start the agent with --with-helper, "
-                "or say --namespaces own"
-            )
-        elif self._trouble:
+        if self._trouble:
             detail = f"the helper does not answer ({self._trouble}): of other network namespaces nothing new is known"
         else:
             detail = self._listing.trouble if self._listing else ""
@@ -115,7 +124,7 @@ class Namespaces:
         self.lists += 1
         before = {(one.netns, one.nsid) for one in self._known.values()}
         self._known = {one.inode: self._described(one) for one in listing.namespaces if one.inode != self._own}
-        self._places = {netns: place for netns, place in self._places.items() if netns in self._known}
+        self._places.keep(self._known)
         self._numbering.list({one.nsid: one.inode for one in listing.namespaces if one.nsid is not None})
         return before != {(one.netns, one.nsid) for one in self._known.values()}
 
@@ -200,26 +209,7 @@ class Namespaces:
         return False
 
     def _described(self, one: Listed) -> Known:
-        pids, place, tries = self._places.get(one.inode, ((), NOWHERE, 0))
-        if pids != one.pids:
-            tries = 0
-        if tries < _TRIES:  # a process may be moved into its group a moment after it is there
-            place = self._place(one.pids)
-            self._places[one.inode] = (one.pids, place, tries + 1)
-        return Known(one.inode, name_of(one.mounts), place, one.nsid)
-
-    def _place(self, pids: Collection[int]) -> Place:
-        """That of the first process in a container, else of the first that has one at all."""
-        places = [place for pid in pids if (place := self._place_of(pid)) != NOWHERE]
-        return next((place for place in places if place.container), places[0] if places else NOWHERE)
-
-    def _place_of(self, pid: int) -> Place:
-        try:
-            with open(self._host.proc / str(pid) / "cgroup", "rb", buffering=0) as file:
-                text = (file.read(_CGROUP_BYTES) or b"").decode(errors="replace")
-        except OSError:
-            return NOWHERE
-        return place_in(text)
+        return Known(one.inode, name_of(one.mounts), self._places.of(one.inode, one.pids), one.nsid)
 
 
 def name_of(mounts: Iterable[str]) -> str:
@@ -227,19 +217,6 @@ def name_of(mounts: Iterable[str]) -> str:
     paths = sorted(mounts, key=lambda path: (not path.startswith(_IP_NETNS), path))
     name = paths[0].rsplit("/", 1)[-1] if paths else ""
     return name.encode(errors="replace").decode()[:LONGEST_NAME]
-
-
-def place_in(text: str) -> Place:
-    """Unit and container of a process, from the text of its /proc/PID/cgroup (cgroups(7)). Pure.
-
-    The line of cgroup2 counts; where it says nothing, that of a cgroup1 hierarchy which names a container.
-    """
-    lines = [fields for line in text.splitlines() if len(fields := line.split(":", 2)) == 3]
-    places = [(fields[0] == "0", place_of(fields[2])) for fields in lines]
-    unified = next((place for is_unified, place in places if is_unified), NOWHERE)
-    if unified.container:
-        return unified
-    return next((place for _, place in places if place.container), unified)
 
 
 def some_of(names: Iterable[str]) -> str:

@@ -14,7 +14,7 @@ from fleetnet_agent.helper.requests import Kind
 from fleetnet_agent.holders import Holders, HoldersWithin, wanted
 from fleetnet_agent.host import Host
 from fleetnet_agent.live import live_sockets
-from fleetnet_agent.namespaces import Known, Namespaces
+from fleetnet_agent.namespaces import Known, Ways
 from fleetnet_agent.network.statistics import COUNTERS_FILE, counters, statistics
 from fleetnet_agent.network.texts import read_descriptors
 from fleetnet_agent.owners.lookup import Wanted
@@ -41,7 +41,7 @@ class Sight:
 class Neighbour:
     """One of them. Its netns never changes."""
 
-    def __init__(self, known: Known, host: Host, holders: Holders, namespaces: Namespaces, buffer: bytearray) -> None:
+    def __init__(self, known: Known, host: Host, holders: Holders, namespaces: Ways, buffer: bytearray) -> None:
         self.known = known
         self.missed = 0  # lists that it was not in, running
         self.missed_since_us: int | None = None  # boottime
@@ -53,7 +53,7 @@ class Neighbour:
         self._diag = DiagSocket(self._open_once_more, buffer)
         self._files: Mapping[str, int] = {}  # of its /proc/net, while they are open; whoever opened them closes them
         self._cookie = 0  # the kernel's own name for the namespace
-        self.followed = follow_all(self._diag, host.boottime_us, host.proc, known.netns, self._read_file)
+        self.followed = self._follow(host)
 
     @property
     def title(self) -> str:
@@ -127,6 +127,9 @@ class Neighbour:
         """What it is called and what lives in it."""
         place = self.known.place
         return Namespace(self.known.netns, self.known.name, place.container, place.runtime, place.unit)
+
+    def _follow(self, host: Host) -> list[Followed]:
+        return follow_all(self._diag, host.boottime_us, host.proc, self.known.netns, self._read_file)
 
     def _read_file(self, name: str) -> bytes:
         if name not in self._files:

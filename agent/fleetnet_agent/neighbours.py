@@ -1,5 +1,5 @@
 """The network namespaces beside the agent's own, as the watch follows them: each with its sources, read through a
-descriptor that the helper has opened inside.
+descriptor that the helper has opened inside, or through the files that the kernel shows of it to anybody.
 
 What must stay true:
 - one that cannot be entered, or of which a source cannot be read, closes nothing: its sockets stay as they were seen
@@ -16,8 +16,10 @@ from fleetnet_agent.followed import Followed, Seen
 from fleetnet_agent.helper.requests import Kind
 from fleetnet_agent.holders import Holders
 from fleetnet_agent.host import Host
-from fleetnet_agent.namespaces import Known, Namespaces, some_of
+from fleetnet_agent.namespaces import Known, Ways, some_of
 from fleetnet_agent.neighbour import Neighbour, Sight
+from fleetnet_agent.proc_namespaces import ProcNamespaces
+from fleetnet_agent.proc_neighbour import ProcNeighbour
 from fleetnet_agent.records import Gap, Interface, LiveItem, LiveWanted, Namespace, Socket, SourceStatus, Trouble
 from fleetnet_agent.sources.diag import BUFFER_BYTES
 from fleetnet_agent.sources.source import SourceError
@@ -45,7 +47,7 @@ class Round:
 class Neighbours:
     """All of them. Not thread-safe."""
 
-    def __init__(self, namespaces: Namespaces, host: Host, holders: Holders) -> None:
+    def __init__(self, namespaces: Ways, host: Host, holders: Holders) -> None:
         self._namespaces = namespaces
         self._host = host
         self._holders = holders
@@ -167,7 +169,10 @@ class Neighbours:
         self._namespaces.close()
 
     def _new(self, known: Known) -> Neighbour:
-        return Neighbour(known, self._host, self._holders, self._namespaces, self._buffer)
+        ways = self._namespaces
+        if isinstance(ways, ProcNamespaces):
+            return ProcNeighbour(known, self._host, self._holders, ways, self._buffer)
+        return Neighbour(known, self._host, self._holders, ways, self._buffer)
 
     def _entered(self, neighbours: Iterable[Neighbour]) -> Iterator[tuple[Neighbour, bool]]:
         """Each that can be entered, entered, and whether it is still the same namespace."""

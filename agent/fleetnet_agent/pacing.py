@@ -12,6 +12,7 @@ from fleetnet_agent.records import Gap, SourceStatus
 
 LOOK_EVERY_S = 1.0
 FULL_LOOK_SHARE = 0.04  # of the time, for full looks ahead of their interval
+SHARE_BY_PROC = 0.01  # the same where other namespaces are read through /proc, at some 5 ms each
 SMALL, LARGE = 2_000, 10_000  # sockets
 SHORTEST_S, LONGEST_S = 1.0, 5.0  # between full looks, up to SMALL and from LARGE on
 STRETCHED_AT_MOST_S = 30.0  # where reading takes more than FULL_LOOK_SHARE of that
@@ -21,8 +22,15 @@ NOT_WITHIN_BUDGET = "UNIX and packet sockets were not read, to stay within the b
 class Pacing:
     """Says what is due, told what each look took. Not thread-safe."""
 
-    def __init__(self, budget: Budget, usage: Callable[[], Usage], clock_us: Callable[[], int]) -> None:
-        """`clock_us` is CLOCK_BOOTTIME."""
+    def __init__(
+        self,
+        budget: Budget,
+        usage: Callable[[], Usage],
+        clock_us: Callable[[], int],
+        share: float = FULL_LOOK_SHARE,
+    ) -> None:
+        """`clock_us` is CLOCK_BOOTTIME; `share` of the time may be taken by full looks ahead of their interval."""
+        self._share = share
         self._budget = budget
         self._usage = usage
         self._clock_us = clock_us
@@ -73,7 +81,7 @@ class Pacing:
 
     def may_look_early(self) -> bool:
         """False while another full look, ahead of its interval, would cost too much."""
-        share = FULL_LOOK_SHARE / self.allowance.look_factor
+        share = self._share / self.allowance.look_factor
         return self._since_full_look_us() >= self._look_took_us / share
 
     def leaves_out(self, followed: Followed) -> bool:
@@ -94,7 +102,7 @@ class Pacing:
         share = (sockets - SMALL) / (LARGE - SMALL)
         by_size_s = SHORTEST_S + (LONGEST_S - SHORTEST_S) * min(1.0, max(0.0, share))
         reading_took_us = min(self._readings_took_us)  # one alone may have been held up, and the first decodes all
-        return max(by_size_s, min(STRETCHED_AT_MOST_S, reading_took_us / FULL_LOOK_SHARE / 1_000_000))
+        return max(by_size_s, min(STRETCHED_AT_MOST_S, reading_took_us / self._share / 1_000_000))
 
     def _since_full_look_us(self) -> int:
         return self._clock_us() - (self._looked_at_us or 0)

@@ -135,7 +135,7 @@ def source(status: SourceStatus) -> Finding:
     topic = f"source {status.name}"
     if status.ok:
         return Finding(topic, True, status.detail or "reads whole")
-    remedy = "" if status.name == "owners" else f"; {NETLINK_REMEDY}"
+    remedy = "" if status.name in ("owners", "namespaces") else f"; {NETLINK_REMEDY}"
     return Finding(topic, False, status.detail + remedy, "missing" if status.blind else "reduced")
 
 
@@ -145,7 +145,7 @@ def namespaces(host: Host, count: int, sees_all: bool) -> Finding:
     if not own:
         return Finding("namespaces", False, f"{host.proc}/self/ns/net cannot be read; is /proc mounted?")
     if sees_all:
-        return Finding("namespaces", True, f"reads all that its helper finds, {count} now, its own ({own}) among them")
+        return Finding("namespaces", True, f"reads all that are found, {count} now, its own ({own}) among them")
     try:
         # Other files in each namespace, and unlike /proc/1/ns/net anybody may look at them.
         same = os.stat(host.proc / "1/net/dev").st_ino == os.stat(host.proc / "self/net/dev").st_ino

@@ -35,12 +35,13 @@ from fleetnet_agent.helper.client import HelperClient
 from fleetnet_agent.holders import Holders
 from fleetnet_agent.host import Host
 from fleetnet_agent.live import look_live
-from fleetnet_agent.namespaces import Namespaces
+from fleetnet_agent.namespaces import Namespaces, Ways
 from fleetnet_agent.neighbour import Sight
 from fleetnet_agent.neighbours import Neighbours, Round
 from fleetnet_agent.network.following import Network, open_network
 from fleetnet_agent.owners.lookup import REMEDY, REMEDY_FOR_OWN, OwnerLookup
-from fleetnet_agent.pacing import NOT_WITHIN_BUDGET, Pacing
+from fleetnet_agent.pacing import FULL_LOOK_SHARE, NOT_WITHIN_BUDGET, SHARE_BY_PROC, Pacing
+from fleetnet_agent.proc_namespaces import ProcNamespaces, open_ways
 from fleetnet_agent.records import (
     Brief,
     Closed,
@@ -71,7 +72,7 @@ class Watch:
         budget: Budget | None = None,
         usage: Callable[[], Usage] | None = None,
         network: Network | None = None,
-        namespaces: Namespaces | None = None,
+        namespaces: Ways | None = None,
     ) -> None:
         self._host = host
         self._owners = owners
@@ -80,8 +81,9 @@ class Watch:
         self._diag = diag
         self._events = events
         usage = usage or partial(usage_now, host.boottime_us)
-        self._pacing = Pacing(budget or Budget(NO_CEILINGS), usage, host.boottime_us)
         namespaces = namespaces or Namespaces(host, None, wanted="own")
+        share = SHARE_BY_PROC if isinstance(namespaces, ProcNamespaces) else FULL_LOOK_SHARE
+        self._pacing = Pacing(budget or Budget(NO_CEILINGS), usage, host.boottime_us, share)
         self._neighbours = Neighbours(namespaces, host, self._holders)
         self._network = network or open_network(host, self._neighbours.routes)
         self._touched: set[int] = set()  # inodes about whose owners something is new since the last full look
@@ -123,8 +125,8 @@ class Watch:
 
     def interval_s(self) -> float:
         """Seconds between two looks at the whole table at its present size: 1 up to 2,000 sockets, 5 from 10,000 on,
-        in proportion between; more where reading it (many namespaces) would take more than FULL_LOOK_SHARE of that, and
-        where the budget asks for it."""
+        in proportion between; more where reading it (many namespaces) would take more than FULL_LOOK_SHARE of that (or
+        SHARE_BY_PROC), and where the budget asks for it."""
         return self._pacing.interval_s(self.size())
 
     def size(self) -> int:
@@ -287,14 +289,14 @@ def open_watch(
     """A watch on the host's sockets: with the helper that listens on `helper_socket`, or without one (None);
     `helper_is_own` if only this process started it.
 
-    `namespaces` is "all", "own", or "" for what makes sense here (see `namespaces.Namespaces`). Never raises because
-    something is missing on the host: that is told by the sources of the first look.
+    `namespaces` is "all", "own", or "" for what makes sense here (see `proc_namespaces.open_ways`). Never raises
+    because something is missing on the host: that is told by the sources of the first look.
     """
     helper = None if helper_socket is None else HelperClient(helper_socket)
     remedy = REMEDY_FOR_OWN if helper_is_own else REMEDY
     owners = OwnerLookup(host, helper, is_root=os.geteuid() == 0, remedy=remedy)
     diag = DiagSocket()
-    known = Namespaces(host, helper, wanted=namespaces)
-    events = Events(host, events_buffer_bytes, known, helper)
+    ways = open_ways(host, helper, wanted=namespaces)
+    events = Events(host, events_buffer_bytes, ways if isinstance(ways, Namespaces) else None, helper)
     followed = follow_all(diag, host.boottime_us, host.proc)
-    return Watch(host, owners, followed, diag, events, Budget(ceilings), namespaces=known)
+    return Watch(host, owners, followed, diag, events, Budget(ceilings), namespaces=ways)

@@ -11,9 +11,10 @@ from agent.proc_tree import Clock, ProcTree, fixture_host
 from fleetnet_agent.helper.client import HelperUnavailableError, Inside
 from fleetnet_agent.helper.entering import NETLINK_ROUTE
 from fleetnet_agent.helper.requests import TABLE_FILES, Kind, Listed, Listing
-from fleetnet_agent.namespaces import HELPER_RESTS_US, Namespaces, name_of, place_in
+from fleetnet_agent.namespaces import HELPER_RESTS_US, Namespaces, name_of
 from fleetnet_agent.neighbours import ENDING_US
 from fleetnet_agent.owners.lookup import OwnerLookup
+from fleetnet_agent.places import place_in
 from fleetnet_agent.records import Difference, SocketKey, SourceStatus
 from fleetnet_agent.sources.diag import NETLINK_SOCK_DIAG, DiagSocket
 from fleetnet_agent.watch import Watch

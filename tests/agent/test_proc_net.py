@@ -86,6 +86,9 @@ def check(text: bytes) -> None:
     with contextlib.suppress(SourceError):
         assert all(one.inode for one in proc_net.decode_inet(text, Protocol.RAW))
     with contextlib.suppress(SourceError):
+        for one in proc_net.decode_inet(text, Protocol.TCP, nameless=True):
+            assert one.name == one.inode or len(one.name) in (12, 36)  # type: ignore[arg-type]  # a name is no number then
+    with contextlib.suppress(SourceError):
         assert all(one.inode for one in proc_net.decode_packet(text))
     with contextlib.suppress(SourceError):
         assert all(one.inode and len(one.path) <= 108 for one in proc_net.decode_unix(text))

@@ -4,11 +4,8 @@ import contextlib
 import errno
 import json
 import os
-import subprocess
 import sys
-import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -17,71 +14,24 @@ from fleetnet_agent.helper.requests import MOST_OPENED, TABLE_FILES, Kind
 from fleetnet_agent.host import this_host
 from fleetnet_agent.namespaces import Namespaces
 from fleetnet_agent.once import document
-from fleetnet_agent.records import Brief, Difference, Namespace, SocketKey, State
-from fleetnet_agent.records import Socket as Row
+from fleetnet_agent.records import State
 from fleetnet_agent.watch import Watch, open_watch
 from system import oracles
+from system.streets import PATH, RESIDENT, Street, Told, child_of, control_group, five, run
 
 from demo.fleet import Fleet
 from demo.programs import FailedError, Program, Programs, until
 
 pytestmark = pytest.mark.root
 
-RESIDENT = (sys.executable, "-m", "system.resident")
 GONE_WITHIN_S = 2.0
-_ROOT = Path(__file__).resolve().parents[2]
-_PATH = f"{_ROOT}:{_ROOT / 'tests'}"
 
 
-def run(*command: str) -> str:
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
-
-
-@dataclass
-class Told:
-    """A watch, and what its differences have told, put together."""
-
-    watch: Watch
-    rows: dict[SocketKey, Row] = field(default_factory=dict)
-    namespaces: dict[int, Namespace] = field(default_factory=dict)
-    briefs: list[Brief] = field(default_factory=list)
-    gaps: list[str] = field(default_factory=list)
-    gone: set[int] = field(default_factory=set)
-
-    def look(self, *, everything: bool = True) -> Difference:
-        difference = self.watch.look(everything=everything)
-        for closed in difference.closed:
-            del self.rows[closed.key]
-        self.rows.update({row.key: row for row in (*difference.opened, *difference.changed)})
-        self.namespaces.update({one.netns: one for one in difference.namespaces})
-        for netns in difference.namespaces_gone:
-            self.namespaces.pop(netns, None)  # it may have come and gone between two looks
-            assert not self.inside(netns)
-        self.gone |= set(difference.namespaces_gone)
-        self.briefs += difference.brief
-        self.gaps += [gap.reason for gap in difference.gaps]
-        return difference
-
-    def inside(self, netns: int) -> list[Row]:
-        return [row for row in self.rows.values() if row.key.netns == netns]
-
-
-@dataclass(frozen=True)
-class Resident:
-    """A program with sockets in a namespace of its own."""
-
-    program: Program
-    name: str  # of its namespace
-    door: str  # a path to it
-    inode: int
-    port: int
-
-    def ss(self) -> list[oracles.Row]:
-        return oracles.of_ss_output(run("nsenter", f"--net={self.door}", "ss", "-tuanpH"))
-
-    def make_short(self, count: int) -> list[int]:
-        self.program.tell(f"short {count}")
-        return list(json.loads(self.program.wait_for(r"^short (.*)$")[1]))
+@pytest.fixture
+def container() -> Iterator[tuple[str, Path]]:
+    """Of docker, as systemd keeps them."""
+    with control_group("docker-{}.scope") as made:
+        yield made
 
 
 @pytest.fixture
@@ -99,52 +49,10 @@ def told(helper: tuple[Program, Path]) -> Iterator[Told]:
     watch.close()
 
 
-class Street:
-    """Makes namespaces, and removes them."""
-
-    def __init__(self, programs: Programs, stack: contextlib.ExitStack) -> None:
-        self._programs = programs
-        self._stack = stack
-
-    def named(self) -> str:
-        """As ip-netns(8) makes them."""
-        name = f"fleetnet-{os.getpid()}-{uuid.uuid4().hex[:6]}"
-        run("ip", "netns", "add", name)
-        self._stack.callback(run, "ip", "netns", "delete", name)
-        return name
-
-    def mounted(self) -> str:
-        """Mounted on a file of any name."""
-        path = self._programs.directory / f"net-{uuid.uuid4().hex[:6]}"
-        path.touch()
-        run("unshare", f"--net={path}", "true")
-        self._stack.callback(run, "umount", str(path))
-        return str(path)
-
-    def move_in(self, *command: str, name: str = "", door: str = "") -> Resident:
-        program = self._programs.start(f"resident-{uuid.uuid4().hex[:6]}", command, {"PYTHONPATH": _PATH})
-        self._stack.callback(program.stop)
-        facts = json.loads(program.wait_for("^resident (.*)$")[1])
-        return Resident(program, name, door or f"/proc/{program.pid}/ns/net", facts["inode"], facts["port"])
-
-
 @pytest.fixture
 def street(programs: Programs) -> Iterator[Street]:
     with contextlib.ExitStack() as stack:
         yield Street(programs, stack)
-
-
-def five(street: Street) -> list[Resident]:
-    """One namespace of each kind."""
-    first, second, third = street.named(), street.named(), street.mounted()
-    doors = [f"/run/netns/{name}" for name in (first, second)]
-    return [
-        street.move_in("nsenter", f"--net={doors[0]}", *RESIDENT, name=first, door=doors[0]),
-        street.move_in(*RESIDENT, "--inside", doors[1], name=second, door=doors[1]),  # no process lives in it
-        street.move_in("unshare", "--net", *RESIDENT),
-        street.move_in("nsenter", f"--net={third}", *RESIDENT, name=Path(third).name, door=third),
-        street.move_in("unshare", "--user", "--map-root-user", "--net", *RESIDENT),  # nested in a user namespace
-    ]
 
 
 def ours(watch: Watch, inode: int, name: str) -> list[oracles.Row]:
@@ -198,25 +106,6 @@ def test_brief_connections_are_told_with_the_namespace_that_they_were_in(told: T
     assert elsewhere == []
 
 
-@pytest.fixture
-def container() -> Iterator[tuple[str, Path]]:
-    """A control group such as docker makes under systemd; its container's id and its folder."""
-    root = this_host().cgroup_root
-    if root is None:
-        pytest.skip("cgroup2 is not mounted here")
-    identity = uuid.uuid4().hex * 2
-    group = root / f"docker-{identity}.scope"
-    group.mkdir()
-    yield identity, group
-    until(lambda: _removed(group), within_s=10.0, what="the end of the control group")
-
-
-def _removed(group: Path) -> bool:
-    with contextlib.suppress(OSError):
-        group.rmdir()
-    return not group.exists()
-
-
 def test_a_container_appears_under_its_own_namespace_and_unit_and_leaves_nothing_in_the_kernel(
     told: Told, street: Street, container: tuple[str, Path]
 ) -> None:
@@ -229,7 +118,7 @@ def test_a_container_appears_under_its_own_namespace_and_unit_and_leaves_nothing
         return bool(told.inside(resident.inode))
 
     until(appears, within_s=5.0, what="the container's sockets")
-    until(lambda: told.look() and told.namespaces[resident.inode].unit, within_s=5.0, what="its unit")
+    until(lambda: told.look() and bool(told.namespaces[resident.inode].unit), within_s=5.0, what="its unit")
     namespace = told.namespaces[resident.inode]
     assert (namespace.container, namespace.unit) == (identity, f"docker-{identity}.scope")
 
@@ -242,7 +131,7 @@ def test_a_container_appears_under_its_own_namespace_and_unit_and_leaves_nothing
 
     numbers = Numbers()
     try:
-        with open(f"/proc/{_child_of(resident.program.pid)}/ns/net") as inside:
+        with open(f"/proc/{child_of(resident.program.pid)}/ns/net") as inside:
             number = numbers.of(inside.fileno())
         assert number is not None
         resident.program.stop()
@@ -257,10 +146,6 @@ def test_a_container_appears_under_its_own_namespace_and_unit_and_leaves_nothing
     until(lambda: told.look() and resident.inode in told.gone, within_s=5.0, what="the end of the namespace")
     assert told.inside(resident.inode) == []
     assert not any("could not be read" in reason for reason in told.gaps if str(resident.inode) in reason)
-
-
-def _child_of(pid: int) -> int:
-    return int(Path("/proc", str(pid), "task", str(pid), "children").read_text().split()[0])
 
 
 def test_while_the_helper_is_away_nothing_of_other_namespaces_is_closed_and_then_there_is_a_gap(
@@ -322,9 +207,9 @@ def test_a_listener_in_another_namespace_is_found_through_the_collector(here: Fl
     here.start_agent("here", None, "--namespaces", "all")
     here.wait_until_fresh("here")
 
-    def found() -> list[str]:
+    def found() -> list[str] | None:
         items = here.ask("who-listens", str(resident.port), "-o", "json").items
-        return [item["netns"] for item in items if item["owners"][0]["pid"] == resident.program.pid]
+        return [item["netns"] for item in items if item["owners"][0]["pid"] == resident.program.pid] or None
 
     assert until(found, within_s=20.0, what="the listener") == [str(resident.inode)]
 
@@ -339,7 +224,7 @@ def test_an_agent_without_privilege_sees_them_too_and_cannot_change_anything_in_
     command = [sys.executable, "-m", "fleetnet_agent.helper.main", "--socket", str(path), "--allow-uid", "65534"]
     programs.start("helper", command).wait_for("ready")
     looks = [sys.executable, "-m", "system.nobody", str(path), str(resident.inode)]
-    told = json.loads(programs.start("nobody", looks, {"PYTHONPATH": _PATH}).wait_for("^nobody (.*)$")[1])
+    told = json.loads(programs.start("nobody", looks, {"PYTHONPATH": PATH}).wait_for("^nobody (.*)$")[1])
     assert resident.port in told["ports"]
     assert told["refused"] == errno.EPERM
     assert "LOOPBACK,UP" in run("nsenter", f"--net={resident.door}", "ip", "link", "show", "lo")

@@ -39,8 +39,13 @@ _ESCAPED = re.compile(r"\\([0-7]{3})")
 class Residents:
     """Which process lives in which network namespace."""
 
-    def __init__(self, proc: Path, clock_s: Callable[[], float]) -> None:
+    def __init__(
+        self, proc: Path, clock_s: Callable[[], float], home_of: Callable[[str, int], int] | None = None
+    ) -> None:
+        """`home_of` gives the inode by which the namespace of a process is known, that of /proc/PID/ns/net if left out.
+        It raises FileNotFoundError or ProcessLookupError where there is no such process any more."""
         self._proc = os.fspath(proc)
+        self._home_of = home_of or _by_link
         self._clock_s = clock_s
         self._home: dict[int, int] = {}  # inode by pid; 0 where it may not be read
         self._young: frozenset[int] = frozenset()
@@ -64,7 +69,7 @@ class Residents:
         for pid in again:
             self._home.pop(pid, None)
             with suppress(FileNotFoundError, ProcessLookupError):
-                self._home[pid] = self._read(pid)
+                self._home[pid] = self._home_of(self._proc, pid)
         self._young = frozenset(newcomers)
         if everything:
             self._read_all_s = self._clock_s()
@@ -75,12 +80,13 @@ class Residents:
         found.pop(0, None)
         return found
 
-    def _read(self, pid: int) -> int:
-        try:
-            link = _LINK.fullmatch(os.readlink(f"{self._proc}/{pid}/ns/net"))
-        except PermissionError:
-            return _shared_with(self._proc, pid)
-        return int(link[1]) if link else 0
+
+def _by_link(proc: str, pid: int) -> int:
+    try:
+        link = _LINK.fullmatch(os.readlink(f"{proc}/{pid}/ns/net"))
+    except PermissionError:
+        return _shared_with(proc, pid)
+    return int(link[1]) if link else 0
 
 
 def _shared_with(proc: str, pid: int) -> int:

@@ -47,7 +47,8 @@ def send(connection: socket.socket, raw: bytes, deadline_s: float, descriptors: 
     if descriptors:
         rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))
         frame = frame[connection.sendmsg([frame], [rights]) :]
-    connection.sendall(frame)
+    if frame:  # the other side may have read all of it and be gone, which an empty message would call an error
+        connection.sendall(frame)
 
 
 def _checked(size: int, at_most: int) -> int:

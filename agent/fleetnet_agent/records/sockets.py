@@ -107,7 +107,7 @@ class SocketKey:
     (netns, protocol, cookie); without a cookie (netns, protocol, inode); with neither, the four-tuple.
     """
 
-    netns: int  # 0: the agent's own namespace, else the namespace's inode number
+    netns: int  # 0: the agent's own namespace, else the namespace's inode number, or another; see sockets.proto
     protocol: Protocol
     cookie: int
     inode: int = 0  # only where cookie is 0

@@ -154,16 +154,8 @@ def _sighting(protocol: Protocol, connection: "sconn") -> Sighting:
     local_port, remote_port = (local.port if local else 0), (remote.port if remote else 0)
     connected = State.ESTABLISHED if remote else State.CLOSE
     state = connected if protocol is Protocol.UDP else _STATES[connection.status]
-    name = b"".join(
-        (
-            local_address,
-            local_port.to_bytes(2, "big"),
-            remote_address or bytes(width),
-            remote_port.to_bytes(2, "big"),
-        )
-    )
     return Sighting(
-        name=name,
+        name=proc_net.four_tuple(local_address, local_port, remote_address, remote_port),
         protocol=protocol,
         family=_FAMILIES[connection.family],
         state=state,

@@ -2,7 +2,7 @@
 
 Formats: net/ipv4/raw.c: raw_sock_seq_show() and its siblings, net/packet/af_packet.c: packet_seq_show(), net/unix/
 af_unix.c: unix_seq_show(). No file shows cookies, so the inode names a socket; one without an inode, which no process
-has yet or any more, is left out.
+has yet or any more, is left out, or named by its addresses where that is asked for.
 
 What must stay true: whatever the bytes are, the only exceptions are those of `source.py`.
 """
@@ -33,24 +33,28 @@ _SS_UNCONNECTED, _SS_CONNECTED = 1, 3  # include/uapi/linux/net.h
 _PATH_BYTES = 108  # UNIX_PATH_MAX, include/uapi/linux/un.h
 
 
-def decode_inet(text: bytes, protocol: Protocol) -> Iterator[Sighting]:
-    """The sockets of /proc/net/raw, raw6, udplite or udplite6. Raises MalformedError."""
+def decode_inet(text: bytes, protocol: Protocol, *, nameless: bool = False) -> Iterator[Sighting]:
+    """The sockets of /proc/net/tcp, udp, raw, udplite, or the same with a 6; with `nameless` those without an inode,
+    too. Raises MalformedError."""
     for line in _lines(text):
         found = _INET.match(line)
         state = _STATES.get(int(found[5], 16)) if found else None
         if found is None or state is None or len(found[1]) != len(found[3]):
             raise _not_understood(line)
+        local, local_port = _address(found[1]), int(found[2], 16)
         remote, remote_port = _address(found[3]), int(found[4], 16)
-        if int(found[9]):
+        inode = int(found[9])
+        if inode or nameless:
             yield _sighting(
                 protocol,
                 _FAMILIES[len(found[1])],
                 state,
-                inode=int(found[9]),
-                local=(_address(found[1]), int(found[2], 16)),
+                inode=inode,
+                name=inode or four_tuple(local, local_port, remote, remote_port),
+                local=(local, local_port),
                 remote=(remote, remote_port) if remote_port or any(remote) else (b"", 0),
                 queues=(int(found[7], 16), int(found[6], 16)),
-                uid=int(found[8]),
+                uid=None if state is State.TIME_WAIT else int(found[8]),  # the kernel writes 0 there
             )
 
 
@@ -120,6 +124,12 @@ def _not_understood(line: bytes) -> MalformedError:
     return MalformedError(f"a line of /proc/net is not understood: {line[:80]!r}")
 
 
+def four_tuple(local: bytes, local_port: int, remote: bytes, remote_port: int) -> bytes:
+    """As in SocketKey; without a peer the remote address is empty or zeros."""
+    remote = remote or bytes(len(local))
+    return b"".join((local, local_port.to_bytes(2, "big"), remote, remote_port.to_bytes(2, "big")))
+
+
 def _address(text: bytes) -> bytes:
     """Words of 32 bits, each printed as a number in host byte order."""
     return b"".join(struct.pack("=I", int(text[at : at + 8], 16)) for at in range(0, len(text), 8))
@@ -131,6 +141,7 @@ def _sighting(
     state: State,
     *,
     inode: int,
+    name: int | bytes = 0,
     local: tuple[bytes, int] = (b"", 0),
     remote: tuple[bytes, int] = (b"", 0),
     queues: tuple[int, int] = (0, 0),
@@ -140,7 +151,7 @@ def _sighting(
     path: bytes = b"",
 ) -> Sighting:
     return Sighting(
-        name=inode,
+        name=name or inode,
         protocol=protocol,
         family=family,
         state=state,
