@@ -1,4 +1,4 @@
-"""The demo: real hosts, a collector, four questions. `python -m demo`, or `make demo`.
+"""The demo: real hosts, a collector, a few questions. `python -m demo`, or `make demo`.
 
 As root: this machine and three hosts in network namespaces; otherwise this machine alone. What must stay true: when
 it ends, in whatever way, no process, namespace or interface of its own is left, and no file outside its folder.
@@ -83,6 +83,8 @@ def on_four_hosts(directory: Path, programs: Programs, hosts: Fabric, began: flo
     say(f"Ready after {time.monotonic() - began:.0f} s. Four hosts report, and everything below is real:")
     say(f"web1, db1 and app1, which are network namespaces, and this machine, {here}.")
     ask(fleet, web, database, shop)
+    story.this_moment(fleet, shop, services.LEAKED)
+    story.where_to(fleet, "db1", web_at.address)
 
 
 def on_this_machine(directory: Path, programs: Programs, why: str, began: float) -> None:
@@ -109,7 +111,7 @@ def enroll_all(fleet: Fleet, places: dict[str, Host | None]) -> None:
 
 
 def ask(fleet: Fleet, web: Service, database: Service, shop: Service) -> None:
-    """The four questions."""
+    """Four questions."""
     say()
     known_at = story.who_listens(fleet, web)
     story.not_exposed(fleet, database)

@@ -1,4 +1,4 @@
-"""The four questions, asked through the real command line; each answer is checked, for a demo must not lie.
+"""The questions, asked through the real command line; each answer is checked, for a demo must not lie.
 
 A question is asked twice: as JSON until it says what is known to be true, then once more as a person would type it.
 What is shown is what the command line printed, whole.
@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from demo.fleet import Answer, Fleet
@@ -112,6 +113,34 @@ def memory(fleet: Fleet, web: Service, known_at: float, others: bool) -> None:
         shows=f"web ({web.program.pid})",
         wrong=f"who-listens has forgotten the web server of {web.host}, which listened at {before}",
     )  # fmt: skip
+
+
+def this_moment(fleet: Fleet, shop: Service, leaked: int) -> None:
+    """A live look: what changes all the time is asked of the host itself."""
+    say(f"5. Has the shop read its answers? Recv-Q is what waits this very moment: --live asks {shop.host} itself.")
+    question(
+        fleet, "netstat", shop.host, "-tn", "--live", "--timers",
+        right=lambda items: [item["recv_queue"] > 0 for item in of_program(items, shop)] == [True] * leaked,
+        shows="CLOSE_WAIT",
+        wrong=f"a live look at {shop.host} does not show what waits for its shop on {leaked} connections",
+    )  # fmt: skip
+
+
+def where_to(fleet: Fleet, host: str, address: str) -> None:
+    """Routes, which are history like sockets. `address` is one of the host's network."""
+    say(f"6. And where does {host} send what it has to say? Its routes are remembered too, for --at and all.")
+    question(
+        fleet, "netstat", host, "-rn",
+        right=lambda items: any(leads_to(item, address, "eth0") for item in items),
+        shows="eth0",
+        wrong=f"netstat -r does not show by which interface {host} reaches {address}",
+    )  # fmt: skip
+
+
+def leads_to(route: Item, address: str, interface: str) -> bool:
+    """True if this is a route to the address by that interface."""
+    network = ip_network(f"{route['destination']}/{route['prefix_length']}")
+    return ip_address(address) in network and interface in [hop["interface"] for hop in route["next_hops"]]
 
 
 def of(items: list[Item], service: Service) -> list[Item]:

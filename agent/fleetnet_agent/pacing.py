@@ -69,7 +69,7 @@ class Pacing:
 
     def is_over(self, sockets: int) -> bool:
         """Have what is used judged; whether memory is to be given back now."""
-        return self.status is not None and self._budget.judge(self._usage(), self._asked_for_s(sockets))
+        return self._budget.judge(self._usage(), self._asked_for_s(sockets))
 
     def is_full_look_due(self, sockets: int) -> bool:
         """True if a look at everything is due by its interval."""

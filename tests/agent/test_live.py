@@ -339,7 +339,7 @@ sys.stdin.read()
 GROWTH = """
 import ctypes
 
-from fleetnet_agent import wire_live
+from fleetnet_agent.wire.live import live_parts
 from fleetnet_agent.host import this_host
 from fleetnet_agent.records import LiveWanted
 from fleetnet_agent.watch import open_watch
@@ -358,7 +358,7 @@ def grown_by(work):
 watch = open_watch(this_host(), helper_socket=None, namespaces="own")
 watch.look()
 wanted = LiveWanted(True, True)
-sizes, by_live = grown_by(lambda: [len(part) for part in wire_live.live_parts(1, watch.live(wanted), lambda: 1)])
+sizes, by_live = grown_by(lambda: [len(part) for part in live_parts(1, watch.live(wanted), lambda: 1)])
 print(len(watch.snapshot().sockets), len(sizes), max(sizes), by_live)
 """
 

@@ -14,7 +14,7 @@ from fleetnet_agent.log import Log
 from fleetnet_agent.notify import Notifier
 from fleetnet_agent.uplink.backoff import Backoff
 from fleetnet_agent.uplink.run import Pace, Uplink
-from fleetnet_agent.wire_sockets import key_message
+from fleetnet_agent.wire.sockets import key_message
 
 QUICK = Pace(look_every_s=0.005, beat_s=60.0)
 

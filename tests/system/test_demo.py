@@ -50,12 +50,19 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.root
-def test_four_hosts_answer_four_questions_and_nothing_is_left(programs: Programs, run: Path) -> None:
+def test_four_hosts_answer_six_questions_and_nothing_is_left(programs: Programs, run: Path) -> None:
     before = sorted(path for path in (ROOT / "demo").iterdir())
     demo = start_demo(programs, run)
     demo.succeed(within_s=60.0)
     said = demo.says()
-    for question in ("who-listens 443", "who-listens 5432", "who-holds CLOSE_WAIT", "who-listens 443 --at"):
+    for question in (
+        "who-listens 443",
+        "who-listens 5432",
+        "who-holds CLOSE_WAIT",
+        "who-listens 443 --at",
+        "netstat app1 -tn --live --timers",
+        "netstat db1 -rn",
+    ):
         assert f"$ fleetnet {question}" in said
     assert "All answers were right." in said
     assert_nothing_left(demo, run)

@@ -14,9 +14,9 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Generator, Iterator
 from typing import Final, NoReturn, Protocol
 
-from fleetnet_agent import wire_live
 from fleetnet_agent.records import LiveItem, LiveWanted
 from fleetnet_agent.uplink.worker import Worker
+from fleetnet_agent.wire.live import live_end, live_parts
 
 LIVE_AT_LEAST_EVERY_S: Final = 0.8  # a collector that waits for a second, as it counts, is not to be refused
 LIVE_SHARE: Final = 0.2
@@ -77,18 +77,18 @@ class LiveLooks:
     async def _refuse(self, write: Write) -> None:
         while self._refused:
             request, why = self._refused.popleft()
-            await write(wire_live.live_end(request, self._clock_us(), why, refused=True))
+            await write(live_end(request, self._clock_us(), why, refused=True))
 
     async def _look(self, request: int, wanted: LiveWanted, write: Write) -> None:
         items = self._watch.live(wanted)
-        parts = wire_live.live_parts(request, items, self._clock_us)
+        parts = live_parts(request, items, self._clock_us)
         until_s = time.monotonic() + LIVE_WITHIN_S
         self._took_s = 0.0
         try:
             while (part := await self._worker.run(self._step, parts)) is not None:
                 await self._refuse(write)
                 if time.monotonic() > until_s:
-                    await write(wire_live.live_end(request, self._clock_us(), TOO_LONG))
+                    await write(live_end(request, self._clock_us(), TOO_LONG))
                     break
                 await write(part)
         finally:

@@ -22,11 +22,12 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from typing import Final, Protocol, TypeVar
 
-from fleetnet_agent import memory, wire
+from fleetnet_agent import memory
 from fleetnet_agent.log import Log
 from fleetnet_agent.records import Difference, Gap, LiveItem, LiveWanted, Snapshot, SourceStatus
 from fleetnet_agent.uplink.window import Entry, Kind, Window
 from fleetnet_agent.uplink.worker import Worker
+from fleetnet_agent.wire.batches import beat, begins_at, difference_batches, snapshot_batches
 
 BEAT_S: Final = 60.0
 LOOK_NOW_AT_MOST_EVERY_S: Final = 0.25
@@ -142,7 +143,7 @@ class Looks:
         if reason is not None:
             self._gap = gap
             if lost is not None:
-                self._since(wire.begins_at(lost.body), reason)
+                self._since(begins_at(lost.body), reason)
 
     # The loop.
 
@@ -186,7 +187,7 @@ class Looks:
         elif not difference.empty:
             await self._put_difference(difference, before_us)
         elif self._connected and time.monotonic() >= self._next_beat_s:
-            await self._put(Kind.DIFFERENCE, wire.beat(difference.look_at_us, before_us), self._past)
+            await self._put(Kind.DIFFERENCE, beat(difference.look_at_us, before_us), self._past)
 
     async def _tell_snapshot(self) -> None:
         stream, past, before_us = self._streams, self._past, self._last_look_us
@@ -203,7 +204,7 @@ class Looks:
         gaps = [Gap(self._gap[0], snapshot.look_at_us, self._gap[1])] if self._gap else []
         self._told_clock_gaps = len(self._clock_gaps)
         gaps += self._clock_gaps
-        parts = wire.snapshot_batches(snapshot, gaps)
+        parts = snapshot_batches(snapshot, gaps)
         while (part := await self._next(parts)) is not None:
             body, last = part
             if not await self._put(Kind.LAST_PART if last else Kind.PART, body, past, stream):
@@ -261,7 +262,7 @@ class Looks:
 
     async def _put_difference(self, difference: Difference, before_us: int) -> bool:
         past = self._past
-        batches = wire.difference_batches(difference)
+        batches = difference_batches(difference)
         while (body := await self._next(batches)) is not None:
             if not await self._put(Kind.DIFFERENCE, body, past):
                 if past == self._past:

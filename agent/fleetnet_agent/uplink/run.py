@@ -15,7 +15,7 @@ from typing import Final
 
 from fleetnet_proto.v1 import report_pb2
 
-from fleetnet_agent import facts, state, wire
+from fleetnet_agent import facts, state
 from fleetnet_agent.errors import AgentError
 from fleetnet_agent.host import Host
 from fleetnet_agent.log import Log
@@ -30,6 +30,7 @@ from fleetnet_agent.uplink.stream import ACK_TIMEOUT_S, End, Ending, Stream
 from fleetnet_agent.uplink.window import Window
 from fleetnet_agent.uplink.worker import Worker
 from fleetnet_agent.version import VERSION
+from fleetnet_agent.wire import batches
 
 CHANNEL_CLOSE_S: Final = 0.3
 ENROLL: Final = "to let it in again, enroll it with --force and a new token"
@@ -177,7 +178,7 @@ class Uplink:
             machine_id_hash=facts.machine_id_hash(self._host),
             wall_clock_us=self._host.wall_clock_us(),
             boottime_us=self._host.boottime_us(),
-            facts=wire.host_facts(host_facts),
+            facts=batches.host_facts(host_facts),
             interval_s=self._interval_s(),
             netns_inode=facts.netns_inode(self._host),
         )

@@ -20,7 +20,7 @@ from grpc import aio
 from fleetnet_agent.uplink.live import LiveLooks
 from fleetnet_agent.uplink.looks import Looks
 from fleetnet_agent.uplink.verdict import Call, Verdict
-from fleetnet_agent.wire_live import live_wanted
+from fleetnet_agent.wire.live import live_wanted
 
 WELCOME_TIMEOUT_S: Final = 20.0
 ACK_TIMEOUT_S: Final = 120.0  # a collector that stores nothing for this long is left for another

@@ -21,10 +21,10 @@ from fleetnet_agent.records import (
     Timer,
     Trouble,
 )
-from fleetnet_agent.wire_sockets import FIELD_OVERHEAD_BYTES, Dictionary, socket_message
+from fleetnet_agent.wire.sockets import FIELD_OVERHEAD_BYTES, Dictionary, socket_message
 
 # Batches of the same stream wait behind a part, so it is smaller than it might be. A holder may take as much again as
-# wire_sockets.HOLDER_BYTES, and then the part is that of one socket.
+# sockets.HOLDER_BYTES, and then the part is that of one socket.
 MAX_PART_BYTES: Final = 256_000
 _MOST_TROUBLES: Final = 16
 

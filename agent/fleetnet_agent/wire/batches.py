@@ -12,7 +12,6 @@ from typing import Final
 from fleetnet_proto.v1 import network_pb2, report_pb2, sockets_pb2
 
 from fleetnet_agent.bounded import DETAIL_BYTES, NAME_BYTES, UNIT_BYTES, bounded
-from fleetnet_agent.brief_rows import packer
 from fleetnet_agent.records import (
     Brief,
     Closed,
@@ -26,8 +25,9 @@ from fleetnet_agent.records import (
     SocketKey,
     SourceStatus,
 )
-from fleetnet_agent.wire_network import encode_namespace
-from fleetnet_agent.wire_sockets import Dictionary, NewHolder, key_message, size_of, socket_message
+from fleetnet_agent.wire.brief_rows import packer
+from fleetnet_agent.wire.network import encode_namespace
+from fleetnet_agent.wire.sockets import Dictionary, NewHolder, key_message, size_of, socket_message
 
 MAX_BATCH_BYTES: Final = 1_000_000  # of rows; below the wire's 1 MiB there is room for sources, gaps and envelope
 _NUMBER_BYTES: Final = 10  # that a packed number takes at most

@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 from agent.scripted_watch import tcp
-from fleetnet_agent import wire, wire_network
 from fleetnet_agent.network import facts
 from fleetnet_agent.records import (
     Difference,
@@ -16,6 +15,8 @@ from fleetnet_agent.records import (
     Snapshot,
     SocketKey,
 )
+from fleetnet_agent.wire import network
+from fleetnet_agent.wire.batches import difference_batches, snapshot_batches
 from fleetnet_proto.v1 import network_pb2, report_pb2
 
 ONE_MIB = 1 << 20
@@ -93,9 +94,9 @@ def decoded(body: bytes) -> report_pb2.Batch:
 
 
 def test_every_field_arrives() -> None:
-    assert as_record(wire_network.encode_namespace(WHOLE)) == WHOLE
+    assert as_record(network.encode_namespace(WHOLE)) == WHOLE
     bare = replace(WHOLE, interfaces=(replace(INTERFACE, link=None), replace(INTERFACE, link=False)), unread=True)
-    assert as_record(wire_network.encode_namespace(bare)) == bare
+    assert as_record(network.encode_namespace(bare)) == bare
 
 
 def test_the_numbers_of_duplex_are_those_of_the_wire() -> None:
@@ -105,7 +106,7 @@ def test_the_numbers_of_duplex_are_those_of_the_wire() -> None:
 def test_a_difference_of_namespaces_alone_is_not_empty_and_makes_one_batch() -> None:
     difference = Difference(LOOK_US + 1, LOOK_US, namespaces=(WHOLE,), namespaces_gone=(41, 2**32 - 1))
     assert not difference.empty
-    (batch,) = map(decoded, wire.difference_batches(difference))
+    (batch,) = map(decoded, difference_batches(difference))
     assert [as_record(sent) for sent in batch.namespaces] == [WHOLE]
     assert list(batch.namespaces_gone) == [41, 2**32 - 1]
     assert not batch.HasField("snapshot")
@@ -122,7 +123,7 @@ def full(netns: int) -> Namespace:
 def test_every_namespace_of_a_snapshot_is_in_one_of_its_parts_and_before_its_sockets() -> None:
     namespaces = tuple(replace(full(n), interfaces=full(n).interfaces[:1000]) for n in range(12))
     sockets = tuple(tcp(n) for n in range(25_000))
-    parts = list(wire.snapshot_batches(Snapshot(LOOK_US, sockets, (), namespaces)))
+    parts = list(snapshot_batches(Snapshot(LOOK_US, sockets, (), namespaces)))
     batches = [decoded(body) for body, _ in parts]
     assert max(len(body) for body, _ in parts) < ONE_MIB
     assert [sent.netns for batch in batches for sent in batch.namespaces] == list(range(12))
@@ -137,15 +138,15 @@ def test_every_namespace_of_a_snapshot_is_in_one_of_its_parts_and_before_its_soc
 def test_the_end_of_a_namespace_comes_after_its_sockets() -> None:
     sockets = tuple(replace(tcp(n), key=SocketKey(40, tcp(n).key.protocol, n + 1)) for n in range(20_000))
     difference = Difference(LOOK_US + 1, LOOK_US, opened=sockets, namespaces_gone=(40,))
-    batches = [decoded(body) for body in wire.difference_batches(difference)]
+    batches = [decoded(body) for body in difference_batches(difference)]
     assert len(batches) > 1
     assert [list(batch.namespaces_gone) for batch in batches] == [[]] * (len(batches) - 1) + [[40]]
 
 
 def test_as_much_as_an_agent_carries_of_one_namespace_fits_and_what_does_not_is_counted() -> None:
     namespace = full(3)
-    sent = wire_network.encode_namespace(namespace)
-    assert sent.ByteSize() < wire_network.NAMESPACE_BYTES + 1_000
+    sent = network.encode_namespace(namespace)
+    assert sent.ByteSize() < network.NAMESPACE_BYTES + 1_000
     assert len(sent.interfaces) == 4_000
     assert not sent.unread
     assert sent.routes_left_out + len(sent.routes) == facts.ROUTES_MOST
@@ -155,16 +156,16 @@ def test_as_much_as_an_agent_carries_of_one_namespace_fits_and_what_does_not_is_
 def test_a_route_over_very_many_next_hops_does_not_make_a_batch_too_large() -> None:
     wide = replace(ROUTE, next_hops=(NextHop(bytes(16), "i" * 15, 1, 0),) * 30_000)
     namespace = replace(WHOLE, routes=(ROUTE, wide, ROUTE), routes_left_out=0)
-    (batch,) = map(decoded, wire.difference_batches(Difference(LOOK_US + 1, LOOK_US, namespaces=(namespace,))))
+    (batch,) = map(decoded, difference_batches(Difference(LOOK_US + 1, LOOK_US, namespaces=(namespace,))))
     (sent,) = batch.namespaces
     assert as_record(sent) == replace(namespace, routes=(ROUTE,), routes_left_out=2)
 
 
 def test_interfaces_that_do_not_fit_even_so_leave_the_namespace_unread() -> None:
     wide = replace(INTERFACE, addresses=INTERFACE.addresses * 20_000)
-    sent = wire_network.encode_namespace(replace(WHOLE, interfaces=(INTERFACE, wide)))
+    sent = network.encode_namespace(replace(WHOLE, interfaces=(INTERFACE, wide)))
     assert (len(sent.interfaces), sent.unread) == (1, True)
-    assert not wire_network.encode_namespace(WHOLE).unread
+    assert not network.encode_namespace(WHOLE).unread
 
 
 def test_hostile_text_and_addresses_are_bounded_and_made_utf8() -> None:
@@ -172,7 +173,7 @@ def test_hostile_text_and_addresses_are_bounded_and_made_utf8() -> None:
     interface = replace(INTERFACE, name=hostile, kind=hostile, driver=hostile, hardware_address=bytes(500))
     route = replace(ROUTE, next_hops=(NextHop(b"", hostile, 1, 0),))
     namespace = Namespace(40, hostile, hostile, hostile, hostile, (interface,), (route,))
-    sent = wire_network.encode_namespace(namespace)
+    sent = network.encode_namespace(namespace)
     names = [sent.runtime, sent.interfaces[0].name, sent.interfaces[0].kind, sent.interfaces[0].driver]
     assert max(len(text.encode()) for text in [*names, sent.routes[0].next_hops[0].interface]) <= 64
     assert max(len(text.encode()) for text in (sent.name, sent.container, sent.unit)) <= 256

@@ -5,7 +5,7 @@ import enum
 
 import pytest
 from agent.scripted_watch import WHOLE, ScriptedWatch, holder, process, tcp
-from fleetnet_agent import bounded, records, wire, wire_sockets
+from fleetnet_agent import bounded, records
 from fleetnet_agent.records import (
     Brief,
     Closed,
@@ -19,6 +19,8 @@ from fleetnet_agent.records import (
     SocketKey,
     State,
 )
+from fleetnet_agent.wire.batches import MAX_BATCH_ROWS, beat, difference_batches, snapshot_batches
+from fleetnet_agent.wire.sockets import MAX_OWNERS
 from fleetnet_proto.v1 import report_pb2, sockets_pb2
 
 ONE_MIB = 1 << 20
@@ -57,7 +59,7 @@ def _prefix(wrapper: type) -> str:
 def test_a_snapshot_of_50000_sockets_comes_in_parts_under_one_mebibyte() -> None:
     holders = [holder(process(100 + n, f"worker{n}")) for n in range(500)]
     sockets = tuple(tcp(n, held_by=holders[n % 500]) for n in range(50_000))
-    parts = list(wire.snapshot_batches(Snapshot(LOOK_US, sockets, (WHOLE,))))
+    parts = list(snapshot_batches(Snapshot(LOOK_US, sockets, (WHOLE,))))
 
     assert len(parts) == 3
     assert max(len(body) for body, _ in parts) < ONE_MIB
@@ -71,7 +73,7 @@ def test_a_snapshot_of_50000_sockets_comes_in_parts_under_one_mebibyte() -> None
 
 def test_every_part_stands_alone_with_its_own_processes_and_holders() -> None:
     sockets = tuple(tcp(n, held_by=holder(process(n % 7), process(n % 7 + 1))) for n in range(30_000))
-    for body, _ in wire.snapshot_batches(Snapshot(LOOK_US, sockets, ())):
+    for body, _ in snapshot_batches(Snapshot(LOOK_US, sockets, ())):
         batch = decoded(body)
         by_cookie = {s.key.cookie: s for s in sockets}
         for row in batch.opened:
@@ -82,13 +84,13 @@ def test_every_part_stands_alone_with_its_own_processes_and_holders() -> None:
 
 
 def test_rows_of_a_snapshot_were_open_before_its_look() -> None:
-    [(body, _)] = wire.snapshot_batches(Snapshot(LOOK_US, (tcp(1),), ()))
+    [(body, _)] = snapshot_batches(Snapshot(LOOK_US, (tcp(1),), ()))
     [row] = decoded(body).opened
     assert (row.opened_at_us, row.opened_at_is) == (LOOK_US, sockets_pb2.OPENED_AT_IS_BEFORE)
 
 
 def test_an_empty_host_still_makes_one_part_which_is_the_last() -> None:
-    [(body, last)] = wire.snapshot_batches(Snapshot(LOOK_US, (), (WHOLE,)))
+    [(body, last)] = snapshot_batches(Snapshot(LOOK_US, (), (WHOLE,)))
     assert last
     assert decoded(body).snapshot.last
     assert decoded(body).HasField("snapshot")
@@ -97,7 +99,7 @@ def test_an_empty_host_still_makes_one_part_which_is_the_last() -> None:
 def test_gaps_travel_on_the_last_part() -> None:
     sockets = tuple(tcp(n) for n in range(20_000))
     gap = Gap(LOOK_US - 9, LOOK_US, "collector unreachable, queue full")
-    batches = [decoded(body) for body, _ in wire.snapshot_batches(Snapshot(LOOK_US, sockets, ()), [gap])]
+    batches = [decoded(body) for body, _ in snapshot_batches(Snapshot(LOOK_US, sockets, ()), [gap])]
     assert len(batches) > 1
     assert not any(b.gaps for b in batches[:-1])
     assert [(g.from_us, g.to_us, g.reason) for g in batches[-1].gaps] == [(gap.from_us, gap.to_us, gap.reason)]
@@ -105,7 +107,7 @@ def test_gaps_travel_on_the_last_part() -> None:
 
 def test_a_difference_says_what_opened_changed_and_closed() -> None:
     batches = list(
-        wire.difference_batches(
+        difference_batches(
             difference(
                 opened=(tcp(1),), changed=(tcp(2, State.CLOSE_WAIT),), closed=(Closed(tcp(3).key),), sources=(WHOLE,)
             )
@@ -124,7 +126,7 @@ def test_a_difference_says_what_opened_changed_and_closed() -> None:
 def test_a_large_difference_is_split_and_loses_nothing() -> None:
     opened = tuple(tcp(n) for n in range(15_000))
     closed = tuple(Closed(tcp(n).key) for n in range(20_000, 60_000))
-    batches = [decoded(body) for body in wire.difference_batches(difference(opened=opened, closed=closed))]
+    batches = [decoded(body) for body in difference_batches(difference(opened=opened, closed=closed))]
     assert len(batches) > 1
     assert max(b.ByteSize() for b in batches) < ONE_MIB
     assert [r.key.cookie for b in batches for r in b.opened] == [s.key.cookie for s in opened]
@@ -133,7 +135,7 @@ def test_a_large_difference_is_split_and_loses_nothing() -> None:
 
 def test_a_socket_arrives_as_it_was_known() -> None:
     known = tcp(1, State.LISTEN)
-    [body] = wire.difference_batches(difference(opened=(known,)))
+    [body] = difference_batches(difference(opened=(known,)))
     batch = decoded(body)
     [row] = batch.opened
     assert (row.family, row.state, row.local_address, row.local_port) == (4, 10, known.local_address, 443)
@@ -146,13 +148,13 @@ def test_a_socket_arrives_as_it_was_known() -> None:
 
 def test_an_unknown_uid_is_absent_and_not_0() -> None:
     gone = Holder(None, "", "", "", OwnerStatus.GONE, ())
-    [body] = wire.difference_batches(difference(opened=(tcp(1, State.TIME_WAIT, gone),)))
+    [body] = difference_batches(difference(opened=(tcp(1, State.TIME_WAIT, gone),)))
     assert not decoded(body).holders[0].HasField("uid")
 
 
 def test_hostile_text_is_bounded_and_made_utf8() -> None:
     hostile = Process(1, 2, "a\udcff" * 500, "/x" * 5000, "\N{PILE OF POO}" * 300)
-    [body] = wire.difference_batches(difference(opened=(tcp(1, held_by=holder(hostile)),)))
+    [body] = difference_batches(difference(opened=(tcp(1, held_by=holder(hostile)),)))
     [sent] = decoded(body).processes
     assert sent.name.startswith("a?a?")
     assert max(len(sent.name), len(sent.program.encode())) <= bounded.NAME_BYTES
@@ -161,7 +163,7 @@ def test_hostile_text_is_bounded_and_made_utf8() -> None:
 
 def test_a_socket_with_countless_owners_still_fits_into_a_batch() -> None:
     crowd = holder(*(Process(n, n, "\N{PILE OF POO}" * 99, "/\N{PILE OF POO}" * 999, "p" * 99) for n in range(5000)))
-    bodies = list(wire.difference_batches(difference(opened=(tcp(1, held_by=crowd), tcp(2, held_by=crowd)))))
+    bodies = list(difference_batches(difference(opened=(tcp(1, held_by=crowd), tcp(2, held_by=crowd)))))
     assert max(map(len, bodies)) < ONE_MIB
     first = decoded(bodies[0])
     assert len(first.holders[0].owners) == 5000
@@ -170,13 +172,13 @@ def test_a_socket_with_countless_owners_still_fits_into_a_batch() -> None:
 
 def test_without_a_cookie_the_key_carries_the_inode() -> None:
     plain = dataclasses.replace(tcp(1), key=SocketKey(0, Protocol.UDP, 0, inode=77), inode=77)
-    [body] = wire.difference_batches(difference(opened=(plain,)))
+    [body] = difference_batches(difference(opened=(plain,)))
     [row] = decoded(body).opened
     assert (row.key.inode, row.inode, row.key.protocol) == (77, 0, sockets_pb2.PROTOCOL_UDP)
 
 
 def test_a_beat_holds_no_rows() -> None:
-    batch = decoded(wire.beat(LOOK_US, LOOK_US - 5))
+    batch = decoded(beat(LOOK_US, LOOK_US - 5))
     assert (batch.look_at_us, batch.previous_look_at_us) == (LOOK_US, LOOK_US - 5)
     assert {field.name for field, _ in batch.ListFields()} == {"look_at_us", "previous_look_at_us"}
 
@@ -184,10 +186,10 @@ def test_a_beat_holds_no_rows() -> None:
 def test_differences_applied_to_a_snapshot_give_the_next_snapshot() -> None:
     watch = ScriptedWatch(*(tcp(n) for n in range(10)))
     watch.look()
-    table = {s.key.cookie: s for body, _ in wire.snapshot_batches(watch.snapshot()) for s in decoded(body).opened}
+    table = {s.key.cookie: s for body, _ in snapshot_batches(watch.snapshot()) for s in decoded(body).opened}
     watch.close(tcp(3))
     watch.open(tcp(4, State.CLOSE_WAIT), tcp(11))
-    for body in wire.difference_batches(watch.look()):
+    for body in difference_batches(watch.look()):
         batch = decoded(body)
         table |= {s.key.cookie: s for s in (*batch.opened, *batch.changed)}
         for row in batch.closed:
@@ -197,7 +199,7 @@ def test_differences_applied_to_a_snapshot_give_the_next_snapshot() -> None:
 
 def test_a_brief_socket_is_opened_and_closed_at_one_moment_in_one_batch() -> None:
     briefs = tuple(Brief.of(tcp(n, State.CLOSE), LOOK_US - n) for n in range(20_000))
-    batches = [decoded(body) for body in wire.difference_batches(difference(brief=briefs))]
+    batches = [decoded(body) for body in difference_batches(difference(brief=briefs))]
     assert len(batches) > 1
     assert max(b.ByteSize() for b in batches) < ONE_MIB
     for batch in batches:
@@ -211,7 +213,7 @@ def test_a_brief_socket_is_opened_and_closed_at_one_moment_in_one_batch() -> Non
 def test_times_that_the_kernel_told_are_exact_and_the_rest_is_the_looks() -> None:
     entered, seen = tcp(1, State.TIME_WAIT), tcp(2, State.TIME_WAIT)
     closed = (Closed(tcp(3).key, LOOK_US - 3), Closed(tcp(4).key))
-    [body] = wire.difference_batches(
+    [body] = difference_batches(
         difference(opened=(seen,), changed=(entered,), closed=closed, entered_at_us={entered.key: LOOK_US - 1})
     )
     batch = decoded(body)
@@ -228,25 +230,25 @@ def test_times_that_the_kernel_told_are_exact_and_the_rest_is_the_looks() -> Non
 def test_the_gaps_of_a_difference_travel_once_on_its_last_batch() -> None:
     gap = Gap(LOOK_US - 9, LOOK_US, "7 events of closed sockets lost")
     sockets = tuple(tcp(n) for n in range(20_000))
-    batches = [decoded(body) for body in wire.difference_batches(difference(opened=sockets, gaps=(gap,)))]
+    batches = [decoded(body) for body in difference_batches(difference(opened=sockets, gaps=(gap,)))]
     assert [len(b.gaps) for b in batches] == [0] * (len(batches) - 1) + [1]
     assert batches[-1].gaps[0].reason == gap.reason
 
 
 def test_thousands_of_owners_of_one_socket_are_all_told_and_still_fit() -> None:
-    owners = tuple(process(pid, f"worker{pid % 10}") for pid in range(1, wire_sockets.MAX_OWNERS + 1))
+    owners = tuple(process(pid, f"worker{pid % 10}") for pid in range(1, MAX_OWNERS + 1))
     long_paths = tuple(dataclasses.replace(owner, exe="/" + "x" * 600) for owner in owners[:5_000])
     sockets = (tcp(1, held_by=holder(*owners)), tcp(2, held_by=holder(*long_paths)))
-    bodies = list(wire.difference_batches(difference(opened=sockets)))
+    bodies = list(difference_batches(difference(opened=sockets)))
     assert max(map(len, bodies)) < ONE_MIB
     told = [len(h.owners) for body in bodies for h in decoded(body).holders]
-    assert told == [wire_sockets.MAX_OWNERS, 5_000]
+    assert told == [MAX_OWNERS, 5_000]
 
 
 def test_no_batch_has_more_rows_than_a_collector_takes() -> None:
     closed = tuple(Closed(SocketKey(0, Protocol.TCP, n)) for n in range(1, 80_001))
-    batches = [decoded(body) for body in wire.difference_batches(difference(closed=closed))]
-    assert max(len(batch.closed) for batch in batches) <= wire.MAX_BATCH_ROWS
+    batches = [decoded(body) for body in difference_batches(difference(closed=closed))]
+    assert max(len(batch.closed) for batch in batches) <= MAX_BATCH_ROWS
     assert [row.key.cookie for batch in batches for row in batch.closed] == list(range(1, 80_001))
 
 
@@ -264,7 +266,7 @@ def test_a_unix_socket_carries_type_name_and_peer_and_its_holder_what_runs_it() 
         path=b"\0" + b"x" * 200,
         peer_inode=78,
     )
-    [body] = wire.difference_batches(difference(opened=(row,)))
+    [body] = difference_batches(difference(opened=(row,)))
     [told] = decoded(body).opened
     assert (told.key.protocol, told.family, told.source) == (
         sockets_pb2.PROTOCOL_UNIX,
@@ -282,6 +284,6 @@ def test_a_unix_socket_carries_type_name_and_peer_and_its_holder_what_runs_it() 
 
 
 def test_a_socket_of_another_kind_has_none_of_that() -> None:
-    [body] = wire.difference_batches(difference(opened=(tcp(1),)))
+    [body] = difference_batches(difference(opened=(tcp(1),)))
     [told] = decoded(body).opened
     assert (told.type, told.path, told.peer_inode) == (0, b"", 0)

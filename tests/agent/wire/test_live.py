@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from agent.scripted_watch import holder, process, tcp
-from fleetnet_agent import wire_live
 from fleetnet_agent.records import (
     InterfaceCounters,
     LiveItem,
@@ -17,6 +16,7 @@ from fleetnet_agent.records import (
     Timer,
     Trouble,
 )
+from fleetnet_agent.wire import live
 from fleetnet_proto.v1 import live_pb2
 
 ONE_MIB = 1 << 20
@@ -27,7 +27,7 @@ COUNTERS = InterfaceCounters(5, "eth0", 1500, 0x1043, *range(2**40, 2**40 + 10))
 
 def parts(*items: LiveItem) -> list[live_pb2.LivePart]:
     clock = itertools.count(1_700_000_000_000_000)
-    return [live_pb2.LivePart.FromString(body) for body in wire_live.live_parts(7, items, lambda: next(clock))]
+    return [live_pb2.LivePart.FromString(body) for body in live.live_parts(7, items, lambda: next(clock))]
 
 
 def values(message: object) -> list[object]:
@@ -114,12 +114,12 @@ def test_a_part_is_made_when_it_is_asked_for() -> None:
             taken += 1
             yield LiveSocket(tcp(number), None, INFO, MEMORY)
 
-    making = wire_live.live_parts(7, items(), lambda: 1)
+    making = live.live_parts(7, items(), lambda: 1)
     assert taken == 0
     next(making)
     assert 0 < taken < 5_000
 
 
 def test_a_refusal_is_a_last_part_with_a_sentence() -> None:
-    part = live_pb2.LivePart.FromString(wire_live.live_end(9, 5, "too soon", refused=True))
+    part = live_pb2.LivePart.FromString(live.live_end(9, 5, "too soon", refused=True))
     assert part == live_pb2.LivePart(request=9, look_at_us=5, last=True, trouble="too soon", refused=True)

@@ -3,8 +3,8 @@
 from typing import cast
 
 from agent.scripted_watch import holder
-from fleetnet_agent.brief_rows import packer, varint
 from fleetnet_agent.records import Brief, Family, Protocol
+from fleetnet_agent.wire.brief_rows import packer, varint
 from fleetnet_proto.v1 import report_pb2, sockets_pb2
 from hypothesis import given
 from hypothesis import strategies as st
