@@ -13,12 +13,13 @@ What must stay true:
 """
 
 import operator
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import compress
 from typing import Protocol as Interface
 
+from fleetnet_agent.late import LateSightings
 from fleetnet_agent.queues import Unsettled
 from fleetnet_agent.records import State
 from fleetnet_agent.sources.inet_diag import ALL_STATES
@@ -43,7 +44,7 @@ class Change:
 class Moves:
     """What one look found."""
 
-    opened: list[Sighting]
+    opened: Sequence[Sighting]
     changed: list[Change]
     closed: list[Sighting]  # as they were told last
 
@@ -93,8 +94,8 @@ class DiagTable:
     def look(self) -> Moves:
         """See `Table`."""
         different, seen = self._read(ALL_STATES)
-        if not self._known and len(seen) > MANY:  # the first look: what the dump missed nobody could ask for
-            different |= self._read(ALL_STATES)[0]
+        if not self._known and len(seen) > MANY:
+            return self._look_first(different)
         gone = self._confirm_gone(self._known.keys() - seen, different)
         is_idle = self._codec.differs_in_timers_only
         news = {
@@ -105,6 +106,21 @@ class DiagTable:
         moves = self._moves(news, gone)  # decodes, so it may raise; from here on nothing does
         self._commit(news, gone, moves)
         self._known.update(different)
+        return moves
+
+    def _look_first(self, messages: dict[int, bytes]) -> Moves:
+        """At many: what a dump missed nobody could ask for, so there is another."""
+        self._known = messages  # so that the second reading is the difference to the first
+        try:
+            messages |= self._read(ALL_STATES)[0]
+            codec, protocol = self._codec, self._source.protocol
+            opened = LateSightings(dict(messages), codec, protocol) if codec.alike else None
+            moves = Moves(opened or [codec.decode(message, protocol) for message in messages.values()], [], [])
+        except BaseException:
+            self._known = {}
+            raise
+        mask, state_of = self._source.listening, self._codec.state_of
+        self._listening = {cookie for cookie, message in messages.items() if 1 << state_of(message) & mask}
         return moves
 
     def listeners_moved(self) -> bool:

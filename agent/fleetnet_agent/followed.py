@@ -13,6 +13,7 @@ from fleetnet_agent.changes import DiagTable, Moves, Table
 from fleetnet_agent.ends import Ends, Joined
 from fleetnet_agent.holders import Holders
 from fleetnet_agent.inference import Listeners
+from fleetnet_agent.late import LateSightings
 from fleetnet_agent.records import Brief, Closed, Holder, Protocol, Socket, SocketKey, SourceStatus, State
 from fleetnet_agent.records import Source as ReadBy
 from fleetnet_agent.sources.all import SOURCES
@@ -29,12 +30,17 @@ class Seen:
     """One look at one source, and what it means for the owners."""
 
     moves: Moves
-    inodes_new: list[Sighting]
+    inodes_new: list[Sighting]  # but for what is late, and no listener
     inodes_left: list[int]
     whole: bool = True  # False where nothing could be read
     peer_paths: Mapping[int, bytes] = field(
         default_factory=dict
     )  # UNIX: names at the other ends of new sockets, by inode
+
+    @property
+    def late(self) -> LateSightings | None:
+        """What it opened, where those are many that were seen for the first time."""
+        return self.moves.opened if isinstance(self.moves.opened, LateSightings) else None
 
 
 class Followed:
@@ -85,6 +91,8 @@ class Followed:
         way = self._other_way
         self.status = SourceStatus(self._name, ok=way is None or way.whole, detail=way.detail if way else "")
         self._looks += 1
+        if isinstance(moves.opened, LateSightings):
+            return Seen(moves, [one for one in self._table.listeners() if one.inode], [])
         rehoused = [change for change in moves.changed if change.before.inode != change.after.inode]
         appeared = [*moves.opened, *(change.after for change in rehoused)]
         vanished = [*moves.closed, *(change.before for change in rehoused)]
@@ -120,7 +128,11 @@ class Followed:
         if not seen.whole:
             self._ends.postpone([*before, *after])
             return Joined()
-        joined = self._ends.join(seen.moves, before, after, self._table.named, first=self._looks == 1)
+        moves = seen.moves
+        if seen.late is not None:  # ends are of those that they name, or of what is left without an inode
+            some = (*seen.late.named({end.name for end in (*before, *after)}), *seen.late.without_inode())
+            moves = Moves([*{one.name: one for one in some}.values()], [], [])
+        joined = self._ends.join(moves, before, after, self._table.named, first=self._looks == 1)
         self._same_as.update(joined.same_as)
         return joined
 
@@ -132,21 +144,24 @@ class Followed:
             return False
 
     def open(self, seen: Seen, holders: Holders) -> Iterator[Socket]:
-        """Rows for what is new."""
+        """Rows for what is new, each made when it is asked for."""
+        if seen.late:
+            for listener in self._table.listeners():  # who holds these is known at once: ends are looked for by them
+                self._hold(listener, holders)
         return (self._row(sighting, holders) for sighting in seen.moves.opened)
 
     def change(self, seen: Seen, touched: Collection[int], holders: Holders) -> Iterator[Socket]:
         """Rows for what changed in itself, and for what has other holders: `touched` inodes, and known places."""
         if self._vanished:
             return
-        told = {sighting.name for sighting in seen.moves.opened}
+        told: set[int | bytes] = set(seen.late.names if seen.late else (one.name for one in seen.moves.opened))
         for change in seen.moves.changed:
             told.add(change.after.name)
             yield self._row(change.after, holders)
         placeless = self._placeless - told
         self._placeless -= placeless  # one more try each
         # At the first look everything is both new and touched: what has been told need not be looked at again.
-        touched = set(touched) - {one.inode for one in seen.inodes_new}
+        touched = () if seen.late else set(touched) - {one.inode for one in seen.inodes_new}
         again = [*self._table.holding(touched), *self._table.named(placeless)]
         for sighting in again:
             if sighting.name not in told and self._holders.get(sighting.name) != holders.of(sighting):
@@ -162,7 +177,8 @@ class Followed:
 
     def entered(self, seen: Seen, joined: Joined) -> dict[SocketKey, int]:
         """When sockets entered their state of which the kernel said so."""
-        moved = [*seen.moves.opened, *(change.after for change in seen.moves.changed)] if joined.times else []
+        opened = seen.late.named(joined.times.keys()) if seen.late else seen.moves.opened
+        moved = [*opened, *(change.after for change in seen.moves.changed)] if joined.times else []
         return {self._key(one): joined.times[one.name] for one in moved if one.name in joined.times}
 
     def close(self, seen: Seen, joined: Joined) -> list[Closed]:
@@ -177,7 +193,8 @@ class Followed:
     def sockets(self, holders: Holders) -> Iterator[Socket]:
         """Rows for everything, as it was told."""
         for sighting in self._table.sightings():
-            yield self._socket(sighting, self._holders[sighting.name], holders.interface_name(sighting.interface))
+            holder = self._holders.get(sighting.name) or self._hold(sighting, holders)
+            yield self._socket(sighting, holder, holders.interface_name(sighting.interface))
 
     @property
     def read_by_diag(self) -> bool:
@@ -236,11 +253,15 @@ class Followed:
         return Listeners(held, nobody)
 
     def _row(self, sighting: Sighting, holders: Holders) -> Socket:
+        return self._socket(sighting, self._hold(sighting, holders), holders.interface_name(sighting.interface))
+
+    def _hold(self, sighting: Sighting, holders: Holders) -> Holder:
+        """Who holds it, which is told from now on."""
         holder = holders.of(sighting)
         if sighting.name not in self._holders and holders.has_unknown_place(sighting):
             self._placeless.add(sighting.name)
         self._holders[sighting.name] = holder
-        return self._socket(sighting, holder, holders.interface_name(sighting.interface))
+        return holder
 
     def _socket(self, sighting: Sighting, holder: Holder, interface: str) -> Socket:
         return Socket(

@@ -5,7 +5,7 @@ kernel's values; the enumerations equal those of fleetnet_proto/v1/sockets.proto
 """
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Self
 
@@ -334,7 +334,7 @@ class Difference:
 
     look_at_us: int  # when this look ended, host's wall clock
     previous_look_at_us: int  # 0 at the first look
-    opened: tuple[Socket, ...] = ()
+    opened: Sequence[Socket] = ()
     changed: tuple[Socket, ...] = ()  # whole, as they are now
     closed: tuple[Closed, ...] = ()  # each confirmed gone
     brief: tuple[Brief, ...] = ()

@@ -23,8 +23,10 @@ What must stay true:
 """
 
 import os
-from collections.abc import Callable, Collection, Generator, Sequence
+import weakref
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from fleetnet_agent.budget import LOCAL, NO_CEILINGS, Budget, Ceilings, Usage
@@ -35,6 +37,7 @@ from fleetnet_agent.followed import Followed, Seen, follow_all
 from fleetnet_agent.helper.client import HelperClient
 from fleetnet_agent.holders import Holders
 from fleetnet_agent.host import Host
+from fleetnet_agent.late import LateRows
 from fleetnet_agent.live import look_live
 from fleetnet_agent.namespaces import Namespaces
 from fleetnet_agent.neighbour import Sight
@@ -93,6 +96,7 @@ class Watch:
         namespaces = namespaces or Namespaces(host, None, wanted="own")
         self._neighbours = Neighbours(namespaces, host, self._holders)
         self._network = network or open_network(host, self._neighbours.routes)
+        self._late: Callable[[], LateRows | None] = lambda: None  # rows that somebody may still ask for
         self._touched: set[int] = set()  # inodes about whose owners something is new since the last full look
         self._statuses: dict[str, SourceStatus] = {}
         self._look_at_us = 0
@@ -104,6 +108,8 @@ class Watch:
     def look(self, *, everything: bool = False) -> Difference:
         """Look once: at everything if that is due or asked for. The first time everything is in `opened` and
         previous_look_at_us is 0. Never raises for what the host does: a failing source travels in `sources`."""
+        if (late := self._late()) is not None:
+            late.made()  # of the look before, while everything is as it was
         self._mind_the_budget()
         namespaces_moved = self._ask_for_namespaces()
         if not (
@@ -237,10 +243,12 @@ class Watch:
         # 2. Sockets whose owners are wanted from now on, and no longer.
         self._owners.forget(inode for sight in sights for inode in sight.seen.inodes_left)
         self._owners.follow(one for sight in sights for one in sight.wanted())
+        for crowd in filter(None, (sight.crowd() for sight in sights)):
+            self._owners.follow_crowd(crowd)
         touched = self._touched | self._owners.update(self._inodes_still_there)
         self._touched = set()
         # 3. The rows: what moved, what stayed but changed hands, and what came and went unseen.
-        opened: list[Socket] = []
+        rows: list[Iterable[Socket]] = []
         changed: list[Socket] = []
         closed: list[Closed] = []
         brief: list[Brief] = []
@@ -249,7 +257,8 @@ class Watch:
             followed, seen = sight.followed, sight.seen
             known = (before, after) if sight.hears else (Told(), Told())
             joined = followed.join(seen, *(told.of(followed.protocol, followed.netns) for told in known))
-            opened += followed.open(seen, sight.holders)
+            opened = followed.open(seen, sight.holders)
+            rows.append(opened if seen.late else list(opened))
             changed += followed.change(seen, touched, sight.holders)
             entered_at_us |= followed.entered(seen, joined)
             brief += followed.brief(seen, joined, sight.holders)
@@ -259,7 +268,7 @@ class Watch:
         return Difference(
             look_at_us,
             self._previous_look_at_us,
-            tuple(opened),
+            self._opened(rows, sights),
             tuple(changed),
             tuple(closed),
             tuple(brief),
@@ -269,6 +278,13 @@ class Watch:
             namespaces=namespaces,
             namespaces_gone=tuple(others.gone),
         )
+
+    def _opened(self, rows: list[Iterable[Socket]], sights: list[Sight]) -> Sequence[Socket]:
+        if not any(sight.seen.late for sight in sights):
+            return tuple(chain.from_iterable(rows))
+        late = LateRows(sum(len(sight.seen.moves.opened) for sight in sights), lambda: chain.from_iterable(rows))
+        self._late = weakref.ref(late)
+        return late
 
     def _look_at(self, followed: Followed) -> Seen:
         return followed.rest(NOT_WITHIN_BUDGET) if self._is_left_out(followed) else followed.look()
