@@ -13,14 +13,14 @@ What must stay true:
 """
 
 import operator
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import compress
 from typing import Protocol as Interface
 
-from fleetnet_agent.late import LateSightings
-from fleetnet_agent.queues import Unsettled
+from fleetnet_agent.late import Anew, LateSightings
+from fleetnet_agent.queues import Queues, Unsettled
 from fleetnet_agent.records import State
 from fleetnet_agent.sources.inet_diag import ALL_STATES
 from fleetnet_agent.sources.source import InconsistentError, Sighting, Source
@@ -59,8 +59,8 @@ class Table(Interface):
         """Read the listeners alone: True if a full look would find some of them opened, changed or closed. Raises
         SourceError."""
 
-    def sightings(self) -> Iterator[Sighting]:
-        """Everything as the moves have told it."""
+    def sightings(self) -> Sequence[Sighting]:
+        """Everything as the moves have told it; stays so whatever looks come."""
 
     def holding(self, inodes: Collection[int]) -> list[Sighting]:
         """Those of the sockets that have one of these inodes, as the moves have told them."""
@@ -133,9 +133,14 @@ class DiagTable:
             return True
         return not self._listening <= seen
 
-    def sightings(self) -> Iterator[Sighting]:
+    def sightings(self) -> Sequence[Sighting]:
         """See `Table`."""
-        return map(self._told, list(self._known))
+        known, protocol, decode = dict(self._known), self._source.protocol, self._codec.decode
+        queues = {cookie: self._unsettled.told(cookie) for cookie in self._unsettled}
+        return Anew(
+            len(known),
+            lambda: (_as_told(decode(message, protocol), queues.get(cookie)) for cookie, message in known.items()),
+        )
 
     def holding(self, inodes: Collection[int]) -> list[Sighting]:
         """See `Table`."""
@@ -247,9 +252,11 @@ class DiagTable:
 
     def _told(self, cookie: int) -> Sighting:
         """A socket as the moves have told it."""
-        sighting = self._codec.decode(self._known[cookie], self._source.protocol)
-        queues = self._unsettled.told(cookie)
-        return sighting if queues is None else replace(sighting, recv_queue=queues[0], send_queue=queues[1])
+        return _as_told(self._codec.decode(self._known[cookie], self._source.protocol), self._unsettled.told(cookie))
+
+
+def _as_told(sighting: Sighting, queues: Queues | None) -> Sighting:
+    return sighting if queues is None else replace(sighting, recv_queue=queues[0], send_queue=queues[1])
 
 
 def _is_lasting(change: Change) -> bool:

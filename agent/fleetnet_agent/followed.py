@@ -4,7 +4,7 @@ What must stay true: a source that fails has no moves, so nothing of it is close
 is read through /proc instead, and says so.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from fleetnet_agent.changes import DiagTable, Moves, Table
 from fleetnet_agent.ends import Ends, Joined
 from fleetnet_agent.holders import Holders
 from fleetnet_agent.inference import Listeners
-from fleetnet_agent.late import LateSightings
+from fleetnet_agent.late import Anew, LateSightings
 from fleetnet_agent.records import Brief, Closed, Holder, Protocol, Socket, SocketKey, SourceStatus, State
 from fleetnet_agent.records import Source as ReadBy
 from fleetnet_agent.sources.all import SOURCES
@@ -190,11 +190,18 @@ class Followed:
             self._same_as.pop(sighting.name, None)
         return closed
 
-    def sockets(self, holders: Holders) -> Iterator[Socket]:
-        """Rows for everything, as it was told."""
-        for sighting in self._table.sightings():
-            holder = self._holders.get(sighting.name) or self._hold(sighting, holders)
-            yield self._socket(sighting, holder, holders.interface_name(sighting.interface))
+    def sockets(self, holders: Holders) -> Sequence[Socket]:
+        """Rows for everything, as it was told; made when they are asked for, and so whatever looks come between."""
+        sightings = self._table.sightings()
+        if len(self._holders) < len(sightings):  # nobody asked for what the first look found
+            for sighting in sightings:
+                if sighting.name not in self._holders:
+                    self._hold(sighting, holders)
+        held, same_as, name_of = dict(self._holders), dict(self._same_as), holders.interface_name
+        return Anew(
+            len(sightings),
+            lambda: (self._socket(one, held[one.name], name_of(one.interface), same_as) for one in sightings),
+        )
 
     @property
     def read_by_diag(self) -> bool:
@@ -263,9 +270,15 @@ class Followed:
         self._holders[sighting.name] = holder
         return holder
 
-    def _socket(self, sighting: Sighting, holder: Holder, interface: str) -> Socket:
+    def _socket(
+        self,
+        sighting: Sighting,
+        holder: Holder,
+        interface: str,
+        same_as: Mapping[int | bytes, int | bytes] | None = None,
+    ) -> Socket:
         return Socket(
-            key=self._key(sighting),
+            key=self._key(sighting, same_as),
             family=sighting.family,
             state=sighting.state,
             local_address=sighting.local_address,
@@ -284,8 +297,8 @@ class Followed:
             peer_inode=sighting.peer_inode,
         )
 
-    def _key(self, sighting: Sighting) -> SocketKey:
-        name = self._same_as.get(sighting.name, sighting.name)
+    def _key(self, sighting: Sighting, same_as: Mapping[int | bytes, int | bytes] | None = None) -> SocketKey:
+        name = (self._same_as if same_as is None else same_as).get(sighting.name, sighting.name)
         if isinstance(name, int):
             if self._read_by is ReadBy.PROC:
                 return SocketKey(self.netns, self._protocol, cookie=0, inode=name)

@@ -30,6 +30,20 @@ class Late(Sequence[T]):
         return tuple(self)[index]
 
 
+class Anew(Late[T]):
+    """Things that are made each time they are asked for, out of what does not change."""
+
+    def __init__(self, count: int, make: Callable[[], Iterator[T]]) -> None:
+        self._count = count
+        self._make = make
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[T]:
+        return self._make()
+
+
 class LateSightings(Late[Sighting]):
     """Sockets by cookie, as their messages; decoded each time anew."""
 

@@ -366,7 +366,7 @@ class Snapshot:
     """Everything that was open at one look."""
 
     look_at_us: int
-    sockets: tuple[Socket, ...]
+    sockets: Sequence[Socket]  # maybe made only as they are asked for, each time anew
     sources: tuple[SourceStatus, ...]  # all of them
     namespaces: tuple[Namespace, ...] = ()  # all of them, the agent's own first
 

@@ -37,7 +37,7 @@ from fleetnet_agent.followed import Followed, Seen, follow_all
 from fleetnet_agent.helper.client import HelperClient
 from fleetnet_agent.holders import Holders
 from fleetnet_agent.host import Host
-from fleetnet_agent.late import LateRows
+from fleetnet_agent.late import Anew, LateRows
 from fleetnet_agent.live import look_live
 from fleetnet_agent.namespaces import Namespaces
 from fleetnet_agent.neighbour import Sight
@@ -126,12 +126,13 @@ class Watch:
         return difference
 
     def snapshot(self) -> Snapshot:
-        """Everything that was open at the last look, with what the differences so far have told. May take
-        some tenths of a second for 50,000 sockets. Empty, look_at_us 0, before the first look."""
+        """Everything that was open at the last look, with what the differences so far have told. Its rows are made
+        as they are asked for, some tenths of a second for 50,000 sockets, and stay those of that look. Empty,
+        look_at_us 0, before the first look."""
         if self._looked_at_us is None:
             return Snapshot(0, (), ())
-        own = (socket for followed in self._followed for socket in followed.sockets(self._holders))
-        sockets = (*own, *self._neighbours.sockets())
+        rows = [*(followed.sockets(self._holders) for followed in self._followed), *self._neighbours.sockets()]
+        sockets = Anew(sum(map(len, rows)), lambda: chain.from_iterable(rows))
         return Snapshot(self._look_at_us, sockets, tuple(self._statuses.values()), self._network.all())
 
     def live(self, wanted: LiveWanted) -> Generator[LiveItem, None, None]:

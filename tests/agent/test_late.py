@@ -106,6 +106,21 @@ def test_a_first_look_that_nobody_asks_for_is_in_the_snapshot_all_the_same(
     assert not by_inode(list(watch.look(everything=True).changed), crowd)
 
 
+def test_a_snapshot_stays_what_it_was_whatever_looks_come_after(watch: Watch, crowd: list[socket.socket]) -> None:
+    watch.look()
+    snapshot = watch.snapshot()
+    rows = iter(snapshot.sockets)
+    begun = [next(rows), next(rows)]
+    for one in crowd[:7]:
+        one.close()
+    watch.look(everything=True)
+    told = [*begun, *rows]
+    assert told == list(snapshot.sockets)
+    assert len(told) == len(snapshot.sockets)
+    assert len(by_inode(told, crowd[7:])) == len(crowd) - 7
+    assert len(watch.snapshot().sockets) <= len(told) - 7
+
+
 def test_a_first_look_that_is_asked_for_after_the_next_tells_what_it_saw(
     watch: Watch, crowd: list[socket.socket]
 ) -> None:
