@@ -3,7 +3,8 @@
 Reading every descriptor of every process costs more than the dump of all sockets, so at each update:
 
     1. Processes that are new since the last update are read, and once more at the next: a child has its parent's
-       listeners from the moment it is forked, and may drop them when it becomes another program.
+       listeners from the moment it is forked, and may drop them when it becomes another program. That there are none
+       is seen without the helper.
     2. New sockets are looked for with those who have just lost some, and with holders of the same port; what is left,
        with holders of sockets of the same user and control group.
     3. What is not found so, and every new listener (all of its owners are wanted at once), takes a scan of all
@@ -182,6 +183,8 @@ class OwnerLookup:
         return self._host.boottime_us() >= self._scan_ended_us + waits_us
 
     def _read_newcomers(self) -> set[int]:
+        if not self._young and self._asking.listed() == self._pids:
+            return set()
         return self._read(Question(self._inodes_asked(), skip=self._pids - self._young))
 
     def _ask_the_likely(self) -> set[int]:
