@@ -20,7 +20,7 @@ OWN_NAMESPACE = ("unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"
 PARTS: dict[str, tuple[str, ...]] = {
     "tables": OWN_NAMESPACE,
     "owners": OWN_NAMESPACE,
-    "namespaces": (),
+    "namespaces": ("unshare", "--mount"),  # whose mounts are gone with it
     "rates": (),
     "footprint": (),
 }

@@ -1,8 +1,8 @@
-"""The part of `bench.agent` with many network namespaces: a sweep over all of them beside `nsenter ss -tan` in each.
+"""The part of `bench.agent` with many network namespaces: a look at everything beside `nsenter ss` in each.
 
-A STAND-IN: the sweep is done here, as root and in this process. It enters each namespace, opens a netlink socket there,
-reads the TCP table, and closes the socket, so that no namespace is kept alive; it does not go through the agent's own
-watch and helper.
+The look is the agent's own: a watch on all namespaces and its helper, which finds them by their mounts, enters them
+and passes what it opens; both cost. It reads seven kinds of sockets. So it is measured beside `ss -tan`, which reads
+one, and beside `ss -tuwx0San`, which reads as many. What is in the namespace that the agent itself is in counts, too.
 """
 
 import argparse
@@ -15,21 +15,24 @@ import statistics
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
-from functools import partial
+from contextlib import closing
 from pathlib import Path
 
-from fleetnet_agent.changes import DiagTable
-from fleetnet_agent.sources.diag import DiagSocket
-from fleetnet_agent.sources.tcp import Tcp
+from fleetnet_agent import privileges
+from fleetnet_agent.host import this_host
+from fleetnet_agent.watch import Watch, open_watch
 
 from bench.contenders import command_cpu_s
-from bench.measures import Bar, hand_over
+from bench.measures import Bar, cpu_s, hand_over
 
 NAMESPACES, SOCKETS_EACH = 100, 50
 SWEEP_MS, RATIO = 200.0, 0.1
+TCP_ALONE, AS_MANY_KINDS = ("ss", "-tan"), ("ss", "-tuwx0San")
 _CLONE_NEWNET = 0x40000000  # include/uapi/linux/sched.h
+_MS_BIND = 0x1000  # include/uapi/linux/mount.h
 _SIOCSIFFLAGS, _IFF_UP = 0x8914, 0x1  # include/uapi/linux/sockios.h, if.h
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -39,85 +42,88 @@ def main() -> int:
     """Measure, and hand over; or, told so, hold the sockets."""
     parser = argparse.ArgumentParser(prog="python -m bench.namespaces", description=__doc__)
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--hold", action="store_true", help="make the namespaces and hold them (for the bench itself)")
+    parser.add_argument(
+        "--hold", type=Path, help="make the namespaces, mount them there, hold them (for the bench itself)"
+    )
     options = parser.parse_args()
     if options.hold:
-        _hold()
+        _hold(options.hold)
         return 0
-    holder = subprocess.Popen(
-        [sys.executable, "-m", "bench.namespaces", "--hold"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    with holder:
-        assert holder.stdout
-        numbers = holder.stdout.readline().split()
-        places = [Path(f"/proc/{holder.pid}/fd/{number}") for number in numbers]
-        ours, theirs = _measure(places, 5 if options.quick else 15, 1 if options.quick else 3)
-    of = f"{NAMESPACES} namespaces of {SOCKETS_EACH} sockets (stand-in for the watch)"
-    hand_over(
-        [
-            Bar(f"{of}, CPU", SWEEP_MS, ours * 1000, "ms"),
-            Bar("the same beside `nsenter ss -tan`", RATIO, ours / theirs, "x"),
-        ]
-    )
+    with tempfile.TemporaryDirectory() as directory:
+        holding = [sys.executable, "-m", "bench.namespaces", "--hold", directory]
+        with subprocess.Popen(holding, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+            assert holder.stdout
+            assert holder.stdout.readline() == "ready\n"
+            places = sorted(Path(directory).iterdir())
+            try:
+                _measure(places, 5 if options.quick else 15, 1 if options.quick else 3)
+            finally:
+                for place in places:
+                    _call(_libc.umount, os.fsencode(place))
     return 0
 
 
-def _measure(places: list[Path], rounds: int, rounds_of_ss: int) -> tuple[float, float]:
-    tables = [_Swept(place) for place in places]
-    for table in tables:
-        found = table.look()
-        assert found == SOCKETS_EACH, f"{found} sockets in a namespace"
-    ours = []
-    home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    for _ in range(rounds):
-        before_s = time.process_time()
-        for table in tables:
-            table.look()
-        ours.append(time.process_time() - before_s)
-    _enter(home)
-    theirs = [
-        sum(command_cpu_s(["nsenter", f"--net={place}", "ss", "-tan"]) for place in places) for _ in range(rounds_of_ss)
-    ]
-    return statistics.median(ours), statistics.median(theirs)
+def _measure(places: list[Path], rounds: int, rounds_of_ss: int) -> None:
+    ours = _looks_s(rounds)
+    tcp, kinds = (
+        statistics.median(
+            sum(command_cpu_s(["nsenter", f"--net={place}", *command]) for place in places) for _ in range(rounds_of_ss)
+        )
+        for command in (TCP_ALONE, AS_MANY_KINDS)
+    )
+    print(f"    {ours * 1000:.0f} ms; ss -tan {tcp * 1000:.0f} ms, ss -tuwx0San {kinds * 1000:.0f} ms", flush=True)
+    hand_over(
+        [
+            Bar(f"{NAMESPACES} namespaces of {SOCKETS_EACH} sockets, CPU", SWEEP_MS, ours * 1000, "ms"),
+            Bar("the same beside `nsenter ss -tan`", RATIO, ours / tcp, "x"),
+            Bar("the same beside `nsenter ss -tuwx0San`", RATIO, ours / kinds, "x"),
+        ]
+    )
 
 
-class _Swept:
-    """The TCP table of one namespace."""
+def _looks_s(rounds: int) -> float:
+    """CPU seconds of a look at everything, the median."""
+    taken = []
+    with tempfile.TemporaryDirectory() as directory:
+        helper = privileges.start_helper(os.getuid(), Path(directory, "helper.sock"))
+        try:
+            with closing(open_watch(this_host(), helper_socket=helper.socket, namespaces="all")) as watch:
+                for number in range(rounds + 2):
+                    before_s = time.process_time() + cpu_s(helper.process.pid)
+                    watch.look(everything=True)
+                    if number > 1:
+                        taken.append(time.process_time() + cpu_s(helper.process.pid) - before_s)
+                    time.sleep(1)
+                _check(watch)
+        finally:
+            helper.close()
+    return statistics.median(taken)
 
-    def __init__(self, place: Path) -> None:
-        self._namespace = os.open(place, os.O_RDONLY | os.O_CLOEXEC)
-        self._diag = DiagSocket()
-        self._table = DiagTable(Tcp(self._diag), partial(self._diag.find, protocol=Tcp.protocol))
 
-    def look(self) -> int:
-        """Enter, read, and let go; how many sockets there are."""
-        _enter(self._namespace)
-        self._table.look()
-        self._diag.close()
-        return len(self._table)
+def _check(watch: Watch) -> None:
+    found = [row.key.netns for row in watch.snapshot().sockets if row.key.netns]
+    whole = [netns for netns in set(found) if found.count(netns) == SOCKETS_EACH]
+    assert len(whole) >= NAMESPACES, f"{len(whole)} namespaces with {SOCKETS_EACH} sockets"
 
 
-def _enter(namespace: int) -> None:
-    _call(_libc.setns, namespace, _CLONE_NEWNET)
-
-
-def _call(function: Callable[..., int], *arguments: int) -> None:
+def _call(function: Callable[..., int], *arguments: int | bytes) -> None:
     if function(*arguments):
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
 
 
-def _hold() -> None:
+def _hold(directory: Path) -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     kept: list[socket.socket] = []
-    numbers: list[int] = []
-    for _ in range(NAMESPACES):
+    for number in range(NAMESPACES):
         _call(_libc.unshare, _CLONE_NEWNET)
-        numbers.append(os.open("/proc/self/ns/net", os.O_RDONLY))
+        place = directory / f"{number:03}"
+        place.touch()
+        _call(_libc.mount, b"/proc/self/ns/net", os.fsencode(place), b"", _MS_BIND, 0)
         _raise_loopback()
         kept += _sockets()
-    print(*numbers, flush=True)
+    print("ready", flush=True)
     sys.stdin.read()
 
 

@@ -13,13 +13,14 @@ What must stay true:
 """
 
 import operator
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import compress
 from typing import Protocol as Interface
 
-from fleetnet_agent.queues import Unsettled
+from fleetnet_agent.late import Anew, LateSightings
+from fleetnet_agent.queues import Queues, Unsettled
 from fleetnet_agent.records import State
 from fleetnet_agent.sources.inet_diag import ALL_STATES
 from fleetnet_agent.sources.source import InconsistentError, Sighting, Source
@@ -43,7 +44,7 @@ class Change:
 class Moves:
     """What one look found."""
 
-    opened: list[Sighting]
+    opened: Sequence[Sighting]
     changed: list[Change]
     closed: list[Sighting]  # as they were told last
 
@@ -58,8 +59,8 @@ class Table(Interface):
         """Read the listeners alone: True if a full look would find some of them opened, changed or closed. Raises
         SourceError."""
 
-    def sightings(self) -> Iterator[Sighting]:
-        """Everything as the moves have told it."""
+    def sightings(self) -> Sequence[Sighting]:
+        """Everything as the moves have told it; stays so whatever looks come."""
 
     def holding(self, inodes: Collection[int]) -> list[Sighting]:
         """Those of the sockets that have one of these inodes, as the moves have told them."""
@@ -93,8 +94,8 @@ class DiagTable:
     def look(self) -> Moves:
         """See `Table`."""
         different, seen = self._read(ALL_STATES)
-        if not self._known and len(seen) > MANY:  # the first look: what the dump missed nobody could ask for
-            different |= self._read(ALL_STATES)[0]
+        if not self._known and len(seen) > MANY:
+            return self._look_first(different)
         gone = self._confirm_gone(self._known.keys() - seen, different)
         is_idle = self._codec.differs_in_timers_only
         news = {
@@ -107,6 +108,21 @@ class DiagTable:
         self._known.update(different)
         return moves
 
+    def _look_first(self, messages: dict[int, bytes]) -> Moves:
+        """At many: what a dump missed nobody could ask for, so there is another."""
+        self._known = messages  # so that the second reading is the difference to the first
+        try:
+            messages |= self._read(ALL_STATES)[0]
+            codec, protocol = self._codec, self._source.protocol
+            opened = LateSightings(dict(messages), codec, protocol) if codec.alike else None
+            moves = Moves(opened or [codec.decode(message, protocol) for message in messages.values()], [], [])
+        except BaseException:
+            self._known = {}
+            raise
+        mask, state_of = self._source.listening, self._codec.state_of
+        self._listening = {cookie for cookie, message in messages.items() if 1 << state_of(message) & mask}
+        return moves
+
     def listeners_moved(self) -> bool:
         """See `Table`."""
         different, seen = self._read(self._source.listening)
@@ -117,9 +133,14 @@ class DiagTable:
             return True
         return not self._listening <= seen
 
-    def sightings(self) -> Iterator[Sighting]:
+    def sightings(self) -> Sequence[Sighting]:
         """See `Table`."""
-        return map(self._told, list(self._known))
+        known, protocol, decode = dict(self._known), self._source.protocol, self._codec.decode
+        queues = {cookie: self._unsettled.told(cookie) for cookie in self._unsettled}
+        return Anew(
+            len(known),
+            lambda: (_as_told(decode(message, protocol), queues.get(cookie)) for cookie, message in known.items()),
+        )
 
     def holding(self, inodes: Collection[int]) -> list[Sighting]:
         """See `Table`."""
@@ -231,9 +252,11 @@ class DiagTable:
 
     def _told(self, cookie: int) -> Sighting:
         """A socket as the moves have told it."""
-        sighting = self._codec.decode(self._known[cookie], self._source.protocol)
-        queues = self._unsettled.told(cookie)
-        return sighting if queues is None else replace(sighting, recv_queue=queues[0], send_queue=queues[1])
+        return _as_told(self._codec.decode(self._known[cookie], self._source.protocol), self._unsettled.told(cookie))
+
+
+def _as_told(sighting: Sighting, queues: Queues | None) -> Sighting:
+    return sighting if queues is None else replace(sighting, recv_queue=queues[0], send_queue=queues[1])
 
 
 def _is_lasting(change: Change) -> bool:

@@ -3,11 +3,10 @@
 import hashlib
 import os
 import platform
+import re
 import shlex
 import uuid
 from pathlib import Path
-
-import psutil
 
 from fleetnet_agent.host import Host
 from fleetnet_agent.records import HostFacts
@@ -23,10 +22,16 @@ def host_facts(host: Host) -> HostFacts:
         os=os_name(_read(host.root / "etc/os-release") or _read(host.root / "usr/lib/os-release")),
         kernel=uname.release,
         architecture=uname.machine,
-        cpu_count=psutil.cpu_count() or 0,
-        memory_bytes=psutil.virtual_memory().total,
+        cpu_count=os.cpu_count() or 0,
+        memory_bytes=memory_bytes(_read(host.proc / "meminfo")),
         booted_at_us=booted_at_us(host),
     )
+
+
+def memory_bytes(meminfo: str) -> int:
+    """MemTotal of /proc/meminfo (proc(5)); 0 where it does not say."""
+    found = re.search(r"^MemTotal: +(\d{1,15}) kB$", meminfo, re.MULTILINE)
+    return int(found[1]) * 1024 if found else 0
 
 
 def os_name(os_release: str) -> str:

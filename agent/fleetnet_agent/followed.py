@@ -4,7 +4,7 @@ What must stay true: a source that fails has no moves, so nothing of it is close
 is read through /proc instead, and says so.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from fleetnet_agent.changes import DiagTable, Moves, Table
 from fleetnet_agent.ends import Ends, Joined
 from fleetnet_agent.holders import Holders
 from fleetnet_agent.inference import Listeners
+from fleetnet_agent.late import Anew, LateSightings
 from fleetnet_agent.records import Brief, Closed, Holder, Protocol, Socket, SocketKey, SourceStatus, State
 from fleetnet_agent.records import Source as ReadBy
 from fleetnet_agent.sources.all import SOURCES
@@ -29,12 +30,18 @@ class Seen:
     """One look at one source, and what it means for the owners."""
 
     moves: Moves
-    inodes_new: list[Sighting]
+    inodes_new: list[Sighting]  # but for what is late, and no listener
     inodes_left: list[int]
     whole: bool = True  # False where nothing could be read
     peer_paths: Mapping[int, bytes] = field(
         default_factory=dict
     )  # UNIX: names at the other ends of new sockets, by inode
+
+    @property
+    def late(self) -> LateSightings | None:
+        """What it opened, where those are many that were seen for the first time."""
+        # By its type, which costs less than to ask a Sequence whether it is an instance, for each of many namespaces.
+        return self.moves.opened if type(self.moves.opened) is LateSightings else None
 
 
 class Followed:
@@ -86,6 +93,8 @@ class Followed:
         way = self._other_way
         self.status = SourceStatus(self._name, ok=way is None or way.whole, detail=way.detail if way else "")
         self._looks += 1
+        if isinstance(moves.opened, LateSightings):
+            return Seen(moves, [one for one in self._table.listeners() if one.inode], [])
         rehoused = [change for change in moves.changed if change.before.inode != change.after.inode]
         appeared = [*moves.opened, *(change.after for change in rehoused)]
         vanished = [*moves.closed, *(change.before for change in rehoused)]
@@ -121,7 +130,11 @@ class Followed:
         if not seen.whole:
             self._ends.postpone([*before, *after])
             return Joined()
-        joined = self._ends.join(seen.moves, before, after, self._table.named, first=self._looks == 1)
+        moves = seen.moves
+        if seen.late is not None:  # ends are of those that they name, or of what is left without an inode
+            some = (*seen.late.named({end.name for end in (*before, *after)}), *seen.late.without_inode())
+            moves = Moves([*{one.name: one for one in some}.values()], [], [])
+        joined = self._ends.join(moves, before, after, self._table.named, first=self._looks == 1)
         self._same_as.update(joined.same_as)
         return joined
 
@@ -133,21 +146,24 @@ class Followed:
             return False
 
     def open(self, seen: Seen, holders: Holders) -> Iterator[Socket]:
-        """Rows for what is new."""
+        """Rows for what is new, each made when it is asked for."""
+        if seen.late:
+            for listener in self._table.listeners():  # who holds these is known at once: ends are looked for by them
+                self._hold(listener, holders)
         return (self._row(sighting, holders) for sighting in seen.moves.opened)
 
     def change(self, seen: Seen, touched: Collection[int], holders: Holders) -> Iterator[Socket]:
         """Rows for what changed in itself, and for what has other holders: `touched` inodes, and known places."""
         if self._vanished:
             return
-        told = {sighting.name for sighting in seen.moves.opened}
+        told: set[int | bytes] = set(seen.late.names if seen.late else (one.name for one in seen.moves.opened))
         for change in seen.moves.changed:
             told.add(change.after.name)
             yield self._row(change.after, holders)
         placeless = self._placeless - told
         self._placeless -= placeless  # one more try each
         # At the first look everything is both new and touched: what has been told need not be looked at again.
-        touched = set(touched) - {one.inode for one in seen.inodes_new}
+        touched = () if seen.late else set(touched) - {one.inode for one in seen.inodes_new}
         again = [*self._table.holding(touched), *self._table.named(placeless)]
         for sighting in again:
             if sighting.name not in told and self._holders.get(sighting.name) != holders.of(sighting):
@@ -163,7 +179,8 @@ class Followed:
 
     def entered(self, seen: Seen, joined: Joined) -> dict[SocketKey, int]:
         """When sockets entered their state of which the kernel said so."""
-        moved = [*seen.moves.opened, *(change.after for change in seen.moves.changed)] if joined.times else []
+        opened = seen.late.named(joined.times.keys()) if seen.late else seen.moves.opened
+        moved = [*opened, *(change.after for change in seen.moves.changed)] if joined.times else []
         return {self._key(one): joined.times[one.name] for one in moved if one.name in joined.times}
 
     def close(self, seen: Seen, joined: Joined) -> list[Closed]:
@@ -175,10 +192,18 @@ class Followed:
             self._same_as.pop(sighting.name, None)
         return closed
 
-    def sockets(self, holders: Holders) -> Iterator[Socket]:
-        """Rows for everything, as it was told."""
-        for sighting in self._table.sightings():
-            yield self._socket(sighting, self._holders[sighting.name], holders.interface_name(sighting.interface))
+    def sockets(self, holders: Holders) -> Sequence[Socket]:
+        """Rows for everything, as it was told; made when they are asked for, and so whatever looks come between."""
+        sightings = self._table.sightings()
+        if len(self._holders) < len(sightings):  # nobody asked for what the first look found
+            for sighting in sightings:
+                if sighting.name not in self._holders:
+                    self._hold(sighting, holders)
+        held, same_as, name_of = dict(self._holders), dict(self._same_as), holders.interface_name
+        return Anew(
+            len(sightings),
+            lambda: (self._socket(one, held[one.name], name_of(one.interface), same_as) for one in sightings),
+        )
 
     @property
     def read_by_diag(self) -> bool:
@@ -237,15 +262,25 @@ class Followed:
         return Listeners(held, nobody)
 
     def _row(self, sighting: Sighting, holders: Holders) -> Socket:
+        return self._socket(sighting, self._hold(sighting, holders), holders.interface_name(sighting.interface))
+
+    def _hold(self, sighting: Sighting, holders: Holders) -> Holder:
+        """Who holds it, which is told from now on."""
         holder = holders.of(sighting)
         if sighting.name not in self._holders and holders.has_unknown_place(sighting):
             self._placeless.add(sighting.name)
         self._holders[sighting.name] = holder
-        return self._socket(sighting, holder, holders.interface_name(sighting.interface))
+        return holder
 
-    def _socket(self, sighting: Sighting, holder: Holder, interface: str) -> Socket:
+    def _socket(
+        self,
+        sighting: Sighting,
+        holder: Holder,
+        interface: str,
+        same_as: Mapping[int | bytes, int | bytes] | None = None,
+    ) -> Socket:
         return Socket(
-            key=self._key(sighting),
+            key=self._key(sighting, same_as),
             family=sighting.family,
             state=sighting.state,
             local_address=sighting.local_address,
@@ -264,8 +299,8 @@ class Followed:
             peer_inode=sighting.peer_inode,
         )
 
-    def _key(self, sighting: Sighting) -> SocketKey:
-        name = self._same_as.get(sighting.name, sighting.name)
+    def _key(self, sighting: Sighting, same_as: Mapping[int | bytes, int | bytes] | None = None) -> SocketKey:
+        name = (self._same_as if same_as is None else same_as).get(sighting.name, sighting.name)
         if isinstance(name, int):
             if self._read_by is ReadBy.PROC:
                 return SocketKey(self.netns, self._protocol, cookie=0, inode=name)

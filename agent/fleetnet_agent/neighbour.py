@@ -17,7 +17,7 @@ from fleetnet_agent.live import live_sockets
 from fleetnet_agent.namespaces import Known, Ways
 from fleetnet_agent.network.statistics import COUNTERS_FILE, counters, statistics
 from fleetnet_agent.network.texts import read_descriptors
-from fleetnet_agent.owners.lookup import Wanted
+from fleetnet_agent.owners.lookup import Crowd, Wanted
 from fleetnet_agent.records import Interface, LiveItem, LiveWanted, Namespace
 from fleetnet_agent.sources.diag import DiagSocket, taken
 from fleetnet_agent.sources.source import SourceError
@@ -36,6 +36,11 @@ class Sight:
         """The sockets whose owners are wanted from now on."""
         paths = self.seen.peer_paths
         return (wanted(one, paths.get(one.peer_inode, b"")) for one in self.seen.inodes_new)
+
+    def crowd(self) -> Crowd | None:
+        """Those of them that are too many to be named one by one."""
+        late = self.seen.late
+        return Crowd(late.inodes, lambda inodes: map(wanted, late.holding(inodes))) if late else None
 
 
 class Neighbour:

@@ -9,7 +9,7 @@ What must stay true:
 """
 
 import socket
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from fleetnet_agent.followed import Followed, Seen
@@ -105,11 +105,11 @@ class Neighbours:
                 there |= followed.inodes_still_there(inodes)
         return there
 
-    def sockets(self) -> Iterator[Socket]:
+    def sockets(self) -> Iterator[Sequence[Socket]]:
         """Rows for everything, as it was told."""
         for neighbour in self._by_netns.values():
             for followed in neighbour.followed:
-                yield from followed.sockets(neighbour.holders)
+                yield followed.sockets(neighbour.holders)
 
     def identities(self) -> list[Namespace]:
         """What all of them are called and what lives in them."""

@@ -22,8 +22,10 @@ What must stay true:
 """
 
 import os
-from collections.abc import Callable, Collection, Generator, Sequence
+import weakref
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from fleetnet_agent.budget import NO_CEILINGS, Budget, Ceilings, Usage
@@ -34,6 +36,7 @@ from fleetnet_agent.followed import Followed, Seen, follow_all
 from fleetnet_agent.helper.client import HelperClient
 from fleetnet_agent.holders import Holders
 from fleetnet_agent.host import Host
+from fleetnet_agent.late import Anew, LateRows
 from fleetnet_agent.live import look_live
 from fleetnet_agent.namespaces import Namespaces, Ways
 from fleetnet_agent.neighbour import Sight
@@ -86,6 +89,7 @@ class Watch:
         self._pacing = Pacing(budget or Budget(NO_CEILINGS), usage, host.boottime_us, share)
         self._neighbours = Neighbours(namespaces, host, self._holders)
         self._network = network or open_network(host, self._neighbours.routes)
+        self._late: Callable[[], LateRows | None] = lambda: None  # rows that somebody may still ask for
         self._touched: set[int] = set()  # inodes about whose owners something is new since the last full look
         self._statuses: dict[str, SourceStatus] = {}
         self._look_at_us = 0
@@ -94,6 +98,8 @@ class Watch:
     def look(self, *, everything: bool = False) -> Difference:
         """Look once: at everything if that is due or asked for. The first time everything is in `opened` and
         previous_look_at_us is 0. Never raises for what the host does: a failing source travels in `sources`."""
+        if (late := self._late()) is not None:
+            late.made()  # of the look before, while everything is as it was
         self._mind_the_budget()
         namespaces_moved = self._ask_for_namespaces()
         if not (
@@ -109,12 +115,13 @@ class Watch:
         return difference
 
     def snapshot(self) -> Snapshot:
-        """Everything that was open at the last look, with what the differences so far have told. May take
-        some tenths of a second for 50,000 sockets. Empty, look_at_us 0, before the first look."""
+        """Everything that was open at the last look, with what the differences so far have told. Its rows are made
+        as they are asked for, some tenths of a second for 50,000 sockets, and stay those of that look. Empty,
+        look_at_us 0, before the first look."""
         if not self._pacing.has_looked:
             return Snapshot(0, (), ())
-        own = (socket for followed in self._followed for socket in followed.sockets(self._holders))
-        sockets = (*own, *self._neighbours.sockets())
+        rows = [*(followed.sockets(self._holders) for followed in self._followed), *self._neighbours.sockets()]
+        sockets = Anew(sum(map(len, rows)), lambda: chain.from_iterable(rows))
         return Snapshot(self._look_at_us, sockets, tuple(self._statuses.values()), self._network.all())
 
     def live(self, wanted: LiveWanted) -> Generator[LiveItem, None, None]:
@@ -205,10 +212,12 @@ class Watch:
         # 2. Sockets whose owners are wanted from now on, and no longer.
         self._owners.forget(inode for sight in sights for inode in sight.seen.inodes_left)
         self._owners.follow(one for sight in sights for one in sight.wanted())
+        for crowd in filter(None, (sight.crowd() for sight in sights)):
+            self._owners.follow_crowd(crowd)
         touched = self._touched | self._owners.update(self._inodes_still_there)
         self._touched = set()
         # 3. The rows: what moved, what stayed but changed hands, and what came and went unseen.
-        opened: list[Socket] = []
+        rows: list[Iterable[Socket]] = []
         changed: list[Socket] = []
         closed: list[Closed] = []
         brief: list[Brief] = []
@@ -217,7 +226,8 @@ class Watch:
             followed, seen = sight.followed, sight.seen
             known = (before, after) if sight.hears else (Told(), Told())
             joined = followed.join(seen, *(told.of(followed.protocol, followed.netns) for told in known))
-            opened += followed.open(seen, sight.holders)
+            opened = followed.open(seen, sight.holders)
+            rows.append(opened if seen.late else list(opened))
             changed += followed.change(seen, touched, sight.holders)
             entered_at_us |= followed.entered(seen, joined)
             brief += followed.brief(seen, joined, sight.holders)
@@ -228,7 +238,7 @@ class Watch:
         return Difference(
             look_at_us,
             self._previous_look_at_us,
-            tuple(opened),
+            self._opened(rows, sights),
             tuple(changed),
             tuple(closed),
             tuple(brief),
@@ -243,6 +253,13 @@ class Watch:
             namespaces=namespaces,
             namespaces_gone=tuple(others.gone),
         )
+
+    def _opened(self, rows: list[Iterable[Socket]], sights: list[Sight]) -> Sequence[Socket]:
+        if not any(sight.seen.late for sight in sights):
+            return tuple(chain.from_iterable(rows))
+        late = LateRows(sum(len(sight.seen.moves.opened) for sight in sights), lambda: chain.from_iterable(rows))
+        self._late = weakref.ref(late)
+        return late
 
     def _look_at(self, followed: Followed) -> Seen:
         return followed.rest(NOT_WITHIN_BUDGET) if self._pacing.leaves_out(followed) else followed.look()

@@ -37,6 +37,14 @@ def test_the_system_is_called_what_os_release_calls_it(text: str, name: str) -> 
     assert facts.os_name(text) == name
 
 
+@pytest.mark.parametrize(
+    ("text", "size_bytes"),
+    [("MemTotal:        8063968 kB\nMemFree: 1 kB\n", 8063968 * 1024), ("MemFree: 1 kB\n", 0), ("MemTotal: x kB", 0)],
+)
+def test_memory_is_what_meminfo_says(text: str, size_bytes: int) -> None:
+    assert facts.memory_bytes(text) == size_bytes
+
+
 def test_os_release_is_found_in_both_its_places(host: Host) -> None:
     write(host.root / "usr/lib/os-release", "PRETTY_NAME=Vendor\n")
     assert facts.host_facts(host).os == "Vendor"

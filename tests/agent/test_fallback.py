@@ -3,7 +3,7 @@
 import contextlib
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -64,7 +64,7 @@ def watch() -> Iterator[Watch]:
     opened.close()
 
 
-def by_port(rows: tuple[Row, ...], port: int) -> list[Row]:
+def by_port(rows: Sequence[Row], port: int) -> list[Row]:
     return [row for row in rows if port in (row.local_port, row.remote_port)]
 
 

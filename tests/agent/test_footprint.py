@@ -53,8 +53,9 @@ def test_the_helper_imports_the_standard_library_and_its_own_few_files() -> None
     ]
 
 
-def test_looking_takes_psutil_and_nothing_else() -> None:
-    assert imported("fleetnet_agent.watch") == {"fleetnet_agent", "psutil"}
+def test_looking_takes_the_standard_library_alone_and_psutil_where_the_kernel_refuses() -> None:
+    assert imported("fleetnet_agent.watch", "fleetnet_agent.facts") == {"fleetnet_agent"}
+    assert imported("fleetnet_agent.sources.fallback", "psutil") == {"fleetnet_agent", "psutil"}
 
 
 def test_the_whole_agent_takes_its_four_libraries_and_nothing_else() -> None:
@@ -65,4 +66,5 @@ def test_the_whole_agent_takes_its_four_libraries_and_nothing_else() -> None:
         "fleetnet_agent.watch",
         "fleetnet_agent.keys",
     )
-    assert {name for name in packages - THEIR_PARTS if not name.startswith("_cython_")} == ALLOWED
+    # psutil is the fourth, and comes in late: see above.
+    assert {name for name in packages - THEIR_PARTS if not name.startswith("_cython_")} == ALLOWED - {"psutil"}

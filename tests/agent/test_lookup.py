@@ -100,8 +100,26 @@ def test_what_is_known_is_not_looked_up_again(proc: ProcTree, lookup: OwnerLooku
     lookup.update(everything)
     lookup.update(everything)
     lookup.update(everything)
-    assert helper.full_scans == 1
+    assert helper.full_scans == len(helper.asked) == 1
+    proc.add(11)
+    lookup.update(everything)
     assert helper.asked[-1].skip == {1, 10}
+    lookup.update(everything)  # once more, for what is new
+    assert helper.asked[-1].skip == {1, 10}
+    lookup.update(everything)
+    assert len(helper.asked) == 3
+
+
+def test_where_processes_are_hidden_the_helper_is_asked_who_is_new_each_time(
+    proc: ProcTree, lookup: OwnerLookup, helper: CountingHelper
+) -> None:
+    proc.add(10, sockets=[5])
+    lookup.follow([listener(5)])
+    lookup.update(everything)
+    proc.end(1)
+    for _ in range(3):
+        lookup.update(everything)
+    assert len(helper.asked) == 4
 
 
 def test_a_child_that_is_forked_after_the_look_is_found_at_the_next(

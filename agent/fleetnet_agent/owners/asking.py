@@ -45,6 +45,17 @@ class Asking:
         hidden = self.in_pid_namespace or 1 not in answer.pids  # proc(5), hidepid
         return Answer(answer.processes, answer.pids, (*answer.unreadable, 0)) if hidden else answer
 
+    def listed(self) -> frozenset[int] | None:
+        """All processes there are, without asking the helper; None where that takes its rights, or it is to be tried
+        again."""
+        if self._helper is None or self.trouble or self.in_pid_namespace:
+            return None
+        try:
+            pids = frozenset(int(name) for name in os.listdir(self._host.proc) if name.isdecimal())
+        except OSError:
+            return None
+        return pids if 1 in pids else None  # proc(5), hidepid
+
     def _ask_helper(self, question: Question) -> Answer | None:
         if self._helper is None or self._host.boottime_us() < self._rests_until_us:
             return None

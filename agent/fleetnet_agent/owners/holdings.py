@@ -28,6 +28,15 @@ class Holdings:
         """From now on this inode counts."""
         self._followed.add(inode)
 
+    def follow_all(self, inodes: Collection[int]) -> None:
+        """The same of many."""
+        self._followed.update(inodes)
+
+    def one_of_each(self, among: Collection[int]) -> set[int]:
+        """Of each process that holds some of these, one."""
+        common = (held.intersection(among) for held in self._inodes_of.values())
+        return {next(iter(some)) for some in common if some}
+
     def forget(self, inode: int) -> None:
         """This inode counts no longer."""
         self._followed.discard(inode)
@@ -83,8 +92,12 @@ class Holdings:
                 self._pids_of[inode] = self._shared(pids)
             else:
                 del self._pids_of[inode]
+        alone = self._shared((pid,))
         for inode in now - before:
-            self._pids_of[inode] = self._shared(tuple(sorted({*self._pids_of.get(inode, ()), pid})))
+            if inode not in self._pids_of:
+                self._pids_of[inode] = alone
+                continue
+            self._pids_of[inode] = self._shared(tuple(sorted({*self._pids_of[inode], pid})))
         self._inodes_of[pid] = now
         self._drop_if_idle(pid)
 

@@ -3,7 +3,8 @@
 Reading every descriptor of every process costs more than the dump of all sockets, so at each update:
 
     1. Processes that are new since the last update are read, and once more at the next: a child has its parent's
-       listeners from the moment it is forked, and may drop them when it becomes another program.
+       listeners from the moment it is forked, and may drop them when it becomes another program. That there are none
+       is seen without the helper.
     2. New sockets are looked for with those who have just lost some, and with holders of the same port; what is left,
        with holders of sockets of the same user and control group.
     3. What is not found so, and every new listener (all of its owners are wanted at once), takes a scan of all
@@ -58,6 +59,15 @@ class Ownership:
     owners: tuple[Process, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Crowd:
+    """Many sockets that are seen for the first time. All processes are scanned for them: what is wanted of each need
+    not be said."""
+
+    inodes: Collection[int]
+    named: Callable[[Collection[int]], Iterable[Wanted]]  # some of them, as one by one
+
+
 class OwnerLookup:
     """Owners by inode. Not thread-safe."""
 
@@ -70,6 +80,7 @@ class OwnerLookup:
         self._ticks_per_s = os.sysconf("SC_CLK_TCK")
         self._holdings = Holdings()
         self._wanted: dict[int, Wanted] = {}  # followed, not found, and not yet searched for in vain
+        self._crowds: list[Crowd] = []  # since the last scan
         self._patient: set[int] = set()  # of those that are followed
         self._in_vain: dict[int, OwnerStatus] = {}
         self._hints: dict[Hashable, set[int]] = {}
@@ -88,6 +99,12 @@ class OwnerLookup:
             self._wanted[want.inode] = want
             if want.patient:
                 self._patient.add(want.inode)
+
+    def follow_crowd(self, crowd: Crowd) -> None:
+        """These are there from now on, and wait for the next scan, which is due at once."""
+        self._holdings.follow_all(crowd.inodes)
+        self._crowds.append(crowd)
+        self._scan_ended_us = None
 
     def forget(self, inodes: Iterable[int]) -> None:
         """No socket has these inodes any more."""
@@ -166,6 +183,8 @@ class OwnerLookup:
         return self._host.boottime_us() >= self._scan_ended_us + waits_us
 
     def _read_newcomers(self) -> set[int]:
+        if not self._young and self._asking.listed() == self._pids:
+            return set()
         return self._read(Question(self._inodes_asked(), skip=self._pids - self._young))
 
     def _ask_the_likely(self) -> set[int]:
@@ -185,6 +204,10 @@ class OwnerLookup:
     def _scan_all(self, still_there: StillThere) -> set[int]:
         began_us = self._host.boottime_us()
         touched = self._read(Question(self._inodes_asked()))
+        for crowd in self._crowds:  # of each process, where it is is as good as where each of its sockets is
+            for want in crowd.named(self._holdings.one_of_each(crowd.inodes)):
+                self._remember(want)
+        self._crowds.clear()
         touched |= self._judge(still_there)
         self._scan_ended_us = self._host.boottime_us()
         self._scan_took_us = self._scan_ended_us - began_us

@@ -1,6 +1,6 @@
 """What a look tells: what changed since the one before, or everything; and how each source is doing."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fleetnet_agent.records.network import Namespace
@@ -32,7 +32,7 @@ class Difference:
 
     look_at_us: int  # when this look ended, host's wall clock
     previous_look_at_us: int  # 0 at the first look
-    opened: tuple[Socket, ...] = ()
+    opened: Sequence[Socket] = ()
     changed: tuple[Socket, ...] = ()  # whole, as they are now
     closed: tuple[Closed, ...] = ()  # each confirmed gone
     brief: tuple[Brief, ...] = ()
@@ -64,7 +64,7 @@ class Snapshot:
     """Everything that was open at one look."""
 
     look_at_us: int
-    sockets: tuple[Socket, ...]
+    sockets: Sequence[Socket]  # maybe made only as they are asked for, each time anew
     sources: tuple[SourceStatus, ...]  # all of them
     namespaces: tuple[Namespace, ...] = ()  # all of them, the agent's own first
 

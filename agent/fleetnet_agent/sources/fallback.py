@@ -16,8 +16,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil
-
 from fleetnet_agent.changes import Table
 from fleetnet_agent.records import Family, Protocol, Source, State
 from fleetnet_agent.sources import proc_net
@@ -50,22 +48,7 @@ _LISTED_AS = {
     Protocol.PACKET: {"PACKET"},
 }
 _FAMILIES = {socket.AF_INET: Family.IPV4, socket.AF_INET6: Family.IPV6}
-_STATES = {
-    getattr(psutil, f"CONN_{name}"): state
-    for name, state in (
-        ("ESTABLISHED", State.ESTABLISHED),
-        ("SYN_SENT", State.SYN_SENT),
-        ("SYN_RECV", State.SYN_RECV),
-        ("FIN_WAIT1", State.FIN_WAIT1),
-        ("FIN_WAIT2", State.FIN_WAIT2),
-        ("TIME_WAIT", State.TIME_WAIT),
-        ("CLOSE", State.CLOSE),
-        ("CLOSE_WAIT", State.CLOSE_WAIT),
-        ("LAST_ACK", State.LAST_ACK),
-        ("LISTEN", State.LISTEN),
-        ("CLOSING", State.CLOSING),
-    )
-}
+_STATES = {state.name: state for state in State}  # as psutil.CONN_* have it, too
 
 
 ReadFile = Callable[[str], bytes]
@@ -139,6 +122,8 @@ def _read_files(protocol: Protocol, read_file: ReadFile) -> Iterator[Sighting]:
 
 
 def _read_psutil(protocol: Protocol) -> Iterator[Sighting]:
+    import psutil  # late: it costs 2 MiB, and is not needed where the kernel answers
+
     try:
         connections = psutil.net_connections(_KIND[protocol])
     except (psutil.Error, OSError, RuntimeError, ValueError) as error:

@@ -225,6 +225,11 @@ def _attributes(raw: bytes) -> tuple[bool | None, int]:
     return v6only, cgroup_id
 
 
+def alike(message: bytes) -> bytes:
+    """Family, state and attributes of an inet_diag_msg: all that `decode` may refuse."""
+    return message[:2] + message[_MESSAGE.size :]
+
+
 CODEC = Codec(
     smallest_bytes=_MESSAGE.size,
     read_part=read_part,
@@ -236,4 +241,5 @@ CODEC = Codec(
     differs_in_timers_only=differs_in_timers_only,
     differs_lastingly=differs_lastingly,
     get_request=get_request,
+    alike=alike,
 )

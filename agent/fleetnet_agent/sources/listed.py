@@ -4,7 +4,7 @@ What must stay true: what the moves have told, applied from the first on, is wha
 change only as `queues.py` says.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 
 from fleetnet_agent.changes import Change, Moves
@@ -47,9 +47,9 @@ class ListedTable:
         """See `Table`. A look at the listeners alone would cost as much as one at everything: it is not made."""
         return False
 
-    def sightings(self) -> Iterator[Sighting]:
+    def sightings(self) -> Sequence[Sighting]:
         """See `Table`."""
-        return iter(list(self._told.values()))
+        return list(self._told.values())
 
     def holding(self, inodes: Collection[int]) -> list[Sighting]:
         """See `Table`."""

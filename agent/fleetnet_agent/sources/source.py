@@ -143,6 +143,8 @@ class Codec:
     differs_lastingly: Callable[[bytes, bytes], bool]  # in more than those and queues
     get_request: Callable[[bytes, Protocol, int, int], bytes] | None
     """The request for exactly the socket of a message, by its sequence number; None where the kernel answers none."""
+    alike: Callable[[bytes], bytes] | None = None
+    """Of messages that have this in common `decode` takes all or none; None where that is known of none."""
 
 
 class Source(Interface):
