@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fleetnet_agent.host import this_host
-from system.laboratory import Laboratory, be_patient
+from system.laboratory import Laboratory
 from system.stepping_down import start_agent
 
 from demo.fabric import Host
@@ -103,6 +103,12 @@ def _run(*command: str, told: str = "") -> None:
     subprocess.run(command, check=True, capture_output=True, text=True, input=told)
 
 
+def remove(namespace: str) -> None:
+    """Take away the name of one, if it is still there."""
+    if Path("/run/netns", namespace).exists():
+        _run("ip", "netns", "delete", namespace)
+
+
 class _Builder:
     """Makes them, and knows how to remove them."""
 
@@ -124,7 +130,7 @@ class _Builder:
             if kind in ("named", "empty"):
                 shown = f"fleetnet-{os.getpid()}-{uuid.uuid4().hex[:6]}"
                 _run("ip", "netns", "add", shown)
-                self._stack.callback(_run, "ip", "netns", "delete", shown)
+                self._stack.callback(remove, shown)
                 door = f"/run/netns/{shown}"
                 inside = door if kind == "empty" else ""
             elif kind == "small":
@@ -165,7 +171,7 @@ class _Builder:
         )
         inode = int(program.wait_for(r"^arrived (\d+)")[1])
         place = Place(kind, "", address, door, inode, shown or str(inode), device, program)
-        be_patient(place)
+        place.run("sh", "-c", "echo 10 > /proc/sys/net/ipv4/tcp_syn_retries")  # minutes
         program.tell("")
         program.wait_for(r"^open \d+", within_s=20.0)
         return place
