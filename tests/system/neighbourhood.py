@@ -17,6 +17,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fleetnet_agent.host import this_host
 from system.laboratory import Laboratory
@@ -97,6 +98,24 @@ class Neighbourhood:
         """`fleetnet netstat` about one of them: the host's own by leaving --netns out."""
         inside = () if place.name == OWN else ("--netns", place.shown)
         return self.fleet.ask("netstat", NAME, *options, *inside)
+
+    def documents(self, *options: str) -> list[dict[str, Any]]:
+        """The items of one document about the host."""
+        return whole(self.fleet.ask("netstat", NAME, *options, "-o", "json")).items
+
+
+def whole(answer: Answer) -> Answer:
+    """An answer that lacks nothing but what gaps may hold: the agent looks at every namespace of the machine, and what
+    is lost of others than these, which other tests may fill, is a gap of the host as well."""
+    if answer.status:
+        assert answer.status == 3, answer.errors
+        if answer.output.startswith("{"):
+            assert answer.errors == ""
+            assert answer.document["coverage"]["gaps"] > 0
+            assert answer.document["coverage"]["hosts_fresh"] == 1
+        else:
+            assert "gap" in answer.errors, answer.errors
+    return answer
 
 
 def _run(*command: str, told: str = "") -> None:

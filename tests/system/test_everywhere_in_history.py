@@ -55,15 +55,9 @@ def now() -> str:
 
 
 def asked(around: Neighbourhood, place: Place, *options: str) -> list[Item]:
-    """What is answered about one of them, without what every look renews.
-
-    The agent looks at every namespace of the machine: what is lost of others than these is a gap of the host as well.
-    """
-    answer = around.fleet.ask("netstat", NAME, *options, "-o", "json", "--netns", place.shown)
-    assert (answer.status, answer.errors) in ((0, ""), (3, "")), answer.errors
-    assert answer.document["coverage"]["hosts_fresh"] == 1
-    assert (answer.status == 3) is (answer.document["coverage"]["gaps"] > 0)
-    return [{name: value for name, value in item.items() if name != "last_seen"} for item in answer.items]
+    """What is answered about one of them, without what every look renews."""
+    items = around.documents(*options, "--netns", place.shown)
+    return [{name: value for name, value in item.items() if name != "last_seen"} for item in items]
 
 
 @dataclass(frozen=True)
