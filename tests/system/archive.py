@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from system.ledger import Entry
 
@@ -24,7 +25,6 @@ _STATES = {
     10: "LISTEN",
     11: "CLOSING",
 }
-_PROTOCOLS = {6: "tcp", 17: "udp"}
 _WITH_ADDRESSES = "protocol IN (6, 17)"
 _COLUMNS = (
     "socket_id, protocol, family, state, local_address, local_port, remote_address, remote_port, "
@@ -82,20 +82,32 @@ class Archive:
         return found
 
 
-def read(data: Path, host: str) -> Archive:
-    """The archive of a host. The collector must have ended: opening its file would drop the locks of its process."""
+def read(data: Path, host: str, netns: int | None = None) -> Archive:
+    """The archive of a host, or of one of its network namespaces.
+
+    The collector must have ended: opening its file would drop the locks of its process.
+    """
     database = sqlite3.connect(f"file:{data / 'fleetnet.db'}?mode=ro", uri=True)
     try:
         (host_id,) = database.execute("SELECT host_id FROM hosts WHERE name = ?", (host,)).fetchone()
+        wanted = f"host_id = ? AND {_WITH_ADDRESSES}" + ("" if netns is None else f" AND netns = {netns:d}")
         closed = database.execute(
-            f"SELECT {_COLUMNS}, closed_at_us, closed_at_is FROM history WHERE host_id = ? AND {_WITH_ADDRESSES}",
-            (host_id,),
+            f"SELECT {_COLUMNS}, closed_at_us, closed_at_is FROM history WHERE {wanted}", (host_id,)
         )
-        still_open = database.execute(
-            f"SELECT {_COLUMNS}, NULL, 0 FROM current WHERE host_id = ? AND {_WITH_ADDRESSES}", (host_id,)
-        )
+        still_open = database.execute(f"SELECT {_COLUMNS}, NULL, 0 FROM current WHERE {wanted}", (host_id,))
         gaps = database.execute("SELECT from_us, to_us, reason FROM gaps WHERE host_id = ? ORDER BY 1", (host_id,))
         return Archive(_intervals([*closed, *still_open]), [Gap(*row) for row in gaps])
+    finally:
+        database.close()
+
+
+def read_network(data: Path, host: str, table: str, netns: int) -> list[dict[str, Any]]:
+    """What is kept in one of the tables `namespaces`, `interfaces` and `routes` of a namespace, ascending by time."""
+    database = sqlite3.connect(f"file:{data / 'fleetnet.db'}?mode=ro", uri=True)
+    database.row_factory = sqlite3.Row
+    try:
+        of_host = f"SELECT * FROM {table} WHERE host_id = (SELECT host_id FROM hosts WHERE name = ?) AND netns = ?"
+        return [dict(row) for row in database.execute(f"{of_host} ORDER BY opened_at_us", (host, netns))]
     finally:
         database.close()
 

@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 from system import network_oracles, oracles
+from system.laboratory import REPORT_PORT
 
 from demo.fabric import Host
 
@@ -30,8 +31,8 @@ _OF_DEV = {
 
 
 def inet(host: Host) -> set[Extended]:
-    """`ss -tuanep`."""
-    return {_extended(line) for line in host.run("ss", "-tuanepHO").splitlines()}
+    """`ss -tuanep`, but for the agent's own connection, which is never quiet."""
+    return {_extended(line) for line in host.run("ss", "-tuanepHO", f"dport != {REPORT_PORT}").splitlines()}
 
 
 def _extended(line: str) -> Extended:
@@ -47,7 +48,7 @@ def our_inet(items: list[Item]) -> set[Extended]:
     return {
         (row, item["uid"], item["inode"], item["v6only"])
         for item in items
-        if item["protocol"] in ("tcp", "udp")
+        if item["protocol"] in ("tcp", "udp") and item["remote_port"] != REPORT_PORT
         for row in oracles.of_items([item])
     }
 
