@@ -102,6 +102,10 @@ class Street:
         self._stack.callback(run, "umount", str(path))
         return str(path)
 
+    def control_group(self, name: str) -> tuple[str, Path]:
+        """See `control_group`; who moves in after that is out before it ends."""
+        return self._stack.enter_context(control_group(name))
+
     def move_in(self, *command: str, name: str = "", door: str = "") -> Resident:
         """Start the command, which becomes a resident."""
         program = self._programs.start(f"resident-{uuid.uuid4().hex[:6]}", command, {"PYTHONPATH": PATH})
