@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from fleetnet_agent.helper.numbers import Numbers
-from system.streets import RESIDENT, Resident, Street, child_of
+from system.streets import RESIDENT, Resident, Street, child_of, let_the_kernel_catch_up
 
 from demo.fleet import Fleet
 from demo.programs import Programs, until
@@ -95,6 +95,7 @@ def test_a_container_is_in_the_fleet_while_it_runs_and_in_its_history_afterwards
     # It ends, and the kernel has nothing left of it, however often agent and helper look meanwhile.
     number = number_of(numbers, inside)
     assert number in numbers.all()
+    let_the_kernel_catch_up(numbers)
     alive_at = now()
     resident.program.stop()
     until(lambda: number not in numbers.all(), within_s=GONE_WITHIN_S, what="the end of the namespace")

@@ -25,7 +25,7 @@ from fleetnet_agent.records import (
 )
 from fleetnet_agent.watch import Watch, open_watch
 from system import oracles
-from system.streets import PATH, RESIDENT, Resident, Street, Told, child_of, five
+from system.streets import PATH, RESIDENT, Resident, Street, Told, child_of, five, let_the_kernel_catch_up
 
 from demo.fleet import Fleet, console_script
 from demo.programs import Programs, until
@@ -134,6 +134,7 @@ def test_looking_keeps_no_namespace_alive_and_its_end_is_told_as_not_known(told:
             numbers.give(inside.fileno())
             nsid = numbers.of(inside.fileno())
         assert nsid in numbers.all()
+        let_the_kernel_catch_up(numbers)
         resident.program.stop()
 
         def gone() -> bool:
