@@ -22,7 +22,7 @@ from fleetnet_agent.proc_namespaces import ProcNamespaces
 from fleetnet_agent.proc_neighbour import ProcNeighbour
 from fleetnet_agent.records import Gap, Interface, LiveItem, LiveWanted, Namespace, Socket, SourceStatus, Trouble
 from fleetnet_agent.sources.diag import BUFFER_BYTES
-from fleetnet_agent.sources.source import SourceError
+from fleetnet_agent.sources.source import RefusedError, SourceError
 
 MISSED_OFTEN = 2  # lists without it, where the kernel cannot say whether it has ended
 ENDING_US = 3_000_000  # the kernel cleans up behind those that have ended one after the other
@@ -119,7 +119,9 @@ class Neighbours:
         """See `network.following.Inside`."""
         for netns, what in self._namespaces.inside(Kind.ROUTE, numbers):
             if isinstance(what, str) or Kind.ROUTE not in what:
-                yield netns, SourceError(what if isinstance(what, str) else "the helper opened something else")
+                why = what if isinstance(what, str) else "the helper opened something else"
+                never = isinstance(self._namespaces, ProcNamespaces)
+                yield netns, RefusedError(why) if never else SourceError(why)
             else:
                 yield netns, socket.socket(fileno=what.pop(Kind.ROUTE))
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from fleetnet_agent.helper.numbers import Numbers
 from fleetnet_agent.host import this_host
 from fleetnet_agent.records import Brief, Difference, Namespace, SocketKey
 from fleetnet_agent.records import Socket as Row
@@ -102,6 +103,10 @@ class Street:
         self._stack.callback(run, "umount", str(path))
         return str(path)
 
+    def control_group(self, name: str) -> tuple[str, Path]:
+        """See `control_group`; who moves in after that is out before it ends."""
+        return self._stack.enter_context(control_group(name))
+
     def move_in(self, *command: str, name: str = "", door: str = "") -> Resident:
         """Start the command, which becomes a resident."""
         program = self._programs.start(f"resident-{uuid.uuid4().hex[:6]}", command, {"PYTHONPATH": PATH})
@@ -121,6 +126,21 @@ def five(street: Street) -> list[Resident]:
         street.move_in("nsenter", f"--net={third}", *RESIDENT, name=Path(third).name, door=third),
         street.move_in("unshare", "--user", "--map-root-user", "--net", *RESIDENT),  # nested in a user namespace
     ]
+
+
+def let_the_kernel_catch_up(numbers: Numbers) -> None:
+    """Wait until one that has ended just now is gone: the kernel cleans up behind all of a machine one after the other,
+    and others may have left it many."""
+    name = f"fleetnet-{os.getpid()}-{uuid.uuid4().hex[:6]}"
+    run("ip", "netns", "add", name)
+    try:
+        with open(f"/run/netns/{name}") as inside:
+            if numbers.of(inside.fileno()) is None:
+                numbers.give(inside.fileno())
+            number = numbers.of(inside.fileno())
+    finally:
+        run("ip", "netns", "delete", name)
+    until(lambda: number not in numbers.all(), within_s=60.0, what="the end of a namespace that nobody is in")
 
 
 @contextlib.contextmanager

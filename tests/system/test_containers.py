@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from fleetnet_agent.helper.numbers import Numbers
-from system.streets import RESIDENT, Resident, Street, child_of, control_group
+from system.streets import RESIDENT, Resident, Street, child_of, let_the_kernel_catch_up
 
 from demo.fleet import Fleet
 from demo.programs import Programs, until
@@ -73,38 +73,39 @@ def test_a_container_is_in_the_fleet_while_it_runs_and_in_its_history_afterwards
     here.enroll("here")
     here.start_agent("here", None, "--namespaces", "all")
     here.wait_until_fresh("here")
-    with control_group(name) as (identity, group):
-        resident = move_in(street, group)
+    identity, group = street.control_group(name)
+    resident = move_in(street, group)
 
-        # It appears, under its own namespace, with all that is known of it.
-        def appears() -> dict[str, Any] | None:
-            found = listeners(here, resident)
-            return found[0] if len(found) == 1 and found[0]["unit"] and found[0]["owners"] else None
+    # It appears, under its own namespace, with all that is known of it.
+    def appears() -> dict[str, Any] | None:
+        found = listeners(here, resident)
+        return found[0] if len(found) == 1 and found[0]["unit"] and found[0]["owners"] else None
 
-        item = until(appears, within_s=20.0, what="its listener with unit and owner")
-        assert (item["netns"], item["host"]) == (str(resident.inode), "here")
-        assert (item["container"], item["container_runtime"]) == (identity, runtime)
-        assert item["unit"] == name.format(identity)
-        inside = child_of(resident.program.pid)
-        assert [owner["pid"] for owner in item["owners"]] == [inside]
-        table = here.expect(0, "who-listens", str(resident.port)).output
-        assert "NETNS" in table.splitlines()[0]
-        (line,) = [line for line in table.splitlines() if str(resident.inode) in line]
-        assert f"{name.format(identity)} {runtime}:{identity[:12]}" in line
+    item = until(appears, within_s=20.0, what="its listener with unit and owner")
+    assert (item["netns"], item["host"]) == (str(resident.inode), "here")
+    assert (item["container"], item["container_runtime"]) == (identity, runtime)
+    assert item["unit"] == name.format(identity)
+    inside = child_of(resident.program.pid)
+    assert [owner["pid"] for owner in item["owners"]] == [inside]
+    table = here.expect(0, "who-listens", str(resident.port)).output
+    assert "NETNS" in table.splitlines()[0]
+    (line,) = [line for line in table.splitlines() if str(resident.inode) in line]
+    assert f"{name.format(identity)} {runtime}:{identity[:12]}" in line
 
-        # It ends, and the kernel has nothing left of it, however often agent and helper look meanwhile.
-        number = number_of(numbers, inside)
-        assert number in numbers.all()
-        alive_at = now()
-        resident.program.stop()
-        until(lambda: number not in numbers.all(), within_s=GONE_WITHIN_S, what="the end of the namespace")
+    # It ends, and the kernel has nothing left of it, however often agent and helper look meanwhile.
+    number = number_of(numbers, inside)
+    assert number in numbers.all()
+    let_the_kernel_catch_up(numbers)
+    alive_at = now()
+    resident.program.stop()
+    until(lambda: number not in numbers.all(), within_s=GONE_WITHIN_S, what="the end of the namespace")
 
-        # What it had is history.
-        until(lambda: not rows(here, resident), within_s=20.0, what="the end of all that it had")
-        assert not listeners(here, resident)
-        before = rows(here, resident, "--at", alive_at)
-        assert {item["state"] for item in before} == {"LISTEN", "ESTABLISHED", "CLOSE", "TIME_WAIT"}
-        assert {item["container"] for item in before} == {identity}
-        assert all(item["closed_at"] > alive_at for item in before)
-        (past,) = listeners(here, resident, "--at", alive_at)
-        assert (past["container"], past["closed_at_is"]) == (identity, "exact")
+    # What it had is history.
+    until(lambda: not rows(here, resident), within_s=20.0, what="the end of all that it had")
+    assert not listeners(here, resident)
+    before = rows(here, resident, "--at", alive_at)
+    assert {item["state"] for item in before} == {"LISTEN", "ESTABLISHED", "CLOSE", "TIME_WAIT"}
+    assert {item["container"] for item in before} == {identity}
+    assert all(item["closed_at"] > alive_at for item in before)
+    (past,) = listeners(here, resident, "--at", alive_at)
+    assert (past["container"], past["closed_at_is"]) == (identity, "exact")

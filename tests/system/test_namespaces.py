@@ -17,7 +17,7 @@ from fleetnet_agent.once import document
 from fleetnet_agent.records import State
 from fleetnet_agent.watch import Watch, open_watch
 from system import oracles
-from system.streets import PATH, RESIDENT, Street, Told, child_of, control_group, five, run
+from system.streets import PATH, RESIDENT, Street, Told, child_of, control_group, five, let_the_kernel_catch_up, run
 
 from demo.fleet import Fleet
 from demo.programs import FailedError, Program, Programs, until
@@ -134,6 +134,7 @@ def test_a_container_appears_under_its_own_namespace_and_unit_and_leaves_nothing
         with open(f"/proc/{child_of(resident.program.pid)}/ns/net") as inside:
             number = numbers.of(inside.fileno())
         assert number is not None
+        let_the_kernel_catch_up(numbers)
         resident.program.stop()
 
         def gone() -> bool:

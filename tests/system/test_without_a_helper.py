@@ -25,7 +25,7 @@ from fleetnet_agent.records import (
 )
 from fleetnet_agent.watch import Watch, open_watch
 from system import oracles
-from system.streets import PATH, RESIDENT, Resident, Street, Told, child_of, control_group, five
+from system.streets import PATH, RESIDENT, Resident, Street, Told, child_of, five, let_the_kernel_catch_up
 
 from demo.fleet import Fleet, console_script
 from demo.programs import Programs, until
@@ -96,6 +96,7 @@ def test_nobody_sees_what_proc_shows_of_each_namespace_that_a_process_lives_in(
         assert {row["source"] for row in rows} == {"proc"}
         assert {row["owner_status"] for row in rows if row["state"] != "TIME_WAIT"} == {"no-helper"}
         assert {(row["owner_status"], row["uid"]) for row in rows if row["state"] == "TIME_WAIT"} == {("gone", None)}
+        assert str(number(each.program.pid)) in {namespace["netns"] for namespace in document["namespaces"]}
     assert hidden.port not in {item["local_port"] for item in document["items"] if item["netns"] != "host"}
 
 
@@ -106,24 +107,21 @@ def inet(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def test_a_container_is_told_as_such_and_its_connections_stay_one_through_all_states(
     told: Told, street: Street
 ) -> None:
-    with control_group("docker-{}.scope") as (identity, group):
-        resident = street.move_in(
-            "sh", "-c", f"echo $$ > {group}/cgroup.procs && exec unshare --net {' '.join(RESIDENT)}"
-        )
-        netns = number(resident.program.pid)
-        until(lambda: told.look() and bool(told.inside(netns)), within_s=10.0, what="its sockets")
-        until(lambda: told.look() and bool(told.namespaces[netns].unit), within_s=10.0, what="its unit")
-        namespace = told.namespaces[netns]
-        assert (namespace.container, namespace.runtime) == (identity, "docker")
-        assert namespace.unit == f"docker-{identity}.scope"
-        rows = told.inside(netns)
-        assert {row.source for row in rows} == {Source.PROC}
-        assert {row.holder.container for row in rows} == {identity}
-        before = {row.key: row.state for row in rows if row.local_port == resident.port}
-        for _ in range(5):
-            difference = told.look()
-            assert not [closed for closed in difference.closed if closed.key in before]
-        resident.program.stop()
+    identity, group = street.control_group("docker-{}.scope")
+    resident = street.move_in("sh", "-c", f"echo $$ > {group}/cgroup.procs && exec unshare --net {' '.join(RESIDENT)}")
+    netns = number(resident.program.pid)
+    until(lambda: told.look() and bool(told.inside(netns)), within_s=10.0, what="its sockets")
+    until(lambda: told.look() and bool(told.namespaces[netns].unit), within_s=10.0, what="its unit")
+    namespace = told.namespaces[netns]
+    assert (namespace.container, namespace.runtime) == (identity, "docker")
+    assert namespace.unit == f"docker-{identity}.scope"
+    rows = told.inside(netns)
+    assert {row.source for row in rows} == {Source.PROC}
+    assert {row.holder.container for row in rows} == {identity}
+    before = {row.key: row.state for row in rows if row.local_port == resident.port}
+    for _ in range(5):
+        difference = told.look()
+        assert not [closed for closed in difference.closed if closed.key in before]
 
 
 def test_looking_keeps_no_namespace_alive_and_its_end_is_told_as_not_known(told: Told, street: Street) -> None:
@@ -136,6 +134,7 @@ def test_looking_keeps_no_namespace_alive_and_its_end_is_told_as_not_known(told:
             numbers.give(inside.fileno())
             nsid = numbers.of(inside.fileno())
         assert nsid in numbers.all()
+        let_the_kernel_catch_up(numbers)
         resident.program.stop()
 
         def gone() -> bool:

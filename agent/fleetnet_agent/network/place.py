@@ -15,7 +15,7 @@ from typing import Final
 from fleetnet_agent.network.facts import Memory, Reading, read
 from fleetnet_agent.network.routes import Names
 from fleetnet_agent.records import Namespace
-from fleetnet_agent.sources.source import SourceError
+from fleetnet_agent.sources.source import RefusedError, SourceError
 
 SHARE: Final = 0.01  # of the time, for reading one namespace again and again
 TELLING_US: Final = 10  # for each interface and route of a namespace that changed, to encode and to send
@@ -30,7 +30,8 @@ class Place:
         self, identity: Namespace, clock_us: Callable[[], int], *, again_s: float, patience_s: float = 0.0
     ) -> None:
         """`identity` is what is known without reading: number, name, container, runtime and unit. That nothing leads in
-        is told when it was so for longer than `patience_s`: a namespace may be about to end."""
+        is told when it was so for longer than `patience_s`, for a namespace may be about to end; that nothing ever does
+        (RefusedError), at once."""
         self.known = identity
         self.names: Names = {}  # of its interfaces
         self.interfaces_trouble = ""  # why they could not be read, or not whole
@@ -76,7 +77,7 @@ class Place:
         SourceError: that is told by the two troubles then."""
         if not isinstance(route, SourceError):
             self._shut_since_us = None
-        elif self._is_patient():
+        elif not isinstance(route, RefusedError) and self._is_patient():
             self._announced = True  # tried again soon
             return
         began_us, before = self._clock_us(), self.known

@@ -296,6 +296,17 @@ def test_without_a_way_into_other_namespaces_they_are_told_as_unread(told: Told)
     assert told.namespaces[40].unread
 
 
+def test_what_nothing_ever_leads_into_is_told_at_once(told: Told) -> None:
+    def refused(numbers: list[int]) -> Generator[tuple[int, socket.socket | SourceError], None, None]:
+        for number in numbers:
+            yield number, RefusedError("it cannot be entered")
+
+    told.network = Network(told.clock, told.own.opens, told.news, refused)
+    told.network.follow(Namespace(40))
+    assert told.look() == [0, 40]
+    assert told.namespaces[40].unread
+
+
 def test_a_namespace_that_is_shut_while_it_ends_is_no_trouble(told: Told) -> None:
     other = follow(told, 40)
     told.look()
