@@ -18,7 +18,7 @@ from fleetnet_agent.records import Brief, Closed, Holder, Protocol, Socket, Sock
 from fleetnet_agent.records import Source as ReadBy
 from fleetnet_agent.sources.all import SOURCES
 from fleetnet_agent.sources.diag import DiagSocket
-from fleetnet_agent.sources.fallback import OtherWay, ReadFile, kernel_has, other_way
+from fleetnet_agent.sources.fallback import OtherWay, ReadFile, kernel_had, kernel_has, other_way
 from fleetnet_agent.sources.source import End, RefusedError, Sighting, SourceError
 
 OWN_NAMESPACE = 0
@@ -232,7 +232,8 @@ class Followed:
         return {sighting.inode for sighting in sightings if sighting.name in there}
 
     def _look(self) -> Moves:
-        if self._absent and not kernel_has(self._protocol, self._proc):
+        has = kernel_has if self.netns == OWN_NAMESPACE else kernel_had
+        if self._absent and not has(self._protocol, self._proc):
             return Moves([], [], [])
         self._absent = False
         try:

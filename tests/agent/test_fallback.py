@@ -20,7 +20,7 @@ from fleetnet_agent.records import Socket as Row
 from fleetnet_agent.records import Source as ReadBy
 from fleetnet_agent.sources import inet_diag
 from fleetnet_agent.sources.diag import DiagSocket
-from fleetnet_agent.sources.fallback import psutil_table
+from fleetnet_agent.sources.fallback import kernel_had, kernel_has, psutil_table
 from fleetnet_agent.sources.listed import ListedTable
 from fleetnet_agent.sources.source import Codec, Part, Sighting, SourceError
 from fleetnet_agent.sources.tcp import Tcp
@@ -290,3 +290,9 @@ def test_a_listing_that_fails_changes_nothing() -> None:
 
 def _fails() -> list[Sighting]:
     raise SourceError("broken")
+
+
+def test_what_the_kernel_has_is_the_same_a_moment_ago(tmp_path: Path) -> None:
+    proc = Path("/proc")
+    assert {one: kernel_had(one, proc) for one in Protocol} == {one: kernel_has(one, proc) for one in Protocol}
+    assert kernel_had(Protocol.SCTP, tmp_path)  # for all that is known

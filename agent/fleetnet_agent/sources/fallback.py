@@ -10,9 +10,10 @@ a way is taken it is kept: each question that the kernel refuses may have it loo
 """
 
 import socket
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,7 +50,7 @@ _LISTED_AS = {
 }
 _FAMILIES = {socket.AF_INET: Family.IPV4, socket.AF_INET6: Family.IPV6}
 _STATES = {state.name: state for state in State}  # as psutil.CONN_* have it, too
-
+_MOMENT_S = 0.25
 
 ReadFile = Callable[[str], bytes]
 """Reads a file of a network namespace's /proc/net. Raises OSError or SourceError."""
@@ -67,11 +68,29 @@ class OtherWay:
 
 def kernel_has(protocol: Protocol, proc: Path) -> bool:
     """False if there can be no such socket now: the kernel has none, or has not loaded what makes them."""
+    return _is_listed(protocol, _listed(proc))
+
+
+def kernel_had(protocol: Protocol, proc: Path) -> bool:
+    """The same as of a moment ago, for who asks for each of many namespaces: the kernel's list is one for all."""
+    return _is_listed(protocol, _listed_in(proc, int(time.monotonic() / _MOMENT_S)))
+
+
+def _is_listed(protocol: Protocol, listed: Set[str] | None) -> bool:
+    return listed is None or not listed.isdisjoint(_LISTED_AS[protocol])
+
+
+def _listed(proc: Path) -> Set[str] | None:
+    """What the kernel has; None where that cannot be read."""
     try:
-        listed = proc_net.protocols_of((proc / "self/net/protocols").read_bytes())
+        return proc_net.protocols_of((proc / "self/net/protocols").read_bytes())
     except OSError:
-        return True  # for all that is known
-    return not listed.isdisjoint(_LISTED_AS[protocol])
+        return None
+
+
+@lru_cache(maxsize=1)
+def _listed_in(proc: Path, moment: int) -> Set[str] | None:
+    return _listed(proc)
 
 
 def other_way(protocol: Protocol, proc: Path, refusal: RefusedError, read_file: ReadFile | None = None) -> OtherWay:
