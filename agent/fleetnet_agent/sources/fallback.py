@@ -141,8 +141,10 @@ def _read_files(protocol: Protocol, read_file: ReadFile) -> Iterator[Sighting]:
 
 
 def _read_psutil(protocol: Protocol) -> Iterator[Sighting]:
-    import psutil  # late: it costs 2 MiB, and is not needed where the kernel answers
-
+    try:
+        import psutil  # late: it costs 2 MiB, and is not needed where the kernel answers
+    except ImportError as error:  # an agent that gave up root may not read its own Python any more
+        raise SourceError(f"psutil, which reads /proc/net, cannot be imported: {error}") from error
     try:
         connections = psutil.net_connections(_KIND[protocol])
     except (psutil.Error, OSError, RuntimeError, ValueError) as error:
