@@ -11,8 +11,8 @@ socket. Nothing of a command line but argv[0] is read out, and that no further t
 
 import os
 from collections.abc import Collection
-from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from fleetnet_agent.helper.cmdlines import CMDLINE_BYTES, CommandLines
 
@@ -24,8 +24,7 @@ _DELETED = " (deleted)"  # what the kernel appends to the path of an executable 
 _COMMAND_LINES = CommandLines()  # one for the process, for so are the threads that may hang
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(NamedTuple):
     """What to scan. None means all."""
 
     inodes: frozenset[int] | None = None
@@ -33,8 +32,7 @@ class Question:
     skip: frozenset[int] = frozenset()  # pids not to read
 
 
-@dataclass(frozen=True, slots=True)
-class FoundProcess:
+class FoundProcess(NamedTuple):
     """A process that holds sockets, as /proc shows it."""
 
     pid: int
@@ -45,8 +43,7 @@ class FoundProcess:
     inodes: tuple[int, ...]  # of those asked for
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What a scan found."""
 
     processes: tuple[FoundProcess, ...]  # only those that hold something asked for
@@ -96,7 +93,7 @@ def _with_programs(proc: Path, found: list[FoundProcess]) -> tuple[FoundProcess,
     lines = _COMMAND_LINES.read(f"{proc}/{process.pid}/cmdline" for process in found)
     programs = {int(path.rsplit("/", 2)[1]): line for path, line in lines.items()}
     return tuple(
-        replace(process, program=program(process.pid, programs[process.pid])) if process.pid in programs else process
+        process._replace(program=program(process.pid, programs[process.pid])) if process.pid in programs else process
         for process in found
     )
 
