@@ -80,6 +80,12 @@ def test_mounts_of_network_namespaces_are_found_among_all_others() -> None:
     assert mounted(MOUNTINFO) == {4026532177: ["/run/netns/a b", "/mnt/again"]}
 
 
+@pytest.mark.parametrize("mark", ["\r", "\x0b", "\x0c", "\x1c", "\x85", "\u2028"])
+def test_a_mount_point_may_hold_what_others_take_for_the_end_of_a_line(mark: str) -> None:
+    line = f"88 22 0:4 net:[4026532177] /run/netns/a{mark}b rw shared:9 - nsfs nsfs rw\n"
+    assert mounted(line) == {4026532177: [f"/run/netns/a{mark}b"]}
+
+
 def test_the_own_namespace_opens_by_the_first_path_that_leads_to_it(tmp_path: Path) -> None:
     own = os.stat("/proc/self/ns/net").st_ino
     pipe = tmp_path / "pipe"

@@ -101,7 +101,7 @@ def _shared_with(proc: str, pid: int) -> int:
 def mounted(mountinfo: str) -> dict[int, list[str]]:
     """Mount points of network namespaces by inode, from the text of /proc/PID/mountinfo. Pure."""
     found: dict[int, list[str]] = defaultdict(list)
-    for line in mountinfo.splitlines():
+    for line in mountinfo.split("\n"):  # alone: a mount point may hold what str.splitlines takes for an end of line
         before, separator, after = line.partition(" - ")
         fields = before.split(" ")
         if not separator or len(fields) < 5 or after.split(" ")[0] != "nsfs":
@@ -127,7 +127,7 @@ class Census:
     def take(self) -> Listing:
         """Every namespace there is now. Raises OSError if neither processes nor mounts can be listed."""
         residents = self._residents.by_inode()
-        mounts = mounted((self._proc / "self/mountinfo").read_text(errors="surrogateescape"))
+        mounts = mounted((self._proc / "self/mountinfo").read_bytes().decode(errors="surrogateescape"))
         own = os.stat(self._proc / "self/ns/net").st_ino
         inodes = sorted({own, *residents, *mounts})
         trouble = [f"{self._residents.unreadable} processes may not be read"] if self._residents.unreadable else []
