@@ -4,7 +4,8 @@ import os
 from pathlib import Path
 
 import pytest
-from fleetnet_agent.helper.census import AT_LEAST_S, Residents, mounted, open_namespace
+from fleetnet_agent.helper import census
+from fleetnet_agent.helper.census import AT_LEAST_S, Census, Residents, mounted, open_namespace
 
 
 class Clock:
@@ -100,3 +101,23 @@ def test_the_own_namespace_opens_by_the_first_path_that_leads_to_it(tmp_path: Pa
     with pytest.raises(OSError, match="No such file"):
         open_namespace(own + 1, doors)
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_whoever_makes_many_namespaces_does_not_push_out_those_that_were_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(census, "MOST_NAMESPACES", 3)
+    (tmp_path / "self" / "ns").mkdir(parents=True)
+    (tmp_path / "self" / "ns" / "net").touch()
+    (tmp_path / "self" / "mountinfo").touch()
+    own = (tmp_path / "self" / "ns" / "net").stat().st_ino
+    live(tmp_path, 1, own + 1)
+    live(tmp_path, 2, own + 2)
+    taking = Census(tmp_path)
+    assert [one.inode for one in taking.take().namespaces] == [own, own + 1, own + 2]
+    for pid in range(10, 20):
+        live(tmp_path, pid, pid)
+    listing = taking.take()
+    assert [one.inode for one in listing.namespaces] == [own, own + 1, own + 2]
+    assert "10 namespaces more than one list holds are left out" in listing.trouble
+    taking.close()

@@ -133,7 +133,10 @@ class Census:
         trouble = [f"{self._residents.unreadable} processes may not be read"] if self._residents.unreadable else []
         if len(inodes) > MOST_NAMESPACES:
             trouble.append(f"{len(inodes) - MOST_NAMESPACES} namespaces more than one list holds are left out")
-            inodes = inodes[:MOST_NAMESPACES]
+            # Whoever makes many does not push out what was listed before: the kernel gives low numbers again.
+            inodes = sorted(
+                sorted(inodes, key=lambda inode: inode != own and inode not in self._doors)[:MOST_NAMESPACES]
+            )
         self._doors = {
             inode: (*self._of_processes(residents.get(inode, ())), *mounts.get(inode, ())) for inode in inodes
         }
@@ -152,6 +155,14 @@ class Census:
     def doors_of(self, inode: int) -> tuple[str, ...]:
         """Paths by which a namespace of the last listing can be opened; none where it was not there."""
         return self._doors.get(inode, ())
+
+    def close(self) -> None:
+        """Give its sockets back; the next listing opens others."""
+        for each in (self._numbers, self._news):
+            if each is not None:
+                each.close()
+        self._numbers = self._news = None
+        self._known = {}
 
     def _of_processes(self, pids: Iterable[int]) -> list[str]:
         return [f"{self._proc}/{pid}/ns/net" for pid in list(pids)[:MOST_PIDS]]
@@ -173,7 +184,7 @@ class Census:
             return numbers | frozenset(self._known.values())
         except (OSError, MalformedError) as error:
             trouble.append(f"numbers of namespaces cannot be had: {getattr(error, 'strerror', None) or error}")
-            self._close()
+            self.close()
             return None
 
     def _forget(self, news: NumberNews, numbers: frozenset[int], inodes: list[int]) -> None:
@@ -205,13 +216,6 @@ class Census:
                 self._known[inode] = number
         finally:
             os.close(descriptor)
-
-    def _close(self) -> None:
-        for each in (self._numbers, self._news):
-            if each is not None:
-                each.close()
-        self._numbers = self._news = None
-        self._known = {}
 
 
 def open_namespace(inode: int, doors: Iterable[str]) -> int:
