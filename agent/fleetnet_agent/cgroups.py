@@ -140,10 +140,10 @@ class ProcessPlaces:
 
     def _read(self, pid: int) -> Place:
         try:
-            text = (self._proc / str(pid) / "cgroup").read_text(errors="surrogateescape")
+            text = (self._proc / str(pid) / "cgroup").read_bytes().decode(errors="surrogateescape")
         except OSError:
             return NOWHERE
-        return next((place_of(line[3:]) for line in text.splitlines() if line.startswith("0::")), NOWHERE)
+        return next((place_of(line[3:]) for line in text.split("\n") if line.startswith("0::")), NOWHERE)
 
 
 def _directories(root: str) -> Iterator[tuple[int, str]]:

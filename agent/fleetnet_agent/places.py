@@ -49,7 +49,7 @@ def place_in(text: str) -> Place:
 
     The line of cgroup2 counts; where it says nothing, that of a cgroup1 hierarchy which names a container.
     """
-    lines = [fields for line in text.splitlines() if len(fields := line.split(":", 2)) == 3]
+    lines = [fields for line in text.split("\n") if len(fields := line.split(":", 2)) == 3]
     places = [(fields[0] == "0", place_of(fields[2])) for fields in lines]
     unified = next((place for is_unified, place in places if is_unified), NOWHERE)
     if unified.container:

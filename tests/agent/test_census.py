@@ -4,7 +4,8 @@ import os
 from pathlib import Path
 
 import pytest
-from fleetnet_agent.helper.census import AT_LEAST_S, Residents, mounted, open_namespace
+from fleetnet_agent.helper import census
+from fleetnet_agent.helper.census import AT_LEAST_S, Census, Residents, mounted, open_namespace
 
 
 class Clock:
@@ -80,6 +81,12 @@ def test_mounts_of_network_namespaces_are_found_among_all_others() -> None:
     assert mounted(MOUNTINFO) == {4026532177: ["/run/netns/a b", "/mnt/again"]}
 
 
+@pytest.mark.parametrize("mark", ["\r", "\x0b", "\x0c", "\x1c", "\x85", "\u2028"])
+def test_a_mount_point_may_hold_what_others_take_for_the_end_of_a_line(mark: str) -> None:
+    line = f"88 22 0:4 net:[4026532177] /run/netns/a{mark}b rw shared:9 - nsfs nsfs rw\n"
+    assert mounted(line) == {4026532177: [f"/run/netns/a{mark}b"]}
+
+
 def test_the_own_namespace_opens_by_the_first_path_that_leads_to_it(tmp_path: Path) -> None:
     own = os.stat("/proc/self/ns/net").st_ino
     pipe = tmp_path / "pipe"
@@ -94,3 +101,23 @@ def test_the_own_namespace_opens_by_the_first_path_that_leads_to_it(tmp_path: Pa
     with pytest.raises(OSError, match="No such file"):
         open_namespace(own + 1, doors)
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_whoever_makes_many_namespaces_does_not_push_out_those_that_were_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(census, "MOST_NAMESPACES", 3)
+    (tmp_path / "self" / "ns").mkdir(parents=True)
+    (tmp_path / "self" / "ns" / "net").touch()
+    (tmp_path / "self" / "mountinfo").touch()
+    own = (tmp_path / "self" / "ns" / "net").stat().st_ino
+    live(tmp_path, 1, own + 1)
+    live(tmp_path, 2, own + 2)
+    taking = Census(tmp_path)
+    assert [one.inode for one in taking.take().namespaces] == [own, own + 1, own + 2]
+    for pid in range(10, 20):
+        live(tmp_path, pid, pid)
+    listing = taking.take()
+    assert [one.inode for one in listing.namespaces] == [own, own + 1, own + 2]
+    assert "10 namespaces more than one list holds are left out" in listing.trouble
+    taking.close()

@@ -477,7 +477,7 @@ def test_an_event_whose_namespace_stays_unknown_is_counted_as_lost_and_so_is_an_
 
 @pytest.mark.root
 def test_a_passed_socket_counts_what_it_lost_as_exactly_as_an_own_one(listener: socket.socket) -> None:
-    small = EventSocket(PROC, passed=entering.join(1, all_namespaces=True))
+    small = EventSocket(PROC, passed=socket.socket(fileno=entering.open_events(1)[1]))
     make(listener, 200)
     until(lambda: told_by_the_kernel(small) >= 400)
     with pytest.raises(OSError, match="buffer space"):

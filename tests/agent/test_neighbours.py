@@ -271,6 +271,13 @@ def test_a_process_tells_its_place_by_either_kind_of_control_groups(text: str, c
     assert (place.container, place.unit) == (container, unit)
 
 
+@pytest.mark.parametrize("mark", ["\r", "\x0b", "\x0c", "\x1c", "\x85", "\u2028"])
+def test_no_name_of_a_control_group_makes_a_line_of_its_own(mark: str) -> None:
+    # The kernel refuses a line feed in it and nothing else.
+    place = place_in(f"1:pids:/mine{mark}0::/system.slice/sshd.service\n0::/user.slice/mine.service\n")
+    assert (place.container, place.unit) == ("", "mine.service")
+
+
 def test_descriptors_are_closed_even_where_the_caller_stops_in_the_middle(
     told: Told, helper: ScriptedHelper, tmp_path: Path, clock: Clock
 ) -> None:

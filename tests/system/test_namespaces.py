@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fleetnet_agent.helper.client import HelperClient
 from fleetnet_agent.helper.numbers import Numbers
 from fleetnet_agent.helper.requests import MOST_OPENED, TABLE_FILES, Kind
 from fleetnet_agent.host import this_host
@@ -16,7 +17,7 @@ from fleetnet_agent.namespaces import Namespaces
 from fleetnet_agent.once import document
 from fleetnet_agent.records import State
 from fleetnet_agent.watch import Watch, open_watch
-from system import oracles
+from system import nobody, oracles
 from system.streets import PATH, RESIDENT, Street, Told, child_of, control_group, five, let_the_kernel_catch_up, run
 
 from demo.fleet import Fleet
@@ -228,4 +229,16 @@ def test_an_agent_without_privilege_sees_them_too_and_cannot_change_anything_in_
     told = json.loads(programs.start("nobody", looks, {"PYTHONPATH": PATH}).wait_for("^nobody (.*)$")[1])
     assert resident.port in told["ports"]
     assert told["refused"] == errno.EPERM
+    assert "LOOPBACK,UP" in run("nsenter", f"--net={resident.door}", "ip", "link", "show", "lo")
+
+
+def test_not_even_root_changes_anything_by_a_socket_that_the_helper_lent(
+    helper: tuple[Program, Path], street: Street
+) -> None:
+    # As if a program that is always root's had been started with the socket as its standard output.
+    resident = street.move_in("unshare", "--net", *RESIDENT)
+    client = HelperClient(helper[1])
+    assert resident.inode in [one.inode for one in client.namespaces().namespaces]
+    with client.open(Kind.ROUTE, [resident.inode]) as inside:
+        assert nobody.take_loopback_down(inside.take(resident.inode)["route"]) == errno.EPERM
     assert "LOOPBACK,UP" in run("nsenter", f"--net={resident.door}", "ip", "link", "show", "lo")

@@ -101,7 +101,7 @@ def _shared_with(proc: str, pid: int) -> int:
 def mounted(mountinfo: str) -> dict[int, list[str]]:
     """Mount points of network namespaces by inode, from the text of /proc/PID/mountinfo. Pure."""
     found: dict[int, list[str]] = defaultdict(list)
-    for line in mountinfo.splitlines():
+    for line in mountinfo.split("\n"):  # alone: a mount point may hold what str.splitlines takes for an end of line
         before, separator, after = line.partition(" - ")
         fields = before.split(" ")
         if not separator or len(fields) < 5 or after.split(" ")[0] != "nsfs":
@@ -127,13 +127,16 @@ class Census:
     def take(self) -> Listing:
         """Every namespace there is now. Raises OSError if neither processes nor mounts can be listed."""
         residents = self._residents.by_inode()
-        mounts = mounted((self._proc / "self/mountinfo").read_text(errors="surrogateescape"))
+        mounts = mounted((self._proc / "self/mountinfo").read_bytes().decode(errors="surrogateescape"))
         own = os.stat(self._proc / "self/ns/net").st_ino
         inodes = sorted({own, *residents, *mounts})
         trouble = [f"{self._residents.unreadable} processes may not be read"] if self._residents.unreadable else []
         if len(inodes) > MOST_NAMESPACES:
             trouble.append(f"{len(inodes) - MOST_NAMESPACES} namespaces more than one list holds are left out")
-            inodes = inodes[:MOST_NAMESPACES]
+            # Whoever makes many does not push out what was listed before: the kernel gives low numbers again.
+            inodes = sorted(
+                sorted(inodes, key=lambda inode: inode != own and inode not in self._doors)[:MOST_NAMESPACES]
+            )
         self._doors = {
             inode: (*self._of_processes(residents.get(inode, ())), *mounts.get(inode, ())) for inode in inodes
         }
@@ -152,6 +155,14 @@ class Census:
     def doors_of(self, inode: int) -> tuple[str, ...]:
         """Paths by which a namespace of the last listing can be opened; none where it was not there."""
         return self._doors.get(inode, ())
+
+    def close(self) -> None:
+        """Give its sockets back; the next listing opens others."""
+        for each in (self._numbers, self._news):
+            if each is not None:
+                each.close()
+        self._numbers = self._news = None
+        self._known = {}
 
     def _of_processes(self, pids: Iterable[int]) -> list[str]:
         return [f"{self._proc}/{pid}/ns/net" for pid in list(pids)[:MOST_PIDS]]
@@ -173,7 +184,7 @@ class Census:
             return numbers | frozenset(self._known.values())
         except (OSError, MalformedError) as error:
             trouble.append(f"numbers of namespaces cannot be had: {getattr(error, 'strerror', None) or error}")
-            self._close()
+            self.close()
             return None
 
     def _forget(self, news: NumberNews, numbers: frozenset[int], inodes: list[int]) -> None:
@@ -205,13 +216,6 @@ class Census:
                 self._known[inode] = number
         finally:
             os.close(descriptor)
-
-    def _close(self) -> None:
-        for each in (self._numbers, self._news):
-            if each is not None:
-                each.close()
-        self._numbers = self._news = None
-        self._known = {}
 
 
 def open_namespace(inode: int, doors: Iterable[str]) -> int:

@@ -1,7 +1,8 @@
 """Opens things inside other network namespaces, and the socket that hears of the ends of sockets in all of them.
 
 What must stay true: a thread that entered another namespace is back in its own afterwards, or opens nothing any more;
-whatever goes wrong, every descriptor that was opened here is closed here. Standard library only.
+whatever goes wrong, every descriptor that was opened here is closed here; what is lent has no right to change anything
+(`capabilities.py` says why that matters). Standard library only.
 """
 
 import ctypes
@@ -10,6 +11,7 @@ import socket
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 
+from fleetnet_agent.helper.capabilities import CAP_NET_BROADCAST, without_all_but
 from fleetnet_agent.helper.census import open_namespace
 from fleetnet_agent.helper.requests import STATISTICS_FILES, TABLE_FILES, EventsOpened, Kind, Opened, OpenInside
 
@@ -44,7 +46,9 @@ def open_inside(request: OpenInside, doors: Doors) -> tuple[Opened, list[int]]:
                 try:
                     with _opened(open_namespace(inode, doors(inode))) as namespace:
                         enter(namespace)
-                    for name, descriptor in _open(request.kind):
+                    with without_all_but():
+                        found = _open(request.kind)
+                    for name, descriptor in found:
                         opened.append((inode, name))
                         descriptors.append(descriptor)
                 except OSError as error:
@@ -58,14 +62,20 @@ def open_inside(request: OpenInside, doors: Doors) -> tuple[Opened, list[int]]:
 def open_events(buffer_bytes: int) -> tuple[EventsOpened, int]:
     """A socket that hears of every namespace with a number. Raises OSError; PermissionError without
     CAP_NET_BROADCAST."""
-    opened = join(buffer_bytes, all_namespaces=True)
+    # The kernel asks at each event whether its opener may hear of other namespaces.
+    with without_all_but(CAP_NET_BROADCAST):
+        lent = _netlink(NETLINK_SOCK_DIAG)
+    opened = _joined(lent, buffer_bytes, all_namespaces=True)
     granted = opened.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
     return EventsOpened(granted), opened.detach()
 
 
-def join(buffer_bytes: int, *, all_namespaces: bool) -> socket.socket:
-    """A socket that hears of the ends of TCP and UDP sockets. Raises OSError."""
-    opened = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_SOCK_DIAG)
+def join(buffer_bytes: int) -> socket.socket:
+    """A socket that hears of the ends of TCP and UDP sockets in the own namespace. Raises OSError."""
+    return _joined(_netlink(NETLINK_SOCK_DIAG), buffer_bytes, all_namespaces=False)
+
+
+def _joined(opened: socket.socket, buffer_bytes: int, *, all_namespaces: bool) -> socket.socket:
     try:
         _set_buffer(opened, buffer_bytes)
         opened.bind((0, 0))
@@ -77,6 +87,10 @@ def join(buffer_bytes: int, *, all_namespaces: bool) -> socket.socket:
         opened.close()
         raise
     return opened
+
+
+def _netlink(family: int) -> socket.socket:
+    return socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, family)
 
 
 def close_all(descriptors: Iterable[int]) -> None:
@@ -132,8 +146,7 @@ def _open(kind: Kind) -> list[tuple[str, int]]:
     found: list[tuple[str, int]] = []
     try:
         for name, family in _SOCKETS.get(kind, ()):
-            opened = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, family)
-            found.append((name, opened.detach()))
+            found.append((name, _netlink(family).detach()))
         for name in _FILES.get(kind, ()):
             with suppress(FileNotFoundError):  # snmp6 and raw6 where there is no IPv6
                 found.append((name, os.open(f"/proc/thread-self/net/{name}", os.O_RDONLY | os.O_CLOEXEC)))

@@ -155,6 +155,6 @@ class _Control:
 
 def _join(buffer_bytes: int) -> socket.socket:
     try:
-        return join(buffer_bytes, all_namespaces=False)
+        return join(buffer_bytes)
     except OSError as error:
         raise RefusedError(f"the kernel's events of closed sockets are refused: {error.strerror}") from error

@@ -13,6 +13,8 @@ from fleetnet_proto.v1 import live_pb2, report_pb2
 from fleetnet_server.errors import AgentAway, ServerError
 
 MOST_HELD_BYTES = 8 * 1024 * 1024
+_PART_BYTES = 1024
+"""What a part takes at least, however little is in it."""
 
 
 class Asked:
@@ -30,6 +32,7 @@ class Asked:
         """A part has come. Never waits."""
         if self._error is not None:
             return
+        size_bytes += _PART_BYTES
         if self._parts and self._held_bytes + size_bytes > MOST_HELD_BYTES:
             self._parts.clear()
             self.fail(AgentAway("the answer was not read as fast as it came, and was dropped; ask again"))
@@ -44,7 +47,9 @@ class Asked:
         self._news.set()
 
     async def take(self, within_s: float) -> live_pb2.LivePart:
-        """The next part. Raises TimeoutError, or what it failed with."""
+        """The next part. Raises TimeoutError, also where one is there and no time is left, or what it failed with."""
+        if within_s <= 0:  # asyncio.timeout ends only what waits
+            raise TimeoutError
         async with asyncio.timeout(within_s):
             while not self._parts:
                 if self._error is not None:

@@ -331,6 +331,27 @@ def test_no_more_waits_for_an_asker_than_is_allowed() -> None:
     asyncio.run(scenario())
 
 
+def test_parts_with_nothing_in_them_are_no_way_to_fill_memory() -> None:
+    async def scenario() -> None:
+        asked = Asked(7, EVERYTHING)
+        for _ in range(MOST_HELD_BYTES // 1024 + 1):
+            asked.hand_over(live_pb2.LivePart(request=7), 2)
+        with pytest.raises(AgentAway, match="not read as fast"):
+            await asked.take(1)
+
+    asyncio.run(scenario())
+
+
+def test_an_answer_without_an_end_ends_when_its_time_is_up() -> None:
+    async def scenario() -> None:
+        asked = Asked(7, EVERYTHING)
+        asked.hand_over(live_pb2.LivePart(request=7), 2)
+        with pytest.raises(TimeoutError):
+            await asked.take(-1.0)
+
+    asyncio.run(scenario())
+
+
 def test_a_question_that_is_forgotten_before_it_is_written_is_never_written() -> None:
     async def scenario() -> None:
         asking = Asking(bytes(16), lambda: None)
