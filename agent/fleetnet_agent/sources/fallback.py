@@ -122,8 +122,12 @@ def _read_files(protocol: Protocol, read_file: ReadFile) -> Iterator[Sighting]:
 
 
 def _read_psutil(protocol: Protocol) -> Iterator[Sighting]:
-    import psutil  # late: it costs 2 MiB, and is not needed where the kernel answers
-
+    try:
+        import psutil  # late: it costs 2 MiB, and is not needed where the kernel answers
+    except ImportError as error:  # by then the agent may be a user who cannot read where Python is installed
+        raise SourceError(
+            f"psutil cannot be loaded ({error}); install it where the agent's user may read it, and Python too"
+        ) from error
     try:
         connections = psutil.net_connections(_KIND[protocol])
     except (psutil.Error, OSError, RuntimeError, ValueError) as error:
