@@ -16,7 +16,7 @@ from fleetnet_agent.errors import AgentError
 from fleetnet_agent.log import PROGRAM, printable
 from fleetnet_agent.version import VERSION
 
-DESCRIPTION: Final = "Reads the socket tables of this host and reports what changes to its collector."
+DESCRIPTION: Final = "Reads the sockets, interfaces and routes of this host and reports what changes to its collector."
 INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
 BROKEN_PIPE: Final = 141  # 128 + SIGPIPE, likewise
 

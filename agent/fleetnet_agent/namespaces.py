@@ -15,8 +15,7 @@ What must stay true:
 """
 
 import os
-import socket
-from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol as Interface
@@ -30,7 +29,6 @@ from fleetnet_agent.host import Host
 from fleetnet_agent.numbering import Numbering
 from fleetnet_agent.places import Places
 from fleetnet_agent.records import SourceStatus
-from fleetnet_agent.sources.source import SourceError
 
 NAME = "namespaces"
 HELPER_RESTS_US = 5_000_000  # after it did not answer, so that a hanging one does not slow every look
@@ -170,15 +168,6 @@ class Namespaces:
             with opened:
                 for each in some:
                     yield from _one(opened, each)
-
-    def routes_inside(self, netns: list[int]) -> Generator[tuple[int, socket.socket | SourceError], None, None]:
-        """A socket of NETLINK_ROUTE in each, closed again after its turn, or why there is none."""
-        for each, what in self.inside(Kind.ROUTE, netns):
-            if isinstance(what, str) or Kind.ROUTE not in what:
-                yield each, SourceError(f"it cannot be entered: {what if isinstance(what, str) else 'no socket'}")
-                continue
-            with socket.socket(fileno=what.pop(Kind.ROUTE)) as opened:
-                yield each, opened
 
     def close(self) -> None:
         """Give back sockets."""

@@ -59,9 +59,9 @@ class Neighbours:
         return sum(len(followed) for neighbour in self._by_netns.values() for followed in neighbour.followed)
 
     @property
-    def wanted(self) -> bool:
-        """True if they are to be read."""
-        return self._namespaces.all
+    def count(self) -> int | None:
+        """How many namespaces they are; None where they are not to be read."""
+        return len(self._by_netns) if self._namespaces.all else None
 
     def ask(self) -> bool:
         """Ask which there are; True if a look at everything has something to tell of that."""

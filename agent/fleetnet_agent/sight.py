@@ -28,8 +28,8 @@ from fleetnet_agent.usage import usage_now
 from fleetnet_agent.watch import open_watch
 
 # include/uapi/linux/capability.h
-CAP_DAC_READ_SEARCH, CAP_SYS_PTRACE = 2, 19
-WANTED_OF_THE_HELPER: Final = {"CAP_DAC_READ_SEARCH": CAP_DAC_READ_SEARCH, "CAP_SYS_PTRACE": CAP_SYS_PTRACE}
+WANTED_FOR_OWNERS: Final = {"CAP_DAC_READ_SEARCH": 2, "CAP_SYS_PTRACE": 19}
+WANTED_FOR_NAMESPACES: Final = {"CAP_NET_BROADCAST": 11, "CAP_NET_ADMIN": 12, "CAP_SYS_ADMIN": 21}
 
 EVENT_BYTES: Final = 1_280  # of the kernel's memory for one event
 ENOUGH_DESCRIPTORS: Final = 256
@@ -58,12 +58,12 @@ class Finding:
 
 def findings(settings: Settings, host: Host) -> Iterator[Finding]:
     """What can be seen here."""
-    yield helper(settings, host)
-    snapshot, costs, sees_all = _look(settings, host)
+    snapshot, costs, others = _look(settings, host)
+    yield helper(settings, host, enters=others is not None)
     for status in snapshot.sources:
         yield source(status)
     yield Finding("sockets", bool(snapshot.sockets), f"{len(snapshot.sockets)} are open", "missing")
-    yield namespaces(host, len(snapshot.namespaces), sees_all)
+    yield namespaces(host, others)
     yield events_buffer(settings, host)
     yield events_lost(settings, host)
     yield control_groups(host)
@@ -82,7 +82,7 @@ class Costs:
     interval_s: float  # at which such looks are due
 
 
-def _look(settings: Settings, host: Host) -> tuple[Snapshot, Costs, bool]:
+def _look(settings: Settings, host: Host) -> tuple[Snapshot, Costs, int | None]:
     watch = open_watch(host, helper_socket=found_helper(settings), namespaces=settings.namespaces)
     try:
         watch.look()
@@ -91,13 +91,13 @@ def _look(settings: Settings, host: Host) -> tuple[Snapshot, Costs, bool]:
         after = usage_now(host.boottime_us)
         snapshot = watch.snapshot()
         costs = Costs(after.cpu_us - before.cpu_us, after.resident_bytes, watch.interval_s())
-        return snapshot, costs, watch.sees_all_namespaces
+        return snapshot, costs, watch.other_namespaces
     finally:
         watch.close()
 
 
-def helper(settings: Settings, host: Host) -> Finding:
-    """Whether there is one, and whether it has what it needs."""
+def helper(settings: Settings, host: Host, *, enters: bool) -> Finding:
+    """Whether there is one, and whether it has what it needs; `enters` if that is to be for other namespaces, too."""
     path = found_helper(settings)
     if path is None:
         # Not a fault: an agent that is run with --with-helper has one that it keeps to itself.
@@ -109,11 +109,12 @@ def helper(settings: Settings, host: Host) -> Finding:
     powers = _powers_of_peer(path, host.proc)
     if powers is None:
         return Finding("helper", True, f"answers on {path}; which capabilities it has cannot be seen from here")
-    lacks = [name for name, bit in WANTED_OF_THE_HELPER.items() if not powers >> bit & 1]
+    wanted = WANTED_FOR_OWNERS | (WANTED_FOR_NAMESPACES if enters else {})
+    lacks = [name for name, bit in wanted.items() if not powers >> bit & 1]
     if lacks:
         words = f"answers on {path}, but lacks {' and '.join(lacks)}; start it as root or with these capabilities"
         return Finding("helper", False, words, "reduced")
-    return Finding("helper", True, f"answers on {path} and has {' and '.join(WANTED_OF_THE_HELPER)}")
+    return Finding("helper", True, f"answers on {path} and has {' and '.join(wanted)}")
 
 
 def _powers_of_peer(path: Path, proc: Path) -> int | None:
@@ -139,13 +140,13 @@ def source(status: SourceStatus) -> Finding:
     return Finding(topic, False, status.detail + remedy, "missing" if status.blind else "reduced")
 
 
-def namespaces(host: Host, count: int, sees_all: bool) -> Finding:
-    """Which network namespaces are read."""
+def namespaces(host: Host, others: int | None) -> Finding:
+    """Which network namespaces are read; `others` beside the own one, None where these are not."""
     own = facts.netns_inode(host)
     if not own:
         return Finding("namespaces", False, f"{host.proc}/self/ns/net cannot be read; is /proc mounted?")
-    if sees_all:
-        return Finding("namespaces", True, f"reads all that are found, {count} now, its own ({own}) among them")
+    if others is not None:
+        return Finding("namespaces", True, f"reads its own, {own}, and all others that are found, {others} now")
     try:
         # Other files in each namespace, and unlike /proc/1/ns/net anybody may look at them.
         same = os.stat(host.proc / "1/net/dev").st_ino == os.stat(host.proc / "self/net/dev").st_ino
@@ -155,9 +156,8 @@ def namespaces(host: Host, count: int, sees_all: bool) -> Finding:
             True,
             f"reads its own, {own}; whether it is the host's cannot be seen, for process 1 is hidden",
         )
-    which = (
-        "that of process 1; with a helper and --namespaces all it reads every one" if same else "not that of process 1"
-    )
+    which = "that of process 1; with a helper, and not --namespaces own, it reads every one"
+    which = which if same else "not that of process 1; --namespaces all reads every one that is found"
     return Finding("namespaces", True, f"reads its own, {own}, {which}")
 
 
@@ -236,11 +236,11 @@ def budget(settings: Settings, costs: Costs) -> Finding:
     resident_mib = costs.resident_bytes / MIB
     shown = (
         f"a look takes {costs.cpu_us / 1000:.1f} ms of CPU and {resident_mib:.0f} MiB of memory, "
-        f"and one is due every {costs.interval_s:g} s"
+        f"and one is due every {costs.interval_s:.3g} s"
     )
-    allowed = (
-        f"{settings.cpu_ceiling_percent:g} % of a core and {settings.memory_ceiling_mib:g} MiB are allowed (0: any)"
-    )
+    cpu = f"{settings.cpu_ceiling_percent:g} % of a core" if settings.cpu_ceiling_percent else "any use of a core"
+    memory = f"{settings.memory_ceiling_mib:g} MiB" if settings.memory_ceiling_mib else "any use of memory"
+    allowed = f"{cpu} and {memory} are allowed"
     over = [
         option
         for option, used, ceiling in (

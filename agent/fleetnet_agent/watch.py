@@ -18,7 +18,7 @@ What must stay true:
 - a source that fails closes nothing: its sockets stay as they were until it works again;
 - a look at everything is one at all namespaces. What a namespace beside the own one does not show at a look stays as it
   was seen last, and the time until it shows again becomes a gap;
-- a change of interfaces or routes is told with a look at everything, as early as one of a listener is.
+- a change of interfaces or routes that was seen is told with a look at everything, as early as one of a listener is.
 """
 
 import os
@@ -141,9 +141,9 @@ class Watch:
         return sum(map(len, self._followed)) + len(self._neighbours)
 
     @property
-    def sees_all_namespaces(self) -> bool:
-        """True if other network namespaces than the own one are to be read."""
-        return self._neighbours.wanted
+    def other_namespaces(self) -> int | None:
+        """How many network namespaces there are beside the own one; None where they are not to be read."""
+        return self._neighbours.count
 
     def when_urgent(self, urge: Callable[[], object]) -> None:
         """Call this, in some thread, when the next look should not wait: events were lost, or many wait."""

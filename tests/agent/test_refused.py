@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fleetnet_agent.records import Protocol
+from fleetnet_agent.sources.fallback import psutil_table
+from fleetnet_agent.sources.source import SourceError
 
 HERE = Path(__file__).parent
 AGENT = Path(sys.executable).with_name("fleetnet-agent")
@@ -57,3 +60,9 @@ def test_every_source_says_how_it_reads() -> None:
         elif name in ("unix", "raw", "packet", "udplite"):
             # Where the kernel has no such sockets at all there is nothing to read, and the table is whole.
             assert "of /proc/net" in words or (name != "unix" and words == "reads whole")
+
+
+def test_where_psutil_cannot_be_loaded_that_is_a_failure_of_the_source_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psutil", None)
+    with pytest.raises(SourceError, match="psutil cannot be loaded"):
+        psutil_table(Protocol.TCP).look()

@@ -78,29 +78,42 @@ def listening(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize(
-    ("powers", "verdict", "words"),
+    ("powers", "enters", "verdict", "words"),
     [
-        ("000001ffffffffff", "ok", "has CAP_DAC_READ_SEARCH and CAP_SYS_PTRACE"),
-        ("0000000000080004", "ok", "has CAP_DAC_READ_SEARCH and CAP_SYS_PTRACE"),
-        ("0000000000000004", "reduced", "lacks CAP_SYS_PTRACE;"),
-        ("0000000000000000", "reduced", "lacks CAP_DAC_READ_SEARCH and CAP_SYS_PTRACE;"),
-        ("", "ok", "cannot be seen from here"),
+        ("000001ffffffffff", False, "ok", "has CAP_DAC_READ_SEARCH and CAP_SYS_PTRACE"),
+        ("0000000000080004", False, "ok", "has CAP_DAC_READ_SEARCH and CAP_SYS_PTRACE"),
+        ("0000000000080004", True, "reduced", "lacks CAP_NET_BROADCAST and CAP_NET_ADMIN and CAP_SYS_ADMIN;"),
+        ("0000000000281804", True, "ok", "and CAP_SYS_ADMIN"),
+        ("0000000000000004", False, "reduced", "lacks CAP_SYS_PTRACE;"),
+        ("0000000000000000", False, "reduced", "lacks CAP_DAC_READ_SEARCH and CAP_SYS_PTRACE;"),
+        ("", True, "ok", "cannot be seen from here"),
     ],
 )
 def test_a_helper_is_judged_by_its_capabilities(
-    host: Host, listening: Path, powers: str, verdict: str, words: str
+    host: Host, listening: Path, powers: str, enters: bool, verdict: str, words: str
 ) -> None:
     (host.proc / str(os.getpid())).mkdir()
     (host.proc / str(os.getpid()) / "status").write_text(f"Name:\thelper\nCapEff:\t{powers}\n" if powers else "Name:\n")
-    finding = sight.helper(Settings(helper_socket=listening), host)
+    finding = sight.helper(Settings(helper_socket=listening), host, enters=enters)
     assert finding.verdict == verdict
+    assert words in finding.words
+
+
+@pytest.mark.parametrize(
+    ("others", "words"), [(None, "reads its own, "), (12, " and all others that are found, 12 now")]
+)
+def test_the_namespaces_beside_the_own_one_are_counted_where_they_are_read(others: int | None, words: str) -> None:
+    finding = sight.namespaces(this_host(), others)
+    assert finding.ok
     assert words in finding.words
 
 
 def test_what_a_look_costs_stands_beside_what_is_allowed() -> None:
     costs = sight.Costs(cpu_us=100_000, resident_bytes=60 * 1024 * 1024, interval_s=1.0)
     assert sight.budget(Settings(cpu_ceiling_percent=11, memory_ceiling_mib=61), costs).ok
-    assert sight.budget(Settings(cpu_ceiling_percent=0, memory_ceiling_mib=0), costs).ok
+    unbounded = sight.budget(Settings(cpu_ceiling_percent=0, memory_ceiling_mib=0), costs)
+    assert unbounded.ok
+    assert unbounded.words.endswith("where any use of a core and any use of memory are allowed")
     finding = sight.budget(Settings(cpu_ceiling_percent=9, memory_ceiling_mib=59), costs)
     assert finding.verdict == "reduced"
     assert "100.0 ms of CPU and 60 MiB of memory" in finding.words

@@ -138,6 +138,8 @@ def test_what_is_not_kept_of_the_past_is_status_3_and_a_contradiction_is_2(
         (("-t", "--live", "--at", "10m ago"), 2, "--live shows what is now"),
         (("-r", "--live"), 2, "routes have nothing"),
         (("-r", "-i"), 2, "one at a time"),
+        (("-i", "--timers"), 2, "--timers is of sockets"),
+        (("-r", "--timers"), 2, "--timers is of sockets"),
         (("-ie",), 2, "ifconfig(8)"),
     ]:
         ran = fleetnet("netstat", "web1", *options)

@@ -112,6 +112,14 @@ def test_a_container_is_shown_by_the_beginning_of_its_id_with_its_runtime() -> N
     assert "docker:4f5e4f5e4f5e " in as_table([container])
 
 
+def test_a_unit_that_only_repeats_the_id_of_its_container_is_not_shown_beside_it() -> None:
+    scope = f"docker-{'4f5e' * 16}.scope"
+    shown = as_table([one(unit=scope, container="4f5e" * 16, runtime="docker")])
+    assert ".scope" not in shown
+    assert "docker:4f5e4f5e4f5e " in shown
+    assert scope in as_table([one(unit=scope, container="")])
+
+
 def test_owners_are_grouped_by_name_and_counted_where_they_are_many() -> None:
     many = one(owners=tuple(replace(one().owners[0], pid=p, name=f"p{p % 5}") for p in range(1, 21)))
     assert sockets.processes(many) == "p1 (1, 6, +2), p2 (2, 7, +2), p3 (3, 8, +2), +2"

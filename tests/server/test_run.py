@@ -38,6 +38,8 @@ def test_the_socket_is_made_where_it_is_wanted_with_a_directory_that_its_group_m
     try:
         assert stat.S_IMODE(running.admin_socket.parent.stat().st_mode) == 0o755
         assert running.token("web1").startswith("fnt1.")
+        # The kernel's own list has it under the name that the file has.
+        assert str(running.admin_socket) in Path("/proc/net/unix").read_text().split()
     finally:
         running.kill()
 

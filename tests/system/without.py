@@ -26,7 +26,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil  # noqa: F401 - where nothing is taken away yet the agent does not need it
+import psutil  # noqa: F401 - the agent loads it where netlink is refused, too late for a user who cannot read it
 from fleetnet_agent.helper.main import main as helper
 from fleetnet_agent.main import main as agent
 

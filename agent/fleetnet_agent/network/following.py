@@ -6,8 +6,9 @@
     if network.look():                                  # read what is due
         network.changed()                               # whole namespaces that are new or with something changed
 
-The own namespace is read when the kernel says that something changed there, and every AGAIN_S in any case. Another one
-is read when `announce` says so, and as often as its `again_s`; all others together take OTHERS_SHARE of the time.
+The own namespace is read when the kernel says that something changed there, and every AGAIN_S in any case. Of another
+one the kernel says nothing here: it is read as often as its `again_s`, or when `announce` is called. All others
+together take OTHERS_SHARE of the time, so where they are many a change in one of them is seen later than that.
 
 What must stay true: `changed`, applied to what it gave before, is `all`; what did not change is never told again; one
 namespace that cannot be read stops no other.
@@ -119,11 +120,6 @@ class Network:
     def all(self) -> tuple[Namespace, ...]:
         """All namespaces as `changed` has told them, the own one first."""
         return tuple(self._told[netns] for netns in (OWN_NAMESPACE, *self._others) if netns in self._told)
-
-    def interface_name(self, netns: int, index: int) -> str:
-        """Name of an interface as of the last reading; "" where it is not known."""
-        place = self._own if netns == OWN_NAMESPACE else self._others.get(netns)
-        return "" if place is None else place.names.get(index, "")
 
     def links(self, netns: int) -> tuple[Interface, ...]:
         """The interfaces of a namespace as of the last reading."""

@@ -13,7 +13,6 @@ from dataclasses import replace
 from typing import Final
 
 from fleetnet_agent.network.facts import Memory, Reading, read
-from fleetnet_agent.network.routes import Names
 from fleetnet_agent.records import Namespace
 from fleetnet_agent.sources.source import RefusedError, SourceError
 
@@ -33,7 +32,6 @@ class Place:
         is told when it was so for longer than `patience_s`, for a namespace may be about to end; that nothing ever does
         (RefusedError), at once."""
         self.known = identity
-        self.names: Names = {}  # of its interfaces
         self.interfaces_trouble = ""  # why they could not be read, or not whole
         self.routes_trouble = ""
         self._clock_us = clock_us
@@ -103,7 +101,6 @@ class Place:
         if isinstance(interfaces, SourceError):
             self.interfaces_trouble = f"not read: {interfaces}"
         else:
-            self.names = interfaces.names
             self.interfaces_trouble = (
                 f"{interfaces.left_out} interfaces and addresses are left out" if interfaces.left_out else ""
             )

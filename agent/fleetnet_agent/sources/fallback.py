@@ -144,7 +144,9 @@ def _read_psutil(protocol: Protocol) -> Iterator[Sighting]:
     try:
         import psutil  # late: it costs 2 MiB, and is not needed where the kernel answers
     except ImportError as error:  # an agent that gave up root may not read its own Python any more
-        raise SourceError(f"psutil, which reads /proc/net, cannot be imported: {error}") from error
+        raise SourceError(
+            f"psutil cannot be loaded ({error}); install it where the agent's user may read it, and Python too"
+        ) from error
     try:
         connections = psutil.net_connections(_KIND[protocol])
     except (psutil.Error, OSError, RuntimeError, ValueError) as error:

@@ -170,7 +170,9 @@ def _unit(socket: Socket) -> str:
         return socket.unit
     container = socket.container[:_CONTAINER_SHOWN]
     runtime = f"{socket.runtime}:" if socket.runtime else ""
-    return f"{socket.unit} {runtime}{container}".strip()
+    # The scope that a runtime makes has the whole id in its name and says nothing else; documents have it.
+    unit = "" if socket.container in socket.unit else socket.unit
+    return f"{unit} {runtime}{container}".strip()
 
 
 def _opened(socket: Socket) -> str:

@@ -82,7 +82,7 @@ def admin_server(queries: QueryService, administration: AdminService) -> grpc.ai
 def bind_admin(server: grpc.aio.Server, path: Path) -> bool:
     """Listen on the admin socket, from this very call on; False if that failed."""
     try:
-        return server.add_insecure_port(f"unix://{path}") != 0
+        return server.add_insecure_port(f"unix:{path}") != 0
     except RuntimeError:
         return False
 

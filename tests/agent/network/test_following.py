@@ -188,12 +188,6 @@ def test_a_namespace_that_was_never_read_is_told_as_that(told: Told) -> None:
     assert details(told)["interfaces"] == (False, "not read: a socket is refused: Operation not permitted")
 
 
-def test_an_interface_is_known_by_its_index(told: Told) -> None:
-    assert told.network.interface_name(0, 2) == ""
-    told.look()
-    assert [told.network.interface_name(*which) for which in ((0, 2), (0, 3), (7, 2))] == ["scripted2", "", ""]
-
-
 def test_drivers_are_asked_again_every_minute(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = 0
 

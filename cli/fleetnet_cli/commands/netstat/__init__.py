@@ -42,7 +42,7 @@ def netstat(
     *,
     common: Common,
 ) -> int:
-    """Show one host's sockets, routes or interfaces in the layout of netstat(8).
+    """Show sockets, routes or interfaces as netstat(8) does.
 
     What is not kept is "-" (RefCnt of -x, Ref of -r -6, counters) or left out (flags D, A, e of -r -6).
     """

@@ -170,4 +170,4 @@ class _OneNamespace:
             yield "read from /proc/net, for the host's kernel refuses diag; a socket may be missed or doubled"
         if self._elsewhere and self._inode is None:
             more = "1 socket" if self._elsewhere == 1 else f"{self._elsewhere} sockets"
-            yield f"{more} in other network namespaces not shown; --netns NAME shows one, -o json has them all"
+            yield f"{more} in other network namespaces not shown; --netns NAME shows those of one, -o json has them all"

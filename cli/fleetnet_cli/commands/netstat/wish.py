@@ -64,6 +64,8 @@ def checked(wish: Wish, common: Common, *, routes: bool, interfaces: bool, stati
         )
     if routes and live:
         raise UsageError("routes have nothing that only a live look knows; leave out --live")
+    if wish.timers and tables != ["sockets"]:
+        raise UsageError("--timers is of sockets; leave it out with -r, -i and -s")
     if common.asked_at and live:
         raise UsageError("--live shows what is now; leave it out, or leave out --at")
     if common.asked_at and wish.live:
