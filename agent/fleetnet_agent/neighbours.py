@@ -130,7 +130,7 @@ class Neighbours:
         what is open keeps the namespace alive."""
         for netns in list(self._namespaces.others):
             neighbour = self._by_netns.get(netns)
-            if neighbour is not None:
+            if neighbour is not None and wanted.netns in (None, netns):
                 yield from self._live(neighbour, wanted, links(netns))
 
     def _live(self, neighbour: Neighbour, wanted: LiveWanted, links: tuple[Interface, ...]) -> list[LiveItem]:

@@ -32,7 +32,7 @@ from fleetnet_agent.budget import NO_CEILINGS, Budget, Ceilings, Usage
 from fleetnet_agent.cgroups import CGroups
 from fleetnet_agent.event_queue import MOST_WAITING
 from fleetnet_agent.events import Events, Told
-from fleetnet_agent.followed import Followed, Seen, follow_all
+from fleetnet_agent.followed import OWN_NAMESPACE, Followed, Seen, follow_all
 from fleetnet_agent.helper.client import HelperClient
 from fleetnet_agent.holders import Holders
 from fleetnet_agent.host import Host
@@ -127,7 +127,8 @@ class Watch:
     def live(self, wanted: LiveWanted) -> Generator[LiveItem, None, None]:
         """Everything at this moment, with the numbers that are not followed. To be used up in the thread of the looks,
         which may go on between two steps; close it where it is left early. Never raises for what the host does."""
-        yield from look_live(wanted, self._followed, self._holders, self._host.proc / "self/net")
+        if wanted.netns in (None, OWN_NAMESPACE):
+            yield from look_live(wanted, self._followed, self._holders, self._host.proc / "self/net")
         yield from self._neighbours.live(wanted, self._network.links)
 
     def interval_s(self) -> float:

@@ -18,6 +18,7 @@ class LiveQuestion:
     details: bool = False  # tcp_info and memory of the sockets
     interfaces: bool = False
     statistics: bool = False
+    netns: int | None = None  # only of this network namespace, 0 the agent's own; None: of all
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ def request(question: LiveQuestion) -> query_pb2.LiveRequest:
             details=question.details,
             interfaces=question.interfaces,
             statistics=question.statistics,
+            netns=question.netns,
         ),
     )
 

@@ -15,7 +15,7 @@ from fleetnet_agent.namespaces import HELPER_RESTS_US, Namespaces, name_of
 from fleetnet_agent.neighbours import ENDING_US
 from fleetnet_agent.owners.lookup import OwnerLookup
 from fleetnet_agent.places import place_in
-from fleetnet_agent.records import Difference, SocketKey, SourceStatus
+from fleetnet_agent.records import Difference, LiveSocket, LiveWanted, SocketKey, SourceStatus
 from fleetnet_agent.sources.diag import NETLINK_SOCK_DIAG, DiagSocket
 from fleetnet_agent.watch import Watch
 
@@ -81,6 +81,12 @@ class Told:
         assert held() <= before  # others of this process may close some meanwhile
         return difference
 
+    def live(self, netns: int) -> list[LiveSocket]:
+        items = list(self.watch.live(LiveWanted(sockets=True, netns=netns)))
+        found = [item for item in items if isinstance(item, LiveSocket)]
+        assert len(found) == len(items)
+        return found
+
     def has(self, one: socket.socket) -> bool:
         port, inode = one.getsockname()[1], os.fstat(one.fileno()).st_ino
         rows = [row for row in self.watch.snapshot().sockets if (row.local_port, row.inode) == (port, inode)]
@@ -137,6 +143,18 @@ def test_a_namespace_is_told_with_what_lives_in_it_and_its_sockets_under_its_ino
     assert not other.unread
     assert told.look().namespaces == ()
     assert told.status == SourceStatus("namespaces", True, "")
+
+
+def test_a_live_look_at_one_namespace_leaves_the_others_alone(
+    told: Told, helper: ScriptedHelper, listener: socket.socket
+) -> None:
+    told.look()
+    [there] = [item for item in told.live(THERE) if item.socket.inode == os.fstat(listener.fileno()).st_ino]
+    assert there.socket.key.netns == THERE
+    helper.refused = "nobody is to enter"
+    assert told.live(0) == []
+    with pytest.raises(AssertionError):
+        told.live(THERE)
 
 
 def test_what_cannot_be_entered_stays_as_it_was_and_becomes_a_gap(

@@ -32,11 +32,13 @@ def looks(canned: Canned) -> list[query_pb2.LiveRequest]:
 @pytest.mark.parametrize(
     ("options", "wanted"),
     [
-        (("-tan", "--live"), live_pb2.LiveWanted(sockets=True)),
-        (("-tan", "--timers"), live_pb2.LiveWanted(sockets=True)),
+        (("-tan", "--live"), live_pb2.LiveWanted(sockets=True, netns=0)),
+        (("-tan", "--timers"), live_pb2.LiveWanted(sockets=True, netns=0)),
+        (("-tan", "--live", "--netns", str(network.INSIDE)), live_pb2.LiveWanted(sockets=True, netns=network.INSIDE)),
+        (("-s", "--netns", str(network.INSIDE)), live_pb2.LiveWanted(statistics=True, netns=network.INSIDE)),
         (("-tan", "--live", "-o", "json"), live_pb2.LiveWanted(sockets=True, details=True)),
-        (("-i", "--live"), live_pb2.LiveWanted(interfaces=True)),
-        (("-s",), live_pb2.LiveWanted(statistics=True)),
+        (("-i", "--live"), live_pb2.LiveWanted(interfaces=True, netns=0)),
+        (("-s",), live_pb2.LiveWanted(statistics=True, netns=0)),
     ],
 )
 def test_a_live_look_asks_for_what_is_shown(

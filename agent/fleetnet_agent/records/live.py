@@ -14,6 +14,7 @@ class LiveWanted:
     details: bool = False  # tcp_info and memory of the sockets, too
     interfaces: bool = False  # their counters
     statistics: bool = False
+    netns: int | None = None  # only of this network namespace, as in SocketKey; None: of all
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,8 @@ _MOST_TROUBLES: Final = 16
 
 def live_wanted(message: live_pb2.LiveWanted) -> LiveWanted:
     """What a collector wants."""
-    return LiveWanted(message.sockets, message.details, message.interfaces, message.statistics)
+    netns = message.netns if message.HasField("netns") else None
+    return LiveWanted(message.sockets, message.details, message.interfaces, message.statistics, netns)
 
 
 def live_parts(request: int, items: Iterable[LiveItem], clock_us: Callable[[], int]) -> Iterator[bytes]:

@@ -8,16 +8,18 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class LiveWanted(_message.Message):
-    __slots__ = ("sockets", "details", "interfaces", "statistics")
+    __slots__ = ("sockets", "details", "interfaces", "statistics", "netns")
     SOCKETS_FIELD_NUMBER: _ClassVar[int]
     DETAILS_FIELD_NUMBER: _ClassVar[int]
     INTERFACES_FIELD_NUMBER: _ClassVar[int]
     STATISTICS_FIELD_NUMBER: _ClassVar[int]
+    NETNS_FIELD_NUMBER: _ClassVar[int]
     sockets: bool
     details: bool
     interfaces: bool
     statistics: bool
-    def __init__(self, sockets: _Optional[bool] = ..., details: _Optional[bool] = ..., interfaces: _Optional[bool] = ..., statistics: _Optional[bool] = ...) -> None: ...
+    netns: int
+    def __init__(self, sockets: _Optional[bool] = ..., details: _Optional[bool] = ..., interfaces: _Optional[bool] = ..., statistics: _Optional[bool] = ..., netns: _Optional[int] = ...) -> None: ...
 
 class LivePart(_message.Message):
     __slots__ = ("request", "look_at_us", "processes", "holders", "sockets", "interfaces", "statistics", "last", "trouble", "refused")

@@ -39,12 +39,13 @@ def _counted(
     collector: "Collector", wish: Wish, items: list[InterfaceItem], asked: list[Namespace]
 ) -> tuple[list[InterfaceItem], Coverage, list[str]]:
     """The interfaces that are there now, with their counters and with the facts that history has of them."""
-    look = looked_at(collector, LiveQuestion(wish.host, interfaces=True), kept=True)
-    facts = {(i.namespace.inode, i.interface.name): i for i in items}
     inside = {n.inode: n for n in asked}
     if wish.netns in ("", "host"):
         # A host that has told nothing of its namespaces yet can be looked at all the same.
         inside.setdefault(0, Namespace(wish.host, "host", 0))
+    only = next(iter(inside)) if len(inside) == 1 else None
+    look = looked_at(collector, LiveQuestion(wish.host, interfaces=True, netns=only), kept=True)
+    facts = {(i.namespace.inode, i.interface.name): i for i in items}
     counted = [
         _with_counters(facts.get((one.netns, one.name)), inside[one.netns], one)
         for one in look

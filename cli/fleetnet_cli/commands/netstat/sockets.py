@@ -65,7 +65,9 @@ def _of_host(wish: Wish, common: Common) -> SocketQuestion:
 
 def _show_live(collector: "Collector", wish: Wish, common: Common, inode: int | None) -> int:
     as_json = common.output == "json"
-    look = looked_at(collector, LiveQuestion(wish.host, sockets=True, details=as_json), kept=not wish.timers)
+    netns = inode if wish.netns or as_json else 0
+    question = LiveQuestion(wish.host, sockets=True, details=as_json, netns=netns)
+    look = looked_at(collector, question, kept=not wish.timers)
     if not as_json:
         return _show_table(look, _sockets_of(look, wish), wish, common, inode, lambda: look.troubles)
     kept = Sifted(

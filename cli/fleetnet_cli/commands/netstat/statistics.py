@@ -26,8 +26,9 @@ def show(wish: Wish, common: Common) -> int:
         if wish.netns or common.output == "json":
             known, _ = namespaces(collector, replace(common.selection, host=wish.host, limit=0))
         inode = inode_of(wish, known)
-        look = looked_at(collector, LiveQuestion(wish.host, statistics=True), kept=False)
         every = common.output == "json" and not wish.netns
+        question = LiveQuestion(wish.host, statistics=True, netns=None if every else inode)
+        look = looked_at(collector, question, kept=False)
         wanted = [s for s in _sifted(look, wish) if every or s.netns == inode]
     if common.output == "json":
         place = statistics.Place(wish.host, {n.inode: n.netns for n in known} | {0: "host"})
