@@ -47,6 +47,8 @@ class Joined:
     brief: list[End] = field(default_factory=list)
     same_as: dict[Name, Name] = field(default_factory=dict)
     """Opened sockets of the moves that are the rest of a brief socket told before."""
+    reused: dict[Name, int] = field(default_factory=dict)
+    """Closed sockets of the moves that left their addresses to another one: by when that was there."""
 
 
 class Ends:
@@ -100,6 +102,7 @@ class Ends:
         )
         for name in full - joined.times.keys():
             self._endless.add(name, now_us)
+        _end_reused(joined, moves)
         return joined
 
     def _explain_known(
@@ -160,6 +163,20 @@ class Ends:
             joined.same_as[one.name], joined.times[one.name] = told
         elif not first:
             self._unannounced.add(addresses, now_us)
+
+
+def _end_reused(joined: Joined, moves: Moves) -> None:
+    """A TIME_WAIT that gives way to a new connection with its addresses (net.ipv4.tcp_tw_reuse) ends without an event,
+    at the latest when that connection ends in its turn."""
+    left = {addresses_of(one): one for one in moves.closed if is_left(one) and one.name not in joined.times}
+    if not left:
+        return
+    later = [(addresses_of(one), joined.times[one.name]) for one in moves.opened if one.name in joined.times]
+    later += [(addresses_of(end.socket), end.at_us) for end in joined.brief]
+    for addresses, at_us in later:
+        one = left.get(addresses)
+        if one is not None:
+            joined.reused[one.name] = min(at_us, joined.reused.get(one.name, at_us))
 
 
 class _Memory:

@@ -185,7 +185,9 @@ class Followed:
 
     def close(self, seen: Seen, joined: Joined) -> list[Closed]:
         """What is gone."""
-        closed = [Closed(self._key(one), joined.times.get(one.name)) for one in seen.moves.closed]
+        closed = [
+            Closed(self._key(one), joined.times.get(one.name), joined.reused.get(one.name)) for one in seen.moves.closed
+        ]
         for sighting in seen.moves.closed:
             self._holders.pop(sighting.name, None)
             self._placeless.discard(sighting.name)

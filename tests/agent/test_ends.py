@@ -154,6 +154,23 @@ def test_ends_that_no_look_could_explain_wait(looking: Looking) -> None:
     assert names(looking.look()) == [7]
 
 
+def test_a_time_wait_whose_addresses_are_used_again_ends_before_the_later_connection_does(looking: Looking) -> None:
+    looking.kernel.put(time_wait(1, remote_port=9))
+    assert looking.look(end(2, remote_port=9)) == Joined(times={1: NOW_US})
+    del looking.kernel.sockets[1]
+    looking.kernel.put(time_wait(3, remote_port=9))  # of the later connection, under a cookie of its own
+    later = end(4, NOW_US + 5, remote_port=9)
+    assert looking.look(later) == Joined(times={3: NOW_US + 5}, reused={1: NOW_US + 5})
+
+
+def test_so_does_one_that_a_brief_connection_has_followed(looking: Looking) -> None:
+    looking.kernel.put(time_wait(1, remote_port=9))
+    assert looking.look(end(2, remote_port=9)) == Joined(times={1: NOW_US})
+    del looking.kernel.sockets[1]
+    later = end(4, NOW_US + 5, remote_port=9)
+    assert looking.look(later) == Joined(brief=[later], reused={1: NOW_US + 5})
+
+
 def test_a_listener_ends_like_any_socket(looking: Looking) -> None:
     looking.kernel.put(listener(3))
     looking.look()

@@ -37,6 +37,7 @@ def test_the_helper_imports_the_standard_library_and_its_own_few_files() -> None
         *(
             f"fleetnet_agent.helper.{name}"
             for name in (
+                "capabilities",
                 "census",
                 "cmdlines",
                 "entering",

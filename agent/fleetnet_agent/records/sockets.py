@@ -143,6 +143,7 @@ class Closed:
 
     key: SocketKey
     at_us: int | None = None  # when it ended, where the kernel said so; else the look found it gone
+    before_us: int | None = None  # or it was gone by then already, for another one had its addresses
 
 
 class Brief(NamedTuple):

@@ -152,7 +152,7 @@ class _Builder:
         return True
 
     def _add_closed(self, closed: Closed) -> bool:
-        message = _closed(key_message(closed.key), closed.at_us)
+        message = _closed(key_message(closed.key), closed.at_us, closed.before_us)
         if not self._take(size_of(message), None):
             return False
         self.batch.closed.append(message)
@@ -228,7 +228,9 @@ def _gap(gap: Gap) -> report_pb2.Gap:
     return report_pb2.Gap(from_us=gap.from_us, to_us=gap.to_us, reason=bounded(gap.reason, DETAIL_BYTES))
 
 
-def _closed(key: sockets_pb2.SocketKey, at_us: int | None) -> sockets_pb2.ClosedSocket:
-    if at_us is None:  # the batch's look found it gone
+def _closed(key: sockets_pb2.SocketKey, at_us: int | None, before_us: int | None) -> sockets_pb2.ClosedSocket:
+    if at_us is None and before_us is None:  # the batch's look found it gone
         return sockets_pb2.ClosedSocket(key=key)
+    if at_us is None:
+        return sockets_pb2.ClosedSocket(key=key, closed_at_us=before_us, closed_at_is=sockets_pb2.CLOSED_AT_IS_SEEN)
     return sockets_pb2.ClosedSocket(key=key, closed_at_us=at_us, closed_at_is=sockets_pb2.CLOSED_AT_IS_EXACT)
