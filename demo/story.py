@@ -120,7 +120,7 @@ def this_moment(fleet: Fleet, shop: Service, leaked: int) -> None:
     say(f"5. Has the shop read its answers? Recv-Q is what waits this very moment: --live asks {shop.host} itself.")
     question(
         fleet, "netstat", shop.host, "-tn", "--live", "--timers",
-        right=lambda items: [item["recv_queue"] > 0 for item in items if item["state"] == "CLOSE_WAIT"] == [True] * leaked,
+        right=lambda items: sum(one["state"] == "CLOSE_WAIT" and one["recv_queue"] > 0 for one in items) == leaked,
         shows="CLOSE_WAIT",
         wrong=f"a live look at {shop.host} does not show what waits for its shop on {leaked} connections",
     )  # fmt: skip
