@@ -239,16 +239,16 @@ class OwnerLookup:
         self._sort_out(touched)
         return touched
 
-    def _sort_out(self, touched: Iterable[int]) -> None:
+    def _sort_out(self, touched: set[int]) -> None:
         """Take what has owners now off the list of what is wanted, and put on it what has lost them."""
-        for inode in touched:
-            if self._holdings.pids_of(inode):
-                self._in_vain.pop(inode, None)
-                if inode in self._wanted:
-                    self._remember(self._wanted.pop(inode))
-            else:
-                lost = Wanted(inode, is_listener=False, hints=(), patient=inode in self._patient)
-                self._wanted.setdefault(inode, lost)
+        owned = self._holdings.owned(touched)
+        for inode in owned & self._in_vain.keys():
+            del self._in_vain[inode]
+        for inode in owned & self._wanted.keys():
+            self._remember(self._wanted.pop(inode))
+        for inode in touched - owned:
+            lost = Wanted(inode, is_listener=False, hints=(), patient=inode in self._patient)
+            self._wanted.setdefault(inode, lost)
 
     def _remember(self, want: Wanted) -> None:
         if len(self._hints) > MOST_HINTS:
