@@ -27,6 +27,7 @@ from fleetnet_agent.host import Host
 from fleetnet_agent.owners.asking import Asking, Helper
 from fleetnet_agent.owners.holdings import Holdings
 from fleetnet_agent.records import OwnerStatus, Process, SourceStatus
+from fleetnet_agent.records.often import made_often
 
 SEARCH_SHARE = 0.05
 REFRESH_SHARE = 0.0025
@@ -41,6 +42,7 @@ StillThere = Callable[[Collection[int]], Collection[int]]
 """Which of these inodes still belong to a socket."""
 
 
+@made_often
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """A socket whose owners are wanted."""
@@ -51,6 +53,7 @@ class Wanted:
     patient: bool = False  # not worth a scan of all processes ahead of the next that is due anyway
 
 
+@made_often
 @dataclass(frozen=True, slots=True)
 class Ownership:
     """Who holds a socket, or why that is not known."""

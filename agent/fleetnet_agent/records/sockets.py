@@ -8,6 +8,8 @@ import enum
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
+from fleetnet_agent.records.often import made_often
+
 
 class Protocol(enum.IntEnum):
     """Kind of socket: IANA number of the transport protocol, or one beyond its range."""
@@ -100,6 +102,7 @@ class Holder:
     runtime: str = ""  # what runs the container, "" where not known
 
 
+@made_often
 @dataclass(frozen=True, slots=True)
 class SocketKey:
     """What names a socket within one boot of one host.
@@ -114,6 +117,7 @@ class SocketKey:
     four_tuple: bytes = b""  # only where cookie and inode are 0
 
 
+@made_often
 @dataclass(frozen=True, slots=True)
 class Socket:
     """One socket in one state."""

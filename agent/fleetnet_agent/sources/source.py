@@ -15,6 +15,7 @@ from typing import NamedTuple, Self
 from typing import Protocol as Interface
 
 from fleetnet_agent.records import Family, Protocol, SocketType, State
+from fleetnet_agent.records.often import made_often
 
 
 class SourceError(Exception):
@@ -33,6 +34,7 @@ class InconsistentError(SourceError):
     """A dump that the kernel marked as inconsistent."""
 
 
+@made_often
 @dataclass(frozen=True, slots=True)
 class Sighting:
     """One socket as a source shows it: no owner, no names, only what was read.
