@@ -14,14 +14,23 @@ from fleetnet_agent.ends import Ends, Joined
 from fleetnet_agent.holders import Holders
 from fleetnet_agent.inference import Listeners
 from fleetnet_agent.late import Anew, LateSightings
-from fleetnet_agent.records import Brief, Closed, Holder, Protocol, Socket, SocketKey, SourceStatus, State
+from fleetnet_agent.records import (
+    OWN_NAMESPACE,
+    Brief,
+    Closed,
+    Holder,
+    Protocol,
+    Socket,
+    SocketKey,
+    SourceStatus,
+    State,
+)
 from fleetnet_agent.records import Source as ReadBy
 from fleetnet_agent.sources.all import SOURCES
 from fleetnet_agent.sources.diag import DiagSocket
 from fleetnet_agent.sources.fallback import OtherWay, ReadFile, kernel_had, kernel_has, other_way
 from fleetnet_agent.sources.source import End, RefusedError, Sighting, SourceError
 
-OWN_NAMESPACE = 0
 _ENDS_ARE_TOLD = frozenset({Protocol.TCP, Protocol.UDP})  # by the kernel's events
 
 

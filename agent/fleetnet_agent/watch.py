@@ -32,7 +32,7 @@ from fleetnet_agent.budget import NO_CEILINGS, Budget, Ceilings, Usage
 from fleetnet_agent.cgroups import CGroups
 from fleetnet_agent.event_queue import MOST_WAITING
 from fleetnet_agent.events import Events, Told
-from fleetnet_agent.followed import OWN_NAMESPACE, Followed, Seen, follow_all
+from fleetnet_agent.followed import Followed, Seen, follow_all
 from fleetnet_agent.helper.client import HelperClient
 from fleetnet_agent.holders import Holders
 from fleetnet_agent.host import Host
@@ -46,6 +46,7 @@ from fleetnet_agent.owners.lookup import REMEDY, REMEDY_FOR_OWN, OwnerLookup
 from fleetnet_agent.pacing import FULL_LOOK_SHARE, NOT_WITHIN_BUDGET, SHARE_BY_PROC, Pacing
 from fleetnet_agent.proc_namespaces import ProcNamespaces, open_ways
 from fleetnet_agent.records import (
+    OWN_NAMESPACE,
     Brief,
     Closed,
     Difference,

@@ -123,6 +123,21 @@ def test_a_difference_says_what_opened_changed_and_closed() -> None:
     assert [s.name for s in batch.sources] == ["tcp"]
 
 
+@pytest.mark.parametrize(
+    ("closed", "at_us", "how"),
+    [
+        (Closed(tcp(3).key), 0, sockets_pb2.CLOSED_AT_IS_UNSPECIFIED),
+        (Closed(tcp(3).key, LOOK_US - 5), LOOK_US - 5, sockets_pb2.CLOSED_AT_IS_EXACT),
+        (Closed(tcp(3).key, before_us=LOOK_US - 7), LOOK_US - 7, sockets_pb2.CLOSED_AT_IS_SEEN),
+    ],
+    ids=["found gone", "told by the kernel", "gone by then"],
+)
+def test_an_end_says_how_its_time_is_known(closed: Closed, at_us: int, how: int) -> None:
+    [body] = difference_batches(difference(closed=(closed,)))
+    [row] = decoded(body).closed
+    assert (row.closed_at_us, row.closed_at_is) == (at_us, how)
+
+
 def test_a_large_difference_is_split_and_loses_nothing() -> None:
     opened = tuple(tcp(n) for n in range(15_000))
     closed = tuple(Closed(tcp(n).key) for n in range(20_000, 60_000))
