@@ -48,7 +48,7 @@ def tcp(number: int, state: State = State.ESTABLISHED, held_by: Holder | None = 
         local_address=bytes([198, 18, 0, 1]),
         local_port=443,
         remote_address=bytes([198, 18, number >> 8 & 255, number & 255]),
-        remote_port=1024 + (number >> 16),
+        remote_port=(1024 + (number >> 16)) & 0xFFFF,
         interface="",
         v6only=None,
         recv_queue=0,
