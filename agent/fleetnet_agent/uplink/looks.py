@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from typing import Final, Protocol, TypeVar
 
-from fleetnet_agent import memory
+from fleetnet_agent import failpoints, memory
 from fleetnet_agent.log import Log
 from fleetnet_agent.records import Difference, Gap, LiveItem, LiveWanted, Snapshot, SourceStatus
 from fleetnet_agent.uplink.window import Entry, Kind, Window
@@ -218,6 +218,7 @@ class Looks:
     async def _look(self) -> Difference:
         self._next_look_s = time.monotonic() + self._every_s
         difference = await self._worker.run(self._watch.look)
+        failpoints.reached("after-look", difference.look_at_us)
         self._note_sight(difference)
         self._last_look_us = difference.look_at_us
         return difference
