@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
-from fleetnet_server import metrics
+from fleetnet_server import failpoints, metrics
 from fleetnet_server.errors import StorageError
 from fleetnet_server.storage import dialect
 
@@ -83,6 +83,7 @@ class Writer:
         try:
             with metrics.COMMIT_SECONDS.time():
                 outcomes = self._commit(group)
+            failpoints.reached("after-commit-before-ack", len(group))
         except Exception as error:  # whatever it is, nothing was stored, all callers hear of it, and the thread lives
             metrics.COMMITS_FAILED.inc()
             told = self._translated(error)
@@ -97,7 +98,9 @@ class Writer:
 
     def _commit(self, group: list[_Work]) -> list[tuple[Any, Exception | None]]:
         with self._engine.begin() as conn:
-            return [self._attempt(conn, work) for work in group]
+            outcomes = [self._attempt(conn, work) for work in group]
+            failpoints.reached("before-commit", len(group))
+            return outcomes
 
     def _attempt(self, conn: Connection, work: _Work) -> tuple[Any, Exception | None]:
         savepoint = conn.begin_nested()
@@ -110,6 +113,7 @@ class Writer:
             savepoint.rollback()
             return None, error
         savepoint.commit()
+        failpoints.reached("mid-group")
         return result, None
 
     def _translated(self, error: Exception) -> Exception:
