@@ -172,7 +172,7 @@ def _end_reused(joined: Joined, moves: Moves) -> None:
     if not left:
         return
     later = [(addresses_of(one), joined.times[one.name]) for one in moves.opened if one.name in joined.times]
-    later += [(addresses_of(end.socket), end.at_us) for end in joined.brief]
+    later += [(end.addresses, end.at_us) for end in joined.brief]
     for addresses, at_us in later:
         one = left.get(addresses)
         if one is not None:

@@ -16,13 +16,12 @@ from fleetnet_agent.event_queue import EventQueue, Received
 from fleetnet_agent.helper.client import HelperClient, HelperUnavailableError
 from fleetnet_agent.host import Host
 from fleetnet_agent.numbering import AmbiguousError
-from fleetnet_agent.records import Gap, Protocol, SourceStatus
+from fleetnet_agent.records import OWN_NAMESPACE, Gap, Protocol, SourceStatus
 from fleetnet_agent.sources.events import BUFFER_BYTES, OWN, EventSocket
 from fleetnet_agent.sources.inet_event import decode_end
 from fleetnet_agent.sources.source import End, MalformedError, RefusedError
 
 NAME = "events"
-OWN_NAMESPACE = 0
 MOST_WAITING = 32_768  # events whose namespace is not known yet
 
 

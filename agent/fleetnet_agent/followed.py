@@ -14,7 +14,17 @@ from fleetnet_agent.ends import Ends, Joined
 from fleetnet_agent.holders import Holders
 from fleetnet_agent.inference import Listeners
 from fleetnet_agent.late import Anew, LateSightings
-from fleetnet_agent.records import Brief, Closed, Holder, Protocol, Socket, SocketKey, SourceStatus, State
+from fleetnet_agent.records import (
+    OWN_NAMESPACE,
+    Brief,
+    Closed,
+    Holder,
+    Protocol,
+    Socket,
+    SocketKey,
+    SourceStatus,
+    State,
+)
 from fleetnet_agent.records import Source as ReadBy
 from fleetnet_agent.sources.all import SOURCES
 from fleetnet_agent.sources.diag import DiagSocket
@@ -22,7 +32,6 @@ from fleetnet_agent.sources.fallback import OtherWay, ReadFile, kernel_had, kern
 from fleetnet_agent.sources.source import End, RefusedError, Sighting, SourceError
 from fleetnet_agent.sources.tcp_count import tcp_count
 
-OWN_NAMESPACE = 0
 _ENDS_ARE_TOLD = frozenset({Protocol.TCP, Protocol.UDP})  # by the kernel's events
 
 
@@ -186,6 +195,12 @@ class Followed:
         moved = [*opened, *(change.after for change in seen.moves.changed)] if joined.times else []
         return {self._key(one): joined.times[one.name] for one in moved if one.name in joined.times}
 
+    def restated(self, seen: Seen) -> Iterator[SocketKey]:
+        """Which of those that changed have another state, or other addresses."""
+        return (
+            self._key(change.after) for change in seen.moves.changed if _stand(change.before) != _stand(change.after)
+        )
+
     def close(self, seen: Seen, joined: Joined) -> list[Closed]:
         """What is gone."""
         closed = [
@@ -348,3 +363,7 @@ def follow_all(
         table = DiagTable(source, find, partial(tcp_count, proc / "self/net")) if counts else DiagTable(source, find)
         followed.append(Followed(kind.name, source.protocol, table, Ends(clock_us), proc, netns, read_file))
     return followed
+
+
+def _stand(one: Sighting) -> tuple[object, ...]:
+    return one.state, one.local_address, one.local_port, one.remote_address, one.remote_port

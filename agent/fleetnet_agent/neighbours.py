@@ -20,7 +20,17 @@ from fleetnet_agent.namespaces import Known, Ways, some_of
 from fleetnet_agent.neighbour import Neighbour, Sight
 from fleetnet_agent.proc_namespaces import ProcNamespaces
 from fleetnet_agent.proc_neighbour import ProcNeighbour
-from fleetnet_agent.records import Gap, Interface, LiveItem, LiveWanted, Namespace, Socket, SourceStatus, Trouble
+from fleetnet_agent.records import (
+    OWN_NAMESPACE,
+    Gap,
+    Interface,
+    LiveItem,
+    LiveWanted,
+    Namespace,
+    Socket,
+    SourceStatus,
+    Trouble,
+)
 from fleetnet_agent.sources.diag import BUFFER_BYTES
 from fleetnet_agent.sources.source import RefusedError, SourceError
 
@@ -128,6 +138,8 @@ class Neighbours:
     def live(self, wanted: LiveWanted, links: Callable[[int], tuple[Interface, ...]]) -> Iterator[LiveItem]:
         """See `live.look_live`. One namespace is read before anything of it is told, for whoever asks may be slow, and
         what is open keeps the namespace alive."""
+        if wanted.netns not in (None, OWN_NAMESPACE, *self._by_netns):
+            yield Trouble(f"there is no network namespace {wanted.netns} on this host now, or it is not read")
         for netns in list(self._namespaces.others):
             neighbour = self._by_netns.get(netns)
             if neighbour is not None and wanted.netns in (None, netns):

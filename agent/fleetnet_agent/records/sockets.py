@@ -6,7 +6,10 @@ fleetnet_proto/v1/sockets.proto (a test compares them).
 
 import enum
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import Final, NamedTuple, Self
+
+OWN_NAMESPACE: Final = 0
+"""The agent's own network namespace, where others have the number of their inode."""
 
 from fleetnet_agent.records.often import made_often
 
