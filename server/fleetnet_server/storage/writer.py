@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
+from fleetnet_server import metrics
 from fleetnet_server.errors import StorageError
 from fleetnet_server.storage import dialect
 
@@ -61,6 +62,8 @@ class Writer:
             # A caller that no longer waits is spared the work; one whose work has begun cannot call it off any more.
             group = [work for work in group if work.done.set_running_or_notify_cancel()]
             if group:
+                metrics.QUEUED.set(self._queue.qsize())
+                metrics.COMMIT_WORKS.observe(len(group))
                 self._settle(group)
 
     def _take(self) -> tuple[list[_Work], bool]:
@@ -78,8 +81,10 @@ class Writer:
 
     def _settle(self, group: list[_Work]) -> None:
         try:
-            outcomes = self._commit(group)
+            with metrics.COMMIT_SECONDS.time():
+                outcomes = self._commit(group)
         except Exception as error:  # whatever it is, nothing was stored, all callers hear of it, and the thread lives
+            metrics.COMMITS_FAILED.inc()
             told = self._translated(error)
             for work in group:
                 work.done.set_exception(told)
