@@ -53,6 +53,7 @@ def test_the_environment_outranks_the_file(file: Path) -> None:
         "FLEETNET_SERVER_ENROLL_LISTEN": "10.0.0.2:8",
         "FLEETNET_SERVER_ADVERTISE": "a.example:1, b.example:2",
         "FLEETNET_SERVER_ADMIN_SOCKET": "/from/environment.sock",
+        "FLEETNET_SERVER_METRICS_LISTEN": "127.0.0.1:9",
     }
     assert loaded(environment=environment) == config.Config(
         data=Path("/from/environment"),
@@ -61,7 +62,15 @@ def test_the_environment_outranks_the_file(file: Path) -> None:
         advertise=(Address("a.example", 1), Address("b.example", 2)),
         enroll_listen=Address("10.0.0.2", 8),
         admin_socket=Path("/from/environment.sock"),
+        metrics_listen=Address("127.0.0.1", 9),
     )
+
+
+def test_metrics_are_shown_to_this_machine_unless_told_otherwise() -> None:
+    assert loaded().metrics_listen == Address("127.0.0.1", 9464)
+    assert loaded("--metrics-listen=off").metrics_listen is None
+    with pytest.raises(ConfigError, match="--metrics-listen 'none' is not HOST:PORT"):
+        loaded("--metrics-listen=none")
 
 
 def test_an_option_outranks_the_environment() -> None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from sqlalchemy import BindParameter, Connection, bindparam, case, select, update
+from sqlalchemy import BindParameter, Connection, bindparam, case, func, select, update
 
 from fleetnet_server.records import Host
 from fleetnet_server.storage.dialect import insert_new
@@ -90,6 +90,13 @@ def note_look(conn: Connection, host_id: int, look: Look, heard_at_us: int) -> N
             "heard_us": heard_at_us,
         },
     )
+
+
+def count(conn: Connection) -> tuple[int, int]:
+    """How many active hosts there are, and how many of them have been heard whole."""
+    query = select(func.count(), func.count(hosts.c.last_heard_us)).where(hosts.c.status == ACTIVE)
+    known, heard = conn.execute(query).one()
+    return known, heard
 
 
 def heard(conn: Connection, name: str = "", glob: str = "") -> list[Heard]:

@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
+from fleetnet_server import failpoints, metrics
 from fleetnet_server.errors import StorageError
 from fleetnet_server.storage import dialect
 
@@ -68,6 +69,8 @@ class Writer:
             # A caller that no longer waits is spared the work; one whose work has begun cannot call it off any more.
             group = [work for work in group if work.done.set_running_or_notify_cancel()]
             if group:
+                metrics.QUEUED.set(self._queue.qsize())
+                metrics.COMMIT_WORKS.observe(len(group))
                 self._settle(group)
 
     def _take(self) -> tuple[list[_Work], bool]:
@@ -93,8 +96,11 @@ class Writer:
     def _settle_some(self, group: list[_Work], last_try: bool) -> int:
         """Commit and answer the group up to the first work that another collector was in the way of; how many."""
         try:
-            outcomes = self._commit(group, last_try)
+            with metrics.COMMIT_SECONDS.time():
+                outcomes = self._commit(group, last_try)
+            failpoints.reached("after-commit-before-ack", len(group))
         except Exception as error:  # whatever it is, nothing was stored, all callers hear of it, and the thread lives
+            metrics.COMMITS_FAILED.inc()
             told = self._translated(error)
             for work in group:
                 work.done.set_exception(told)
@@ -116,6 +122,7 @@ class Writer:
                     outcomes.append(self._attempt(conn, work, last_try and work is group[0]))
                 except _ContendedError:
                     break
+            failpoints.reached("before-commit", len(group))
         return outcomes
 
     def _attempt(self, conn: Connection, work: _Work, last_try: bool) -> tuple[Any, Exception | None]:
@@ -135,6 +142,7 @@ class Writer:
             savepoint.rollback()
             return None, error
         savepoint.commit()
+        failpoints.reached("mid-group")
         return result, None
 
     def _translated(self, error: Exception) -> Exception:
