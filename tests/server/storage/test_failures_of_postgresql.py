@@ -1,4 +1,4 @@
-"""When a PostgreSQL server is away, full, or of another mind: one sentence, and nothing acknowledged that is not kept."""
+"""When a PostgreSQL server is away, full, or of another mind: one sentence, nothing acknowledged that is not kept."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
