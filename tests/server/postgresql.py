@@ -1,5 +1,6 @@
 """A real PostgreSQL server for tests: on a unix socket in a folder of its own, and never as root."""
 
+import contextlib
 import functools
 import os
 import pwd
@@ -122,10 +123,12 @@ class Server:
     def kill(self) -> None:
         """End it and all its processes as a loss of power does."""
         assert self._process is not None
-        # Its processes leave its group, so each is ended by its number.
-        for process in psutil.Process(self._process.pid).children(recursive=True):
-            process.kill()
+        # Its processes leave its group, so each is ended by its number; the first of them cannot mourn the others then.
+        others = psutil.Process(self._process.pid).children(recursive=True)
         self._process.kill()
+        for process in others:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
         self._process.wait(_DEADLINE_S)
 
     def stop(self) -> None:
