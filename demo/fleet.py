@@ -73,6 +73,7 @@ class Fleet:
         self.place = place
         self._report_at = f"{place.address}:7443" if place else "127.0.0.1:0"
         self._enroll_at = f"{place.address}:7444" if place else "127.0.0.1:0"
+        self._metrics_at = "127.0.0.1:9464" if place else "127.0.0.1:0"
 
     def start_collector(self, *options: str, wrap: Wrap | None = None) -> Program:
         """Start it, or start it again with what it keeps; returns when it serves."""
@@ -88,7 +89,7 @@ class Fleet:
         command = [
             *(console_script("fleetnet-server"), "run", "--data", str(self.data)),
             *("--listen", self._report_at, "--enroll-listen", self._enroll_at),
-            *("--admin-socket", str(self.admin_socket), *options),
+            *("--admin-socket", str(self.admin_socket), "--metrics-listen", self._metrics_at, *options),
         ]
         return self._programs.start("collector", wrap(command) if wrap else on(self.place, *command), environment)
 

@@ -172,6 +172,8 @@ class Stream:
                 self._acks.set()
             elif message.HasField("look_now"):
                 self._look_now(message.look_now)
+            elif message.HasField("resync"):
+                self._looks.resync(message.resync.reason)
 
     def _look_now(self, message: report_pb2.LookNow) -> None:
         if message.request:
