@@ -172,6 +172,10 @@ class DiagTable:
         """The last messages of the sockets that have none of these cookies."""
         return {cookie: message for cookie, message in self._known.items() if cookie not in cookies}
 
+    def is_settled(self, calm: Callable[[bytes], bool]) -> bool:
+        """True if `calm` says so of the last message of each socket, and no length of a queue waits to be told."""
+        return not self._unsettled and all(map(calm, self._known.values()))
+
     def still_there(self, names: Collection[int | bytes]) -> set[int | bytes]:
         """See `Table`."""
         asked = {name: self._known[name] for name in names if isinstance(name, int) and name in self._known}

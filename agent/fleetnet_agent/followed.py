@@ -42,7 +42,7 @@ class Seen:
     moves: Moves
     inodes_new: list[Sighting]  # but for what is late, and no listener
     inodes_left: list[int]
-    whole: bool = True  # False where nothing could be read
+    whole: bool = True  # False where nothing was read
     peer_paths: Mapping[int, bytes] = field(
         default_factory=dict
     )  # UNIX: names at the other ends of new sockets, by inode
@@ -121,6 +121,10 @@ class Followed:
         self.status = SourceStatus(self._name, ok=False, detail=f"not read: {why}")
         return Seen(Moves([], [], []), [], [], whole=False)
 
+    def stay(self) -> Seen:
+        """It need not be read this time, for nothing in it can have changed: nothing moves."""
+        return Seen(Moves([], [], []), [], [], whole=False)
+
     def pass_over(self, why: str) -> Seen:
         """It cannot be read this time: nothing moves."""
         self.status = SourceStatus(self._name, ok=False, detail=f"not read: {why}", blind=True)
@@ -154,6 +158,27 @@ class Followed:
             return self._table.listeners_moved()
         except SourceError:
             return False
+
+    def listeners_stand(self) -> bool:
+        """True if the listeners were read, and are as they were told."""
+        try:
+            return not self._table.listeners_moved()
+        except SourceError:
+            return False
+
+    def is_settled(self, calm: Callable[[bytes], bool]) -> bool:
+        """True if `calm` says so of the last message of each socket, and no length of a queue waits to be told."""
+        return isinstance(self._table, DiagTable) and self._table.is_settled(calm)
+
+    @property
+    def was_read(self) -> bool:
+        """True if it is known how it can be read, and it was."""
+        return self._looks > 0 and self.status.ok
+
+    @property
+    def awaits_ends(self) -> bool:
+        """True if an end was told that the next reading is to explain."""
+        return self._ends.are_waiting
 
     def open(self, seen: Seen, holders: Holders) -> Iterator[Socket]:
         """Rows for what is new, each made when it is asked for."""
@@ -194,6 +219,10 @@ class Followed:
         opened = seen.late.named(joined.times.keys()) if seen.late else seen.moves.opened
         moved = [*opened, *(change.after for change in seen.moves.changed)] if joined.times else []
         return {self._key(one): joined.times[one.name] for one in moved if one.name in joined.times}
+
+    def has_news(self, touched: Collection[int]) -> bool:
+        """True if there may be rows to tell of what did not change in itself; see `change`."""
+        return bool(len(self._table) and (touched or self._placeless))
 
     def restated(self, seen: Seen) -> Iterator[SocketKey]:
         """Which of those that changed have another state, or other addresses."""

@@ -195,6 +195,18 @@ def differs_lastingly(before: bytes, after: bytes) -> bool:
     )
 
 
+_CALM = (State.ESTABLISHED, State.CLOSE_WAIT)
+
+
+def is_calm(message: bytes) -> bool:
+    """True if the kernel's counters of TCP move whenever this socket of TCP changes: it is no connection on its way in
+    or out, or left by its process; it was accepted; and nothing is in its queues (a listener's: waits for accept())."""
+    received, to_send = _QUEUES.unpack_from(message, 56)
+    if message[1] == State.LISTEN:
+        return not received
+    return message[1] in _CALM and not received and not to_send and _INODE.unpack_from(message, 68)[0] != 0
+
+
 def decode(message: bytes, protocol: Protocol) -> Sighting:
     """An inet_diag_msg with its attributes as a record. Raises MalformedError."""
     if len(message) < _MESSAGE.size:
