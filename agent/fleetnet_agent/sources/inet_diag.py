@@ -43,6 +43,7 @@ _COOKIE_AT = 60  # of idiag_cookie, from the beginning of the nlmsghdr
 FAMILIES = {int(socket.AF_INET): (Family.IPV4, 4), int(socket.AF_INET6): (Family.IPV6, 16)}
 _STATES = {int(state): state for state in State}
 _SWAPPED = (Protocol.UDP, Protocol.UDPLITE)
+INODE_AT = slice(68, 72)  # idiag_inode
 
 
 def tcp_dump_request(states: int, sequence: int, extensions: int = 0) -> bytes:
@@ -122,7 +123,7 @@ def cookie_of(message: bytes) -> int:
 
 def inode_of(message: bytes) -> int:
     """idiag_inode of an inet_diag_msg."""
-    return int(_INODE.unpack_from(message, 68)[0])
+    return int(_INODE.unpack_from(message, INODE_AT.start)[0])
 
 
 def state_of(message: bytes) -> int:
@@ -235,6 +236,7 @@ CODEC = Codec(
     read_part=read_part,
     cookie_of=cookie_of,
     inode_of=inode_of,
+    inode_at=INODE_AT,
     state_of=state_of,
     queues_of=queues_of,
     decode=decode,

@@ -136,6 +136,7 @@ class Codec:
     read_part: Callable[[memoryview], Part]  # one datagram of a dump
     cookie_of: Callable[[bytes], int]
     inode_of: Callable[[bytes], int]
+    inode_at: slice  # where that is, as it is in memory: a number of 32 bits
     state_of: Callable[[bytes], int]  # unchecked
     queues_of: Callable[[bytes], tuple[int, int]]
     decode: Callable[[bytes, Protocol], Sighting]  # raises MalformedError
