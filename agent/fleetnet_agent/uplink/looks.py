@@ -318,6 +318,7 @@ class Looks:
             del self._clock_gaps[: self._told_clock_gaps]
             self._told_clock_gaps = 0
             memory.give_back()
+            memory.put_code_down()  # what connecting and a first snapshot took is not used again soon
             self._log.say(f"snapshot of {self._sockets_told} sockets acknowledged")
 
     def _stir(self) -> None:
