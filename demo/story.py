@@ -18,6 +18,7 @@ from demo.programs import FailedError, Program, until
 Item = dict[str, Any]
 
 _CATCH_UP_S = 10.0
+_ANSWERED = (0, 1, 3)  # found, not found, or not whole; all else says that there is no answer yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +39,13 @@ def question(
     fleet: Fleet, *arguments: str, right: Callable[[list[Item]], bool], shows: str = "", status: int = 0, wrong: str
 ) -> None:
     """Ask until it is right, then show it, with the word `shows` in it; `wrong` is what to say where it never is."""
+
+    def answered() -> bool:
+        answer = fleet.ask(*arguments, "-o", "json")
+        return answer.status in _ANSWERED and right(answer.items)
+
     try:
-        until(lambda: right(fleet.ask(*arguments, "-o", "json").items), within_s=_CATCH_UP_S, what="the right answer")
+        until(answered, within_s=_CATCH_UP_S, what="the right answer")
     except FailedError:
         shown = fleet.ask(*arguments)
         raise FailedError(wrong, f"$ {shlex.join(shown.command)}\n{shown.output}{shown.errors}") from None
@@ -120,7 +126,7 @@ def this_moment(fleet: Fleet, shop: Service, leaked: int) -> None:
     say(f"5. Has the shop read its answers? Recv-Q is what waits this very moment: --live asks {shop.host} itself.")
     question(
         fleet, "netstat", shop.host, "-tn", "--live", "--timers",
-        right=lambda items: sum(one["state"] == "CLOSE_WAIT" and one["recv_queue"] > 0 for one in items) == leaked,
+        right=lambda items: [one["recv_queue"] > 0 for one in of_program(items, shop)] == [True] * leaked,
         shows="CLOSE_WAIT",
         wrong=f"a live look at {shop.host} does not show what waits for its shop on {leaked} connections",
     )  # fmt: skip

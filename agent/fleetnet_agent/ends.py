@@ -61,6 +61,11 @@ class Ends:
         self._unannounced = _Memory(REMEMBERED_US)  # addresses of TIME_WAITs that came before their event
         self._briefs = _Memory(REMEMBERED_US)  # addresses of brief sockets
 
+    @property
+    def are_waiting(self) -> bool:
+        """True if the next look is to explain some."""
+        return bool(self._waiting)
+
     def postpone(self, ends: Iterable[End]) -> None:
         """There was no look that could explain these."""
         self._waiting = [*self._waiting, *ends][-MOST_WAITING:]
@@ -172,7 +177,7 @@ def _end_reused(joined: Joined, moves: Moves) -> None:
     if not left:
         return
     later = [(addresses_of(one), joined.times[one.name]) for one in moves.opened if one.name in joined.times]
-    later += [(addresses_of(end.socket), end.at_us) for end in joined.brief]
+    later += [(end.addresses, end.at_us) for end in joined.brief]
     for addresses, at_us in later:
         one = left.get(addresses)
         if one is not None:

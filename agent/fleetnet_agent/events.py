@@ -16,13 +16,12 @@ from fleetnet_agent.event_queue import EventQueue, Received, pause_s
 from fleetnet_agent.helper.client import HelperClient, HelperUnavailableError
 from fleetnet_agent.host import Host
 from fleetnet_agent.numbering import AmbiguousError
-from fleetnet_agent.records import Gap, Protocol, SourceStatus
+from fleetnet_agent.records import OWN_NAMESPACE, Gap, Protocol, SourceStatus
 from fleetnet_agent.sources.events import BUFFER_BYTES, OWN, EventSocket
 from fleetnet_agent.sources.inet_event import decode_end
 from fleetnet_agent.sources.source import End, MalformedError, RefusedError
 
 NAME = "events"
-OWN_NAMESPACE = 0
 MOST_WAITING = 32_768  # events whose namespace is not known yet
 
 
@@ -44,6 +43,7 @@ class Told:
 
     ends: dict[tuple[int, Protocol], list[End]] = field(default_factory=dict)
     gaps: tuple[Gap, ...] = ()
+    sure: bool = False  # True if those of all namespaces were heard, at this time and the time before
 
     def of(self, protocol: Protocol, netns: int = OWN_NAMESPACE) -> Collection[End]:
         """The ends of one protocol in one namespace, in the order in which they were told."""
@@ -77,6 +77,7 @@ class Events:
         self._waiting: list[_Waiting] = []
         self._clock_us = host.wall_clock_us
         self._taken_at_us = host.wall_clock_us()
+        self._was_sure = False  # at the last time
         try:
             opened = self._of_all(host, buffer_bytes, names, helper) or EventSocket(host.proc, buffer_bytes)
             self._queue = EventQueue(opened, host.wall_clock_us, pause_s=pause_s(opened.buffer_bytes))
@@ -121,7 +122,10 @@ class Events:
         self._taken_at_us = now_us
         if self._names:
             self._names.settle({each.number for each in self._waiting})
-        return Told(ends, tuple(gaps))
+        sure = self._names is not None and self.status.ok and not gaps
+        told = Told(ends, tuple(gaps), sure and self._was_sure)
+        self._was_sure = sure
+        return told
 
     def close(self) -> None:
         """Listen no longer."""

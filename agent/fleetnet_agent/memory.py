@@ -42,7 +42,7 @@ def give_back() -> None:
 def put_code_down() -> None:
     """Let go of the pages of programs and libraries that this process has used so far; a page that is used again comes
     back from the page cache. To be called when what it did up to now is not what it will do: most of it was for
-    starting, importing and connecting. Takes a few milliseconds now and one later. See docs/decisions/0016.
+    starting, importing and connecting. Takes a few milliseconds now and one later. See docs/decisions/0022.
 
     What must stay true: only pages that are the file's own are let go, those that the process has changed (by the
     linker's hand, or a debugger's) would be lost.

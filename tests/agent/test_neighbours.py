@@ -15,7 +15,7 @@ from fleetnet_agent.namespaces import HELPER_RESTS_US, Namespaces, name_of
 from fleetnet_agent.neighbours import ENDING_US
 from fleetnet_agent.owners.lookup import OwnerLookup
 from fleetnet_agent.places import place_in
-from fleetnet_agent.records import Difference, LiveSocket, LiveWanted, SocketKey, SourceStatus
+from fleetnet_agent.records import Difference, LiveSocket, LiveWanted, SocketKey, SourceStatus, Trouble
 from fleetnet_agent.sources.diag import NETLINK_SOCK_DIAG, DiagSocket
 from fleetnet_agent.watch import Watch
 
@@ -87,6 +87,10 @@ class Told:
         assert len(found) == len(items)
         return found
 
+    def troubles(self, netns: int) -> list[str]:
+        items = self.watch.live(LiveWanted(sockets=True, netns=netns))
+        return [item.sentence for item in items if isinstance(item, Trouble)]
+
     def has(self, one: socket.socket) -> bool:
         port, inode = one.getsockname()[1], os.fstat(one.fileno()).st_ino
         rows = [row for row in self.watch.snapshot().sockets if (row.local_port, row.inode) == (port, inode)]
@@ -155,6 +159,14 @@ def test_a_live_look_at_one_namespace_leaves_the_others_alone(
     assert told.live(0) == []
     with pytest.raises(AssertionError):
         told.live(THERE)
+
+
+def test_a_live_look_at_a_namespace_that_is_not_there_says_so(told: Told, helper: ScriptedHelper) -> None:
+    told.look()
+    assert told.troubles(0) == told.troubles(THERE) == []
+    assert told.troubles(THERE + 1) == [
+        f"there is no network namespace {THERE + 1} on this host now, or it is not read"
+    ]
 
 
 def test_what_cannot_be_entered_stays_as_it_was_and_becomes_a_gap(

@@ -87,6 +87,7 @@ def test_a_second_question_within_the_pause_is_refused_at_once(
     assert refusal.refused
     assert not refusal.sockets
     assert refusal.trouble == "this host was looked at live a moment ago; ask again in 1 s"
+    assert 0 < refusal.retry_after_ms <= live.LIVE_AT_LEAST_EVERY_S * 1000
 
 
 def test_looks_that_take_long_make_the_pause_longer(

@@ -23,10 +23,9 @@ from fleetnet_agent.host import Host
 from fleetnet_agent.network.dump import open_own
 from fleetnet_agent.network.news import News
 from fleetnet_agent.network.place import Place
-from fleetnet_agent.records import Interface, Namespace, SourceStatus
+from fleetnet_agent.records import OWN_NAMESPACE, Interface, Namespace, SourceStatus
 from fleetnet_agent.sources.source import SourceError
 
-OWN_NAMESPACE: Final = 0
 AGAIN_S: Final = 60.0  # where changes are announced
 UNANNOUNCED_AGAIN_S: Final = 10.0  # where they are not
 PATIENCE_S: Final = 3.0  # in which another namespace may be shut before that is told; it is tried at each look

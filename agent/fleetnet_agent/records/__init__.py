@@ -29,6 +29,7 @@ from fleetnet_agent.records.network import (
     Statistic,
 )
 from fleetnet_agent.records.sockets import (
+    OWN_NAMESPACE,
     Brief,
     Closed,
     Family,
@@ -44,6 +45,7 @@ from fleetnet_agent.records.sockets import (
 )
 
 __all__ = [
+    "OWN_NAMESPACE",
     "Brief",
     "Closed",
     "Difference",

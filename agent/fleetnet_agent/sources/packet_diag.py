@@ -24,7 +24,6 @@ _MESSAGE = struct.Struct("=BBHIQ")  # packet_diag_msg; pdiag_cookie[2] read as o
 _COOKIE_AT = 8
 _NUMBER = struct.Struct("=I")
 _TYPES = {int(kind): kind for kind in SocketType}
-INODE_AT = slice(4, 8)  # pdiag_ino
 
 
 def dump_request(sequence: int) -> bytes:
@@ -45,7 +44,7 @@ def cookie_of(message: bytes) -> int:
 
 def inode_of(message: bytes) -> int:
     """pdiag_ino of a packet_diag_msg."""
-    return int(_NUMBER.unpack_from(message, INODE_AT.start)[0])
+    return int(_NUMBER.unpack_from(message, 4)[0])
 
 
 def state_of(message: bytes) -> int:
@@ -121,7 +120,6 @@ CODEC = Codec(
     read_part=read_part,
     cookie_of=cookie_of,
     inode_of=inode_of,
-    inode_at=INODE_AT,
     state_of=state_of,
     queues_of=queues_of,
     decode=decode,

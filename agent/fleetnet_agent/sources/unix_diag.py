@@ -31,7 +31,6 @@ _ANY_COOKIE = 2**64 - 1  # INET_DIAG_NOCOOKIE twice
 _STATES = {int(state): state for state in (State.ESTABLISHED, State.SYN_SENT, State.CLOSE, State.LISTEN)}
 _TYPES = {int(kind): kind for kind in SocketType}
 _NOT_LASTING = frozenset({UNIX_DIAG_RQLEN, UNIX_DIAG_SHUTDOWN})
-INODE_AT = slice(4, 8)  # udiag_ino
 
 
 def dump_request(states: int, sequence: int) -> bytes:
@@ -59,7 +58,7 @@ def cookie_of(message: bytes) -> int:
 
 def inode_of(message: bytes) -> int:
     """udiag_ino of a unix_diag_msg."""
-    return int(_NUMBER.unpack_from(message, INODE_AT.start)[0])
+    return int(_NUMBER.unpack_from(message, 4)[0])
 
 
 def state_of(message: bytes) -> int:
@@ -155,7 +154,6 @@ CODEC = Codec(
     read_part=read_part,
     cookie_of=cookie_of,
     inode_of=inode_of,
-    inode_at=INODE_AT,
     state_of=state_of,
     queues_of=queues_of,
     decode=decode,

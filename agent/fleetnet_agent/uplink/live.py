@@ -16,7 +16,7 @@ from typing import Final, NoReturn, Protocol
 
 from fleetnet_agent.records import LiveItem, LiveWanted
 from fleetnet_agent.uplink.worker import Worker
-from fleetnet_agent.wire.live import live_end, live_parts
+from fleetnet_agent.wire.live import live_end, live_parts, live_refusal
 
 LIVE_AT_LEAST_EVERY_S: Final = 0.8  # a collector that waits for a second, as it counts, is not to be refused
 LIVE_SHARE: Final = 0.2
@@ -45,7 +45,7 @@ class LiveLooks:
         self._worker = worker
         self._clock_us = clock_us
         self._asked: tuple[int, LiveWanted] | None = None  # until it is answered
-        self._refused: deque[tuple[int, str]] = deque()
+        self._refused: deque[tuple[int, str, float]] = deque()  # with the seconds to wait
         self._wake = asyncio.Event()
         self._free_at_s = -math.inf
         self._took_s = 0.0  # the present look, of the worker's time
@@ -56,7 +56,8 @@ class LiveLooks:
         if self._asked is None and wait_s <= 0:
             self._asked = (request, wanted)
         elif len(self._refused) < MOST_REFUSALS:
-            self._refused.append((request, UNDER_WAY if self._asked is not None else _too_soon(wait_s)))
+            under_way = self._asked is not None
+            self._refused.append((request, *((UNDER_WAY, 0.0) if under_way else (_too_soon(wait_s), wait_s))))
         self._wake.set()
 
     async def answer(self, write: Write) -> NoReturn:
@@ -76,8 +77,8 @@ class LiveLooks:
 
     async def _refuse(self, write: Write) -> None:
         while self._refused:
-            request, why = self._refused.popleft()
-            await write(live_end(request, self._clock_us(), why, refused=True))
+            request, why, wait_s = self._refused.popleft()
+            await write(live_refusal(request, self._clock_us(), why, wait_s))
 
     async def _look(self, request: int, wanted: LiveWanted, write: Write) -> None:
         items = self._watch.live(wanted)

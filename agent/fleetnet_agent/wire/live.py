@@ -4,6 +4,7 @@ What must stay true: a part is smaller than the wire's 1 MiB whatever the host s
 is asked for; all of them together carry every item exactly once; the last one says so, and only it tells of trouble.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
@@ -51,11 +52,20 @@ def live_parts(request: int, items: Iterable[LiveItem], clock_us: Callable[[], i
     yield filling.end(clock_us())
 
 
-def live_end(request: int, at_us: int, trouble: str, *, refused: bool = False) -> bytes:
-    """The last part of a look that is not made, or not to its end."""
-    return live_pb2.LivePart(
-        request=request, look_at_us=at_us, last=True, trouble=bounded(trouble, DETAIL_BYTES), refused=refused
-    ).SerializeToString()
+def live_end(request: int, at_us: int, trouble: str) -> bytes:
+    """The last part of a look that is not made to its end."""
+    return _end(request, at_us, trouble).SerializeToString()
+
+
+def live_refusal(request: int, at_us: int, trouble: str, wait_s: float) -> bytes:
+    """The only part of a look that is not made; `wait_s` seconds from now it would be, 0 where that is not known."""
+    part = _end(request, at_us, trouble)
+    part.refused, part.retry_after_ms = True, math.ceil(wait_s * 1000)
+    return part.SerializeToString()
+
+
+def _end(request: int, at_us: int, trouble: str) -> live_pb2.LivePart:
+    return live_pb2.LivePart(request=request, look_at_us=at_us, last=True, trouble=bounded(trouble, DETAIL_BYTES))
 
 
 class _Filling:

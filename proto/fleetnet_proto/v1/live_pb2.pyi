@@ -22,7 +22,7 @@ class LiveWanted(_message.Message):
     def __init__(self, sockets: _Optional[bool] = ..., details: _Optional[bool] = ..., interfaces: _Optional[bool] = ..., statistics: _Optional[bool] = ..., netns: _Optional[int] = ...) -> None: ...
 
 class LivePart(_message.Message):
-    __slots__ = ("request", "look_at_us", "processes", "holders", "sockets", "interfaces", "statistics", "last", "trouble", "refused")
+    __slots__ = ("request", "look_at_us", "processes", "holders", "sockets", "interfaces", "statistics", "last", "trouble", "refused", "retry_after_ms")
     REQUEST_FIELD_NUMBER: _ClassVar[int]
     LOOK_AT_US_FIELD_NUMBER: _ClassVar[int]
     PROCESSES_FIELD_NUMBER: _ClassVar[int]
@@ -33,6 +33,7 @@ class LivePart(_message.Message):
     LAST_FIELD_NUMBER: _ClassVar[int]
     TROUBLE_FIELD_NUMBER: _ClassVar[int]
     REFUSED_FIELD_NUMBER: _ClassVar[int]
+    RETRY_AFTER_MS_FIELD_NUMBER: _ClassVar[int]
     request: int
     look_at_us: int
     processes: _containers.RepeatedCompositeFieldContainer[_sockets_pb2.Process]
@@ -43,7 +44,8 @@ class LivePart(_message.Message):
     last: bool
     trouble: str
     refused: bool
-    def __init__(self, request: _Optional[int] = ..., look_at_us: _Optional[int] = ..., processes: _Optional[_Iterable[_Union[_sockets_pb2.Process, _Mapping]]] = ..., holders: _Optional[_Iterable[_Union[_sockets_pb2.Holder, _Mapping]]] = ..., sockets: _Optional[_Iterable[_Union[LiveSocket, _Mapping]]] = ..., interfaces: _Optional[_Iterable[_Union[InterfaceCounters, _Mapping]]] = ..., statistics: _Optional[_Iterable[_Union[Statistic, _Mapping]]] = ..., last: _Optional[bool] = ..., trouble: _Optional[str] = ..., refused: _Optional[bool] = ...) -> None: ...
+    retry_after_ms: int
+    def __init__(self, request: _Optional[int] = ..., look_at_us: _Optional[int] = ..., processes: _Optional[_Iterable[_Union[_sockets_pb2.Process, _Mapping]]] = ..., holders: _Optional[_Iterable[_Union[_sockets_pb2.Holder, _Mapping]]] = ..., sockets: _Optional[_Iterable[_Union[LiveSocket, _Mapping]]] = ..., interfaces: _Optional[_Iterable[_Union[InterfaceCounters, _Mapping]]] = ..., statistics: _Optional[_Iterable[_Union[Statistic, _Mapping]]] = ..., last: _Optional[bool] = ..., trouble: _Optional[str] = ..., refused: _Optional[bool] = ..., retry_after_ms: _Optional[int] = ...) -> None: ...
 
 class LiveSocket(_message.Message):
     __slots__ = ("socket", "timer", "tcp", "memory")

@@ -20,19 +20,21 @@ class AgentMessage(_message.Message):
     def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., batch: _Optional[_Union[Batch, _Mapping]] = ..., live: _Optional[_Union[_live_pb2.LivePart, _Mapping]] = ...) -> None: ...
 
 class CollectorMessage(_message.Message):
-    __slots__ = ("welcome", "ack", "reconnect", "look_now")
+    __slots__ = ("welcome", "ack", "reconnect", "look_now", "resync")
     WELCOME_FIELD_NUMBER: _ClassVar[int]
     ACK_FIELD_NUMBER: _ClassVar[int]
     RECONNECT_FIELD_NUMBER: _ClassVar[int]
     LOOK_NOW_FIELD_NUMBER: _ClassVar[int]
+    RESYNC_FIELD_NUMBER: _ClassVar[int]
     welcome: Welcome
     ack: Ack
     reconnect: Reconnect
     look_now: LookNow
-    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., ack: _Optional[_Union[Ack, _Mapping]] = ..., reconnect: _Optional[_Union[Reconnect, _Mapping]] = ..., look_now: _Optional[_Union[LookNow, _Mapping]] = ...) -> None: ...
+    resync: Resync
+    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., ack: _Optional[_Union[Ack, _Mapping]] = ..., reconnect: _Optional[_Union[Reconnect, _Mapping]] = ..., look_now: _Optional[_Union[LookNow, _Mapping]] = ..., resync: _Optional[_Union[Resync, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ("agent_version", "boot_id", "epoch", "machine_id_hash", "wall_clock_us", "boottime_us", "facts", "interval_s", "netns_inode")
+    __slots__ = ("agent_version", "boot_id", "epoch", "machine_id_hash", "wall_clock_us", "boottime_us", "facts", "interval_s", "netns_inode", "spool_bytes", "spool_oldest_us")
     AGENT_VERSION_FIELD_NUMBER: _ClassVar[int]
     BOOT_ID_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
@@ -42,6 +44,8 @@ class Hello(_message.Message):
     FACTS_FIELD_NUMBER: _ClassVar[int]
     INTERVAL_S_FIELD_NUMBER: _ClassVar[int]
     NETNS_INODE_FIELD_NUMBER: _ClassVar[int]
+    SPOOL_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SPOOL_OLDEST_US_FIELD_NUMBER: _ClassVar[int]
     agent_version: str
     boot_id: bytes
     epoch: int
@@ -51,7 +55,9 @@ class Hello(_message.Message):
     facts: HostFacts
     interval_s: float
     netns_inode: int
-    def __init__(self, agent_version: _Optional[str] = ..., boot_id: _Optional[bytes] = ..., epoch: _Optional[int] = ..., machine_id_hash: _Optional[bytes] = ..., wall_clock_us: _Optional[int] = ..., boottime_us: _Optional[int] = ..., facts: _Optional[_Union[HostFacts, _Mapping]] = ..., interval_s: _Optional[float] = ..., netns_inode: _Optional[int] = ...) -> None: ...
+    spool_bytes: int
+    spool_oldest_us: int
+    def __init__(self, agent_version: _Optional[str] = ..., boot_id: _Optional[bytes] = ..., epoch: _Optional[int] = ..., machine_id_hash: _Optional[bytes] = ..., wall_clock_us: _Optional[int] = ..., boottime_us: _Optional[int] = ..., facts: _Optional[_Union[HostFacts, _Mapping]] = ..., interval_s: _Optional[float] = ..., netns_inode: _Optional[int] = ..., spool_bytes: _Optional[int] = ..., spool_oldest_us: _Optional[int] = ...) -> None: ...
 
 class HostFacts(_message.Message):
     __slots__ = ("os", "kernel", "architecture", "cpu_count", "memory_bytes", "booted_at_us")
@@ -70,7 +76,7 @@ class HostFacts(_message.Message):
     def __init__(self, os: _Optional[str] = ..., kernel: _Optional[str] = ..., architecture: _Optional[str] = ..., cpu_count: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., booted_at_us: _Optional[int] = ...) -> None: ...
 
 class Batch(_message.Message):
-    __slots__ = ("boot_id", "epoch", "sequence", "look_at_us", "previous_look_at_us", "snapshot", "processes", "holders", "opened", "changed", "closed", "sources", "gaps", "namespaces", "namespaces_gone")
+    __slots__ = ("boot_id", "epoch", "sequence", "look_at_us", "previous_look_at_us", "snapshot", "processes", "holders", "opened", "changed", "closed", "sources", "gaps", "namespaces", "namespaces_gone", "backlog", "digest", "look_boottime_us")
     BOOT_ID_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
@@ -86,6 +92,9 @@ class Batch(_message.Message):
     GAPS_FIELD_NUMBER: _ClassVar[int]
     NAMESPACES_FIELD_NUMBER: _ClassVar[int]
     NAMESPACES_GONE_FIELD_NUMBER: _ClassVar[int]
+    BACKLOG_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    LOOK_BOOTTIME_US_FIELD_NUMBER: _ClassVar[int]
     boot_id: bytes
     epoch: int
     sequence: int
@@ -101,7 +110,46 @@ class Batch(_message.Message):
     gaps: _containers.RepeatedCompositeFieldContainer[Gap]
     namespaces: _containers.RepeatedCompositeFieldContainer[_network_pb2.Namespace]
     namespaces_gone: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, boot_id: _Optional[bytes] = ..., epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., look_at_us: _Optional[int] = ..., previous_look_at_us: _Optional[int] = ..., snapshot: _Optional[_Union[SnapshotPart, _Mapping]] = ..., processes: _Optional[_Iterable[_Union[_sockets_pb2.Process, _Mapping]]] = ..., holders: _Optional[_Iterable[_Union[_sockets_pb2.Holder, _Mapping]]] = ..., opened: _Optional[_Iterable[_Union[_sockets_pb2.Socket, _Mapping]]] = ..., changed: _Optional[_Iterable[_Union[_sockets_pb2.Socket, _Mapping]]] = ..., closed: _Optional[_Iterable[_Union[_sockets_pb2.ClosedSocket, _Mapping]]] = ..., sources: _Optional[_Iterable[_Union[SourceStatus, _Mapping]]] = ..., gaps: _Optional[_Iterable[_Union[Gap, _Mapping]]] = ..., namespaces: _Optional[_Iterable[_Union[_network_pb2.Namespace, _Mapping]]] = ..., namespaces_gone: _Optional[_Iterable[int]] = ...) -> None: ...
+    backlog: Backlog
+    digest: Digest
+    look_boottime_us: int
+    def __init__(self, boot_id: _Optional[bytes] = ..., epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., look_at_us: _Optional[int] = ..., previous_look_at_us: _Optional[int] = ..., snapshot: _Optional[_Union[SnapshotPart, _Mapping]] = ..., processes: _Optional[_Iterable[_Union[_sockets_pb2.Process, _Mapping]]] = ..., holders: _Optional[_Iterable[_Union[_sockets_pb2.Holder, _Mapping]]] = ..., opened: _Optional[_Iterable[_Union[_sockets_pb2.Socket, _Mapping]]] = ..., changed: _Optional[_Iterable[_Union[_sockets_pb2.Socket, _Mapping]]] = ..., closed: _Optional[_Iterable[_Union[_sockets_pb2.ClosedSocket, _Mapping]]] = ..., sources: _Optional[_Iterable[_Union[SourceStatus, _Mapping]]] = ..., gaps: _Optional[_Iterable[_Union[Gap, _Mapping]]] = ..., namespaces: _Optional[_Iterable[_Union[_network_pb2.Namespace, _Mapping]]] = ..., namespaces_gone: _Optional[_Iterable[int]] = ..., backlog: _Optional[_Union[Backlog, _Mapping]] = ..., digest: _Optional[_Union[Digest, _Mapping]] = ..., look_boottime_us: _Optional[int] = ...) -> None: ...
+
+class Backlog(_message.Message):
+    __slots__ = ("from_us", "to_us", "boot_id", "sockets", "ended", "last", "left_bytes")
+    FROM_US_FIELD_NUMBER: _ClassVar[int]
+    TO_US_FIELD_NUMBER: _ClassVar[int]
+    BOOT_ID_FIELD_NUMBER: _ClassVar[int]
+    SOCKETS_FIELD_NUMBER: _ClassVar[int]
+    ENDED_FIELD_NUMBER: _ClassVar[int]
+    LAST_FIELD_NUMBER: _ClassVar[int]
+    LEFT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    from_us: int
+    to_us: int
+    boot_id: bytes
+    sockets: _containers.RepeatedCompositeFieldContainer[PastSocket]
+    ended: _containers.RepeatedCompositeFieldContainer[_sockets_pb2.ClosedSocket]
+    last: bool
+    left_bytes: int
+    def __init__(self, from_us: _Optional[int] = ..., to_us: _Optional[int] = ..., boot_id: _Optional[bytes] = ..., sockets: _Optional[_Iterable[_Union[PastSocket, _Mapping]]] = ..., ended: _Optional[_Iterable[_Union[_sockets_pb2.ClosedSocket, _Mapping]]] = ..., last: _Optional[bool] = ..., left_bytes: _Optional[int] = ...) -> None: ...
+
+class PastSocket(_message.Message):
+    __slots__ = ("socket", "closed_at_us", "closed_at_is")
+    SOCKET_FIELD_NUMBER: _ClassVar[int]
+    CLOSED_AT_US_FIELD_NUMBER: _ClassVar[int]
+    CLOSED_AT_IS_FIELD_NUMBER: _ClassVar[int]
+    socket: _sockets_pb2.Socket
+    closed_at_us: int
+    closed_at_is: _sockets_pb2.ClosedAtIs
+    def __init__(self, socket: _Optional[_Union[_sockets_pb2.Socket, _Mapping]] = ..., closed_at_us: _Optional[int] = ..., closed_at_is: _Optional[_Union[_sockets_pb2.ClosedAtIs, str]] = ...) -> None: ...
+
+class Digest(_message.Message):
+    __slots__ = ("sockets", "sum")
+    SOCKETS_FIELD_NUMBER: _ClassVar[int]
+    SUM_FIELD_NUMBER: _ClassVar[int]
+    sockets: int
+    sum: int
+    def __init__(self, sockets: _Optional[int] = ..., sum: _Optional[int] = ...) -> None: ...
 
 class SnapshotPart(_message.Message):
     __slots__ = ("part", "last")
@@ -122,14 +170,16 @@ class SourceStatus(_message.Message):
     def __init__(self, name: _Optional[str] = ..., ok: _Optional[bool] = ..., detail: _Optional[str] = ...) -> None: ...
 
 class Gap(_message.Message):
-    __slots__ = ("from_us", "to_us", "reason")
+    __slots__ = ("from_us", "to_us", "reason", "kept")
     FROM_US_FIELD_NUMBER: _ClassVar[int]
     TO_US_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    KEPT_FIELD_NUMBER: _ClassVar[int]
     from_us: int
     to_us: int
     reason: str
-    def __init__(self, from_us: _Optional[int] = ..., to_us: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
+    kept: bool
+    def __init__(self, from_us: _Optional[int] = ..., to_us: _Optional[int] = ..., reason: _Optional[str] = ..., kept: _Optional[bool] = ...) -> None: ...
 
 class Welcome(_message.Message):
     __slots__ = ("committed_sequence", "credit", "wall_clock_us")
@@ -154,6 +204,12 @@ class Reconnect(_message.Message):
     after_ms: int
     reason: str
     def __init__(self, after_ms: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class Resync(_message.Message):
+    __slots__ = ("reason",)
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    reason: str
+    def __init__(self, reason: _Optional[str] = ...) -> None: ...
 
 class LookNow(_message.Message):
     __slots__ = ("request", "wanted")

@@ -25,6 +25,8 @@ from fleetnet_server.services.live import Live
 
 PAUSE_S = 1.0
 """Between two live looks at a host."""
+MOST_PAUSE_S = 10.0
+"""For so long a question waits for its turn; who has to wait longer is told so."""
 FIRST_PART_S = 5.0
 NEXT_PART_S = 15.0
 WITHIN_S = 60.0
@@ -63,13 +65,19 @@ class LiveDesk:
         host = await self._live.host(request.host)
         self._stream(host)
         async with self._turn(host):
-            stream, asked = self._stream(host), Asked(next(self._numbers), wanted)
-            stream.ask(asked)
-            try:
-                async for response in self._responses(host, stream.boot_id, asked):
-                    yield response
-            finally:
-                stream.forget(asked)
+            began_s = time.monotonic()
+            while True:
+                stream, asked = self._stream(host), Asked(next(self._numbers), wanted)
+                stream.ask(asked)
+                try:
+                    first = await self._first(host, asked)
+                    if not first.refused:
+                        async for response in self._responses(host, stream.boot_id, asked, first, began_s + WITHIN_S):
+                            yield response
+                        return
+                finally:
+                    stream.forget(asked)
+                await _wait_as_told(host, first, began_s + MOST_PAUSE_S)
 
     def _stream(self, host: Host) -> Asking:
         stream = self._streams.live(host.name)
@@ -84,8 +92,6 @@ class LiveDesk:
         now_s = time.monotonic()
         self._turns = {name: turn for name, turn in self._turns.items() if turn.asking or turn.free_at_s > now_s}
         turn = self._turns.setdefault(host.name, _Turn())
-        if not turn.asking and turn.free_at_s > now_s:
-            raise AskedTooSoon(f"{host.name} was looked at live a moment ago; ask again in a second")
         if turn.asking >= MOST_AT_A_HOST:
             raise AskedTooSoon(f"others are waiting for a live look at {host.name}; ask again in some seconds")
         if sum(turn.asking for turn in self._turns.values()) >= MOST_AT_ONCE:
@@ -93,7 +99,7 @@ class LiveDesk:
         turn.asking += 1
         try:
             async with turn.lock:
-                await asyncio.sleep(max(0.0, turn.free_at_s - time.monotonic()))
+                await asyncio.sleep(turn.free_at_s - time.monotonic())
                 try:
                     yield
                 finally:
@@ -102,13 +108,8 @@ class LiveDesk:
             turn.asking -= 1
 
     async def _responses(
-        self, host: Host, boot_id: bytes, asked: Asked
+        self, host: Host, boot_id: bytes, asked: Asked, part: live_pb2.LivePart, until_s: float
     ) -> AsyncGenerator[query_pb2.LiveResponse, None]:
-        until_s = time.monotonic() + WITHIN_S
-        part = await self._next(host, asked, until_s, first=True)
-        if part.refused:
-            words = escaped(bounds.text(part.trouble, bounds.WORDS))
-            raise AskedTooSoon(f"the agent of {host.name} makes no live look now: {words}")
         look = await self._read(host, part)
         coverage = Coverage(look.look_at_us, hosts_asked=1, hosts_fresh=1, hosts_stale=(), gaps=0)
         yield query_pb2.LiveResponse(coverage=translate_query.coverage(coverage))
@@ -121,20 +122,23 @@ class LiveDesk:
             items += len(part.sockets) + len(part.interfaces) + len(part.statistics)
             if part.last:
                 break
-            part = await self._next(host, asked, until_s, first=False)
+            part = await self._next(host, asked, until_s)
             look = await self._read(host, part)
         _log.info("live look", host=host.name, items=items)
         yield query_pb2.LiveResponse(end=translate_query.end(End(items, truncated=False)))
 
-    async def _next(self, host: Host, asked: Asked, until_s: float, *, first: bool) -> live_pb2.LivePart:
-        left_s = until_s - time.monotonic()
+    async def _first(self, host: Host, asked: Asked) -> live_pb2.LivePart:
         try:
-            return await asked.take(min(left_s, FIRST_PART_S if first else NEXT_PART_S))
+            return await asked.take(FIRST_PART_S)
         except TimeoutError:
-            if first:
-                words = "does not answer a live look; is it of an older version?"
-            else:
-                words = "began to answer a live look and did not come to its end; ask again"
+            words = "does not answer a live look; is it of an older version?"
+            raise AgentAway(f"the agent of {host.name} {words}") from None
+
+    async def _next(self, host: Host, asked: Asked, until_s: float) -> live_pb2.LivePart:
+        try:
+            return await asked.take(min(until_s - time.monotonic(), NEXT_PART_S))
+        except TimeoutError:
+            words = "began to answer a live look and did not come to its end; ask again"
             raise AgentAway(f"the agent of {host.name} {words}") from None
 
     async def _read(self, host: Host, part: live_pb2.LivePart) -> translate_live.Look:
@@ -143,3 +147,12 @@ class LiveDesk:
             return await asyncio.to_thread(translate_live.look, part)
         except BadBatch as error:
             raise AgentAway(f"what the agent of {host.name} answered cannot be true: {error}") from error
+
+
+async def _wait_as_told(host: Host, refusal: live_pb2.LivePart, until_s: float) -> None:
+    """Wait until the agent may be asked again. Raises AskedTooSoon where that is after `until_s`, or not known."""
+    wait_s = refusal.retry_after_ms / 1000
+    if not wait_s or time.monotonic() + wait_s > until_s:
+        words = escaped(bounds.text(refusal.trouble, bounds.WORDS))
+        raise AskedTooSoon(f"the agent of {host.name} makes no live look now: {words}")
+    await asyncio.sleep(wait_s)

@@ -24,7 +24,7 @@ from google.protobuf.message import DecodeError
 
 from fleetnet_server.errors import BadBatch, StorageUnavailable
 from fleetnet_server.records import Batch, Session
-from fleetnet_server.rpc import translate_network, translate_report
+from fleetnet_server.rpc import translate_report
 from fleetnet_server.rpc.asked import Asking
 from fleetnet_server.rpc.streams import Ending
 from fleetnet_server.services.health import Health
@@ -219,8 +219,6 @@ async def receive(context: Context) -> report_pb2.AgentMessage | None:
 
 async def _translated(message: report_pb2.Batch) -> Batch:
     # Whatever there can be many of counts, not rows alone: processes that no row points at cost as much to read.
-    rows = len(message.opened) + len(message.changed) + len(message.closed)
-    others = len(message.processes) + len(message.holders) + len(message.gaps)
-    if rows + others + translate_network.parts(message.namespaces) <= _INLINE_PARTS:
+    if translate_report.parts(message) <= _INLINE_PARTS:
         return translate_report.batch(message)
     return await asyncio.to_thread(translate_report.batch, message)

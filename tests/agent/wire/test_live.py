@@ -121,5 +121,7 @@ def test_a_part_is_made_when_it_is_asked_for() -> None:
 
 
 def test_a_refusal_is_a_last_part_with_a_sentence() -> None:
-    part = live_pb2.LivePart.FromString(live.live_end(9, 5, "too soon", refused=True))
-    assert part == live_pb2.LivePart(request=9, look_at_us=5, last=True, trouble="too soon", refused=True)
+    part = live_pb2.LivePart.FromString(live.live_refusal(9, 5, "too soon", 0.2501))
+    assert part == live_pb2.LivePart(
+        request=9, look_at_us=5, last=True, trouble="too soon", refused=True, retry_after_ms=251
+    )

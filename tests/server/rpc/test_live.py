@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from fleetnet_proto.v1 import live_pb2, query_pb2, query_pb2_grpc, report_pb2, sockets_pb2
 from fleetnet_server.errors import AgentAway
 from fleetnet_server.rpc.asked import MOST_HELD_BYTES, Asked, Asking
+from fleetnet_server.rpc.live import PAUSE_S
 from server.agents import DEADLINE_S, ReportStream
 from server.running import Running, ports_of, wait_for
 
@@ -191,13 +193,44 @@ def test_an_agent_that_never_answers_is_taken_to_be_old(host: Host) -> None:
     host.still_reports()
 
 
-def test_who_asks_again_within_a_second_is_told_so(host: Host) -> None:
+def test_who_asks_again_within_a_second_waits_until_it_is_over(host: Host) -> None:
     answer = host.ask()
     host.answer()
     answer.parts()
-    code, sentence = host.ask().refusal()
+    answered_s = time.monotonic()
+    again = host.ask()
+    host.answer(live(80))
+    assert time.monotonic() - answered_s > 0.9 * PAUSE_S
+    assert len(again.items()) == 1
+
+
+def test_an_agent_that_says_when_to_ask_again_is_asked_then(host: Host) -> None:
+    answer = host.ask()
+    first = host.asked()
+    host.stream.send(live=part(first.request, refused=True, trouble="too soon", retry_after_ms=300))
+    refused_s = time.monotonic()
+    second = host.asked()
+    assert time.monotonic() - refused_s > 0.29
+    assert second.request != first.request
+    host.stream.send(live=part(second.request, live(80)))
+    assert len(answer.items()) == 1
+
+
+@pytest.mark.parametrize("wait_ms", [0, 11_000, 2**32 - 1])
+def test_who_would_wait_for_long_is_told_so_at_once(host: Host, wait_ms: int) -> None:
+    answer = host.ask()
+    host.answer(refused=True, trouble="ask again later", retry_after_ms=wait_ms)
+    code, sentence = answer.refusal()
     assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert "a moment ago" in sentence
+    assert sentence.endswith("makes no live look now: ask again later")
+
+
+@pytest.mark.slow
+def test_an_agent_that_refuses_again_and_again_does_not_hold_the_asker(host: Host) -> None:
+    answer = host.ask()
+    for _ in range(2):  # the second is past the patience
+        host.answer(refused=True, trouble="not now", retry_after_ms=6_000)
+    assert answer.refusal()[0] is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 def test_what_the_agent_refuses_is_told_to_the_asker_and_escaped(host: Host) -> None:
@@ -293,9 +326,7 @@ def test_an_asker_that_is_gone_is_forgotten(host: Host) -> None:
     host.stream.send(live=part(asked.request, live(81)))
     host.still_reports()
     again = host.ask()
-    while not (question := host.question(within_s=0.2)):  # until the pause between two looks is over
-        again = host.ask() if again.failed else again
-    host.stream.send(live=part(question.request, live(82)))
+    host.answer(live(82))
     assert [item.socket.local_port for item in again.items()] == [82]
 
 
