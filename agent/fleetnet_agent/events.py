@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol as Interface
 
-from fleetnet_agent.event_queue import EventQueue, Received
+from fleetnet_agent.event_queue import EventQueue, Received, pause_s
 from fleetnet_agent.helper.client import HelperClient, HelperUnavailableError
 from fleetnet_agent.host import Host
 from fleetnet_agent.numbering import AmbiguousError
@@ -80,7 +80,7 @@ class Events:
         self._was_sure = False  # at the last time
         try:
             opened = self._of_all(host, buffer_bytes, names, helper) or EventSocket(host.proc, buffer_bytes)
-            self._queue = EventQueue(opened, host.wall_clock_us)
+            self._queue = EventQueue(opened, host.wall_clock_us, pause_s=pause_s(opened.buffer_bytes))
         except RefusedError as refusal:
             self._trouble(str(refusal))
 
