@@ -112,6 +112,10 @@ class Corner:
         self.half, self.closed = quarter.connected(self.listener)
         self.closed.close()  # so the other end is in CLOSE_WAIT
         self.half.recv(1)
+        plain = quarter.listener(INET)
+        self.dual = quarter.open(INET6, STREAM)
+        self.dual.connect(("::ffff:127.0.0.1", plain.getsockname()[1]))
+        quarter.accept(plain)
 
 
 def _open_a_listener(it: Corner) -> None:
@@ -211,10 +215,7 @@ def _take_a_connection_away_and_put_another_there(it: Corner) -> None:
 
 
 def _turn_ipv6_into_ipv4(it: Corner) -> None:
-    dual = it.quarter.open(INET6, STREAM)
-    at = it.quarter.listener(INET)
-    dual.connect(("::ffff:127.0.0.1", at.getsockname()[1]))
-    dual.setsockopt(socket.IPPROTO_IPV6, 1, INET)  # IPV6_ADDRFORM, include/uapi/linux/in6.h
+    it.dual.setsockopt(socket.IPPROTO_IPV6, 1, INET)  # IPV6_ADDRFORM, include/uapi/linux/in6.h
 
 
 EVENTS: tuple[Callable[[Corner], None], ...] = (
