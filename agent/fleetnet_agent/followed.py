@@ -30,6 +30,7 @@ from fleetnet_agent.sources.all import SOURCES
 from fleetnet_agent.sources.diag import DiagSocket
 from fleetnet_agent.sources.fallback import OtherWay, ReadFile, kernel_had, kernel_has, other_way
 from fleetnet_agent.sources.source import End, RefusedError, Sighting, SourceError
+from fleetnet_agent.sources.tcp_count import tcp_count
 
 _ENDS_ARE_TOLD = frozenset({Protocol.TCP, Protocol.UDP})  # by the kernel's events
 
@@ -190,14 +191,16 @@ class Followed:
         """Rows for what changed in itself, and for what has other holders: `touched` inodes, and known places."""
         if self._vanished:
             return
-        told: set[int | bytes] = set(seen.late.names if seen.late else (one.name for one in seen.moves.opened))
+        if seen.late:  # everything there is has just been told, as it is
+            return
+        told: set[int | bytes] = {one.name for one in seen.moves.opened}
         for change in seen.moves.changed:
             told.add(change.after.name)
             yield self._row(change.after, holders)
         placeless = self._placeless - told
         self._placeless -= placeless  # one more try each
         # At the first look everything is both new and touched: what has been told need not be looked at again.
-        touched = () if seen.late else set(touched) - {one.inode for one in seen.inodes_new}
+        touched = set(touched) - {one.inode for one in seen.inodes_new}
         again = [*self._table.holding(touched), *self._table.named(placeless)]
         for sighting in again:
             if sighting.name not in told and self._holders.get(sighting.name) != holders.of(sighting):
@@ -384,7 +387,9 @@ def follow_all(
     followed = []
     for kind in SOURCES:
         source = kind.open(diag)
-        table = DiagTable(source, partial(diag.find, protocol=source.protocol, codec=source.codec))
+        counts = source.protocol is Protocol.TCP and netns == OWN_NAMESPACE
+        find = partial(diag.find, protocol=source.protocol, codec=source.codec)
+        table = DiagTable(source, find, partial(tcp_count, proc / "self/net")) if counts else DiagTable(source, find)
         followed.append(Followed(kind.name, source.protocol, table, Ends(clock_us), proc, netns, read_file))
     return followed
 

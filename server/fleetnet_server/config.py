@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote, urlsplit
 
 from fleetnet_server.errors import ConfigError
 
@@ -55,7 +55,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """The options that every command of the collector takes."""
     parser.add_argument("--config", metavar="FILE", help=f"configuration file (default {DEFAULT_FILE}, if there)")
     parser.add_argument("--data", metavar="DIR", help=f"directory of keys and database (default {DEFAULT_DATA})")
-    parser.add_argument("--database", metavar="URL", help="sqlite:///FILE (default: fleetnet.db in DIR)")
+    parser.add_argument(
+        "--database",
+        metavar="URL",
+        help="sqlite:///FILE (default: fleetnet.db in DIR) or postgresql+psycopg://USER@HOST/DATABASE, whose password "
+        "stands in ~/.pgpass or the file that PGPASSFILE names",
+    )
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
@@ -86,6 +91,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
 
 def load(options: argparse.Namespace, environment: Mapping[str, str]) -> Config:
     """Bring the four sources together. Raises ConfigError."""
+    _check_no_password(options.database)
     written = _read_file(options.config or environment.get(ENVIRONMENT_PREFIX + "CONFIG"))
 
     def told(name: str) -> str | None:
@@ -122,6 +128,20 @@ def parse_address(text: str, option: str) -> Address:
 
 def _unless_off(text: str, option: str) -> Address | None:
     return None if text == _OFF else parse_address(text, option)
+
+
+def _check_no_password(database: str | None) -> None:
+    """Everybody on a machine can read the command lines of its processes."""
+    try:
+        told = urlsplit(database or "")
+        holds_one = bool(told.password) or "password" in parse_qs(told.query)
+    except ValueError:
+        return  # no URL at all, which is told where it is used
+    if holds_one:
+        raise ConfigError(
+            "--database holds a password, which others can read on the command line; put it in ~/.pgpass or the file "
+            f"that PGPASSFILE names, or give the URL as {_twin('database')}"
+        )
 
 
 def _advertised(

@@ -159,3 +159,12 @@ def test_a_socket_path_that_the_kernel_cannot_take_is_refused() -> None:
 def test_a_directory_that_no_database_url_can_hold_is_refused() -> None:
     with pytest.raises(ConfigError, match="choose another"):
         loaded("--data=/var/lib/what?")
+
+
+@pytest.mark.parametrize("url", ["postgresql://me:secret@db/x", "postgresql+psycopg:///x?host=db&password=secret"])
+def test_a_password_is_not_taken_from_the_command_line(url: str) -> None:
+    with pytest.raises(ConfigError, match="others can read on the command line") as refused:
+        loaded(f"--database={url}")
+    assert "~/.pgpass" in str(refused.value)
+    assert "secret" not in str(refused.value)
+    assert loaded(environment={"FLEETNET_SERVER_DATABASE": url}).database == url

@@ -23,7 +23,7 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from typing import Final, Protocol, TypeVar
 
-from fleetnet_agent import memory
+from fleetnet_agent import failpoints, memory
 from fleetnet_agent.digest import Digest, digest_of
 from fleetnet_agent.log import Log
 from fleetnet_agent.records import Difference, Gap, LiveItem, LiveWanted, Snapshot
@@ -250,6 +250,7 @@ class Looks:
         if self._look_now.due_in_s() == 0:
             self._look_now.done()
         difference = await self._worker.run(self._watch.look)
+        failpoints.reached("after-look", difference.look_at_us)
         self._note_sight(difference)
         self._last = Difference(difference.look_at_us, 0, look_boottime_us=difference.look_boottime_us)
         return difference

@@ -12,7 +12,7 @@ import grpc
 import structlog
 from fleetnet_proto.v1 import report_pb2, report_pb2_grpc
 
-from fleetnet_server import metrics
+from fleetnet_server import failpoints, metrics
 from fleetnet_server.errors import BadBatch, HostUnknown, PeerRefused, ServerError
 from fleetnet_server.identity.peer import Peer, identify
 from fleetnet_server.logs import Sparing
@@ -101,6 +101,7 @@ class ReportService(report_pb2_grpc.ReportServiceServicer):
     ) -> None:
         with _unknown_is_refused():
             session = await self._ingest.open(host, hello, time.time_ns() // 1_000)
+        failpoints.reached("after-hello", session.host_id)
         stream = Stream(context, session, self._ingest, self._health)
         afterwards.push_async_callback(self._close, stream, host, session)
         waits = Spool(hello.spool_bytes, hello.spool_age_us)

@@ -18,6 +18,7 @@ from pathlib import Path
 import grpc
 import structlog
 
+from fleetnet_server import failpoints
 from fleetnet_server.config import Address, Config
 from fleetnet_server.errors import StartRefused
 from fleetnet_server.identity import ca
@@ -54,6 +55,8 @@ def run(config: Config) -> None:
     os.umask(0o077)
     _raise_file_limit()
     _log.info("starting", data=str(config.data))
+    if notice := failpoints.notice():
+        _log.warning(notice)
     with contextlib.ExitStack() as held:
         lock = prepare(config.data)
         held.callback(lock.release)
