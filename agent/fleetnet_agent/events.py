@@ -43,7 +43,7 @@ class Told:
 
     ends: dict[tuple[int, Protocol], list[End]] = field(default_factory=dict)
     gaps: tuple[Gap, ...] = ()
-    sure: bool = False  # True if those of all namespaces were heard, at this time and the time before
+    sure: bool = False  # True if those of all namespaces that are followed came, at this time and the time before
 
     def of(self, protocol: Protocol, netns: int = OWN_NAMESPACE) -> Collection[End]:
         """The ends of one protocol in one namespace, in the order in which they were told."""
@@ -122,7 +122,8 @@ class Events:
         self._taken_at_us = now_us
         if self._names:
             self._names.settle({each.number for each in self._waiting})
-        sure = self._names is not None and self.status.ok and not gaps
+        # Of namespaces that were gone before they were known nobody follows anything.
+        sure = self._names is not None and self.status.ok and taken.gap is None
         told = Told(ends, tuple(gaps), sure and self._was_sure)
         self._was_sure = sure
         return told

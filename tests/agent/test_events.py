@@ -472,7 +472,23 @@ def test_an_event_whose_namespace_stays_unknown_is_counted_as_lost_and_so_is_an_
     names.lists += 2
     (gap,) = of_all.take().gaps
     assert gap.reason.startswith("1 events")
-    assert of_all.take() == told.Told()
+    assert of_all.take() == told.Told(sure=True), "of namespaces that are known none is missing"
+
+
+def test_ends_are_sure_to_be_all_where_two_times_running_none_was_lost_of_all_namespaces(
+    of_all: Events, receiver: ScriptedReceiver, names: ScriptedNames
+) -> None:
+    assert [of_all.take().sure for _ in range(3)] == [False, True, True]
+    receiver.lost = [5]
+    receiver.put(no_buffer())
+    assert [of_all.take().sure for _ in range(3)] == [False, False, True]
+    receiver.of = [source.OWN]
+    receiver.put([b"nonsense"])
+    assert [of_all.take().sure for _ in range(3)] == [False, False, False], "what is not understood may be anything"
+
+
+def test_ends_of_the_own_namespace_alone_are_never_sure_to_be_all(events: Events) -> None:
+    assert [events.take().sure for _ in range(3)] == [False, False, False]
 
 
 @pytest.mark.root
