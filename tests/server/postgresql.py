@@ -91,6 +91,12 @@ class Server:
             return False
         return True
 
+    @property
+    def pid(self) -> int:
+        """Of its first process."""
+        assert self._process is not None
+        return self._process.pid
+
     def log(self) -> str:
         """What it has said."""
         return (self._directory / "log").read_text()
