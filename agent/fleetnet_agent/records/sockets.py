@@ -8,10 +8,10 @@ import enum
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Self
 
+from fleetnet_agent.records.often import made_often
+
 OWN_NAMESPACE: Final = 0
 """The agent's own network namespace, where others have the number of their inode."""
-
-from fleetnet_agent.records.often import made_often
 
 
 class Protocol(enum.IntEnum):
