@@ -1,5 +1,6 @@
 """A real PostgreSQL server for tests: on a unix socket in a folder of its own, and never as root."""
 
+import contextlib
 import functools
 import os
 import pwd
@@ -118,7 +119,8 @@ class Server:
         assert self._process is not None
         # Its processes leave its group, so each is ended by its number.
         for process in psutil.Process(self._process.pid).children(recursive=True):
-            process.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
         self._process.kill()
         self._process.wait(_DEADLINE_S)
 
