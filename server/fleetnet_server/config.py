@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote, urlsplit
 
 from fleetnet_server.errors import ConfigError
 
@@ -19,8 +19,9 @@ ENVIRONMENT_PREFIX = "FLEETNET_SERVER_"
 DEFAULT_FILE = Path("/etc/fleetnet/server.toml")
 DEFAULT_DATA = Path("/var/lib/fleetnet")
 _SYSTEM_SOCKET = Path("/run/fleetnet/admin.sock")
-_DEFAULTS = {"listen": "0.0.0.0:7443", "enroll-listen": "0.0.0.0:7444"}
-_KNOWN = frozenset({"data", "database", "listen", "advertise", "enroll-listen", "admin-socket"})
+_DEFAULTS = {"listen": "0.0.0.0:7443", "enroll-listen": "0.0.0.0:7444", "metrics-listen": "127.0.0.1:9464"}
+_OFF = "off"
+_KNOWN = frozenset({"data", "database", "listen", "advertise", "enroll-listen", "admin-socket", "metrics-listen"})
 _HOST = re.compile(r"[0-9A-Za-z._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}(%[0-9A-Za-z._-]+)?\]")
 # sun_path of struct sockaddr_un, <linux/un.h>, with its NUL.
 _MAX_SOCKET_PATH_BYTES = 108
@@ -47,13 +48,19 @@ class Config:
     advertise: tuple[Address, ...]
     enroll_listen: Address
     admin_socket: Path
+    metrics_listen: Address | None
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The options that every command of the collector takes."""
     parser.add_argument("--config", metavar="FILE", help=f"configuration file (default {DEFAULT_FILE}, if there)")
     parser.add_argument("--data", metavar="DIR", help=f"directory of keys and database (default {DEFAULT_DATA})")
-    parser.add_argument("--database", metavar="URL", help="sqlite:///FILE (default: fleetnet.db in DIR)")
+    parser.add_argument(
+        "--database",
+        metavar="URL",
+        help="sqlite:///FILE (default: fleetnet.db in DIR) or postgresql+psycopg://USER@HOST/DATABASE, whose password "
+        "stands in ~/.pgpass or the file that PGPASSFILE names",
+    )
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
@@ -69,6 +76,12 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         "--enroll-listen", metavar="HOST:PORT", help=f"where hosts enroll (default {_DEFAULTS['enroll-listen']})"
     )
     parser.add_argument(
+        "--metrics-listen",
+        metavar="HOST:PORT",
+        help=f"where /metrics and /healthz answer, to anybody who can connect; "
+        f'"{_OFF}": nowhere (default {_DEFAULTS["metrics-listen"]})',
+    )
+    parser.add_argument(
         "--admin-socket",
         metavar="PATH",
         help=f"unix socket of the `fleetnet` command (default: as root {_SYSTEM_SOCKET}, "
@@ -78,6 +91,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
 
 def load(options: argparse.Namespace, environment: Mapping[str, str]) -> Config:
     """Bring the four sources together. Raises ConfigError."""
+    _check_no_password(options.database)
     written = _read_file(options.config or environment.get(ENVIRONMENT_PREFIX + "CONFIG"))
 
     def told(name: str) -> str | None:
@@ -98,6 +112,7 @@ def load(options: argparse.Namespace, environment: Mapping[str, str]) -> Config:
         advertise=_advertised(getattr(options, "advertise", None), environment, written),
         enroll_listen=parse_address(told("enroll-listen") or "", "--enroll-listen"),
         admin_socket=_admin_socket(told("admin-socket"), data, environment),
+        metrics_listen=_unless_off(told("metrics-listen") or _OFF, "--metrics-listen"),
     )
 
 
@@ -109,6 +124,24 @@ def parse_address(text: str, option: str) -> Address:
         example = "collector.example.com:7443" if option == "--advertise" else "0.0.0.0:7443 or [::]:7443"
         raise ConfigError(f"{option} {text!r} is not HOST:PORT; write for example {example}")
     return Address(host.strip("[]"), int(port))
+
+
+def _unless_off(text: str, option: str) -> Address | None:
+    return None if text == _OFF else parse_address(text, option)
+
+
+def _check_no_password(database: str | None) -> None:
+    """Everybody on a machine can read the command lines of its processes."""
+    try:
+        told = urlsplit(database or "")
+        holds_one = bool(told.password) or "password" in parse_qs(told.query)
+    except ValueError:
+        return  # no URL at all, which is told where it is used
+    if holds_one:
+        raise ConfigError(
+            "--database holds a password, which others can read on the command line; put it in ~/.pgpass or the file "
+            f"that PGPASSFILE names, or give the URL as {_twin('database')}"
+        )
 
 
 def _advertised(

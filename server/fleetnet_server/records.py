@@ -152,6 +152,13 @@ class Hello:
     facts: HostFacts
     interval_s: float
     netns_inode: int
+    spool_bytes: int = 0
+    spool_oldest_us: int = 0  # 0 where nothing waits
+
+    @property
+    def spool_age_us(self) -> int:
+        """How old the oldest is that waits in the spool."""
+        return max(0, self.wall_clock_us - self.spool_oldest_us) if self.spool_oldest_us else 0
 
 
 @dataclass(frozen=True, slots=True)

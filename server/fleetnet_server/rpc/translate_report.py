@@ -45,6 +45,8 @@ def hello(message: report_pb2.Hello) -> records.Hello:
         # A comparison with NaN is false, so NaN becomes 0 as well.
         interval_s=min(message.interval_s, 86_400.0) if message.interval_s > 0 else 0.0,
         netns_inode=bounds.count(message.netns_inode, "inode of the namespace"),
+        spool_bytes=min(message.spool_bytes, bounds.MAX_INTEGER),
+        spool_oldest_us=min(max(message.spool_oldest_us, 0), bounds.LAST_US),
     )
 
 

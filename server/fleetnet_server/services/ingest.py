@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
+from fleetnet_server import metrics
 from fleetnet_server.errors import BadBatch, Fenced, HostUnknown, SequenceHole, StorageError
 from fleetnet_server.records import Batch, Gap, Hello, Host, Session
 from fleetnet_server.services import backlog, namespaces
@@ -52,11 +53,14 @@ class Ingest:
         commit. After any error the stream is to be ended. Raises Fenced, SequenceHole, BadBatch, StorageError.
         """
         try:
-            return await self._db.write(self._store, session, batch, received_at_us)
+            committed = await self._db.write(self._store, session, batch, received_at_us)
         except BaseException:
             # What the snapshot's parts have named may now differ from what was stored.
             self._snapshots.drop(session)
             raise
+        if committed == batch.sequence:
+            _count(batch)
+        return committed
 
     async def close(self, session: Session, at_us: int) -> None:
         """Note the end of a stream. Never raises: it is a note only, and whoever ends a stream has other worries."""
@@ -141,6 +145,16 @@ class _Step:
         )
 
 
+def _count(batch: Batch) -> None:
+    metrics.BATCHES.inc()
+    metrics.LAST_STORED.set_to_current_time()
+    for kind, rows in (("opened", batch.opened), ("changed", batch.changed), ("closed", batch.closed)):
+        if rows:
+            metrics.ROWS.labels(kind).inc(len(rows))
+    if batch.gaps:
+        metrics.GAPS.labels("agent").inc(len(batch.gaps))
+
+
 def _open(conn: Connection, host: Host, hello: Hello, received_at_us: int) -> Session:
     generation = hosts.next_generation(conn, host.host_id)
     if generation is None:
@@ -201,6 +215,7 @@ def _note_gaps(
         reason = AGENT_RESTARTED if last.boot_id == session.boot_id else HOST_REBOOTED
         unknown = backlog.beside(last.at_us, batch.look_at_us, told)
         gaps.record(conn, session.host_id, [Gap(from_us, to_us, reason) for from_us, to_us in unknown])
+        metrics.GAPS.labels("collector").inc(len(unknown))
     return True
 
 

@@ -153,11 +153,11 @@ def _given(row: Interval, told: Interval, window: Window) -> list[Interval] | No
             return None
         before = [_ended(row, told.opened_at_us, ClosedAtIs.GAP, window)] if begins_first else []
         return [*before, _again(row, window)]
-    if row.opened_at_us <= window.from_us or (begins_first and row.closed_at_is == ClosedAtIs.GAP):
+    # A snapshot that broke off may have found a row, and another have ended it.
+    vague = row.closed_at_is == ClosedAtIs.GAP or row.opened_at_is == OpenedAtIs.BEFORE
+    if row.opened_at_us <= window.from_us or (begins_first and vague):
         return [_ended(row, told.opened_at_us, ClosedAtIs.GAP, window)]
-    if row.closed_at_is == ClosedAtIs.GAP and row.alike(told):
-        return []
-    return None
+    return [] if vague and row.alike(told) else None
 
 
 def _ended(row: Interval, at_us: int, how: int, window: Window) -> Interval:

@@ -430,6 +430,7 @@ def test_ten_thousand_sockets_of_the_past_take_a_few_dozen_statements(tmp_path: 
     tell(tmp_path, story)
 
 
+@pytest.mark.engine("sqlite")
 def test_rows_are_found_by_their_socket(tmp_path: Path) -> None:
     async def story(c: Collector) -> None:
         session = await back(c, (sock(7, T0),), ())
