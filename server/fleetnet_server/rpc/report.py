@@ -99,7 +99,7 @@ class ReportService(report_pb2_grpc.ReportServiceServicer):
     ) -> None:
         with _unknown_is_refused():
             session = await self._ingest.open(host, hello, time.time_ns() // 1_000)
-        stream = Stream(context, session, self._ingest, self._health)
+        stream = Stream(context, host.name, session, self._ingest, self._health)
         afterwards.push_async_callback(self._close, stream, host, session)
         self._streams.enter(host.name, session.generation, stream.end, stream.live)
         log = _log.bind(host=host.name, generation=session.generation)

@@ -29,6 +29,7 @@ CODES: dict[type[errors.ServerError], grpc.StatusCode] = {
     errors.SchemaNewer: grpc.StatusCode.DATA_LOSS,
     errors.Fenced: grpc.StatusCode.ABORTED,
     errors.SequenceHole: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.ForeignBatch: grpc.StatusCode.INVALID_ARGUMENT,
     errors.BadBatch: grpc.StatusCode.INVALID_ARGUMENT,
     errors.HostUnknown: grpc.StatusCode.NOT_FOUND,
     errors.TokenRefused: grpc.StatusCode.UNAUTHENTICATED,

@@ -16,19 +16,21 @@ handed over cannot be called back, so the session stays open until it is known h
 import asyncio
 import random
 import time
-from typing import TypeAlias
+from collections.abc import Coroutine
+from typing import Any, TypeAlias
 
 import grpc
+import structlog
 from fleetnet_proto.v1 import report_pb2
 from google.protobuf.message import DecodeError
 
 from fleetnet_server.errors import BadBatch, StorageUnavailable
-from fleetnet_server.records import Batch, Session
+from fleetnet_server.records import Batch, Session, Stored
 from fleetnet_server.rpc import translate_network, translate_report
 from fleetnet_server.rpc.asked import Asking
 from fleetnet_server.rpc.streams import Ending
 from fleetnet_server.services.health import Health
-from fleetnet_server.services.ingest import Ingest
+from fleetnet_server.services.ingest import Ingest, why_refused
 
 Context: TypeAlias = "grpc.aio.ServicerContext[report_pb2.AgentMessage, report_pb2.CollectorMessage]"
 
@@ -41,6 +43,10 @@ _INLINE_PARTS = 500
 # A peer that does not read for this long is gone.
 _WRITE_S = 20.0
 _DRAIN_S = 30.0
+# A snapshot costs host and collector as much as a connection does.
+_RESYNC_EVERY_S = 60.0
+
+_log = structlog.get_logger()
 
 
 class DisconnectedError(Exception):
@@ -50,21 +56,24 @@ class DisconnectedError(Exception):
 class Stream:
     """The stream of one host, from the moment its session is open."""
 
-    def __init__(self, context: Context, session: Session, ingest: Ingest, health: Health) -> None:
+    def __init__(self, context: Context, host: str, session: Session, ingest: Ingest, health: Health) -> None:
         self._context = context
+        self._host = host
         self._session = session
         self._ingest = ingest
         self._health = health
         self._ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         # Handed over and not yet known to be stored, oldest first, each with its bytes; None after the last.
-        self._commits: asyncio.Queue[tuple[asyncio.Task[int], int] | None] = asyncio.Queue()
-        self._outstanding: set[asyncio.Task[int]] = set()
+        self._commits: asyncio.Queue[tuple[asyncio.Task[Stored], int] | None] = asyncio.Queue()
+        self._outstanding: set[asyncio.Task[Stored]] = set()
         self._ahead = 0
         self._ahead_bytes = 0
         self._room = asyncio.Event()
         self._committed = session.committed_sequence
         self._unacknowledged = False
         self._all_committed = False
+        self._resync = ""  # why a snapshot is to be asked for; empty while none is
+        self._last_resync_s = -_RESYNC_EVERY_S
         self._news = asyncio.Event()
         self.live = Asking(session.boot_id, self._news.set)
 
@@ -72,6 +81,13 @@ class Stream:
         """Have the stream end so; the first ending counts."""
         if not self._ending.done():
             self._ending.set_result(ending)
+
+    def want_snapshot(self, reason: str) -> None:
+        """Have the host tell everything anew, soon: at most once a minute, for all that wanted it meanwhile."""
+        if not self._resync:
+            self._resync = reason
+            wait_s = self._last_resync_s + _RESYNC_EVERY_S - time.monotonic()
+            asyncio.get_running_loop().call_later(max(0.0, wait_s), self._news.set)
 
     async def run(self, age_s: float) -> str:
         """Serve the stream until it ends, and say why it did. Raises ServerError."""
@@ -147,12 +163,22 @@ class Stream:
                 continue
             if kind != "batch":
                 continue  # a later version's kind of message; what it tells is not for this version
-            received_at_us = time.time_ns() // 1_000
-            self._hand_over(await _translated(message.batch), message.ByteSize(), received_at_us)
+            self._hand_over(await self._storing(message.batch, time.time_ns() // 1_000), message.ByteSize())
 
-    def _hand_over(self, batch: Batch, size_bytes: int, received_at_us: int) -> None:
+    async def _storing(self, message: report_pb2.Batch, received_at_us: int) -> Coroutine[Any, Any, Stored]:
+        """How a batch is to be stored, or kept where it cannot be read. Raises BadBatch if it does not name itself."""
+        try:
+            batch = await _translated(message)
+        except MemoryError:
+            raise
+        except Exception as error:  # whatever it is, it is about this batch alone
+            refused = translate_report.refused(message, why_refused(error))
+            return self._ingest.set_aside(self._session, refused, received_at_us)
+        return self._ingest.commit(self._session, batch, received_at_us, message.SerializeToString)
+
+    def _hand_over(self, storing: Coroutine[Any, Any, Stored], size_bytes: int) -> None:
         # Tasks start in the order they were made, and Ingest keeps the order of its calls.
-        commit = asyncio.create_task(self._ingest.commit(self._session, batch, received_at_us))
+        commit = asyncio.create_task(storing)
         self._outstanding.add(commit)
         commit.add_done_callback(self._outstanding.discard)
         self._commits.put_nowait((commit, size_bytes))
@@ -163,7 +189,7 @@ class Stream:
         while (handed_over := await self._commits.get()) is not None:
             commit, size_bytes = handed_over
             # Shielded: ending the stream must not cancel a commit that is on its way.
-            self._committed = await asyncio.shield(commit)
+            self._note(await asyncio.shield(commit))
             self._health.works()
             self._ahead -= 1
             self._ahead_bytes -= size_bytes
@@ -173,10 +199,22 @@ class Stream:
         self._all_committed = True
         self._news.set()
 
+    def _note(self, stored: Stored) -> None:
+        self._committed = stored.sequence
+        if stored.refused:
+            # As often as a host may have a report set aside, which is bounded.
+            _log.warning("report set aside", host=self._host, sequence=stored.sequence, reason=stored.refused)
+        if stored.snapshot_wanted:
+            self.want_snapshot(stored.snapshot_wanted)
+
     async def _acknowledge(self) -> None:
         while True:
             await self._news.wait()
             self._news.clear()
+            if self._resync and time.monotonic() >= self._last_resync_s + _RESYNC_EVERY_S:
+                resync = report_pb2.Resync(reason=self._resync)
+                self._resync, self._last_resync_s = "", time.monotonic()
+                await self._write(report_pb2.CollectorMessage(resync=resync))
             while (question := self.live.next_question()) is not None:
                 await self._write(report_pb2.CollectorMessage(look_now=question))
             if self._unacknowledged:

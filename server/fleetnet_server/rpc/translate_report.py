@@ -101,6 +101,19 @@ def batch(message: report_pb2.Batch) -> records.Batch:
     )
 
 
+def refused(message: report_pb2.Batch, reason: str) -> records.RefusedBatch:
+    """A batch that could not be read, by what names it. Raises BadBatch if not even that can be read."""
+    return records.RefusedBatch(
+        boot_id=_boot_id(message.boot_id),
+        epoch=_epoch(message.epoch),
+        sequence=_sequence(message.sequence),
+        look_at_us=min(max(message.look_at_us, 0), bounds.LAST_US),
+        previous_look_at_us=min(max(message.previous_look_at_us, 0), bounds.LAST_US),
+        reason=bounds.text(reason, bounds.SENTENCE),
+        message=message.SerializeToString(),
+    )
+
+
 def _check_sizes(message: report_pb2.Batch) -> None:
     rows = len(message.opened) + len(message.changed) + len(message.closed)
     for what, size, most in (

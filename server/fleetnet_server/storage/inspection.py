@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from fleetnet_server.errors import StorageError
-from fleetnet_server.storage import dialect, migrate
+from fleetnet_server.storage import dialect, migrate, quarantine
+from fleetnet_server.storage.quarantine import SetAside as SetAside
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +19,7 @@ class Inspected:
     exists: bool
     step: str | None  # that its tables are at; None where there are none
     newest_step: str | None  # that this version knows
+    set_aside: tuple[SetAside, ...] = ()  # reports that could not be stored; where the tables are up to date
 
 
 def inspect(url: str) -> Inspected:
@@ -28,9 +31,15 @@ def inspect(url: str) -> Inspected:
     try:
         with engines.readers.connect() as conn:
             dialect.check(conn, engines.name)
-            return Inspected(engines.name, True, migrate.step(conn), newest_step)
+            return _inspected(conn, engines.name, newest_step)
     except DBAPIError as error:
         raise dialect.translate(error, engines.name) or StorageError(str(error.orig)) from error
     finally:
         engines.readers.dispose()
         engines.writer.dispose()
+
+
+def _inspected(conn: Connection, name: str, newest_step: str | None) -> Inspected:
+    step = migrate.step(conn)
+    set_aside = quarantine.listed(conn) if step == newest_step else []
+    return Inspected(name, True, step, newest_step, tuple(set_aside))

@@ -65,6 +65,21 @@ hosts = Table(
     comment="Hosts of the fleet.",
 )
 
+quarantine = Table(
+    "quarantine",
+    METADATA,
+    Column("host_id", BigInteger, primary_key=True, autoincrement=False, comment="Which host sent it."),
+    Column("epoch", BigInteger, primary_key=True, autoincrement=False, comment="Epoch of its stream."),
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False, comment="Its number in that epoch."),
+    Column("boot_id", LargeBinary, nullable=False, comment="Boot of the host, 16 bytes."),
+    Column("set_aside_at_us", BigInteger, nullable=False, comment="When it came; collector's clock."),
+    Column("reason", Text, nullable=False, comment="Why it could not be stored, one sentence."),
+    Column("size_bytes", BigInteger, nullable=False, comment="How large it was."),
+    Column("kept_bytes", BigInteger, nullable=False, comment="How much of it is kept: all or nothing."),
+    Column("message", LargeBinary, nullable=False, comment="As it came, a Batch of the wire; empty where not kept."),
+    comment="Reports that could not be stored.",
+)  # fmt: skip
+
 tokens = Table(
     "tokens",
     METADATA,

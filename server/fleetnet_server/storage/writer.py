@@ -1,15 +1,15 @@
 """The one thread that writes, and commits whatever has queued up as one group.
 
 What must stay true: a caller hears of success only after the COMMIT that holds its work; work that fails is undone
-by its savepoint and takes no neighbour along; when the database itself fails, the whole group fails and the thread
-goes on with the next.
+by its savepoint and takes no neighbour along; what is to be done instead is done in its place, before what was
+submitted after it; when the database itself fails, the whole group fails and the thread goes on with the next.
 """
 
 import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, Engine
@@ -26,6 +26,7 @@ GROUP_LIMIT = 128
 class _Work:
     fn: Callable[..., Any]
     args: tuple[Any, ...]
+    instead: Callable[..., Any] | None
     done: Future[Any]
 
 
@@ -40,11 +41,14 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="fleetnet-writer", daemon=True)
         self._thread.start()
 
-    def submit(self, fn: Callable[..., Any], args: tuple[Any, ...]) -> "Future[Any]":
-        """Queue fn(conn, *args). Calls run in the order of submission."""
+    def submit(
+        self, fn: Callable[..., Any], args: tuple[Any, ...], instead: Callable[..., Any] | None = None
+    ) -> "Future[Any]":
+        """Queue fn(conn, *args). Calls run in the order of submission. If fn fails, and the database does not, what it
+        did is undone and instead(conn, error, *args) takes its place."""
         if self._closed:
             raise StorageError(f"the database {self._name} has been closed")
-        work = _Work(fn, args, Future())
+        work = _Work(fn, args, instead, Future())
         self._queue.put(work)
         return work.done
 
@@ -103,7 +107,9 @@ class Writer:
                 # The engine may have ended the whole transaction already; no savepoint can be trusted.
                 raise
             savepoint.rollback()
-            return None, error
+            if work.instead is None:
+                return None, error
+            return self._attempt(conn, replace(work, fn=work.instead, args=(error, *work.args), instead=None))
         savepoint.commit()
         return result, None
 

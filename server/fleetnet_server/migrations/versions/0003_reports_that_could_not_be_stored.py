@@ -1,0 +1,38 @@
+"""Reports that could not be stored.
+
+Why so: one bad report ended its host's stream, and might come again with the next one. Now it is kept as it came,
+beside the history that lacks it.
+
+On the way back they go.
+
+Revision 0003, after 0002.
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+
+
+def upgrade() -> None:
+    op.create_table(
+        "quarantine",
+        sa.Column("host_id", sa.BigInteger, nullable=False, autoincrement=False, comment="Which host sent it."),
+        sa.Column("epoch", sa.BigInteger, nullable=False, autoincrement=False, comment="Epoch of its stream."),
+        sa.Column("sequence", sa.BigInteger, nullable=False, autoincrement=False, comment="Its number in that epoch."),
+        sa.Column("boot_id", sa.LargeBinary, nullable=False, comment="Boot of the host, 16 bytes."),
+        sa.Column("set_aside_at_us", sa.BigInteger, nullable=False, comment="When it came; collector's clock."),
+        sa.Column("reason", sa.Text, nullable=False, comment="Why it could not be stored, one sentence."),
+        sa.Column("size_bytes", sa.BigInteger, nullable=False, comment="How large it was."),
+        sa.Column("kept_bytes", sa.BigInteger, nullable=False, comment="How much of it is kept: all or nothing."),
+        sa.Column(
+            "message", sa.LargeBinary, nullable=False, comment="As it came, a Batch of the wire; empty where not kept."
+        ),
+        sa.PrimaryKeyConstraint("host_id", "epoch", "sequence", name="pk_quarantine"),
+        comment="Reports that could not be stored.",
+    )
+
+
+def downgrade() -> None:
+    op.drop_table("quarantine")
