@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
-from fleetnet_server.errors import StorageError
+from fleetnet_server.errors import StorageError, StorageUnavailable
 from fleetnet_server.storage import dialect
 
 # Bounds how long the first of a group waits for its last.
@@ -64,8 +64,10 @@ class Writer:
             group, going_on = self._take()
             # A caller that no longer waits is spared the work; one whose work has begun cannot call it off any more.
             group = [work for work in group if work.done.set_running_or_notify_cancel()]
-            if group:
-                self._settle(group)
+            if group and not self._settle(group) and going_on and self._closed:
+                # Each further group might wait as long for a database that does not work; nobody waits for them.
+                self._refuse_rest()
+                return
 
     def _take(self) -> tuple[list[_Work], bool]:
         """All that is queued, at least one; False with what comes before the end."""
@@ -80,19 +82,26 @@ class Writer:
             pass
         return group, True
 
-    def _settle(self, group: list[_Work]) -> None:
+    def _refuse_rest(self) -> None:
+        while (work := self._queue.get()) is not None:
+            if work.done.set_running_or_notify_cancel():
+                work.done.set_exception(StorageUnavailable(f"the database {self._name} has been closed"))
+
+    def _settle(self, group: list[_Work]) -> bool:
+        """Do a group; False if the database failed."""
         try:
             outcomes = self._commit(group)
         except Exception as error:  # whatever it is, nothing was stored, all callers hear of it, and the thread lives
             told = self._translated(error)
             for work in group:
                 work.done.set_exception(told)
-            return
+            return False
         for work, (result, failure) in zip(group, outcomes, strict=True):
             if failure is None:
                 work.done.set_result(result)
             else:
                 work.done.set_exception(failure)
+        return True
 
     def _commit(self, group: list[_Work]) -> list[tuple[Any, Exception | None]]:
         with self._engine.begin() as conn:
