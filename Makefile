@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PACKAGES := proto agent server cli
 PROJECTS := $(PACKAGES:%=%/pyproject.toml)
 
-.PHONY: demo test check bench bench-agent dist generate lock clean help
+.PHONY: demo test test-faults test-storage check bench bench-agent dist generate lock clean help
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -17,6 +17,13 @@ demo: $(VENV)/.runtime  ## The main job, on this machine's own sockets (more hos
 test: $(VENV)/.dev  ## All tests; those that need root say so where they cannot run
 	tests/install-tools
 	$(BIN)/pytest $(ARGS)
+
+test-faults: $(VENV)/.dev  ## 1,000 random faults upon a fleet under load, as root (docs/faults.md; ARGS=--count=N for fewer)
+	tests/install-tools
+	PYTHONPATH=tests:. $(BIN)/python -m faults $(ARGS)
+
+test-storage: $(VENV)/.dev  ## What is kept, on both engines; DATABASE_URL=postgresql+psycopg://… is a server of yours to try
+	FLEETNET_TEST_DATABASE="$(DATABASE_URL)" $(BIN)/pytest tests/server/storage tests/server/services $(ARGS)
 
 check: $(VENV)/.dev  ## Format, lint, types, import contracts
 	$(BIN)/ruff format --check .

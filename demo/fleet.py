@@ -8,7 +8,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,6 +73,7 @@ class Fleet:
         self.place = place
         self._report_at = f"{place.address}:7443" if place else "127.0.0.1:0"
         self._enroll_at = f"{place.address}:7444" if place else "127.0.0.1:0"
+        self._metrics_at = "127.0.0.1:9464" if place else "127.0.0.1:0"
 
     def start_collector(self, *options: str, wrap: Wrap | None = None) -> Program:
         """Start it, or start it again with what it keeps; returns when it serves."""
@@ -81,14 +82,16 @@ class Fleet:
         self._report_at, self._enroll_at = ready[1], ready[2]
         return self.collector
 
-    def launch_collector(self, *options: str, wrap: Wrap | None = None) -> Program:
+    def launch_collector(
+        self, *options: str, wrap: Wrap | None = None, environment: Mapping[str, str] | None = None
+    ) -> Program:
         """Start it and do not wait; `wrap` makes another command of the one that would run."""
         command = [
             *(console_script("fleetnet-server"), "run", "--data", str(self.data)),
             *("--listen", self._report_at, "--enroll-listen", self._enroll_at),
-            *("--admin-socket", str(self.admin_socket), *options),
+            *("--admin-socket", str(self.admin_socket), "--metrics-listen", self._metrics_at, *options),
         ]
-        return self._programs.start("collector", wrap(command) if wrap else on(self.place, *command))
+        return self._programs.start("collector", wrap(command) if wrap else on(self.place, *command), environment)
 
     @property
     def enroll_address(self) -> str:
@@ -113,7 +116,9 @@ class Fleet:
         command = ["enroll", "--server", self._enroll_at, "--token-file", str(token), "--state", str(self.state(name))]
         self._programs.start(f"{name}.enroll", on(place, console_script("fleetnet-agent"), *command)).succeed()
 
-    def start_agent(self, name: str, place: Host | None = None, *options: str) -> Program:
+    def start_agent(
+        self, name: str, place: Host | None = None, *options: str, environment: Mapping[str, str] | None = None
+    ) -> Program:
         """Start the agent of an enrolled host; returns at once."""
         command = [
             console_script("fleetnet-agent"),
@@ -125,7 +130,7 @@ class Fleet:
         ]
         if os.geteuid() == 0:
             command.append("--with-helper")
-        self._agents[name] = self._programs.start(name, on(place, *command, *options))
+        self._agents[name] = self._programs.start(name, on(place, *command, *options), environment)
         return self._agents[name]
 
     def ask(self, *arguments: str, within_s: float = _ASK_S) -> Answer:

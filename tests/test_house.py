@@ -73,3 +73,14 @@ def test_the_console_scripts_answer_to_help() -> None:
         )
         assert done.returncode == 0, f"{script}: {done.stderr}"
         assert "usage" in done.stdout.lower()
+
+
+def test_the_points_of_failure_are_the_same_in_agent_and_collector() -> None:
+    agent = (ROOT / "agent/fleetnet_agent/failpoints.py").read_text()
+    server = (ROOT / "server/fleetnet_server/failpoints.py").read_text()
+    # Neither may import the other; what they have in common is held together here.
+    for function in ("parse", "wanted", "reached", "notice", "_kill", "_error", "_sleep", "_trace"):
+        (mine,), (theirs,) = (
+            re.findall(rf"^def {function}\(.*?\n(?=\n\n\S)", text, re.S | re.M) for text in (agent, server)
+        )
+        assert mine == theirs, f"{function} differs"

@@ -192,6 +192,12 @@ class Followed:
         moved = [*opened, *(change.after for change in seen.moves.changed)] if joined.times else []
         return {self._key(one): joined.times[one.name] for one in moved if one.name in joined.times}
 
+    def restated(self, seen: Seen) -> Iterator[SocketKey]:
+        """Which of those that changed have another state, or other addresses."""
+        return (
+            self._key(change.after) for change in seen.moves.changed if _stand(change.before) != _stand(change.after)
+        )
+
     def close(self, seen: Seen, joined: Joined) -> list[Closed]:
         """What is gone."""
         closed = [
@@ -352,3 +358,7 @@ def follow_all(
         table = DiagTable(source, partial(diag.find, protocol=source.protocol, codec=source.codec))
         followed.append(Followed(kind.name, source.protocol, table, Ends(clock_us), proc, netns, read_file))
     return followed
+
+
+def _stand(one: Sighting) -> tuple[object, ...]:
+    return one.state, one.local_address, one.local_port, one.remote_address, one.remote_port

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from fleetnet_agent import failpoints
+
 
 @dataclass(frozen=True, slots=True)
 class Host:
@@ -32,7 +34,7 @@ def this_host() -> Host:
         proc=proc,
         root=Path("/"),
         cgroup_root=cgroup2_mount(_read_mountinfo(proc)),
-        wall_clock_us=lambda: time.clock_gettime_ns(time.CLOCK_REALTIME) // 1000,
+        wall_clock_us=failpoints.clock(lambda: time.clock_gettime_ns(time.CLOCK_REALTIME) // 1000),
         boottime_us=lambda: time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000,
         user_name=Remembered(_user_name, time.monotonic),
         interface_name=Remembered(_interface_name, time.monotonic),

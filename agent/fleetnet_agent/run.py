@@ -12,7 +12,7 @@ import signal
 import sys
 from pathlib import Path
 
-from fleetnet_agent import memory, privileges, state
+from fleetnet_agent import failpoints, memory, privileges, state
 from fleetnet_agent.budget import MIB, Ceilings
 from fleetnet_agent.config import Settings
 from fleetnet_agent.errors import AgentError
@@ -23,6 +23,8 @@ from fleetnet_agent.notify import Notifier
 def run(settings: Settings) -> int:
     """Report until SIGTERM or SIGINT; the exit status. Raises AgentError."""
     log = Log()
+    if notice := failpoints.notice():
+        log.say(notice)
     memory.be_frugal()
     identity = state.load(settings.state)
     owner = privileges.owner_of(settings.state)

@@ -93,7 +93,7 @@ class Watch:
         self._late: Callable[[], LateRows | None] = lambda: None  # rows that somebody may still ask for
         self._touched: set[int] = set()  # inodes about whose owners something is new since the last full look
         self._statuses: dict[str, SourceStatus] = {}
-        self._look_at_us = 0
+        self._look_at_us = self._look_boottime_us = 0
         self._previous_look_at_us = 0
 
     def look(self, *, everything: bool = False) -> Difference:
@@ -109,7 +109,7 @@ class Watch:
             or self._has_events_to_explain()
             or self._has_early_news(namespaces_moved)
         ):
-            return Difference(self._look_at_us, self._previous_look_at_us)
+            return Difference(self._look_at_us, self._previous_look_at_us, look_boottime_us=self._look_boottime_us)
         began_us = self._host.boottime_us()
         difference = self._look_at_everything()
         self._pacing.looked(began_us)
@@ -123,7 +123,8 @@ class Watch:
             return Snapshot(0, (), ())
         rows = [*(followed.sockets(self._holders) for followed in self._followed), *self._neighbours.sockets()]
         sockets = Anew(sum(map(len, rows)), lambda: chain.from_iterable(rows))
-        return Snapshot(self._look_at_us, sockets, tuple(self._statuses.values()), self._network.all())
+        statuses = tuple(self._statuses.values())
+        return Snapshot(self._look_at_us, sockets, statuses, self._network.all(), self._look_boottime_us)
 
     def live(self, wanted: LiveWanted) -> Generator[LiveItem, None, None]:
         """Everything at this moment, with the numbers that are not followed. To be used up in the thread of the looks,
@@ -210,7 +211,7 @@ class Watch:
         namespaces = self._look_at_network(others)
         self._pacing.read(began_us)
         after = self._take_ends()
-        look_at_us = self._host.wall_clock_us()
+        look_at_us, self._look_boottime_us = self._host.wall_clock_us(), self._host.boottime_us()
         # 2. Sockets whose owners are wanted from now on, and no longer.
         self._owners.forget(inode for sight in sights for inode in sight.seen.inodes_left)
         self._owners.follow(one for sight in sights for one in sight.wanted())
@@ -224,6 +225,7 @@ class Watch:
         closed: list[Closed] = []
         brief: list[Brief] = []
         entered_at_us: dict[SocketKey, int] = {}
+        restated: set[SocketKey] = set()
         for sight in sights:
             followed, seen = sight.followed, sight.seen
             known = (before, after) if sight.hears else (Told(), Told())
@@ -231,6 +233,7 @@ class Watch:
             opened = followed.open(seen, sight.holders)
             rows.append(opened if seen.late else list(opened))
             changed += followed.change(seen, touched, sight.holders)
+            restated.update(followed.restated(seen))
             entered_at_us |= followed.entered(seen, joined)
             brief += followed.brief(seen, joined, sight.holders)
             closed += followed.close(seen, joined)
@@ -254,6 +257,8 @@ class Watch:
             ),
             namespaces=namespaces,
             namespaces_gone=tuple(others.gone),
+            restated=restated,
+            look_boottime_us=self._look_boottime_us,
         )
 
     def _opened(self, rows: list[Iterable[Socket]], sights: list[Sight]) -> Sequence[Socket]:

@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote, urlsplit
 
 from fleetnet_server import limits
 from fleetnet_server.errors import ConfigError
@@ -21,8 +21,11 @@ ENVIRONMENT_PREFIX = "FLEETNET_SERVER_"
 DEFAULT_FILE = Path("/etc/fleetnet/server.toml")
 DEFAULT_DATA = Path("/var/lib/fleetnet")
 _SYSTEM_SOCKET = Path("/run/fleetnet/admin.sock")
-_DEFAULTS = {"listen": "0.0.0.0:7443", "enroll-listen": "0.0.0.0:7444"}
-_KNOWN = frozenset({"data", "database", "listen", "advertise", "enroll-listen", "admin-socket", *limits.DEFAULTS})
+_DEFAULTS = {"listen": "0.0.0.0:7443", "enroll-listen": "0.0.0.0:7444", "metrics-listen": "127.0.0.1:9464"}
+_OFF = "off"
+_KNOWN = frozenset(
+    {"data", "database", "listen", "advertise", "enroll-listen", "admin-socket", "metrics-listen", *limits.DEFAULTS}
+)
 _HOST = re.compile(r"[0-9A-Za-z._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}(%[0-9A-Za-z._-]+)?\]")
 # sun_path of struct sockaddr_un, <linux/un.h>, with its NUL.
 _MAX_SOCKET_PATH_BYTES = 108
@@ -49,6 +52,7 @@ class Config:
     advertise: tuple[Address, ...]
     enroll_listen: Address
     admin_socket: Path
+    metrics_listen: Address | None
     limits: Limits = field(default_factory=Limits)
 
 
@@ -56,7 +60,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """The options that every command of the collector takes."""
     parser.add_argument("--config", metavar="FILE", help=f"configuration file (default {DEFAULT_FILE}, if there)")
     parser.add_argument("--data", metavar="DIR", help=f"directory of keys and database (default {DEFAULT_DATA})")
-    parser.add_argument("--database", metavar="URL", help="sqlite:///FILE (default: fleetnet.db in DIR)")
+    parser.add_argument(
+        "--database",
+        metavar="URL",
+        help="sqlite:///FILE (default: fleetnet.db in DIR) or postgresql+psycopg://USER@HOST/DATABASE, whose password "
+        "stands in ~/.pgpass or the file that PGPASSFILE names",
+    )
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
@@ -72,6 +81,12 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         "--enroll-listen", metavar="HOST:PORT", help=f"where hosts enroll (default {_DEFAULTS['enroll-listen']})"
     )
     parser.add_argument(
+        "--metrics-listen",
+        metavar="HOST:PORT",
+        help=f"where /metrics and /healthz answer, to anybody who can connect; "
+        f'"{_OFF}": nowhere (default {_DEFAULTS["metrics-listen"]})',
+    )
+    parser.add_argument(
         "--admin-socket",
         metavar="PATH",
         help=f"unix socket of the `fleetnet` command (default: as root {_SYSTEM_SOCKET}, "
@@ -83,6 +98,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
 
 def load(options: argparse.Namespace, environment: Mapping[str, str]) -> Config:
     """Bring the four sources together. Raises ConfigError."""
+    _check_no_password(options.database)
     written = _read_file(options.config or environment.get(ENVIRONMENT_PREFIX + "CONFIG"))
 
     def told(name: str) -> str | None:
@@ -106,6 +122,7 @@ def load(options: argparse.Namespace, environment: Mapping[str, str]) -> Config:
         enroll_listen=parse_address(told("enroll-listen") or "", "--enroll-listen"),
         admin_socket=_admin_socket(told("admin-socket"), data, environment),
         limits=limits.parse({name: told(name) or "" for name in limits.DEFAULTS}),
+        metrics_listen=_unless_off(told("metrics-listen") or _OFF, "--metrics-listen"),
     )
 
 
@@ -117,6 +134,24 @@ def parse_address(text: str, option: str) -> Address:
         example = "collector.example.com:7443" if option == "--advertise" else "0.0.0.0:7443 or [::]:7443"
         raise ConfigError(f"{option} {text!r} is not HOST:PORT; write for example {example}")
     return Address(host.strip("[]"), int(port))
+
+
+def _unless_off(text: str, option: str) -> Address | None:
+    return None if text == _OFF else parse_address(text, option)
+
+
+def _check_no_password(database: str | None) -> None:
+    """Everybody on a machine can read the command lines of its processes."""
+    try:
+        told = urlsplit(database or "")
+        holds_one = bool(told.password) or "password" in parse_qs(told.query)
+    except ValueError:
+        return  # no URL at all, which is told where it is used
+    if holds_one:
+        raise ConfigError(
+            "--database holds a password, which others can read on the command line; put it in ~/.pgpass or the file "
+            f"that PGPASSFILE names, or give the URL as {_twin('database')}"
+        )
 
 
 def _advertised(

@@ -95,6 +95,36 @@ class Gap:
     from_us: int
     to_us: int
     reason: str
+    kept: bool = False  # what happened in it is kept on the host and will be told
+
+
+@dataclass(frozen=True, slots=True)
+class PastSocket:
+    """A socket's time in one state, told afterwards."""
+
+    socket: Socket
+    closed_at_us: int  # 0: it had not left the state by the end of the gap
+    closed_at_is: int  # 0 likewise
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """A part of what an agent kept while nobody took its reports. Its times lie within the gap or before it."""
+
+    from_us: int  # the gap, as it was declared
+    to_us: int
+    boot_id: bytes  # that the sockets belong to
+    sockets: tuple[PastSocket, ...]
+    ended: tuple[ClosedSocket, ...]  # of what was open when the gap began
+    last: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """All that a host held open at a look, in a number; proto/fleetnet_proto/v1/report.proto defines it."""
+
+    sockets: int
+    sum: int  # of 64 bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +152,13 @@ class Hello:
     facts: HostFacts
     interval_s: float
     netns_inode: int
+    spool_bytes: int = 0
+    spool_oldest_us: int = 0  # 0 where nothing waits
+
+    @property
+    def spool_age_us(self) -> int:
+        """How old the oldest is that waits in the spool."""
+        return max(0, self.wall_clock_us - self.spool_oldest_us) if self.spool_oldest_us else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +186,9 @@ class Batch:
     gaps: tuple[Gap, ...]
     namespaces: tuple[Namespace, ...] = ()
     namespaces_gone: tuple[int, ...] = ()
+    backlog: Backlog | None = None  # then it tells nothing else
+    digest: Digest | None = None
+    look_boottime_us: int = 0  # the host's clock that nothing sets, at the look; 0 where not told
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ unwilling or dead.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import hashlib
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +30,8 @@ class Store:
     whole_snapshots: int = 0
     hellos: list[report_pb2.Hello] = field(default_factory=list)
     largest_bytes: int = 0
+    digests: int = 0
+    wrong_digests: list[int] = field(default_factory=list)  # sequences of batches whose digest is not what is held
 
     def take(self, batch: report_pb2.Batch, named: set[Key]) -> None:
         """Commit; `named` are the sockets that this stream's snapshot has named so far."""
@@ -47,6 +50,10 @@ class Store:
             if batch.snapshot.last:
                 self.whole_snapshots += 1
                 self.open = {key: socket for key, socket in self.open.items() if key in named}
+        if batch.HasField("digest"):
+            self.digests += 1
+            if (batch.digest.sockets, batch.digest.sum) != (len(self.open), _sum_of(self.open.values())):
+                self.wrong_digests.append(batch.sequence)
 
     def _apply(self, batch: report_pb2.Batch) -> None:
         for socket in (*batch.opened, *batch.changed):
@@ -55,6 +62,17 @@ class Store:
         for closed in batch.closed:
             self.open.pop(key_of(closed.key), None)
         self.gaps.extend(batch.gaps)
+
+
+def _sum_of(sockets: Iterable[sockets_pb2.Socket]) -> int:
+    """As report.proto has it, for sockets that have a cookie; reckoned apart from the agent's own."""
+    total = 0
+    for socket in sockets:
+        key = socket.key
+        named = key.netns.to_bytes(8, "big") + key.protocol.to_bytes(2, "big") + bytes([socket.state])
+        named += b"c" + key.cookie.to_bytes(8, "big")
+        total += int.from_bytes(hashlib.blake2b(named, digest_size=8).digest(), "big")
+    return total % 2**64
 
 
 def key_of(key: sockets_pb2.SocketKey) -> Key:

@@ -48,7 +48,7 @@ def tcp(number: int, state: State = State.ESTABLISHED, held_by: Holder | None = 
         local_address=bytes([198, 18, 0, 1]),
         local_port=443,
         remote_address=bytes([198, 18, number >> 8 & 255, number & 255]),
-        remote_port=1024 + (number >> 16),
+        remote_port=(1024 + (number >> 16)) & 0xFFFF,
         interface="",
         v6only=None,
         recv_queue=0,
@@ -57,6 +57,15 @@ def tcp(number: int, state: State = State.ESTABLISHED, held_by: Holder | None = 
         source=Source.DIAG,
         holder=held_by or holder(),
     )
+
+
+def boottime_us(look_at_us: int) -> int:
+    """What the scripted host's other clock shows at a look."""
+    return look_at_us - 1_600_000_000_000_000
+
+
+def _stand(socket: Socket) -> tuple[object, ...]:
+    return socket.state, socket.local_address, socket.local_port, socket.remote_address, socket.remote_port
 
 
 class ScriptedWatch:
@@ -109,6 +118,8 @@ class ScriptedWatch:
             closed=tuple(Closed(key) for key in before if key not in now),
             brief=brief,
             sources=self._news(status),
+            restated={key for key in now.keys() & before.keys() if _stand(before[key]) != _stand(now[key])},
+            look_boottime_us=boottime_us(self._look_at_us),
         )
 
     def _news(self, status: SourceStatus) -> tuple[SourceStatus, ...]:
@@ -116,7 +127,8 @@ class ScriptedWatch:
         return () if status == told else (status,)
 
     def snapshot(self) -> Snapshot:
-        return Snapshot(self._look_at_us, tuple(self._seen.values()), (self.status,))
+        sockets = tuple(self._seen.values())
+        return Snapshot(self._look_at_us, sockets, (self.status,), look_boottime_us=boottime_us(self._look_at_us))
 
     def live(self, wanted: LiveWanted) -> Generator[LiveItem, None, None]:
         self.threads.add(threading.get_ident())

@@ -5,7 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from server.databases import engine, postgresql
 from server.running import Running, kill_what_is_left, starts_well
+
+__all__ = ["engine", "postgresql"]
 
 
 @pytest.fixture(scope="session", autouse=True)

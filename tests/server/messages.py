@@ -69,3 +69,30 @@ def listener(port: int, cookie: int | None = None) -> sockets_pb2.Socket:
         source=sockets_pb2.SOURCE_DIAG,
         inode=12_345,
     )
+
+
+def past(
+    socket: sockets_pb2.Socket,
+    opened_at_us: int,
+    closed_at_us: int = 0,
+    closed_at_is: sockets_pb2.ClosedAtIs = sockets_pb2.CLOSED_AT_IS_EXACT,
+) -> report_pb2.PastSocket:
+    """A socket's time in one state; still open at the end of the gap where it has no end."""
+    told = report_pb2.PastSocket(socket=socket, closed_at_us=closed_at_us)
+    told.socket.opened_at_us, told.socket.opened_at_is = opened_at_us, sockets_pb2.OPENED_AT_IS_EXACT
+    if closed_at_us:
+        told.closed_at_is = closed_at_is
+    return told
+
+
+def backlog(
+    sequence: int, gap: report_pb2.Gap, *sockets: report_pb2.PastSocket, last: bool = False
+) -> report_pb2.Batch:
+    """What was kept in a gap, or a part of it."""
+    told = batch(sequence)
+    told.processes.append(process())
+    told.holders.append(holder())
+    told.backlog.CopyFrom(
+        report_pb2.Backlog(from_us=gap.from_us, to_us=gap.to_us, boot_id=BOOT_ID, sockets=sockets, last=last)
+    )
+    return told

@@ -35,6 +35,8 @@ from fleetnet_server.storage.database import Database
 from fleetnet_server.storage.schema import current, gaps, history, interfaces, namespaces, routes
 from sqlalchemy import select, text
 
+from server import databases
+
 TCP, UDP = 6, 17
 SCTP, UDPLITE, RAW, UNIX, PACKET = 132, 136, 255, 256, 257
 ESTABLISHED, TIME_WAIT, CLOSE, CLOSE_WAIT, LISTEN = 1, 6, 7, 8, 10
@@ -217,8 +219,8 @@ class HostsAnswer:
 class Collector:
     """The collector without its doors: a database, and who writes and asks."""
 
-    def __init__(self, directory: Path) -> None:
-        self.url = f"sqlite:///{directory / 'fleetnet.db'}"
+    def __init__(self, url: str) -> None:
+        self.url = url
         self.db = Database.open(self.url)
         self.ingest = Ingest(self.db)
         self.questions = Questions(self.db)
@@ -327,7 +329,7 @@ class Collector:
 
 @asynccontextmanager
 async def collector(directory: Path) -> AsyncIterator[Collector]:
-    running = Collector(directory)
+    running = Collector(databases.url(directory))
     try:
         yield running
     finally:

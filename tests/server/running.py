@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 _launched: "list[subprocess.Popen[str]]" = []
 
-_READY = re.compile(r"fleetnet-server: ready, admin socket (.+), report (.+:\d+), enroll (.+:\d+)\n")
+_READY = re.compile(r"fleetnet-server: ready, admin socket (.+), report (.+:\d+), enroll (.+:\d+), metrics (.+)\n")
 
 
 class Running:
@@ -50,6 +50,7 @@ class Running:
             # Of an option given twice the last one counts.
             "--listen=127.0.0.1:0",
             "--enroll-listen=127.0.0.1:0",
+            "--metrics-listen=127.0.0.1:0",
             *options,
             log_file=self.log_file,
         )
@@ -59,7 +60,7 @@ class Running:
         except BaseException:
             self.kill()
             raise
-        self.report_address, self.enroll_address = said[2], said[3]
+        self.report_address, self.enroll_address, self.metrics_address = said[2], said[3], said[4]
         self.ca_pem = (data / "ca.pem").read_bytes()
 
     def log(self) -> str:
@@ -183,6 +184,7 @@ def start(data: Path, *more: str) -> tuple[str, ...]:
         f"--admin-socket={data}/admin.sock",
         "--listen=127.0.0.1:0",
         "--enroll-listen=127.0.0.1:0",
+        "--metrics-listen=127.0.0.1:0",
         *more,
     )
 

@@ -54,6 +54,7 @@ def test_the_environment_outranks_the_file(file: Path) -> None:
         "FLEETNET_SERVER_ENROLL_LISTEN": "10.0.0.2:8",
         "FLEETNET_SERVER_ADVERTISE": "a.example:1, b.example:2",
         "FLEETNET_SERVER_ADMIN_SOCKET": "/from/environment.sock",
+        "FLEETNET_SERVER_METRICS_LISTEN": "127.0.0.1:9",
     }
     assert loaded(environment=environment) == config.Config(
         data=Path("/from/environment"),
@@ -62,7 +63,15 @@ def test_the_environment_outranks_the_file(file: Path) -> None:
         advertise=(Address("a.example", 1), Address("b.example", 2)),
         enroll_listen=Address("10.0.0.2", 8),
         admin_socket=Path("/from/environment.sock"),
+        metrics_listen=Address("127.0.0.1", 9),
     )
+
+
+def test_metrics_are_shown_to_this_machine_unless_told_otherwise() -> None:
+    assert loaded().metrics_listen == Address("127.0.0.1", 9464)
+    assert loaded("--metrics-listen=off").metrics_listen is None
+    with pytest.raises(ConfigError, match="--metrics-listen 'none' is not HOST:PORT"):
+        loaded("--metrics-listen=none")
 
 
 def test_an_option_outranks_the_environment() -> None:
@@ -165,3 +174,12 @@ def test_a_socket_path_that_the_kernel_cannot_take_is_refused() -> None:
 def test_a_directory_that_no_database_url_can_hold_is_refused() -> None:
     with pytest.raises(ConfigError, match="choose another"):
         loaded("--data=/var/lib/what?")
+
+
+@pytest.mark.parametrize("url", ["postgresql://me:secret@db/x", "postgresql+psycopg:///x?host=db&password=secret"])
+def test_a_password_is_not_taken_from_the_command_line(url: str) -> None:
+    with pytest.raises(ConfigError, match="others can read on the command line") as refused:
+        loaded(f"--database={url}")
+    assert "~/.pgpass" in str(refused.value)
+    assert "secret" not in str(refused.value)
+    assert loaded(environment={"FLEETNET_SERVER_DATABASE": url}).database == url

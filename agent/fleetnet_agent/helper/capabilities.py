@@ -16,6 +16,9 @@ from contextlib import contextmanager
 _VERSION_3 = 0x20080522
 CAP_NET_BROADCAST = 11
 
+# Once: to load it takes longer than all the rest of what is done for one namespace.
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
 _Six = ctypes.c_uint32 * 6
 """Effective, permitted and inheritable of the lower 32 capabilities, then of the upper."""
 
@@ -35,7 +38,7 @@ def without_all_but(*kept: int) -> Iterator[None]:
 def _call(name: str, sets: "ctypes.Array[ctypes.c_uint32]") -> "ctypes.Array[ctypes.c_uint32]":
     # The C library's are plain system calls, so that they concern one thread alone (0: the calling one).
     header = (ctypes.c_uint32 * 2)(_VERSION_3, 0)
-    if getattr(ctypes.CDLL(None, use_errno=True), name)(header, sets) != 0:
+    if getattr(_LIBC, name)(header, sets) != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
     return sets

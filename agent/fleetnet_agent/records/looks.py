@@ -1,6 +1,6 @@
 """What a look tells: what changed since the one before, or everything; and how each source is doing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fleetnet_agent.records.network import Namespace
@@ -24,6 +24,7 @@ class Gap:
     from_us: int
     to_us: int
     reason: str
+    kept: bool = False  # what happened in it is kept on the host, and will be told
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,8 @@ class Difference:
     gaps: tuple[Gap, ...] = ()
     namespaces: tuple[Namespace, ...] = ()  # new, or with something changed; each whole
     namespaces_gone: tuple[int, ...] = ()
+    restated: Collection[SocketKey] = frozenset()  # those of `changed` that have another state or other addresses
+    look_boottime_us: int = 0  # CLOCK_BOOTTIME at `look_at_us`
 
     @property
     def empty(self) -> bool:
@@ -67,6 +70,7 @@ class Snapshot:
     sockets: Sequence[Socket]  # maybe made only as they are asked for, each time anew
     sources: tuple[SourceStatus, ...]  # all of them
     namespaces: tuple[Namespace, ...] = ()  # all of them, the agent's own first
+    look_boottime_us: int = 0  # CLOCK_BOOTTIME at `look_at_us`
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,9 @@
 """The way to the collector: from looks to acknowledged batches.
 
 looks.py      looks in a thread, and puts what they tell into the window
+blindness.py  sources that cannot be read, and who knows of it
+gaps.py       what the next snapshot declares as not known
+seldom.py     what a collector may ask for, how often; when digests are told
 live.py       live looks, which are answered beside the batches
 window.py     batches made and not yet acknowledged, in order, bounded
 stream.py     one report stream, from Hello to its end

@@ -20,17 +20,27 @@ import math
 import random
 import time
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
 from typing import Final, Protocol, TypeVar
 
-from fleetnet_agent import memory
+from fleetnet_agent import failpoints, memory
+from fleetnet_agent.digest import Digest, digest_of
 from fleetnet_agent.log import Log
-from fleetnet_agent.records import Difference, Gap, LiveItem, LiveWanted, Snapshot, SourceStatus
+from fleetnet_agent.records import Difference, Gap, LiveItem, LiveWanted, Snapshot
+from fleetnet_agent.uplink.blindness import Blindness
+from fleetnet_agent.uplink.gaps import Gaps
+from fleetnet_agent.uplink.seldom import (
+    DIGEST_EVERY_S,
+    LOOK_NOW_AT_MOST_EVERY_S,
+    SNAPSHOT_AT_MOST_EVERY_S,
+    Phase,
+    Seldom,
+)
 from fleetnet_agent.uplink.window import Entry, Kind, Window
 from fleetnet_agent.uplink.worker import Worker
-from fleetnet_agent.wire.batches import beat, begins_at, difference_batches, snapshot_batches
+from fleetnet_agent.wire.batches import begins_at, difference_batches, snapshot_batches
 
 BEAT_S: Final = 60.0
-LOOK_NOW_AT_MOST_EVERY_S: Final = 0.25
 QUEUE_FULL: Final = "collector unreachable, queue full"
 NOT_READ: Final = "a source could not be read"
 REPORT_NOT_TAKEN: Final = "the collector refused a report"
@@ -66,6 +76,9 @@ class Looks:
         every_s: float,
         beat_s: float,
         stored: Callable[[], None],
+        draw: random.Random,
+        digest_every_s: float = DIGEST_EVERY_S,
+        snapshot_at_most_every_s: float = SNAPSHOT_AT_MOST_EVERY_S,
     ) -> None:
         self.window = window
         self.to_send = asyncio.Event()  # something was put, or freed
@@ -83,19 +96,17 @@ class Looks:
         self._looking = False  # False before the first stream, and after an overflow
         self._whole = False  # the collector has a whole snapshot of this epoch
         self._past = 0  # counts up when the batches made so far were dropped
-        self._gap: tuple[int, str] | None = None  # since when, and why; until the snapshot that tells it is stored
-        self._told_gap: tuple[int, str] | None = None
-        self._clock_gaps: list[Gap] = []  # until the snapshot that tells them is stored
-        self._told_clock_gaps = 0
-        self._blind: dict[str, SourceStatus] = {}
-        self._poor: set[str] = set()  # sources that read less than all, and not for blindness
-        self._blind_since_us: int | None = None
-        self._blindness_told: tuple[int, tuple[str, ...]] | None = None
-        self._last_look_us = 0
+        self._settled = False  # the snapshot of this stream is stored
+        self._gaps = Gaps()
+        self._blindness = Blindness(log)
+        self._last: Difference | None = None
         self._first_told_us = 0  # look of the first snapshot of this epoch that was begun
         self._sockets_told = 0
         self._next_look_s = self._next_beat_s = 0.0
-        self._last_extra_look_s = -math.inf
+        self._look_now = Seldom(LOOK_NOW_AT_MOST_EVERY_S)
+        self._resync = Seldom(snapshot_at_most_every_s)
+        self._digests = Phase(digest_every_s, draw)
+        self._draw = draw
 
     # What a stream tells.
 
@@ -106,6 +117,7 @@ class Looks:
             self._forget(FIRST_SNAPSHOT_LOST)
         self._streams += 1
         self._connected = self._snapshot_due = True
+        self._settled = False
         self._stir()
 
     def end_stream(self) -> None:
@@ -122,28 +134,30 @@ class Looks:
         self._stir()
 
     def look_now(self) -> None:
-        """Look at once, if the last such look was not just now."""
-        now_s = time.monotonic()
-        if now_s - self._last_extra_look_s >= LOOK_NOW_AT_MOST_EVERY_S:
-            self._last_extra_look_s = now_s
-            self._next_look_s = 0.0
+        """Look at once, or if the last such look was just now, a moment later."""
+        self._look_now.want()
+        self._stir()
+
+    def resync(self, reason: str) -> None:
+        """The collector wants a snapshot on this stream."""
+        if self._connected and self._resync.want():
+            self._log.say(f"the collector asks to be told everything anew: {reason}")
             self._stir()
 
     def clock_was_set(self, between_us: tuple[int, int]) -> None:
         """The wall clock went from one of these to the other; what history says of the time between is not sure."""
-        self._clock_gaps.append(Gap(min(between_us), max(between_us), CLOCK_SET))
+        self._gaps.add([Gap(min(between_us), max(between_us), CLOCK_SET)])
 
     def restart(self, reason: str | None = None) -> None:
         """A new epoch: the collector will hear everything again. With a reason, what it has not stored of the old one
         becomes a gap."""
-        lost, gap = self.window.oldest, self._gap
+        lost = self.window.oldest
         self.window.restart()
         self._whole = False
         self._forget(None)
-        if reason is not None:
-            self._gap = gap
-            if lost is not None:
-                self._since(begins_at(lost.body), reason)
+        self._gaps.begin_anew(keep=reason is not None)
+        if reason is not None and lost is not None:
+            self._gaps.since(begins_at(lost.body), reason)
 
     # The loop.
 
@@ -161,50 +175,65 @@ class Looks:
                 await self._tell_difference()
 
     def _due_in_s(self) -> float:
+        if self._connected and self._resync.due_in_s() == 0:
+            self._snapshot_due = True
         if self._snapshot_due and self._connected:
             if not self.window.room:
                 return math.inf
-            return 0.0 if self._blind_since_us is None else self._next_look_in_s()
+            return self._next_look_in_s() if self._blindness.is_there else 0.0
         if not self._looking:
             return math.inf
         wait_s = self._next_look_in_s()
         if self.window.room:
-            return wait_s
+            return min(wait_s, self._resync.due_in_s()) if self._connected else wait_s
         if not self._connected and wait_s == 0:
             self._overflow(self._last_look_us)
         return math.inf if self._connected or not self._looking else wait_s
 
     def _next_look_in_s(self) -> float:
-        return max(0.0, self._next_look_s - time.monotonic())
+        return max(0.0, min(self._next_look_s - time.monotonic(), self._look_now.due_in_s()))
+
+    @property
+    def _last_look_us(self) -> int:
+        return self._last.look_at_us if self._last else 0
 
     async def _tell_difference(self) -> None:
         before_us = self._last_look_us
         difference = await self._look()
-        if self._blind_since_us is not None:
-            await self._tell_blindness(difference)
+        if self._blindness.is_there:
+            await self._tell_blindness()
         elif not self._looking:
             return  # all sources see again; the snapshot that is due tells everything
-        elif not difference.empty:
-            await self._put_difference(difference, before_us)
-        elif self._connected and time.monotonic() >= self._next_beat_s:
-            await self._put(Kind.DIFFERENCE, beat(difference.look_at_us, before_us), self._past)
+        else:
+            digest = await self._digest_if_due()
+            beats = self._connected and time.monotonic() >= self._next_beat_s
+            if digest or beats or not difference.empty:
+                # An empty one tells of the same look again, and of nothing between.
+                told = replace(difference, previous_look_at_us=before_us) if difference.empty else difference
+                await self._put_difference(told, before_us, digest)
+
+    async def _digest_if_due(self) -> Digest | None:
+        """Of what is open at the last look, as the differences up to it have told it. Not while a stored snapshot is
+        wanting: then the collector does not hold what it was told."""
+        if not (self._connected and self._settled and self._digests.due):
+            return None
+        self._digests.done()
+        return await self._worker.run(lambda: digest_of(self._watch.snapshot().sockets))
 
     async def _tell_snapshot(self) -> None:
         stream, past, before_us = self._streams, self._past, self._last_look_us
         difference = await self._look()
-        if self._blind_since_us is not None:
-            await self._tell_blindness(difference)
+        if self._blindness.is_there:
+            await self._tell_blindness()
             return
+        self._resync.done()
         if self._looking and not difference.empty and not await self._put_difference(difference, before_us):
             return
         del difference  # at the first look it is as large as the snapshot
         snapshot = await self._worker.run(self._watch.snapshot)
         self._first_told_us = self._first_told_us or snapshot.look_at_us
-        self._told_gap, self._sockets_told = self._gap, len(snapshot.sockets)
-        gaps = [Gap(self._gap[0], snapshot.look_at_us, self._gap[1])] if self._gap else []
-        self._told_clock_gaps = len(self._clock_gaps)
-        gaps += self._clock_gaps
-        parts = snapshot_batches(snapshot, gaps)
+        self._sockets_told = len(snapshot.sockets)
+        parts = snapshot_batches(snapshot, self._gaps.tell(snapshot.look_at_us))
         while (part := await self._next(parts)) is not None:
             body, last = part
             if not await self._put(Kind.LAST_PART if last else Kind.PART, body, past, stream):
@@ -213,56 +242,36 @@ class Looks:
                 self._snapshot_due = False
                 self._looking = True
                 # Beats of a fleet that connected at one moment are spread over the minute.
-                self._next_beat_s = time.monotonic() + random.uniform(0, self._beat_s)  # noqa: S311 - no secret
+                self._next_beat_s = time.monotonic() + self._draw.uniform(0, self._beat_s)
+                self._digests.begin()
 
     async def _look(self) -> Difference:
         self._next_look_s = time.monotonic() + self._every_s
+        if self._look_now.due_in_s() == 0:
+            self._look_now.done()
         difference = await self._worker.run(self._watch.look)
+        failpoints.reached("after-look", difference.look_at_us)
         self._note_sight(difference)
-        self._last_look_us = difference.look_at_us
+        self._last = Difference(difference.look_at_us, 0, look_boottime_us=difference.look_boottime_us)
         return difference
 
     def _note_sight(self, difference: Difference) -> None:
-        for source in difference.sources:
-            self._blind.pop(source.name, None)
-            if source.blind:
-                self._blind[source.name] = source
-            else:
-                self._say_how_it_reads(source)
-        if self._blind and self._blind_since_us is None:
-            self._blind_since_us = self._last_look_us or difference.look_at_us
-        elif not self._blind and self._blind_since_us is not None:
-            self._since(self._blind_since_us, NOT_READ)
-            self._blind_since_us = self._blindness_told = None
+        since_us = self._blindness.note(difference, self._last)
+        if since_us is not None:
+            self._gaps.since(since_us, NOT_READ)
             # What the look found meanwhile may have ended at any time since: only a snapshot says so.
             self._looking = False
             self._snapshot_due = self._connected
 
-    def _say_how_it_reads(self, source: SourceStatus) -> None:
-        """One line for each change; that all is well only after something was not."""
-        if not source.ok:
-            self._poor.add(source.name)
-            self._log.say(f"source {source.name}: {source.detail}")
-        elif source.name in self._poor:
-            self._poor.discard(source.name)
-            self._log.say(f"source {source.name}: all is well again")
-
-    async def _tell_blindness(self, difference: Difference) -> None:
-        """That a source is blind, once and to each stream; as of the last look at which all could see."""
-        if not self._connected or self._blindness_told == (self._streams, tuple(self._blind)):
-            return
-        self._blindness_told = (self._streams, tuple(self._blind))
-        as_of_us = self._blind_since_us or difference.look_at_us
-        told = Difference(as_of_us, as_of_us, sources=tuple(self._blind.values()))
-        await self._put_difference(told, as_of_us)
-        for source in self._blind.values():
-            self._log.situation(f"source {source.name}", f"source {source.name} {source.detail}; trying again")
+    async def _tell_blindness(self) -> None:
+        if self._connected and (told := self._blindness.news(self._streams)):
+            await self._put_difference(told, told.look_at_us)
 
     # Into the window.
 
-    async def _put_difference(self, difference: Difference, before_us: int) -> bool:
+    async def _put_difference(self, difference: Difference, before_us: int, digest: Digest | None = None) -> bool:
         past = self._past
-        batches = difference_batches(difference)
+        batches = difference_batches(difference, digest)
         while (body := await self._next(batches)) is not None:
             if not await self._put(Kind.DIFFERENCE, body, past):
                 if past == self._past:
@@ -293,30 +302,23 @@ class Looks:
 
     def _overflow(self, last_known_us: int) -> None:
         self._looking = False
-        self._since(last_known_us, QUEUE_FULL)
+        self._gaps.since(last_known_us, QUEUE_FULL)
         self._log.situation("queue", "queue full, looking stops until the collector is back; history will show a gap")
 
     def _forget(self, reason: str | None) -> None:
         """Drop all batches. What was looked at since the first snapshot becomes a gap, if there is a reason to name."""
         if reason is None:
-            self._gap = None
             self._first_told_us = 0
         elif self._first_told_us:
-            self._since(self._first_told_us, reason)
+            self._gaps.since(self._first_told_us, reason)
         self.window.drop()
         self._looking = False
         self._past += 1
 
-    def _since(self, from_us: int, reason: str) -> None:
-        self._gap = (min(from_us, self._gap[0]) if self._gap else from_us, reason)
-
     def _freed(self, entries: list[Entry]) -> None:
         if any(entry.kind is Kind.LAST_PART for entry in entries):
-            self._whole = True
-            if self._gap is self._told_gap:
-                self._gap = None
-            del self._clock_gaps[: self._told_clock_gaps]
-            self._told_clock_gaps = 0
+            self._whole = self._settled = True
+            self._gaps.stored()
             memory.give_back()
             self._log.say(f"snapshot of {self._sockets_told} sockets acknowledged")
 

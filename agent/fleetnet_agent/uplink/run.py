@@ -26,6 +26,7 @@ from fleetnet_agent.uplink.clock import watch_clock
 from fleetnet_agent.uplink.live import LiveLooks
 from fleetnet_agent.uplink.looks import BEAT_S, REPORT_NOT_TAKEN, Looker, Looks
 from fleetnet_agent.uplink.renewal import renew_forever
+from fleetnet_agent.uplink.seldom import DIGEST_EVERY_S, SNAPSHOT_AT_MOST_EVERY_S
 from fleetnet_agent.uplink.stream import ACK_TIMEOUT_S, End, Ending, Stream
 from fleetnet_agent.uplink.window import Window
 from fleetnet_agent.uplink.worker import Worker
@@ -43,6 +44,8 @@ class Pace:
     look_every_s: float = 1.0
     beat_s: float = BEAT_S
     ack_timeout_s: float = ACK_TIMEOUT_S
+    digest_every_s: float = DIGEST_EVERY_S
+    snapshot_at_most_every_s: float = SNAPSHOT_AT_MOST_EVERY_S
 
 
 class Uplink:
@@ -72,7 +75,16 @@ class Uplink:
         self._backoff = backoff or Backoff(self._draw)
         self._worker = Worker()
         self._looks = Looks(
-            watch, self._worker, Window(), log, every_s=pace.look_every_s, beat_s=pace.beat_s, stored=self._stored
+            watch,
+            self._worker,
+            Window(),
+            log,
+            every_s=pace.look_every_s,
+            beat_s=pace.beat_s,
+            stored=self._stored,
+            draw=self._draw,
+            digest_every_s=pace.digest_every_s,
+            snapshot_at_most_every_s=pace.snapshot_at_most_every_s,
         )
         self._live = LiveLooks(watch, self._worker, host.wall_clock_us)
         self._identity = state.load(directory)

@@ -17,6 +17,7 @@ import grpc
 from fleetnet_proto.v1 import report_pb2, report_pb2_grpc
 from grpc import aio
 
+from fleetnet_agent import failpoints
 from fleetnet_agent.uplink.live import LiveLooks
 from fleetnet_agent.uplink.looks import Looks
 from fleetnet_agent.uplink.verdict import Call, Verdict
@@ -131,6 +132,7 @@ class Stream:
             self._looks.begin_stream(message.welcome.committed_sequence, message.welcome.credit)
         except ValueError as error:
             return Ending(End.OTHER_PAST, str(error))
+        failpoints.reached("acknowledged", self._epoch, message.welcome.committed_sequence)
         self._welcomed()
         return None
 
@@ -165,10 +167,13 @@ class Stream:
                     self._looks.acknowledge(message.ack.sequence)
                 except ValueError as error:
                     return Ending(End.AWAY, f"nonsense from the collector: {error}")
+                failpoints.reached("acknowledged", self._epoch, message.ack.sequence)
                 self._last_ack_s = time.monotonic()
                 self._acks.set()
             elif message.HasField("look_now"):
                 self._look_now(message.look_now)
+            elif message.HasField("resync"):
+                self._looks.resync(message.resync.reason)
 
     def _look_now(self, message: report_pb2.LookNow) -> None:
         if message.request:
@@ -187,8 +192,10 @@ class Stream:
                 message.batch.sequence = entry.sequence
                 if self._looks.window.in_flight == 1:
                     self._last_ack_s = time.monotonic()
+                failpoints.reached("before-write", entry.sequence)
                 async with self._writing:
                     await call.write(message)
+                failpoints.reached("after-write-before-ack", entry.sequence)
             await self._looks.to_send.wait()
 
     async def _answer(self, call: Call) -> NoReturn:

@@ -12,6 +12,7 @@ from typing import Final
 from fleetnet_proto.v1 import network_pb2, report_pb2, sockets_pb2
 
 from fleetnet_agent.bounded import DETAIL_BYTES, NAME_BYTES, UNIT_BYTES, bounded
+from fleetnet_agent.digest import Digest
 from fleetnet_agent.records import (
     Brief,
     Closed,
@@ -41,9 +42,14 @@ _Row = tuple[str, Socket | Closed | Brief | Namespace | int]
 namespace, or left with the number of one that is gone."""
 
 
-def difference_batches(difference: Difference) -> Iterator[bytes]:
-    """A difference in as few batches as its size allows; an empty one makes one without rows."""
-    template = report_pb2.Batch(look_at_us=difference.look_at_us, previous_look_at_us=difference.previous_look_at_us)
+def difference_batches(difference: Difference, digest: Digest | None = None) -> Iterator[bytes]:
+    """A difference in as few batches as its size allows; an empty one makes one without rows. The last has the gaps,
+    and the digest of what is open then."""
+    template = report_pb2.Batch(
+        look_at_us=difference.look_at_us,
+        previous_look_at_us=difference.previous_look_at_us,
+        look_boottime_us=difference.look_boottime_us,
+    )
     # A namespace comes before its sockets, and its end after theirs.
     rows: Iterator[_Row] = itertools.chain(
         (("namespace", namespace) for namespace in difference.namespaces),
@@ -53,31 +59,36 @@ def difference_batches(difference: Difference) -> Iterator[bytes]:
         (("brief", brief) for brief in difference.brief),
         (("left", netns) for netns in difference.namespaces_gone),
     )
-    for builder, last in _fill(template, rows, difference.sources, difference.entered_at_us):
+    entered_at_us = {**dict.fromkeys(difference.restated), **difference.entered_at_us}
+    for builder, last in _fill(template, rows, difference.sources, entered_at_us):
         if last:
             builder.batch.gaps.extend(map(_gap, difference.gaps))
+            _digest(builder.batch, digest)
         yield builder.encoded()
 
 
 def snapshot_batches(snapshot: Snapshot, gaps: Iterable[Gap] = ()) -> Iterator[tuple[bytes, bool]]:
-    """A snapshot in parts, made one at a time, each with whether it is the last, which carries the gaps."""
+    """A snapshot in parts, made one at a time, each with whether it is the last, which carries gaps and digest."""
+    digest = Digest()
+
+    def sockets() -> Iterator[Socket]:
+        for socket in snapshot.sockets:
+            digest.add(socket.key, socket.state)
+            yield socket
+
     rows: Iterator[_Row] = itertools.chain(
         (("namespace", namespace) for namespace in snapshot.namespaces),
-        (("before", socket) for socket in snapshot.sockets),
+        (("before", socket) for socket in sockets()),
     )
-    template = report_pb2.Batch(look_at_us=snapshot.look_at_us)
+    template = report_pb2.Batch(look_at_us=snapshot.look_at_us, look_boottime_us=snapshot.look_boottime_us)
     for part, (builder, last) in enumerate(_fill(template, rows, snapshot.sources, {})):
         batch = builder.batch
         batch.snapshot.part = part
         batch.snapshot.last = last
         if last:
             batch.gaps.extend(map(_gap, gaps))
+            _digest(batch, digest)
         yield builder.encoded(), last
-
-
-def beat(look_at_us: int, previous_look_at_us: int) -> bytes:
-    """Nothing changed up to this look."""
-    return report_pb2.Batch(look_at_us=look_at_us, previous_look_at_us=previous_look_at_us).SerializeToString()
 
 
 def begins_at(body: bytes) -> int:
@@ -101,7 +112,7 @@ def host_facts(facts: HostFacts) -> report_pb2.HostFacts:
 class _Builder:
     """A batch being filled, its dictionaries, and its size so far."""
 
-    def __init__(self, template: report_pb2.Batch, entered_at_us: Mapping[SocketKey, int]) -> None:
+    def __init__(self, template: report_pb2.Batch, entered_at_us: Mapping[SocketKey, int | None]) -> None:
         self.batch = report_pb2.Batch()
         self.batch.CopyFrom(template)
         self._entered_at_us = entered_at_us
@@ -197,15 +208,16 @@ class _Builder:
             message.opened_at_us = self.batch.look_at_us
             message.opened_at_is = sockets_pb2.OPENED_AT_IS_BEFORE
         elif what.key in self._entered_at_us:
-            message.opened_at_us = self._entered_at_us[what.key]
-            message.opened_at_is = sockets_pb2.OPENED_AT_IS_EXACT
+            at_us = self._entered_at_us[what.key]
+            message.opened_at_us = self.batch.look_at_us if at_us is None else at_us
+            message.opened_at_is = sockets_pb2.OPENED_AT_IS_SEEN if at_us is None else sockets_pb2.OPENED_AT_IS_EXACT
 
 
 def _fill(
     template: report_pb2.Batch,
     rows: Iterable[_Row],
     sources: Iterable[SourceStatus],
-    entered_at_us: Mapping[SocketKey, int],
+    entered_at_us: Mapping[SocketKey, int | None],
 ) -> Iterator[tuple[_Builder, bool]]:
     """Batches filled one after the other, and whether each is the last. There is always at least one."""
     builder = _Builder(template, entered_at_us)
@@ -225,7 +237,13 @@ def _source(source: SourceStatus) -> report_pb2.SourceStatus:
 
 
 def _gap(gap: Gap) -> report_pb2.Gap:
-    return report_pb2.Gap(from_us=gap.from_us, to_us=gap.to_us, reason=bounded(gap.reason, DETAIL_BYTES))
+    return report_pb2.Gap(from_us=gap.from_us, to_us=gap.to_us, reason=bounded(gap.reason, DETAIL_BYTES), kept=gap.kept)
+
+
+def _digest(batch: report_pb2.Batch, digest: Digest | None) -> None:
+    if digest:
+        batch.digest.sockets = digest.sockets
+        batch.digest.sum = digest.sum
 
 
 def _closed(key: sockets_pb2.SocketKey, at_us: int | None, before_us: int | None) -> sockets_pb2.ClosedSocket:

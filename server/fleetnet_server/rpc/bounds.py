@@ -46,3 +46,17 @@ def small(value: int, most: int, what: str) -> int:
 def count(value: int, what: str) -> int:
     """A number that is not negative."""
     return small(value, MAX_INTEGER, what)
+
+
+def time(time_us: int) -> int:
+    """A time that must be there."""
+    if time_us <= 0:
+        raise BadBatch("a time that must be there is missing")
+    return min(time_us, LAST_US)
+
+
+def boot_id(value: bytes) -> bytes:
+    """The boot of a host."""
+    if len(value) != 16:
+        raise BadBatch(f"the boot id has {len(value)} bytes instead of 16")
+    return value

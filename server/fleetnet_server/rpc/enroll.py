@@ -6,6 +6,7 @@ import grpc
 import structlog
 from fleetnet_proto.v1 import enroll_pb2, enroll_pb2_grpc
 
+from fleetnet_server import metrics
 from fleetnet_server.errors import ServerError
 from fleetnet_server.identity.peer import check_tls
 from fleetnet_server.logs import Sparing
@@ -37,6 +38,7 @@ class EnrollService(enroll_pb2_grpc.EnrollServiceServicer):
                 check_tls(context.auth_context())
                 enrolled = await self._enrollment.enroll(request.secret, request.csr)
             except ServerError as error:
+                metrics.PEERS_REFUSED.labels("enroll").inc()
                 self._refusals.warning(
                     "enrollment refused", kind=type(error).__name__, peer=context.peer(), reason=str(error)
                 )

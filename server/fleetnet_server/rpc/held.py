@@ -11,7 +11,7 @@ from collections import deque
 
 from fleetnet_proto.v1 import report_pb2
 
-from fleetnet_server.rpc import translate_network
+from fleetnet_server.rpc import translate_report
 from fleetnet_server.services.load import Load
 
 # What a row, process, holder or part of a namespace takes in memory, message and record together: measured, rounded up.
@@ -96,18 +96,6 @@ class Held:
             self._nobody_waits.set()
 
 
-def rows(message: report_pb2.Batch) -> int:
-    """Sockets that a batch tells of."""
-    told_late = len(message.backlog.sockets) + len(message.backlog.ended)
-    return len(message.opened) + len(message.changed) + len(message.closed) + told_late
-
-
-def parts(message: report_pb2.Batch) -> int:
-    """Whatever there can be many of counts, not rows alone: what no row points at costs as much to read."""
-    others = len(message.processes) + len(message.holders) + len(message.gaps) + len(message.sources)
-    return rows(message) + others + translate_network.parts(message.namespaces)
-
-
 def weight(message: report_pb2.Batch, size_bytes: int) -> int:
     """Bytes of memory that a batch will take until it is stored."""
-    return _MESSAGE_BYTES + 2 * size_bytes + _PART_BYTES * parts(message)
+    return _MESSAGE_BYTES + 2 * size_bytes + _PART_BYTES * translate_report.parts(message)

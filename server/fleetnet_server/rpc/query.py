@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 from fleetnet_proto.v1 import query_pb2, query_pb2_grpc
 
+from fleetnet_server import metrics
 from fleetnet_server.errors import AgentAway
 from fleetnet_server.records import Coverage, End
 from fleetnet_server.rpc import translate_network, translate_query
@@ -35,7 +36,7 @@ class QueryService(query_pb2_grpc.QueryServiceServicer):
         self, request: query_pb2.ListSocketsRequest, context: _Context
     ) -> AsyncIterator[query_pb2.ListSocketsResponse]:
         """Sockets of the fleet."""
-        async with errors_as_status(context, self._health):
+        async with self._asked("sockets", context):
             question = translate_query.socket_question(request)
             async with contextlib.aclosing(self._questions.sockets(question, _now_us())) as answer:
                 async for part in answer:
@@ -51,7 +52,7 @@ class QueryService(query_pb2_grpc.QueryServiceServicer):
         self, request: query_pb2.ListHostsRequest, context: _Context
     ) -> AsyncIterator[query_pb2.ListHostsResponse]:
         """Hosts of the fleet."""
-        async with errors_as_status(context, self._health):
+        async with self._asked("hosts", context):
             selection = translate_query.selection(request.selection)
             async with contextlib.aclosing(self._questions.hosts(selection, _now_us())) as answer:
                 async for part in answer:
@@ -68,7 +69,7 @@ class QueryService(query_pb2_grpc.QueryServiceServicer):
         self, request: query_pb2.ListNamespacesRequest, context: _Context
     ) -> AsyncIterator[query_pb2.ListNamespacesResponse]:
         """Network namespaces."""
-        async with errors_as_status(context, self._health):
+        async with self._asked("namespaces", context):
             question = translate_query.namespace_question(request)
             async with contextlib.aclosing(self._questions.namespaces(question, _now_us())) as answer:
                 async for part in answer:
@@ -85,11 +86,17 @@ class QueryService(query_pb2_grpc.QueryServiceServicer):
     ) -> None:
         """A live look."""
         async with (
-            errors_as_status(context, self._health),
+            self._asked("live", context),
             contextlib.aclosing(self._live.answer(request)) as answer,
         ):
             async for part in answer:
                 await _write(context, part)
+
+    @contextlib.asynccontextmanager
+    async def _asked(self, question: str, context: _Context) -> AsyncIterator[None]:
+        with metrics.QUESTION_SECONDS.labels(question).time():
+            async with errors_as_status(context, self._health):
+                yield
 
 
 async def _write(context: _Context, part: query_pb2.LiveResponse) -> None:

@@ -12,6 +12,7 @@ import grpc
 import structlog
 from fleetnet_proto.v1 import report_pb2, report_pb2_grpc
 
+from fleetnet_server import failpoints, metrics
 from fleetnet_server.errors import BadBatch, HostUnknown, PeerRefused, ServerError
 from fleetnet_server.identity.peer import Peer, identify
 from fleetnet_server.logs import Sparing
@@ -19,7 +20,7 @@ from fleetnet_server.records import Hello, Host, Session
 from fleetnet_server.rpc import translate_report
 from fleetnet_server.rpc.status import errors_as_status
 from fleetnet_server.rpc.stream import Context, DisconnectedError, Shared, Stream, put_off, receive
-from fleetnet_server.rpc.streams import Streams
+from fleetnet_server.rpc.streams import Spool, Streams
 from fleetnet_server.services.admission import Admission
 from fleetnet_server.services.enrollment import Enrollment
 
@@ -95,6 +96,7 @@ class ReportService(report_pb2_grpc.ReportServiceServicer):
         try:
             yield
         except PeerRefused as error:
+            metrics.PEERS_REFUSED.labels("report").inc()
             self._refusals.warning("peer refused", kind=str(error), peer=context.peer(), reason=str(error))
             raise
 
@@ -115,19 +117,25 @@ class ReportService(report_pb2_grpc.ReportServiceServicer):
     ) -> None:
         with _unknown_is_refused():
             session = await self._ingest.open(host, hello, time.time_ns() // 1_000)
+        failpoints.reached("after-hello", session.host_id)
         stream = Stream(context, host.name, session, self._shared)
         afterwards.push_async_callback(self._close, stream, host, session)
-        self._streams.enter(host.name, session.generation, stream.end, stream.live)
+        waits = Spool(hello.spool_bytes, hello.spool_age_us)
+        self._streams.enter(host.name, session.generation, stream.end, stream.live, waits)
+        metrics.STREAMS_OPENED.inc()
         log = _log.bind(host=host.name, generation=session.generation)
         log.info("stream opened", peer=context.peer(), agent_version=hello.agent_version)
-        reason = "the connection broke"
+        reason, how = "the connection broke", "error"
         try:
             reason = await stream.run(self._age_s(peer))
         except (DisconnectedError, ServerError) as error:
             reason = str(error)
             raise
+        else:
+            how = "peace"
         finally:
             log.info("stream closed", reason=reason)
+            metrics.STREAMS_CLOSED.labels(how).inc()
 
     async def _close(self, stream: Stream, host: Host, session: Session) -> None:
         await stream.settled()

@@ -175,7 +175,7 @@ class Stream:
             if kind == "live":
                 self.live.hand_over(message.live, size_bytes)
             elif kind == "batch":
-                rows = held.rows(message.batch)
+                rows = translate_report.rows(message.batch)
                 if not await self._take_in(message.batch, size_bytes):
                     return
             # Any other is a later version's kind of message; what it tells is not for this version.
@@ -307,6 +307,6 @@ async def receive(context: Context) -> report_pb2.AgentMessage | None:
 
 
 async def _translated(message: report_pb2.Batch) -> Batch:
-    if held.parts(message) <= _INLINE_PARTS:
+    if translate_report.parts(message) <= _INLINE_PARTS:
         return translate_report.batch(message)
     return await asyncio.to_thread(translate_report.batch, message)

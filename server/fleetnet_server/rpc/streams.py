@@ -20,11 +20,20 @@ class Ending:
     reconnect_after_ms: int | None = None
 
 
+@dataclass(slots=True)
+class Spool:
+    """What waits on a host, as its agent said last."""
+
+    size_bytes: int = 0
+    oldest_age_us: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class _Open:
     generation: int
     end: Callable[[Ending], None]
     live: Asking | None
+    spool: Spool
 
 
 class Streams:
@@ -36,7 +45,14 @@ class Streams:
         self._empty.set()
         self._closing: Callable[[], Ending] | None = None
 
-    def enter(self, host: str, generation: int, end: Callable[[Ending], None], live: Asking | None = None) -> None:
+    def enter(
+        self,
+        host: str,
+        generation: int,
+        end: Callable[[Ending], None],
+        live: Asking | None = None,
+        spool: Spool | None = None,
+    ) -> None:
         """Note a stream; the one of the two with the lower generation is told to end."""
         if self._closing is not None:
             end(self._closing())
@@ -44,7 +60,7 @@ class Streams:
         if older is not None and older.generation > generation:
             end(_fenced())
             return
-        self._open[host] = _Open(generation, end, live)
+        self._open[host] = _Open(generation, end, live, spool or Spool())
         self._empty.clear()
         if older is not None:
             older.end(_fenced())
@@ -69,6 +85,10 @@ class Streams:
     def count(self) -> int:
         """How many hosts hold a stream."""
         return len(self._open)
+
+    def spools(self) -> list[Spool]:
+        """What waits on the hosts that are connected; of those on which something does."""
+        return [stream.spool for stream in self._open.values() if stream.spool.size_bytes]
 
     async def end_all(self, ending: Callable[[], Ending], within_s: float) -> None:
         """Tell every stream, and every one yet to come, to end, each in its own way; return when they have or the time

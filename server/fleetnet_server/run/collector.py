@@ -19,6 +19,7 @@ from pathlib import Path
 import grpc
 import structlog
 
+from fleetnet_server import failpoints
 from fleetnet_server.config import Address, Config
 from fleetnet_server.errors import StartRefused
 from fleetnet_server.identity import ca
@@ -34,6 +35,7 @@ from fleetnet_server.rpc.stream import Shared
 from fleetnet_server.rpc.streams import Ending, Streams
 from fleetnet_server.run import sockets
 from fleetnet_server.run.directory import prepare
+from fleetnet_server.run.monitoring import Watched, monitored
 from fleetnet_server.run.names import server_names
 from fleetnet_server.services.admission import Admission
 from fleetnet_server.services.enrollment import Enrollment
@@ -65,6 +67,8 @@ def run(config: Config) -> None:
     os.umask(0o077)
     _raise_file_limit()
     _log.info("starting", data=str(config.data))
+    if notice := failpoints.notice():
+        _log.warning(notice)
     with contextlib.ExitStack() as held:
         lock = prepare(config.data)
         held.callback(lock.release)
@@ -116,15 +120,17 @@ async def _serve(config: Config, authority: ca.Authority, identity: ServerIdenti
         admin = servers.admin_server(queries, AdminService(enrollment, health))
         _bind_admin(admin, config.admin_socket)
         everything = (report, enroll, admin)
-        for server in everything:
-            await server.start()
-        _say_ready(config, report_at, enroll_at)
-        try:
-            await _until(told, health, identity)
-        finally:
-            admission.close()
-            await _end(streams, everything, config.limits.streams_per_second)
-            _log.info("load", **dataclasses.asdict(load))
+        watched = Watched(database, streams, health, authority, identity, load)
+        async with monitored(config, everything, watched) as metrics_at:
+            for server in everything:
+                await server.start()
+            _say_ready(config, report_at, enroll_at, metrics_at)
+            try:
+                await _until(told, health, identity)
+            finally:
+                admission.close()
+                await _end(streams, everything, config.limits.streams_per_second)
+                _log.info("load", **dataclasses.asdict(load))
     finally:
         await database.close()
         _log.info("stopped")
@@ -147,10 +153,18 @@ def _bind_admin(server: grpc.aio.Server, path: Path) -> None:
         raise StartRefused(f"the admin socket {path} cannot be made; give another --admin-socket")
 
 
-def _say_ready(config: Config, report_at: Address, enroll_at: Address) -> None:
-    _log.info("ready", admin_socket=str(config.admin_socket), report=str(report_at), enroll=str(enroll_at))
+def _say_ready(config: Config, report_at: Address, enroll_at: Address, metrics_at: Address | None) -> None:
+    metrics = str(metrics_at or "off")
+    _log.info(
+        "ready",
+        admin_socket=str(config.admin_socket),
+        report=str(report_at),
+        enroll=str(enroll_at),
+        metrics=metrics,
+    )
     print(
-        f"fleetnet-server: ready, admin socket {config.admin_socket}, report {report_at}, enroll {enroll_at}",
+        f"fleetnet-server: ready, admin socket {config.admin_socket}, report {report_at}, enroll {enroll_at}, "
+        f"metrics {metrics}",
         flush=True,
     )
 

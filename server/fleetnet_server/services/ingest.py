@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
+from fleetnet_server import metrics
 from fleetnet_server.errors import BadBatch, Fenced, ForeignBatch, HostUnknown, SequenceHole, StorageError
 from fleetnet_server.logs import failure
 from fleetnet_server.records import Batch, Gap, Hello, Host, RefusedBatch, Session, Stored
@@ -61,11 +62,14 @@ class Ingest:
         """
         try:
             instead = None if as_it_came is None else self._store_not
-            return await self._db.write(self._store, session, batch, received_at_us, as_it_came, instead=instead)
+            stored = await self._db.write(self._store, session, batch, received_at_us, as_it_came, instead=instead)
         except BaseException:
             # What the snapshot's parts have named may now differ from what was stored.
             self._snapshots.drop(session)
             raise
+        if stored.sequence == batch.sequence and not stored.refused:
+            _count(batch)
+        return stored
 
     async def set_aside(self, session: Session, batch: RefusedBatch, received_at_us: int) -> Stored:
         """Put a batch into quarantine that could not even be read; otherwise as `commit`."""
@@ -192,6 +196,16 @@ class _Step:
         )
 
 
+def _count(batch: Batch) -> None:
+    metrics.BATCHES.inc()
+    metrics.LAST_STORED.set_to_current_time()
+    for kind, rows in (("opened", batch.opened), ("changed", batch.changed), ("closed", batch.closed)):
+        if rows:
+            metrics.ROWS.labels(kind).inc(len(rows))
+    if batch.gaps:
+        metrics.GAPS.labels("agent").inc(len(batch.gaps))
+
+
 def _open(conn: Connection, host: Host, hello: Hello, received_at_us: int) -> Session:
     generation = hosts.next_generation(conn, host.host_id)
     if generation is None:
@@ -254,6 +268,7 @@ def _note_gaps(
     if whole_snapshot:
         reason = AGENT_RESTARTED if last.boot_id == session.boot_id else HOST_REBOOTED
         gaps.record(conn, session.host_id, [Gap(last.at_us, batch.look_at_us, reason)])
+        metrics.GAPS.labels("collector").inc()
     return True
 
 

@@ -13,6 +13,8 @@ from fleetnet_server.storage.database import Connection
 NOT_STORED = "a report could not be stored"
 MOST_IN_AN_HOUR = 10
 _HOUR_US = 3_600_000_000
+# How far from each other the two clocks may be reckoned: Hello takes its time on the way.
+_SLACK_US = 60_000_000
 
 
 def set_aside(
@@ -36,7 +38,7 @@ def lengthen_gap(conn: Connection, host_id: int, last_look_us: int, look_at_us: 
 
 def _missing(batch: RefusedBatch, standing: sessions.Standing, received_at_us: int) -> Gap:
     """From the look before to the one that it told of, neither later than the host's clock can be."""
-    latest_us = max(standing.latest_us, received_at_us + standing.clock_offset_us)
-    to_us = min(batch.look_at_us or latest_us, latest_us)
+    now_us = received_at_us + standing.clock_offset_us
+    to_us = min(batch.look_at_us or now_us, max(standing.latest_us, now_us + _SLACK_US))
     from_us = standing.last_look.at_us if standing.last_look else batch.previous_look_at_us or to_us
     return Gap(min(from_us, to_us), to_us, NOT_STORED)

@@ -1,7 +1,7 @@
 """The one door to the database: a thread that writes, a few that read.
 
 What must stay true: nothing that was acknowledged is lost; readers see one moment each and never hold up the writer;
-readers are closed first, the writer's connection last (dialect.py says why). What fails is told in the words of
+readers are closed first, the writer's connection last (sqlite.py says why). What fails is told in the words of
 errors.py.
 """
 
@@ -21,9 +21,10 @@ from fleetnet_server.storage.writer import Writer
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
-# SQLite lets go of the interpreter's lock while it works; more threads than a few only contend for it.
+# Engines let go of the interpreter's lock while they work; more threads than a few only contend for it.
 _READER_THREADS = 4
-# An answer that is not read on for so long is given up: its snapshot keeps the write-ahead log from shrinking.
+# An answer that is not read on for so long is given up: its snapshot keeps SQLite's write-ahead log from shrinking, and
+# PostgreSQL from taking away what was deleted.
 STALLED_S = 60.0
 
 
@@ -41,14 +42,16 @@ class Database:
     def open(cls, url: str) -> "Database":
         """Open (or make) the database, check it, bring its tables up to date. Blocks; call it before serving.
 
-        `url` is sqlite:///relative or sqlite:////absolute; the folder must exist. The file is made with mode 0600.
-        Raises StorageUnavailable, StorageDamaged, SchemaNewer, or StorageError for a URL that cannot be used.
+        `url` is sqlite:///relative or sqlite:////absolute, whose folder must exist and whose file is made with mode
+        0600, or postgresql+psycopg://USER@HOST/DATABASE, which must exist.
+        Raises StorageUnavailable, StorageDamaged, SchemaNewer, or StorageError for what cannot be used.
         """
         engines = dialect.engines(url)
         try:
             with engines.writer.connect() as conn:
                 dialect.check(conn, engines.name)
             with engines.writer.begin() as conn:
+                dialect.lock_tables(conn)
                 migrate.upgrade(conn, engines.name)
         except DBAPIError as error:
             engines.writer.dispose()
@@ -124,5 +127,4 @@ class Database:
     def _close(self) -> None:
         self._writer.close()
         self._threads.shutdown()
-        self._engines.readers.dispose()
-        self._engines.writer.dispose()
+        self._engines.dispose()

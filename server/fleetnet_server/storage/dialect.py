@@ -1,37 +1,41 @@
-"""All in which one database engine differs from another: how it is opened, its special statements, its errors.
+"""The door between what all engines have in common and each engine's own module.
 
-SQLite is the only engine so far. Facts that must be minded with it:
-- Only the writer's connection writes and checkpoints; readers are opened with mode=ro. (Before SQLite 3.51.3 two
-  connections that write or checkpoint at once can corrupt the WAL.)
-- The connection that closes last checkpoints and deletes the WAL: that must be the writer's.
-- Nothing else in this process may open and close the file, not even to read it: closing it drops the locks that
-  POSIX gives per process. So the header is checked by SQLite itself.
+An engine is a module with the functions of `Own`. `sqlite` is the embedded default; `postgresql` is loaded only where
+it is asked for, for its driver takes as long to import as all of SQLAlchemy's core.
 """
 
-import os
-import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from operator import itemgetter
-from pathlib import Path
-from typing import Any
-from urllib.parse import quote
+from typing import Any, Protocol
 
-from sqlalchemy import Connection, Delete, Dialect, Engine, Insert, Table, Update, create_engine, event, make_url
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import URL, Connection, Delete, Engine, Insert, Table, Update, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
-from sqlalchemy.pool import QueuePool
-from sqlalchemy.sql.compiler import SQLCompiler
 
-from fleetnet_server.errors import StorageDamaged, StorageError, StorageUnavailable
+from fleetnet_server.errors import StorageError
+from fleetnet_server.storage import sqlite
 
 READERS = 16  # connections that may be reading at the same time
 
-_BUSY_S = 5.0
-_PRIVATE_UMASK = 0o077
-# quick_check reads the whole file, about 1 s for 300 MB; a larger file is checked where it is read.
-_CHECK_AT_MOST_BYTES = 128 * 1024 * 1024
+_EXAMPLES = (
+    "give one such as sqlite:////var/lib/fleetnet/fleetnet.db or postgresql+psycopg://fleetnet@db.example.com/fleetnet"
+)
+
+
+class Own(Protocol):
+    """What the module of an engine has; the functions below say what each is for."""
+
+    ELSEWHERE: str  # what to do about a database that is somebody else's
+
+    def engines(self, url: URL, readers: int) -> tuple[str, Engine, Engine]: ...
+    def exists(self, name: str) -> bool: ...
+    def lock_tables(self, conn: Connection) -> None: ...
+    def insert_new(self, table: Table) -> Insert: ...
+    def execute_many(
+        self, conn: Connection, statement: Insert | Update | Delete, rows: Sequence[dict[str, Any]]
+    ) -> int: ...
+    def check(self, conn: Connection, name: str) -> None: ...
+    def contended(self, error: DBAPIError) -> bool: ...
+    def translate(self, error: DBAPIError, name: str) -> StorageError | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,28 +46,52 @@ class Engines:
     writer: Engine
     readers: Engine
 
+    def may_exist(self) -> bool:
+        """False if there is certainly no such database; opening an embedded one would make it."""
+        return _of(self.writer.dialect.name).exists(self.name)
+
+    def dispose(self) -> None:
+        """Close all connections, the writer's last."""
+        self.readers.dispose()
+        self.writer.dispose()
+
 
 def engines(url: str) -> Engines:
     """The engines of a database that may not exist yet. Opens nothing. Raises StorageError for a URL it cannot use."""
     try:
         parsed = make_url(url)
     except ArgumentError:
-        raise StorageError(
-            f"--database {url!r} is not a database URL; give one such as sqlite:////var/lib/fleetnet/fleetnet.db"
-        ) from None
-    if parsed.drivername not in ("sqlite", "sqlite+pysqlite") or parsed.database in (None, "", ":memory:"):
-        shown = parsed.render_as_string(hide_password=True)
-        raise StorageError(
-            f"--database {shown} cannot be used by this version; give a file, as in sqlite:////var/lib/fleetnet/fleetnet.db"
-        )
-    return _sqlite(Path(str(parsed.database)))
+        # It may hold a password all the same, so it is not repeated.
+        raise StorageError(f"--database is not a database URL; {_EXAMPLES}") from None
+    if parsed.drivername in sqlite.DRIVERS and parsed.database not in (None, "", ":memory:"):
+        return Engines(*sqlite.engines(parsed, READERS))
+    if parsed.drivername in ("postgresql+psycopg", "postgresql") and (parsed.database or "service" in parsed.query):
+        return Engines(*_of("postgresql").engines(parsed, READERS))
+    shown = parsed.set(query={}).render_as_string(hide_password=True)
+    raise StorageError(f"--database {shown} cannot be used by this version; {_EXAMPLES}")
+
+
+def _of(name: str) -> Own:
+    if name == "sqlite":
+        return sqlite
+    from fleetnet_server.storage import postgresql
+
+    return postgresql
+
+
+def lock_tables(conn: Connection) -> None:
+    """Keep other collectors from changing the tables' shape until the end of the transaction."""
+    _of(conn.dialect.name).lock_tables(conn)
+
+
+def elsewhere(conn: Connection) -> str:
+    """What to do where the database is somebody else's."""
+    return _of(conn.dialect.name).ELSEWHERE
 
 
 def insert_new(conn: Connection, table: Table) -> Insert:
     """An INSERT that leaves a row alone whose key is there already."""
-    if conn.dialect.name == "sqlite":
-        return sqlite.insert(table).on_conflict_do_nothing()
-    return postgresql.insert(table).on_conflict_do_nothing()
+    return _of(conn.dialect.name).insert_new(table)
 
 
 def execute_many(conn: Connection, statement: Insert | Update | Delete, rows: Sequence[dict[str, Any]]) -> int:
@@ -71,100 +99,25 @@ def execute_many(conn: Connection, statement: Insert | Update | Delete, rows: Se
 
     For the hot path: what SQLAlchemy does to each row (defaults, types) costs more than the insert and is not needed,
     for drivers take int, str, bytes, bool and None as they are. `statement` must be a constant of its module, so that
-    it is compiled once.
+    it is compiled once. No two rows may concern the same row of a table: an engine may take all at one stroke.
     """
-    sql, in_order = _compiled(conn.dialect, statement, tuple(rows[0]))
-    return conn.exec_driver_sql(sql, [in_order(row) for row in rows] if in_order else list(rows)).rowcount
-
-
-@cache
-def _compiled(
-    dialect: Dialect, statement: Insert | Update | Delete, keys: tuple[str, ...]
-) -> tuple[str, Callable[[dict[str, Any]], tuple[Any, ...]] | None]:
-    compiled = statement.compile(dialect=dialect, column_keys=[] if statement.is_update else keys)
-    assert isinstance(compiled, SQLCompiler)
-    assert set(compiled.params) == set(keys), "a value that is in the statement and not in the rows would be lost"
-    return compiled.string, itemgetter(*compiled.positiontup) if compiled.positiontup else None
+    return _of(conn.dialect.name).execute_many(conn, statement, rows)
 
 
 def check(conn: Connection, name: str) -> None:
-    """Whether the database is whole, as far as can be told at once. Raises StorageDamaged or what `translate` knows."""
-    pages = conn.exec_driver_sql("PRAGMA page_count").scalar_one()
-    page_bytes = conn.exec_driver_sql("PRAGMA page_size").scalar_one()
-    if pages * page_bytes > _CHECK_AT_MOST_BYTES:
-        return
-    finding = conn.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
-    if finding != "ok":
-        raise _damaged(name)
+    """Whether the database is fit for use, as far as can be told at once. Raises StorageError."""
+    _of(conn.dialect.name).check(conn, name)
+
+
+def contended(error: DBAPIError) -> bool:
+    """Whether another collector was in the way of this one piece of work: undone and begun anew, it may succeed."""
+    return _of(_engine_of(error)).contended(error)
 
 
 def translate(error: DBAPIError, name: str) -> StorageError | None:
     """The error in our words; None if it is no matter of the database's health but a mistake of ours."""
-    if not isinstance(error.orig, sqlite3.Error):
-        return None
-    code = getattr(error.orig, "sqlite_errorcode", None)
-    if code is None:
-        return None
-    primary = code & 0xFF  # https://www.sqlite.org/rescode.html: the low byte of an extended code
-    if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return _damaged(name)
-    reason = _UNAVAILABLE.get(primary)
-    return None if reason is None else StorageUnavailable(f"the database {name} {reason}")
+    return _of(_engine_of(error)).translate(error, name)
 
 
-_LOCKED = "is locked by another process; nothing was stored; end that process if it does not end by itself"
-_UNWRITABLE = "make sure that its folder exists and that the user of fleetnet-server may write there"
-_UNAVAILABLE = {
-    sqlite3.SQLITE_FULL: "cannot grow: the disk is full; nothing was stored; free some space, and it goes on by itself",
-    sqlite3.SQLITE_IOERR: "cannot be used: the disk reports an error; nothing was stored; look at the disk and its log",
-    sqlite3.SQLITE_BUSY: _LOCKED,
-    sqlite3.SQLITE_LOCKED: _LOCKED,
-    sqlite3.SQLITE_READONLY: f"cannot be written; {_UNWRITABLE}",
-    sqlite3.SQLITE_PERM: f"cannot be opened; {_UNWRITABLE}",
-    sqlite3.SQLITE_CANTOPEN: f"cannot be opened; {_UNWRITABLE}",
-}
-
-
-def _damaged(name: str) -> StorageDamaged:
-    return StorageDamaged(
-        f"the database {name} is damaged or is no SQLite file; it has been left as it is: stop fleetnet-server, move "
-        "the file away, and put a backup in its place or start afresh without"
-    )
-
-
-def _sqlite(path: Path) -> Engines:
-    def connect_writer() -> sqlite3.Connection:
-        # SQLite gives its -wal and -shm files the mode of the database, so the umask at its birth settles all three.
-        before = os.umask(_PRIVATE_UMASK)
-        try:
-            return sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
-        finally:
-            os.umask(before)
-
-    def connect_reader() -> sqlite3.Connection:
-        uri = f"file:{quote(str(path.absolute()))}?mode=ro"
-        return sqlite3.connect(uri, uri=True, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
-
-    writer = create_engine("sqlite://", creator=connect_writer, poolclass=QueuePool, pool_size=1, max_overflow=0)
-    readers = create_engine("sqlite://", creator=connect_reader, poolclass=QueuePool, pool_size=READERS, max_overflow=0)
-    event.listen(writer, "connect", _prepare_writer)
-    event.listen(readers, "connect", _prepare_reader)
-    # IMMEDIATE: a transaction that begins by reading could not turn into a writing one while another process writes.
-    event.listen(writer, "begin", lambda conn: conn.exec_driver_sql("BEGIN IMMEDIATE"))
-    # Python's sqlite3 begins no transaction for a SELECT, and each would see another moment.
-    event.listen(readers, "begin", lambda conn: conn.exec_driver_sql("BEGIN"))
-    return Engines(str(path), writer, readers)
-
-
-def _prepare_writer(connection: sqlite3.Connection, _record: object) -> None:
-    for pragma in (
-        "journal_mode = WAL",
-        "synchronous = FULL",  # what is acknowledged survives a loss of power
-        "journal_size_limit = 67108864",
-        "cache_size = -65536",  # KiB
-    ):
-        connection.execute(f"PRAGMA {pragma}").fetchall()
-
-
-def _prepare_reader(connection: sqlite3.Connection, _record: object) -> None:
-    connection.execute("PRAGMA query_only = 1")
+def _engine_of(error: DBAPIError) -> str:
+    return "sqlite" if type(error.orig).__module__ == "sqlite3" else "postgresql"

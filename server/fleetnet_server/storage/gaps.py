@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from sqlalchemy import Connection, delete, func, insert, select
 
 from fleetnet_server.records import Gap
-from fleetnet_server.storage.dialect import insert_new
+from fleetnet_server.storage.dialect import execute_many, insert_new
 from fleetnet_server.storage.schema import gaps
 
 # Of one host. Every question about all hosts goes through those about its time.
@@ -23,7 +23,7 @@ def record(conn: Connection, host_id: int, found: Iterable[Gap]) -> None:
         for g in found
     ]
     if rows:
-        conn.execute(insert_new(conn, gaps), rows)
+        execute_many(conn, insert_new(conn, gaps), rows)
         ends = select(gaps.c.to_us).where(gaps.c.host_id == host_id).order_by(gaps.c.to_us)
         if conn.execute(ends.offset(MOST_KEPT).limit(1)).first() is not None:
             _merge_until(conn, host_id, conn.execute(ends.offset(MOST_KEPT // 2).limit(1)).scalar_one())

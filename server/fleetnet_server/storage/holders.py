@@ -6,7 +6,7 @@ from sqlalchemy import Connection, select, tuple_
 
 from fleetnet_server.records import Holder, Process
 from fleetnet_server.storage import ids
-from fleetnet_server.storage.dialect import insert_new
+from fleetnet_server.storage.dialect import execute_many, insert_new
 from fleetnet_server.storage.schema import holder_processes, holders, processes
 
 
@@ -26,11 +26,12 @@ def record(conn: Connection, host_id: int, boot_id: bytes, found: Iterable[Holde
         rows[holder_id] = holder
         members.update({(holder_id, process_id): process for process_id, process in named.items()})
     if rows:
-        conn.execute(insert_new(conn, holders), [_holder_row(host_id, *row) for row in rows.items()])
+        execute_many(conn, insert_new(conn, holders), [_holder_row(host_id, *row) for row in rows.items()])
     if members:
         known = {process_id: process for (_, process_id), process in members.items()}
-        conn.execute(insert_new(conn, processes), [_process_row(host_id, *row) for row in known.items()])
-        conn.execute(
+        execute_many(conn, insert_new(conn, processes), [_process_row(host_id, *row) for row in known.items()])
+        execute_many(
+            conn,
             insert_new(conn, holder_processes),
             [{"host_id": host_id, "holder_id": holder, "process_id": process} for holder, process in members],
         )

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from sqlalchemy import BindParameter, Connection, bindparam, case, insert, select, update
+from sqlalchemy import BindParameter, Connection, bindparam, case, func, select, update
 
 from fleetnet_server.records import Host
+from fleetnet_server.storage.dialect import insert_new
 from fleetnet_server.storage.schema import hosts
 
 ACTIVE = "active"
@@ -34,23 +35,18 @@ class Heard:
 
 def enroll(conn: Connection, name: str, serial: str, now_us: int) -> Host:
     """The host of this name with this certificate, active; a name that enrolled before keeps host_id and history."""
-    known = find(conn, name)
-    if known is None:
-        conn.execute(
-            insert(hosts).values(
-                name=name,
-                status=ACTIVE,
-                enrolled_at_us=now_us,
-                certificate_serial=serial,
-                generation=0,
-                whole=False,
-                latest_us=0,
-            )
-        )
-    else:
-        conn.execute(
-            update(hosts).where(hosts.c.host_id == known.host_id).values(status=ACTIVE, certificate_serial=serial)
-        )
+    # Two collectors may be told of the same host at once: one of them finds that the other was first.
+    new = insert_new(conn, hosts).values(
+        name=name,
+        status=ACTIVE,
+        enrolled_at_us=now_us,
+        certificate_serial=serial,
+        generation=0,
+        whole=False,
+        latest_us=0,
+    )
+    conn.execute(new)
+    conn.execute(update(hosts).where(hosts.c.name == name).values(status=ACTIVE, certificate_serial=serial))
     host = find(conn, name)
     assert host is not None
     return host
@@ -99,6 +95,13 @@ def note_look(conn: Connection, host_id: int, look: Look, heard_at_us: int) -> N
             "heard_us": heard_at_us,
         },
     )
+
+
+def count(conn: Connection) -> tuple[int, int]:
+    """How many active hosts there are, and how many of them have been heard whole."""
+    query = select(func.count(), func.count(hosts.c.last_heard_us)).where(hosts.c.status == ACTIVE)
+    known, heard = conn.execute(query).one()
+    return known, heard
 
 
 def heard(conn: Connection, name: str = "", glob: str = "") -> list[Heard]:

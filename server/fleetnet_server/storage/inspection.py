@@ -1,7 +1,6 @@
 """Whether a database is whole and up to date. Reads only, so that it may be asked while a collector uses it."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
@@ -26,7 +25,7 @@ def inspect(url: str) -> Inspected:
     """Look at the database of a URL. Raises StorageError if it is damaged or cannot be read, or the URL not be used."""
     engines = dialect.engines(url)
     newest_step = migrate.newest_step()
-    if not Path(engines.name).exists():
+    if not engines.may_exist():
         return Inspected(engines.name, False, None, newest_step)
     try:
         with engines.readers.connect() as conn:
@@ -35,8 +34,7 @@ def inspect(url: str) -> Inspected:
     except DBAPIError as error:
         raise dialect.translate(error, engines.name) or StorageError(str(error.orig)) from error
     finally:
-        engines.readers.dispose()
-        engines.writer.dispose()
+        engines.dispose()
 
 
 def _inspected(conn: Connection, name: str, newest_step: str | None) -> Inspected:

@@ -10,6 +10,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect
 
 from fleetnet_server.errors import SchemaNewer, StorageDamaged
+from fleetnet_server.storage import dialect
 
 
 def upgrade(conn: Connection, name: str) -> None:
@@ -19,9 +20,7 @@ def upgrade(conn: Connection, name: str) -> None:
     present = step(conn)
     known = {revision.revision for revision in script.walk_revisions()}
     if present is None and inspect(conn).get_table_names():
-        raise StorageDamaged(
-            f"the database {name} holds tables that are not fleetnet's; give another file to --database"
-        )
+        raise StorageDamaged(f"the database {name} holds tables that are not fleetnet's; {dialect.elsewhere(conn)}")
     if present is not None and present not in known:
         raise SchemaNewer(
             f"the database {name} was written by a newer fleetnet-server (its tables are at step {present}, this "

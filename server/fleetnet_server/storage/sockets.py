@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    SmallInteger,
     bindparam,
     case,
     delete,
@@ -282,7 +283,7 @@ _MOVE = insert(history).from_select(
     select(
         *(current.c[name] for name in _KEPT),
         _END,
-        bindparam("how"),
+        bindparam("how", type_=SmallInteger),
         case((_SEEN < _END, _SEEN), else_=_END),
     ).where(*_ONE),
 )

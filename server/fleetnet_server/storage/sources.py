@@ -5,7 +5,10 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, delete, func, insert, select
 
 from fleetnet_server.records import SourceStatus
+from fleetnet_server.storage.dialect import execute_many
 from fleetnet_server.storage.schema import source_status
+
+_TOLD = insert(source_status)
 
 
 def record(conn: Connection, host_id: int, told: Sequence[SourceStatus], look_at_us: int) -> None:
@@ -24,7 +27,7 @@ def record(conn: Connection, host_id: int, told: Sequence[SourceStatus], look_at
         conn.execute(
             delete(source_status).where(source_status.c.host_id == host_id, source_status.c.name.in_(list(rows)))
         )
-        conn.execute(insert(source_status), list(rows.values()))
+        execute_many(conn, _TOLD, list(rows.values()))
 
 
 def count(conn: Connection, host_id: int) -> int:

@@ -7,14 +7,19 @@ that could be asked about.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice
 from typing import Any, TypeVar
 
 from sqlalchemy import (
+    BigInteger,
+    BindParameter,
     ColumnElement,
     Connection,
+    Delete,
     Select,
     Table,
+    Update,
     and_,
     bindparam,
     case,
@@ -27,6 +32,7 @@ from sqlalchemy import (
     update,
 )
 
+from fleetnet_server.storage.dialect import execute_many
 from fleetnet_server.storage.moments import Moment, by_clock
 
 T = TypeVar("T", int, tuple[int, int])
@@ -66,23 +72,32 @@ def end(conn: Connection, table: Table, host_id: int, which: Sequence[Mapping[st
     """End what is open, each named by its namespace and whatever else; one that is not open is passed over."""
     if not which:
         return
+    take_away, close = _endings(table, tuple(which[0]))
+    rows = [{"of_host": host_id, **{f"of_{name}": one[name] for name in one}, "at_us": ending.at_us} for one in which]
+    execute_many(conn, take_away, rows)
+    execute_many(conn, close, [{**row, "how": ending.how, "seen_us": ending.seen_at_us} for row in rows])
+
+
+@cache
+def _endings(table: Table, names: tuple[str, ...]) -> tuple[Delete, Update]:
+    """What takes away an interval that would not last, and what ends one; each row names it by these columns."""
     this = (
-        table.c.host_id == host_id,
-        *(table.c[name] == bindparam(f"of_{name}") for name in which[0]),
+        table.c.host_id == bindparam("of_host"),
+        *(table.c[name] == bindparam(f"of_{name}") for name in names),
         table.c.closed_at_us.is_(None),
     )
-    rows = [{f"of_{name}": value for name, value in one.items()} for one in which]
-    conn.execute(delete(table).where(*this, table.c.opened_at_us >= ending.at_us), rows)
-    seen = case((table.c.seen_at_us > ending.seen_at_us, table.c.seen_at_us), else_=ending.seen_at_us)
-    conn.execute(
+    at_us: BindParameter[int] = bindparam("at_us", type_=BigInteger)
+    seen_us: BindParameter[int] = bindparam("seen_us", type_=BigInteger)
+    seen = case((table.c.seen_at_us > seen_us, table.c.seen_at_us), else_=seen_us)
+    return (
+        delete(table).where(*this, table.c.opened_at_us >= at_us),
         update(table)
         .where(*this)
         .values(
-            closed_at_us=ending.at_us,
-            closed_at_is=ending.how,
-            seen_at_us=case((seen < ending.at_us, seen), else_=ending.at_us),
+            closed_at_us=at_us,
+            closed_at_is=bindparam("how"),
+            seen_at_us=case((seen < at_us, seen), else_=at_us),
         ),
-        rows,
     )
 
 

@@ -2,7 +2,9 @@
 
 What must stay true: a caller hears of success only after the COMMIT that holds its work; work that fails is undone
 by its savepoint and takes no neighbour along; what is to be done instead is done in its place, before what was
-submitted after it; when the database itself fails, the whole group fails and the thread goes on with the next.
+submitted after it; when the database itself fails, the whole group fails and the thread goes on with the next. Work
+that another collector was in the way of is begun anew, in its place in the order: so it must ask for what it has to
+lock (the row of its host) before it does anything that a savepoint does not undo.
 """
 
 import queue
@@ -15,11 +17,18 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
+from fleetnet_server import failpoints, metrics
 from fleetnet_server.errors import StorageError, StorageUnavailable
 from fleetnet_server.storage import dialect
 
 # Bounds how long the first of a group waits for its last.
 GROUP_LIMIT = 128
+# How often work is begun that another collector is in the way of.
+_TRIES = 3
+
+
+class _ContendedError(Exception):
+    """Another collector was in the way of a piece of work; it has been undone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +73,14 @@ class Writer:
             group, going_on = self._take()
             # A caller that no longer waits is spared the work; one whose work has begun cannot call it off any more.
             group = [work for work in group if work.done.set_running_or_notify_cancel()]
-            if group and not self._settle(group) and going_on and self._closed:
-                # Each further group might wait as long for a database that does not work; nobody waits for them.
-                self._refuse_rest()
-                return
+            if group:
+                metrics.QUEUED.set(self._queue.qsize())
+                metrics.COMMIT_WORKS.observe(len(group))
+                works = self._settle(group)
+                if not works and going_on and self._closed:
+                    # Each further group might wait as long for a database that does nothing; nobody waits for them.
+                    self._refuse_rest()
+                    return
 
     def _take(self) -> tuple[list[_Work], bool]:
         """All that is queued, at least one; False with what comes before the end."""
@@ -88,38 +101,68 @@ class Writer:
                 work.done.set_exception(StorageUnavailable(f"the database {self._name} has been closed"))
 
     def _settle(self, group: list[_Work]) -> bool:
-        """Do a group; False if the database failed."""
+        """Do a group; False if the database failed at the last of it."""
+        tries, works = 1, True
+        while group:
+            settled, works = self._settle_some(group, last_try=tries >= _TRIES)
+            tries = 1 if settled else tries + 1
+            group = group[settled:]
+        return works
+
+    def _settle_some(self, group: list[_Work], last_try: bool) -> tuple[int, bool]:
+        """Commit and answer the group up to the first work that another collector was in the way of; how many, and
+        whether the database did it."""
         try:
-            outcomes = self._commit(group)
+            with metrics.COMMIT_SECONDS.time():
+                outcomes = self._commit(group, last_try)
+            failpoints.reached("after-commit-before-ack", len(group))
         except Exception as error:  # whatever it is, nothing was stored, all callers hear of it, and the thread lives
+            metrics.COMMITS_FAILED.inc()
             told = self._translated(error)
             for work in group:
                 work.done.set_exception(told)
-            return False
-        for work, (result, failure) in zip(group, outcomes, strict=True):
+            return len(group), False
+        for work, (result, failure) in zip(group, outcomes, strict=False):
             if failure is None:
                 work.done.set_result(result)
             else:
                 work.done.set_exception(failure)
-        return True
+        return len(outcomes), True
 
-    def _commit(self, group: list[_Work]) -> list[tuple[Any, Exception | None]]:
+    def _commit(self, group: list[_Work], last_try: bool) -> list[tuple[Any, Exception | None]]:
+        outcomes: list[tuple[Any, Exception | None]] = []
         with self._engine.begin() as conn:
-            return [self._attempt(conn, work) for work in group]
+            for work in group:
+                try:
+                    # None but the first has been tried before, and is tried again after what came before is committed:
+                    # that lets go of what the other collector may be waiting for.
+                    outcomes.append(self._attempt(conn, work, last_try and work is group[0]))
+                except _ContendedError:
+                    break
+            failpoints.reached("before-commit", len(group))
+        return outcomes
 
-    def _attempt(self, conn: Connection, work: _Work) -> tuple[Any, Exception | None]:
+    def _attempt(self, conn: Connection, work: _Work, last_try: bool) -> tuple[Any, Exception | None]:
         savepoint = conn.begin_nested()
         try:
             result = work.fn(conn, *work.args)
         except Exception as error:
-            if isinstance(error, DBAPIError) and dialect.translate(error, self._name) is not None:
+            told = self._translated(error)
+            if isinstance(error, DBAPIError) and dialect.contended(error):
+                savepoint.rollback()
+                if not last_try:
+                    raise _ContendedError from error
+                return None, told
+            if told is not error:
                 # The engine may have ended the whole transaction already; no savepoint can be trusted.
                 raise
             savepoint.rollback()
             if work.instead is None:
                 return None, error
-            return self._attempt(conn, replace(work, fn=work.instead, args=(error, *work.args), instead=None))
+            instead = replace(work, fn=work.instead, args=(error, *work.args), instead=None)
+            return self._attempt(conn, instead, last_try)
         savepoint.commit()
+        failpoints.reached("mid-group")
         return result, None
 
     def _translated(self, error: Exception) -> Exception:

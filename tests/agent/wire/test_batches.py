@@ -6,6 +6,7 @@ import enum
 import pytest
 from agent.scripted_watch import WHOLE, ScriptedWatch, holder, process, tcp
 from fleetnet_agent import bounded, records
+from fleetnet_agent.digest import digest_of
 from fleetnet_agent.records import (
     Brief,
     Closed,
@@ -19,7 +20,7 @@ from fleetnet_agent.records import (
     SocketKey,
     State,
 )
-from fleetnet_agent.wire.batches import MAX_BATCH_ROWS, beat, difference_batches, snapshot_batches
+from fleetnet_agent.wire.batches import MAX_BATCH_ROWS, difference_batches, snapshot_batches
 from fleetnet_agent.wire.sockets import MAX_OWNERS
 from fleetnet_proto.v1 import report_pb2, sockets_pb2
 
@@ -193,7 +194,8 @@ def test_without_a_cookie_the_key_carries_the_inode() -> None:
 
 
 def test_a_beat_holds_no_rows() -> None:
-    batch = decoded(beat(LOOK_US, LOOK_US - 5))
+    [body] = difference_batches(Difference(LOOK_US, LOOK_US - 5))
+    batch = decoded(body)
     assert (batch.look_at_us, batch.previous_look_at_us) == (LOOK_US, LOOK_US - 5)
     assert {field.name for field, _ in batch.ListFields()} == {"look_at_us", "previous_look_at_us"}
 
@@ -302,3 +304,22 @@ def test_a_socket_of_another_kind_has_none_of_that() -> None:
     [body] = difference_batches(difference(opened=(tcp(1),)))
     [told] = decoded(body).opened
     assert (told.type, told.path, told.peer_inode) == (0, b"", 0)
+
+
+def test_a_change_of_state_says_since_when_and_a_change_of_attributes_does_not() -> None:
+    moved, handed_on = tcp(1, State.CLOSE_WAIT), tcp(2, held_by=holder(process(9)))
+    [body] = difference_batches(difference(changed=(moved, handed_on), restated={moved.key}))
+    first, second = decoded(body).changed
+    assert (first.opened_at_us, first.opened_at_is) == (LOOK_US + 1, sockets_pb2.OPENED_AT_IS_SEEN)
+    assert (second.opened_at_us, second.opened_at_is) == (0, sockets_pb2.OPENED_AT_IS_UNSPECIFIED)
+
+
+def test_the_last_batch_alone_carries_the_digest() -> None:
+    sockets = tuple(tcp(n) for n in range(20_001))
+    told = [decoded(body) for body, _ in snapshot_batches(Snapshot(LOOK_US, sockets, (), look_boottime_us=7))]
+    assert [batch.HasField("digest") for batch in told] == [False, True]
+    digest = digest_of(sockets)
+    assert (told[1].digest.sockets, told[1].digest.sum) == (20_001, digest.sum)
+    assert [batch.look_boottime_us for batch in told] == [7, 7]
+    told = [decoded(body) for body in difference_batches(difference(opened=sockets), digest)]
+    assert [batch.HasField("digest") for batch in told] == [False, True]

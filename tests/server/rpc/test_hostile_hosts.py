@@ -13,7 +13,7 @@ from fleetnet_proto.v1 import network_pb2, query_pb2, report_pb2, sockets_pb2
 from fleetnet_server import records
 from fleetnet_server.errors import BadBatch, RequestRefused
 from fleetnet_server.identity import certificates
-from fleetnet_server.rpc import stream, translate_query, translate_report
+from fleetnet_server.rpc import stream, translate_query, translate_report, translate_sockets
 from server.agents import DEADLINE_S, ReportStream, new_request
 from server.running import Running, starts_well
 
@@ -94,7 +94,7 @@ def test_routes_are_not_read_on_the_loop_that_all_hosts_share(monkeypatch: pytes
 
 def test_a_holder_with_more_owners_than_a_host_has_is_refused() -> None:
     batch = messages.batch(1, messages.listener(443))
-    batch.holders[0].owners.extend([0] * translate_report.MAX_OWNERS)
+    batch.holders[0].owners.extend([0] * translate_sockets.MAX_OWNERS)
     with pytest.raises(BadBatch, match="owners"):
         translate_report.batch(batch)
 

@@ -15,6 +15,7 @@ from fleetnet_server.records import (
     SourceStatus,
 )
 from fleetnet_server.storage import search
+from server.costs import asked_of, plan
 from server.reports import (
     ANY,
     CLOSE,
@@ -34,7 +35,6 @@ from server.reports import (
     sock,
 )
 from server.stories import LO, PEER, ports, reporting, tell
-from sqlalchemy import event
 
 
 def test_each_filter_keeps_what_it_names(tmp_path: Path) -> None:
@@ -148,18 +148,17 @@ def test_a_question_costs_the_same_statements_however_many_hosts_answer(tmp_path
         for n in range(12):
             holder = replace(WEB, owners=tuple(replace(NGINX, pid=n * 10 + i) for i in range(3)))
             await reporting(c, f"web{n}", *(sock(i + 1, T0, port=i, holder=holder) for i in range(40)))
-        statements: list[str] = []
-        event.listen(c.db._engines.readers, "before_cursor_execute", lambda *a: statements.append(a[2]))
+        statements = asked_of(c.db._engines.readers)
         assert len((await c.ask()).items) == 480
-        # Begin, hosts, their streams, gaps, sockets, holders.
-        assert len(statements) == 6
+        # Hosts, their streams, gaps, sockets, holders.
+        assert len(statements) == 5
         statements.clear()
         assert len((await c.ask(at_us=T0 + S)).items) == 480
-        assert len(statements) == 6
+        assert len(statements) == 5
         statements.clear()
         assert len((await c.ask_hosts()).items) == 12
-        # Begin, hosts, their streams, gaps, counts, sources.
-        assert len(statements) == 6
+        # Hosts, their streams, gaps, counts, sources.
+        assert len(statements) == 5
 
     tell(tmp_path, story)
 
@@ -167,16 +166,13 @@ def test_a_question_costs_the_same_statements_however_many_hosts_answer(tmp_path
 @pytest.mark.parametrize("at_us", [0, T0])
 def test_listeners_of_the_fleet_are_found_through_their_index(tmp_path: Path, at_us: int) -> None:
     async def story(c: Collector) -> None:
-        asked: list[tuple[str, object]] = []
-        event.listen(c.db._engines.readers, "before_cursor_execute", lambda *a: asked.append((a[2], a[3])))
+        asked = asked_of(c.db._engines.readers)
         await reporting(c, "web1", sock(1, T0))
         await c.ask(SocketQuestion(Selection(at_us=at_us), local_ports=((443, 443),), listeners_only=True))
-        [(sql, values)] = [query for query in asked if "local_port =" in query[0]]
-        plan = await c.db.read(
-            lambda conn: [str(row) for row in conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values)]  # type: ignore[arg-type]  # the driver's own values
-        )
-        assert any("ix_current_listeners" in step for step in plan), plan
-        assert at_us == 0 or any("ix_history_listeners" in step for step in plan), plan
+        [query] = [query for query in asked if "local_port =" in query[0]]
+        steps = await c.db.read(plan, *query)
+        assert any("ix_current_listeners" in step for step in steps), steps
+        assert at_us == 0 or any("ix_history_listeners" in step for step in steps), steps
 
     tell(tmp_path, story)
 

@@ -6,7 +6,6 @@ import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import aclosing
 from pathlib import Path
-from urllib.parse import quote
 
 import pytest
 from fleetnet_server.errors import StorageError, StorageUnavailable
@@ -14,12 +13,14 @@ from fleetnet_server.storage import database, hosts, tokens
 from fleetnet_server.storage.database import Database
 from sqlalchemy import Connection, event, text
 
+from server import databases
+
 Story = Callable[[Database], Awaitable[None]]
 
 
 def tell(directory: Path, story: Story) -> None:
     async def run() -> None:
-        db = Database.open(f"sqlite:///{quote(str(directory / 'fleetnet.db'))}")
+        db = Database.open(databases.url(directory))
         try:
             await story(db)
         finally:
@@ -65,6 +66,7 @@ def _modes(directory: Path) -> dict[str, int]:
     return {path.name: stat.S_IMODE(path.stat().st_mode) for path in directory.iterdir()}
 
 
+@pytest.mark.engine("sqlite")
 def test_the_files_are_private_from_their_first_moment_and_one_file_is_left(tmp_path: Path) -> None:
     async def story(db: Database) -> None:
         await db.write(put, 1)
@@ -74,6 +76,7 @@ def test_the_files_are_private_from_their_first_moment_and_one_file_is_left(tmp_
     assert [path.name for path in tmp_path.iterdir()] == ["fleetnet.db"]
 
 
+@pytest.mark.engine("sqlite")
 def test_paths_with_marks_that_mean_something_in_a_uri_can_be_read(tmp_path: Path) -> None:
     directory = tmp_path / "a b#c%20d"
     directory.mkdir()

@@ -14,13 +14,14 @@ from fleetnet_server.storage.database import Database
 from server.reports import T0, Collector, S, collector, difference, hello, snapshot, sock
 from sqlalchemy import Connection
 
+from server import databases
+
 WRITER = """
 import asyncio, sys
-from pathlib import Path
 from server.reports import S, T0, Collector, difference, hello, snapshot, sock
 
 async def main():
-    c = Collector(Path(sys.argv[1]))
+    c = Collector(sys.argv[1])
     session = await c.connect(await c.enroll(), hello(T0))
     await c.report(session, snapshot(1, T0))
     for n in range(2, 1_000_000):
@@ -65,6 +66,7 @@ def made(directory: Path) -> Path:
     return directory / "fleetnet.db"
 
 
+@pytest.mark.engine("sqlite")
 def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "fleetnet.db"
     path.write_bytes(b"Dear diary, " * 1000)
@@ -74,6 +76,7 @@ def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(tmp_path: Path)
     assert path.read_bytes() == b"Dear diary, " * 1000
 
 
+@pytest.mark.engine("sqlite")
 def test_a_database_with_damaged_pages_is_refused(tmp_path: Path) -> None:
     path = made(tmp_path)
     content = bytearray(path.read_bytes())
@@ -82,6 +85,7 @@ def test_a_database_with_damaged_pages_is_refused(tmp_path: Path) -> None:
     assert "damaged" in refused(f"sqlite:///{path}", StorageDamaged)
 
 
+@pytest.mark.engine("sqlite")
 def test_damage_that_shows_later_is_told_as_damage(tmp_path: Path) -> None:
     def hurt(conn: Connection) -> None:
         conn.exec_driver_sql("PRAGMA writable_schema = ON")
@@ -96,6 +100,7 @@ def test_damage_that_shows_later_is_told_as_damage(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+@pytest.mark.engine("sqlite")
 def test_a_newer_schema_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     path = made(tmp_path)
     with sqlite3.connect(path) as connection:
@@ -106,6 +111,7 @@ def test_a_newer_schema_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     assert "install that version, or restore a backup" in words
 
 
+@pytest.mark.engine("sqlite")
 def test_somebody_elses_database_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "other.db"
     with sqlite3.connect(path) as connection:
@@ -114,6 +120,7 @@ def test_somebody_elses_database_is_refused(tmp_path: Path) -> None:
     assert "not fleetnet's" in refused(f"sqlite:///{path}", StorageDamaged)
 
 
+@pytest.mark.engine("sqlite")
 def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
     words = refused(f"sqlite:///{tmp_path / 'nowhere' / 'fleetnet.db'}", StorageUnavailable)
     assert "cannot be opened; make sure that its folder exists" in words
@@ -129,10 +136,11 @@ def test_a_url_that_cannot_be_used_is_told_without_its_password(url: str) -> Non
     assert "secret" not in words
 
 
+@pytest.mark.engine("sqlite")
 def test_another_process_that_keeps_the_database_locked_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fleetnet_server.storage.dialect._BUSY_S", 0.05)
+    monkeypatch.setattr("fleetnet_server.storage.sqlite._BUSY_S", 0.05)
     path = made(tmp_path)
     with subprocess.Popen([sys.executable, "-c", LOCKER, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout is not None
@@ -163,6 +171,7 @@ async def _goes_on(c: Collector, acknowledged: int) -> None:
     await c.report(session, difference(acknowledged + 1, T0, opened=(sock(1, T0),)))
 
 
+@pytest.mark.engine("sqlite")
 def test_a_full_disk_leaves_nothing_acknowledged_and_the_server_goes_on_when_there_is_space(tmp_path: Path) -> None:
     def allow(conn: Connection, more_pages: int) -> None:
         pages = conn.exec_driver_sql("PRAGMA page_count").scalar_one()
@@ -198,6 +207,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.root
+@pytest.mark.engine("sqlite")
 def test_a_disk_that_really_is_full_is_survived_and_its_content_is_whole(small_disk: Path) -> None:
     filler = small_disk / "filler"
     filler.write_bytes(bytes(1_500_000))
@@ -216,6 +226,7 @@ def test_a_disk_that_really_is_full_is_survived_and_its_content_is_whole(small_d
 
 
 @pytest.mark.root
+@pytest.mark.engine("sqlite")
 def test_a_disk_without_room_for_a_new_database_is_told(small_disk: Path) -> None:
     (small_disk / "filler").write_bytes(bytes(3_000_000))
     words = refused(f"sqlite:///{small_disk / 'fleetnet.db'}", StorageUnavailable)
@@ -225,7 +236,9 @@ def test_a_disk_without_room_for_a_new_database_is_told(small_disk: Path) -> Non
 def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
     paths = os.pathsep.join(path for path in sys.path if path)
     with subprocess.Popen(
-        [sys.executable, "-c", WRITER, tmp_path], stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": paths}
+        [sys.executable, "-c", WRITER, databases.url(tmp_path)],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": paths},
     ) as process:
         assert process.stdout is not None
         acknowledged = [int(process.stdout.readline()) for _ in range(40)]

@@ -18,13 +18,15 @@ from server.stories import tell
 from sqlalchemy import Connection, Engine, create_engine, create_mock_engine, inspect, text
 from sqlalchemy.sql.ddl import ExecutableDDLElement
 
+from server import databases
+
 
 def test_a_migrated_database_has_the_tables_of_the_metadata(tmp_path: Path) -> None:
     def differences(conn: Connection) -> list[object]:
         return list(compare_metadata(MigrationContext.configure(conn), METADATA))
 
     async def run() -> None:
-        db = Database.open(f"sqlite:///{tmp_path / 'fleetnet.db'}")
+        db = Database.open(databases.url(tmp_path))
         try:
             assert await db.read(differences) == []
         finally:
@@ -92,15 +94,22 @@ def test_the_steps_are_numbered_in_order() -> None:
     assert steps == [f"{n:04d}" for n in range(1, len(steps) + 1)]
 
 
+# With numbers of where each table is: one that is made anew has another.
+_CATALOGUES = {
+    "sqlite": "* FROM sqlite_schema",
+    "postgresql": "oid, relname, relfilenode FROM pg_class WHERE relnamespace = CURRENT_SCHEMA::regnamespace",
+}
+
+
 def test_opening_a_database_again_changes_nothing(tmp_path: Path) -> None:
-    async def tables(db: Database) -> list[str]:
-        return await db.read(lambda conn: list(conn.execute(text("SELECT sql FROM sqlite_schema")).scalars()))
+    def shape(conn: Connection) -> list[str]:
+        return sorted(map(repr, conn.execute(text(f"SELECT {_CATALOGUES[conn.dialect.name]}"))))
 
     async def run() -> None:
         seen = []
         for _ in range(2):
-            db = Database.open(f"sqlite:///{tmp_path / 'fleetnet.db'}")
-            seen.append(await tables(db))
+            db = Database.open(databases.url(tmp_path))
+            seen.append(await db.read(shape))
             await db.close()
         assert seen[0] == seen[1]
 
@@ -130,9 +139,9 @@ _ROWS_OF_0001["history"] = {
 }  # fmt: skip
 
 
-def _old_database(path: Path, step: str) -> Engine:
+def _old_database(directory: Path, step: str) -> Engine:
     """A database as an older version left it."""
-    engine = create_engine(f"sqlite:///{path}")
+    engine = create_engine(databases.url(directory))
     with engine.begin() as conn:
         command.upgrade(migrate.configuration(conn), step)
         for table, row in _ROWS_OF_0001.items():
@@ -148,8 +157,7 @@ def _rows(conn: Connection, table: str) -> list[dict[str, object]]:
 def test_rows_of_0001_are_there_after_0002_with_nothing_in_what_is_new_and_the_same_on_the_way_back(
     tmp_path: Path,
 ) -> None:
-    path = tmp_path / "fleetnet.db"
-    engine = _old_database(path, "0001")
+    engine = _old_database(tmp_path, "0001")
     with engine.begin() as conn:
         before = {table: _rows(conn, table) for table in _ROWS_OF_0001}
         command.upgrade(migrate.configuration(conn), "0002")
@@ -169,7 +177,7 @@ def test_rows_of_0001_are_there_after_0002_with_nothing_in_what_is_new_and_the_s
 
 
 def test_a_collector_opens_a_database_of_0001_and_answers_from_it(tmp_path: Path) -> None:
-    _old_database(tmp_path / "fleetnet.db", "0001").dispose()
+    _old_database(tmp_path, "0001").dispose()
 
     async def story(c: Collector) -> None:
         [item] = (await c.ask()).items

@@ -1,0 +1,117 @@
+"""What watches the collector from outside: metrics, /healthz, and gRPC's health service."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass
+
+import grpc
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from fleetnet_server import metrics
+from fleetnet_server.config import Address, Config
+from fleetnet_server.identity.ca import Authority
+from fleetnet_server.identity.server import ServerIdentity
+from fleetnet_server.rpc.health import HealthDesk
+from fleetnet_server.rpc.streams import Streams
+from fleetnet_server.run import sockets
+from fleetnet_server.run.http import Http, on_loop
+from fleetnet_server.services.fleet import counts
+from fleetnet_server.services.health import Health
+from fleetnet_server.services.load import Load
+from fleetnet_server.storage.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What is asked how it does."""
+
+    database: Database
+    streams: Streams
+    health: Health
+    authority: Authority
+    identity: ServerIdentity
+    load: Load
+
+    def wrong(self) -> str:
+        """What keeps data from moving, in a sentence; empty where nothing does."""
+        return self.health.wrong(self.streams.count())
+
+    async def healthy(self) -> str:
+        """The same. Raises StorageError where the database does not answer."""
+        wrong = self.wrong()
+        if not wrong:
+            await counts(self.database)
+        return wrong
+
+    async def fleet(self) -> metrics.Fleet:
+        """How the hosts stand. Raises StorageError."""
+        known, heard = await counts(self.database)
+        connected, spools = self.streams.count(), self.streams.spools()
+        return metrics.Fleet(
+            connected=connected,
+            away=max(0, heard - connected),
+            silent=known - heard,
+            spool_bytes=sum(spool.size_bytes for spool in spools),
+            spool_oldest_us=max((spool.oldest_age_us for spool in spools), default=0),
+            spooling=len(spools),
+        )
+
+
+class LoadCollector(Collector):
+    """What the collector bears, read when somebody asks."""
+
+    def __init__(self, load: Load) -> None:
+        self._load = load
+
+    def collect(self) -> Iterable[Metric]:
+        """See prometheus_client. In the thread of whoever asks: numbers are read, each by itself."""
+        load = self._load
+        yield GaugeMetricFamily("fleetnet_held_bytes", "Memory of reports not stored yet, reckoned.", load.held_bytes)
+        for name, what, value in (
+            ("streams_sent_away", "Streams ended for want of that memory.", load.sent_away),
+            (
+                "streams_put_off",
+                "Streams that were told to come back later before they were let in.",
+                load.streams_put_off,
+            ),
+            ("slowed_seconds", "Seconds that hosts over their quota were not read.", load.slowed_s),
+            ("quarantined", "Reports that could not be stored.", load.set_aside),
+            ("snapshots_asked", "Requests to a host to tell everything anew.", load.snapshots_asked),
+        ):
+            yield CounterMetricFamily(f"fleetnet_{name}", what, value)
+
+
+@contextlib.asynccontextmanager
+async def monitored(
+    config: Config, everything: Sequence[grpc.aio.Server], watched: Watched
+) -> AsyncIterator[Address | None]:
+    """Let the collector be watched; where over HTTP, None where that is switched off. Raises StartRefused."""
+    desk = HealthDesk()
+    for server in everything:
+        desk.add_to(server)
+    metrics.CERTIFICATE_ENDS.labels("ca").set(watched.authority.certificate.not_valid_after_utc.timestamp())
+    metrics.CERTIFICATE_ENDS.labels("server").set_function(lambda: watched.identity.current.not_after.timestamp())
+    http = _http(config.metrics_listen, watched) if config.metrics_listen else None
+    following = asyncio.create_task(desk.follow(watched.wrong))
+    try:
+        yield Address(config.metrics_listen.host, http.port) if http and config.metrics_listen else None
+    finally:
+        following.cancel()
+        await desk.stop()
+        if http:
+            await asyncio.to_thread(http.stop)
+
+
+def _http(address: Address, watched: Watched) -> Http:
+    sockets.check_bindable(address, "--metrics-listen")
+    try:
+        http = Http(address, watched.healthy)
+    except OSError as error:
+        raise sockets.refused_bind(address, "--metrics-listen", error.errno or 0) from error
+    loop = asyncio.get_running_loop()
+    metrics.REGISTRY.register(metrics.FleetCollector(lambda: on_loop(loop, watched.fleet)))
+    metrics.REGISTRY.register(LoadCollector(watched.load))
+    http.start()
+    return http

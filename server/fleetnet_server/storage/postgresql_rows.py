@@ -1,0 +1,127 @@
+"""Many rows at one stroke, for PostgreSQL, where each statement costs a journey to the server and back.
+
+A statement that is written for one row is turned into one for all of them: each of its values becomes a column of a
+table that the server unfolds from arrays, one array per value. New rows, where there are many, go by COPY instead.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from operator import itemgetter
+from typing import Any
+
+import psycopg
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    Delete,
+    Dialect,
+    Insert,
+    String,
+    Table,
+    TableValuedAlias,
+    Text,
+    Update,
+    bindparam,
+    column,
+    func,
+    select,
+)
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.sql import visitors
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.types import NullType, TypeEngine
+
+# Fewer rows are cheaper as arrays: one journey, and a statement that the server knows already.
+COPY_FROM = 50
+
+_COPIED_AS = {"BIGINT": "int8", "INTEGER": "int4", "SMALLINT": "int2", "BYTEA": "bytea", "BOOLEAN": "bool"}
+
+
+@cache
+def insert_new(table: Table) -> Insert:
+    """An INSERT that leaves a row alone whose key is there already."""
+    return postgresql.insert(table).on_conflict_do_nothing()
+
+
+def execute_many(conn: Connection, statement: Insert | Update | Delete, rows: Sequence[dict[str, Any]]) -> int:
+    """See dialect.py. One statement, whatever the number of rows."""
+    keys = tuple(rows[0])
+    if len(rows) >= COPY_FROM and type(statement) is Insert and statement.select is None:
+        return _copy(conn, _copying(conn.dialect, statement.table, keys), rows)
+    arrays = {key: [row[key] for row in rows] for key in keys}
+    return conn.exec_driver_sql(_unfolding(conn.dialect, statement, keys), arrays).rowcount
+
+
+@cache
+def _unfolding(dialect: Dialect, statement: Insert | Update | Delete, keys: tuple[str, ...]) -> str:
+    """The statement for all rows: its parameters are the arrays."""
+    told = _unfolded(_types(dialect, statement, keys))
+    if isinstance(statement, Insert) and statement.select is None:
+        all_rows: Any = statement.from_select(keys, select(*(told.c[key] for key in keys)))
+    else:
+
+        def column_of(element: object, **_: object) -> object:
+            if element is told:
+                return told
+            return told.c[element.key] if isinstance(element, BindParameter) and element.key in keys else None
+
+        all_rows = visitors.replacement_traverse(statement, {"stop_on": [told]}, column_of)
+    compiled = all_rows.compile(dialect=dialect)
+    assert set(compiled.params) == set(keys), "a value that is in the statement and not in the rows would be lost"
+    return str(compiled)
+
+
+def _unfolded(types: dict[str, TypeEngine[Any]]) -> TableValuedAlias:
+    arrays = (bindparam(key, type_=postgresql.ARRAY(kind)) for key, kind in types.items())
+    return func.unnest(*arrays).table_valued(*(column(key, kind) for key, kind in types.items())).render_derived()
+
+
+def _types(dialect: Dialect, statement: Insert | Update | Delete, keys: tuple[str, ...]) -> dict[str, TypeEngine[Any]]:
+    """What each value of a row is: told by the column that it is written to or compared with."""
+    if isinstance(statement, Insert) and statement.select is None:
+        found = {key: statement.table.c[key].type for key in keys}
+    else:
+        compiled = statement.compile(dialect=dialect, column_keys=[])
+        assert isinstance(compiled, SQLCompiler)
+        every = [e for e in visitors.iterate(statement) if isinstance(e, BindParameter)]
+        found = {
+            bind.key: bind.type for bind in [*compiled.binds.values(), *every] if not isinstance(bind.type, NullType)
+        }
+        assert found.keys() >= set(keys), f"give a type to the parameters {set(keys) - found.keys()}"
+    # A collation belongs to the column and not to what is put into it.
+    return {key: Text() if isinstance(found[key], String) else found[key] for key in keys}
+
+
+@dataclass(frozen=True, slots=True)
+class _Copying:
+    sql: str
+    types: list[str]
+    in_order: Callable[[dict[str, Any]], tuple[Any, ...]]
+
+
+@cache
+def _copying(dialect: Dialect, table: Table, keys: tuple[str, ...]) -> _Copying:
+    quote = dialect.identifier_preparer.quote
+    names = ", ".join(map(quote, keys))
+    types = [_COPIED_AS.get(table.c[key].type.compile(dialect=dialect), "text") for key in keys]
+    return _Copying(f"COPY {quote(table.name)} ({names}) FROM STDIN (FORMAT BINARY)", types, itemgetter(*keys))
+
+
+def _copy(conn: Connection, copying: _Copying, rows: Sequence[dict[str, Any]]) -> int:
+    connection = conn.connection.driver_connection
+    assert isinstance(connection, psycopg.Connection)
+    try:
+        with connection.cursor() as cursor:
+            with cursor.copy(copying.sql) as copy:
+                copy.set_types(copying.types)
+                for row in rows:
+                    copy.write_row(copying.in_order(row))
+            return cursor.rowcount
+    except psycopg.Error as error:
+        # SQLAlchemy knows nothing of this: what it does with an error of its own statements is done here.
+        broken = connection.closed or connection.broken
+        if broken:
+            conn.invalidate(error)
+        raise DBAPIError.instance(copying.sql, None, error, psycopg.Error, connection_invalidated=broken) from error

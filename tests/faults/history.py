@@ -1,0 +1,117 @@
+"""What the collector has kept of each host, read from its database file, which it may have open meanwhile.
+
+By a process of its own, read-only, so that no lock of the collector's is dropped and nothing is checkpointed.
+"""
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from faults.workload import Name
+from system.archive import text
+
+# include/net/tcp_states.h
+_STATES = ("", "ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT1", "FIN_WAIT2", "TIME_WAIT", "CLOSE", "CLOSE_WAIT",
+           "LAST_ACK", "LISTEN", "CLOSING")  # fmt: skip
+_PROTOCOLS = {6: "tcp", 17: "udp"}
+# OpenedAtIs and ClosedAtIs in sockets.proto
+UNSEEN = 4
+OPEN, EXACT, SEEN, GAP = 0, 1, 2, 3
+CLOSED_AT_IS = {OPEN: "open", EXACT: "exact", SEEN: "seen", GAP: "gap"}
+
+_COLUMNS = (
+    "socket_id, cookie, protocol, family, local_address, local_port, remote_address, remote_port, state, "
+    "opened_at_us, opened_at_is"
+)
+
+# Fires inside the transaction that stores a batch, so it says what was stored and how often, whatever the collector
+# believes. Every stored batch moves its stream's last_sequence.
+_WITNESS = """
+CREATE TABLE faults_stored (host_id INTEGER, epoch INTEGER, was INTEGER, is_now INTEGER);
+CREATE TRIGGER faults_witness AFTER UPDATE OF last_sequence ON sessions
+BEGIN INSERT INTO faults_stored VALUES (NEW.host_id, NEW.epoch, OLD.last_sequence, NEW.last_sequence); END;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """One socket in one state; `closed_at_us` is 2**62 while it is open."""
+
+    socket_id: int
+    cookie: int
+    name: Name
+    state: str
+    opened_at_us: int
+    opened_at_is: int
+    closed_at_us: int
+    closed_at_is: int
+    last_seen_us: int
+
+    def __str__(self) -> str:
+        how = CLOSED_AT_IS[self.closed_at_is]
+        closed = "" if self.closed_at_is == OPEN else f", closed {self.closed_at_us} ({how}, seen {self.last_seen_us})"
+        return f"{self.state} of {self.name}, opened {self.opened_at_us} ({self.opened_at_is}){closed}"
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A time of which history says that it does not know; host's wall clock."""
+
+    from_us: int
+    to_us: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Of one host."""
+
+    intervals: list[Interval]  # ascending by opened_at_us
+    gaps: list[Gap]
+    stored: list[tuple[int, int, int]]  # epoch (64 bits, unsigned), sequence before, sequence after; in their order
+    heard_us: int  # its last whole look
+
+
+def witness(database: Path) -> None:
+    """Have the database itself write down each batch that it stores. Nobody may have it open."""
+    with contextlib.closing(sqlite3.connect(database)) as opened:
+        opened.executescript(_WITNESS)
+
+
+def read(database: Path, host: str) -> History:
+    """All of a host at one moment."""
+    with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=30.0)) as opened:
+        opened.execute("BEGIN")
+        host_id, heard_us = opened.execute("SELECT host_id, last_look_us FROM hosts WHERE name = ?", (host,)).fetchone()
+        mine = "host_id = ? AND protocol IN (6, 17)"
+        closed = f"SELECT {_COLUMNS}, closed_at_us, closed_at_is, last_seen_us FROM history WHERE {mine}"
+        still = f"SELECT {_COLUMNS}, {2**62}, {OPEN}, seen_at_us FROM current WHERE {mine}"
+        rows = [*opened.execute(closed, (host_id,)), *opened.execute(still, (host_id,))]
+        gaps = opened.execute("SELECT from_us, to_us, reason FROM gaps WHERE host_id = ? ORDER BY 1", (host_id,))
+        told = opened.execute(
+            "SELECT epoch, was, is_now FROM faults_stored WHERE host_id = ? AND was <> is_now ORDER BY rowid",
+            (host_id,),
+        )
+        return History(
+            sorted(_intervals(rows), key=lambda one: (one.opened_at_us, one.closed_at_us)),
+            [Gap(*row) for row in gaps],
+            [(epoch % 2**64, was, now) for epoch, was, now in told],
+            heard_us or 0,
+        )
+
+
+def _intervals(
+    rows: list[tuple[int, int, int, int, bytes, int, bytes, int, int, int, int, int, int, int]],
+) -> Iterator[Interval]:
+    for socket_id, cookie, protocol, family, local, port, remote, remote_port, state, *times in rows:
+        name = (
+            _PROTOCOLS[protocol],
+            f"ipv{family}",
+            text(local),
+            port,
+            text(remote) if remote else None,
+            remote_port if remote else None,
+        )
+        yield Interval(socket_id, cookie % 2**64, name, _STATES[state], *times)

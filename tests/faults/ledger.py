@@ -1,0 +1,119 @@
+"""What truly happened on a host, in the time of its own wall clock: the truth that history is held against.
+
+The workload wrote when each socket changed, as bounds by CLOCK_BOOTTIME. The host's wall clock is ahead of that by an
+amount that faults change; each change of it is noted with bounds too. What comes out is for each name its changes, each
+with the earliest moment at which it can have happened and the latest at which history may show it: the end of the
+second look after it. (The first look that ends after it may have begun before it. What the agent's trace says of its
+looks is only used for how late history may be, never for what it must say.)
+"""
+
+import bisect
+import json
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from faults.spans import Span
+from faults.workload import Name
+
+SLACK_US = 20_000
+"""By how much the clocks of harness and host may differ in what they call the same moment."""
+
+FAR_US = 2**62
+"""A moment that never comes."""
+
+# TCP_TIMEWAIT_LEN in include/net/tcp.h is 60 s; timers are late, and never early by more than a tick.
+_TIME_WAIT_US = (59_000_000, 75_000_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A name's state from here on, None for "no such socket"; host's wall clock."""
+
+    state: str | None
+    earliest_us: int
+    latest_us: int  # by now history shows it
+    at: str  # bounds by CLOCK_BOOTTIME, for a message to people
+
+
+@dataclass(slots=True)
+class HostClock:
+    """By how much the host's wall clock was ahead of CLOCK_BOOTTIME, and when that changed."""
+
+    lead_us: int
+    changes: list[tuple[int, int, int]] = field(default_factory=list)  # CLOCK_BOOTTIME before, after, and lead since
+
+    def wall(self, before_us: int, after_us: int) -> Span:
+        """The host's wall clock at some moment between two, as the least and the most it can have shown."""
+        leads = [self.lead_us]
+        for began_us, ended_us, lead_us in self.changes:
+            if ended_us < before_us:
+                leads = [lead_us]
+            elif began_us <= after_us:
+                leads.append(lead_us)
+        return before_us + min(leads), after_us + max(leads)
+
+    def set_between(self) -> list[Span]:
+        """What lies between the two times of each change."""
+        found, lead_us = [], self.lead_us
+        for began_us, ended_us, new_us in self.changes:
+            found.append((began_us + min(lead_us, new_us), ended_us + max(lead_us, new_us)))
+            lead_us = new_us
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """All that happened on a host up to some moment."""
+
+    changes: dict[Name, list[Change]]
+    cookies: dict[int, Name]
+
+
+def read(path: Path, looks: Path, clock: HostClock) -> Truth:
+    """The ledger of a host, with the trace of its agent's looks."""
+    looked = look_times(looks)
+    changes: dict[Name, list[Change]] = defaultdict(list)
+    cookies: dict[int, Name] = {}
+    time_waits: dict[Name, tuple[int, int]] = {}
+    for line in path.read_text().splitlines():
+        cookie, (protocol, family, local, port, remote, remote_port), state, before_us, after_us = json.loads(line)
+        name: Name = (protocol, family, local, port, remote, remote_port)
+        if cookie:
+            cookies[cookie] = name
+        _append(changes[name], state, before_us, after_us, clock, looked, time_waits.pop(name, None))
+        if state == "TIME_WAIT":
+            time_waits[name] = (before_us + _TIME_WAIT_US[0], after_us + _TIME_WAIT_US[1])
+    for name, end in time_waits.items():
+        _append(changes[name], None, *end, clock, looked, None)
+    return Truth(dict(changes), cookies)
+
+
+def look_times(path: Path) -> list[int]:
+    """When each look at everything had ended, CLOCK_BOOTTIME in microseconds, ascending."""
+    times, last = [], ""
+    for line in path.read_text().splitlines() if path.exists() else []:
+        at_us, look_at_us = line.split()
+        if look_at_us != last:  # else not everything was due, and the look before was told again
+            times.append(int(at_us))
+            last = look_at_us
+    return times
+
+
+def _append(
+    changes: list[Change],
+    state: str | None,
+    before_us: int,
+    after_us: int,
+    clock: HostClock,
+    looked: list[int],
+    time_wait: tuple[int, int] | None,
+) -> None:
+    if time_wait:  # a new connection with the addresses of an old one: that is the end of its TIME_WAIT, or after it
+        _append(changes, None, time_wait[0], min(time_wait[1], before_us), clock, looked, None)
+    seen = bisect.bisect_right(looked, after_us) + 1
+    earliest_us, latest_us = clock.wall(before_us, after_us)
+    # Where it was not looked at since, nothing is expected yet.
+    seen_us = clock.wall(looked[seen], looked[seen])[1] if seen < len(looked) else FAR_US
+    at = f"{before_us}..{after_us}"
+    changes.append(Change(state, earliest_us - SLACK_US, max(latest_us, seen_us) + SLACK_US, at))

@@ -1,0 +1,40 @@
+"""What an answer or a batch costs, counted in statements and judged by the engine's own plan of them."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy import Connection, Engine, event
+
+Asked = list[tuple[str, Any]]
+
+
+def asked_of(engine: Engine) -> Asked:
+    """Each statement of the pieces of work to come, with its values; how a transaction begins is left out."""
+    found: Asked = []
+
+    def note(_conn: object, _cursor: object, sql: str, values: object, *_: object) -> None:
+        if not sql.startswith("BEGIN"):  # of which one driver tells and another does not
+            found.append((sql, values))
+
+    event.listen(engine, "before_cursor_execute", note)
+    return found
+
+
+def plan(conn: Connection, sql: str, values: Any) -> list[str]:
+    """How the engine goes about a statement: each step that reads a table, with the index and what it does with it."""
+    if conn.dialect.name == "sqlite":
+        return [str(row) for row in conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values)]
+    # Tables of a test are so small that reading them whole is best.
+    conn.exec_driver_sql("SET LOCAL enable_seqscan = off")
+    [[planned]] = conn.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {sql}", values)
+    return list(_steps(planned[0]["Plan"]))
+
+
+def _steps(node: dict[str, Any], of: str = "") -> Iterator[str]:
+    of = node.get("Relation Name", of)
+    if "Index Name" in node:
+        yield f"{of} through {node['Index Name']} by {node.get('Index Cond', '')} "
+    elif "Relation Name" in node and "Plans" not in node:
+        yield f"{of} whole"
+    for below in node.get("Plans", ()):
+        yield from _steps(below, of)
