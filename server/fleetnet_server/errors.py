@@ -7,6 +7,7 @@
     │   └── SchemaNewer            written by a later version of fleetnet-server: needs a person
     ├── ReportRefused          something about one agent's stream
     │   ├── Fenced                 a newer stream of the same host has taken over: this one is to end
+    │   │   └── Cloned                 another machine is this host: this one is not heard
     │   ├── SequenceHole           a batch is missing before this one: the agent is to reconnect
     │   └── BadBatch               the batch cannot be stored: it is set aside, or the agent is to reconnect
     │       └── ForeignBatch           it is of another boot or epoch than its stream: the agent is to reconnect
@@ -53,6 +54,10 @@ class ReportRefused(ServerError):
 
 class Fenced(ReportRefused):
     """A newer stream of the same host has taken over."""
+
+
+class Cloned(Fenced):
+    """Another machine with the same identity reports as this host."""
 
 
 class SequenceHole(ReportRefused):

@@ -14,6 +14,7 @@ from fleetnet_server.errors import ServerError
 from fleetnet_server.identity import ca, certificates, server
 from fleetnet_server.logs import escaped
 from fleetnet_server.run.names import server_names
+from fleetnet_server.services.machines import SENTENCE
 from fleetnet_server.storage.inspection import SetAside, inspect
 
 # What could not be stored before is no present problem, and stays listed.
@@ -99,6 +100,8 @@ def _database(config: Config) -> Iterator[Finding]:
     yield Finding(True, f"database {database.name}, whole")
     if database.step == database.newest_step:
         yield Finding(True, f"tables at step {database.step}")
+        for clone in database.clones:
+            yield Finding(False, f"{clone.host}: {SENTENCE}")
         yield from _quarantine(database.set_aside)
         return
     wanted = f"this version wants {database.newest_step}; `fleetnet-server migrate`"

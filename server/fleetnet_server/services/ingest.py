@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 import structlog
 
 from fleetnet_server import metrics
-from fleetnet_server.errors import BadBatch, Fenced, ForeignBatch, HostUnknown, SequenceHole, StorageError
+from fleetnet_server.errors import BadBatch, Cloned, Fenced, ForeignBatch, HostUnknown, SequenceHole, StorageError
 from fleetnet_server.logs import failure
 from fleetnet_server.records import Batch, Gap, Hello, Host, RefusedBatch, Session, Stored
-from fleetnet_server.services import namespaces, quarantine
+from fleetnet_server.services import machines, namespaces, quarantine
 from fleetnet_server.services.intervals import ClosedAtIs, OpenedAtIs, plan, scope_of
 from fleetnet_server.services.snapshots import Named, Snapshots
 from fleetnet_server.storage import gaps, holders, hosts, ids, sessions, sockets, sources
@@ -45,9 +45,12 @@ class Ingest:
     async def open(self, host: Host, hello: Hello, received_at_us: int) -> Session:
         """Begin a stream; an older one of the same host is fenced from here on.
 
-        Raises HostUnknown if the host has not enrolled or is not active, and StorageError.
+        Raises HostUnknown if the host has not enrolled or is not active, Cloned if another machine is this host (whose
+        stream goes on), and StorageError.
         """
         session = await self._db.write(_open, host, hello, received_at_us)
+        if isinstance(session, str):
+            raise Cloned(session)
         self._snapshots.drop_host(host.host_id)
         return session
 
@@ -206,7 +209,10 @@ def _count(batch: Batch) -> None:
         metrics.GAPS.labels("agent").inc(len(batch.gaps))
 
 
-def _open(conn: Connection, host: Host, hello: Hello, received_at_us: int) -> Session:
+def _open(conn: Connection, host: Host, hello: Hello, received_at_us: int) -> Session | str:
+    # Returned and not raised: that another machine came is to be kept.
+    if refusal := machines.refusal(conn, host, hello, received_at_us):
+        return refusal
     generation = hosts.next_generation(conn, host.host_id)
     if generation is None:
         raise HostUnknown(host.name)

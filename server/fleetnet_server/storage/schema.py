@@ -65,6 +65,26 @@ hosts = Table(
     comment="Hosts of the fleet.",
 )
 
+_MACHINE = "What its first stream since it enrolled last told of it; empty until one has."
+_KEPT_BOOT = "Boot of the one that reports, where two machines have one machine id; else empty."
+_CLONE_SEEN = "When another machine last came as this host, since it enrolled; collector's clock."
+
+machines = Table(
+    "machines",
+    METADATA,
+    Column("host_id", BigInteger, primary_key=True, autoincrement=False, comment="Which host it is."),
+    Column("machine_id_hash", LargeBinary, nullable=False, comment=_MACHINE),
+    Column(
+        "since_generation",
+        BigInteger,
+        nullable=False,
+        comment="Streams up to this number are of before it enrolled last.",
+    ),
+    Column("kept_boot_id", LargeBinary, comment=_KEPT_BOOT),
+    Column("clone_seen_us", BigInteger, comment=_CLONE_SEEN),
+    comment="Which machine each host is, so that a copy of it is noticed.",
+)
+
 quarantine = Table(
     "quarantine",
     METADATA,
