@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PACKAGES := proto agent server cli
 PROJECTS := $(PACKAGES:%=%/pyproject.toml)
 
-.PHONY: demo test test-faults test-storage check bench bench-agent dist generate lock clean help
+.PHONY: demo test test-faults test-storage check bench bench-agent bench-fleet dist generate lock clean help
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -38,6 +38,10 @@ bench: $(VENV)/.dev  ## Our dump beside ss, netstat, psutil and /proc, as ratios
 bench-agent: $(VENV)/.dev  ## What the agent costs its host, each figure beside its bar (as root; 15 minutes, or ARGS=--quick)
 	tests/install-tools
 	$(BIN)/python -m bench.agent $(ARGS)
+
+bench-fleet: $(VENV)/.dev  ## One collector and 10,000 simulated agents on this machine (ARGS=--help; ARGS=--postgresql)
+	tests/install-tools
+	PYTHONPATH=tests:. $(BIN)/python -m bench.fleet $(ARGS)
 
 dist: $(VENV)/.dev  ## Wheels of the four distributions, in dist/
 	rm -rf dist

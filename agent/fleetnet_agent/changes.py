@@ -5,14 +5,13 @@ that differ are decoded, and they count as a change only if something other than
 
 What must stay true:
 - a dump under churn shows sockets twice or not at all, so the cookie alone decides which socket a message is about,
-  nothing is closed before an exact request by its cookie has said that it is gone, and the first look at many reads
-  them twice, for it knows of none that it could miss;
+  nothing is closed before an exact request by its cookie has said that it is gone, and the first look at many, which
+  knows of none that it could miss, reads them twice, unless another count of the kernel's says that they are all;
 - a look that fails half-way changes nothing here: the next one tells what it would have told;
 - what the moves have told, applied from the first on, is what `sightings` gives;
 - queues make a change only as `queues.py` says.
 """
 
-import operator
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -23,7 +22,7 @@ from fleetnet_agent.late import Anew, LateSightings
 from fleetnet_agent.queues import Queues, Unsettled
 from fleetnet_agent.records import State
 from fleetnet_agent.sources.inet_diag import ALL_STATES
-from fleetnet_agent.sources.source import InconsistentError, Sighting, Source
+from fleetnet_agent.sources.source import Count, InconsistentError, Sighting, Source
 
 Find = Callable[[Mapping[int, bytes]], Mapping[int, bytes]]
 """Asks for sockets exactly, each by its last message; what it finds."""
@@ -80,7 +79,9 @@ class Table(Interface):
 class DiagTable:
     """A table read by the kernel's socket diagnostics."""
 
-    def __init__(self, source: Source, find: Find) -> None:
+    def __init__(self, source: Source, find: Find, count: Callable[[], Count | None] = lambda: None) -> None:
+        """`count` is how many sockets of the source there are by another count, where there is one."""
+        self._count = count
         self._source = source
         self._codec = source.codec
         self._find = find
@@ -93,9 +94,10 @@ class DiagTable:
 
     def look(self) -> Moves:
         """See `Table`."""
+        counted = None if self._known else self._count()
         different, seen = self._read(ALL_STATES)
         if not self._known and len(seen) > MANY:
-            return self._look_first(different)
+            return self._look_first(different, counted)
         gone = self._confirm_gone(self._known.keys() - seen, different)
         is_idle = self._codec.differs_in_timers_only
         news = {
@@ -108,20 +110,28 @@ class DiagTable:
         self._known.update(different)
         return moves
 
-    def _look_first(self, messages: dict[int, bytes]) -> Moves:
-        """At many: what a dump missed nobody could ask for, so there is another."""
+    def _look_first(self, messages: dict[int, bytes], counted: Count | None) -> Moves:
+        """At many: what a dump missed nobody could ask for, so there is another, unless these are all by what was
+        `counted` before."""
         self._known = messages  # so that the second reading is the difference to the first
         try:
-            messages |= self._read(ALL_STATES)[0]
+            if counted is None or not self._are_all(messages, counted):
+                messages |= self._read(ALL_STATES)[0]
             codec, protocol = self._codec, self._source.protocol
-            opened = LateSightings(dict(messages), codec, protocol) if codec.alike else None
+            opened = LateSightings(dict(messages), codec, protocol) if codec.columns else None
             moves = Moves(opened or [codec.decode(message, protocol) for message in messages.values()], [], [])
         except BaseException:
             self._known = {}
             raise
-        mask, state_of = self._source.listening, self._codec.state_of
-        self._listening = {cookie for cookie, message in messages.items() if 1 << state_of(message) & mask}
+        self._listening = self._among(messages, self._source.listening)
         return moves
+
+    def _are_all(self, messages: Mapping[int, bytes], counted: Count) -> bool:
+        """True if nothing came or went while these were read, and there are as many as there should be: a dump misses
+        only what another one that goes makes it miss. Requests to connect are in a dump and in no count."""
+        if len(messages) != counted.sockets or self._count() != counted:
+            return False
+        return not self._among(messages, 1 << State.SYN_RECV)
 
     def listeners_moved(self) -> bool:
         """See `Table`."""
@@ -146,8 +156,9 @@ class DiagTable:
         """See `Table`."""
         if not inodes:
             return []
-        inode_of = self._codec.inode_of
-        return [self._told(cookie) for cookie, message in self._known.items() if inode_of(message) in inodes]
+        columns, messages = self._codec.columns, self._known.values()
+        all_inodes = columns.inodes(messages) if columns else map(self._codec.inode_of, messages)
+        return list(map(self._told, compress(self._known, map(inodes.__contains__, all_inodes))))
 
     def named(self, names: Collection[int | bytes]) -> list[Sighting]:
         """See `Table`."""
@@ -160,6 +171,10 @@ class DiagTable:
     def besides(self, cookies: Collection[int]) -> dict[int, bytes]:
         """The last messages of the sockets that have none of these cookies."""
         return {cookie: message for cookie, message in self._known.items() if cookie not in cookies}
+
+    def is_settled(self, calm: Callable[[bytes], bool]) -> bool:
+        """True if `calm` says so of the last message of each socket, and no length of a queue waits to be told."""
+        return not self._unsettled and all(map(calm, self._known.values()))
 
     def still_there(self, names: Collection[int | bytes]) -> set[int | bytes]:
         """See `Table`."""
@@ -177,11 +192,9 @@ class DiagTable:
     def _read_once(self, states: int) -> tuple[dict[int, bytes], set[int]]:
         different: dict[int, bytes] = {}
         seen: set[int] = set()
-        known = self._known.get
         for part in self._source.read(states):
             seen.update(part.cookies)
-            differs = map(operator.ne, part.messages, map(known, part.cookies))
-            different.update(compress(zip(part.cookies, part.messages, strict=True), differs))
+            different.update(part.news(self._known))
         return different, seen
 
     def _confirm_gone(self, missing: Collection[int], different: dict[int, bytes]) -> list[int]:
@@ -230,10 +243,9 @@ class DiagTable:
     def _commit(self, news: dict[int, bytes], gone: Collection[int], moves: Moves) -> None:
         for cookie in gone:
             del self._known[cookie]
-        queues_of, state_of = self._codec.queues_of, self._codec.state_of
-        mask = self._source.listening
+        queues_of = self._codec.queues_of
         self._listening.difference_update(gone, news)
-        self._listening.update(cookie for cookie, message in news.items() if 1 << state_of(message) & mask)
+        self._listening |= self._among(news, self._source.listening)
         moved = {
             cookie: (queues_of(self._known[cookie]), queues_of(news[cookie]))
             for cookie in news.keys() & self._known.keys()
@@ -249,6 +261,13 @@ class DiagTable:
         for cookie, (was_queues, now_queues) in moved.items():
             if was_queues != now_queues and cookie not in followed and cookie not in told:
                 self._unsettled.begin(cookie, was_queues, now_queues)
+
+    def _among(self, messages: Mapping[int, bytes], mask: int) -> set[int]:
+        """Cookies of those in one of these states."""
+        columns = self._codec.columns
+        states = columns.states(messages.values()) if columns else map(self._codec.state_of, messages.values())
+        wanted = [bool(1 << state & mask) for state in range(256)]
+        return set(compress(messages, map(wanted.__getitem__, states)))
 
     def _told(self, cookie: int) -> Sighting:
         """A socket as the moves have told it."""

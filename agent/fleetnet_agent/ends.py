@@ -61,6 +61,11 @@ class Ends:
         self._unannounced = _Memory(REMEMBERED_US)  # addresses of TIME_WAITs that came before their event
         self._briefs = _Memory(REMEMBERED_US)  # addresses of brief sockets
 
+    @property
+    def are_waiting(self) -> bool:
+        """True if the next look is to explain some."""
+        return bool(self._waiting)
+
     def postpone(self, ends: Iterable[End]) -> None:
         """There was no look that could explain these."""
         self._waiting = [*self._waiting, *ends][-MOST_WAITING:]

@@ -43,6 +43,7 @@ class Told:
 
     ends: dict[tuple[int, Protocol], list[End]] = field(default_factory=dict)
     gaps: tuple[Gap, ...] = ()
+    sure: bool = False  # True if those of all namespaces were heard, at this time and the time before
 
     def of(self, protocol: Protocol, netns: int = OWN_NAMESPACE) -> Collection[End]:
         """The ends of one protocol in one namespace, in the order in which they were told."""
@@ -76,6 +77,7 @@ class Events:
         self._waiting: list[_Waiting] = []
         self._clock_us = host.wall_clock_us
         self._taken_at_us = host.wall_clock_us()
+        self._was_sure = False  # at the last time
         try:
             opened = self._of_all(host, buffer_bytes, names, helper) or EventSocket(host.proc, buffer_bytes)
             self._queue = EventQueue(opened, host.wall_clock_us)
@@ -120,7 +122,10 @@ class Events:
         self._taken_at_us = now_us
         if self._names:
             self._names.settle({each.number for each in self._waiting})
-        return Told(ends, tuple(gaps))
+        sure = self._names is not None and self.status.ok and not gaps
+        told = Told(ends, tuple(gaps), sure and self._was_sure)
+        self._was_sure = sure
+        return told
 
     def close(self) -> None:
         """Listen no longer."""

@@ -30,6 +30,7 @@ from fleetnet_agent.sources.all import SOURCES
 from fleetnet_agent.sources.diag import DiagSocket
 from fleetnet_agent.sources.fallback import OtherWay, ReadFile, kernel_had, kernel_has, other_way
 from fleetnet_agent.sources.source import End, RefusedError, Sighting, SourceError
+from fleetnet_agent.sources.tcp_count import tcp_count
 
 _ENDS_ARE_TOLD = frozenset({Protocol.TCP, Protocol.UDP})  # by the kernel's events
 
@@ -41,7 +42,7 @@ class Seen:
     moves: Moves
     inodes_new: list[Sighting]  # but for what is late, and no listener
     inodes_left: list[int]
-    whole: bool = True  # False where nothing could be read
+    whole: bool = True  # False where nothing was read
     peer_paths: Mapping[int, bytes] = field(
         default_factory=dict
     )  # UNIX: names at the other ends of new sockets, by inode
@@ -120,6 +121,10 @@ class Followed:
         self.status = SourceStatus(self._name, ok=False, detail=f"not read: {why}")
         return Seen(Moves([], [], []), [], [], whole=False)
 
+    def stay(self) -> Seen:
+        """It need not be read this time, for nothing in it can have changed: nothing moves."""
+        return Seen(Moves([], [], []), [], [], whole=False)
+
     def pass_over(self, why: str) -> Seen:
         """It cannot be read this time: nothing moves."""
         self.status = SourceStatus(self._name, ok=False, detail=f"not read: {why}", blind=True)
@@ -154,6 +159,27 @@ class Followed:
         except SourceError:
             return False
 
+    def listeners_stand(self) -> bool:
+        """True if the listeners were read, and are as they were told."""
+        try:
+            return not self._table.listeners_moved()
+        except SourceError:
+            return False
+
+    def is_settled(self, calm: Callable[[bytes], bool]) -> bool:
+        """True if `calm` says so of the last message of each socket, and no length of a queue waits to be told."""
+        return isinstance(self._table, DiagTable) and self._table.is_settled(calm)
+
+    @property
+    def was_read(self) -> bool:
+        """True if it is known how it can be read, and it was."""
+        return self._looks > 0 and self.status.ok
+
+    @property
+    def awaits_ends(self) -> bool:
+        """True if an end was told that the next reading is to explain."""
+        return self._ends.are_waiting
+
     def open(self, seen: Seen, holders: Holders) -> Iterator[Socket]:
         """Rows for what is new, each made when it is asked for."""
         if seen.late:
@@ -165,14 +191,16 @@ class Followed:
         """Rows for what changed in itself, and for what has other holders: `touched` inodes, and known places."""
         if self._vanished:
             return
-        told: set[int | bytes] = set(seen.late.names if seen.late else (one.name for one in seen.moves.opened))
+        if seen.late:  # everything there is has just been told, as it is
+            return
+        told: set[int | bytes] = {one.name for one in seen.moves.opened}
         for change in seen.moves.changed:
             told.add(change.after.name)
             yield self._row(change.after, holders)
         placeless = self._placeless - told
         self._placeless -= placeless  # one more try each
         # At the first look everything is both new and touched: what has been told need not be looked at again.
-        touched = () if seen.late else set(touched) - {one.inode for one in seen.inodes_new}
+        touched = set(touched) - {one.inode for one in seen.inodes_new}
         again = [*self._table.holding(touched), *self._table.named(placeless)]
         for sighting in again:
             if sighting.name not in told and self._holders.get(sighting.name) != holders.of(sighting):
@@ -191,6 +219,10 @@ class Followed:
         opened = seen.late.named(joined.times.keys()) if seen.late else seen.moves.opened
         moved = [*opened, *(change.after for change in seen.moves.changed)] if joined.times else []
         return {self._key(one): joined.times[one.name] for one in moved if one.name in joined.times}
+
+    def has_news(self, touched: Collection[int]) -> bool:
+        """True if there may be rows to tell of what did not change in itself; see `change`."""
+        return bool(len(self._table) and (touched or self._placeless))
 
     def restated(self, seen: Seen) -> Iterator[SocketKey]:
         """Which of those that changed have another state, or other addresses."""
@@ -355,7 +387,9 @@ def follow_all(
     followed = []
     for kind in SOURCES:
         source = kind.open(diag)
-        table = DiagTable(source, partial(diag.find, protocol=source.protocol, codec=source.codec))
+        counts = source.protocol is Protocol.TCP and netns == OWN_NAMESPACE
+        find = partial(diag.find, protocol=source.protocol, codec=source.codec)
+        table = DiagTable(source, find, partial(tcp_count, proc / "self/net")) if counts else DiagTable(source, find)
         followed.append(Followed(kind.name, source.protocol, table, Ends(clock_us), proc, netns, read_file))
     return followed
 

@@ -8,7 +8,9 @@ What must stay true: what is made late is what would have been made at once; whe
 is found out at the look itself.
 """
 
+import operator
 from collections.abc import Callable, Collection, Iterator, KeysView, Mapping, Sequence
+from itertools import compress
 from typing import TypeVar, overload
 
 from fleetnet_agent.records import Protocol, Socket
@@ -52,13 +54,14 @@ class LateSightings(Late[Sighting]):
         self._messages = messages
         self._codec = codec
         self._protocol = protocol
-        assert codec.alike is not None
-        for message in dict(zip(map(codec.alike, messages.values()), messages.values(), strict=True)).values():
+        columns = codec.columns
+        assert columns is not None
+        for message in columns.unlike(messages.values()):
             codec.decode(message, protocol)
-        inodes = list(map(codec.inode_of, messages.values()))
+        inodes = columns.inodes(messages.values())
         self._by_inode = dict(zip(inodes, messages, strict=True))
         self._by_inode.pop(0, None)
-        self._without_inode = [cookie for cookie, inode in zip(messages, inodes, strict=True) if not inode]
+        self._without_inode = list(compress(messages, map(operator.not_, inodes)))
 
     def __len__(self) -> int:
         return len(self._messages)

@@ -6,9 +6,10 @@ What must stay true: between `leave` and the next `enter` nothing that leads int
 import errno
 import os
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
+from fleetnet_agent.events import Told
 from fleetnet_agent.followed import Followed, Seen, follow_all
 from fleetnet_agent.helper.requests import Kind
 from fleetnet_agent.holders import Holders, HoldersWithin, wanted
@@ -16,9 +17,11 @@ from fleetnet_agent.host import Host
 from fleetnet_agent.live import live_sockets
 from fleetnet_agent.namespaces import Known, Ways
 from fleetnet_agent.network.statistics import COUNTERS_FILE, counters, statistics
-from fleetnet_agent.network.texts import read_descriptors
+from fleetnet_agent.network.texts import read_descriptor, read_descriptors
 from fleetnet_agent.owners.lookup import Crowd, Wanted
+from fleetnet_agent.quiet import Quiet
 from fleetnet_agent.records import Interface, LiveItem, LiveWanted, Namespace
+from fleetnet_agent.sources.counts import COUNTS_FILES, Counts, decode_counts
 from fleetnet_agent.sources.diag import DiagSocket, taken
 from fleetnet_agent.sources.source import SourceError
 
@@ -31,6 +34,13 @@ class Sight:
     seen: Seen
     holders: Holders
     hears: bool = True  # False where what was told of ends is for another source of this name
+    stays: bool = False  # True if it was not read, for nothing can have changed
+
+    def has_news(self, touched: Collection[int], after: Told) -> bool:
+        """Of one that stays: True if there may be something to tell of it, or something was told `after` the look that
+        is to be kept; `touched` is as in `Followed.change`."""
+        followed = self.followed
+        return followed.has_news(touched) or bool(after.ends and after.of(followed.protocol, followed.netns))
 
     def wanted(self) -> Iterator[Wanted]:
         """The sockets whose owners are wanted from now on."""
@@ -58,7 +68,9 @@ class Neighbour:
         self._diag = DiagSocket(self._open_once_more, buffer)
         self._files: Mapping[str, int] = {}  # of its /proc/net, while they are open; whoever opened them closes them
         self._cookie = 0  # the kernel's own name for the namespace
+        self._quiet = Quiet(known.netns, host.boottime_us)
         self.followed = self._follow(host)
+        self._staying = [Sight(followed, followed.stay(), self.holders, stays=True) for followed in self.followed]
 
     @property
     def title(self) -> str:
@@ -94,10 +106,11 @@ class Neighbour:
         self._files = other._files
         self._cookie = self._diag.namespace_cookie()
 
-    def look(self, look_at: Callable[[Followed], Seen]) -> list[Sight]:
-        """Read every source."""
-        sights = [Sight(followed, look_at(followed), self.holders) for followed in self.followed]
-        moves = [sight.seen.moves for sight in sights]
+    def look(self, look_at: Callable[[Followed], Seen], told: Told) -> list[Sight]:
+        """Read every source that can have changed; `told` is what came of ends up to now."""
+        self._quiet.begin(self._counts() if self.known.nsid is not None else None)
+        sights = [self._look_at(staying, look_at, told) for staying in self._staying]
+        moves = [sight.seen.moves for sight in sights if not sight.stays]
         bound = {one.interface for each in moves for one in each.opened}
         bound |= {change.after.interface for each in moves for change in each.changed}
         self._interfaces.update((index, self._diag.interface_name(index)) for index in bound if index)
@@ -133,13 +146,28 @@ class Neighbour:
         place = self.known.place
         return Namespace(self.known.netns, self.known.name, place.container, place.runtime, place.unit)
 
+    def _look_at(self, staying: Sight, look_at: Callable[[Followed], Seen], told: Told) -> Sight:
+        followed = staying.followed
+        if self._quiet.leaves_out(followed, told):
+            return staying
+        seen = look_at(followed)
+        self._quiet.has_read(followed, whole=seen.whole)
+        return Sight(followed, seen, self.holders)
+
+    def _counts(self) -> Counts | None:
+        """What the kernel has counted up to now; None where that cannot be read."""
+        try:
+            return decode_counts(*map(self._read_file, COUNTS_FILES))
+        except (OSError, SourceError):
+            return None
+
     def _follow(self, host: Host) -> list[Followed]:
         return follow_all(self._diag, host.boottime_us, host.proc, self.known.netns, self._read_file)
 
     def _read_file(self, name: str) -> bytes:
         if name not in self._files:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-        return read_descriptors({name: self._files[name]})[name].encode("utf-8", "surrogateescape")
+        return read_descriptor(name, self._files[name])
 
     def _open_once_more(self) -> socket.socket:
         """In the place of a socket that was thrown away after an error."""

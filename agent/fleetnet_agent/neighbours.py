@@ -12,6 +12,7 @@ import socket
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from fleetnet_agent.events import Told
 from fleetnet_agent.followed import Followed, Seen
 from fleetnet_agent.helper.requests import Kind
 from fleetnet_agent.holders import Holders
@@ -34,6 +35,7 @@ from fleetnet_agent.records import (
 from fleetnet_agent.sources.diag import BUFFER_BYTES
 from fleetnet_agent.sources.source import RefusedError, SourceError
 
+NOTHING_TOLD = Told()
 MISSED_OFTEN = 2  # lists without it, where the kernel cannot say whether it has ended
 ENDING_US = 3_000_000  # the kernel cleans up behind those that have ended one after the other
 _HIDDEN = "no process and no mount leads there any more, but it has not ended"
@@ -44,6 +46,7 @@ class Round:
     """One look at all namespaces beside the own one."""
 
     sights: list[Sight] = field(default_factory=list)
+    staying: list[Sight] = field(default_factory=list)  # of what was not read, for nothing can have changed
     gone: list[int] = field(default_factory=list)  # netns
     replaced: list[int] = field(default_factory=list)  # netns of those whose inode another one has now
     unread: list[tuple[int, str]] = field(default_factory=list)
@@ -64,9 +67,10 @@ class Neighbours:
         self._buffer = bytearray(BUFFER_BYTES)
         self._by_netns: dict[int, Neighbour] = {}
         self._looked_at_us = 0  # wall clock
+        self._size = 0  # as of the last look
 
     def __len__(self) -> int:
-        return sum(len(followed) for neighbour in self._by_netns.values() for followed in neighbour.followed)
+        return self._size
 
     @property
     def count(self) -> int | None:
@@ -92,14 +96,16 @@ class Neighbours:
             for neighbour, same in there
         )
 
-    def look(self, read: Callable[[Followed], Seen] = Followed.look) -> Round:
-        """Read every source of each by `read`, and part with those that have ended. `ask` is to be called before."""
+    def look(self, read: Callable[[Followed], Seen] = Followed.look, told: Told = NOTHING_TOLD) -> Round:
+        """Read by `read` every source of each that can have changed (see `quiet`), and part with those that have ended;
+        `told` is what came of ends up to now. `ask` is to be called before."""
         now = Round()
-        self._look_at(list(self._namespaces.others), read, now)
+        self._look_at(list(self._namespaces.others), lambda neighbour: neighbour.look(read, told), now)
         missing = [neighbour for netns, neighbour in self._by_netns.items() if netns not in self._namespaces.others]
         for neighbour in missing:
             self._look_for(neighbour, now)
         self._looked_at_us = self._host.wall_clock_us()
+        self._size = sum(len(followed) for neighbour in self._by_netns.values() for followed in neighbour.followed)
         return now
 
     def inodes_still_there(self, inodes: Collection[int]) -> set[int]:
@@ -201,7 +207,7 @@ class Neighbours:
             finally:
                 wanted[netns].leave()
 
-    def _look_at(self, some: list[int], read: Callable[[Followed], Seen], now: Round) -> None:
+    def _look_at(self, some: list[int], read: Callable[[Neighbour], list[Sight]], now: Round) -> None:
         refused: dict[int, str] = {}
         for netns, what in self._namespaces.inside(Kind.TABLES, some):
             if isinstance(what, str):
@@ -220,7 +226,7 @@ class Neighbours:
                 self._note(self._by_netns[netns], self._by_netns[netns].pass_over(why), now)
 
     def _look_inside(
-        self, neighbour: Neighbour, descriptors: dict[str, int], read: Callable[[Followed], Seen], now: Round
+        self, neighbour: Neighbour, descriptors: dict[str, int], read: Callable[[Neighbour], list[Sight]], now: Round
     ) -> None:
         if not neighbour.enter(descriptors):
             # The kernel gave the inode of a namespace that has ended to another one.
@@ -230,9 +236,9 @@ class Neighbours:
             fresh.take(neighbour.known)
             fresh.take_over(neighbour)
             neighbour = fresh
-            self._note(neighbour, [replace(sight, hears=False) for sight in neighbour.look(read)], now)
+            self._note(neighbour, [replace(sight, hears=False) for sight in read(neighbour)], now)
             return
-        self._note(neighbour, neighbour.look(read), now)
+        self._note(neighbour, read(neighbour), now)
 
     def _look_for(self, neighbour: Neighbour, now: Round) -> None:
         """One that is listed no longer."""
@@ -264,7 +270,8 @@ class Neighbours:
 
     def _note(self, neighbour: Neighbour, sights: list[Sight], now: Round) -> None:
         """Keep in mind whether it could be read whole."""
-        now.sights += sights
+        now.sights += [sight for sight in sights if not sight.stays]
+        now.staying += [sight for sight in sights if sight.stays]
         failed = [sight.followed.status.detail for sight in sights if sight.followed.status.blind]
         if failed:
             self._note_unread(neighbour, failed[0].removeprefix("not read: "))

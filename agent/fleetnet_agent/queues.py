@@ -29,6 +29,9 @@ class Unsettled:
     def __contains__(self, cookie: int) -> bool:
         return cookie in self._followed
 
+    def __len__(self) -> int:
+        return len(self._followed)
+
     def __iter__(self) -> Iterator[int]:
         return iter(tuple(self._followed))
 

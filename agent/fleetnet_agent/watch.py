@@ -206,7 +206,7 @@ class Watch:
         before = self._take_ends()
         began_us = self._host.boottime_us()
         sights = [Sight(followed, self._look_at(followed), self._holders) for followed in self._followed]
-        others = self._neighbours.look(self._look_at)
+        others = self._neighbours.look(self._look_at, before)
         sights += others.sights
         namespaces = self._look_at_network(others)
         self._pacing.read(began_us)
@@ -219,6 +219,7 @@ class Watch:
             self._owners.follow_crowd(crowd)
         touched = self._touched | self._owners.update(self._inodes_still_there)
         self._touched = set()
+        sights += (sight for sight in others.staying if sight.has_news(touched, after))
         # 3. The rows: what moved, what stayed but changed hands, and what came and went unseen.
         rows: list[Iterable[Socket]] = []
         changed: list[Socket] = []

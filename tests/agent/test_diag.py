@@ -277,11 +277,12 @@ class CountingDiag(DiagSocket):
         return super().dump(request, codec)
 
 
-@pytest.mark.parametrize(("few", "walks"), [(0, 2), (10**9, 1)])
-def test_few_sockets_take_one_walk_over_the_kernels_table_and_many_take_two(
-    monkeypatch: pytest.MonkeyPatch, few: int, walks: int
+@pytest.mark.parametrize(("few", "few_left", "walks"), [(0, -1, 2), (10**9, -1, 1), (0, 10**9, 1)])
+def test_few_sockets_or_few_in_time_wait_take_one_walk_over_the_kernels_table_and_others_two(
+    monkeypatch: pytest.MonkeyPatch, few: int, few_left: int, walks: int
 ) -> None:
     monkeypatch.setattr(tcp_source, "FEW", few)
+    monkeypatch.setattr(tcp_source, "FEW_LEFT", few_left)
     diag = CountingDiag()
     source = Tcp(diag)
     with socket.create_server(("127.0.0.1", 0)) as listener:

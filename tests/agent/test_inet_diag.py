@@ -201,6 +201,19 @@ def test_messages_of_equal_and_of_different_lengths_are_read_alike(many: list[Si
     assert decoded(datagram) == many
 
 
+@given(st.lists(sightings(), max_size=12, unique_by=lambda one: one.name), st.data())
+def test_news_are_the_messages_that_are_not_the_known_ones(many: list[Sighting], data: st.DataObject) -> None:
+    messages = {one.name: encode(one) for one in many}
+    known = {
+        name: data.draw(st.sampled_from([message, message, message[:-1] + bytes([message[-1] ^ 1])]))
+        for name, message in messages.items()
+        if isinstance(name, int) and data.draw(st.booleans())
+    }
+    for some in (messages, {name: one for name, one in messages.items() if len(one) == len(encode(many[0]))}):
+        part = inet_diag.read_part(memoryview(b"".join(map(framed, some.values()))))
+        assert part.news(known) == {name: one for name, one in some.items() if known.get(int(name)) != one}
+
+
 @given(st.integers(1, 40), st.sampled_from([{}, {"cgroup_id": 0}, {"v6only": True}]))
 def test_cookies_of_equally_long_messages_are_found_whatever_the_length(count: int, fields: dict[str, object]) -> None:
     many = [sighting(cookie << 33, **fields) for cookie in range(count)]

@@ -12,10 +12,12 @@ from agent.scripted_kernel import ScriptedKernel
 from fleetnet_agent.changes import MANY, DiagTable
 from fleetnet_agent.host import this_host
 from fleetnet_agent.late import LateRows, LateSightings
-from fleetnet_agent.records import OwnerStatus, Socket, SocketKey
+from fleetnet_agent.records import OwnerStatus, Socket, SocketKey, State
 from fleetnet_agent.sources import inet_diag
-from fleetnet_agent.sources.source import MalformedError, Sighting
+from fleetnet_agent.sources.source import Count, MalformedError, Sighting
 from fleetnet_agent.watch import Watch, open_watch
+from hypothesis import given
+from hypothesis import strategies as st
 
 COUNT = MANY + 50
 
@@ -75,10 +77,51 @@ def test_one_message_that_cannot_be_decoded_spoils_a_first_look_and_the_next_is_
     assert len(table.look().opened) == COUNT - 1
 
 
-def test_messages_that_are_alike_are_all_decoded_or_none() -> None:
-    message = encode(sighting(1))
-    assert inet_diag.alike(message) == inet_diag.alike(encode(sighting(2, local_port=9, uid=3, recv_queue=8)))
-    assert inet_diag.alike(message) != inet_diag.alike(message[:-1])
+def test_where_those_that_are_unlike_can_be_decoded_all_can() -> None:
+    message, like = encode(sighting(1)), encode(sighting(2, local_port=9, uid=3, recv_queue=8))
+    of_other_family, cut = b"\x63" + message[1:], message[:-1]
+    assert set(inet_diag.unlike([message, like])) == {like}
+    for spoiled in (of_other_family, cut):
+        assert spoiled in inet_diag.unlike([message, spoiled, like])
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "dumps"),
+    [
+        (Count(COUNT, 5), Count(COUNT, 5), 1),
+        (Count(COUNT, 5), Count(COUNT, 6), 2),  # something came and something went
+        (Count(COUNT, 5), Count(COUNT + 1, 5), 2),
+        (Count(COUNT + 1, 5), Count(COUNT + 1, 5), 2),  # the dump missed one
+        (None, None, 2),
+    ],
+)
+def test_a_first_look_reads_once_where_another_count_says_that_it_was_all(
+    before: Count | None, after: Count | None, dumps: int
+) -> None:
+    kernel = ScriptedKernel()
+    kernel.put(*(sighting(cookie) for cookie in range(1, COUNT + 1)))
+    counts = iter([before, after])
+    table = DiagTable(kernel, kernel.find, lambda: next(counts))
+    assert len(table.look().opened) == COUNT
+    assert kernel.dumps == dumps
+
+
+def test_a_request_to_connect_is_in_no_count_and_makes_up_for_none_that_was_missed() -> None:
+    kernel = ScriptedKernel()
+    kernel.put(sighting(1, state=State.SYN_RECV, inode=0), *(sighting(cookie) for cookie in range(2, COUNT + 1)))
+    kernel.missed, kernel.misses_until_dump = {7}, 1
+    count = Count(COUNT - 1, 0)
+    table = DiagTable(kernel, kernel.find, lambda: count)
+    assert len(table.look().opened) == COUNT
+
+
+@given(
+    st.lists(st.builds(sighting, st.integers(1, 2**62), state=st.sampled_from(State), inode=st.integers(0, 2**32 - 1)))
+)
+def test_columns_are_what_each_message_says(many: list[Sighting]) -> None:
+    messages = [encode(one) for one in many]
+    assert inet_diag.inodes_of(messages) == [inet_diag.inode_of(message) for message in messages]
+    assert inet_diag.states_of(messages) == [inet_diag.state_of(message) for message in messages]
 
 
 def test_rows_are_made_when_they_are_asked_for_and_once() -> None:

@@ -21,6 +21,11 @@ def held(answer: Answer) -> dict[int, tuple[int, ...]]:
     return {process.pid: process.inodes for process in answer.processes}
 
 
+def open_links() -> list[str]:
+    """What this process has open."""
+    return [os.readlink(each) for each in Path("/proc/self/fd").iterdir() if os.path.lexists(each)]
+
+
 def test_every_process_that_holds_a_socket_is_named(proc: ProcTree) -> None:
     proc.add(10, sockets=[5, 6, 6])
     proc.add(11, sockets=[6])
@@ -140,3 +145,25 @@ def test_the_real_proc_shows_this_process_with_its_socket() -> None:
     (process,) = answer.processes
     assert (process.pid, process.inodes) == (os.getpid(), (inode,))
     assert process.exe == os.path.realpath("/proc/self/exe")
+
+
+@pytest.mark.parametrize("every", [1, 2, 3, 50])
+def test_descriptors_are_all_found_whichever_numbers_are_free(every: int) -> None:
+    held = [socket.socket() for _ in range(400)]  # more than there are names ready
+    try:
+        for one in held[: len(held) // 2 : every] if every > 1 else held[-200:]:
+            one.close()
+        inodes = {os.fstat(one.fileno()).st_ino for one in held if one.fileno() >= 0}
+        (process,) = scan(Path("/proc"), Question(pids=frozenset({os.getpid()}))).processes
+        assert inodes <= set(process.inodes)
+        assert set(process.inodes) == {int(link[8:-1]) for link in open_links() if link.startswith("socket:")}
+    finally:
+        for one in held:
+            one.close()
+
+
+def test_a_file_named_like_a_socket_is_none(tmp_path: Path) -> None:
+    with socket.socket() as one, (tmp_path / "x\nsocket:[123456789]").open("w"):
+        (process,) = scan(Path("/proc"), Question(pids=frozenset({os.getpid()}))).processes
+        assert os.fstat(one.fileno()).st_ino in process.inodes
+        assert 123456789 not in process.inodes

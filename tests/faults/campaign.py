@@ -21,7 +21,7 @@ from pathlib import Path
 
 from faults import history, ledger, verdict
 from faults.ground import Ground, Site
-from faults.kinds import KINDS, Fault, draw, holds
+from faults.kinds import KINDS, Fault, draw, holds, weights
 from faults.ledger import SLACK_US, Truth
 from faults.spans import minus, union
 from faults.verdict import Horizon, Verdict
@@ -118,8 +118,7 @@ class Leg:
         began_s = time.monotonic()
         draw_ = random.Random(f"{self._plan.seed}/{number}")
         mood = "gentle" if number % 2 == 0 else "rough"
-        kinds = {name: kind.weight for name, kind in KINDS.items() if kind.weight and (mood != "gentle" or kind.gentle)}
-        drawn = draw(draw_, kinds, self._plan.hosts, self._plan.faults, self._plan.window_s)
+        drawn = draw(draw_, weights(mood), self._plan.hosts, self._plan.faults, self._plan.window_s)
         if number == self._plan.rounds - 1:  # what comes after lies in the gap that it leaves, so it comes last
             drawn += draw(draw_, {"clock-back": 1.0, "network-forgets": 1.0}, self._plan.hosts, 2, self._plan.window_s)
         Faults(ground, sorted(drawn, key=lambda fault: fault.at_s), self._plan.window_s, self._say).run()

@@ -302,3 +302,10 @@ def holds(fault: Fault, hosts: int) -> set[str]:
     if what == "networks":
         return {f"network{number}" for number in range(hosts)}
     return {f"{what}{fault.host}" if fault.host >= 0 else what}
+
+
+def weights(mood: str) -> dict[str, float]:
+    """How often each kind comes in a round: a gentle one takes nothing from an agent, a rough one a lot."""
+    if mood == "gentle":
+        return {name: kind.weight for name, kind in KINDS.items() if kind.weight and kind.gentle}
+    return {name: kind.weight * (1 if kind.gentle else 3) for name, kind in KINDS.items() if kind.weight}

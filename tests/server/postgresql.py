@@ -1,5 +1,6 @@
 """A real PostgreSQL server for tests: on a unix socket in a folder of its own, and never as root."""
 
+import contextlib
 import functools
 import os
 import pwd
@@ -90,6 +91,12 @@ class Server:
             return False
         return True
 
+    @property
+    def pid(self) -> int:
+        """Of its first process."""
+        assert self._process is not None
+        return self._process.pid
+
     def log(self) -> str:
         """What it has said."""
         return (self._directory / "log").read_text()
@@ -116,10 +123,12 @@ class Server:
     def kill(self) -> None:
         """End it and all its processes as a loss of power does."""
         assert self._process is not None
-        # Its processes leave its group, so each is ended by its number.
-        for process in psutil.Process(self._process.pid).children(recursive=True):
-            process.kill()
+        # Its processes leave its group, so each is ended by its number; the first of them cannot mourn the others then.
+        others = psutil.Process(self._process.pid).children(recursive=True)
         self._process.kill()
+        for process in others:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
         self._process.wait(_DEADLINE_S)
 
     def stop(self) -> None:

@@ -15,14 +15,19 @@ T = TypeVar("T")
 
 
 def enter(host: Host, work: Callable[[], T]) -> T:
-    """Do the work in a thread of its own that is in the host's namespace; what it gives. Sockets stay where they were
-    opened; /proc/thread-self/net shows the namespace."""
+    """See `inside`."""
+    return inside(host.namespace, work)
+
+
+def inside(namespace: str, work: Callable[[], T]) -> T:
+    """Do the work in a thread of its own that is in the namespace of ip-netns(8) with this name; what it gives. Sockets
+    stay where they were opened; /proc/thread-self/net shows the namespace."""
     with ThreadPoolExecutor(1) as pool:
-        return pool.submit(_inside, host, work).result()
+        return pool.submit(_inside, namespace, work).result()
 
 
-def _inside(host: Host, work: Callable[[], T]) -> T:
-    descriptor = os.open(Path("/run/netns", host.namespace), os.O_RDONLY)
+def _inside(namespace: str, work: Callable[[], T]) -> T:
+    descriptor = os.open(Path("/run/netns", namespace), os.O_RDONLY)
     try:
         # Python 3.11 has no os.setns().
         if ctypes.CDLL(None, use_errno=True).setns(descriptor, CLONE_NEWNET) != 0:

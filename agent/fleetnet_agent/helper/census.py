@@ -130,7 +130,9 @@ class Census:
         mounts = mounted((self._proc / "self/mountinfo").read_bytes().decode(errors="surrogateescape"))
         own = os.stat(self._proc / "self/ns/net").st_ino
         inodes = sorted({own, *residents, *mounts})
-        trouble = [f"{self._residents.unreadable} processes may not be read"] if self._residents.unreadable else []
+        trouble = []
+        if unreadable := self._residents.unreadable:
+            trouble.append(f"{unreadable} {'process' if unreadable == 1 else 'processes'} may not be read")
         if len(inodes) > MOST_NAMESPACES:
             trouble.append(f"{len(inodes) - MOST_NAMESPACES} namespaces more than one list holds are left out")
             # Whoever makes many does not push out what was listed before: the kernel gives low numbers again.

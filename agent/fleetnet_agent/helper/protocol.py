@@ -16,6 +16,7 @@ or, where the helper could not, {"error": "one sentence"}. Pure; frames travel b
 """
 
 import json
+from itertools import groupby
 from typing import Any
 
 from fleetnet_agent.helper.frames import ProtocolError
@@ -159,14 +160,24 @@ def decode_listing(raw: bytes) -> Listing:
 
 def encode_opened(opened: Opened) -> bytes:
     """An answer to `open`."""
-    return _encode({"descriptors": opened.descriptors, "refused": opened.refused})
+    descriptors = [
+        [inode, *(name for _, name in some)] for inode, some in groupby(opened.descriptors, lambda one: one[0])
+    ]
+    return _encode({"descriptors": descriptors, "refused": opened.refused})
 
 
 def decode_opened(raw: bytes) -> Opened:
     """An answer to `open`. Raises ProtocolError, or HelperError with the helper's own words."""
     answer = _answer(raw, {"descriptors", "refused"})
+    descriptors: list[tuple[int, str]] = []
+    for one in _list(answer["descriptors"], MOST_DESCRIPTORS):
+        inode, *names = _list(one, 1 + MOST_DESCRIPTORS) or [None]
+        number = _number(inode)
+        descriptors += [(number, _text(name, _SENTENCE)) for name in names]
+    if len(descriptors) > MOST_DESCRIPTORS:
+        raise ProtocolError("more descriptors than one answer has")
     return Opened(
-        descriptors=tuple(_named(one) for one in _list(answer["descriptors"], MOST_DESCRIPTORS)),
+        descriptors=tuple(descriptors),
         refused=tuple(_named(one) for one in _list(answer["refused"], MOST_OPENED)),
     )
 
@@ -246,7 +257,8 @@ def _named(value: object) -> tuple[int, str]:
 def _numbers(value: object, at_most: int) -> list[int]:
     if not isinstance(value, list) or len(value) > at_most:
         raise ProtocolError("not a list of numbers, or one too long")
-    if any(type(number) is not int or not 0 <= number <= LARGEST_NUMBER for number in value):
+    # Without a bytecode for each: an answer has one for every socket of the host.
+    if value and (set(map(type, value)) != {int} or min(value) < 0 or max(value) > LARGEST_NUMBER):
         raise ProtocolError("a list of numbers with something else in it")
     return value
 

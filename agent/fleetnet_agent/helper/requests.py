@@ -13,14 +13,14 @@ class Kind(enum.StrEnum):
 
     DIAG = "diag"  # a socket of NETLINK_SOCK_DIAG
     ROUTE = "route"  # a socket of NETLINK_ROUTE
-    TABLES = "tables"  # the first, and /proc/net/{raw,raw6}: not every kernel has diagnostics of those
+    TABLES = "tables"  # the first, and /proc/net/{protocols,snmp,raw,raw6}: counters, and what some kernels only list
     STATISTICS = "statistics"  # /proc/net/{snmp,snmp6,netstat,dev}, those that are there
 
 
-TABLE_FILES = ("raw", "raw6")
+TABLE_FILES = ("protocols", "snmp", "raw", "raw6")
 STATISTICS_FILES = ("snmp", "snmp6", "netstat", "dev")
-MOST_OPENED = 60  # namespaces at once: their files together stay below SCM_MAX_FD, 253 (include/net/scm.h)
-MOST_DESCRIPTORS = MOST_OPENED * len(STATISTICS_FILES)
+MOST_OPENED = 50  # namespaces at once: what is opened stays below SCM_MAX_FD, 253 (include/net/scm.h)
+MOST_DESCRIPTORS = MOST_OPENED * (1 + len(TABLE_FILES))
 MOST_NAMESPACES = 4096  # in one list
 MOST_PIDS = 3  # shown of each
 MOST_MOUNTS = 4

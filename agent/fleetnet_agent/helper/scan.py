@@ -1,16 +1,17 @@
 """Which processes hold which sockets, read from /proc/PID/fd. Standard library only: the privileged helper runs it.
 
     1. List the processes.
-    2. For each, list /proc/PID/fd and read its links; `socket:[N]` is the socket with inode N.
-    3. Only for a process that holds one that was asked for, read what it is: comm, exe, start time.
+    2. For each, read the links of /proc/PID/fd; `socket:[N]` is the socket with inode N.
+    3. Only for a process that holds one that was asked for, read what it is: name, exe, start time.
     4. Of all of these together, argv[0], which may take its time: see `cmdlines.py`. Where it is not to be had, comm.
 
 Processes come and go meanwhile: one that ends is left out. One that may not be read is reported, for it may hold any
 socket. Nothing of a command line but argv[0] is read out, and that no further than netstat(8) shows it.
 """
 
+import contextlib
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +21,9 @@ _LONGEST_TEXT = 512
 _NETSTAT_COLUMN = 19  # "PID/program" in netstat(8) of net-tools 2.10: PROGNAME_WIDTH less the end of the string
 _DELETED = " (deleted)"  # what the kernel appends to the path of an executable that was replaced
 
+
+_SOCKET = b"socket:["  # and the inode, and a bracket: net/socket.c, sockfs_dname()
+_NAMES = tuple(b"%d" % number for number in range(256))  # of descriptors; most processes have no more
 
 _COMMAND_LINES = CommandLines()  # one for the process, for so are the threads that may hang
 
@@ -80,11 +84,12 @@ def describe(proc: Path, pid: int, inodes: tuple[int, ...] = ()) -> FoundProcess
 def _describe(proc: Path, pid: int, inodes: tuple[int, ...]) -> FoundProcess | None:
     at = f"{proc}/{pid}"
     try:
-        ticks = start_ticks(_read_bytes(f"{at}/stat", 4096))
-        comm = _read_bytes(f"{at}/comm", _LONGEST_TEXT)
+        stat = _read_bytes(f"{at}/stat", 4096)
+        ticks = start_ticks(stat)
     except (OSError, ValueError):
         return None
-    return FoundProcess(pid, ticks, _text(comm.rstrip(b"\n")), _exe(at), program(pid, comm.rstrip(b"\n")), inodes)
+    comm = stat[stat.find(b"(") + 1 : stat.rfind(b")")]  # as in /proc/PID/comm
+    return FoundProcess(pid, ticks, _text(comm), _exe(at), program(pid, comm), inodes)
 
 
 def _with_programs(proc: Path, found: list[FoundProcess]) -> tuple[FoundProcess, ...]:
@@ -125,19 +130,52 @@ def _read(proc: Path, pid: int, inodes: Collection[int] | None) -> FoundProcess 
 
 def _sockets_of(proc: Path, pid: int) -> set[int]:
     """Inodes of the sockets of a process. Raises PermissionError, or another OSError once it has ended."""
-    held: set[int] = set()
     directory = os.open(f"{proc}/{pid}/fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        for name in os.listdir(directory):
-            try:
-                target = os.readlink(name, dir_fd=directory)
-            except FileNotFoundError:
-                continue  # closed since it was listed
-            if target.startswith("socket:["):
-                held.add(int(target[8:-1]))
+        links = _links_by_count(directory)
+        if not links:
+            links = _links_by_list(directory)
     finally:
         os.close(directory)
-    return held
+    return {int(link[8:-1]) for link in links if link[:8] == _SOCKET}
+
+
+def _links_by_count(directory: int) -> list[bytes] | None:
+    """What the descriptors of a process are, without a list of them, which costs a third of it all. None where they
+    must be listed, or nobody can say.
+
+    The kernel tells how many there are (st_size, since Linux 6.2) and gives out the lowest number that is free. Where
+    as many are found as there are, these are all, unless some came and others went meanwhile.
+    """
+    count = os.fstat(directory).st_size
+    links: list[bytes] = []
+    readlink = os.readlink
+    for name in _names(0, count):  # this runs for every descriptor of the host
+        try:
+            links.append(readlink(name, dir_fd=directory))
+        except FileNotFoundError:
+            continue
+    if len(links) < count // 2:  # too many are free
+        return None
+    for name in _names(count, 2 * count):
+        if len(links) == count:
+            break
+        with contextlib.suppress(FileNotFoundError):
+            links.append(readlink(name, dir_fd=directory))
+    return links if len(links) == count == os.fstat(directory).st_size else None
+
+
+def _links_by_list(directory: int) -> list[bytes]:
+    """The same of a list of them. Raises OSError once the process has ended."""
+    links: list[bytes] = []
+    for name in map(os.fsencode, os.listdir(directory)):
+        with contextlib.suppress(FileNotFoundError):  # closed since it was listed
+            links.append(os.readlink(name, dir_fd=directory))
+    return links
+
+
+def _names(first: int, last: int) -> Iterable[bytes]:
+    return _NAMES[first:last] if last <= len(_NAMES) else map(b"%d".__mod__, range(first, last))
 
 
 def _exe(at: str) -> str:
@@ -149,8 +187,11 @@ def _exe(at: str) -> str:
 
 
 def _read_bytes(path: str, at_most: int) -> bytes:
-    with open(path, "rb", buffering=0) as file:
-        return file.read(at_most) or b""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(descriptor, at_most)
+    finally:
+        os.close(descriptor)
 
 
 def _text(raw: bytes) -> str:

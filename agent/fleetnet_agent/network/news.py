@@ -45,7 +45,8 @@ class News:
         something = False
         for _ in range(_DRAINED_AT_MOST):
             try:
-                self._socket.recv(0, socket.MSG_DONTWAIT)
+                # One byte, and the rest of the word is gone: of none, Python would not even ask the kernel.
+                self._socket.recv(1, socket.MSG_DONTWAIT)
             except OSError as error:
                 if error.errno in (errno.EAGAIN, errno.EINTR):
                     return something

@@ -33,10 +33,14 @@ def read_files(net: Path, names: tuple[str, ...]) -> dict[str, str]:
 
 def read_descriptors(descriptors: Mapping[str, int]) -> dict[str, str]:
     """The same of files that are open; they stay the caller's. Raises SourceError."""
-    return {name: _read(name, descriptor) for name, descriptor in descriptors.items()}
+    return {
+        name: read_descriptor(name, descriptor).decode("utf-8", "surrogateescape")  # as names of interfaces are
+        for name, descriptor in descriptors.items()
+    }
 
 
-def _read(name: str, descriptor: int) -> str:
+def read_descriptor(name: str, descriptor: int) -> bytes:
+    """All of one file of /proc/net that is open, and stays the caller's. Raises SourceError."""
     read = bytearray()
     try:
         while (part := os.pread(descriptor, _AT_ONCE, len(read))) and len(read) <= LONGEST_BYTES:
@@ -45,4 +49,4 @@ def _read(name: str, descriptor: int) -> str:
         raise SourceError(f"/proc/net/{name} cannot be read: {os.strerror(error.errno or 0)}") from error
     if len(read) > LONGEST_BYTES:
         raise SourceError(f"/proc/net/{name} has more than {LONGEST_BYTES} bytes")
-    return read.decode("utf-8", "surrogateescape")  # as names of interfaces are
+    return bytes(read)

@@ -34,8 +34,9 @@ class Holdings:
 
     def one_of_each(self, among: Collection[int]) -> set[int]:
         """Of each process that holds some of these, one."""
-        common = (held.intersection(among) for held in self._inodes_of.values())
-        return {next(iter(some)) for some in common if some}
+        # Not by intersection(): with what is no set it walks over all of that, once for each process.
+        found = (next(filter(among.__contains__, held), None) for held in self._inodes_of.values())
+        return {inode for inode in found if inode is not None}
 
     def forget(self, inode: int) -> None:
         """This inode counts no longer."""
@@ -55,6 +56,10 @@ class Holdings:
         if owners is None:
             owners = self._owners[pids] = tuple(self._processes[pid] for pid in pids)
         return owners
+
+    def owned(self, among: set[int]) -> set[int]:
+        """Those of these that somebody is known to hold."""
+        return among & self._pids_of.keys()
 
     def unowned(self) -> set[int]:
         """Followed inodes that nobody is known to hold."""
@@ -92,12 +97,11 @@ class Holdings:
                 self._pids_of[inode] = self._shared(pids)
             else:
                 del self._pids_of[inode]
-        alone = self._shared((pid,))
-        for inode in now - before:
-            if inode not in self._pids_of:
-                self._pids_of[inode] = alone
-                continue
-            self._pids_of[inode] = self._shared(tuple(sorted({*self._pids_of[inode], pid})))
+        came = now - before
+        shared = {inode: self._pids_of[inode] for inode in came & self._pids_of.keys()}
+        self._pids_of.update(dict.fromkeys(came, self._shared((pid,))))
+        for inode, pids in shared.items():
+            self._pids_of[inode] = self._shared(tuple(sorted({*pids, pid})))
         self._inodes_of[pid] = now
         self._drop_if_idle(pid)
 

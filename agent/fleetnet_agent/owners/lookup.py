@@ -27,6 +27,7 @@ from fleetnet_agent.host import Host
 from fleetnet_agent.owners.asking import Asking, Helper
 from fleetnet_agent.owners.holdings import Holdings
 from fleetnet_agent.records import OwnerStatus, Process, SourceStatus
+from fleetnet_agent.records.often import made_often
 
 SEARCH_SHARE = 0.05
 REFRESH_SHARE = 0.0025
@@ -41,6 +42,7 @@ StillThere = Callable[[Collection[int]], Collection[int]]
 """Which of these inodes still belong to a socket."""
 
 
+@made_often
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """A socket whose owners are wanted."""
@@ -51,6 +53,7 @@ class Wanted:
     patient: bool = False  # not worth a scan of all processes ahead of the next that is due anyway
 
 
+@made_often
 @dataclass(frozen=True, slots=True)
 class Ownership:
     """Who holds a socket, or why that is not known."""
@@ -239,16 +242,16 @@ class OwnerLookup:
         self._sort_out(touched)
         return touched
 
-    def _sort_out(self, touched: Iterable[int]) -> None:
+    def _sort_out(self, touched: set[int]) -> None:
         """Take what has owners now off the list of what is wanted, and put on it what has lost them."""
-        for inode in touched:
-            if self._holdings.pids_of(inode):
-                self._in_vain.pop(inode, None)
-                if inode in self._wanted:
-                    self._remember(self._wanted.pop(inode))
-            else:
-                lost = Wanted(inode, is_listener=False, hints=(), patient=inode in self._patient)
-                self._wanted.setdefault(inode, lost)
+        owned = self._holdings.owned(touched)
+        for inode in owned & self._in_vain.keys():
+            del self._in_vain[inode]
+        for inode in owned & self._wanted.keys():
+            self._remember(self._wanted.pop(inode))
+        for inode in touched - owned:
+            lost = Wanted(inode, is_listener=False, hints=(), patient=inode in self._patient)
+            self._wanted.setdefault(inode, lost)
 
     def _remember(self, want: Wanted) -> None:
         if len(self._hints) > MOST_HINTS:

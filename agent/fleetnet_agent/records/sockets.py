@@ -8,6 +8,8 @@ import enum
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Self
 
+from fleetnet_agent.records.often import made_often
+
 OWN_NAMESPACE: Final = 0
 """The agent's own network namespace, where others have the number of their inode."""
 
@@ -103,6 +105,7 @@ class Holder:
     runtime: str = ""  # what runs the container, "" where not known
 
 
+@made_often
 @dataclass(frozen=True, slots=True)
 class SocketKey:
     """What names a socket within one boot of one host.
@@ -117,6 +120,7 @@ class SocketKey:
     four_tuple: bytes = b""  # only where cookie and inode are 0
 
 
+@made_often
 @dataclass(frozen=True, slots=True)
 class Socket:
     """One socket in one state."""

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from fleetnet_agent.changes import Table
 from fleetnet_agent.records import Family, Protocol, Source, State
 from fleetnet_agent.sources import proc_net
+from fleetnet_agent.sources.counts import LISTED_AS
 from fleetnet_agent.sources.listed import ListedTable
 from fleetnet_agent.sources.source import RefusedError, Sighting, SourceError
 
@@ -38,15 +39,6 @@ _MISSING = {
     Protocol.RAW: ", without the interface that a socket is bound to",
     Protocol.UNIX: ", without uid, queues and the other end",
     Protocol.PACKET: "",
-}
-_LISTED_AS = {
-    Protocol.TCP: {"TCP", "TCPv6"},
-    Protocol.UDP: {"UDP", "UDPv6"},
-    Protocol.UDPLITE: {"UDP-Lite", "UDPLITEv6"},
-    Protocol.SCTP: {"SCTP", "SCTPv6"},
-    Protocol.RAW: {"RAW", "RAWv6"},
-    Protocol.UNIX: {"UNIX", "UNIX-STREAM"},
-    Protocol.PACKET: {"PACKET"},
 }
 _FAMILIES = {socket.AF_INET: Family.IPV4, socket.AF_INET6: Family.IPV6}
 _STATES = {state.name: state for state in State}  # as psutil.CONN_* have it, too
@@ -77,7 +69,7 @@ def kernel_had(protocol: Protocol, proc: Path) -> bool:
 
 
 def _is_listed(protocol: Protocol, listed: Set[str] | None) -> bool:
-    return listed is None or not listed.isdisjoint(_LISTED_AS[protocol])
+    return listed is None or not listed.isdisjoint(LISTED_AS[protocol])
 
 
 def _listed(proc: Path) -> Set[str] | None:

@@ -9,8 +9,10 @@ What must stay true: whatever the bytes are, the only exceptions are those of `s
 
 import socket
 import struct
+from collections.abc import Collection, Mapping
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, repeat
+from operator import itemgetter
 
 from fleetnet_agent.records import Family, Protocol, State
 from fleetnet_agent.sources import sock_diag
@@ -22,7 +24,7 @@ from fleetnet_agent.sources.sock_diag import (
     TCPDIAG_GETSOCK,
     request,
 )
-from fleetnet_agent.sources.source import Codec, MalformedError, Part, Sighting
+from fleetnet_agent.sources.source import Codec, Columns, MalformedError, Part, Sighting
 
 # include/uapi/linux/inet_diag.h
 INET_DIAG_SKV6ONLY, INET_DIAG_PEERS, INET_DIAG_CGROUP_ID = 11, 13, 21
@@ -37,6 +39,7 @@ _INODE = struct.Struct("=I")
 _QUEUES = struct.Struct("=II")
 _ATTRIBUTE = struct.Struct("=HH")  # nlattr: length, type
 _MESSAGE = struct.Struct("=BBBB2s2s16s16sIQIIIII")  # inet_diag_msg; idiag_cookie[2] read as one number
+_INODE_AT = 68  # of idiag_inode, from the beginning of inet_diag_msg
 _SOCKID = slice(4, 52)  # inet_diag_sockid within inet_diag_msg
 _SMALLEST = HEADER.size + _MESSAGE.size
 _COOKIE_AT = 60  # of idiag_cookie, from the beginning of the nlmsghdr
@@ -77,7 +80,41 @@ def read_part(data: memoryview) -> Part:
     return _read_equal(data) or sock_diag.read_part(data, _MESSAGE.size, _COOKIE_AT - HEADER.size)
 
 
-def _read_equal(data: memoryview) -> Part | None:
+class EqualPart(Part):
+    """Socket messages of one length, `size` with their headers. They are taken apart when somebody asks for them."""
+
+    __slots__ = ("_data", "_size")
+
+    def __init__(self, cookies: list[int], data: bytes, size: int) -> None:
+        super().__init__(cookies, [], last=False)
+        self._data = data
+        self._size = size
+
+    @property
+    def messages(self) -> list[bytes]:
+        """See `Part`."""
+        if not self._messages:
+            bodies = struct.iter_unpack(f"={HEADER.size}x{self._size - HEADER.size}s", self._data)
+            self._messages = list(chain.from_iterable(bodies))
+        return self._messages
+
+    def news(self, known: Mapping[int, bytes]) -> dict[int, bytes]:
+        """See `Part`. Put together, the known messages and the new ones are as a rule what the kernel has sent, for its
+        headers are all the same. To compare that whole costs half of what it costs to take it apart."""
+        expected = [*map(known.get, self.cookies)]
+        if not any(expected):
+            return dict(zip(self.cookies, self.messages, strict=True))
+        data, size = self._data, self._size
+        new = {}
+        if not all(expected):
+            for at in [at for at, message in enumerate(expected) if message is None]:
+                new[self.cookies[at]] = expected[at] = data[at * size + HEADER.size : (at + 1) * size]
+        header = data[: HEADER.size]
+        put_together = header + header.join(expected)  # type: ignore[arg-type]  # none of them is None by now
+        return new if put_together == data else super().news(known)
+
+
+def _read_equal(data: memoryview) -> EqualPart | None:
     """The fast way, where all messages are socket messages of one length; None where they are not.
 
     Lengths, types and cookies are then columns, and a column of a memoryview becomes a list without a bytecode per
@@ -95,8 +132,7 @@ def _read_equal(data: memoryview) -> Part | None:
     kinds = words[1::stride].tolist()
     if kinds.count(kinds[0]) != count:
         return None
-    bodies = struct.iter_unpack(f"={HEADER.size}x{size - HEADER.size}s", data)
-    return Part(_cookie_column(data, size), list(chain.from_iterable(bodies)), last=False)
+    return EqualPart(_cookie_column(data, size), bytes(data), size)
 
 
 def _cookie_column(data: memoryview, size: int) -> list[int]:
@@ -122,7 +158,7 @@ def cookie_of(message: bytes) -> int:
 
 def inode_of(message: bytes) -> int:
     """idiag_inode of an inet_diag_msg."""
-    return int(_INODE.unpack_from(message, 68)[0])
+    return int(_INODE.unpack_from(message, _INODE_AT)[0])
 
 
 def state_of(message: bytes) -> int:
@@ -157,6 +193,18 @@ def differs_lastingly(before: bytes, after: bytes) -> bool:
         or before[_SOCKID] != after[_SOCKID]
         or (after[1] == State.LISTEN and before[60:64] != after[60:64])
     )
+
+
+_CALM = (State.ESTABLISHED, State.CLOSE_WAIT)
+
+
+def is_calm(message: bytes) -> bool:
+    """True if the kernel's counters of TCP move whenever this socket of TCP changes: it is no connection on its way in
+    or out, or left by its process; it was accepted; and nothing is in its queues (a listener's: waits for accept())."""
+    received, to_send = _QUEUES.unpack_from(message, 56)
+    if message[1] == State.LISTEN:
+        return not received
+    return message[1] in _CALM and not received and not to_send and _INODE.unpack_from(message, 68)[0] != 0
 
 
 def decode(message: bytes, protocol: Protocol) -> Sighting:
@@ -225,9 +273,21 @@ def _attributes(raw: bytes) -> tuple[bool | None, int]:
     return v6only, cgroup_id
 
 
-def alike(message: bytes) -> bytes:
-    """Family, state and attributes of an inet_diag_msg: all that `decode` may refuse."""
-    return message[:2] + message[_MESSAGE.size :]
+def inodes_of(messages: Collection[bytes]) -> list[int]:
+    """idiag_inode of each inet_diag_msg."""
+    return list(chain.from_iterable(map(_INODE.unpack_from, messages, repeat(_INODE_AT))))
+
+
+def states_of(messages: Collection[bytes]) -> list[int]:
+    """idiag_state of each inet_diag_msg, unchecked."""
+    return list(map(itemgetter(1), messages))
+
+
+def unlike(messages: Collection[bytes]) -> Collection[bytes]:
+    """Of each kind of inet_diag_msg one: their family, state and attributes are all that `decode` may refuse."""
+    by_attributes = dict(zip(map(itemgetter(slice(_MESSAGE.size, None)), messages), messages, strict=True))
+    by_state = dict(zip(map(itemgetter(slice(0, 2)), messages), messages, strict=True))
+    return [*by_attributes.values(), *by_state.values()]
 
 
 CODEC = Codec(
@@ -241,5 +301,5 @@ CODEC = Codec(
     differs_in_timers_only=differs_in_timers_only,
     differs_lastingly=differs_lastingly,
     get_request=get_request,
-    alike=alike,
+    columns=Columns(inodes_of, states_of, unlike),
 )

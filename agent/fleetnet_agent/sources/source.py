@@ -7,12 +7,15 @@ Errors:
     └── InconsistentError   the kernel says that the table changed in a way that spoiled the dump: read again
 """
 
-from collections.abc import Callable, Iterator
+import operator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import compress
 from typing import NamedTuple, Self
 from typing import Protocol as Interface
 
 from fleetnet_agent.records import Family, Protocol, SocketType, State
+from fleetnet_agent.records.often import made_often
 
 
 class SourceError(Exception):
@@ -31,6 +34,7 @@ class InconsistentError(SourceError):
     """A dump that the kernel marked as inconsistent."""
 
 
+@made_often
 @dataclass(frozen=True, slots=True)
 class Sighting:
     """One socket as a source shows it: no owner, no names, only what was read.
@@ -115,14 +119,36 @@ class End(NamedTuple):
         )
 
 
-@dataclass(frozen=True, slots=True)
 class Part:
     """One part of a dump: inet_diag_msg, unix_diag_msg or packet_diag_msg structures with their attributes, and beside
     them their cookies."""
 
-    cookies: list[int]
-    messages: list[bytes]
-    last: bool
+    __slots__ = ("_messages", "cookies", "last")
+
+    def __init__(self, cookies: list[int], messages: list[bytes], last: bool) -> None:
+        self.cookies = cookies
+        self._messages = messages
+        self.last = last
+
+    @property
+    def messages(self) -> list[bytes]:
+        """One for each cookie."""
+        return self._messages
+
+    def news(self, known: Mapping[int, bytes]) -> dict[int, bytes]:
+        """By cookie, the messages that are not the known ones."""
+        differs = map(operator.ne, self.messages, map(known.get, self.cookies))
+        return dict(compress(zip(self.cookies, self.messages, strict=True), differs))
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """What is read of many messages at once, without a bytecode for each: the first look has all there are."""
+
+    inodes: Callable[[Collection[bytes]], list[int]]
+    states: Callable[[Collection[bytes]], list[int]]  # unchecked
+    unlike: Callable[[Collection[bytes]], Collection[bytes]]
+    """Some of them: where `Codec.decode` takes these it takes all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +169,14 @@ class Codec:
     differs_lastingly: Callable[[bytes, bytes], bool]  # in more than those and queues
     get_request: Callable[[bytes, Protocol, int, int], bytes] | None
     """The request for exactly the socket of a message, by its sequence number; None where the kernel answers none."""
-    alike: Callable[[bytes], bytes] | None = None
-    """Of messages that have this in common `decode` takes all or none; None where that is known of none."""
+    columns: Columns | None = None  # None where each message is to be read by itself
+
+
+class Count(NamedTuple):
+    """How many sockets there are in a network namespace, by another count of the kernel's than its table."""
+
+    sockets: int  # TIME_WAIT among them; no requests to connect, which are SYN_RECV
+    opened: int  # connections, since there is the namespace
 
 
 class Source(Interface):

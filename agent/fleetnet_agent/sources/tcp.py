@@ -10,6 +10,7 @@ from fleetnet_agent.sources.source import Part
 
 _TIME_WAIT = 1 << State.TIME_WAIT
 FEW = 1_000  # sockets, up to which one walk over the kernel's table costs more than to tell messages apart
+FEW_LEFT = 8  # in TIME_WAIT, likewise among any number of sockets
 
 
 class Tcp:
@@ -24,20 +25,26 @@ class Tcp:
         self._diag = diag
         self._extensions = extensions
         self._count = FEW + 1  # of sockets at the last reading of all
+        self._left = FEW_LEFT + 1  # of these, the ones in TIME_WAIT, where they were told apart
 
     def read(self, states: int) -> Iterator[Part]:
-        """See `Source`. TIME_WAIT in a dump of its own, and last, unless there are few sockets.
+        """See `Source`. TIME_WAIT in a dump of its own, and last, unless there are few sockets, or few of these.
 
         Its messages are shorter than the others; apart from each other, both dumps are made of equal messages, which
         are read at half the cost. A socket on its way into TIME_WAIT is so seen twice at most, the later truth second.
         But each dump walks over the whole table of the kernel, which is that of all namespaces together.
         """
         masks = [mask for mask in (states & ~_TIME_WAIT, states & _TIME_WAIT) if mask]
-        count = 0
-        for mask in [states] if self._count <= FEW else masks:
+        together = self._count <= FEW or self._left <= FEW_LEFT
+        count = left = 0
+        for mask in [states] if together else masks:
             request = partial(inet_diag.tcp_dump_request, mask, extensions=self._extensions)
             for part in self._diag.dump(request):
                 count += len(part.cookies)
+                if not isinstance(part, inet_diag.EqualPart):
+                    left += inet_diag.states_of(part.messages).count(State.TIME_WAIT)
+                elif mask == _TIME_WAIT:
+                    left += len(part.cookies)
                 yield part
         if len(masks) > 1:
-            self._count = count
+            self._count, self._left = count, left

@@ -184,7 +184,7 @@ _REFUSALS = [
             "is not there; CREATE DATABASE it, with ENCODING 'UTF8' and its user as OWNER",
         ),
         (
-            'role ".*" (does not exist|is not permitted)|authentication failed|no pg_hba.conf entry|permission denied',
+            'role ".*" (does not exist|is not permitted)|authentication failed|pg_hba.conf|permission denied',
             "does not let this user in; CREATE ROLE it with LOGIN, and see what pg_hba.conf says of it",
         ),
         ("too many (clients|connections)|remaining connection slots", _FULL),

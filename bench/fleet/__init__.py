@@ -1,0 +1,1 @@
+"""A simulated fleet: thousands of agents' streams upon one real collector, from a seed."""

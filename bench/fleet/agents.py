@@ -1,0 +1,226 @@
+"""Simulated agents in one process: real streams over TLS with certificates of their own, told what to do line by line.
+
+    python -m bench.fleet.agents --identities FILE --report HOST:PORT [--seed N] [--beat-s S]
+
+reads orders from stdin, one a line, and answers each with one line of JSON:
+
+    connect RATE           every agent opens its stream, so many a second; a snapshot each
+    idle SECONDS           nothing but beats
+    churn N RATE SECONDS   the first N agents make RATE changes a second together
+    listen PORT            the next agent has a new listener; answered once it is acknowledged
+    end
+"""
+
+import argparse
+import asyncio
+import itertools
+import json
+import os
+import random
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
+import grpc
+from fleetnet_agent.records import Difference
+from fleetnet_agent.wire.batches import difference_batches
+from fleetnet_proto.v1 import report_pb2, report_pb2_grpc
+
+from bench.fleet.population import Population, now_us
+
+_CREDIT: Final = 32
+_LOOKS_A_SECOND: Final = 1
+
+
+@dataclass(slots=True)
+class Totals:
+    """What all agents of this process have sent and heard."""
+
+    batches: int = 0
+    bytes: int = 0
+    acknowledged: int = 0
+    sent_away: int = 0
+
+
+class Agent:
+    """One stream, opened again where the collector asks for that."""
+
+    def __init__(self, identity: dict[str, str], seed: int, report: str, totals: Totals, beat_s: float) -> None:
+        self.host = identity["host"]
+        self._identity = identity
+        self._report = report
+        self._totals = totals
+        self._beat_s = beat_s
+        self._draw = random.Random(seed)
+        self._boot_id = self._draw.randbytes(16)
+        self._epoch = self._draw.getrandbits(63) | 1
+        self.population = Population(seed)
+        self._sequence = 0
+        self._acked = 0
+        self._heard = asyncio.Event()
+        self._sent_at_s = 0.0
+        self._call: Any = None
+
+    async def connect(self) -> None:
+        """Open the stream and tell everything; returns once that is acknowledged."""
+        credentials = grpc.ssl_channel_credentials(
+            self._identity["ca"].encode(), self._identity["key"].encode(), self._identity["certificate"].encode()
+        )
+        options = [("grpc.use_local_subchannel_pool", 1), ("grpc.keepalive_time_ms", 30_000)]
+        while True:
+            channel = grpc.aio.secure_channel(self._report, credentials, options)
+            self._call = report_pb2_grpc.ReportServiceStub(channel).Report()
+            await self._call.write(report_pb2.AgentMessage(hello=self._hello()))
+            answer = await self._call.read()
+            if answer is not grpc.aio.EOF and answer.HasField("welcome"):
+                break
+            self._totals.sent_away += 1
+            floor_ms = answer.reconnect.after_ms if answer is not grpc.aio.EOF else 0
+            await channel.close()
+            await asyncio.sleep(floor_ms / 1_000 + self._draw.uniform(0, 1))
+        self._sequence = self._acked = answer.welcome.committed_sequence
+        self._reader = asyncio.create_task(self._read())
+        for body, _ in self.population.snapshot():
+            await self.send(body)
+        await self.settled()
+        self._beating = asyncio.create_task(self._beat())
+
+    async def send(self, body: bytes) -> None:
+        """One batch, once there is credit for it."""
+        while self._sequence - self._acked >= _CREDIT:
+            self._heard.clear()
+            await self._heard.wait()
+        self._sequence += 1
+        message = report_pb2.AgentMessage()
+        message.batch.MergeFromString(body)
+        message.batch.boot_id, message.batch.epoch, message.batch.sequence = self._boot_id, self._epoch, self._sequence
+        self._totals.batches += 1
+        self._totals.bytes += message.ByteSize()
+        self._sent_at_s = time.monotonic()
+        await self._call.write(message)
+
+    async def settled(self) -> None:
+        """Return when all that was sent is acknowledged."""
+        while self._acked < self._sequence:
+            self._heard.clear()
+            await self._heard.wait()
+
+    async def _read(self) -> None:
+        while (message := await self._call.read()) is not grpc.aio.EOF:
+            if message.HasField("ack"):
+                self._totals.acknowledged += message.ack.sequence - self._acked
+                self._acked = message.ack.sequence
+                self._heard.set()
+        code, words = await self._call.code(), await self._call.details()
+        print(f"{self.host}: its stream ended: {code} {words}", file=sys.stderr, flush=True)
+        os._exit(1)  # what is measured after that would not be what is said
+
+    async def _beat(self) -> None:
+        await asyncio.sleep(self._draw.uniform(0, self._beat_s))
+        while True:
+            due_s = self._sent_at_s + self._beat_s - time.monotonic()
+            if due_s <= 0:
+                at_us = now_us()
+                for body in difference_batches(Difference(at_us, at_us - 1_000_000)):
+                    await self.send(body)
+            await asyncio.sleep(max(due_s, 0.1))
+
+    def _hello(self) -> report_pb2.Hello:
+        facts = report_pb2.HostFacts(os="Debian GNU/Linux 12", kernel="6.1.0", architecture="x86_64", cpu_count=4)
+        return report_pb2.Hello(
+            agent_version="0.1.0", boot_id=self._boot_id, epoch=self._epoch, wall_clock_us=now_us(),
+            boottime_us=time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000, facts=facts, interval_s=1.0,
+            netns_inode=4026531840, machine_id_hash=self.host.encode().ljust(32, b"\0"),
+        )  # fmt: skip
+
+
+async def _connect(agents: list[Agent], rate: float) -> dict[str, float]:
+    began_s = time.monotonic()
+    opening = []
+    for number, agent in enumerate(agents):
+        await asyncio.sleep(max(0.0, began_s + number / rate - time.monotonic()))
+        opening.append(asyncio.create_task(agent.connect()))
+    await asyncio.gather(*opening)
+    return {"seconds": time.monotonic() - began_s}
+
+
+async def _churn(agents: list[Agent], rate: float, seconds: float) -> dict[str, float]:
+    """Each agent tells a difference a second, as a real one does; the changes are shared out among them."""
+    pairs = max(1, round(rate / len(agents) / 2 / _LOOKS_A_SECOND))
+    made = 0
+
+    async def one(agent: Agent, phase_s: float) -> None:
+        nonlocal made
+        await asyncio.sleep(phase_s)
+        until_s = began_s + seconds
+        due_s = began_s + phase_s
+        while time.monotonic() < until_s:
+            for body in agent.population.change(pairs):
+                await agent.send(body)
+            made += 2 * pairs
+            due_s = max(due_s + 1 / _LOOKS_A_SECOND, time.monotonic() - 1)  # who is late does not catch up for ever
+            await asyncio.sleep(max(0.0, due_s - time.monotonic()))
+        await agent.settled()
+
+    began_s = time.monotonic()
+    await asyncio.gather(*(one(agent, n / len(agents)) for n, agent in enumerate(agents)))
+    return {"changes": made, "seconds": time.monotonic() - began_s}
+
+
+async def _obey(orders: asyncio.StreamReader, agents: list[Agent], totals: Totals) -> None:
+    in_turn: Iterator[Agent] = itertools.cycle(agents)
+    while line := await orders.readline():
+        order, *words = line.decode().split()
+        before = (totals.batches, totals.bytes)
+        answer: dict[str, float] = {}
+        if order == "connect":
+            answer = await _connect(agents, float(words[0]))
+        elif order == "idle":
+            await asyncio.sleep(float(words[0]))
+        elif order == "churn":
+            answer = await _churn(agents[: int(words[0])], float(words[1]), float(words[2]))
+        elif order == "listen":
+            agent, sent_us = next(in_turn), now_us()
+            for body in agent.population.listen(int(words[0])):
+                await agent.send(body)
+            await agent.settled()
+            answer = {"sent_us": sent_us}
+        elif order == "end":
+            return
+        told = {"batches": totals.batches - before[0], "bytes": totals.bytes - before[1]}
+        print(json.dumps({"order": order, **told, **answer, "sent_away": totals.sent_away}), flush=True)
+
+
+async def _run(options: argparse.Namespace, identities: list[dict[str, str]]) -> None:
+    totals = Totals()
+    agents = [
+        Agent(identity, options.seed * 1_000_003 + number, options.report, totals, options.beat_s)
+        for number, identity in enumerate(identities)
+    ]
+    orders = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), sys.stdin)
+    print(json.dumps({"order": "ready", "agents": len(agents)}), flush=True)
+    await _obey(orders, agents, totals)
+    os._exit(0)  # ten thousand streams are ended quickest by the kernel
+
+
+def main() -> int:
+    """Simulate."""
+    parser = argparse.ArgumentParser(prog="python -m bench.fleet.agents", description=__doc__)
+    parser.add_argument("--identities", required=True)
+    parser.add_argument("--report", required=True)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--beat-s", type=float, default=60.0)
+    options = parser.parse_args()
+    identities = [json.loads(line) for line in Path(options.identities).read_text().splitlines()]
+    asyncio.run(_run(options, identities))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,55 @@
+"""Hosts of a simulated fleet join by the front door: a token each, a key each, a certificate each."""
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import grpc
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from fleetnet_proto.v1 import admin_pb2, admin_pb2_grpc, enroll_pb2, enroll_pb2_grpc
+from fleetnet_server.identity import tokens
+
+_AT_ONCE = 8
+_WITHIN_S = 60.0
+
+
+def join(names: list[str], admin_socket: Path, enroll: str, ca_pem: bytes) -> Iterator[dict[str, str]]:
+    """Enroll each; what its agent would keep."""
+    credentials = grpc.ssl_channel_credentials(ca_pem)
+    with grpc.insecure_channel(f"unix://{admin_socket}") as admin, grpc.secure_channel(enroll, credentials) as door:
+        desk = admin_pb2_grpc.AdminServiceStub(admin)
+        porter = enroll_pb2_grpc.EnrollServiceStub(door)
+
+        def one(name: str) -> dict[str, str]:
+            token = desk.CreateToken(admin_pb2.CreateTokenRequest(host=name), timeout=_WITHIN_S).token
+            key = ec.generate_private_key(ec.SECP256R1())
+            request = enroll_pb2.EnrollRequest(secret=tokens.decode(token)[0], csr=_request(key))
+            answer = porter.Enroll(request, timeout=_WITHIN_S)
+            pem = key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
+            return {
+                "host": name,
+                "key": pem.decode(),
+                "certificate": answer.certificate_pem.decode(),
+                "ca": answer.ca_pem.decode(),
+            }
+
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            yield from pool.map(one, names)
+
+
+def write(identities: list[dict[str, str]], file: Path) -> None:
+    """For one process of agents; readable by nobody else."""
+    file.touch(mode=0o600)
+    file.write_text("".join(json.dumps(identity) + "\n" for identity in identities))
+
+
+def _request(key: ec.EllipticCurvePrivateKey) -> bytes:
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "ignored")])
+    signed = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, hashes.SHA256())
+    return signed.public_bytes(serialization.Encoding.DER)
