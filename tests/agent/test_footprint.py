@@ -5,8 +5,8 @@ import sys
 
 SHOW = "; import sys; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
 ALLOWED = {"grpc", "google", "psutil", "cryptography", "fleetnet_agent", "fleetnet_proto"}
-# Modules that the four bring along, and grpc's own compiler, which grpc imports wherever it happens to be installed.
-THEIR_PARTS = {"_cffi_backend", "typing_extensions", "cython_runtime", "_openssl", "grpc_tools"}
+# Modules that the four bring along, and parts of grpc for others, which it imports where they happen to be installed.
+THEIR_PARTS = {"_cffi_backend", "typing_extensions", "cython_runtime", "_openssl", "grpc_tools", "grpc_health"}
 
 
 def imported(*modules: str) -> set[str]:
