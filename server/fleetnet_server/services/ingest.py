@@ -135,7 +135,12 @@ class Ingest:
             why_refused(error),
             as_it_came(),
         )
-        return self._set_aside(conn, session, refused, received_at_us)
+        try:
+            return self._set_aside(conn, session, refused, received_at_us)
+        except BadBatch as too_many:
+            # Too many. Where it was not the host's mistake, it is not told that the same will be refused again: it keeps
+            # what it has, and tries again.
+            raise (too_many if isinstance(error, BadBatch) else error) from None
 
     def _set_aside(self, conn: Connection, session: Session, batch: RefusedBatch, received_at_us: int) -> Stored:
         standing = sessions.standing(conn, session)

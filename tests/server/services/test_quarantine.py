@@ -70,6 +70,23 @@ def test_a_host_that_sent_too_many_may_again_after_an_hour(tmp_path: Path) -> No
     tell(tmp_path, story)
 
 
+def test_too_many_that_break_our_code_are_not_called_the_hosts_mistake(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        session = await connected(c)
+
+        async def bad(n: int) -> None:
+            batch = difference(n, T0 + n * S, opened=(sock(n, T0 + n * S, recv_queue=LARGE),))
+            await c.ingest.commit(session, batch, T0 + n * S, lambda: b"raw")
+
+        for n in range(1, 11):
+            await bad(n)
+        with pytest.raises(Exception, match=r"too large|out of range") as refused:
+            await bad(11)
+        assert not isinstance(refused.value, BadBatch)
+
+    tell(tmp_path, story)
+
+
 def test_the_oldest_of_a_host_with_too_many_goes(tmp_path: Path) -> None:
     async def story(c: Collector) -> None:
         host = await c.enroll()
