@@ -17,7 +17,7 @@ from fleetnet_server import metrics
 from fleetnet_server.errors import BadBatch, Cloned, Fenced, ForeignBatch, HostUnknown, SequenceHole, StorageError
 from fleetnet_server.logs import failure
 from fleetnet_server.records import Batch, Gap, Hello, Host, RefusedBatch, Session, Stored
-from fleetnet_server.services import machines, namespaces, quarantine
+from fleetnet_server.services import backlog, machines, namespaces, quarantine
 from fleetnet_server.services.intervals import ClosedAtIs, OpenedAtIs, plan, scope_of
 from fleetnet_server.services.snapshots import Named, Snapshots
 from fleetnet_server.storage import gaps, holders, hosts, ids, sessions, sockets, sources
@@ -93,6 +93,11 @@ class Ingest:
         standing = sessions.standing(conn, session)
         if not _is_next(session, batch, standing):
             return Stored(standing.last_sequence)
+        if batch.backlog is not None:
+            # Nothing in it is of the present, so nothing but the sequence goes on.
+            backlog.store(conn, session.host_id, batch.backlog)
+            sessions.note_sequence(conn, session, batch.sequence)
+            return Stored(batch.sequence)
         reports = _reports(conn, session, batch)
         told = Named(set(reports), {namespace.netns for namespace in batch.namespaces})
         named = self._snapshots.follow(session, batch.snapshot, told)
@@ -134,12 +139,13 @@ class Ingest:
             batch.previous_look_at_us,
             why_refused(error),
             as_it_came(),
+            None if batch.backlog is None else (batch.backlog.from_us, batch.backlog.to_us),
         )
         try:
             return self._set_aside(conn, session, refused, received_at_us)
         except BadBatch as too_many:
-            # Too many. Where it was not the host's mistake, it is not told that the same will be refused again: it keeps
-            # what it has, and tries again.
+            # Too many. Where it is not the host's mistake, it is not told that the same will be refused again: so it
+            # keeps what it has, and tries again.
             raise (too_many if isinstance(error, BadBatch) else error) from None
 
     def _set_aside(self, conn: Connection, session: Session, batch: RefusedBatch, received_at_us: int) -> Stored:
@@ -147,6 +153,8 @@ class Ingest:
         if not _is_next(session, batch, standing):
             return Stored(standing.last_sequence)
         quarantine.set_aside(conn, session, batch, standing, received_at_us)
+        if batch.past_us is not None:
+            return Stored(batch.sequence, refused=batch.reason)
         # A snapshot that lacks a part ends nothing: its other parts are stored, and another is asked for.
         self._snapshots.drop(session)
         return Stored(batch.sequence, refused=batch.reason, snapshot_wanted=quarantine.NOT_STORED)
@@ -264,11 +272,11 @@ def _note_gaps(
     # Nobody knows of what no look has reached: a gap up to 2100 would mark every answer until then. What lies between
     # this look and a later one has been reached, though: by a clock that was set back since.
     latest_us = max(standing.latest_us, batch.look_at_us)
-    told = [Gap(min(gap.from_us, latest_us), min(gap.to_us, latest_us), gap.reason) for gap in batch.gaps]
-    gaps.record(conn, session.host_id, told)
+    told = [replace(gap, from_us=min(gap.from_us, latest_us), to_us=min(gap.to_us, latest_us)) for gap in batch.gaps]
+    last = standing.last_look
+    gaps.record(conn, session.host_id, backlog.declared(conn, session.host_id, told, last.at_us if last else 0))
     if batch.snapshot is None:
         return False
-    last = standing.last_look
     if last is None:
         return True
     if (last.boot_id, last.epoch) == (session.boot_id, session.epoch):
@@ -278,8 +286,9 @@ def _note_gaps(
         return True
     if whole_snapshot:
         reason = AGENT_RESTARTED if last.boot_id == session.boot_id else HOST_REBOOTED
-        gaps.record(conn, session.host_id, [Gap(last.at_us, batch.look_at_us, reason)])
-        metrics.GAPS.labels("collector").inc()
+        unknown = backlog.beside(last.at_us, batch.look_at_us, told)
+        gaps.record(conn, session.host_id, [Gap(from_us, to_us, reason) for from_us, to_us in unknown])
+        metrics.GAPS.labels("collector").inc(len(unknown))
     return True
 
 

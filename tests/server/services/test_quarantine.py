@@ -1,6 +1,7 @@
 """Quarantine has bounds, and a mistake of ours in one batch is not every batch's."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,22 @@ def test_what_was_set_aside_is_passed_over_when_it_comes_again(tmp_path: Path) -
         for _ in range(2):
             assert (await c.ingest.set_aside(session, refused(1), T0)).sequence == 1
         assert len(await c.db.read(quarantine.listed)) == 1
+
+    tell(tmp_path, story)
+
+
+def test_a_backlog_set_aside_leaves_a_gap_where_it_belongs_and_the_present_as_it_is(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        session = await connected(c)
+        await c.report(session, snapshot(1, T0 + 90 * S))
+        bad = replace(refused(2), look_at_us=T0 + 91 * S, past_us=(T0 + 10 * S, T0 + 20 * S))
+        stored = await c.ingest.set_aside(session, bad, T0 + 91 * S)
+        assert (stored.refused, stored.snapshot_wanted) == ("it is bad", "")
+        assert await c.gaps() == [Gap(T0 + 10 * S, T0 + 20 * S, NOT_STORED)]
+        await c.report(session, difference(3, T0 + 92 * S, previous_us=T0 + 90 * S))
+        [host] = (await c.ask_hosts(now_us=T0 + 92 * S)).items
+        assert host.fresh
+        assert host.last_seen_us >= T0 + 92 * S
 
     tell(tmp_path, story)
 

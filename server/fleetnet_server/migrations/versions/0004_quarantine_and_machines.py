@@ -6,14 +6,14 @@ that was there first is known. It stands in a table of its own, for nobody who a
 
 On the way back they go.
 
-Revision 0003, after 0002.
+Revision 0004, after 0003.
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0003"
-down_revision = "0002"
+revision = "0004"
+down_revision = "0003"
 
 
 def upgrade() -> None:
