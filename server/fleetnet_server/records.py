@@ -202,6 +202,7 @@ class RefusedBatch:
     previous_look_at_us: int
     reason: str  # one sentence, which may quote the host
     message: bytes  # the wire's Batch
+    past_us: tuple[int, int] | None = None  # the time it told of, if it told of the past and of nothing else
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,6 +99,7 @@ def refused(message: report_pb2.Batch, reason: str) -> records.RefusedBatch:
         previous_look_at_us=min(max(message.previous_look_at_us, 0), bounds.LAST_US),
         reason=bounds.text(reason, bounds.SENTENCE),
         message=message.SerializeToString(),
+        past_us=translate_backlog.past(message),
     )
 
 

@@ -139,14 +139,22 @@ class Ingest:
             batch.previous_look_at_us,
             why_refused(error),
             as_it_came(),
+            None if batch.backlog is None else (batch.backlog.from_us, batch.backlog.to_us),
         )
-        return self._set_aside(conn, session, refused, received_at_us)
+        try:
+            return self._set_aside(conn, session, refused, received_at_us)
+        except BadBatch as too_many:
+            # Too many. Where it is not the host's mistake, it is not told that the same will be refused again: so it
+            # keeps what it has, and tries again.
+            raise (too_many if isinstance(error, BadBatch) else error) from None
 
     def _set_aside(self, conn: Connection, session: Session, batch: RefusedBatch, received_at_us: int) -> Stored:
         standing = sessions.standing(conn, session)
         if not _is_next(session, batch, standing):
             return Stored(standing.last_sequence)
         quarantine.set_aside(conn, session, batch, standing, received_at_us)
+        if batch.past_us is not None:
+            return Stored(batch.sequence, refused=batch.reason)
         # A snapshot that lacks a part ends nothing: its other parts are stored, and another is asked for.
         self._snapshots.drop(session)
         return Stored(batch.sequence, refused=batch.reason, snapshot_wanted=quarantine.NOT_STORED)

@@ -26,7 +26,8 @@ def set_aside(
         raise BadBatch(f"{batch.reason}; it is one of more than {MOST_IN_AN_HOUR} within an hour")
     quarantine.keep(conn, session.host_id, batch, received_at_us)
     gaps.record(conn, session.host_id, [_missing(batch, standing, received_at_us)])
-    hosts.note_missing(conn, session.host_id)
+    if batch.past_us is None:
+        hosts.note_missing(conn, session.host_id)
     sessions.note_sequence(conn, session, batch.sequence)
 
 
@@ -37,8 +38,12 @@ def lengthen_gap(conn: Connection, host_id: int, last_look_us: int, look_at_us: 
 
 
 def _missing(batch: RefusedBatch, standing: sessions.Standing, received_at_us: int) -> Gap:
-    """From the look before to the one that it told of, neither later than the host's clock can be."""
+    """The past that it told of, or from the look before to the one that it told of; nothing later than the host's clock
+    can be."""
     now_us = received_at_us + standing.clock_offset_us
-    to_us = min(batch.look_at_us or now_us, max(standing.latest_us, now_us + _SLACK_US))
+    latest_us = max(standing.latest_us, now_us + _SLACK_US)
+    if batch.past_us is not None:
+        return Gap(min(batch.past_us[0], latest_us), min(batch.past_us[1], latest_us), NOT_STORED)
+    to_us = min(batch.look_at_us or now_us, latest_us)
     from_us = standing.last_look.at_us if standing.last_look else batch.previous_look_at_us or to_us
     return Gap(min(from_us, to_us), to_us, NOT_STORED)

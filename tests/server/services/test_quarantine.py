@@ -1,6 +1,7 @@
 """Quarantine has bounds, and a mistake of ours in one batch is not every batch's."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,22 @@ def test_what_was_set_aside_is_passed_over_when_it_comes_again(tmp_path: Path) -
     tell(tmp_path, story)
 
 
+def test_a_backlog_set_aside_leaves_a_gap_where_it_belongs_and_the_present_as_it_is(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        session = await connected(c)
+        await c.report(session, snapshot(1, T0 + 90 * S))
+        bad = replace(refused(2), look_at_us=T0 + 91 * S, past_us=(T0 + 10 * S, T0 + 20 * S))
+        stored = await c.ingest.set_aside(session, bad, T0 + 91 * S)
+        assert (stored.refused, stored.snapshot_wanted) == ("it is bad", "")
+        assert await c.gaps() == [Gap(T0 + 10 * S, T0 + 20 * S, NOT_STORED)]
+        await c.report(session, difference(3, T0 + 92 * S, previous_us=T0 + 90 * S))
+        [host] = (await c.ask_hosts(now_us=T0 + 92 * S)).items
+        assert host.fresh
+        assert host.last_seen_us >= T0 + 92 * S
+
+    tell(tmp_path, story)
+
+
 def test_a_batch_of_another_boot_is_not_set_aside(tmp_path: Path) -> None:
     async def story(c: Collector) -> None:
         session = await connected(c)
@@ -66,6 +83,23 @@ def test_a_host_that_sent_too_many_may_again_after_an_hour(tmp_path: Path) -> No
         with pytest.raises(BadBatch, match="it is bad; it is one of more than 10 within an hour"):
             await c.ingest.set_aside(session, refused(11), T0 + 11 * S)
         await c.ingest.set_aside(session, refused(11), T0 + 3602 * S)
+
+    tell(tmp_path, story)
+
+
+def test_too_many_that_break_our_code_are_not_called_the_hosts_mistake(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        session = await connected(c)
+
+        async def bad(n: int) -> None:
+            batch = difference(n, T0 + n * S, opened=(sock(n, T0 + n * S, recv_queue=LARGE),))
+            await c.ingest.commit(session, batch, T0 + n * S, lambda: b"raw")
+
+        for n in range(1, 11):
+            await bad(n)
+        with pytest.raises(Exception, match=r"too large|out of range") as refused:
+            await bad(11)
+        assert not isinstance(refused.value, BadBatch)
 
     tell(tmp_path, story)
 
