@@ -41,6 +41,8 @@ _INLINE_PARTS = 500
 # A peer that does not read for this long is gone.
 _WRITE_S = 20.0
 _DRAIN_S = 30.0
+# A snapshot is asked for no more often than this: should two versions reckon otherwise, it would be for ever.
+_RESYNC_S = 60.0
 
 
 class DisconnectedError(Exception):
@@ -64,6 +66,8 @@ class Stream:
         self._room = asyncio.Event()
         self._committed = session.committed_sequence
         self._unacknowledged = False
+        self._resync_wanted = False
+        self._no_resync_before_s = 0.0
         self._all_committed = False
         self._news = asyncio.Event()
         self.live = Asking(session.boot_id, self._news.set)
@@ -169,6 +173,7 @@ class Stream:
             self._ahead_bytes -= size_bytes
             self._room.set()
             self._unacknowledged = True
+            self._resync_wanted |= self._ingest.drifted(self._session)
             self._news.set()
         self._all_committed = True
         self._news.set()
@@ -179,6 +184,9 @@ class Stream:
             self._news.clear()
             while (question := self.live.next_question()) is not None:
                 await self._write(report_pb2.CollectorMessage(look_now=question))
+            if self._resync_wanted:
+                self._resync_wanted = False
+                await self._resync()
             if self._unacknowledged:
                 self._unacknowledged = False
                 ack = report_pb2.Ack(sequence=self._committed)
@@ -187,6 +195,13 @@ class Stream:
                 return
             if self._all_committed:
                 self._news.set()
+
+    async def _resync(self) -> None:
+        now_s = time.monotonic()
+        if now_s >= self._no_resync_before_s:
+            self._no_resync_before_s = now_s + _RESYNC_S
+            resync = report_pb2.Resync(reason="history has drifted from what the host holds open")
+            await self._write(report_pb2.CollectorMessage(resync=resync))
 
     async def _welcome(self) -> None:
         welcome = report_pb2.Welcome(

@@ -15,7 +15,7 @@ import structlog
 from fleetnet_server import metrics
 from fleetnet_server.errors import BadBatch, Fenced, HostUnknown, SequenceHole, StorageError
 from fleetnet_server.records import Batch, Gap, Hello, Host, Session
-from fleetnet_server.services import backlog, namespaces
+from fleetnet_server.services import backlog, digests, namespaces
 from fleetnet_server.services.intervals import ClosedAtIs, OpenedAtIs, plan, scope_of
 from fleetnet_server.services.snapshots import Named, Snapshots
 from fleetnet_server.storage import gaps, holders, hosts, ids, sessions, sockets, sources
@@ -36,6 +36,7 @@ class Ingest:
     def __init__(self, db: Database) -> None:
         self._db = db
         self._snapshots = Snapshots()
+        self._drifted: set[tuple[int, int]] = set()  # streams to be asked for a snapshot
 
     async def open(self, host: Host, hello: Hello, received_at_us: int) -> Session:
         """Begin a stream; an older one of the same host is fenced from here on.
@@ -62,9 +63,17 @@ class Ingest:
             _count(batch)
         return committed
 
+    def drifted(self, session: Session) -> bool:
+        """Whether a digest differed since this was asked last: then the stream is to be asked for a snapshot."""
+        if (session.host_id, session.generation) not in self._drifted:
+            return False
+        self._drifted.discard((session.host_id, session.generation))
+        return True
+
     async def close(self, session: Session, at_us: int) -> None:
         """Note the end of a stream. Never raises: it is a note only, and whoever ends a stream has other worries."""
         self._snapshots.drop(session)
+        self._drifted.discard((session.host_id, session.generation))
         try:
             await self._db.write(sessions.close, session, at_us)
         except StorageError as error:
@@ -98,7 +107,12 @@ class Ingest:
         if batch.sources and sources.count(conn, session.host_id) > MAX_SOURCES:
             # Each answer about hosts names all that are not whole.
             raise BadBatch(f"a host has more than {MAX_SOURCES} sources")
-        _note_progress(conn, step, named is not None, received_at_us)
+        whole = named is not None or _goes_on(step)
+        if whole and not digests.agree(conn, session, batch, standing):
+            self._drifted.add((session.host_id, session.generation))
+            # What a snapshot named is held open by definition; after a difference, that is in doubt.
+            whole = named is not None
+        _note_progress(conn, step, whole, received_at_us)
         return batch.sequence
 
 
@@ -284,15 +298,20 @@ def _end_unnamed(conn: Connection, step: _Step, named: Named) -> None:
         namespaces.restate(conn, step.told, named.namespaces, known)
 
 
-def _note_progress(conn: Connection, step: _Step, whole_snapshot: bool, received_at_us: int) -> None:
-    session, batch, standing, last = step.session, step.batch, step.standing, step.standing.last_look
-    goes_on = (
-        batch.snapshot is None
-        and standing.whole
+def _goes_on(step: _Step) -> bool:
+    """Whether a difference follows a whole look without a break."""
+    session, last = step.session, step.standing.last_look
+    return (
+        step.batch.snapshot is None
+        and step.standing.whole
         and last is not None
         and (last.boot_id, last.epoch) == (session.boot_id, session.epoch)
     )
-    if not (whole_snapshot or goes_on):
+
+
+def _note_progress(conn: Connection, step: _Step, whole: bool, received_at_us: int) -> None:
+    session, batch, standing = step.session, step.batch, step.standing
+    if not whole:
         hosts.note_part(conn, session.host_id, session.boot_id, batch.look_at_us)
         sessions.note_sequence(conn, session, batch.sequence)
         return
