@@ -24,9 +24,9 @@ from google.protobuf.message import DecodeError
 
 from fleetnet_server.errors import BadBatch, StorageUnavailable
 from fleetnet_server.records import Batch, Session
-from fleetnet_server.rpc import translate_report
+from fleetnet_server.rpc import bounds, translate_report
 from fleetnet_server.rpc.asked import Asking
-from fleetnet_server.rpc.streams import Ending
+from fleetnet_server.rpc.streams import Ending, Spool
 from fleetnet_server.services.health import Health
 from fleetnet_server.services.ingest import Ingest
 
@@ -52,11 +52,14 @@ class DisconnectedError(Exception):
 class Stream:
     """The stream of one host, from the moment its session is open."""
 
-    def __init__(self, context: Context, session: Session, ingest: Ingest, health: Health) -> None:
+    def __init__(
+        self, context: Context, session: Session, ingest: Ingest, health: Health, waits: Spool | None = None
+    ) -> None:
         self._context = context
         self._session = session
         self._ingest = ingest
         self._health = health
+        self._waits = waits or Spool()
         self._ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         # Handed over and not yet known to be stored, oldest first, each with its bytes; None after the last.
         self._commits: asyncio.Queue[tuple[asyncio.Task[int], int] | None] = asyncio.Queue()
@@ -152,6 +155,8 @@ class Stream:
             if kind != "batch":
                 continue  # a later version's kind of message; what it tells is not for this version
             received_at_us = time.time_ns() // 1_000
+            if message.batch.HasField("backlog"):
+                self._waits.size_bytes = min(message.batch.backlog.left_bytes, bounds.MAX_INTEGER)
             self._hand_over(await _translated(message.batch), message.ByteSize(), received_at_us)
 
     def _hand_over(self, batch: Batch, size_bytes: int, received_at_us: int) -> None:

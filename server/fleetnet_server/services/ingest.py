@@ -162,7 +162,9 @@ class _Step:
 def _count(batch: Batch) -> None:
     metrics.BATCHES.inc()
     metrics.LAST_STORED.set_to_current_time()
-    for kind, rows in (("opened", batch.opened), ("changed", batch.changed), ("closed", batch.closed)):
+    past = (*batch.backlog.sockets, *batch.backlog.ended) if batch.backlog else ()
+    kinds = (("opened", batch.opened), ("changed", batch.changed), ("closed", batch.closed), ("past", past))
+    for kind, rows in kinds:
         if rows:
             metrics.ROWS.labels(kind).inc(len(rows))
     if batch.gaps:
@@ -309,6 +311,14 @@ def _goes_on(step: _Step) -> bool:
     )
 
 
+def _taken_at(step: _Step) -> int:
+    """When the look was, by the collector's clock: as long after the Hello as by the host's clock that nothing sets."""
+    session, batch = step.session, step.batch
+    if batch.look_boottime_us and session.boottime_us:
+        return session.started_at_us + batch.look_boottime_us - session.boottime_us
+    return batch.look_at_us - step.standing.clock_offset_us
+
+
 def _note_progress(conn: Connection, step: _Step, whole: bool, received_at_us: int) -> None:
     session, batch, standing = step.session, step.batch, step.standing
     if not whole:
@@ -318,7 +328,7 @@ def _note_progress(conn: Connection, step: _Step, whole: bool, received_at_us: i
     look = hosts.Look(session.boot_id, session.epoch, batch.look_at_us)
     hosts.note_look(conn, session.host_id, look, received_at_us)
     # By the collector's clock a look was not taken later than it was received, wherever the host's clock has gone.
-    at_us = min(batch.look_at_us - standing.clock_offset_us, received_at_us)
+    at_us = min(_taken_at(step), received_at_us)
     first_at_us = at_us if standing.first_at_us is None else min(standing.first_at_us, at_us)
     last_at_us = at_us if standing.last_at_us is None else max(standing.last_at_us, at_us)
     sessions.note_look(conn, session, batch.sequence, first_at_us, last_at_us)
