@@ -1,15 +1,19 @@
 """What nobody could see is not told as seen: a source that fails, and a clock that is set."""
 
+import asyncio
 import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from agent.conftest import Loop
 from agent.loopback_collector import Collector
 from agent.scripted_watch import BLIND, WHOLE, ScriptedWatch, tcp
 from agent.uplinks import QUICK, agrees, eventually, running
 from fleetnet_agent.host import Host, this_host
+from fleetnet_agent.records import Difference
+from fleetnet_agent.uplink.clock import WallClock
 from fleetnet_agent.uplink.looks import CLOCK_SET, NOT_READ
 
 Enrolled = Callable[..., Path]
@@ -132,3 +136,39 @@ def test_a_clock_that_is_set_begins_a_new_stream_and_leaves_a_gap(
     assert {gap.reason for gap in collector.store.gaps} == {CLOCK_SET}
     lengths_s = [round((gap.to_us - gap.from_us) / 1e6) for gap in collector.store.gaps]
     assert lengths_s == [3600, 7200]
+
+
+class OnceAhead(ScriptedWatch):
+    """The host's clock is an hour ahead at one look, when told to, and is set back before anybody else asks for it."""
+
+    def __init__(self, ahead_us: list[int]) -> None:
+        super().__init__(tcp(1))
+        self.leap = False
+        self._ahead_us = ahead_us
+
+    def look(self) -> Difference:
+        self._ahead_us[0], self.leap = 3600_000_000 if self.leap else 0, False
+        return super().look()
+
+
+def test_a_clock_that_is_set_and_set_back_between_two_checks_leaves_a_gap_for_the_look_between(
+    loop: Loop, collector: Collector, enrolled: Enrolled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(_clock: WallClock, _every_s: float) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(WallClock, "watch", never)
+    ahead_us = [0]
+    real = this_host()
+    host: Host = replace(real, wall_clock_us=lambda: real.wall_clock_us() + ahead_us[0])
+
+    async def story() -> None:
+        watch = OnceAhead(ahead_us)
+        async with running(enrolled(collector.address), watch, host=host):
+            await collector.until(lambda: collector.store.whole_snapshots == 1)
+            watch.leap = True
+            await collector.until(lambda: bool(collector.store.gaps))
+
+    loop.run(story())
+    assert {gap.reason for gap in collector.store.gaps} == {CLOCK_SET}
+    assert {round((gap.to_us - gap.from_us) / 1e6) for gap in collector.store.gaps} == {3600}

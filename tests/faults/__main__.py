@@ -34,7 +34,9 @@ def main() -> int:
     _have_mounts_to_oneself()
     total, legs, began_s = Counter[str](), 0, time.monotonic()
     while legs < asked.legs if asked.legs else sum(total.values()) < asked.count:
-        plan = Plan(asked.seed + legs, asked.hosts, asked.rounds, asked.faults, asked.window, asked.patience)
+        plan = Plan(
+            asked.seed + legs, asked.hosts, asked.rounds, asked.faults, asked.window, asked.engine, asked.patience
+        )
         outcome = _leg(plan, asked.verbose, asked.keep)
         total += outcome.injected
         legs += 1
@@ -53,9 +55,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--count", type=int, default=1000, help="faults in all")
     parser.add_argument("--legs", type=int, default=0, help="so many fresh fleets, whatever the count")
     parser.add_argument("--hosts", type=int, default=4)
-    parser.add_argument("--rounds", type=int, default=5, help="of each leg")
+    parser.add_argument("--rounds", type=int, default=6, help="of each leg")
     parser.add_argument("--faults", type=int, default=30, help="of each round")
     parser.add_argument("--window", type=float, default=20.0, help="seconds of a round in which faults begin")
+    parser.add_argument("--engine", choices=("sqlite", "postgresql"), default="sqlite", help="the collector's database")
     parser.add_argument("--patience", type=float, default=1.0, help="factor on all bounds of time, for busy machines")
     parser.add_argument("--keep", type=Path, help="where logs, ledgers and the database of a failed leg are put")
     parser.add_argument("--verbose", action="store_true", help="say each fault as it begins")

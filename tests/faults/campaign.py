@@ -32,6 +32,7 @@ from demo.fabric import Fabric
 from demo.fleet import environment
 from demo.programs import FailedError, Programs
 
+MOODS = ("gentle", "rough", "long")
 LIVENESS_S = 60.0  # "within 60 s after the faults stop every agent has an acknowledged batch"
 _SETTLE_S = 90.0
 _ROOT = Path(__file__).resolve().parents[2]
@@ -46,6 +47,7 @@ class Plan:
     rounds: int
     faults: int  # of a round
     window_s: float  # in which they begin
+    engine: str = "sqlite"
     patience: float = 1.0  # factor on the bounds of time, for a busy machine
 
     @property
@@ -53,7 +55,7 @@ class Plan:
         """The command that does the same again."""
         return (
             f"make test-faults ARGS='--seed {self.seed} --legs 1 --hosts {self.hosts} --rounds {self.rounds} "
-            f"--faults {self.faults} --window {self.window_s:g}'"
+            f"--faults {self.faults} --window {self.window_s:g} --engine {self.engine}'"
         )
 
 
@@ -90,7 +92,8 @@ class Leg:
         told = {name: value for name, value in environment(self._directory).items() if name not in _SERVICE_MARKS}
         told["PYTHONPATH"] = f"{_ROOT}:{_ROOT / 'tests'}"
         with Fabric() as fabric, Programs(self._directory, told) as programs:
-            ground = Ground(self._directory, fabric, programs, self._plan.seed, self._plan.hosts)
+            plan = self._plan
+            ground = Ground(self._directory, fabric, programs, plan.seed, plan.hosts, plan.engine)
             try:
                 self._begin(ground)
                 for number in range(self._plan.rounds):
@@ -99,6 +102,8 @@ class Leg:
                         break
             except FailedError as failure:
                 self._wrong(f"{failure}\n{failure.log}")
+            finally:
+                ground.store.remove()
             self.outcome.verdict.wrong += [*ground.problems, *ground.tracebacks()]
         return self.outcome
 
@@ -107,7 +112,7 @@ class Leg:
 
     def _begin(self, ground: Ground) -> None:
         """Start everything; once all agents have told all, history is judged."""
-        history.witness(ground.database)
+        ground.store.witness()
         ground.start_collector()
         for site in ground.sites:
             ground.start_agent(site)
@@ -117,11 +122,9 @@ class Leg:
     def _round(self, ground: Ground, number: int) -> None:
         began_s = time.monotonic()
         draw_ = random.Random(f"{self._plan.seed}/{number}")
-        mood = "gentle" if number % 2 == 0 else "rough"
-        drawn = draw(draw_, weights(mood), self._plan.hosts, self._plan.faults, self._plan.window_s)
-        if number == self._plan.rounds - 1:  # what comes after lies in the gap that it leaves, so it comes last
-            drawn += draw(draw_, {"clock-back": 1.0, "network-forgets": 1.0}, self._plan.hosts, 2, self._plan.window_s)
-        Faults(ground, sorted(drawn, key=lambda fault: fault.at_s), self._plan.window_s, self._say).run()
+        mood = MOODS[number % len(MOODS)]
+        drawn = self._drawn(draw_, mood, last=number == self._plan.rounds - 1)
+        Faults(ground, drawn, self._say).run()
         for fault in drawn:
             counted = self.outcome.injected if fault.done else self.outcome.skipped
             counted[f"{fault.kind} {fault.word}".strip()] += 1
@@ -130,13 +133,27 @@ class Leg:
         self.outcome.slowest_s = max(self.outcome.slowest_s, took_s)
         with self._standing_still(ground):
             for site in ground.sites:
-                self._await_equal(ground, site)
+                waited_s = self._await_equal(ground, site) + self._await_drained(ground, site)
+                self._say(f"  {site.name} told all {waited_s:.1f} s after it stood still")
             self._judge(ground)
         wrong = len(self.outcome.verdict.wrong)
         self._say(
             f"round {number} ({mood}) took {time.monotonic() - began_s:.0f} s: {self.outcome.faults} faults so far, "
             f"alive {took_s:.1f} s after them, {wrong} wrong"
         )
+
+    def _drawn(self, draw_: random.Random, mood: str, *, last: bool) -> list[Fault]:
+        hosts, window_s = self._plan.hosts, self._plan.window_s
+        if mood == "long":
+            drawn = draw(draw_, {"collector-away": 1.0}, hosts, 1, 1.0)
+            window_s = drawn[0].lasts_s - 5.0
+            drawn += draw(draw_, {"agent-spool-point": 1.0}, hosts, 1, 3.0)
+            drawn += draw(draw_, weights(mood, self._plan.engine), hosts, self._plan.faults // 3, window_s)
+        else:
+            drawn = draw(draw_, weights(mood, self._plan.engine), hosts, self._plan.faults, window_s)
+        if last:  # what comes after these lies in the gap that they leave, so they come last
+            drawn += draw(draw_, {"clock-back": 1.0, "network-forgets": 1.0}, hosts, 2, window_s)
+        return sorted(drawn, key=lambda fault: fault.at_s)
 
     def _await_acknowledged(self, ground: Ground, since_us: int) -> float:
         """Wait until every agent had a batch acknowledged since then; how long that took."""
@@ -166,15 +183,20 @@ class Leg:
             if word == "pause":
                 yield
 
-    def _await_equal(self, ground: Ground, site: Site) -> None:
-        """Until an answer equals that of ss; the digest of a host, taken where people see it."""
-        deadline_s = time.monotonic() + _SETTLE_S * self._plan.patience
+    def _await_equal(self, ground: Ground, site: Site) -> float:
+        """Until an answer equals that of ss (the digest of a host, taken where people see it); seconds."""
+        began_s = time.monotonic()
+        deadline_s = began_s + _SETTLE_S * self._plan.patience
+        slow = ""
         while True:
             items = ground.fleet.ask("netstat", site.name, "-tuan", "-o", "json")
             ours = _names(oracles.of_items(items.items)) if items.output else set()
             theirs = _names(oracles.of_ss(site.place))
             if ours == theirs:
-                return
+                return time.monotonic() - began_s
+            if time.monotonic() - began_s > 5.0 and not slow:
+                slow = f"{len(ours - theirs)} more than ss has and {len(theirs - ours)} fewer: "
+                self._say(f"  {site.name}: {slow}{sorted(ours ^ theirs, key=str)[:3]}")
             if time.monotonic() > deadline_s:
                 raise FailedError(
                     f"the answer about {site.name} does not become that of ss: only in the answer "
@@ -184,17 +206,29 @@ class Leg:
             ground.mind()
             time.sleep(0.2)
 
+    def _await_drained(self, ground: Ground, site: Site) -> float:
+        """Until all that the agent kept has been told (what it is about is a gap till then); seconds."""
+        began_s = time.monotonic()
+        deadline_s = began_s + _SETTLE_S * self._plan.patience
+        while (site.state / "spool.db").exists():
+            if time.monotonic() > deadline_s:
+                raise FailedError(f"what {site.name} kept is not told", _tail(self._directory / f"{site.name}.log"))
+            ground.mind()
+            time.sleep(0.2)
+        return time.monotonic() - began_s
+
     def _judge(self, ground: Ground) -> None:
         """Everything since the beginning of the leg; the figures are those of the last time."""
         total, gaps, batches, acknowledged = Verdict(), Counter[str](), 0, 0
         for site in ground.sites:
-            kept = history.read(ground.database, site.name)
+            # Before history is read: what is acknowledged later need not be in it.
+            told = [(epoch, sequence) for _, epoch, sequence in [*site.acknowledged(), *site.welcomed()]]
+            kept = history.read(ground.store, site.name)
             truth = ledger.read(site.ledger, site.looks, site.clock)
             horizon = Horizon(self._begins_us(site), kept.heard_us)
-            found = verdict.judge(truth, kept, horizon, ground.advertised)
+            found = verdict.judge(truth, kept, horizon, ground.advertised, site.clock)
             if site.clock.changes:  # hours that were leapt over would be most of all time
                 found.judged_us = found.excused_us = 0
-            told = [(epoch, sequence) for _, epoch, sequence in site.acknowledged()]
             found.wrong += verdict.judge_sequence(kept, told)
             found.wrong += verdict.judge_gaps(kept, site.agent.starts - 1, len(site.clock.changes))
             self._ask_about_the_past(ground, site, truth, kept, horizon, found)
@@ -229,10 +263,10 @@ class Leg:
 class Faults:
     """The faults of a round, each at its time or when what it takes hold of is free."""
 
-    def __init__(self, ground: Ground, drawn: list[Fault], window_s: float, say: Callable[[str], None]) -> None:
+    def __init__(self, ground: Ground, drawn: list[Fault], say: Callable[[str], None]) -> None:
         self._ground = ground
         self._say = say
-        self._give_up_s = window_s * 1.5  # what has not begun by then is left out
+        self._give_up_s = drawn[-1].at_s * 1.5  # what has not begun by then is left out
         self._held: set[str] = set()
         self._numbers = itertools.count()
         self._due: list[tuple[float, int, Callable[[], None]]] = []

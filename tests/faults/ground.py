@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 
 from faults.ledger import HostClock
+from faults.stores import PostgresqlStore, SqliteStore, Store
 from faults.workload import now_us
 
 from demo.fabric import Fabric, Host
@@ -87,12 +88,17 @@ class Site:
     def offset(self) -> Path:
         return self.directory / f"{self.name}.offset"
 
+    @property
+    def welcomes(self) -> Path:
+        return self.directory / f"{self.name}.welcomed"
+
     def acknowledged(self) -> list[tuple[int, int, int]]:
         """When (CLOCK_BOOTTIME), epoch, sequence."""
-        if not self.acknowledgements.exists():
-            return []
-        lines = self.acknowledgements.read_text().splitlines()
-        return [(int(at), int(epoch), int(sequence)) for at, epoch, sequence in map(str.split, lines)]
+        return _read_trace(self.acknowledgements)
+
+    def welcomed(self) -> list[tuple[int, int, int]]:
+        """Likewise what a collector said that it had stored when it greeted."""
+        return _read_trace(self.welcomes)
 
     def set_clock(self, ahead_us: int) -> None:
         """Set the host's wall clock to this much ahead of the machine's."""
@@ -115,7 +121,7 @@ def real_lead_us() -> int:
 class Ground:
     """All that stands."""
 
-    def __init__(self, directory: Path, fabric: Fabric, programs: Programs, seed: int, hosts: int) -> None:
+    def __init__(self, directory: Path, fabric: Fabric, programs: Programs, seed: int, hosts: int, engine: str) -> None:
         self.directory = directory
         self.programs = programs
         self.problems: list[str] = []
@@ -125,21 +131,18 @@ class Ground:
         self.fleet = Fleet(directory, programs, self.place)
         self.advertised = (self.place.address, PROXY_PORT)
         mount(self.fleet.data, COLLECTOR_DISK)
+        self.store: Store = SqliteStore(self.fleet.data) if engine == "sqlite" else PostgresqlStore()
         self.start_collector()
         self._await_collector()
         self.proxy = self._start_proxy()
         self.sites = [self._site(fabric, f"h{number}", seed * 100 + number) for number in range(hosts)]
         self.collector.program.stop()  # type: ignore[union-attr]  # it was started above
 
-    @property
-    def database(self) -> Path:
-        return self.fleet.data / "fleetnet.db"
-
     def start_collector(self) -> None:
         """Start it, with what is armed; returns at once."""
         environment = {"FLEETNET_FAILPOINTS": self.collector_armed} if self.collector_armed else None
         self.collector.program = self.fleet.launch_collector(
-            "--advertise", f"{self.advertised[0]}:{self.advertised[1]}", environment=environment
+            "--advertise", f"{self.advertised[0]}:{self.advertised[1]}", *self.store.options, environment=environment
         )
         self.fleet.collector = self.collector.program
         self.collector.starts += 1
@@ -147,8 +150,13 @@ class Ground:
 
     def start_agent(self, site: Site) -> None:
         """Start it, with what is armed; returns at once."""
-        points = [f"after-look=trace:{site.looks}", f"acknowledged=trace:{site.acknowledgements}",
-                  f"wall-clock=offset:{site.offset}", site.armed]  # fmt: skip
+        points = [
+            f"after-look=trace:{site.looks}",
+            f"acknowledged=trace:{site.acknowledgements}",
+            f"welcomed=trace:{site.welcomes}",
+            f"wall-clock=offset:{site.offset}",
+            site.armed,
+        ]
         environment = {"FLEETNET_FAILPOINTS": ",".join(filter(None, points))}
         site.agent.program = self.fleet.start_agent(site.name, site.place, environment=environment)
         site.agent.starts += 1
@@ -206,6 +214,11 @@ class Ground:
             text = log.read_text(errors="replace") if log.exists() else ""
             if "Traceback" in text:
                 yield f"{name} had a traceback: {text[text.index('Traceback') :][:1500]}"
+
+
+def _read_trace(path: Path) -> list[tuple[int, int, int]]:
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [(int(at), int(epoch), int(sequence)) for at, epoch, sequence in map(str.split, lines)]
 
 
 def mount(path: Path, size: str) -> None:

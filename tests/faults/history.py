@@ -1,14 +1,9 @@
-"""What the collector has kept of each host, read from its database file, which it may have open meanwhile.
+"""What the collector has kept of each host, read from its database and not through the collector."""
 
-By a process of its own, read-only, so that no lock of the collector's is dropped and nothing is checkpointed.
-"""
-
-import contextlib
-import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
+from faults.stores import Rows, Store
 from faults.workload import Name
 from system.archive import text
 
@@ -25,14 +20,6 @@ _COLUMNS = (
     "socket_id, cookie, protocol, family, local_address, local_port, remote_address, remote_port, state, "
     "opened_at_us, opened_at_is"
 )
-
-# Fires inside the transaction that stores a batch, so it says what was stored and how often, whatever the collector
-# believes. Every stored batch moves its stream's last_sequence.
-_WITNESS = """
-CREATE TABLE faults_stored (host_id INTEGER, epoch INTEGER, was INTEGER, is_now INTEGER);
-CREATE TRIGGER faults_witness AFTER UPDATE OF last_sequence ON sessions
-BEGIN INSERT INTO faults_stored VALUES (NEW.host_id, NEW.epoch, OLD.last_sequence, NEW.last_sequence); END;
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,37 +61,27 @@ class History:
     heard_us: int  # its last whole look
 
 
-def witness(database: Path) -> None:
-    """Have the database itself write down each batch that it stores. Nobody may have it open."""
-    with contextlib.closing(sqlite3.connect(database)) as opened:
-        opened.executescript(_WITNESS)
-
-
-def read(database: Path, host: str) -> History:
+def read(store: Store, host: str) -> History:
     """All of a host at one moment."""
-    with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=30.0)) as opened:
-        opened.execute("BEGIN")
-        host_id, heard_us = opened.execute("SELECT host_id, last_look_us FROM hosts WHERE name = ?", (host,)).fetchone()
+    with store.moment() as moment:
+        [(host_id, heard_us)] = moment.ask("SELECT host_id, last_look_us FROM hosts WHERE name = ?", host)
         mine = "host_id = ? AND protocol IN (6, 17)"
         closed = f"SELECT {_COLUMNS}, closed_at_us, closed_at_is, last_seen_us FROM history WHERE {mine}"
         still = f"SELECT {_COLUMNS}, {2**62}, {OPEN}, seen_at_us FROM current WHERE {mine}"
-        rows = [*opened.execute(closed, (host_id,)), *opened.execute(still, (host_id,))]
-        gaps = opened.execute("SELECT from_us, to_us, reason FROM gaps WHERE host_id = ? ORDER BY 1", (host_id,))
-        told = opened.execute(
-            "SELECT epoch, was, is_now FROM faults_stored WHERE host_id = ? AND was <> is_now ORDER BY rowid",
-            (host_id,),
+        rows = [*moment.ask(closed, host_id), *moment.ask(still, host_id)]
+        gaps = moment.ask("SELECT from_us, to_us, reason FROM gaps WHERE host_id = ? ORDER BY 1", host_id)
+        told = moment.ask(
+            "SELECT epoch, was, is_now FROM faults_stored WHERE host_id = ? AND was <> is_now ORDER BY number", host_id
         )
-        return History(
-            sorted(_intervals(rows), key=lambda one: (one.opened_at_us, one.closed_at_us)),
-            [Gap(*row) for row in gaps],
-            [(epoch % 2**64, was, now) for epoch, was, now in told],
-            heard_us or 0,
-        )
+    return History(
+        sorted(_intervals(rows), key=lambda one: (one.opened_at_us, one.closed_at_us)),
+        [Gap(*row) for row in gaps],
+        [(epoch % 2**64, was, now) for epoch, was, now in told],
+        heard_us or 0,
+    )
 
 
-def _intervals(
-    rows: list[tuple[int, int, int, int, bytes, int, bytes, int, int, int, int, int, int, int]],
-) -> Iterator[Interval]:
+def _intervals(rows: Rows) -> Iterator[Interval]:
     for socket_id, cookie, protocol, family, local, port, remote, remote_port, state, *times in rows:
         name = (
             _PROTOCOLS[protocol],

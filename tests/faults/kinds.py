@@ -4,14 +4,12 @@ A fault takes hold of something (an agent's process, the network of a host, a di
 it has let go. All that is drawn is drawn beforehand, from the seed.
 """
 
-import fcntl
 import os
 import random
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from faults.ground import Ground, Managed, Site
 
@@ -19,6 +17,7 @@ _HOUR_US = 3_600_000_000
 _POINT_S = 10.0  # a named point is waited for as long
 
 AGENT_POINTS = ("after-look", "before-write", "after-write-before-ack", "acknowledged")
+SPOOL_POINTS = ("spool-before-fsync", "spool-after-fsync")
 COLLECTOR_POINTS = ("before-commit", "after-commit-before-ack", "mid-group", "after-hello")
 NETWORK = ("cut", "refuse", "half-close", "half-open", "deaf", "delay", "throttle")
 
@@ -34,7 +33,6 @@ class Fault:
     number: float  # what it means depends on the kind
     word: str = ""
     done: bool = False  # it truly happened
-    held: IO[bytes] | None = field(default=None, repr=False)
 
     def __str__(self) -> str:
         whom = f"h{self.host}" if self.host >= 0 else "collector"
@@ -203,27 +201,20 @@ def _empty(ground: Ground, fault: Fault) -> None:
     (_disk(ground, fault) / "filler").unlink(missing_ok=True)
 
 
-_WAL_WRITE_LOCK = 120  # byte of the -shm file: https://www.sqlite.org/walformat.html, WAL locks
-
-
 def _lock(ground: Ground, fault: Fault) -> None:
-    """Hold the lock that a writer needs, as another process would that writes for long."""
-    path = ground.database.with_name("fleetnet.db-shm")
-    if not path.exists():
-        return
-    file = path.open("r+b")
-    try:
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _WAL_WRITE_LOCK)
-    except OSError:  # the collector is writing: not now
-        file.close()
-        return
-    fault.held = file
-    fault.done = True
+    fault.done = ground.store.lock()
 
 
-def _unlock(_ground: Ground, fault: Fault) -> None:
-    if fault.held:
-        fault.held.close()
+def _unlock(ground: Ground, _fault: Fault) -> None:
+    ground.store.unlock()
+
+
+def _kill_database(ground: Ground, fault: Fault) -> None:
+    fault.done = ground.store.kill()
+
+
+def _start_database(ground: Ground, _fault: Fault) -> None:
+    ground.store.start()
 
 
 # Clocks.
@@ -265,6 +256,10 @@ KINDS: dict[str, Kind] = {
         "agent", 4, (_POINT_S, _POINT_S), _arm, _start,
         words=tuple(f"{point}=kill" for point in AGENT_POINTS), number=(1, 4), over=_has_died,
     ),
+    "agent-spool-point": Kind(
+        "agent", 0, (45.0, 45.0), _arm, _start, words=tuple(f"{point}=kill" for point in SPOOL_POINTS), number=(1, 6),
+        over=_has_died,
+    ),
     "agent-freeze": Kind("agent", 2, (0.2, 4.0), _freeze, _thaw, gentle=True),
     "collector-kill": Kind("collector", 4, (0.0, 3.0), _kill, _start, of_host=False, gentle=True),
     "collector-stop": Kind("collector", 1, (3.0, 4.0), _stop, _start, of_host=False, gentle=True),
@@ -277,6 +272,7 @@ KINDS: dict[str, Kind] = {
         words=("before-commit=sleep:2", "after-commit-before-ack=sleep:2", "after-commit-before-ack=error"),
         number=(2, 20), gentle=True,
     ),
+    "collector-away": Kind("collector", 0, (38.0, 45.0), _kill, _start, of_host=False),
     "collector-freeze": Kind("collector", 2, (0.2, 4.0), _freeze, _thaw, of_host=False, gentle=True),
     "both-kill": Kind("all", 1, (0.0, 2.0), _kill_both, _start_both, of_host=False),
     "network": Kind("network", 12, (0.2, 6.0), _proxy, _pass, words=NETWORK, gentle=True),
@@ -288,6 +284,7 @@ KINDS: dict[str, Kind] = {
     "collector-disk-full": Kind("disk", 3, (0.5, 4.0), _fill, _empty, of_host=False, gentle=True),
     "agent-disk-full": Kind("agent-disk", 2, (0.5, 6.0), _fill, _empty),
     "database-locked": Kind("database", 3, (0.5, 9.0), _lock, _unlock, of_host=False, gentle=True),
+    "database-kill": Kind("database", 0, (0.0, 4.0), _kill_database, _start_database, of_host=False, gentle=True),
     "clock-forward": Kind("clock", 2, (0.0, 0.1), _set_clock, _nothing, number=(0.5, 5.0)),
     "clock-back": Kind("clock", 0, (0.0, 0.1), _set_clock, _nothing, number=(-5.0, -0.5)),
     "spool-damage": Kind("agent", 2, (0.0, 1.0), _damage, _start, words=("truncate", "flip")),
@@ -304,8 +301,14 @@ def holds(fault: Fault, hosts: int) -> set[str]:
     return {f"{what}{fault.host}" if fault.host >= 0 else what}
 
 
-def weights(mood: str) -> dict[str, float]:
-    """How often each kind comes in a round: a gentle one takes nothing from an agent, a rough one a lot."""
+def weights(mood: str, engine: str) -> dict[str, float]:
+    """How often each kind comes in a round: a gentle one takes nothing from an agent, a rough one a lot. In a long one
+    the collector is away so long that what waits for it goes to disk, and what befalls the agents befalls that."""
+    usual = {name: kind.weight for name, kind in KINDS.items() if kind.weight}
+    if engine != "sqlite":  # a server of its own: it can be killed, and does not fill the collector's disk
+        usual |= {"database-kill": usual.pop("collector-disk-full")}
     if mood == "gentle":
-        return {name: kind.weight for name, kind in KINDS.items() if kind.weight and kind.gentle}
-    return {name: kind.weight * (1 if kind.gentle else 3) for name, kind in KINDS.items() if kind.weight}
+        return {name: weight for name, weight in usual.items() if KINDS[name].gentle}
+    if mood == "rough":
+        return {name: weight * (1 if KINDS[name].gentle else 3) for name, weight in usual.items()}
+    return {name: weight for name, weight in usual.items() if name.startswith(("agent", "spool", "clock"))}

@@ -53,11 +53,12 @@ class HostClock:
                 leads.append(lead_us)
         return before_us + min(leads), after_us + max(leads)
 
-    def set_between(self) -> list[Span]:
-        """What lies between the two times of each change."""
+    def set_between(self, *, back: bool = False) -> list[Span]:
+        """What lies between the two times of each change; of those that set it back only."""
         found, lead_us = [], self.lead_us
         for began_us, ended_us, new_us in self.changes:
-            found.append((began_us + min(lead_us, new_us), ended_us + max(lead_us, new_us)))
+            if new_us < lead_us or not back:
+                found.append((began_us + min(lead_us, new_us), ended_us + max(lead_us, new_us)))
             lead_us = new_us
         return found
 

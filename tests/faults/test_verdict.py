@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 from faults import verdict
 from faults.history import EXACT, GAP, OPEN, SEEN, UNSEEN, Gap, History, Interval
-from faults.ledger import FAR_US, Change, Truth
+from faults.ledger import FAR_US, Change, HostClock, Truth
 from faults.verdict import Horizon
 from faults.workload import Name
 
@@ -107,3 +107,11 @@ def test_there_are_no_more_gaps_than_causes() -> None:
     kept = History([], [Gap(1, 2, verdict.AGENT_RESTARTED), Gap(3, 4, verdict.AGENT_RESTARTED)], [], 0)
     assert verdict.judge_gaps(kept, restarts=2, clock_changes=0) == []
     assert "happened 1 times" in verdict.judge_gaps(kept, restarts=1, clock_changes=0)[0]
+
+
+def test_what_the_clock_leapt_over_is_to_be_a_gap_and_there_two_rows_may_overlap() -> None:
+    twice = (RIGHT, but(socket_id=2, opened_at_us=20 * S))
+    for gaps, words in (((), "no gap tells"), (((19, 55),), "")):
+        history = History(list(twice), [Gap(begin * S, end * S, "set") for begin, end in gaps], [], 100 * S)
+        found = verdict.judge(TRUTH, history, HORIZON, COLLECTOR, HostClock(20 * S, [(30 * S, 30 * S, -10 * S)])).wrong
+        assert (words in found[0]) if words else found == []

@@ -18,8 +18,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from faults.history import CLOSED_AT_IS, GAP, OPEN, UNSEEN, Gap, History, Interval
-from faults.ledger import SLACK_US, Change, Truth
+from faults.history import CLOSED_AT_IS, GAP, OPEN, UNSEEN, History, Interval
+from faults.ledger import SLACK_US, Change, HostClock, Truth
 from faults.spans import Span, common, length_us, minus, touches, union
 from faults.workload import Name
 
@@ -58,8 +58,11 @@ class Horizon:
     to_us: int
 
 
-def judge(truth: Truth, history: History, horizon: Horizon, collector: tuple[str, int]) -> Verdict:
+def judge(
+    truth: Truth, history: History, horizon: Horizon, collector: tuple[str, int], clock: HostClock | None = None
+) -> Verdict:
     """All of one host; `collector` is where its agent reports."""
+    clock = clock or HostClock(0)
     verdict = Verdict()
     gaps = union((gap.from_us - SLACK_US, gap.to_us + SLACK_US) for gap in history.gaps)
     by_name: dict[Name, list[Interval]] = defaultdict(list)
@@ -67,7 +70,10 @@ def judge(truth: Truth, history: History, horizon: Horizon, collector: tuple[str
     for interval in history.intervals:
         by_name[interval.name].append(interval)
         by_cookie[interval.cookie].append(interval)
-    of_clock = _of_clock(history.gaps)
+    of_clock = union((begin - SLACK_US, end + SLACK_US) for begin, end in clock.set_between())
+    # Of hours that were leapt over nothing can be wrong, for the host had no such moments. Others it had twice.
+    for begin, end in minus(union(clock.set_between(back=True)), gaps):
+        verdict.wrong.append(f"the clock was set back, and no gap tells of what lies between {begin} and {end}")
     for name, changes in truth.changes.items():
         _judge_name(verdict, name, changes, by_name.get(name, []), gaps, horizon)
         verdict.wrong += _ended_too_early(changes, by_name.get(name, []), of_clock, horizon)
@@ -190,10 +196,6 @@ def _judge_strangers(verdict: Verdict, truth: Truth, history: History, collector
 def _plain(address: str | None) -> str | None:
     """Without what makes an IPv4 address one of IPv6: gRPC's sockets are of both families."""
     return address.removeprefix("::ffff:") if address else None
-
-
-def _of_clock(gaps: list[Gap]) -> list[Span]:
-    return [(gap.from_us - SLACK_US, gap.to_us + SLACK_US) for gap in gaps if gap.reason == CLOCK_SET]
 
 
 def _shown(intervals: list[Interval]) -> str:

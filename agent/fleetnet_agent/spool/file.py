@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from fleetnet_agent import failpoints
 from fleetnet_agent.spool.errors import SpoolDamagedError, SpoolError, SpoolUnavailableError
 
 NAME: Final = "spool.db"
@@ -88,7 +89,9 @@ class SpoolFile:
         self.run("BEGIN IMMEDIATE")
         try:
             yield
+            failpoints.reached("spool-before-fsync")
             self.run("COMMIT")
+            failpoints.reached("spool-after-fsync")
         except BaseException:
             with contextlib.suppress(SpoolError):
                 self.run("ROLLBACK")

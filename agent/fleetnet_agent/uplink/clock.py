@@ -14,18 +14,29 @@ SET_US: Final = 1_000_000
 """As far as the wall clock may move against CLOCK_BOOTTIME before it counts as set, microseconds."""
 
 
-async def watch_clock(host: Host, every_s: float, was_set: Callable[[tuple[int, int]], None]) -> None:
-    """Call `was_set` with what the wall clock would show now and with what it shows, whenever it was set; for ever."""
-    lead_us = _lead_us(host)
-    while True:
-        await asyncio.sleep(every_s)
-        now_us = _lead_us(host)
-        if abs(now_us - lead_us) >= SET_US:
-            boottime_us = host.boottime_us()
-            was_set((boottime_us + lead_us, boottime_us + now_us))
-            lead_us = now_us
+class WallClock:
+    """The host's wall clock against CLOCK_BOOTTIME, which nothing sets and which counts sleep."""
 
+    def __init__(self, host: Host, was_set: Callable[[tuple[int, int]], None]) -> None:
+        """`was_set` is called with what the wall clock would show and with what it shows."""
+        self._host = host
+        self._was_set = was_set
+        self._lead_us = self._now_ahead_us()
 
-def _lead_us(host: Host) -> int:
-    """By how much the wall clock is ahead of CLOCK_BOOTTIME, which nothing sets and which counts sleep."""
-    return host.wall_clock_us() - host.boottime_us()
+    def check(self) -> None:
+        """Say so if it was set since the last time. After every look: a clock that was set and set back between two
+        checks would leave the times of what was looked at meanwhile, and nothing that says so."""
+        now_us = self._now_ahead_us()
+        if abs(now_us - self._lead_us) >= SET_US:
+            boottime_us = self._host.boottime_us()
+            before_us, self._lead_us = self._lead_us, now_us
+            self._was_set((boottime_us + before_us, boottime_us + now_us))
+
+    async def watch(self, every_s: float) -> None:
+        """Check for ever."""
+        while True:
+            await asyncio.sleep(every_s)
+            self.check()
+
+    def _now_ahead_us(self) -> int:
+        return self._host.wall_clock_us() - self._host.boottime_us()

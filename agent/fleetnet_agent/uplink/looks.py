@@ -76,6 +76,7 @@ class Looks:
         every_s: float,
         beat_s: float,
         stored: Callable[[], None],
+        have_looked: Callable[[], None] = lambda: None,
         draw: random.Random,
         digest_every_s: float = DIGEST_EVERY_S,
         snapshot_at_most_every_s: float = SNAPSHOT_AT_MOST_EVERY_S,
@@ -89,6 +90,7 @@ class Looks:
         self._every_s = every_s
         self._beat_s = beat_s
         self._stored = stored
+        self._have_looked = have_looked
         self._wake = asyncio.Event()
         self._streams = 0  # how many there have been; each wants its own snapshot
         self._connected = False
@@ -251,6 +253,7 @@ class Looks:
             self._look_now.done()
         difference = await self._worker.run(self._watch.look)
         failpoints.reached("after-look", difference.look_at_us)
+        self._have_looked()
         self._note_sight(difference)
         self._last = Difference(difference.look_at_us, 0, look_boottime_us=difference.look_boottime_us)
         return difference
@@ -320,6 +323,7 @@ class Looks:
             self._whole = self._settled = True
             self._gaps.stored()
             memory.give_back()
+            memory.put_code_down()  # what connecting and a first snapshot took is not used again soon
             self._log.say(f"snapshot of {self._sockets_told} sockets acknowledged")
 
     def _stir(self) -> None:

@@ -22,7 +22,7 @@ from fleetnet_agent.log import Log
 from fleetnet_agent.notify import Notifier
 from fleetnet_agent.uplink.backoff import Backoff
 from fleetnet_agent.uplink.channel import open_channel
-from fleetnet_agent.uplink.clock import watch_clock
+from fleetnet_agent.uplink.clock import WallClock
 from fleetnet_agent.uplink.live import LiveLooks
 from fleetnet_agent.uplink.looks import BEAT_S, REPORT_NOT_TAKEN, Looker, Looks
 from fleetnet_agent.uplink.renewal import renew_forever
@@ -74,6 +74,7 @@ class Uplink:
         self._draw = draw or random.Random(secrets.randbits(64))  # noqa: S311 - jitter, no secret
         self._backoff = backoff or Backoff(self._draw)
         self._worker = Worker()
+        self._clock = WallClock(host, self._clock_was_set)
         self._looks = Looks(
             watch,
             self._worker,
@@ -82,6 +83,7 @@ class Uplink:
             every_s=pace.look_every_s,
             beat_s=pace.beat_s,
             stored=self._stored,
+            have_looked=self._clock.check,
             draw=self._draw,
             digest_every_s=pace.digest_every_s,
             snapshot_at_most_every_s=pace.snapshot_at_most_every_s,
@@ -112,7 +114,7 @@ class Uplink:
         async with asyncio.TaskGroup() as group:
             beside = [
                 group.create_task(self._looks.run()),
-                group.create_task(watch_clock(self._host, self._pace.look_every_s, self._clock_was_set)),
+                group.create_task(self._clock.watch(self._pace.look_every_s)),
                 group.create_task(renew_forever(self._directory, self._log, self._draw, self._leave.set)),
                 group.create_task(self._notify_forever()),
             ]

@@ -132,7 +132,7 @@ class Stream:
             self._looks.begin_stream(message.welcome.committed_sequence, message.welcome.credit)
         except ValueError as error:
             return Ending(End.OTHER_PAST, str(error))
-        failpoints.reached("acknowledged", self._epoch, message.welcome.committed_sequence)
+        failpoints.reached("welcomed", self._epoch, message.welcome.committed_sequence)
         self._welcomed()
         return None
 
