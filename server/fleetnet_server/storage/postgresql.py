@@ -33,8 +33,8 @@ _DEFAULTS = {
 # Told to the server by SET and not as it connects, for a pooler between would refuse that.
 _WRITER = {
     # Another collector holds a host's row for a moment only; a frozen one is cut off by the server.
-    "lock_timeout": "10s",
-    "idle_in_transaction_session_timeout": "60s",
+    "lock_timeout": "5s",
+    "idle_in_transaction_session_timeout": "30s",
     "jit": "off",
 }
 _READER = {
