@@ -1,8 +1,13 @@
 """The part of `bench.agent` with many network namespaces: a look at everything beside `nsenter ss` in each.
 
 The look is the agent's own: a watch on all namespaces and its helper, which finds them by their mounts, enters them
-and passes what it opens; both cost. It reads seven kinds of sockets. So it is measured beside `ss -tan`, which reads
+and passes what it opens; both cost. It shows seven kinds of sockets. So it is measured beside `ss -tan`, which reads
 one, and beside `ss -tuwx0San`, which reads as many. What is in the namespace that the agent itself is in counts, too.
+
+A table in which nothing can have changed is not read (see fleetnet_agent/quiet.py). So there are three looks: where in
+each namespace something was sent, and all tables are read; where nothing happened; and where in ten of the namespaces
+a connection (2 of their 50 sockets) was exchanged for another. Once a minute each is read in any case: the looks are a
+second apart, and that is in what is measured.
 """
 
 import argparse
@@ -17,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 
@@ -30,6 +35,11 @@ from bench.measures import Bar, cpu_s, hand_over
 
 NAMESPACES, SOCKETS_EACH = 100, 50
 SWEEP_MS, RATIO = 200.0, 0.1
+LOOKS = {  # what happens before each: a word to the holder, and in how many namespaces
+    "all of them busy": ("send", NAMESPACES),
+    "none of them busy": ("send", 0),
+    "2 sockets exchanged in ten": ("exchange", 10),
+}
 TCP_ALONE, AS_MANY_KINDS = ("ss", "-tan"), ("ss", "-tuwx0San")
 _CLONE_NEWNET = 0x40000000  # include/uapi/linux/sched.h
 _MS_BIND = 0x1000  # include/uapi/linux/mount.h
@@ -56,48 +66,60 @@ def main() -> int:
             assert holder.stdout.readline() == "ready\n"
             places = sorted(Path(directory).iterdir())
             try:
-                _measure(places, 5 if options.quick else 15, 1 if options.quick else 3)
+                _measure(holder, places, 5 if options.quick else 15, 1 if options.quick else 3)
             finally:
                 for place in places:
                     _call(_libc.umount, os.fsencode(place))
     return 0
 
 
-def _measure(places: list[Path], rounds: int, rounds_of_ss: int) -> None:
-    ours = _looks_s(rounds)
+def _measure(holder: "subprocess.Popen[str]", places: list[Path], rounds: int, rounds_of_ss: int) -> None:
+    ours = _looks_s(holder, rounds)
     tcp, kinds = (
         statistics.median(
             sum(command_cpu_s(["nsenter", f"--net={place}", *command]) for place in places) for _ in range(rounds_of_ss)
         )
         for command in (TCP_ALONE, AS_MANY_KINDS)
     )
-    print(f"    {ours * 1000:.0f} ms; ss -tan {tcp * 1000:.0f} ms, ss -tuwx0San {kinds * 1000:.0f} ms", flush=True)
+    print(f"    ss -tan {tcp * 1000:.0f} ms, ss -tuwx0San {kinds * 1000:.0f} ms", flush=True)
     hand_over(
-        [
-            Bar(f"{NAMESPACES} namespaces of {SOCKETS_EACH} sockets, CPU", SWEEP_MS, ours * 1000, "ms"),
-            Bar("the same beside `nsenter ss -tan`", RATIO, ours / tcp, "x"),
-            Bar("the same beside `nsenter ss -tuwx0San`", RATIO, ours / kinds, "x"),
-        ]
+        bar
+        for name, taken_s in ours.items()
+        for bar in (
+            Bar(f"{NAMESPACES} namespaces of {SOCKETS_EACH} sockets, {name}, CPU", SWEEP_MS, taken_s * 1000, "ms"),
+            Bar("the same beside `nsenter ss -tan`", RATIO, taken_s / tcp, "x"),
+            Bar("the same beside `nsenter ss -tuwx0San`", RATIO, taken_s / kinds, "x"),
+        )
     )
 
 
-def _looks_s(rounds: int) -> float:
-    """CPU seconds of a look at everything, the median."""
-    taken = []
+def _looks_s(holder: "subprocess.Popen[str]", rounds: int) -> Mapping[str, float]:
+    """CPU seconds of each kind of look at everything, the medians."""
+    taken: dict[str, list[float]] = {name: [] for name in LOOKS}
     with tempfile.TemporaryDirectory() as directory:
         helper = privileges.start_helper(os.getuid(), Path(directory, "helper.sock"))
         try:
             with closing(open_watch(this_host(), helper_socket=helper.socket, namespaces="all")) as watch:
-                for number in range(rounds + 2):
-                    before_s = time.process_time() + cpu_s(helper.process.pid)
-                    watch.look(everything=True)
-                    if number > 1:
-                        taken.append(time.process_time() + cpu_s(helper.process.pid) - before_s)
-                    time.sleep(1)
-                _check(watch)
+                for name, (what, where) in LOOKS.items():
+                    for number in range(rounds + 3):
+                        _tell(holder, f"{what} {where}")
+                        before_s = time.process_time() + cpu_s(helper.process.pid)
+                        watch.look(everything=True)
+                        if number > 2:  # the first find out which tables need not be read
+                            taken[name].append(time.process_time() + cpu_s(helper.process.pid) - before_s)
+                        time.sleep(1)
+                    _check(watch)
         finally:
             helper.close()
-    return statistics.median(taken)
+    return {name: statistics.median(each) for name, each in taken.items()}
+
+
+def _tell(holder: "subprocess.Popen[str]", what: str) -> None:
+    assert holder.stdin
+    assert holder.stdout
+    holder.stdin.write(f"{what}\n")
+    holder.stdin.flush()
+    assert holder.stdout.readline() == "done\n"
 
 
 def _check(watch: Watch) -> None:
@@ -115,16 +137,20 @@ def _call(function: Callable[..., int], *arguments: int | bytes) -> None:
 def _hold(directory: Path) -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    kept: list[socket.socket] = []
+    held: list[_Held] = []
     for number in range(NAMESPACES):
         _call(_libc.unshare, _CLONE_NEWNET)
         place = directory / f"{number:03}"
         place.touch()
         _call(_libc.mount, b"/proc/self/ns/net", os.fsencode(place), b"", _MS_BIND, 0)
         _raise_loopback()
-        kept += _sockets()
+        held.append(_Held())
     print("ready", flush=True)
-    sys.stdin.read()
+    for line in sys.stdin:
+        what, where = line.split()
+        for each in held[: int(where)]:
+            getattr(each, what)()
+        print("done", flush=True)
 
 
 def _raise_loopback() -> None:
@@ -132,13 +158,30 @@ def _raise_loopback() -> None:
         fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", _IFF_UP))
 
 
-def _sockets() -> list[socket.socket]:
-    """Two listeners, and connections to one of them."""
-    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
-    kept = list(listeners)
-    for _ in range((SOCKETS_EACH - len(listeners)) // 2):
-        kept += [socket.create_connection(listeners[0].getsockname()), listeners[0].accept()[0]]
-    return kept
+class _Held:
+    """The sockets of the namespace that this thread is in: two listeners, and connections to one of them."""
+
+    def __init__(self) -> None:
+        self._namespace = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        self._listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+        self._connections = [self._connect() for _ in range((SOCKETS_EACH - len(self._listeners)) // 2)]
+
+    def send(self) -> None:
+        """Something from one end of a connection to the other, where it is read."""
+        near, far = self._connections[0]
+        near.send(b"?")
+        far.recv(1)
+
+    def exchange(self) -> None:
+        """A connection, the oldest, for another."""
+        for end in self._connections.pop(0):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # no TIME_WAIT is left
+            end.close()
+        _call(_libc.setns, self._namespace, _CLONE_NEWNET)
+        self._connections.append(self._connect())
+
+    def _connect(self) -> tuple[socket.socket, socket.socket]:
+        return socket.create_connection(self._listeners[0].getsockname()), self._listeners[0].accept()[0]
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ What must stay true:
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import compress
+from itertools import compress, filterfalse
 from typing import Protocol as Interface
 
 from fleetnet_agent.late import Anew, LateSightings
@@ -98,7 +98,7 @@ class DiagTable:
         different, seen = self._read(ALL_STATES)
         if not self._known and len(seen) > MANY:
             return self._look_first(different, counted)
-        gone = self._confirm_gone(self._known.keys() - seen, different)
+        gone = self._confirm_gone(list(filterfalse(seen.__contains__, self._known)), different)
         is_idle = self._codec.differs_in_timers_only
         news = {
             cookie: message

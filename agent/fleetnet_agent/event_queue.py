@@ -1,7 +1,7 @@
 """Reads the kernel's events of closed sockets as they come, in a thread of its own, and keeps them for the next look.
 
 The kernel's buffer is small without privilege (some hundreds of events), so it cannot wait for a look. The thread
-sleeps until an event comes, waits PAUSE_S for more, and reads all of them at once.
+sleeps until an event comes, waits a moment for more (see `pause_s`), and reads all of them at once.
 
 What must stay true: memory is bounded, by MOST_WAITING. Whatever is lost, in the kernel or here, is counted and told
 by the next `take`, never passed over; and it is told when it happens, through `urgent`.
@@ -19,6 +19,8 @@ from fleetnet_agent.records import Gap
 from fleetnet_agent.sources.source import SourceError
 
 PAUSE_S = 0.02  # in which the least buffer that a kernel gives by default takes 330 events
+LONG_PAUSE_S = 0.15  # waking up is nearly all that a few events cost; their times are that much less exact
+MANY_BYTES = 16 * 2**20  # a buffer that takes 80,000 events a second for LONG_PAUSE_S
 MOST_WAITING = 65_536  # each some 140 bytes: 9 MB at the worst, while no look takes them
 URGENT_AT = 24_576  # waiting events that call for a look; each look costs a dump, at any number of them
 _READS_AT_ONCE = 64  # so that a flood cannot keep a look waiting
@@ -26,7 +28,7 @@ _READS_AT_ONCE = 64  # so that a flood cannot keep a look waiting
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """Datagrams of the kernel that were read at once: at most PAUSE_S and a moment after they were sent."""
+    """Datagrams of the kernel that were read at once: at most the pause and a moment after they were sent."""
 
     at_us: int  # host's wall clock
     datagrams: list[bytes]
@@ -67,11 +69,24 @@ class Receiver(Interface):
     def close(self) -> None: ...
 
 
+def pause_s(buffer_bytes: int) -> float:
+    """How long to wait for more events, with so much room for them in the kernel."""
+    return LONG_PAUSE_S if buffer_bytes >= MANY_BYTES else PAUSE_S
+
+
 class EventQueue:
     """Events that wait for a look."""
 
-    def __init__(self, receiver: Receiver, clock_us: Callable[[], int], *, most: int = MOST_WAITING) -> None:
+    def __init__(
+        self,
+        receiver: Receiver,
+        clock_us: Callable[[], int],
+        *,
+        most: int = MOST_WAITING,
+        pause_s: float = PAUSE_S,
+    ) -> None:
         self._receiver = receiver
+        self._pause_ms = pause_s * 1000
         self._clock_us = clock_us
         self._most = most
         self._lock = threading.Lock()
@@ -123,7 +138,7 @@ class EventQueue:
             each.register(self._stop, select.POLLIN)
         while not self._trouble:
             poll.poll()
-            if stop.poll(PAUSE_S * 1000):
+            if stop.poll(self._pause_ms):
                 return
             with self._lock:
                 self._read()

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol as Interface
 
-from fleetnet_agent.event_queue import EventQueue, Received
+from fleetnet_agent.event_queue import EventQueue, Received, pause_s
 from fleetnet_agent.helper.client import HelperClient, HelperUnavailableError
 from fleetnet_agent.host import Host
 from fleetnet_agent.numbering import AmbiguousError
@@ -43,7 +43,7 @@ class Told:
 
     ends: dict[tuple[int, Protocol], list[End]] = field(default_factory=dict)
     gaps: tuple[Gap, ...] = ()
-    sure: bool = False  # True if those of all namespaces were heard, at this time and the time before
+    sure: bool = False  # True if those of all namespaces that are followed came, at this time and the time before
 
     def of(self, protocol: Protocol, netns: int = OWN_NAMESPACE) -> Collection[End]:
         """The ends of one protocol in one namespace, in the order in which they were told."""
@@ -80,7 +80,7 @@ class Events:
         self._was_sure = False  # at the last time
         try:
             opened = self._of_all(host, buffer_bytes, names, helper) or EventSocket(host.proc, buffer_bytes)
-            self._queue = EventQueue(opened, host.wall_clock_us)
+            self._queue = EventQueue(opened, host.wall_clock_us, pause_s=pause_s(opened.buffer_bytes))
         except RefusedError as refusal:
             self._trouble(str(refusal))
 
@@ -122,7 +122,8 @@ class Events:
         self._taken_at_us = now_us
         if self._names:
             self._names.settle({each.number for each in self._waiting})
-        sure = self._names is not None and self.status.ok and not gaps
+        # Of namespaces that were gone before they were known nobody follows anything.
+        sure = self._names is not None and self.status.ok and taken.gap is None
         told = Told(ends, tuple(gaps), sure and self._was_sure)
         self._was_sure = sure
         return told

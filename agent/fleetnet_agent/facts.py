@@ -2,22 +2,21 @@
 
 import hashlib
 import os
-import platform
 import re
 import shlex
-import uuid
 from pathlib import Path
 
 from fleetnet_agent.host import Host
 from fleetnet_agent.records import HostFacts
 
+BOOT_ID_BYTES = 16
 _MACHINE_PREFIX = b"fleetnet machine id\n"
 """Set before the machine id is hashed: machine-id(5) asks that the id itself is not shown to a network."""
 
 
 def host_facts(host: Host) -> HostFacts:
     """What the host is now. Never raises: what cannot be read is empty or 0."""
-    uname = platform.uname()
+    uname = os.uname()
     return HostFacts(
         os=os_name(_read(host.root / "etc/os-release") or _read(host.root / "usr/lib/os-release")),
         kernel=uname.release,
@@ -48,7 +47,10 @@ def os_name(os_release: str) -> str:
 
 def boot_id(host: Host) -> bytes:
     """The 16 bytes that name this boot. Raises OSError or ValueError where /proc does not tell."""
-    return uuid.UUID((host.proc / "sys/kernel/random/boot_id").read_text().strip()).bytes
+    number = bytes.fromhex((host.proc / "sys/kernel/random/boot_id").read_text().replace("-", ""))
+    if len(number) != BOOT_ID_BYTES:
+        raise ValueError(f"a boot id of {len(number)} bytes")
+    return number
 
 
 def machine_id_hash(host: Host) -> bytes:

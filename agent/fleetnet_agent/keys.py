@@ -1,7 +1,7 @@
 """The host's key, the request for its certificate, and what a certificate says.
 
-The only module that imports cryptography: it costs 10 MiB, so only enrolling, renewing and doctor import this one,
-when they need it.
+The only module that imports cryptography: it costs 10 MiB, so only enrolling imports this one, and the process that
+`apart.py` starts.
 """
 
 import datetime

@@ -13,6 +13,8 @@ from typing import Final, NoReturn
 from fleetnet_agent import config
 from fleetnet_agent.config import Settings
 from fleetnet_agent.errors import AgentError
+from fleetnet_agent.helptext import Formatter
+from fleetnet_agent.lean import without_openssl
 from fleetnet_agent.log import PROGRAM, printable
 from fleetnet_agent.version import VERSION
 
@@ -47,11 +49,13 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog=PROGRAM, description=DESCRIPTION)
+    parser = _Parser(prog=PROGRAM, description=DESCRIPTION, formatter_class=Formatter)
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {VERSION}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (_, summary) in COMMANDS.items():
-        config.add_options(commands.add_parser(name, help=summary, description=summary.capitalize() + "."), name)
+        description = summary.capitalize() + "."
+        command = commands.add_parser(name, help=summary, description=description, formatter_class=Formatter)
+        config.add_options(command, name)
     return parser
 
 
@@ -70,7 +74,8 @@ def _enroll(settings: Settings) -> int:
 
 
 def _run(settings: Settings) -> int:
-    from fleetnet_agent.run import run
+    with without_openssl():
+        from fleetnet_agent.run import run
 
     return run(settings)
 

@@ -16,6 +16,7 @@ from fleetnet_agent import failpoints, memory, privileges, state
 from fleetnet_agent.budget import MIB, Ceilings
 from fleetnet_agent.config import Settings
 from fleetnet_agent.errors import AgentError
+from fleetnet_agent.lean import without_openssl
 from fleetnet_agent.log import Log
 from fleetnet_agent.notify import Notifier
 
@@ -56,7 +57,9 @@ def found_helper(settings: Settings) -> Path | None:
 def _import_the_rest(directory: Path) -> None:
     """Raises AgentError where the user that this process has become cannot read the installation."""
     try:
-        importlib.import_module("fleetnet_agent.uplink.run")
+        with without_openssl():
+            importlib.import_module("fleetnet_agent.uplink.run")
+            importlib.import_module("fleetnet_agent.watch")
     except ImportError as error:
         raise AgentError(
             f"the owner of {directory} (uid {os.geteuid()}) cannot read this installation in {sys.prefix} ({error}); "

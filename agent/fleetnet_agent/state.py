@@ -15,14 +15,16 @@ import errno
 import fcntl
 import json
 import os
-import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from fleetnet_agent import apart
 from fleetnet_agent.errors import AgentError
 
 KEY, NEW_KEY, CERTIFICATE, CA, FACTS = "agent.key", "agent.key.new", "agent.pem", "ca.pem", "agent.json"
+
+_matching: tuple[bytes, bytes] | None = None  # certificate and key that were found to match last
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,15 +146,20 @@ def _match_key(directory: Path) -> None:
 
 
 def _matches(directory: Path, key: str) -> bool:
-    # OpenSSL through the standard library, for importing cryptography would cost a running agent 10 MiB.
+    global _matching
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(directory / CERTIFICATE, directory / key)
+        pair = ((directory / CERTIFICATE).read_bytes(), (directory / key).read_bytes())
     except PermissionError as error:
         raise AgentError(
             f"{directory / key} cannot be read: {error.strerror}; run as the owner of {directory}"
         ) from error
-    except OSError:  # ssl.SSLError is one too
+    except OSError:
         return False
+    # It is asked for each stream, and hardly ever is the answer another.
+    if pair != _matching:
+        if not apart.matches(*pair):
+            return False
+        _matching = pair
     return True
 
 

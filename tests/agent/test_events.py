@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 from fleetnet_agent import events as told
-from fleetnet_agent.event_queue import EventQueue
+from fleetnet_agent.event_queue import LONG_PAUSE_S, MANY_BYTES, PAUSE_S, EventQueue, pause_s
 from fleetnet_agent.events import Events
 from fleetnet_agent.helper import entering
 from fleetnet_agent.host import this_host
 from fleetnet_agent.numbering import AmbiguousError
 from fleetnet_agent.records import Brief, Family, OwnerStatus, Protocol, State
 from fleetnet_agent.sources import events as source
-from fleetnet_agent.sources.events import EventSocket
+from fleetnet_agent.sources.events import BUFFER_BYTES, EventSocket
 from fleetnet_agent.sources.inet_event import decode_end
 from fleetnet_agent.sources.source import End, MalformedError, RefusedError, SourceError
 from fleetnet_agent.watch import Watch, open_watch
@@ -472,7 +472,23 @@ def test_an_event_whose_namespace_stays_unknown_is_counted_as_lost_and_so_is_an_
     names.lists += 2
     (gap,) = of_all.take().gaps
     assert gap.reason.startswith("1 events")
-    assert of_all.take() == told.Told()
+    assert of_all.take() == told.Told(sure=True), "of namespaces that are known none is missing"
+
+
+def test_ends_are_sure_to_be_all_where_two_times_running_none_was_lost_of_all_namespaces(
+    of_all: Events, receiver: ScriptedReceiver, names: ScriptedNames
+) -> None:
+    assert [of_all.take().sure for _ in range(3)] == [False, True, True]
+    receiver.lost = [5]
+    receiver.put(no_buffer())
+    assert [of_all.take().sure for _ in range(3)] == [False, False, True]
+    receiver.of = [source.OWN]
+    receiver.put([b"nonsense"])
+    assert [of_all.take().sure for _ in range(3)] == [False, False, False], "what is not understood may be anything"
+
+
+def test_ends_of_the_own_namespace_alone_are_never_sure_to_be_all(events: Events) -> None:
+    assert [events.take().sure for _ in range(3)] == [False, False, False]
 
 
 @pytest.mark.root
@@ -488,3 +504,10 @@ def test_a_passed_socket_counts_what_it_lost_as_exactly_as_an_own_one(listener: 
         received += len(datagrams)
     assert small.newly_lost() + received >= 400
     small.close()
+
+
+def test_only_where_the_kernel_has_room_for_them_events_are_waited_for_longer() -> None:
+    assert pause_s(212_992) == PAUSE_S  # rmem_default, which nobody needs a privilege for
+    assert pause_s(BUFFER_BYTES) == LONG_PAUSE_S
+    busiest = 30_000  # events a second; the kernel takes 1.3 kB for each, docs/footprint.md
+    assert pause_s(MANY_BYTES) * busiest * 1_300 < MANY_BYTES

@@ -6,10 +6,15 @@ from agent.diag_messages import encode, listener, sighting, time_wait
 from agent.proc_tree import Clock
 from agent.scripted_kernel import ScriptedKernel
 from agent.test_counts import counts
+from fleetnet_agent.cgroups import CGroups
 from fleetnet_agent.changes import DiagTable
 from fleetnet_agent.ends import Ends
 from fleetnet_agent.events import Told
 from fleetnet_agent.followed import Followed
+from fleetnet_agent.holders import Holders
+from fleetnet_agent.host import this_host
+from fleetnet_agent.neighbour import Sight
+from fleetnet_agent.owners.lookup import OwnerLookup
 from fleetnet_agent.quiet import AGAIN_US, SETTLES_US, Quiet
 from fleetnet_agent.records import Protocol, State
 from fleetnet_agent.sources.counts import Counts
@@ -201,3 +206,12 @@ def test_one_that_could_not_be_read_is_read(udp: Namespace) -> None:
     udp.followed.rest("not now")
     assert udp.is_read(NO_UDP)
     assert udp.followed.status.ok
+
+
+def test_what_was_told_of_a_table_after_it_was_left_out_is_kept_for_the_next_look(tcp: Namespace) -> None:
+    holders = Holders(this_host(), OwnerLookup(this_host(), None, is_root=False), CGroups(None, lambda: 0))
+    sight = Sight(tcp.followed, tcp.followed.stay(), holders, stays=True)
+    assert not sight.has_news((), HEARD)
+    assert not sight.has_news((), end(Protocol.UDP))
+    assert sight.has_news((), end(Protocol.TCP))
+    assert sight.has_news({sighting(2).inode}, HEARD), "an owner may be another"

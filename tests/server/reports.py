@@ -7,9 +7,11 @@ from pathlib import Path
 
 from fleetnet_server.network import Interface, InterfaceAddress, Namespace, NamespaceAnswer, NextHop, Route
 from fleetnet_server.records import (
+    Backlog,
     Batch,
     ClosedSocket,
     Coverage,
+    Digest,
     End,
     Gap,
     Hello,
@@ -18,6 +20,7 @@ from fleetnet_server.records import (
     HostAnswer,
     HostFacts,
     NamespaceQuestion,
+    PastSocket,
     Process,
     Selection,
     Session,
@@ -113,11 +116,33 @@ def difference(
     namespaces_gone: tuple[int, ...] = (),
     boot_id: bytes = BOOT,
     epoch: int = 1,
+    digest: Digest | None = None,
+    look_boottime_us: int = 0,
 ) -> Batch:
     return Batch(
         boot_id, epoch, sequence, look_at_us, previous_us, None, opened, changed, closed, sources, gaps, namespaces,
-        namespaces_gone,
+        namespaces_gone, None, digest, look_boottime_us,
     )  # fmt: skip
+
+
+def kept(
+    sequence: int,
+    gap: Gap,
+    *sockets: PastSocket,
+    ended: tuple[ClosedSocket, ...] = (),
+    last: bool = True,
+    of_boot: bytes = BOOT,
+    boot_id: bytes = BOOT,
+    epoch: int = 1,
+) -> Batch:
+    """A part of the backlog of a gap; `of_boot` is that of the sockets."""
+    told = Backlog(gap.from_us, gap.to_us, of_boot, sockets, ended, last)
+    return Batch(boot_id, epoch, sequence, gap.to_us + 7 * S, 0, None, (), (), (), (), (), backlog=told)
+
+
+def past(socket: Socket, closed_at_us: int = 0, how: int = SEEN) -> PastSocket:
+    """A socket's time in one state, till the end of the gap where no end is given."""
+    return PastSocket(socket, closed_at_us, how if closed_at_us else 0)
 
 
 def snapshot(
@@ -132,10 +157,11 @@ def snapshot(
     namespaces: tuple[Namespace, ...] = (),
     boot_id: bytes = BOOT,
     epoch: int = 1,
+    digest: Digest | None = None,
 ) -> Batch:
     return Batch(
         boot_id, epoch, sequence, look_at_us, previous_us, SnapshotPart(part, last), opened, (), (), sources, gaps,
-        namespaces,
+        namespaces, digest=digest,
     )  # fmt: skip
 
 
@@ -308,6 +334,22 @@ class Collector:
             lambda conn: [Interval(*row) for query in (closed, opened) for row in conn.execute(query)]
         )
         return sorted(found, key=lambda i: (i.cookie, i.opened_at_us, i.closed_at_us or 1 << 62))
+
+    async def intervals_by_socket(self) -> dict[int, list[Interval]]:
+        """All that is kept, by the id of the socket, in the order of their beginnings."""
+        times = ("cookie", "state", "opened_at_us", "opened_at_is")
+        ends = ("closed_at_us", "closed_at_is", "last_seen_us")
+        closed = select(*(history.c[name] for name in ("socket_id", *times, *ends)))
+        opened = select(*(current.c[name] for name in ("socket_id", *times)))
+        rows = await self.db.read(
+            lambda conn: [tuple(row) for query in (closed, opened) for row in conn.execute(query)]
+        )
+        found: dict[int, list[Interval]] = {}
+        for row in rows:
+            found.setdefault(row[0], []).append(Interval(*row[1:]))
+        for some in found.values():
+            some.sort(key=lambda i: (i.opened_at_us, i.closed_at_us or 1 << 62))
+        return found
 
     async def gaps(self) -> list[Gap]:
         query = select(gaps.c.from_us, gaps.c.to_us, gaps.c.reason).order_by(gaps.c.from_us, gaps.c.to_us)

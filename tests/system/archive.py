@@ -1,14 +1,15 @@
-"""What a collector has kept, read from its database file after it has ended (never while it runs: see `read`)."""
+"""What a collector has kept, read from its database: from a file only after it has ended (see `read`)."""
 
 import itertools
 import socket
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psycopg
 from system.ledger import Entry
 
 # include/net/tcp_states.h
@@ -89,16 +90,27 @@ def read(data: Path, host: str, netns: int | None = None) -> Archive:
     """
     database = sqlite3.connect(f"file:{data / 'fleetnet.db'}?mode=ro", uri=True)
     try:
-        (host_id,) = database.execute("SELECT host_id FROM hosts WHERE name = ?", (host,)).fetchone()
-        wanted = f"host_id = ? AND {_WITH_ADDRESSES}" + ("" if netns is None else f" AND netns = {netns:d}")
-        closed = database.execute(
-            f"SELECT {_COLUMNS}, closed_at_us, closed_at_is FROM history WHERE {wanted}", (host_id,)
-        )
-        still_open = database.execute(f"SELECT {_COLUMNS}, NULL, 0 FROM current WHERE {wanted}", (host_id,))
-        gaps = database.execute("SELECT from_us, to_us, reason FROM gaps WHERE host_id = ? ORDER BY 1", (host_id,))
-        return Archive(_intervals([*closed, *still_open]), [Gap(*row) for row in gaps])
+        return _read(lambda sql, values: database.execute(sql.replace("%s", "?"), values), host, netns)
     finally:
         database.close()
+
+
+def read_postgresql(url: str, host: str) -> Archive:
+    """The archive of a host that is kept on a server."""
+    with psycopg.connect(url.replace("+psycopg", "", 1)) as database:
+        return _read(lambda sql, values: database.execute(sql.encode(), values), host, None)
+
+
+_Ask = Callable[[str, tuple[object, ...]], Iterable[Any]]
+
+
+def _read(ask: _Ask, host: str, netns: int | None) -> Archive:
+    [(host_id,)] = ask("SELECT host_id FROM hosts WHERE name = %s", (host,))
+    wanted = f"host_id = %s AND {_WITH_ADDRESSES}" + ("" if netns is None else f" AND netns = {netns:d}")
+    closed = ask(f"SELECT {_COLUMNS}, closed_at_us, closed_at_is FROM history WHERE {wanted}", (host_id,))
+    still_open = ask(f"SELECT {_COLUMNS}, NULL, 0 FROM current WHERE {wanted}", (host_id,))
+    gaps = ask("SELECT from_us, to_us, reason FROM gaps WHERE host_id = %s ORDER BY 1", (host_id,))
+    return Archive(_intervals([*closed, *still_open]), [Gap(*row) for row in gaps])
 
 
 def read_network(data: Path, host: str, table: str, netns: int) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ So a process that does this hides its command line and nothing else. All other f
 kernel's own, and do not hang.
 """
 
+import os
 import threading
 from collections.abc import Iterable
 from typing import Final
@@ -18,6 +19,14 @@ from typing import Final
 PATIENCE_S: Final = 0.3
 MOST_STUCK: Final = 4
 CMDLINE_BYTES: Final = 511  # what netstat(8) reads of it
+
+
+def _read(path: str) -> bytes:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(descriptor, CMDLINE_BYTES)
+    finally:
+        os.close(descriptor)
 
 
 class _Round:
@@ -39,8 +48,7 @@ class _Round:
                     break
                 self.at = self.left.pop()
             try:
-                with open(self.at, "rb", buffering=0) as file:
-                    line = file.read(CMDLINE_BYTES) or b""
+                line = _read(self.at)
             except OSError:
                 continue  # it ended
             with self.lock:

@@ -15,7 +15,9 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from fleetnet_agent import memory
 from fleetnet_agent.helper.server import Server, SocketInUseError
+from fleetnet_agent.helptext import Formatter
 from fleetnet_agent.notify import Notifier
 
 
@@ -35,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             print(f"fleetnet-helper: ready on {options.socket}", file=sys.stderr, flush=True)
             Notifier(os.environ).ready()
+            memory.put_code_down()  # that of starting
             server.serve()
         finally:
             server.close()
@@ -54,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="fleetnet-helper",
         description="Tells fleetnet-agent which processes hold which sockets and which network namespaces there are, "
         "opens sockets of the kernel's diagnostics inside them, and nothing else.",
+        formatter_class=Formatter,
     )
     socket_path = os.environ.get("FLEETNET_AGENT_HELPER_SOCKET")
     parser.add_argument(

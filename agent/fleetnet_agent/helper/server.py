@@ -18,6 +18,7 @@ import threading
 import time
 from pathlib import Path
 
+from fleetnet_agent import memory
 from fleetnet_agent.helper import frames, protocol
 from fleetnet_agent.helper.census import Census
 from fleetnet_agent.helper.entering import close_all, open_events, open_inside
@@ -26,6 +27,7 @@ from fleetnet_agent.helper.scan import Question, scan
 
 CLIENT_HAS_S = 5.0
 CLIENTS_AT_ONCE = 8
+_LARGE_BYTES = 128 * 1024  # of an answer: it, and what it was made of, would stay as holes in the helper's memory
 _PAUSE_S = 0.1  # where accept() lacks something
 _LACKS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
@@ -87,6 +89,9 @@ class Server:
                         frames.send(connection, answer, time.monotonic() + CLIENT_HAS_S, descriptors)
                     finally:
                         close_all(descriptors)
+                    if len(answer) >= _LARGE_BYTES:
+                        del answer
+                        memory.give_back()
         finally:
             self._places.release()
 

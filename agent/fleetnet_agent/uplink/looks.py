@@ -323,6 +323,7 @@ class Looks:
             self._whole = self._settled = True
             self._gaps.stored()
             memory.give_back()
+            memory.put_code_down()  # what connecting and a first snapshot took is not used again soon
             self._log.say(f"snapshot of {self._sockets_told} sockets acknowledged")
 
     def _stir(self) -> None:

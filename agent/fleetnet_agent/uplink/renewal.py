@@ -7,7 +7,6 @@ a failure costs nothing but another attempt.
 
 import asyncio
 import random
-import ssl
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Final
 from fleetnet_proto.v1 import report_pb2, report_pb2_grpc
 from grpc import aio
 
-from fleetnet_agent import reach, state
+from fleetnet_agent import apart, state
 from fleetnet_agent.errors import AgentError
 from fleetnet_agent.log import Log
 from fleetnet_agent.uplink.channel import open_channel
@@ -54,26 +53,20 @@ async def renew_forever(directory: Path, log: Log, draw: random.Random, renewed:
 
 async def renew(directory: Path, identity: state.Identity) -> state.Identity:
     """Get and store a new certificate for a new key. Raises AgentError, AioRpcError or ValueError."""
-    from fleetnet_agent import keys  # late: cryptography costs 10 MiB, and days may pass until it is needed
-
-    made = keys.make_key_and_request()
-    state.prepare(directory, made.key_pem)
-    answer = await _ask(identity, made.request_der)
-    facts = keys.read_certificate(answer.certificate_pem)
-    if not keys.belongs_to(answer.certificate_pem, made.key_pem):
-        raise ValueError("the collector sent a certificate for another key")
-    try:
-        reach.trust(answer.ca_pem)
-    except ssl.SSLError as error:
-        raise ValueError("the collector sent a CA certificate that cannot be used") from error
+    key_pem, request_der = await asyncio.to_thread(apart.make_key_and_request)
+    state.prepare(directory, key_pem)
+    answer = await _ask(identity, request_der)
+    valid_from_us, valid_until_us = await asyncio.to_thread(
+        apart.examine, answer.certificate_pem, key_pem, answer.ca_pem
+    )
     fresh = state.Identity(
         host=identity.host,
         report_addresses=identity.report_addresses,
-        key_pem=made.key_pem,
+        key_pem=key_pem,
         certificate_pem=answer.certificate_pem,
         ca_pem=answer.ca_pem,
-        valid_from_us=facts.valid_from_us,
-        valid_until_us=facts.valid_until_us,
+        valid_from_us=valid_from_us,
+        valid_until_us=valid_until_us,
     )
     state.save(directory, fresh)
     return fresh

@@ -36,6 +36,9 @@ _NUMBER_BYTES: Final = 10  # that a packed number takes at most
 # A collector takes 65,536 rows and four times as many owners; the ends of sockets are small, and many fit a batch.
 MAX_BATCH_ROWS: Final = 20_000
 MAX_BATCH_OWNERS: Final = 200_000
+PART_ROWS: Final = 5_000
+"""Of a part of a snapshot, so that a large table is never all in memory as messages: all of 10,000 rows at once
+cost 2 MiB that were not given back."""
 
 _Row = tuple[str, Socket | Closed | Brief | Namespace | int]
 """One row on its way into a batch: opened, changed or before (open at a snapshot) with a socket, closed, or brief;
@@ -81,7 +84,7 @@ def snapshot_batches(snapshot: Snapshot, gaps: Iterable[Gap] = ()) -> Iterator[t
         (("before", socket) for socket in sockets()),
     )
     template = report_pb2.Batch(look_at_us=snapshot.look_at_us, look_boottime_us=snapshot.look_boottime_us)
-    for part, (builder, last) in enumerate(_fill(template, rows, snapshot.sources, {})):
+    for part, (builder, last) in enumerate(_fill(template, rows, snapshot.sources, {}, PART_ROWS)):
         batch = builder.batch
         batch.snapshot.part = part
         batch.snapshot.last = last
@@ -112,10 +115,13 @@ def host_facts(facts: HostFacts) -> report_pb2.HostFacts:
 class _Builder:
     """A batch being filled, its dictionaries, and its size so far."""
 
-    def __init__(self, template: report_pb2.Batch, entered_at_us: Mapping[SocketKey, int | None]) -> None:
+    def __init__(
+        self, template: report_pb2.Batch, entered_at_us: Mapping[SocketKey, int | None], most_rows: int
+    ) -> None:
         self.batch = report_pb2.Batch()
         self.batch.CopyFrom(template)
         self._entered_at_us = entered_at_us
+        self._most_rows = most_rows
         self._size_bytes = template.ByteSize()
         self._rows = 0
         self._owners = 0
@@ -197,7 +203,7 @@ class _Builder:
 
     def _has_room(self, cost_bytes: int) -> bool:
         """Take room for a row, if there is; the first row always finds some."""
-        if self._rows and (self._rows >= MAX_BATCH_ROWS or self._size_bytes + cost_bytes > MAX_BATCH_BYTES):
+        if self._rows and (self._rows >= self._most_rows or self._size_bytes + cost_bytes > MAX_BATCH_BYTES):
             return False
         self._size_bytes += cost_bytes
         self._rows += 1
@@ -218,13 +224,14 @@ def _fill(
     rows: Iterable[_Row],
     sources: Iterable[SourceStatus],
     entered_at_us: Mapping[SocketKey, int | None],
+    most_rows: int = MAX_BATCH_ROWS,
 ) -> Iterator[tuple[_Builder, bool]]:
     """Batches filled one after the other, and whether each is the last. There is always at least one."""
-    builder = _Builder(template, entered_at_us)
+    builder = _Builder(template, entered_at_us, most_rows)
     for row in rows:
         if not builder.add(row):
             yield builder, False
-            builder = _Builder(template, entered_at_us)
+            builder = _Builder(template, entered_at_us, most_rows)
             builder.add(row)
     builder.batch.sources.extend(_source(source) for source in sources)
     yield builder, True

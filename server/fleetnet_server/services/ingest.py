@@ -15,7 +15,7 @@ import structlog
 from fleetnet_server import metrics
 from fleetnet_server.errors import BadBatch, Fenced, HostUnknown, SequenceHole, StorageError
 from fleetnet_server.records import Batch, Gap, Hello, Host, Session
-from fleetnet_server.services import namespaces
+from fleetnet_server.services import backlog, namespaces
 from fleetnet_server.services.intervals import ClosedAtIs, OpenedAtIs, plan, scope_of
 from fleetnet_server.services.snapshots import Named, Snapshots
 from fleetnet_server.storage import gaps, holders, hosts, ids, sessions, sockets, sources
@@ -75,6 +75,11 @@ class Ingest:
         standing = sessions.standing(conn, session)
         if not _is_next(session, batch, standing):
             return standing.last_sequence
+        if batch.backlog is not None:
+            # Nothing in it is of the present, so nothing but the sequence goes on.
+            backlog.store(conn, session.host_id, batch.backlog)
+            sessions.note_sequence(conn, session, batch.sequence)
+            return batch.sequence
         reports = _reports(conn, session, batch)
         told = Named(set(reports), {namespace.netns for namespace in batch.namespaces})
         named = self._snapshots.follow(session, batch.snapshot, told)
@@ -197,19 +202,20 @@ def _note_gaps(
     # Nobody knows of what no look has reached: a gap up to 2100 would mark every answer until then. What lies between
     # this look and a later one has been reached, though: by a clock that was set back since.
     latest_us = max(standing.latest_us, batch.look_at_us)
-    told = [Gap(min(gap.from_us, latest_us), min(gap.to_us, latest_us), gap.reason) for gap in batch.gaps]
-    gaps.record(conn, session.host_id, told)
+    told = [replace(gap, from_us=min(gap.from_us, latest_us), to_us=min(gap.to_us, latest_us)) for gap in batch.gaps]
+    last = standing.last_look
+    gaps.record(conn, session.host_id, backlog.declared(conn, session.host_id, told, last.at_us if last else 0))
     if batch.snapshot is None:
         return False
-    last = standing.last_look
     if last is None:
         return True
     if (last.boot_id, last.epoch) == (session.boot_id, session.epoch):
         return whole_snapshot and gaps.any_between(conn, session.host_id, last.at_us, batch.look_at_us)
     if whole_snapshot:
         reason = AGENT_RESTARTED if last.boot_id == session.boot_id else HOST_REBOOTED
-        gaps.record(conn, session.host_id, [Gap(last.at_us, batch.look_at_us, reason)])
-        metrics.GAPS.labels("collector").inc()
+        unknown = backlog.beside(last.at_us, batch.look_at_us, told)
+        gaps.record(conn, session.host_id, [Gap(from_us, to_us, reason) for from_us, to_us in unknown])
+        metrics.GAPS.labels("collector").inc(len(unknown))
     return True
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, select
 
 from fleetnet_server.records import Gap
 from fleetnet_server.storage.dialect import execute_many, insert_new
@@ -11,6 +11,8 @@ from fleetnet_server.storage.schema import gaps
 # Of one host. Every question about all hosts goes through those about its time.
 MOST_KEPT = 10_000
 MERGED = "many gaps, kept as one"
+# Of what happened in it the host has said that it will tell.
+KEPT = "kept on the host, being sent"
 
 
 def record(conn: Connection, host_id: int, found: Iterable[Gap]) -> None:
@@ -40,6 +42,22 @@ def any_between(conn: Connection, host_id: int, from_us: int, to_us: int) -> boo
     """Whether a gap reaches into the time between two looks."""
     query = select(gaps.c.host_id).where(gaps.c.host_id == host_id, gaps.c.to_us > from_us, gaps.c.from_us < to_us)
     return conn.execute(query.limit(1)).first() is not None
+
+
+def kept_within(conn: Connection, host_id: int, from_us: int, to_us: int) -> list[Gap]:
+    """Gaps that are kept on the host and lie within a time; ascending."""
+    query = select(gaps.c.from_us, gaps.c.to_us).where(*_kept(host_id, from_us, to_us)).order_by(gaps.c.from_us)
+    return [Gap(row.from_us, row.to_us, KEPT) for row in conn.execute(query.order_by(gaps.c.to_us))]
+
+
+def withdraw_kept(conn: Connection, host_id: int, from_us: int, to_us: int) -> None:
+    """What was kept on the host of the gaps within a time has been told: they are none any more."""
+    conn.execute(delete(gaps).where(*_kept(host_id, from_us, to_us)))
+
+
+def _kept(host_id: int, from_us: int, to_us: int) -> tuple[ColumnElement[bool], ...]:
+    this = (gaps.c.host_id == host_id, gaps.c.reason == KEPT)
+    return (*this, gaps.c.from_us >= from_us, gaps.c.to_us <= to_us, gaps.c.to_us >= from_us)
 
 
 def around(conn: Connection, from_us: int, to_us: int, host_id: int | None = None) -> dict[int, list[Gap]]:

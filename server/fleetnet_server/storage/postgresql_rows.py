@@ -17,6 +17,7 @@ from sqlalchemy import (
     Delete,
     Dialect,
     Insert,
+    LargeBinary,
     String,
     Table,
     TableValuedAlias,
@@ -33,8 +34,8 @@ from sqlalchemy.sql import visitors
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import NullType, TypeEngine
 
-# Fewer rows are cheaper as arrays: one journey, and a statement that the server knows already.
-COPY_FROM = 50
+# COPY takes a third of the time a row, and two journeys where arrays take one.
+COPY_FROM = 8
 
 _COPIED_AS = {"BIGINT": "int8", "INTEGER": "int4", "SMALLINT": "int2", "BYTEA": "bytea", "BOOLEAN": "bool"}
 
@@ -50,14 +51,48 @@ def execute_many(conn: Connection, statement: Insert | Update | Delete, rows: Se
     keys = tuple(rows[0])
     if len(rows) >= COPY_FROM and type(statement) is Insert and statement.select is None:
         return _copy(conn, _copying(conn.dialect, statement.table, keys), rows)
-    arrays = {key: [row[key] for row in rows] for key in keys}
-    return conn.exec_driver_sql(_unfolding(conn.dialect, statement, keys), arrays).rowcount
+    unfolding = _unfolding(conn.dialect, statement, keys)
+    arrays = {key: _array([row[key] for row in rows], unfolding.written[key]) for key in keys}
+    return conn.exec_driver_sql(unfolding.sql, arrays).rowcount
+
+
+_Written = Callable[[Any], str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Unfolding:
+    sql: str
+    written: dict[str, _Written]  # each value of a row as an element of its array
+
+
+# The driver's own way with arrays asks each element what it is, which costs ten times as much.
+def _array(values: list[Any], written: _Written) -> str:
+    """https://www.postgresql.org/docs/current/arrays.html#ARRAYS-IO"""
+    if None in values:
+        return "{" + ",".join(["NULL" if value is None else written(value) for value in values]) + "}"
+    return "{" + ",".join(map(written, values)) + "}"
+
+
+def _bytes(value: bytes) -> str:
+    return f'"\\\\x{value.hex()}"'
+
+
+def _text(value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _written(kind: TypeEngine[Any]) -> _Written:
+    if isinstance(kind, LargeBinary):
+        return _bytes
+    return _text if isinstance(kind, String) else str  # of a number, or a truth
 
 
 @cache
-def _unfolding(dialect: Dialect, statement: Insert | Update | Delete, keys: tuple[str, ...]) -> str:
+def _unfolding(dialect: Dialect, statement: Insert | Update | Delete, keys: tuple[str, ...]) -> _Unfolding:
     """The statement for all rows: its parameters are the arrays."""
-    told = _unfolded(_types(dialect, statement, keys))
+    types = _types(dialect, statement, keys)
+    told = _unfolded(types)
     if isinstance(statement, Insert) and statement.select is None:
         all_rows: Any = statement.from_select(keys, select(*(told.c[key] for key in keys)))
     else:
@@ -70,7 +105,7 @@ def _unfolding(dialect: Dialect, statement: Insert | Update | Delete, keys: tupl
         all_rows = visitors.replacement_traverse(statement, {"stop_on": [told]}, column_of)
     compiled = all_rows.compile(dialect=dialect)
     assert set(compiled.params) == set(keys), "a value that is in the statement and not in the rows would be lost"
-    return str(compiled)
+    return _Unfolding(str(compiled), {key: _written(kind) for key, kind in types.items()})
 
 
 def _unfolded(types: dict[str, TypeEngine[Any]]) -> TableValuedAlias:

@@ -62,6 +62,11 @@ hosts = Table(
         nullable=False,
         comment="The latest look ever stored: a look before it comes from a clock set back.",
     ),
+    Column(
+        "agreed_us",
+        BigInteger,
+        comment="The last look at which the host's digest and ours of what it holds open were the same.",
+    ),
     comment="Hosts of the fleet.",
 )
 
@@ -174,7 +179,8 @@ current = Table(
 history = Table(
     "history",
     METADATA,
-    # No key: a row comes here once, in the transaction that takes it out of current, and is never looked up by itself.
+    # No key: a row comes here once, in the transaction that takes it out of current. It is looked up by its socket only
+    # when its host tells afterwards of a time that it kept.
     Column("host_id", BigInteger, nullable=False, comment="Whose socket it was."),
     Column("socket_id", BigInteger, nullable=False, comment="Hash of what names the socket."),
     *_interval_columns(),
@@ -182,6 +188,7 @@ history = Table(
     Column("closed_at_is", SmallInteger, nullable=False, comment="How exactly that is known, the wire's number."),
     Column("last_seen_us", BigInteger, nullable=False, comment="The last look that confirmed it."),
     Index(None, "host_id", "closed_at_us"),
+    Index(None, "host_id", "socket_id", "closed_at_us"),
     Index("ix_history_listeners", "local_port", "closed_at_us", sqlite_where=_LISTENERS, postgresql_where=_LISTENERS),
     comment="Sockets that were in a state and have left it.",
 )

@@ -102,6 +102,16 @@ def note_look(conn: Connection, session: Session, sequence: int, first_at_us: in
     conn.execute(_NOTE_LOOK, {**_name(session), "sequence": sequence, "first_us": first_at_us, "last_us": last_at_us})
 
 
+def cover(conn: Connection, host_id: int, from_us: int, to_us: int) -> None:
+    """A time after the looks of a stream, by the host's clock, was told afterwards: it counts as the stream's own."""
+    begun = (sessions.c.host_id == host_id, sessions.c.first_at_us + sessions.c.clock_offset_us <= from_us)
+    last = select(sessions.c.generation, sessions.c.clock_offset_us, sessions.c.last_at_us).where(*begun)
+    row = conn.execute(last.order_by(sessions.c.generation.desc()).limit(1)).one_or_none()
+    if row is not None and to_us - row.clock_offset_us > row.last_at_us:
+        this = (sessions.c.host_id == host_id, sessions.c.generation == row.generation)
+        conn.execute(update(sessions).where(*this).values(last_at_us=to_us - row.clock_offset_us))
+
+
 def close(conn: Connection, session: Session, at_us: int) -> None:
     """The stream has ended; collector's clock."""
     conn.execute(update(sessions).where(*_THIS).values(ended_at_us=at_us), _name(session))

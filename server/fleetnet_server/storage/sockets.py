@@ -113,12 +113,14 @@ _ATTRIBUTES = (
     "peer_inode",
 )  # fmt: skip
 _ENDPOINTS = slice(_ATTRIBUTES.index("local_address"), _ATTRIBUTES.index("path") + 1)
+# Those that an interval keeps from beginning to end.
+ENDPOINTS = _ATTRIBUTES[_ENDPOINTS]
 
 
 def known(conn: Connection, host_id: int, socket_ids: Collection[int]) -> dict[int, Known]:
     """Those of the sockets that are open."""
     found: dict[int, Known] = {}
-    for some in _chunks(socket_ids):
+    for some in chunks(socket_ids):
         for socket_id, state, opened_at_us, *attributes in conn.execute(_KNOWN, {"of_host": host_id, "ids": some}):
             found[socket_id] = Known(state, opened_at_us, tuple(attributes))
     return found
@@ -128,7 +130,7 @@ def begun(conn: Connection, host_id: int, named: Mapping[int, Socket]) -> dict[i
     """When and how (the wire's number) the open intervals of these sockets began, of those that are in the same state
     between the same addresses."""
     found: dict[int, tuple[int, int]] = {}
-    for some in _chunks(named):
+    for some in chunks(named):
         for row in conn.execute(_BEGUN, {"of_host": host_id, "ids": some}):
             s = named[row.socket_id]
             kept = (row.state, row.local_address, row.local_port, row.remote_address, row.remote_port)
@@ -166,7 +168,7 @@ def ended_after(conn: Connection, host_id: int, socket_ids: Collection[int], aft
 def open_new(conn: Connection, host_id: int, rows: Sequence[OpenSocket]) -> None:
     """Begin intervals of sockets that have none open."""
     if rows:
-        execute_many(conn, _OPEN, [_row(host_id, row) for row in rows])
+        execute_many(conn, _OPEN, [as_row(host_id, row) for row in rows])
 
 
 def pass_through(conn: Connection, host_id: int, passed: Sequence[tuple[OpenSocket, Ending]]) -> None:
@@ -202,7 +204,8 @@ def restate_ends(conn: Connection, host_id: int, at_us: int, was: int, becomes: 
     )
 
 
-def _row(host_id: int, row: OpenSocket) -> dict[str, Any]:
+def as_row(host_id: int, row: OpenSocket) -> dict[str, Any]:
+    """The columns of current."""
     s = row.socket
     return {
         "host_id": host_id,
@@ -234,7 +237,7 @@ def _row(host_id: int, row: OpenSocket) -> dict[str, Any]:
 
 
 def _closed_row(host_id: int, row: OpenSocket, ending: Ending) -> dict[str, Any]:
-    closed = _row(host_id, row)
+    closed = as_row(host_id, row)
     seen_at_us: int = closed.pop("seen_at_us")
     closed_at_us = max(row.opened_at_us, ending.at_us)
     last_seen_us = min(max(seen_at_us, ending.seen_at_us), closed_at_us)
@@ -246,7 +249,8 @@ def _changes(host_id: int, row: OpenSocket) -> dict[str, Any]:
     return {"of_host": host_id, "of_socket": row.socket_id, "seen_us": row.seen_at_us, **values}
 
 
-def _chunks(socket_ids: Collection[int]) -> list[list[int]]:
+def chunks(socket_ids: Collection[int]) -> list[list[int]]:
+    """As many at a time as a statement may carry."""
     # Ascending, so that the pages of the index are visited in their order.
     ordered = iter(sorted(socket_ids))
     return list(iter(lambda: list(islice(ordered, _IDS_PER_STATEMENT)), []))
@@ -272,7 +276,7 @@ _KNOWN = select(*(current.c[name] for name in ("socket_id", "state", "opened_at_
     current.c.host_id == bindparam("of_host"), current.c.socket_id.in_(bindparam("ids", expanding=True))
 )
 _BEGUN = select(
-    *(current.c[name] for name in ("socket_id", "state", *_ATTRIBUTES[_ENDPOINTS], "opened_at_us", "opened_at_is"))
+    *(current.c[name] for name in ("socket_id", "state", *ENDPOINTS, "opened_at_us", "opened_at_is"))
 ).where(current.c.host_id == bindparam("of_host"), current.c.socket_id.in_(bindparam("ids", expanding=True)))
 _REMOVE = delete(current).where(*_ONE)
 _END = _later(current.c.opened_at_us, bindparam("at_us"))

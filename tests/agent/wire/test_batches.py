@@ -20,7 +20,7 @@ from fleetnet_agent.records import (
     SocketKey,
     State,
 )
-from fleetnet_agent.wire.batches import MAX_BATCH_ROWS, difference_batches, snapshot_batches
+from fleetnet_agent.wire.batches import MAX_BATCH_ROWS, PART_ROWS, difference_batches, snapshot_batches
 from fleetnet_agent.wire.sockets import MAX_OWNERS
 from fleetnet_proto.v1 import report_pb2, sockets_pb2
 
@@ -62,7 +62,7 @@ def test_a_snapshot_of_50000_sockets_comes_in_parts_under_one_mebibyte() -> None
     sockets = tuple(tcp(n, held_by=holders[n % 500]) for n in range(50_000))
     parts = list(snapshot_batches(Snapshot(LOOK_US, sockets, (WHOLE,))))
 
-    assert len(parts) == 3
+    assert len(parts) == 50_000 // PART_ROWS
     assert max(len(body) for body, _ in parts) < ONE_MIB
     assert [last for _, last in parts] == [False] * (len(parts) - 1) + [True]
     batches = [decoded(body) for body, _ in parts]
@@ -317,9 +317,9 @@ def test_a_change_of_state_says_since_when_and_a_change_of_attributes_does_not()
 def test_the_last_batch_alone_carries_the_digest() -> None:
     sockets = tuple(tcp(n) for n in range(20_001))
     told = [decoded(body) for body, _ in snapshot_batches(Snapshot(LOOK_US, sockets, (), look_boottime_us=7))]
-    assert [batch.HasField("digest") for batch in told] == [False, True]
+    assert [batch.HasField("digest") for batch in told] == [False] * 4 + [True]
     digest = digest_of(sockets)
-    assert (told[1].digest.sockets, told[1].digest.sum) == (20_001, digest.sum)
-    assert [batch.look_boottime_us for batch in told] == [7, 7]
+    assert (told[-1].digest.sockets, told[-1].digest.sum) == (20_001, digest.sum)
+    assert [batch.look_boottime_us for batch in told] == [7] * 5
     told = [decoded(body) for body in difference_batches(difference(opened=sockets), digest)]
     assert [batch.HasField("digest") for batch in told] == [False, True]

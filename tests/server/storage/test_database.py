@@ -155,6 +155,8 @@ def test_work_that_nobody_waits_for_any_more_is_not_done(tmp_path: Path) -> None
         waiting = asyncio.ensure_future(db.write(put, 1))
         await asyncio.sleep(0)
         waiting.cancel()
+        # Until that has come to what is queued; the writer must not be let go before.
+        await asyncio.gather(waiting, return_exceptions=True)
         await held.end()
         await db.write(put, 2)
         assert await db.read(kept) == ["host2"]

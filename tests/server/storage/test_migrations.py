@@ -176,6 +176,21 @@ def test_rows_of_0001_are_there_after_0002_with_nothing_in_what_is_new_and_the_s
     engine.dispose()
 
 
+def test_rows_of_0002_are_there_after_0003_and_the_same_on_the_way_back(tmp_path: Path) -> None:
+    engine = _old_database(tmp_path, "0001")
+    with engine.begin() as conn:
+        command.upgrade(migrate.configuration(conn), "0002")
+        before = {table: _rows(conn, table) for table in _ROWS_OF_0001}
+        command.upgrade(migrate.configuration(conn), "0003")
+        after = {**before, "hosts": [{**before["hosts"][0], "agreed_us": None}]}
+        assert {table: _rows(conn, table) for table in _ROWS_OF_0001} == after
+        command.downgrade(migrate.configuration(conn), "0002")
+        assert {table: _rows(conn, table) for table in _ROWS_OF_0001} == before
+        command.upgrade(migrate.configuration(conn), "head")
+        assert compare_metadata(MigrationContext.configure(conn), METADATA) == []
+    engine.dispose()
+
+
 def test_a_collector_opens_a_database_of_0001_and_answers_from_it(tmp_path: Path) -> None:
     _old_database(tmp_path, "0001").dispose()
 

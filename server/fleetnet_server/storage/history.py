@@ -1,0 +1,156 @@
+"""Intervals that are told afterwards: rows of sockets found whatever has become of them, and put in anew.
+
+What must stay true is said in sockets.py. Rows are found by their socket, through an index of both tables, so that a
+host that tells of a week costs what it tells and not what is kept of it.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import BigInteger, BindParameter, Connection, Row, bindparam, delete, insert, literal, select, update
+
+from fleetnet_server.storage.dialect import execute_many
+from fleetnet_server.storage.schema import current, history
+from fleetnet_server.storage.sockets import ENDPOINTS, OpenSocket, as_row, chunks
+
+# Later than every time: the end of what is open.
+OPEN_END_US = 1 << 62
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A row of history, or of current where `closed_at_us` is 0."""
+
+    opened_at_us: int
+    opened_at_is: int
+    closed_at_us: int
+    closed_at_is: int
+    last_seen_us: int
+    state: int
+    columns: tuple[Any, ...] = field(compare=False, repr=False)  # what does not change, in the order of _COLUMNS
+
+    @property
+    def end_us(self) -> int:
+        """When it ended; later than every time while it is open."""
+        return self.closed_at_us or OPEN_END_US
+
+    def alike(self, other: "Interval") -> bool:
+        """Whether both are of one state and between the same addresses."""
+        return self.state == other.state and self.columns[_ENDPOINTS] == other.columns[_ENDPOINTS]
+
+
+def of_socket(host_id: int, row: OpenSocket, closed_at_us: int, closed_at_is: int, last_seen_us: int) -> Interval:
+    """An interval that is told; nothing of it is stored yet. `closed_at_us` is 0 of one whose end is not known."""
+    told = as_row(host_id, row)
+    columns = tuple(told[name] for name in _COLUMNS)
+    s = row.socket
+    return Interval(row.opened_at_us, s.opened_at_is, closed_at_us, closed_at_is, last_seen_us, s.state, columns)
+
+
+def between(
+    conn: Connection, host_id: int, socket_ids: Collection[int], from_us: int, to_us: int, most: int
+) -> dict[int, list[Interval]] | None:
+    """What is kept of these sockets that reaches into a time, both ends included, in no order; None if that is too
+    much."""
+    found: dict[int, list[Interval]] = {}
+    left = most
+    for some in chunks(socket_ids):
+        asked = {"of_host": host_id, "ids": some, "to_us": to_us}
+        rows = [*conn.execute(_ENDED, {**asked, "from_us": from_us, "most": left + 1}), *conn.execute(_OPEN, asked)]
+        left -= len(rows)
+        if left < 0:
+            return None
+        for row in rows:
+            found.setdefault(row.socket_id, []).append(_interval(row))
+    return found
+
+
+def replace_rows(
+    conn: Connection, host_id: int, before: Mapping[int, Iterable[Interval]], after: Mapping[int, Iterable[Interval]]
+) -> int:
+    """Write what has become of the rows of some sockets; how many were put into history. What is open stays open."""
+    gone: list[dict[str, Any]] = []
+    new: list[dict[str, Any]] = []
+    moved: list[dict[str, Any]] = []
+    for socket_id, rows in after.items():
+        was, now = set(before.get(socket_id, ())), set(rows)
+        this = {"of_host": host_id, "of_socket": socket_id}
+        gone += [{**this, **_name(row)} for row in was - now if row.closed_at_us]
+        for row in now - was:
+            if row.closed_at_us:
+                new.append(_as_history(row))
+            else:
+                moved.append({**this, "opened_us": row.opened_at_us, "opened_is": row.opened_at_is})
+    for statement, values in ((_REMOVE, gone), (_INSERT, new), (_MOVE, moved)):
+        if values:
+            execute_many(conn, statement, values)
+    return len(new)
+
+
+def _interval(row: Row[Any]) -> Interval:
+    return Interval(
+        row.opened_at_us,
+        row.opened_at_is,
+        row.closed_at_us,
+        row.closed_at_is,
+        row.last_seen_us,
+        row.state,
+        tuple(row[len(_TIMES) + 1 :]),
+    )
+
+
+def _name(row: Interval) -> dict[str, Any]:
+    return {"opened_us": row.opened_at_us, "closed_us": row.closed_at_us, "in_state": row.state}
+
+
+def _as_history(row: Interval) -> dict[str, Any]:
+    values = dict(zip(_COLUMNS, row.columns, strict=True))
+    return {**values, **{name: getattr(row, name) for name in _TIMES}}
+
+
+_TIMES = ("opened_at_us", "opened_at_is", "closed_at_us", "closed_at_is", "last_seen_us", "state")
+_COLUMNS = (
+    *ENDPOINTS,
+    *(column.name for column in history.columns if column.name not in (*ENDPOINTS, *_TIMES)),
+)
+_ENDPOINTS = slice(0, len(ENDPOINTS))
+_NONE = literal(0, BigInteger)
+_IDS: BindParameter[int] = bindparam("ids", expanding=True)
+_ENDED = (
+    select(history.c.socket_id, *(history.c[name] for name in (*_TIMES, *_COLUMNS)))
+    .where(
+        history.c.host_id == bindparam("of_host"),
+        history.c.socket_id.in_(_IDS),
+        history.c.closed_at_us >= bindparam("from_us"),
+        history.c.opened_at_us <= bindparam("to_us"),
+    )
+    .limit(bindparam("most"))
+)
+_OPEN = select(
+    current.c.socket_id,
+    current.c.opened_at_us,
+    current.c.opened_at_is,
+    _NONE.label("closed_at_us"),
+    _NONE.label("closed_at_is"),
+    current.c.seen_at_us.label("last_seen_us"),
+    current.c.state,
+    *(current.c[name] for name in _COLUMNS),
+).where(
+    current.c.host_id == bindparam("of_host"),
+    current.c.socket_id.in_(_IDS),
+    current.c.opened_at_us <= bindparam("to_us"),
+)
+_INSERT = insert(history)
+_REMOVE = delete(history).where(
+    history.c.host_id == bindparam("of_host"),
+    history.c.socket_id == bindparam("of_socket"),
+    history.c.closed_at_us == bindparam("closed_us"),
+    history.c.opened_at_us == bindparam("opened_us"),
+    history.c.state == bindparam("in_state"),
+)
+_MOVE = (
+    update(current)
+    .where(current.c.host_id == bindparam("of_host"), current.c.socket_id == bindparam("of_socket"))
+    .values(opened_at_us=bindparam("opened_us"), opened_at_is=bindparam("opened_is"))
+)
