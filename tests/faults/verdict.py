@@ -74,7 +74,7 @@ def judge(
         by_name[interval.name].append(interval)
         by_cookie[interval.cookie].append(interval)
     of_clock = union((begin - SLACK_US, end + SLACK_US) for begin, end in clock.set_between())
-    # Of hours that were leapt over nothing can be wrong, for the host had no such moments. Others it had twice. Of those
+    # Of hours leapt over nothing can be wrong, for the host had no such moments. Others it had twice. Of those
     # after the last look before it was set nobody knows: the collector tells of no moment that no look has reached.
     for begin, end in minus(union((begin, end - A_LOOK_US) for begin, end in clock.set_between(back=True)), gaps):
         verdict.wrong.append(f"the clock was set back, and no gap tells of what lies between {begin} and {end}")
