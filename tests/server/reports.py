@@ -267,7 +267,7 @@ class Collector:
     async def report(self, session: Session, *batches: Batch, delay_us: int = 0) -> None:
         """Commit batches, each received at the time of its look."""
         for batch in batches:
-            assert await self.ingest.commit(session, batch, batch.look_at_us + delay_us) == batch.sequence
+            assert (await self.ingest.commit(session, batch, batch.look_at_us + delay_us)).sequence == batch.sequence
 
     async def ask(self, question: SocketQuestion | None = None, now_us: int = T0, **selection: int | str) -> Answer:
         chosen = question or SocketQuestion(Selection(**selection))  # type: ignore[arg-type]  # the caller names fields

@@ -78,6 +78,11 @@ def note_part(conn: Connection, host_id: int, boot_id: bytes, look_at_us: int) -
     conn.execute(_NOTE_PART, {"of_host": host_id, "of_boot": boot_id, "look_us": look_at_us})
 
 
+def note_missing(conn: Connection, host_id: int) -> None:
+    """A batch was not stored that a look would need: no look is whole before the next snapshot."""
+    conn.execute(update(hosts).where(hosts.c.host_id == host_id).values(whole=False))
+
+
 def note_look(conn: Connection, host_id: int, look: Look, heard_at_us: int) -> None:
     """A batch was stored that makes a look whole."""
     conn.execute(

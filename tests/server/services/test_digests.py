@@ -66,7 +66,6 @@ def test_what_is_kept_gives_the_same_number_however_its_sockets_are_named(tmp_pa
         await c.report(session, snapshot(1, T0, *NAMED, digest=digest_of(*NAMED)))
         assert await c.db.read(lambda conn: digests.reckon(BOOT, sockets.named(conn, 1))) == digest_of(*NAMED)
         assert await c.db.read(hosts.agreed, session.host_id) == T0
-        assert not c.ingest.drifted(session)
         assert await c.gaps() == []
 
     tell(tmp_path, story)
@@ -81,10 +80,11 @@ def test_where_they_differ_the_time_since_they_agreed_is_a_gap_and_a_snapshot_is
             snapshot(1, T0, seven, eight),
             difference(2, T0 + S, previous_us=T0, digest=digest_of(seven, eight)),
             difference(3, T0 + 2 * S, previous_us=T0 + S),
-            difference(4, T0 + 3 * S, previous_us=T0 + 2 * S, digest=digest_of(seven)),
         )
+        differs = difference(4, T0 + 3 * S, previous_us=T0 + 2 * S, digest=digest_of(seven))
+        for wanted in (digests.DRIFTED, ""):  # the second time it is stored already
+            assert (await c.ingest.commit(session, differs, T0 + 3 * S)).snapshot_wanted == wanted
         assert await c.gaps() == [Gap(T0 + S, T0 + 3 * S, "history drifted from the host")]
-        assert (c.ingest.drifted(session), c.ingest.drifted(session)) == (True, False)
         assert await c.db.read(hosts.agreed, session.host_id) == T0 + S
         # Nobody has heard of the host what it holds until it tells all; and when the one ended nobody knows.
         await c.report(session, difference(5, T0 + 4 * S, previous_us=T0 + 3 * S))
@@ -95,7 +95,6 @@ def test_where_they_differ_the_time_since_they_agreed_is_a_gap_and_a_snapshot_is
             Interval(7, LISTEN, T0, SEEN),
             Interval(8, LISTEN, T0, SEEN, look, GAP, T0 + 2 * S),
         ]
-        assert not c.ingest.drifted(session)
         assert await c.db.read(hosts.agreed, session.host_id) == look
         assert (await c.ask(now_us=look)).coverage.hosts_fresh == 1
 
@@ -123,8 +122,8 @@ def test_without_a_digest_that_agreed_the_doubt_begins_with_the_first_look_of_th
 def test_a_snapshot_that_differs_from_its_own_digest_is_still_what_the_host_told(tmp_path: Path) -> None:
     async def story(c: Collector) -> None:
         session = await connected(c)
-        await c.report(session, snapshot(1, T0, sock(7, T0), digest=Digest(2, 5)))
-        assert c.ingest.drifted(session)
+        told = snapshot(1, T0, sock(7, T0), digest=Digest(2, 5))
+        assert (await c.ingest.commit(session, told, T0)).snapshot_wanted == digests.DRIFTED
         assert await c.gaps() == []
         assert (await c.ask()).coverage.hosts_fresh == 1
 
@@ -143,7 +142,6 @@ def test_nothing_is_compared_while_a_snapshot_is_under_way_or_the_past_is_told(t
             snapshot(3, T0 + S, part=1),
             replace(kept(4, gap), digest=wrong),
         )
-        assert not c.ingest.drifted(session)
         assert await c.gaps() == []
 
     tell(tmp_path, story)

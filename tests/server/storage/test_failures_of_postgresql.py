@@ -8,7 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from fleetnet_server.errors import SchemaNewer, ServerError, StorageDamaged, StorageError, StorageUnavailable
-from fleetnet_server.records import Batch
+from fleetnet_server.records import Batch, Stored
 from fleetnet_server.storage import postgresql as engine_module
 from fleetnet_server.storage.database import Database
 from fleetnet_server.storage.inspection import inspect
@@ -255,8 +255,8 @@ def test_kill_9_of_the_server_under_load_loses_and_doubles_nothing(mortal: Serve
             await work[40 * crash]
             await asyncio.to_thread(mortal.kill)
             outcomes = await asyncio.gather(*work, return_exceptions=True)
-            told = [outcome for outcome in outcomes if isinstance(outcome, int)]
-            assert all(isinstance(outcome, int | ServerError) for outcome in outcomes), outcomes
+            told = [outcome.sequence for outcome in outcomes if isinstance(outcome, Stored)]
+            assert all(isinstance(outcome, Stored | ServerError) for outcome in outcomes), outcomes
             await asyncio.to_thread(mortal.start)
             session = await c.connect(host, hello(T0))
             # More may have been committed than was acknowledged, and never less.

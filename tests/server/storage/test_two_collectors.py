@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from fleetnet_server.errors import Fenced, ReportRefused
-from fleetnet_server.records import Batch, Session
+from fleetnet_server.records import Batch, Session, Stored
 from fleetnet_server.storage import hosts, sessions, tokens
 from fleetnet_server.storage.database import Database
 from server.databases import url
@@ -93,7 +93,7 @@ def test_a_new_stream_waits_for_the_batch_that_is_being_stored_and_goes_on_behin
         sequence = (await new).committed_sequence
         # The batch was stored before the new stream or refused by it: never between, never half.
         try:
-            assert (await batch, sequence) == (2, 2)
+            assert ((await batch).sequence, sequence) == (2, 2)
         except Fenced:
             assert sequence == 1
         assert len(await one.intervals()) == sequence - 1
@@ -153,7 +153,7 @@ def test_however_streams_move_each_batch_is_stored_once_and_in_its_order(tmp_pat
     async def story(one: Collector, other: Collector) -> None:
         draw = random.Random(seed)
         host = await one.enroll()
-        underway: list[asyncio.Future[int]] = []
+        underway: list[asyncio.Future[Stored]] = []
         acknowledged = 0
         for _ in range(15):
             c = draw.choice((one, other))
@@ -162,9 +162,9 @@ def test_however_streams_move_each_batch_is_stored_once_and_in_its_order(tmp_pat
             first = session.committed_sequence + 1
             some = [asyncio.ensure_future(c.ingest.commit(session, batch(n), T0)) for n in range(first, first + 12)]
             underway += some
-            acknowledged = await some[draw.randrange(12)]
+            acknowledged = (await some[draw.randrange(12)]).sequence
         outcomes = await asyncio.gather(*underway, return_exceptions=True)
-        assert all(isinstance(outcome, int | ReportRefused) for outcome in outcomes), outcomes
+        assert all(isinstance(outcome, Stored | ReportRefused) for outcome in outcomes), outcomes
         session = await one.connect(host, hello(T0))
         assert [i.cookie for i in await one.intervals()] == list(range(1, session.committed_sequence + 1))
 
