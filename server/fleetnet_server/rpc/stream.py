@@ -191,6 +191,8 @@ class Stream:
     async def _take_in(self, message: report_pb2.Batch, size_bytes: int) -> bool:
         """Hand a batch over as soon as there is room for it; False if the stream is to end because there is none."""
         received_at_us = time.time_ns() // 1_000
+        if message.HasField("backlog"):
+            self._waits.size_bytes = min(message.backlog.left_bytes, bounds.MAX_INTEGER)
         try:
             weight = await self._shared.held.take(held.weight(message, size_bytes))
         except held.FullError:

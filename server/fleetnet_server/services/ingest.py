@@ -117,10 +117,10 @@ class Ingest:
             # Each answer about hosts names all that are not whole.
             raise BadBatch(f"a host has more than {MAX_SOURCES} sources")
         whole = named is not None or _goes_on(step)
-        drifted = whole and not digests.agree(conn, session, batch, standing)
-        # What a snapshot named is held open by definition; after a difference, that is in doubt.
-        _note_progress(conn, step, named is not None or (whole and not drifted), received_at_us)
-        return Stored(batch.sequence, snapshot_wanted=digests.DRIFTED if drifted else "")
+        agreed = not whole or digests.agree(conn, session, batch, standing)
+        # What a snapshot named is held open by definition; after a difference that does not agree, it is in doubt.
+        _note_progress(conn, step, whole and (agreed or named is not None), received_at_us)
+        return Stored(batch.sequence, snapshot_wanted="" if agreed else digests.DRIFTED)
 
     def _store_not(
         self,

@@ -89,15 +89,18 @@ def test_the_present_is_answered_before_the_past_is_told_and_then_the_past(
     assert ports_of(collector, host) == [80]
 
 
-def test_a_backlog_that_tells_of_the_present_besides_is_set_aside(
-    collector: Running, connect: Callable[[], ReportStream]
+def test_a_backlog_that_tells_of_the_present_besides_is_set_aside_and_its_time_stays_a_gap(
+    collector: Running, connect: Callable[[], ReportStream], host: str
 ) -> None:
     stream, gap = told_in_the_past(connect)
     told = messages.backlog(3, gap)
     told.opened.append(messages.listener(81))
     stream.send(batch=told)
-    stream.await_ack(3)
-    assert "besides" in collector.await_log("report set aside")
+    stream.send(batch=messages.backlog(4, gap, last=True))
+    stream.await_ack(4)
+    assert "has opened besides" in collector.await_log("report set aside")
+    assert ports_of(collector, host) == [80]
+    assert at(collector, host, gap.from_us + 30 * MINUTE_US)[0].coverage.gaps == 1
 
 
 def test_a_host_whose_digest_differs_is_asked_for_a_snapshot_once_a_minute(
