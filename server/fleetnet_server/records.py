@@ -200,6 +200,7 @@ class Session:
     boot_id: bytes
     epoch: int
     committed_sequence: int
+    clock_lead_us: int | None = None  # how far the host's wall clock was ahead of its boottime at the Hello, if told
 
 
 @dataclass(frozen=True, slots=True)
