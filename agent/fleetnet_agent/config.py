@@ -19,6 +19,7 @@ DEFAULT_STATE = "/var/lib/fleetnet-agent"
 MOST_BYTES = 2**30  # the kernel doubles what it is asked for and keeps it in an int
 MOST_PERCENT = 100_000  # of one core: a thousand of them
 MOST_MIB = 2**20
+LEAST_SPOOL_MIB = 1
 
 TYPE_NAMES = {str: "a text", bool: "true or false"}
 BOOLEANS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
@@ -95,6 +96,14 @@ OPTIONS = (
         metavar="MIB",
         number=True,
     ),
+    Option(
+        "spool_size",
+        ("run", "doctor"),
+        "disk in the state directory, in MiB, for what happens while no collector answers; 0 keeps nothing",
+        default="64",
+        metavar="MIB",
+        number=True,
+    ),
     Option("output", ("once",), "format of what is printed", "json", choices=("json",)),
     Option("output", ("doctor",), "format of what is printed", "text", choices=("text", "json"), in_file=False),
 )
@@ -115,6 +124,7 @@ class Settings:
     events_buffer_bytes: int = 33_554_432
     cpu_ceiling_percent: float = 5
     memory_ceiling_mib: float = 96
+    spool_size: float = 64  # MiB
     output: str = "json"
 
 
@@ -165,6 +175,7 @@ def _settings(chosen: Mapping[str, str | bool | None]) -> Settings:
         events_buffer_bytes=_bytes("events-buffer-bytes", text("events_buffer_bytes") or "33554432"),
         cpu_ceiling_percent=_number("cpu-ceiling-percent", text("cpu_ceiling_percent") or "5", MOST_PERCENT),
         memory_ceiling_mib=_number("memory-ceiling-mib", text("memory_ceiling_mib") or "96", MOST_MIB),
+        spool_size=_spool_size(text("spool_size") or "64"),
         output=text("output") or "json",
     )
 
@@ -175,9 +186,16 @@ def _bytes(option: str, value: str) -> int:
     return int(value)
 
 
-def _number(option: str, value: str, most: int) -> float:
+def _spool_size(value: str) -> float:
+    size_mib = _number("spool-size", value, MOST_MIB, "nothing is kept")
+    if 0 < size_mib < LEAST_SPOOL_MIB:
+        raise AgentError(f"--spool-size is {value!r}, but it is 0 (nothing is kept) or at least {LEAST_SPOOL_MIB} MiB")
+    return size_mib
+
+
+def _number(option: str, value: str, most: int, zero: str = "no ceiling") -> float:
     if not re.fullmatch(r"[0-9]{1,7}(\.[0-9]{1,3})?", value, re.ASCII) or float(value) > most:
-        raise AgentError(f"--{option} is {value!r}, but it is a number from 0 (no ceiling) to {most}")
+        raise AgentError(f"--{option} is {value!r}, but it is a number from 0 ({zero}) to {most}")
     return float(value) if "." in value else int(value)
 
 

@@ -6,17 +6,20 @@ What can be seen is in `sight.py`.
 
 import json
 import os
+import shutil
 import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from fleetnet_agent import reach, sight, state
+from fleetnet_agent.budget import MIB
 from fleetnet_agent.config import Settings
 from fleetnet_agent.errors import AgentError
 from fleetnet_agent.host import Host, this_host
 from fleetnet_agent.log import printable
 from fleetnet_agent.sight import Finding
+from fleetnet_agent.spool import paths
 
 DAY_US = 86_400 * 1_000_000
 
@@ -50,6 +53,7 @@ def findings(settings: Settings, host: Host) -> Iterator[Finding]:
         yield _directory(settings.state)
         yield _key_mode(settings.state)
         yield _certificate(identity, host.wall_clock_us())
+        yield _spool(settings, host.wall_clock_us())
         for address in identity.report_addresses:
             yield _collector(address, identity, settings.state)
     yield from sight.findings(settings, host)
@@ -61,6 +65,30 @@ def _directory(directory: Path) -> Finding:
     owner = directory.stat().st_uid
     words = f"{directory} cannot be written, so the certificate is not renewed; run as uid {owner}, or chown it"
     return Finding("state directory", False, words)
+
+
+def _spool(settings: Settings, now_us: int) -> Finding:
+    """From outside: the agent that runs has the file to itself."""
+    directory, most = settings.state, f"{settings.spool_size:g} MiB"
+    if (directory / paths.DAMAGED).exists():
+        words = f"{directory / paths.DAMAGED} was damaged and set aside; look for a failing disk, then remove it"
+        return Finding("spool", False, words)
+    if settings.spool_size == 0:
+        return Finding("spool", True, "switched off: what happens while no collector answers becomes a gap")
+    kept = paths.there(directory)
+    free_bytes = shutil.disk_usage(directory).free
+    if kept is None and free_bytes < settings.spool_size * MIB:
+        words = (
+            f"{directory} has {free_bytes / MIB:.0f} MiB free for a spool of {most}; free some, or lower --spool-size"
+        )
+        return Finding("spool", False, words)
+    if kept is None:
+        return Finding("spool", True, f"empty; up to {most} are kept while no collector answers")
+    size_bytes, changed_us = kept
+    ago_s = max(0.0, (now_us - changed_us) / 1e6)
+    return Finding(
+        "spool", True, f"{size_bytes / MIB:.1f} MiB of {most} wait for a collector, written {ago_s:.0f} s ago"
+    )
 
 
 def _key_mode(directory: Path) -> Finding:

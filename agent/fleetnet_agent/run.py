@@ -92,6 +92,7 @@ async def _report(settings: Settings, log: Log, helper_socket: Path | None, help
             pace=Pace(look_every_s=LOOK_EVERY_S),
             notifier=Notifier(os.environ),
             sockets=watch.size,
+            spool_bytes=int(settings.spool_size * MIB),
         )
         loop = asyncio.get_running_loop()
         watch.when_urgent(lambda: loop.call_soon_threadsafe(uplink.look_now))

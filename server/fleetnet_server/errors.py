@@ -7,8 +7,10 @@
     │   └── SchemaNewer            written by a later version of fleetnet-server: needs a person
     ├── ReportRefused          something about one agent's stream
     │   ├── Fenced                 a newer stream of the same host has taken over: this one is to end
+    │   │   └── Cloned                 another machine is this host: this one is not heard
     │   ├── SequenceHole           a batch is missing before this one: the agent is to reconnect
-    │   └── BadBatch               the batch contradicts its stream: the agent is to reconnect
+    │   └── BadBatch               the batch cannot be stored: it is set aside, or the agent is to reconnect
+    │       └── ForeignBatch           it is of another boot or epoch than its stream: the agent is to reconnect
     ├── HostUnknown            no host of that name has enrolled
     ├── TokenRefused           an enrollment token is unknown, used or expired
     ├── PeerRefused            the peer of a connection is no host of the fleet
@@ -54,12 +56,20 @@ class Fenced(ReportRefused):
     """A newer stream of the same host has taken over."""
 
 
+class Cloned(Fenced):
+    """Another machine with the same identity reports as this host."""
+
+
 class SequenceHole(ReportRefused):
     """A batch came whose predecessor never did."""
 
 
 class BadBatch(ReportRefused):
-    """A batch contradicts its stream, or is larger than the collector takes."""
+    """A batch contradicts itself or its stream, or is larger than the collector takes."""
+
+
+class ForeignBatch(BadBatch):
+    """A batch is of another boot or epoch than its stream, so that no sequence of the stream can stand for it."""
 
 
 class HostUnknown(ServerError):

@@ -53,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     run = _add(commands, "run", "serve until SIGTERM", _run)
     config.add_run_options(run)
     _add(commands, "migrate", "bring the database's tables up to date, and end", _migrate)
+    _add(commands, "quarantine", "list the reports of hosts that could not be stored", _quarantine)
     doctor = _add(commands, "doctor", "say what is wrong with this collector, and what to do", _doctor)
     config.add_run_options(doctor)
     return parser
@@ -89,6 +90,14 @@ def _migrate(settings: config.Config) -> int:
 
     migrate(settings)
     print("fleetnet-server: the database is up to date")
+    return 0
+
+
+def _quarantine(settings: config.Config) -> int:
+    from fleetnet_server.run.upkeep import quarantined
+
+    for line in quarantined(settings):
+        print(line)
     return 0
 
 

@@ -192,6 +192,29 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
+class RefusedBatch:
+    """A batch that cannot be stored, as far as it can be read, and as it came."""
+
+    boot_id: bytes
+    epoch: int
+    sequence: int
+    look_at_us: int  # 0 if that cannot be read either
+    previous_look_at_us: int
+    reason: str  # one sentence, which may quote the host
+    message: bytes  # the wire's Batch
+    past_us: tuple[int, int] | None = None  # the time it told of, if it told of the past and of nothing else
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What became of a batch: everything up to `sequence` is committed."""
+
+    sequence: int
+    refused: str = ""  # why this batch was set aside instead; empty where it was stored
+    snapshot_wanted: str = ""  # why the host is to tell everything anew; empty where it need not
+
+
+@dataclass(frozen=True, slots=True)
 class Session:
     """One report stream, as storage opened it. `generation` fences older streams of the same host."""
 
@@ -200,6 +223,8 @@ class Session:
     boot_id: bytes
     epoch: int
     committed_sequence: int
+    started_at_us: int = 0  # when its Hello came; collector's clock
+    boottime_us: int = 0  # the host's clock that nothing sets, at the Hello; 0 where not told
     clock_lead_us: int | None = None  # how far the host's wall clock was ahead of its boottime at the Hello, if told
 
 

@@ -91,6 +91,7 @@ class Collector(report_pb2_grpc.ReportServiceServicer, enroll_pb2_grpc.EnrollSer
         self.answers_acks = True
         self.stores = True
         self.takes: Callable[[report_pb2.Batch], bool] = lambda batch: True
+        self.takes_not = grpc.StatusCode.INVALID_ARGUMENT  # what it says then
         self.renews = True
         self.refuses: tuple[grpc.StatusCode, str] | None = None
         self.sends_away: report_pb2.Reconnect | None = None
@@ -211,7 +212,7 @@ class Collector(report_pb2_grpc.ReportServiceServicer, enroll_pb2_grpc.EnrollSer
             if not self.stores:
                 await context.abort(grpc.StatusCode.INTERNAL, "the test wants it so")
             if not self.takes(batch):
-                await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the test does not take it")
+                await context.abort(self.takes_not, "the test does not take it")
             self.store.take(batch, named)
             parts += batch.HasField("snapshot")
             await self._noticed()

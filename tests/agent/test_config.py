@@ -97,3 +97,14 @@ def test_ceilings_are_5_percent_of_a_core_and_96_mib_and_can_be_taken_away() -> 
     assert (settled("run").cpu_ceiling_percent, settled("run").memory_ceiling_mib) == (5, 96)
     none = settled("run", "--cpu-ceiling-percent=0", "--memory-ceiling-mib=0.0")
     assert (none.cpu_ceiling_percent, none.memory_ceiling_mib) == (0, 0)
+
+
+def test_a_spool_has_64_mib_or_what_is_said_or_none() -> None:
+    assert (settled("run").spool_size, settled("run", "--spool-size=0").spool_size) == (64, 0)
+    assert settled("doctor", environment={"FLEETNET_AGENT_SPOOL_SIZE": "1.5"}).spool_size == 1.5
+
+
+@pytest.mark.parametrize("value", ["0.5", "-1", "64M", "much"])
+def test_a_spool_size_that_makes_no_sense_is_a_sentence(value: str) -> None:
+    with pytest.raises(AgentError, match=f"--spool-size is '{value}', but it is"):
+        settled("run", f"--spool-size={value}")

@@ -465,6 +465,18 @@ def test_doctor_says_what_is_right_and_what_to_do(collector: Collector, enrolled
     assert "mode 0644, so others may read it; chmod 600 it" in agent("doctor", "--state", directory).stdout
 
 
+def test_doctor_says_what_waits_in_the_spool(collector: Collector, enrolled: Enrolled) -> None:
+    state = enrolled(collector.address)
+    assert "ok      spool: empty; up to 64 MiB are kept" in agent("doctor", "--state", state).stdout
+    assert "ok      spool: switched off" in agent("doctor", "--state", state, "--spool-size", "0").stdout
+    (state / "spool.db").write_bytes(bytes(3 << 20))
+    said = agent("doctor", "--state", state, "--spool-size", "8").stdout
+    assert "ok      spool: 3.0 MiB of 8 MiB wait for a collector, written " in said
+    (state / "spool.damaged").touch()
+    said = agent("doctor", "--state", state).stdout
+    assert f"problem spool: {state / 'spool.damaged'} was damaged and set aside; look for a failing disk" in said
+
+
 def test_doctor_says_the_same_as_json(collector: Collector, enrolled: Enrolled) -> None:
     directory = enrolled(collector.address)
     document = json.loads(agent("doctor", "-o", "json", "--state", directory).stdout)

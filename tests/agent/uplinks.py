@@ -30,6 +30,7 @@ class Running:
         backoff: Backoff | None = None,
         host: Host | None = None,
         notifier: Notifier | None = None,
+        spool_bytes: int = 0,
     ) -> None:
         self.watch = watch
         self.out = io.StringIO()
@@ -45,6 +46,7 @@ class Running:
             backoff=backoff,
             notifier=notifier,
             sockets=lambda: len(watch.now),
+            spool_bytes=spool_bytes,
         )
         self.task = asyncio.create_task(self.uplink.run())
 

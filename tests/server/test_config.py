@@ -8,6 +8,7 @@ import pytest
 from fleetnet_server import config
 from fleetnet_server.config import Address
 from fleetnet_server.errors import ConfigError
+from fleetnet_server.limits import Limits
 
 
 def loaded(*arguments: str, environment: Mapping[str, str] | None = None) -> config.Config:
@@ -80,6 +81,20 @@ def test_an_option_outranks_the_environment() -> None:
     )
     assert settings.listen == Address("10.0.0.9", 9)
     assert settings.advertise == (Address("x.example", 1), Address("y.example", 2))
+
+
+def test_limits_come_from_option_environment_file_and_default_in_this_order(tmp_path: Path) -> None:
+    file = tmp_path / "server.toml"
+    file.write_text('memory-mib = 7\nrows-per-minute = "8"\nmib-per-minute = 9\n')
+    environment = {"FLEETNET_SERVER_CONFIG": str(file), "FLEETNET_SERVER_ROWS_PER_MINUTE": "80"}
+    settings = loaded("--mib-per-minute=90", environment=environment)
+    assert settings.limits == Limits(memory_mib=7, rows_per_minute=80, mib_per_minute=90, streams_per_second=200)
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "1.5", "many", "99999999999", "\u0663"])
+def test_a_limit_that_is_no_number_is_refused_by_name(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"^--memory-mib .* is not a number from 1"):
+        loaded(f"--memory-mib={text}")
 
 
 def test_an_empty_variable_is_as_good_as_none() -> None:

@@ -16,6 +16,7 @@ from fleetnet_agent.records.looks import (
     Difference,
     Gap,
     HostFacts,
+    Look,
     Snapshot,
     SourceStatus,
 )
@@ -59,6 +60,7 @@ __all__ = [
     "LiveItem",
     "LiveSocket",
     "LiveWanted",
+    "Look",
     "Namespace",
     "NextHop",
     "OwnerStatus",

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from fleetnet_agent.records.network import Namespace
 from fleetnet_agent.records.sockets import Brief, Closed, Socket, SocketKey
@@ -15,6 +16,13 @@ class SourceStatus:
     ok: bool
     detail: str
     blind: bool = False  # it could not be read at all, so nothing is known of its sockets since the last reading
+
+
+class Look(NamedTuple):
+    """When a look was."""
+
+    at_us: int  # host's wall clock
+    boottime_us: int  # CLOCK_BOOTTIME
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """What the agent keeps on disk while no collector takes its reports: decision 0017, docs/delivery.md.
 
 errors.py     what can go wrong with it
-file.py       the SQLite file: its tables, opening, setting aside what is damaged
+paths.py      where it is; setting aside what is damaged
+file.py       the SQLite file: its tables, opening and checking it
 rows.py       sockets in one state each, packed with their owners, and unpacked
 intervals.py  from batches to intervals, in the file's tables
 chunks.py     intervals that have ended: written, merged, dropped when there are too many

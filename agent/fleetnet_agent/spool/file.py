@@ -1,4 +1,4 @@
-"""The spool's SQLite file: its tables, opening and checking it, setting it aside.
+"""The spool's SQLite file: its tables, opening and checking it.
 
 What must stay true: every error of SQLite leaves here as a SpoolError; a transaction is on the disk when it returns
 (synchronous=FULL); one process at a time has the file, until it closes it; the file is its owner's alone, and never
@@ -14,9 +14,8 @@ from typing import Any, Final
 
 from fleetnet_agent import failpoints
 from fleetnet_agent.spool.errors import SpoolDamagedError, SpoolError, SpoolUnavailableError
+from fleetnet_agent.spool.paths import NAME, all_of
 
-NAME: Final = "spool.db"
-DAMAGED: Final = "spool.damaged"
 APPLICATION: Final = 0x666E7370  # "fnsp"
 SCHEMA: Final = 1
 PAGE_BYTES: Final = 4096
@@ -110,7 +109,7 @@ class SpoolFile:
     def remove(self) -> None:
         """Close it, and leave nothing of it."""
         self.close()
-        for path in _all_of(self._path):
+        for path in all_of(self._path):
             path.unlink(missing_ok=True)
 
     def _prepare(self, most_bytes: int) -> None:
@@ -136,25 +135,6 @@ class SpoolFile:
         (verdict,) = run("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":
             raise SpoolDamagedError(f"it is damaged: {verdict}")
-
-
-def is_there(directory: Path) -> bool:
-    """True if something is kept."""
-    return (directory / NAME).exists()
-
-
-def set_aside(directory: Path) -> None:
-    """A damaged file waits under another name for somebody to look at it; one of them at most."""
-    path = directory / NAME
-    with contextlib.suppress(OSError):
-        path.replace(directory / DAMAGED)
-    for one in _all_of(path):
-        with contextlib.suppress(OSError):
-            one.unlink()
-
-
-def _all_of(path: Path) -> list[Path]:
-    return [path, *(path.with_name(path.name + ending) for ending in ("-wal", "-shm", "-journal"))]
 
 
 def _make_private(path: Path) -> None:

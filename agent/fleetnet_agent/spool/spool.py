@@ -13,11 +13,10 @@ what is not; the file keeps to its bound by merging first, and by dropping the o
 
 import contextlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from fleetnet_agent.records import Gap
+from fleetnet_agent.records import Gap, Look
 from fleetnet_agent.spool.chunks import NO_ROOM, WORTH_MERGING, Chunks, add_gap
 from fleetnet_agent.spool.errors import SpoolUnavailableError
 from fleetnet_agent.spool.file import SpoolFile
@@ -26,16 +25,9 @@ from fleetnet_agent.spool.parts import Part, Parts
 
 DAY_US: Final = 86_400_000_000
 MOST_KEPT_US: Final = 7 * DAY_US
+NOT_KEPT: Final = "nothing was kept"
 KEPT: Final = "collector unreachable; kept on the host"
 _LONGEST_STEP_US: Final = 3_600_000_000  # between two looks: what is longer was no looking
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """When a look was: host's wall clock, and CLOCK_BOOTTIME."""
-
-    at_us: int
-    boottime_us: int
 
 
 class Spool:
@@ -53,6 +45,7 @@ class Spool:
         self.told: list[tuple[int, int]] = []  # gaps that snapshots have declared as kept
         self.oldest_us = 0
         self._gaps_told = 0
+        self._is_stale = False  # what was declared reaches further than what was kept
         self._refresh()
 
     @property
@@ -93,8 +86,13 @@ class Spool:
         def work() -> None:
             for gap in gaps:
                 add_gap(self._file, gap.from_us, gap.to_us, gap.reason)
-            segment = self._new_segment(look.at_us) if self.since_us is None else self._segment()
             [(boot, before_us)] = self._file.run("SELECT boot, look_us FROM standing")
+            if self.since_us is None:
+                segment = self._new_segment(look.at_us)
+            else:
+                segment = self._segment()
+                if not any(gap.from_us <= before_us for gap in gaps):
+                    add_gap(self._file, before_us, look.at_us, NOT_KEPT)
             if boot != self._boot and boot is not None:
                 old = self._intervals(segment, boot)
                 old.end_all(before_us)
@@ -106,17 +104,13 @@ class Spool:
 
         self._fitting(work)
 
-    def add_gap(self, gap: Gap) -> None:
-        """A time of the segment about which nothing is known."""
-        with self._file.transaction():
-            add_gap(self._file, gap.from_us, gap.to_us, gap.reason)
-
     def declare(self, look: Look) -> list[Gap]:
         """The gaps that a snapshot of this look is to declare: the segment first, then what is not known of it. Where
         that it was declared cannot be written, it is none the less, and `settle` writes it."""
         assert self.since_us is not None
         rows = self._file.run("SELECT id, from_us, to_us, reason FROM gap ORDER BY id")
         self._gaps_told = rows[-1][0] if rows else 0
+        self._is_stale = look.at_us != self.last_look_us
         from_us, to_us = sorted((self.since_us, look.at_us))
         declared = Gap(from_us, to_us, KEPT, kept=True)
         with contextlib.suppress(SpoolUnavailableError), self._file.transaction():
@@ -124,12 +118,14 @@ class Spool:
         self._refresh()
         return [declared, *(Gap(*row[1:]) for row in rows)]
 
-    def settle(self, declared: Gap) -> None:
-        """The snapshot that declared this is stored."""
+    def settle(self, declared: Gap) -> list[Gap]:
+        """The snapshot that declared this is stored. What it did not tell of what is not known, since it came later."""
 
         def work() -> None:
             segment = self._segment()
             intervals = self._intervals(segment, self._boot)
+            if self._is_stale:
+                intervals.end_all(declared.to_us)
             intervals.settle()
             intervals.flush()
             self._file.run("DELETE FROM gap WHERE id <= ?", self._gaps_told)
@@ -139,6 +135,8 @@ class Spool:
             )
 
         self._fitting(work)
+        rows = self._file.run("DELETE FROM gap RETURNING from_us, to_us, reason")
+        return [Gap(*row) for row in rows]
 
     def waiting_bytes(self) -> int:
         """Bytes of all that is kept. Reads every row's length."""
@@ -154,19 +152,16 @@ class Spool:
             self._parts.drop(part)
         self._refresh()
 
-    def refused(self, part: Part, reason: str) -> None:
-        """This part will never be taken: it becomes a gap."""
-        with self._file.transaction():
-            self._parts.drop(part)
-            add_gap(self._file, part.from_us, part.to_us, reason)
-        self._refresh()
-
     def close(self) -> None:
         """Let go of it; where nothing is kept, leave nothing."""
         if self.is_empty:
             self._file.remove()
         else:
             self._file.close()
+
+    def let_go(self) -> None:
+        """Close it, whatever it holds."""
+        self._file.close()
 
     def _fitting(self, work: Callable[[], None]) -> None:
         """Do it in one transaction; where that would not fit, make room and try once more."""

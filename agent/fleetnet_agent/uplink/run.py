@@ -23,8 +23,11 @@ from fleetnet_agent.notify import Notifier
 from fleetnet_agent.uplink.backoff import Backoff
 from fleetnet_agent.uplink.channel import open_channel
 from fleetnet_agent.uplink.clock import WallClock
+from fleetnet_agent.uplink.drain import RATE, Drain
+from fleetnet_agent.uplink.keeping import TRY_EVERY_S, Keeper
 from fleetnet_agent.uplink.live import LiveLooks
 from fleetnet_agent.uplink.looks import BEAT_S, REPORT_NOT_TAKEN, Looker, Looks
+from fleetnet_agent.uplink.outage import KEEP_AFTER_S
 from fleetnet_agent.uplink.renewal import renew_forever
 from fleetnet_agent.uplink.seldom import DIGEST_EVERY_S, SNAPSHOT_AT_MOST_EVERY_S
 from fleetnet_agent.uplink.stream import ACK_TIMEOUT_S, End, Ending, Stream
@@ -34,6 +37,7 @@ from fleetnet_agent.version import VERSION
 from fleetnet_agent.wire import batches
 
 CHANNEL_CLOSE_S: Final = 0.3
+SPOOL_CLOSE_S: Final = 0.4
 ENROLL: Final = "to let it in again, enroll it with --force and a new token"
 
 
@@ -44,6 +48,9 @@ class Pace:
     look_every_s: float = 1.0
     beat_s: float = BEAT_S
     ack_timeout_s: float = ACK_TIMEOUT_S
+    keep_after_s: float = KEEP_AFTER_S
+    try_spool_every_s: float = TRY_EVERY_S
+    backlog_bytes_per_s: float = RATE
     digest_every_s: float = DIGEST_EVERY_S
     snapshot_at_most_every_s: float = SNAPSHOT_AT_MOST_EVERY_S
 
@@ -64,6 +71,7 @@ class Uplink:
         draw: random.Random | None = None,
         notifier: Notifier | None = None,
         sockets: Callable[[], int] = lambda: 0,
+        spool_bytes: int = 0,
     ) -> None:
         """`sockets` says how many are open, for the service manager; it is called where looks are made."""
         self._directory = directory
@@ -74,6 +82,11 @@ class Uplink:
         self._draw = draw or random.Random(secrets.randbits(64))  # noqa: S311 - jitter, no secret
         self._backoff = backoff or Backoff(self._draw)
         self._worker = Worker()
+        self._boot_id = facts.boot_id(host)
+        self._keeper = Keeper(
+            directory, spool_bytes, self._boot_id, self._worker, log, try_every_s=pace.try_spool_every_s
+        )
+        self._drain = Drain(self._keeper, pace.backlog_bytes_per_s)
         self._clock = WallClock(host, self._clock_was_set)
         self._looks = Looks(
             watch,
@@ -85,12 +98,14 @@ class Uplink:
             stored=self._stored,
             have_looked=self._clock.check,
             draw=self._draw,
+            keeper=self._keeper,
+            drain=self._drain,
+            keep_after_s=pace.keep_after_s,
             digest_every_s=pace.digest_every_s,
             snapshot_at_most_every_s=pace.snapshot_at_most_every_s,
         )
         self._live = LiveLooks(watch, self._worker, host.wall_clock_us)
         self._identity = state.load(directory)
-        self._boot_id = facts.boot_id(host)
         self._epoch = new_epoch()
         self._notifier = notifier or Notifier({})
         self._sockets = sockets
@@ -114,6 +129,7 @@ class Uplink:
         async with asyncio.TaskGroup() as group:
             beside = [
                 group.create_task(self._looks.run()),
+                group.create_task(self._drain.run(self._looks)),
                 group.create_task(self._clock.watch(self._pace.look_every_s)),
                 group.create_task(renew_forever(self._directory, self._log, self._draw, self._leave.set)),
                 group.create_task(self._notify_forever()),
@@ -121,6 +137,9 @@ class Uplink:
             await self._streams()
             for task in beside:
                 task.cancel()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SPOOL_CLOSE_S):
+                await self._looks.close()
         self._worker.close()
 
     async def _notify_forever(self) -> None:
@@ -185,6 +204,7 @@ class Uplink:
 
     async def _hello(self) -> report_pb2.Hello:
         host_facts = await self._worker.run(facts.host_facts, self._host)
+        spool_bytes, spool_oldest_us = await self._keeper.depth()
         return report_pb2.Hello(
             agent_version=VERSION,
             boot_id=self._boot_id,
@@ -195,6 +215,8 @@ class Uplink:
             facts=batches.host_facts(host_facts),
             interval_s=self._interval_s(),
             netns_inode=facts.netns_inode(self._host),
+            spool_bytes=spool_bytes,
+            spool_oldest_us=spool_oldest_us,
         )
 
     def _welcomed(self, address: str) -> None:

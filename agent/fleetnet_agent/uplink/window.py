@@ -25,6 +25,7 @@ class Kind(enum.Enum):
     DIFFERENCE = enum.auto()
     PART = enum.auto()
     LAST_PART = enum.auto()
+    BACKLOG = enum.auto()  # what the spool told; it tells it again on another stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Entry:
     sequence: int
     kind: Kind
     body: bytes
+    look_us: int = 0  # of which it tells
 
 
 class Window:
@@ -44,6 +46,8 @@ class Window:
         self._entries: deque[Entry] = deque()
         self._sent = 0  # how many from the left this stream has written
         self._acknowledged = 0
+        self._moved = 0  # from the right, since the last stream began
+        self._behind = 0  # behind parts that were lost
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -59,6 +63,11 @@ class Window:
         return len(self._entries) < self._credit
 
     @property
+    def all_sent(self) -> bool:
+        """True if there is room and nothing waits to be written."""
+        return self.room and self._sent == len(self._entries)
+
+    @property
     def oldest(self) -> Entry | None:
         """The first batch that is not acknowledged."""
         return self._entries[0] if self._entries else None
@@ -68,10 +77,10 @@ class Window:
         """How many were written to this stream and not yet acknowledged."""
         return self._sent
 
-    def put(self, kind: Kind, body: bytes) -> int:
+    def put(self, kind: Kind, body: bytes, look_us: int = 0) -> int:
         """Append a batch; returns its sequence, which may change when a stream breaks."""
         sequence = self._acknowledged + len(self._entries) + 1
-        self._entries.append(Entry(sequence, kind, body))
+        self._entries.append(Entry(sequence, kind, body, look_us))
         return sequence
 
     def next_unsent(self) -> Entry | None:
@@ -98,24 +107,53 @@ class Window:
         What remains is unsent again and numbered from there. Raises ValueError if the collector has stored less than it
         acknowledged, or more than was ever made: then it speaks of another past, and `restart` is the way on.
         """
-        if not self._acknowledged <= committed <= self._acknowledged + len(self._entries):
-            raise ValueError(f"stored {committed}, acknowledged {self._acknowledged}, made {len(self._entries)} more")
+        made = len(self._entries) + self._moved
+        if not self._acknowledged <= committed <= self._acknowledged + made:
+            raise ValueError(f"stored {committed}, acknowledged {self._acknowledged}, made {made} more")
         self._sent = len(self._entries)
-        freed = self.acknowledge(committed)
-        self._sent = 0
+        freed = self.acknowledge(min(committed, self._acknowledged + len(self._entries)))
+        self._acknowledged = max(self._acknowledged, committed)
+        self._sent = self._moved = 0
         self._credit = min(max(1, credit), MAX_CREDIT)
         kept = [entry for entry in self._entries if entry.kind is Kind.DIFFERENCE]
+        self._behind = sum(entry.kind is Kind.DIFFERENCE for entry in self._entries_from_snapshot())
         self._entries.clear()
         for entry in kept:
-            self.put(entry.kind, entry.body)
+            self.put(entry.kind, entry.body, entry.look_us)
         return freed
+
+    def differences(self, *, behind_snapshot: bool = False) -> list[bytes]:
+        """Bodies of all differences that wait, or of those behind the first part of a snapshot."""
+        entries = self._entries_from_snapshot() if behind_snapshot else self._entries
+        return [entry.body for entry in entries if entry.kind is Kind.DIFFERENCE]
+
+    def move_out(self, *, behind_snapshot: bool = False) -> None:
+        """What waits is somebody else's now: all of it, or from the first part of a snapshot on. The collector may have
+        stored some of it all the same."""
+        stay = len(self._entries) - (len(self._entries_from_snapshot()) if behind_snapshot else len(self._entries))
+        self._moved += len(self._entries) - stay
+        self._sent = min(self._sent, stay)
+        while len(self._entries) > stay:
+            self._entries.pop()
+
+    def take_back(self) -> list[bytes]:
+        """The differences that came behind a snapshot whose last part was lost with its stream, as `begin_stream` has
+        found. They leave; only before anything was written to the new stream."""
+        out = [self._entries.pop().body for _ in range(self._behind)]
+        self._behind = 0
+        return out[::-1]
+
+    def _entries_from_snapshot(self) -> list[Entry]:
+        entries = list(self._entries)
+        parts = [number for number, entry in enumerate(entries) if entry.kind in (Kind.PART, Kind.LAST_PART)]
+        return entries[parts[0] :] if parts else []
 
     def drop(self) -> None:
         """Forget what is not acknowledged. Only before anything of it was written to this stream."""
         self._entries.clear()
-        self._sent = 0
+        self._sent = self._behind = 0
 
     def restart(self) -> None:
         """Forget everything, for a new epoch begins."""
         self.drop()
-        self._acknowledged = 0
+        self._acknowledged = self._moved = 0

@@ -20,6 +20,7 @@ from fleetnet_agent.records import (
     Gap,
     Holder,
     HostFacts,
+    Look,
     Namespace,
     Snapshot,
     Socket,
@@ -98,6 +99,26 @@ def begins_at(body: bytes) -> int:
     """From when on an encoded batch tells: the look before it, or its own where there was none."""
     batch = report_pb2.Batch.FromString(body)
     return batch.previous_look_at_us or batch.look_at_us
+
+
+def look_told(body: bytes) -> Look:
+    """The look that an encoded batch tells of."""
+    batch = report_pb2.Batch.FromString(body)
+    return Look(batch.look_at_us, batch.look_boottime_us)
+
+
+def as_of(look: Difference, body: bytes) -> bytes:
+    """An encoded batch that lacks its look, as of this one. Fields that come again in an encoded message are joined."""
+    head = report_pb2.Batch(
+        look_at_us=look.look_at_us, previous_look_at_us=look.look_at_us, look_boottime_us=look.look_boottime_us
+    )
+    return head.SerializeToString() + body
+
+
+def withdrawal(gap: Gap, boot: bytes) -> bytes:
+    """The end of a backlog of which nothing (more) will come, as a batch that lacks its look."""
+    backlog = report_pb2.Backlog(from_us=gap.from_us, to_us=gap.to_us, boot_id=boot, last=True)
+    return report_pb2.Batch(backlog=backlog).SerializeToString()
 
 
 def host_facts(facts: HostFacts) -> report_pb2.HostFacts:

@@ -19,11 +19,10 @@ from fleetnet_server.logs import Sparing
 from fleetnet_server.records import Hello, Host, Session
 from fleetnet_server.rpc import translate_report
 from fleetnet_server.rpc.status import errors_as_status
-from fleetnet_server.rpc.stream import Context, DisconnectedError, Stream, receive
+from fleetnet_server.rpc.stream import Context, DisconnectedError, Shared, Stream, put_off, receive
 from fleetnet_server.rpc.streams import Spool, Streams
+from fleetnet_server.services.admission import Admission
 from fleetnet_server.services.enrollment import Enrollment
-from fleetnet_server.services.health import Health
-from fleetnet_server.services.ingest import Ingest
 
 _log = structlog.get_logger()
 
@@ -38,16 +37,18 @@ class ReportService(report_pb2_grpc.ReportServiceServicer):
 
     def __init__(
         self,
-        ingest: Ingest,
+        shared: Shared,
+        admission: Admission,
         enrollment: Enrollment,
         streams: Streams,
-        health: Health,
         clock: Callable[[], datetime.datetime],
     ) -> None:
-        self._ingest = ingest
+        self._shared = shared
+        self._ingest = shared.ingest
+        self._admission = admission
         self._enrollment = enrollment
         self._streams = streams
-        self._health = health
+        self._health = shared.health
         self._clock = clock
         self._refusals = Sparing()
 
@@ -55,8 +56,15 @@ class ReportService(report_pb2_grpc.ReportServiceServicer):
         """The stream of one host."""
         # What is on the stack is done when the call already has its status: a peer need not wait for our books.
         async with contextlib.AsyncExitStack() as afterwards, errors_as_status(context, self._health):
-            peer, host = await self._admit(context)
+            peer = self._identify(context)
             try:
+                after_s = await self._admission.enter(peer.host)
+                if after_s is not None:
+                    # Hello is read first, for an agent that is answered before it has spoken may miss the answer.
+                    await self._hello(context)
+                    await put_off(context, after_s)
+                    return
+                host = await self._active(context, peer)
                 hello = await self._hello(context)
                 await self._serve(context, peer, host, hello, afterwards)
             except DisconnectedError:
@@ -67,18 +75,26 @@ class ReportService(report_pb2_grpc.ReportServiceServicer):
     ) -> report_pb2.RenewResponse:
         """A new certificate for the key that the host made."""
         async with errors_as_status(context, self._health):
-            _, host = await self._admit(context)
+            host = await self._active(context, self._identify(context))
             renewed = await self._enrollment.renew(host, request.csr)
             _log.info("certificate renewed", host=host.name, serial=renewed.certificate.serial)
             return report_pb2.RenewResponse(certificate_pem=renewed.certificate.pem, ca_pem=renewed.ca_pem)
         raise AssertionError("unreachable: an error has ended the call")
 
-    async def _admit(self, context: _AnyContext) -> tuple[Peer, Host]:
+    def _identify(self, context: _AnyContext) -> Peer:
+        with self._refusals_logged(context):
+            return identify(context.auth_context(), self._clock())
+        raise AssertionError("unreachable: the block returns or raises")
+
+    async def _active(self, context: _AnyContext, peer: Peer) -> Host:
+        with self._refusals_logged(context), _unknown_is_refused():
+            return await self._enrollment.active_host(peer.host)
+        raise AssertionError("unreachable: the block returns or raises")
+
+    @contextlib.contextmanager
+    def _refusals_logged(self, context: _AnyContext) -> Iterator[None]:
         try:
-            peer = identify(context.auth_context(), self._clock())
-            with _unknown_is_refused():
-                return peer, await self._enrollment.active_host(peer.host)
-            raise AssertionError("unreachable: the block returns or raises")
+            yield
         except PeerRefused as error:
             metrics.PEERS_REFUSED.labels("report").inc()
             self._refusals.warning("peer refused", kind=str(error), peer=context.peer(), reason=str(error))
@@ -102,9 +118,9 @@ class ReportService(report_pb2_grpc.ReportServiceServicer):
         with _unknown_is_refused():
             session = await self._ingest.open(host, hello, time.time_ns() // 1_000)
         failpoints.reached("after-hello", session.host_id)
-        stream = Stream(context, session, self._ingest, self._health)
-        afterwards.push_async_callback(self._close, stream, host, session)
         waits = Spool(hello.spool_bytes, hello.spool_age_us)
+        stream = Stream(context, host.name, session, self._shared, waits)
+        afterwards.push_async_callback(self._close, stream, host, session)
         self._streams.enter(host.name, session.generation, stream.end, stream.live, waits)
         metrics.STREAMS_OPENED.inc()
         log = _log.bind(host=host.name, generation=session.generation)

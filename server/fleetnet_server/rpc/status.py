@@ -1,7 +1,7 @@
 """Where the errors of the collector become gRPC status codes: here, and nowhere else.
 
 The codes are what the other side acts on, and so part of the contract:
-- ABORTED: a newer stream of the same host took over; do not fight for it.
+- ABORTED: a newer stream of the same host took over, or another machine is this host; do not fight for it.
 - FAILED_PRECONDITION: a batch is missing; connect anew and send a snapshot.
 - INVALID_ARGUMENT: sending the same again will be refused again.
 - UNAUTHENTICATED: the certificate or token does not admit.
@@ -27,8 +27,10 @@ CODES: dict[type[errors.ServerError], grpc.StatusCode] = {
     errors.StorageUnavailable: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.StorageDamaged: grpc.StatusCode.DATA_LOSS,
     errors.SchemaNewer: grpc.StatusCode.DATA_LOSS,
+    errors.Cloned: grpc.StatusCode.ABORTED,
     errors.Fenced: grpc.StatusCode.ABORTED,
     errors.SequenceHole: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.ForeignBatch: grpc.StatusCode.INVALID_ARGUMENT,
     errors.BadBatch: grpc.StatusCode.INVALID_ARGUMENT,
     errors.HostUnknown: grpc.StatusCode.NOT_FOUND,
     errors.TokenRefused: grpc.StatusCode.UNAUTHENTICATED,

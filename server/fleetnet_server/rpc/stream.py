@@ -16,55 +16,80 @@ handed over cannot be called back, so the session stays open until it is known h
 import asyncio
 import random
 import time
-from typing import TypeAlias
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import grpc
+import structlog
 from fleetnet_proto.v1 import report_pb2
 from google.protobuf.message import DecodeError
 
 from fleetnet_server.errors import BadBatch, StorageUnavailable
-from fleetnet_server.records import Batch, Session
-from fleetnet_server.rpc import translate_report
+from fleetnet_server.records import Batch, Session, Stored
+from fleetnet_server.rpc import bounds, held, translate_report
 from fleetnet_server.rpc.asked import Asking
-from fleetnet_server.rpc.streams import Ending
+from fleetnet_server.rpc.streams import Ending, Spool
 from fleetnet_server.services.health import Health
-from fleetnet_server.services.ingest import Ingest
+from fleetnet_server.services.ingest import Ingest, why_refused
+from fleetnet_server.services.load import Load
+from fleetnet_server.services.quotas import Quotas
 
 Context: TypeAlias = "grpc.aio.ServicerContext[report_pb2.AgentMessage, report_pb2.CollectorMessage]"
 
 # How many batches an agent may have on their way.
 CREDIT = 32
-# And how many bytes of them are taken in before the first is stored; one batch is always taken.
-_AHEAD_BYTES = 8 * 1024 * 1024
+# And how much memory of them is taken before the first is stored; one batch is always taken.
+_AHEAD_BYTES = 32 * 1024 * 1024
 # Translating more parts than this takes long enough to keep other hosts waiting: it goes to a thread.
 _INLINE_PARTS = 500
 # A peer that does not read for this long is gone.
 _WRITE_S = 20.0
 _DRAIN_S = 30.0
+# A snapshot costs host and collector as much as a connection does.
+_RESYNC_EVERY_S = 60.0
+
+_log = structlog.get_logger()
 
 
 class DisconnectedError(Exception):
     """The peer is gone, or does not read; known inside this room only."""
 
 
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What all streams share."""
+
+    ingest: Ingest
+    health: Health
+    held: held.Held
+    quotas: Quotas
+    load: Load
+
+
 class Stream:
     """The stream of one host, from the moment its session is open."""
 
-    def __init__(self, context: Context, session: Session, ingest: Ingest, health: Health) -> None:
+    def __init__(
+        self, context: Context, host: str, session: Session, shared: Shared, waits: Spool | None = None
+    ) -> None:
         self._context = context
+        self._host = host
         self._session = session
-        self._ingest = ingest
-        self._health = health
+        self._shared = shared
+        self._waits = waits or Spool()
         self._ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
-        # Handed over and not yet known to be stored, oldest first, each with its bytes; None after the last.
-        self._commits: asyncio.Queue[tuple[asyncio.Task[int], int] | None] = asyncio.Queue()
-        self._outstanding: set[asyncio.Task[int]] = set()
+        # Handed over and not yet known to be stored, oldest first, each with its weight; None after the last.
+        self._commits: asyncio.Queue[tuple[asyncio.Task[Stored], int] | None] = asyncio.Queue()
+        self._outstanding: set[asyncio.Task[Stored]] = set()
         self._ahead = 0
         self._ahead_bytes = 0
         self._room = asyncio.Event()
         self._committed = session.committed_sequence
         self._unacknowledged = False
         self._all_committed = False
+        self._resync = ""  # why a snapshot is to be asked for; empty while none is
+        self._last_resync_s = -_RESYNC_EVERY_S
         self._news = asyncio.Event()
         self.live = Asking(session.boot_id, self._news.set)
 
@@ -72,6 +97,13 @@ class Stream:
         """Have the stream end so; the first ending counts."""
         if not self._ending.done():
             self._ending.set_result(ending)
+
+    def want_snapshot(self, reason: str) -> None:
+        """Have the host tell everything anew, soon: at most once a minute, for all that wanted it meanwhile."""
+        if not self._resync:
+            self._resync = reason
+            wait_s = self._last_resync_s + _RESYNC_EVERY_S - time.monotonic()
+            asyncio.get_running_loop().call_later(max(0.0, wait_s), self._news.set)
 
     async def run(self, age_s: float) -> str:
         """Serve the stream until it ends, and say why it did. Raises ServerError."""
@@ -83,7 +115,7 @@ class Stream:
             ending = await self._first_ending(reader, committer, writer, age_s)
             await self._drain(reader, committer, writer)
         except StorageUnavailable as error:
-            self._health.failed(error)
+            self._shared.health.failed(error)
             ending = Ending(str(error), reconnect_after_ms=random.randint(2_000, 10_000))  # noqa: S311  # only jitter
         finally:
             tasks = (reader, committer, writer)
@@ -136,47 +168,97 @@ class Stream:
             while self._ahead >= CREDIT or self._ahead_bytes >= _AHEAD_BYTES:
                 self._room.clear()
                 await self._room.wait()
+            await self._shared.held.readable()
             message = await receive(self._context)
             if message is None:
                 return
-            kind = message.WhichOneof("message")
+            kind, size_bytes, rows = message.WhichOneof("message"), message.ByteSize(), 0
             if kind == "hello":
                 raise BadBatch("a second Hello came on one stream")
             if kind == "live":
-                self.live.hand_over(message.live, message.ByteSize())
-                continue
-            if kind != "batch":
-                continue  # a later version's kind of message; what it tells is not for this version
-            received_at_us = time.time_ns() // 1_000
-            self._hand_over(await _translated(message.batch), message.ByteSize(), received_at_us)
+                self.live.hand_over(message.live, size_bytes)
+            elif kind == "batch":
+                if message.batch.HasField("backlog"):
+                    self._waits.size_bytes = min(message.batch.backlog.left_bytes, bounds.MAX_INTEGER)
+                rows = translate_report.rows(message.batch)
+                if not await self._take_in(message.batch, size_bytes):
+                    return
+            # Any other is a later version's kind of message; what it tells is not for this version.
+            del message
+            if (wait_s := self._shared.quotas.report(self._host, rows, size_bytes)) > 0:
+                await asyncio.sleep(wait_s)
 
-    def _hand_over(self, batch: Batch, size_bytes: int, received_at_us: int) -> None:
+    async def _take_in(self, message: report_pb2.Batch, size_bytes: int) -> bool:
+        """Hand a batch over as soon as there is room for it; False if the stream is to end because there is none."""
+        received_at_us = time.time_ns() // 1_000
+        try:
+            weight = await self._shared.held.take(held.weight(message, size_bytes))
+        except held.FullError:
+            after_ms = random.randint(2_000, 30_000)  # noqa: S311  # only jitter
+            self.end(Ending("the collector has more to store than it can hold", reconnect_after_ms=after_ms))
+            return False
+        try:
+            storing = await self._storing(message, received_at_us)
+        except BaseException:
+            self._shared.held.give_back(weight)
+            raise
+        self._hand_over(storing, weight)
+        return True
+
+    async def _storing(self, message: report_pb2.Batch, received_at_us: int) -> Coroutine[Any, Any, Stored]:
+        """How a batch is to be stored, or kept where it cannot be read. Raises BadBatch if it does not name itself."""
+        try:
+            batch = await _translated(message)
+        except MemoryError:
+            raise
+        except Exception as error:  # whatever it is, it is about this batch alone
+            refused = translate_report.refused(message, why_refused(error))
+            return self._shared.ingest.set_aside(self._session, refused, received_at_us)
+        return self._shared.ingest.commit(self._session, batch, received_at_us, message.SerializeToString)
+
+    def _hand_over(self, storing: Coroutine[Any, Any, Stored], weight: int) -> None:
         # Tasks start in the order they were made, and Ingest keeps the order of its calls.
-        commit = asyncio.create_task(self._ingest.commit(self._session, batch, received_at_us))
+        commit = asyncio.create_task(storing)
         self._outstanding.add(commit)
         commit.add_done_callback(self._outstanding.discard)
-        self._commits.put_nowait((commit, size_bytes))
+        # Also when the stream has ended long before: until then the writer's queue holds it.
+        commit.add_done_callback(lambda _: self._shared.held.give_back(weight))
+        self._commits.put_nowait((commit, weight))
         self._ahead += 1
-        self._ahead_bytes += size_bytes
+        self._ahead_bytes += weight
 
     async def _await_commits(self) -> None:
         while (handed_over := await self._commits.get()) is not None:
-            commit, size_bytes = handed_over
+            commit, weight = handed_over
             # Shielded: ending the stream must not cancel a commit that is on its way.
-            self._committed = await asyncio.shield(commit)
-            self._health.works()
+            self._note(await asyncio.shield(commit))
+            self._shared.health.works()
             self._ahead -= 1
-            self._ahead_bytes -= size_bytes
+            self._ahead_bytes -= weight
             self._room.set()
             self._unacknowledged = True
             self._news.set()
         self._all_committed = True
         self._news.set()
 
+    def _note(self, stored: Stored) -> None:
+        self._committed = stored.sequence
+        if stored.refused:
+            # As often as a host may have a report set aside, which is bounded.
+            self._shared.load.set_aside += 1
+            _log.warning("report set aside", host=self._host, sequence=stored.sequence, reason=stored.refused)
+        if stored.snapshot_wanted:
+            self.want_snapshot(stored.snapshot_wanted)
+
     async def _acknowledge(self) -> None:
         while True:
             await self._news.wait()
             self._news.clear()
+            if self._resync and time.monotonic() >= self._last_resync_s + _RESYNC_EVERY_S:
+                resync = report_pb2.Resync(reason=self._resync)
+                self._resync, self._last_resync_s = "", time.monotonic()
+                self._shared.load.snapshots_asked += 1
+                await self._write(report_pb2.CollectorMessage(resync=resync))
             while (question := self.live.next_question()) is not None:
                 await self._write(report_pb2.CollectorMessage(look_now=question))
             if self._unacknowledged:
@@ -197,13 +279,25 @@ class Stream:
         await self._write(report_pb2.CollectorMessage(welcome=welcome))
 
     async def _write(self, message: report_pb2.CollectorMessage) -> None:
-        try:
-            async with asyncio.timeout(_WRITE_S):
-                await self._context.write(message)
-        except TimeoutError as error:
-            raise DisconnectedError("the agent does not read") from error
-        except (grpc.aio.BaseError, asyncio.InvalidStateError) as error:
-            raise DisconnectedError("the connection broke") from error
+        await write(self._context, message)
+
+
+async def write(context: Context, message: report_pb2.CollectorMessage) -> None:
+    """Send a message. Raises DisconnectedError, also for a peer that does not read."""
+    try:
+        async with asyncio.timeout(_WRITE_S):
+            await context.write(message)
+    except TimeoutError as error:
+        raise DisconnectedError("the agent does not read") from error
+    except (grpc.aio.BaseError, asyncio.InvalidStateError) as error:
+        raise DisconnectedError("the connection broke") from error
+
+
+async def put_off(context: Context, after_s: float) -> None:
+    """Send a host away that has just said Hello. Raises DisconnectedError."""
+    reason = "many hosts are connecting; this one is to come back later"
+    reconnect = report_pb2.Reconnect(after_ms=int(after_s * 1_000), reason=reason)
+    await write(context, report_pb2.CollectorMessage(reconnect=reconnect))
 
 
 async def receive(context: Context) -> report_pb2.AgentMessage | None:
@@ -218,7 +312,6 @@ async def receive(context: Context) -> report_pb2.AgentMessage | None:
 
 
 async def _translated(message: report_pb2.Batch) -> Batch:
-    # Whatever there can be many of counts, not rows alone: processes that no row points at cost as much to read.
     if translate_report.parts(message) <= _INLINE_PARTS:
         return translate_report.batch(message)
     return await asyncio.to_thread(translate_report.batch, message)

@@ -43,7 +43,7 @@ class Streams:
         self._open: dict[str, _Open] = {}
         self._empty = asyncio.Event()
         self._empty.set()
-        self._closing: Ending | None = None
+        self._closing: Callable[[], Ending] | None = None
 
     def enter(
         self,
@@ -55,7 +55,7 @@ class Streams:
     ) -> None:
         """Note a stream; the one of the two with the lower generation is told to end."""
         if self._closing is not None:
-            end(self._closing)
+            end(self._closing())
         older = self._open.get(host)
         if older is not None and older.generation > generation:
             end(_fenced())
@@ -90,11 +90,12 @@ class Streams:
         """What waits on the hosts that are connected; of those on which something does."""
         return [stream.spool for stream in self._open.values() if stream.spool.size_bytes]
 
-    async def end_all(self, ending: Ending, within_s: float) -> None:
-        """Tell every stream, and every one yet to come, to end; return when they have or the time is up."""
+    async def end_all(self, ending: Callable[[], Ending], within_s: float) -> None:
+        """Tell every stream, and every one yet to come, to end, each in its own way; return when they have or the time
+        is up."""
         self._closing = ending
         for stream in tuple(self._open.values()):
-            stream.end(ending)
+            stream.end(ending())
         try:
             async with asyncio.timeout(within_s):
                 await self._empty.wait()

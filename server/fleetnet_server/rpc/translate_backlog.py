@@ -18,6 +18,14 @@ def rows(message: report_pb2.Backlog) -> int:
     return len(message.sockets) + len(message.ended)
 
 
+def past(message: report_pb2.Batch) -> tuple[int, int] | None:
+    """The time that a batch tells of which cannot be read, if it has a backlog."""
+    if not message.HasField("backlog"):
+        return None
+    from_us, to_us = sorted(min(max(us, 0), bounds.LAST_US) for us in (message.backlog.from_us, message.backlog.to_us))
+    return from_us, to_us
+
+
 def backlog(message: report_pb2.Batch, holders: Sequence[records.Holder]) -> records.Backlog:
     """The backlog of a batch that has one. Raises BadBatch."""
     for what in _NOT_BESIDE:

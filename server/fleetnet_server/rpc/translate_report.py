@@ -89,17 +89,36 @@ def batch(message: report_pb2.Batch) -> records.Batch:
     )
 
 
+def refused(message: report_pb2.Batch, reason: str) -> records.RefusedBatch:
+    """A batch that could not be read, by what names it. Raises BadBatch if not even that can be read."""
+    return records.RefusedBatch(
+        boot_id=bounds.boot_id(message.boot_id),
+        epoch=_epoch(message.epoch),
+        sequence=_sequence(message.sequence),
+        look_at_us=min(max(message.look_at_us, 0), bounds.LAST_US),
+        previous_look_at_us=min(max(message.previous_look_at_us, 0), bounds.LAST_US),
+        reason=bounds.text(reason, bounds.SENTENCE),
+        message=message.SerializeToString(),
+        past_us=translate_backlog.past(message),
+    )
+
+
+def rows(message: report_pb2.Batch) -> int:
+    """Sockets that a batch tells of."""
+    late = translate_backlog.rows(message.backlog)
+    return len(message.opened) + len(message.changed) + len(message.closed) + late
+
+
 def parts(message: report_pb2.Batch) -> int:
     """How much of a batch there can be many of: what it costs to translate it."""
-    rows = len(message.opened) + len(message.changed) + len(message.closed)
-    others = len(message.processes) + len(message.holders) + len(message.gaps)
-    return rows + others + translate_network.parts(message.namespaces) + translate_backlog.rows(message.backlog)
+    # Not rows alone: what no row points at costs as much to read.
+    others = len(message.processes) + len(message.holders) + len(message.gaps) + len(message.sources)
+    return rows(message) + others + translate_network.parts(message.namespaces)
 
 
 def _check_sizes(message: report_pb2.Batch) -> None:
-    rows = len(message.opened) + len(message.changed) + len(message.closed) + translate_backlog.rows(message.backlog)
     for what, size, most in (
-        ("rows", rows, MAX_ROWS),
+        ("rows", rows(message), MAX_ROWS),
         ("processes", len(message.processes), MAX_PROCESSES),
         ("holders", len(message.holders), MAX_HOLDERS),
         ("owners", sum(len(holder.owners) for holder in message.holders), MAX_OWNER_REFERENCES),

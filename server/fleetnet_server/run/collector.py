@@ -3,11 +3,12 @@
     data directory and its lock → CA and server certificate → database → admin socket's lock → ports → ready
 
 A signal ends it gently: no new work, streams told to come back, commits finished, ports closed, the database last. A
-kill -9 anywhere leaves a directory that the next start takes up.
+second signal, or a kill -9 anywhere, leaves a directory that the next start takes up.
 """
 
 import asyncio
 import contextlib
+import dataclasses
 import datetime
 import os
 import random
@@ -26,25 +27,36 @@ from fleetnet_server.identity.server import ServerIdentity
 from fleetnet_server.rpc import servers
 from fleetnet_server.rpc.admin import AdminService
 from fleetnet_server.rpc.enroll import EnrollService
+from fleetnet_server.rpc.held import Held
 from fleetnet_server.rpc.live import LiveDesk
 from fleetnet_server.rpc.query import QueryService
 from fleetnet_server.rpc.report import ReportService
+from fleetnet_server.rpc.stream import Shared
 from fleetnet_server.rpc.streams import Ending, Streams
 from fleetnet_server.run import sockets
 from fleetnet_server.run.directory import prepare
 from fleetnet_server.run.monitoring import Watched, monitored
 from fleetnet_server.run.names import server_names
+from fleetnet_server.services.admission import Admission
 from fleetnet_server.services.enrollment import Enrollment
 from fleetnet_server.services.health import Health
 from fleetnet_server.services.ingest import Ingest
 from fleetnet_server.services.live import Live
+from fleetnet_server.services.load import Load
 from fleetnet_server.services.questions import Questions
+from fleetnet_server.services.quotas import Quotas
 from fleetnet_server.storage.database import Database
 
 _log = structlog.get_logger()
 
 _FILES = 65_536
+# Streams have so long to end, and a little longer for each of them.
 _STREAMS_END_S = 3.0
+_STREAM_ENDS_S = 0.0025
+_STREAMS_END_AT_MOST_S = 30.0
+# Agents sent away come back within this, and later the more they are; how many are let in then is Admission's.
+_BACK_FROM_MS = 500
+_BACK_S = (2.0, 30.0)
 _CALLS_END_S = 1.0
 _CERTIFICATE_CHECK_S = 6 * 3600.0
 
@@ -92,8 +104,12 @@ async def _serve(config: Config, authority: ca.Authority, identity: ServerIdenti
     try:
         health = Health()
         streams = Streams()
+        load = Load()
+        quotas = Quotas(config.limits, load)
+        admission = Admission(config.limits.streams_per_second, quotas, load)
+        shared = Shared(Ingest(database), health, Held(config.limits.memory_bytes, load), quotas, load)
         enrollment = Enrollment(database, authority, _now)
-        report = servers.report_server(ReportService(Ingest(database), enrollment, streams, health, _now))
+        report = servers.report_server(ReportService(shared, admission, enrollment, streams, _now))
         report_at = _bind(report, config.listen, "--listen", identity.credentials(client_certificates=True))
         advertised = tuple(str(address) for address in config.advertise)
         enroll = servers.enroll_server(EnrollService(enrollment, health, advertised, report_at.port))
@@ -104,14 +120,17 @@ async def _serve(config: Config, authority: ca.Authority, identity: ServerIdenti
         admin = servers.admin_server(queries, AdminService(enrollment, health))
         _bind_admin(admin, config.admin_socket)
         everything = (report, enroll, admin)
-        async with monitored(config, everything, Watched(database, streams, health, authority, identity)) as metrics_at:
+        watched = Watched(database, streams, health, authority, identity, load)
+        async with monitored(config, everything, watched) as metrics_at:
             for server in everything:
                 await server.start()
             _say_ready(config, report_at, enroll_at, metrics_at)
             try:
                 await _until(told, health, identity)
             finally:
-                await _end(streams, everything)
+                admission.close()
+                await _end(streams, everything, config.limits.streams_per_second)
+                _log.info("load", **dataclasses.asdict(load))
     finally:
         await database.close()
         _log.info("stopped")
@@ -155,11 +174,17 @@ def _signals() -> asyncio.Future[str]:
     loop = asyncio.get_running_loop()
     told: asyncio.Future[str] = loop.create_future()
 
+    both = (signal.SIGTERM, signal.SIGINT)
+
     def tell(name: str) -> None:
         if not told.done():
             told.set_result(name)
+        # Whoever sends a second one does not want to wait: the kernel ends the process, whatever it is busy with.
+        for number in both:
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_DFL)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in both:
         loop.add_signal_handler(number, tell, number.name)
     return told
 
@@ -187,9 +212,15 @@ async def _keep_certificate(identity: ServerIdentity) -> None:
             _log.error("server certificate not renewed", error=str(error))
 
 
-async def _end(streams: Streams, everything: tuple[grpc.aio.Server, ...]) -> None:
-    after_ms = random.randint(500, 2_000)  # noqa: S311  # only jitter
-    await streams.end_all(Ending("the collector is stopping", reconnect_after_ms=after_ms), _STREAMS_END_S)
+async def _end(streams: Streams, everything: tuple[grpc.aio.Server, ...], let_in_per_s: int) -> None:
+    count = streams.count()
+    back_s = min(max(_BACK_S[0], 1.5 * count / let_in_per_s), _BACK_S[1])
+
+    def ending() -> Ending:
+        after_ms = random.randint(_BACK_FROM_MS, int(back_s * 1_000))  # noqa: S311  # only jitter
+        return Ending("the collector is stopping", reconnect_after_ms=after_ms)
+
+    await streams.end_all(ending, min(_STREAMS_END_S + _STREAM_ENDS_S * count, _STREAMS_END_AT_MOST_S))
     await asyncio.gather(*(server.stop(_CALLS_END_S) for server in everything))
 
 

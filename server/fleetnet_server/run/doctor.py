@@ -5,15 +5,20 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
 
 from cryptography import x509
 
 from fleetnet_server.config import Config
 from fleetnet_server.errors import ServerError
 from fleetnet_server.identity import ca, certificates, server
+from fleetnet_server.logs import escaped
 from fleetnet_server.run.names import server_names
-from fleetnet_server.storage.inspection import inspect
+from fleetnet_server.services.machines import SENTENCE
+from fleetnet_server.storage.inspection import SetAside, inspect
 
+# What could not be stored before is no present problem, and stays listed.
+_QUARANTINE_WARNING = datetime.timedelta(days=7)
 _CA_WARNING = datetime.timedelta(days=365)
 
 
@@ -95,6 +100,24 @@ def _database(config: Config) -> Iterator[Finding]:
     yield Finding(True, f"database {database.name}, whole")
     if database.step == database.newest_step:
         yield Finding(True, f"tables at step {database.step}")
+        for clone in database.clones:
+            yield Finding(False, f"{clone.host}: {SENTENCE}")
+        yield from _quarantine(database.set_aside)
         return
     wanted = f"this version wants {database.newest_step}; `fleetnet-server migrate`"
     yield Finding(False, f"the tables are at step {database.step}, {wanted}")
+
+
+def _quarantine(set_aside: tuple[SetAside, ...]) -> Iterator[Finding]:
+    """One finding for each host that sent what could not be stored."""
+    recent_us = (datetime.datetime.now(datetime.UTC) - _QUARANTINE_WARNING).timestamp() * 1e6
+    for host, reports in groupby(set_aside, key=lambda report: report.host):
+        told = list(reports)
+        last = told[-1]
+        at = datetime.datetime.fromtimestamp(last.set_aside_at_us / 1e6, datetime.UTC)
+        yield Finding(
+            last.set_aside_at_us < recent_us,
+            f"{len(told)} reports of {host} could not be stored, the last at {at:%Y-%m-%d %H:%M:%S} UTC "
+            f"({escaped(last.reason)}); a mistake of the agent's or the collector's: report it; "
+            "`fleetnet-server quarantine` lists them",
+        )

@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 
 import grpc
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from fleetnet_server import metrics
 from fleetnet_server.config import Address, Config
@@ -17,6 +19,7 @@ from fleetnet_server.run import sockets
 from fleetnet_server.run.http import Http, on_loop
 from fleetnet_server.services.fleet import counts
 from fleetnet_server.services.health import Health
+from fleetnet_server.services.load import Load
 from fleetnet_server.storage.database import Database
 
 
@@ -29,6 +32,7 @@ class Watched:
     health: Health
     authority: Authority
     identity: ServerIdentity
+    load: Load
 
     def wrong(self) -> str:
         """What keeps data from moving, in a sentence; empty where nothing does."""
@@ -53,6 +57,30 @@ class Watched:
             spool_oldest_us=max((spool.oldest_age_us for spool in spools), default=0),
             spooling=len(spools),
         )
+
+
+class LoadCollector(Collector):
+    """What the collector bears, read when somebody asks."""
+
+    def __init__(self, load: Load) -> None:
+        self._load = load
+
+    def collect(self) -> Iterable[Metric]:
+        """See prometheus_client. In the thread of whoever asks: numbers are read, each by itself."""
+        load = self._load
+        yield GaugeMetricFamily("fleetnet_held_bytes", "Memory of reports not stored yet, reckoned.", load.held_bytes)
+        for name, what, value in (
+            ("streams_sent_away", "Streams ended for want of that memory.", load.sent_away),
+            (
+                "streams_put_off",
+                "Streams that were told to come back later before they were let in.",
+                load.streams_put_off,
+            ),
+            ("slowed_seconds", "Seconds that hosts over their quota were not read.", load.slowed_s),
+            ("quarantined", "Reports that could not be stored.", load.set_aside),
+            ("snapshots_asked", "Requests to a host to tell everything anew.", load.snapshots_asked),
+        ):
+            yield CounterMetricFamily(f"fleetnet_{name}", what, value)
 
 
 @contextlib.asynccontextmanager
@@ -84,5 +112,6 @@ def _http(address: Address, watched: Watched) -> Http:
         raise sockets.refused_bind(address, "--metrics-listen", error.errno or 0) from error
     loop = asyncio.get_running_loop()
     metrics.REGISTRY.register(metrics.FleetCollector(lambda: on_loop(loop, watched.fleet)))
+    metrics.REGISTRY.register(LoadCollector(watched.load))
     http.start()
     return http

@@ -1,11 +1,15 @@
-"""What is done to a collector's database while the collector does not run."""
+"""What is done to a collector's database, or looked up in it, from the command line."""
 
 import asyncio
+import datetime
+from collections.abc import Iterator
 
 from fleetnet_server.config import Config
 from fleetnet_server.errors import StartRefused
+from fleetnet_server.logs import escaped
 from fleetnet_server.run.directory import prepare
 from fleetnet_server.storage.database import Database
+from fleetnet_server.storage.inspection import inspect
 
 
 def migrate(config: Config) -> None:
@@ -17,3 +21,19 @@ def migrate(config: Config) -> None:
         asyncio.run(Database.open(config.database).close())
     finally:
         lock.release()
+
+
+def quarantined(config: Config) -> Iterator[str]:
+    """A line for each report that could not be stored, collector running or not. Raises StartRefused, StorageError."""
+    database = inspect(config.database)
+    if not database.exists or database.step != database.newest_step:
+        raise StartRefused(
+            f"the database {database.name} is not there or not up to date; `fleetnet-server doctor` says more"
+        )
+    for report in database.set_aside:
+        at = datetime.datetime.fromtimestamp(report.set_aside_at_us / 1e6, datetime.UTC)
+        kept = "kept" if report.kept_bytes else "no longer kept"
+        yield (
+            f"{at:%Y-%m-%dT%H:%M:%SZ} {report.host} epoch {report.epoch} sequence {report.sequence} "
+            f"{report.size_bytes} bytes, {kept}: {escaped(report.reason)}"
+        )

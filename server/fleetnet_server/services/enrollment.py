@@ -13,7 +13,7 @@ from fleetnet_server.identity import certificates, tokens
 from fleetnet_server.identity.ca import Authority
 from fleetnet_server.identity.names import is_host_name
 from fleetnet_server.records import Host
-from fleetnet_server.storage import hosts
+from fleetnet_server.storage import hosts, machines
 from fleetnet_server.storage import tokens as stored_tokens
 from fleetnet_server.storage.database import Connection, Database
 
@@ -76,7 +76,8 @@ class Enrollment:
             if host is None:
                 raise TokenRefused
             certificate = certificates.issue_host(self._authority, key, host, now)
-            hosts.enroll(connection, host, certificate.serial, _us(now))
+            joined = hosts.enroll(connection, host, certificate.serial, _us(now))
+            machines.enrolled_anew(connection, joined.host_id)
             return Enrolled(host, certificate, self._authority.pem)
 
         return await self._db.write(join)

@@ -8,14 +8,16 @@ A look is *whole* when current holds exactly what the host held open at it: afte
 after every difference that follows without a break. Only whole looks count as hearing from a host.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import structlog
 
 from fleetnet_server import metrics
-from fleetnet_server.errors import BadBatch, Fenced, HostUnknown, SequenceHole, StorageError
-from fleetnet_server.records import Batch, Gap, Hello, Host, Session
-from fleetnet_server.services import backlog, namespaces
+from fleetnet_server.errors import BadBatch, Cloned, Fenced, ForeignBatch, HostUnknown, SequenceHole, StorageError
+from fleetnet_server.logs import failure
+from fleetnet_server.records import Batch, Gap, Hello, Host, RefusedBatch, Session, Stored
+from fleetnet_server.services import backlog, digests, machines, namespaces, quarantine
 from fleetnet_server.services.intervals import ClosedAtIs, OpenedAtIs, plan, scope_of
 from fleetnet_server.services.snapshots import Named, Snapshots
 from fleetnet_server.storage import gaps, holders, hosts, ids, sessions, sockets, sources
@@ -27,6 +29,10 @@ HOST_REBOOTED = "host rebooted"
 
 MAX_SOURCES = 64
 _WORTH_CORRECTING_US = 100_000  # of a host's clock: less than what is let be, and not at every batch (coverage.py)
+_LONGEST_WAY_US = 25_000_000  # of a Hello; an agent does not wait longer for its answer
+
+# What is not the fault of the one batch, so that setting it aside would be no help.
+_NOT_OF_ONE_BATCH = (Fenced, SequenceHole, ForeignBatch, StorageError, MemoryError)
 
 _log = structlog.get_logger()
 
@@ -41,27 +47,38 @@ class Ingest:
     async def open(self, host: Host, hello: Hello, received_at_us: int) -> Session:
         """Begin a stream; an older one of the same host is fenced from here on.
 
-        Raises HostUnknown if the host has not enrolled or is not active, and StorageError.
+        Raises HostUnknown if the host has not enrolled or is not active, Cloned if another machine is this host (whose
+        stream goes on), and StorageError.
         """
         session = await self._db.write(_open, host, hello, received_at_us)
+        if isinstance(session, str):
+            raise Cloned(session)
         self._snapshots.drop_host(host.host_id)
         return session
 
-    async def commit(self, session: Session, batch: Batch, received_at_us: int) -> int:
-        """Store a batch; returns the committed sequence, after the COMMIT. A batch already stored changes nothing.
+    async def commit(
+        self, session: Session, batch: Batch, received_at_us: int, as_it_came: Callable[[], bytes] | None = None
+    ) -> Stored:
+        """Store a batch; returns what is committed, after the COMMIT. A batch already stored changes nothing.
 
-        Call in the order of the stream; the next call may begin before the last has returned, and then shares its
-        commit. After any error the stream is to be ended. Raises Fenced, SequenceHole, BadBatch, StorageError.
+        With its message at hand, one that cannot be stored is set aside instead. Call in the order of the stream; the
+        next call may begin before the last has returned, and then shares its commit. After any error the stream is to
+        be ended. Raises Fenced, SequenceHole, BadBatch, StorageError.
         """
         try:
-            committed = await self._db.write(self._store, session, batch, received_at_us)
+            instead = None if as_it_came is None else self._store_not
+            stored = await self._db.write(self._store, session, batch, received_at_us, as_it_came, instead=instead)
         except BaseException:
             # What the snapshot's parts have named may now differ from what was stored.
             self._snapshots.drop(session)
             raise
-        if committed == batch.sequence:
+        if stored.sequence == batch.sequence and not stored.refused:
             _count(batch)
-        return committed
+        return stored
+
+    async def set_aside(self, session: Session, batch: RefusedBatch, received_at_us: int) -> Stored:
+        """Put a batch into quarantine that could not even be read; otherwise as `commit`."""
+        return await self._db.write(self._set_aside, session, batch, received_at_us)
 
     async def close(self, session: Session, at_us: int) -> None:
         """Note the end of a stream. Never raises: it is a note only, and whoever ends a stream has other worries."""
@@ -71,16 +88,18 @@ class Ingest:
         except StorageError as error:
             _log.warning("the end of a stream could not be noted", host_id=session.host_id, error=str(error))
 
-    def _store(self, conn: Connection, session: Session, batch: Batch, received_at_us: int) -> int:
+    def _store(
+        self, conn: Connection, session: Session, batch: Batch, received_at_us: int, _: Callable[[], bytes] | None
+    ) -> Stored:
         """Runs in the writer thread, inside the transaction."""
         standing = sessions.standing(conn, session)
         if not _is_next(session, batch, standing):
-            return standing.last_sequence
+            return Stored(standing.last_sequence)
         if batch.backlog is not None:
             # Nothing in it is of the present, so nothing but the sequence goes on.
             backlog.store(conn, session.host_id, batch.backlog)
             sessions.note_sequence(conn, session, batch.sequence)
-            return batch.sequence
+            return Stored(batch.sequence)
         reports = _reports(conn, session, batch)
         told = Named(set(reports), {namespace.netns for namespace in batch.namespaces})
         named = self._snapshots.follow(session, batch.snapshot, told)
@@ -99,8 +118,60 @@ class Ingest:
         if batch.sources and sources.count(conn, session.host_id) > MAX_SOURCES:
             # Each answer about hosts names all that are not whole.
             raise BadBatch(f"a host has more than {MAX_SOURCES} sources")
-        _note_progress(conn, step, named is not None, received_at_us)
-        return batch.sequence
+        whole = named is not None or _goes_on(step)
+        drifted = whole and not digests.agree(conn, session, batch, standing)
+        # What a snapshot named is held open by definition; after a difference, that is in doubt.
+        _note_progress(conn, step, named is not None or (whole and not drifted), received_at_us)
+        return Stored(batch.sequence, snapshot_wanted=digests.DRIFTED if drifted else "")
+
+    def _store_not(
+        self,
+        conn: Connection,
+        error: Exception,
+        session: Session,
+        batch: Batch,
+        received_at_us: int,
+        as_it_came: Callable[[], bytes] | None,
+    ) -> Stored:
+        """In place of _store, which raised `error` and of which nothing is left."""
+        if as_it_came is None or isinstance(error, _NOT_OF_ONE_BATCH):
+            raise error
+        refused = RefusedBatch(
+            batch.boot_id,
+            batch.epoch,
+            batch.sequence,
+            batch.look_at_us,
+            batch.previous_look_at_us,
+            why_refused(error),
+            as_it_came(),
+            None if batch.backlog is None else (batch.backlog.from_us, batch.backlog.to_us),
+        )
+        try:
+            return self._set_aside(conn, session, refused, received_at_us)
+        except BadBatch as too_many:
+            # Too many. Where it is not the host's mistake, it is not told that the same will be refused again: so it
+            # keeps what it has, and tries again.
+            raise (too_many if isinstance(error, BadBatch) else error) from None
+
+    def _set_aside(self, conn: Connection, session: Session, batch: RefusedBatch, received_at_us: int) -> Stored:
+        standing = sessions.standing(conn, session)
+        if not _is_next(session, batch, standing):
+            return Stored(standing.last_sequence)
+        quarantine.set_aside(conn, session, batch, standing, received_at_us)
+        if batch.past_us is not None:
+            return Stored(batch.sequence, refused=batch.reason)
+        # A snapshot that lacks a part ends nothing: its other parts are stored, and another is asked for.
+        self._snapshots.drop(session)
+        return Stored(batch.sequence, refused=batch.reason, snapshot_wanted=quarantine.NOT_STORED)
+
+
+def why_refused(error: Exception) -> str:
+    """One sentence on why a batch cannot be stored. What nobody expected is named with its place, and logged."""
+    if isinstance(error, BadBatch):
+        return str(error)
+    told = failure(error)
+    _log.error("a report could not be stored for a mistake of the collector's", **told)
+    return f"a mistake of the collector's, {' '.join(str(told['error']).split())[:200]}, in {told['where']}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,26 +220,31 @@ class _Step:
 def _count(batch: Batch) -> None:
     metrics.BATCHES.inc()
     metrics.LAST_STORED.set_to_current_time()
-    for kind, rows in (("opened", batch.opened), ("changed", batch.changed), ("closed", batch.closed)):
+    past = (*batch.backlog.sockets, *batch.backlog.ended) if batch.backlog else ()
+    kinds = (("opened", batch.opened), ("changed", batch.changed), ("closed", batch.closed), ("past", past))
+    for kind, rows in kinds:
         if rows:
             metrics.ROWS.labels(kind).inc(len(rows))
     if batch.gaps:
         metrics.GAPS.labels("agent").inc(len(batch.gaps))
 
 
-def _open(conn: Connection, host: Host, hello: Hello, received_at_us: int) -> Session:
+def _open(conn: Connection, host: Host, hello: Hello, received_at_us: int) -> Session | str:
+    # Returned and not raised: that another machine came is to be kept.
+    if refusal := machines.refusal(conn, host, hello, received_at_us):
+        return refusal
     generation = hosts.next_generation(conn, host.host_id)
     if generation is None:
         raise HostUnknown(host.name)
     return sessions.open_session(conn, host.host_id, generation, hello, received_at_us)
 
 
-def _is_next(session: Session, batch: Batch, standing: sessions.Standing) -> bool:
+def _is_next(session: Session, batch: Batch | RefusedBatch, standing: sessions.Standing) -> bool:
     """Whether the batch is to be stored now; False if it has been already."""
     if standing.fenced:
         raise Fenced("a newer stream of this host has taken over; this one is to end")
     if (batch.boot_id, batch.epoch) != (session.boot_id, session.epoch):
-        raise BadBatch("a batch belongs to another boot or epoch than its stream; reconnect")
+        raise ForeignBatch("a batch belongs to another boot or epoch than its stream; reconnect")
     if batch.sequence > standing.last_sequence + 1:
         raise SequenceHole(f"batch {batch.sequence} came where {standing.last_sequence + 1} was due; reconnect")
     return batch.sequence > standing.last_sequence
@@ -211,7 +287,10 @@ def _note_gaps(
     if last is None:
         return True
     if (last.boot_id, last.epoch) == (session.boot_id, session.epoch):
-        return whole_snapshot and gaps.any_between(conn, session.host_id, last.at_us, batch.look_at_us)
+        if not whole_snapshot or not gaps.any_between(conn, session.host_id, last.at_us, batch.look_at_us):
+            return False
+        quarantine.lengthen_gap(conn, session.host_id, last.at_us, batch.look_at_us)
+        return True
     if whole_snapshot:
         reason = AGENT_RESTARTED if last.boot_id == session.boot_id else HOST_REBOOTED
         unknown = backlog.beside(last.at_us, batch.look_at_us, told)
@@ -285,39 +364,49 @@ def _end_unnamed(conn: Connection, step: _Step, named: Named) -> None:
         namespaces.restate(conn, step.told, named.namespaces, known)
 
 
-def _note_progress(conn: Connection, step: _Step, whole_snapshot: bool, received_at_us: int) -> None:
-    session, batch, standing, last = step.session, step.batch, step.standing, step.standing.last_look
-    goes_on = (
-        batch.snapshot is None
-        and standing.whole
+def _goes_on(step: _Step) -> bool:
+    """Whether a difference follows a whole look without a break."""
+    session, last = step.session, step.standing.last_look
+    return (
+        step.batch.snapshot is None
+        and step.standing.whole
         and last is not None
         and (last.boot_id, last.epoch) == (session.boot_id, session.epoch)
     )
-    if not (whole_snapshot or goes_on):
+
+
+def _taken_at(step: _Step) -> int:
+    """When the look was, by the collector's clock: as long after the Hello as by the host's clock that nothing sets."""
+    session, batch = step.session, step.batch
+    if batch.look_boottime_us and session.boottime_us:
+        return session.started_at_us + batch.look_boottime_us - session.boottime_us
+    return batch.look_at_us - step.standing.clock_offset_us
+
+
+def _note_progress(conn: Connection, step: _Step, whole: bool, received_at_us: int) -> None:
+    session, batch, standing = step.session, step.batch, step.standing
+    if not whole:
         hosts.note_part(conn, session.host_id, session.boot_id, batch.look_at_us)
         sessions.note_sequence(conn, session, batch.sequence)
         return
     look = hosts.Look(session.boot_id, session.epoch, batch.look_at_us)
     hosts.note_look(conn, session.host_id, look, received_at_us)
-    offset_us = _note_clock(conn, step, received_at_us)
+    _note_clock(conn, step, received_at_us)
     # By the collector's clock a look was not taken later than it was received, wherever the host's clock has gone.
-    at_us = min(batch.look_at_us - offset_us, received_at_us)
+    at_us = min(_taken_at(step), received_at_us)
     first_at_us = at_us if standing.first_at_us is None else min(standing.first_at_us, at_us)
     last_at_us = at_us if standing.last_at_us is None else max(standing.last_at_us, at_us)
     sessions.note_look(conn, session, batch.sequence, first_at_us, last_at_us)
 
 
-def _note_clock(conn: Connection, step: _Step, received_at_us: int) -> int:
-    """The offset of the host's clock, corrected by a batch that was quicker on its way than the Hello was.
+def _note_clock(conn: Connection, step: _Step, received_at_us: int) -> None:
+    """Correct the offset of the host's clock by a batch that was quicker on its way than the Hello was.
 
     What travels makes a clock look late and never early, so the most that any message says is the nearest. Reckoned by
     the clock that nothing sets: a wall clock that was set since the Hello says nothing of the time before.
     """
-    known_us, lead_us = step.standing.clock_offset_us, step.session.clock_lead_us
-    if lead_us is None or not step.batch.look_boottime_us:
-        return known_us
-    at_least_us = lead_us + step.batch.look_boottime_us - received_at_us
-    if at_least_us < known_us + _WORTH_CORRECTING_US:
-        return known_us
-    sessions.correct_clock(conn, step.session, at_least_us)
-    return at_least_us
+    lead_us = step.session.clock_lead_us
+    if lead_us is not None and step.batch.look_boottime_us:
+        offset_us = lead_us + step.batch.look_boottime_us - received_at_us
+        if _WORTH_CORRECTING_US < offset_us - step.standing.clock_offset_us < _LONGEST_WAY_US:
+            sessions.correct_clock(conn, step.session, offset_us)

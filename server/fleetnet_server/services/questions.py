@@ -18,7 +18,9 @@ from fleetnet_server.records import (
     SocketAnswer,
     SocketQuestion,
 )
+from fleetnet_server.services import machines
 from fleetnet_server.services.coverage import Asked, Scene, survey
+from fleetnet_server.storage import machines as stored_machines
 from fleetnet_server.storage import network_search, search, sources
 from fleetnet_server.storage.database import Connection, Database
 
@@ -79,10 +81,19 @@ def _hosts(conn: Connection, selection: Selection, now_us: int) -> Iterator[Cove
     yield scene.coverage
     counts = search.counts(conn, scene.moment, _only(selection, scene))
     # How sources fared is not kept for the past.
-    degraded = sources.degraded(conn) if scene.moment is None else {}
+    degraded = _degraded(conn, now_us) if scene.moment is None else {}
     answers = [_host(host, counts.get(host.host_id, (0, 0)), degraded.get(host.host_id, ())) for host in scene.asked]
     pages = (tuple(answers[at : at + search.PAGE]) for at in range(0, len(answers), search.PAGE))
     yield from _cut(pages, selection.limit)
+
+
+def _degraded(conn: Connection, now_us: int) -> dict[int, tuple[str, ...]]:
+    """What is not as it should be about each host now."""
+    degraded = sources.degraded(conn)
+    for clone in stored_machines.clones(conn, now_us - machines.TOLD_US):
+        told = f"identity: {machines.SENTENCE}"
+        degraded[clone.host_id] = (told, *degraded.get(clone.host_id, ()))
+    return degraded
 
 
 def _only(selection: Selection, scene: Scene) -> list[int] | None:

@@ -64,14 +64,20 @@ class Database:
             raise
         return cls(engines)
 
-    async def write(self, fn: Callable[[Connection, *Ts], T], *args: *Ts) -> T:
+    async def write(
+        self,
+        fn: Callable[[Connection, *Ts], T],
+        *args: *Ts,
+        instead: Callable[[Connection, Exception, *Ts], T] | None = None,
+    ) -> T:
         """Run fn(conn, *args) in the writer thread; returns after the COMMIT that stores what it did.
 
         Calls run in the order they were made (the order of the calls, not of their awaits' ends). What fn raises is
-        raised here and its writes are undone; its neighbours in the same commit are kept. Raises StorageUnavailable
-        (nothing was stored, trying later may help) or StorageDamaged besides.
+        raised here and its writes are undone; its neighbours in the same commit are kept. With `instead`, that is run
+        in its place, with what fn raised, and decides. Raises StorageUnavailable (nothing was stored, trying later may
+        help) or StorageDamaged besides, for which nothing is run instead.
         """
-        result: T = await asyncio.wrap_future(self._writer.submit(fn, args))
+        result: T = await asyncio.wrap_future(self._writer.submit(fn, args, instead))
         return result
 
     async def read(self, fn: Callable[[Connection, *Ts], T], *args: *Ts) -> T:

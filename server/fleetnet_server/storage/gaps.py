@@ -38,9 +38,11 @@ def _merge_until(conn: Connection, host_id: int, until_us: int) -> None:
     conn.execute(insert(gaps).values(host_id=host_id, from_us=from_us, to_us=until_us, reason=MERGED))
 
 
-def any_between(conn: Connection, host_id: int, from_us: int, to_us: int) -> bool:
-    """Whether a gap reaches into the time between two looks."""
+def any_between(conn: Connection, host_id: int, from_us: int, to_us: int, reason: str | None = None) -> bool:
+    """Whether a gap, or one for this reason, reaches into the time between two looks."""
     query = select(gaps.c.host_id).where(gaps.c.host_id == host_id, gaps.c.to_us > from_us, gaps.c.from_us < to_us)
+    if reason is not None:
+        query = query.where(gaps.c.reason == reason)
     return conn.execute(query.limit(1)).first() is not None
 
 

@@ -78,6 +78,11 @@ def note_part(conn: Connection, host_id: int, boot_id: bytes, look_at_us: int) -
     conn.execute(_NOTE_PART, {"of_host": host_id, "of_boot": boot_id, "look_us": look_at_us})
 
 
+def note_missing(conn: Connection, host_id: int) -> None:
+    """A batch was not stored that a look would need: no look is whole before the next snapshot."""
+    conn.execute(update(hosts).where(hosts.c.host_id == host_id).values(whole=False))
+
+
 def note_look(conn: Connection, host_id: int, look: Look, heard_at_us: int) -> None:
     """A batch was stored that makes a look whole."""
     conn.execute(
@@ -97,6 +102,17 @@ def count(conn: Connection) -> tuple[int, int]:
     query = select(func.count(), func.count(hosts.c.last_heard_us)).where(hosts.c.status == ACTIVE)
     known, heard = conn.execute(query).one()
     return known, heard
+
+
+def note_agreed(conn: Connection, host_id: int, look_at_us: int) -> None:
+    """At a look the host's digest and ours were the same."""
+    conn.execute(update(hosts).where(hosts.c.host_id == host_id).values(agreed_us=look_at_us))
+
+
+def agreed(conn: Connection, host_id: int) -> int | None:
+    """The last look at which the host's digest and ours were the same."""
+    at_us: int | None = conn.execute(select(hosts.c.agreed_us).where(hosts.c.host_id == host_id)).scalar_one()
+    return at_us
 
 
 def heard(conn: Connection, name: str = "", glob: str = "") -> list[Heard]:

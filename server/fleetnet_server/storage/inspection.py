@@ -1,11 +1,17 @@
 """Whether a database is whole and up to date. Reads only, so that it may be asked while a collector uses it."""
 
+import time
 from dataclasses import dataclass
 
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from fleetnet_server.errors import StorageError
-from fleetnet_server.storage import dialect, migrate
+from fleetnet_server.storage import dialect, machines, migrate, quarantine
+from fleetnet_server.storage.machines import Clone as Clone
+from fleetnet_server.storage.quarantine import SetAside as SetAside
+
+_DAY_US = 86_400_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +22,9 @@ class Inspected:
     exists: bool
     step: str | None  # that its tables are at; None where there are none
     newest_step: str | None  # that this version knows
+    # Hosts as which more than one machine came, within the last day.
+    clones: tuple[Clone, ...] = ()
+    set_aside: tuple[SetAside, ...] = ()  # reports that could not be stored; where the tables are up to date
 
 
 def inspect(url: str) -> Inspected:
@@ -27,8 +36,16 @@ def inspect(url: str) -> Inspected:
     try:
         with engines.readers.connect() as conn:
             dialect.check(conn, engines.name)
-            return Inspected(engines.name, True, migrate.step(conn), newest_step)
+            return _inspected(conn, engines.name, newest_step)
     except DBAPIError as error:
         raise dialect.translate(error, engines.name) or StorageError(str(error.orig)) from error
     finally:
         engines.dispose()
+
+
+def _inspected(conn: Connection, name: str, newest_step: str | None) -> Inspected:
+    step = migrate.step(conn)
+    if step != newest_step:
+        return Inspected(name, True, step, newest_step)
+    clones = machines.clones(conn, time.time_ns() // 1_000 - _DAY_US)
+    return Inspected(name, True, step, newest_step, tuple(clones), tuple(quarantine.listed(conn)))

@@ -70,6 +70,41 @@ hosts = Table(
     comment="Hosts of the fleet.",
 )
 
+_MACHINE = "What its first stream since it enrolled last told of it; empty until one has."
+_KEPT_BOOT = "Boot of the one that reports, where two machines have one machine id; else empty."
+_CLONE_SEEN = "When another machine last came as this host, since it enrolled; collector's clock."
+
+machines = Table(
+    "machines",
+    METADATA,
+    Column("host_id", BigInteger, primary_key=True, autoincrement=False, comment="Which host it is."),
+    Column("machine_id_hash", LargeBinary, nullable=False, comment=_MACHINE),
+    Column(
+        "since_generation",
+        BigInteger,
+        nullable=False,
+        comment="Streams up to this number are of before it enrolled last.",
+    ),
+    Column("kept_boot_id", LargeBinary, comment=_KEPT_BOOT),
+    Column("clone_seen_us", BigInteger, comment=_CLONE_SEEN),
+    comment="Which machine each host is, so that a copy of it is noticed.",
+)
+
+quarantine = Table(
+    "quarantine",
+    METADATA,
+    Column("host_id", BigInteger, primary_key=True, autoincrement=False, comment="Which host sent it."),
+    Column("epoch", BigInteger, primary_key=True, autoincrement=False, comment="Epoch of its stream."),
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False, comment="Its number in that epoch."),
+    Column("boot_id", LargeBinary, nullable=False, comment="Boot of the host, 16 bytes."),
+    Column("set_aside_at_us", BigInteger, nullable=False, comment="When it came; collector's clock."),
+    Column("reason", Text, nullable=False, comment="Why it could not be stored, one sentence."),
+    Column("size_bytes", BigInteger, nullable=False, comment="How large it was."),
+    Column("kept_bytes", BigInteger, nullable=False, comment="How much of it is kept: all or nothing."),
+    Column("message", LargeBinary, nullable=False, comment="As it came, a Batch of the wire; empty where not kept."),
+    comment="Reports that could not be stored.",
+)  # fmt: skip
+
 tokens = Table(
     "tokens",
     METADATA,

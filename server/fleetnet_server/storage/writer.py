@@ -1,23 +1,24 @@
 """The one thread that writes, and commits whatever has queued up as one group.
 
 What must stay true: a caller hears of success only after the COMMIT that holds its work; work that fails is undone
-by its savepoint and takes no neighbour along; when the database itself fails, the whole group fails and the thread
-goes on with the next. Work that another collector was in the way of is begun anew, in its place in the order: so it
-must ask for what it has to lock (the row of its host) before it does anything that a savepoint does not undo.
+by its savepoint and takes no neighbour along; what is to be done instead is done in its place, before what was
+submitted after it; when the database itself fails, the whole group fails and the thread goes on with the next. Work
+that another collector was in the way of is begun anew, in its place in the order: so it must ask for what it has to
+lock (the row of its host) before it does anything that a savepoint does not undo.
 """
 
 import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from fleetnet_server import failpoints, metrics
-from fleetnet_server.errors import StorageError
+from fleetnet_server.errors import StorageError, StorageUnavailable
 from fleetnet_server.storage import dialect
 
 # Bounds how long the first of a group waits for its last.
@@ -34,6 +35,7 @@ class _ContendedError(Exception):
 class _Work:
     fn: Callable[..., Any]
     args: tuple[Any, ...]
+    instead: Callable[..., Any] | None
     done: Future[Any]
 
 
@@ -48,11 +50,14 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="fleetnet-writer", daemon=True)
         self._thread.start()
 
-    def submit(self, fn: Callable[..., Any], args: tuple[Any, ...]) -> "Future[Any]":
-        """Queue fn(conn, *args). Calls run in the order of submission."""
+    def submit(
+        self, fn: Callable[..., Any], args: tuple[Any, ...], instead: Callable[..., Any] | None = None
+    ) -> "Future[Any]":
+        """Queue fn(conn, *args). Calls run in the order of submission. If fn fails, and the database does not, what it
+        did is undone and instead(conn, error, *args) takes its place."""
         if self._closed:
             raise StorageError(f"the database {self._name} has been closed")
-        work = _Work(fn, args, Future())
+        work = _Work(fn, args, instead, Future())
         self._queue.put(work)
         return work.done
 
@@ -71,7 +76,11 @@ class Writer:
             if group:
                 metrics.QUEUED.set(self._queue.qsize())
                 metrics.COMMIT_WORKS.observe(len(group))
-                self._settle(group)
+                works = self._settle(group)
+                if not works and going_on and self._closed:
+                    # Each further group might wait as long for a database that does nothing; nobody waits for them.
+                    self._refuse_rest()
+                    return
 
     def _take(self) -> tuple[list[_Work], bool]:
         """All that is queued, at least one; False with what comes before the end."""
@@ -86,15 +95,23 @@ class Writer:
             pass
         return group, True
 
-    def _settle(self, group: list[_Work]) -> None:
-        tries = 1
+    def _refuse_rest(self) -> None:
+        while (work := self._queue.get()) is not None:
+            if work.done.set_running_or_notify_cancel():
+                work.done.set_exception(StorageUnavailable(f"the database {self._name} has been closed"))
+
+    def _settle(self, group: list[_Work]) -> bool:
+        """Do a group; False if the database failed at the last of it."""
+        tries, works = 1, True
         while group:
-            settled = self._settle_some(group, last_try=tries >= _TRIES)
+            settled, works = self._settle_some(group, last_try=tries >= _TRIES)
             tries = 1 if settled else tries + 1
             group = group[settled:]
+        return works
 
-    def _settle_some(self, group: list[_Work], last_try: bool) -> int:
-        """Commit and answer the group up to the first work that another collector was in the way of; how many."""
+    def _settle_some(self, group: list[_Work], last_try: bool) -> tuple[int, bool]:
+        """Commit and answer the group up to the first work that another collector was in the way of; how many, and
+        whether the database did it."""
         try:
             with metrics.COMMIT_SECONDS.time():
                 outcomes = self._commit(group, last_try)
@@ -104,13 +121,13 @@ class Writer:
             told = self._translated(error)
             for work in group:
                 work.done.set_exception(told)
-            return len(group)
+            return len(group), False
         for work, (result, failure) in zip(group, outcomes, strict=False):
             if failure is None:
                 work.done.set_result(result)
             else:
                 work.done.set_exception(failure)
-        return len(outcomes)
+        return len(outcomes), True
 
     def _commit(self, group: list[_Work], last_try: bool) -> list[tuple[Any, Exception | None]]:
         outcomes: list[tuple[Any, Exception | None]] = []
@@ -140,7 +157,10 @@ class Writer:
                 # The engine may have ended the whole transaction already; no savepoint can be trusted.
                 raise
             savepoint.rollback()
-            return None, error
+            if work.instead is None:
+                return None, error
+            instead = replace(work, fn=work.instead, args=(error, *work.args), instead=None)
+            return self._attempt(conn, instead, last_try)
         savepoint.commit()
         failpoints.reached("mid-group")
         return result, None

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.scripted_watch import ScriptedWatch
-from fleetnet_agent.records import Difference, Gap
+from fleetnet_agent.records import Difference, Gap, Look
 from fleetnet_agent.spool.parts import Part
-from fleetnet_agent.spool.spool import Look, Spool
+from fleetnet_agent.spool.spool import Spool
 from fleetnet_agent.wire.batches import difference_batches, snapshot_batches
 from fleetnet_proto.v1 import report_pb2
 

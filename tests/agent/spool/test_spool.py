@@ -10,9 +10,9 @@ import pytest
 from agent.scripted_watch import ScriptedWatch, holder, process, tcp
 from agent.spool.spools import BOOT, Kept
 from fleetnet_agent.records import Gap, State
-from fleetnet_agent.spool import file
 from fleetnet_agent.spool.chunks import NO_ROOM, TOO_OLD
 from fleetnet_agent.spool.errors import SpoolUnavailableError
+from fleetnet_agent.spool.paths import NAME
 from fleetnet_agent.spool.spool import KEPT, Spool
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -219,7 +219,7 @@ def test_a_full_spool_merges_first_then_drops_the_oldest_and_says_so(tmp_path: P
         kept.watch.pass_by(*(tcp(number, State.CLOSE, owners[number % 20]) for number in numbers))
         look = kept.keep()
         truth += [(cookie(number), look.at_us - 1) for number in numbers]
-        assert (tmp_path / file.NAME).stat().st_size <= 1 << 18
+        assert (tmp_path / NAME).stat().st_size <= 1 << 18
     gaps = kept.settle()
     told = {(row[0], row[3]) for row in kept.drain().past}
     lost = [at_us for number, at_us in truth if (number, at_us) not in told]
@@ -245,7 +245,7 @@ def test_what_is_older_than_a_week_of_looking_is_dropped(kept: Kept) -> None:
 
 def test_the_file_is_its_owners_alone_and_one_process_has_it(kept: Kept) -> None:
     kept.begin()
-    assert stat.S_IMODE((kept.directory / file.NAME).stat().st_mode) == 0o600
+    assert stat.S_IMODE((kept.directory / NAME).stat().st_mode) == 0o600
     with pytest.raises(SpoolUnavailableError, match="locked"):
         Spool(kept.directory, kept.most_bytes, BOOT)
 

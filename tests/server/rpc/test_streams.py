@@ -48,7 +48,7 @@ def test_at_the_end_every_stream_is_told_and_so_is_one_that_comes_after() -> Non
 
         enter("web1")
         enter("web2")
-        await streams.end_all(ending, within_s=10)
+        await streams.end_all(lambda: ending, within_s=10)
         assert told == ["web1", "web2"]
         enter("web3")
         assert told == ["web1", "web2", "web3"]
@@ -60,6 +60,6 @@ def test_a_stream_that_does_not_end_does_not_hold_up_the_collector() -> None:
     async def scenario() -> None:
         streams = Streams()
         streams.enter("web1", 1, lambda _: None)
-        await streams.end_all(Ending("the collector is stopping"), within_s=0.01)
+        await streams.end_all(lambda: Ending("the collector is stopping"), within_s=0.01)
 
     asyncio.run(asyncio.wait_for(scenario(), 10))

@@ -218,7 +218,7 @@ class World:
         assert self.session is not None
         for _ in range(1 + batch.sequence % 2):
             received_us = max(batch.look_at_us, self.now_us)
-            assert await self.collector.ingest.commit(self.session, batch, received_us) == batch.sequence
+            assert (await self.collector.ingest.commit(self.session, batch, received_us)).sequence == batch.sequence
 
 
 def _sock(run: Run) -> Socket:

@@ -71,7 +71,7 @@ def test_telling_it_again_changes_nothing(tmp_path: Path) -> None:
         await c.restart()
         host_id = session.host_id
         again = await c.connect(replace(await c.enroll("other"), host_id=host_id, name="web1"), hello(T0))
-        assert await c.ingest.commit(again, batch, T0 + S) == 2
+        assert (await c.ingest.commit(again, batch, T0 + S)).sequence == 2
         assert (await c.dump())["history"] == before["history"]
         assert (await c.dump())["current"] == before["current"] == []
 

@@ -7,6 +7,7 @@ import pytest
 from fleetnet_server.records import (
     Gap,
 )
+from fleetnet_server.storage import sessions
 from server.reports import (
     T0,
     Collector,
@@ -102,5 +103,32 @@ def test_a_hello_that_was_long_on_its_way_is_no_clock_that_is_late(
         await c.ingest.commit(session, slow, T0 + 9 * S)
         (item,) = (await c.ask_hosts(T0 + 9 * S)).items
         assert item.clock_offset_us == (-20_000 if late_us else 0)
+
+    tell(tmp_path, story)
+
+
+def test_when_a_look_was_is_told_by_the_clock_that_nothing_sets(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        said = replace(hello(T0), boottime_us=500 * S)
+        session = await c.connect(await c.enroll(), said, T0)
+
+        async def covered() -> tuple[int, int]:
+            stream = await c.db.read(lambda conn: sessions.newest(conn)[session.host_id])
+            return stream.first_at_us, stream.last_at_us
+
+        # Read before the Hello, and received long after it.
+        first = replace(snapshot(1, T0 - 40 * S, sock(7, T0)), look_boottime_us=497 * S)
+        await c.ingest.commit(session, first, T0 + 3600 * S)
+        assert await covered() == (T0 - 3 * S, T0 - 3 * S)
+        # The host's wall clock has run away since.
+        await c.ingest.commit(
+            session, replace(difference(2, T0 + 900 * S), look_boottime_us=510 * S), T0 + 3600 * S
+        )  # fmt: skip
+        assert await covered() == (T0 - 3 * S, T0 + 10 * S)
+        # No look was taken after it was received, and an agent that does not tell is believed as before.
+        await c.ingest.commit(session, replace(difference(3, T0 + 901 * S), look_boottime_us=9999 * S), T0 + 20 * S)
+        assert await covered() == (T0 - 3 * S, T0 + 20 * S)
+        await c.ingest.commit(session, difference(4, T0 + 902 * S), T0 + 3600 * S)
+        assert await covered() == (T0 - 3 * S, T0 + 902 * S)
 
     tell(tmp_path, story)

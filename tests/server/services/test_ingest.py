@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fleetnet_server.errors import BadBatch, Fenced, HostUnknown, SequenceHole
+from fleetnet_server.errors import BadBatch, Fenced, ForeignBatch, HostUnknown, SequenceHole
 from fleetnet_server.records import ClosedSocket, Gap, Socket, SocketKey, SourceStatus
 from fleetnet_server.storage import schema
 from fleetnet_server.storage.postgresql_rows import COPY_FROM
@@ -80,7 +80,7 @@ def test_a_batch_sent_again_changes_nothing(tmp_path: Path) -> None:
         await c.report(session, *batches)
         before = await c.dump()
         for batch in batches:
-            assert await c.ingest.commit(session, batch, T0 + 100 * S) == 3
+            assert (await c.ingest.commit(session, batch, T0 + 100 * S)).sequence == 3
         assert await c.dump() == before
 
     tell(tmp_path, story)
@@ -273,7 +273,7 @@ def test_batches_of_one_stream_may_be_on_their_way_together(tmp_path: Path) -> N
         batches = [snapshot(1, T0, sock(1, T0), last=False), snapshot(2, T0, sock(2, T0), part=1)]
         batches += [difference(n, T0 + n * S, opened=(sock(n, T0 + n * S),)) for n in range(3, 40)]
         done = await asyncio.gather(*(c.ingest.commit(session, b, b.look_at_us) for b in batches))
-        assert done == [b.sequence for b in batches]
+        assert [stored.sequence for stored in done] == [b.sequence for b in batches]
         assert len(await c.intervals()) == 39
 
     tell(tmp_path, story)
@@ -288,7 +288,7 @@ def test_after_a_refused_batch_those_behind_it_are_refused_too(tmp_path: Path) -
         outcomes = await asyncio.gather(
             c.ingest.commit(session, bad, T0), c.ingest.commit(session, good, T0), return_exceptions=True
         )
-        assert [type(outcome) for outcome in outcomes] == [BadBatch, SequenceHole]
+        assert [type(outcome) for outcome in outcomes] == [ForeignBatch, SequenceHole]
         assert await c.intervals() == []
 
     tell(tmp_path, story)

@@ -254,7 +254,9 @@ class World:
         """Commit, twice now and then, and keep account of what that must have meant."""
         assert self.session is not None
         for _ in range(1 + batch.sequence % 2):
-            assert await self.collector.ingest.commit(self.session, batch, batch.look_at_us) == batch.sequence
+            assert (
+                await self.collector.ingest.commit(self.session, batch, batch.look_at_us)
+            ).sequence == batch.sequence
         whole = False
         if batch.snapshot is not None:
             self.parts_seen = self.parts_seen + 1 if batch.snapshot.part == self.parts_seen else 0

@@ -27,7 +27,7 @@ async def main():
     for n in range(2, 1_000_000):
         at = T0 + n * S
         batch = difference(n, at, opened=(sock(n, at), sock(2**40 + n, at)))
-        print(await c.ingest.commit(session, batch, at), flush=True)
+        print((await c.ingest.commit(session, batch, at)).sequence, flush=True)
 
 asyncio.run(main())
 """
@@ -127,7 +127,18 @@ def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["mysql://user:secret@db/x", "sqlite://", "sqlite:///:memory:", "fleetnet.db", "oracle:"]
+    "url",
+    [
+        "mysql://user:secret@db/x",
+        "mysql://db/x?password=secret",
+        "postgresql+asyncpg://user:secret@db/x",
+        "postgresql+psycopg://user:secret@db",
+        "postgresql+psycopg://user:secret@db:port/x",
+        "sqlite://",
+        "sqlite:///:memory:",
+        "fleetnet.db",
+        "oracle:",
+    ],
 )
 def test_a_url_that_cannot_be_used_is_told_without_its_password(url: str) -> None:
     words = refused(url, StorageError)
@@ -159,7 +170,7 @@ async def _fill_until_refused(c: Collector, first: int) -> tuple[int, StorageUna
         at = T0 + (sequence + 1) * S
         rows = tuple(sock(first + sequence * 200 + n, at, port=n) for n in range(200))
         try:
-            sequence = await c.ingest.commit(session, difference(sequence + 1, at, opened=rows), at)
+            sequence = (await c.ingest.commit(session, difference(sequence + 1, at, opened=rows), at)).sequence
         except StorageUnavailable as error:
             return sequence, error
 

@@ -8,9 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from fleetnet_server.errors import Fenced, ReportRefused
-from fleetnet_server.records import Batch, Session
+from fleetnet_server.errors import Fenced, ReportRefused, StorageUnavailable
+from fleetnet_server.records import Batch, Session, Stored
 from fleetnet_server.storage import hosts, sessions, tokens
+from fleetnet_server.storage import postgresql as engine_module
 from fleetnet_server.storage.database import Database
 from server.databases import url
 from server.reports import T0, Collector, S, difference, hello, snapshot, sock
@@ -93,7 +94,7 @@ def test_a_new_stream_waits_for_the_batch_that_is_being_stored_and_goes_on_behin
         sequence = (await new).committed_sequence
         # The batch was stored before the new stream or refused by it: never between, never half.
         try:
-            assert (await batch, sequence) == (2, 2)
+            assert ((await batch).sequence, sequence) == (2, 2)
         except Fenced:
             assert sequence == 1
         assert len(await one.intervals()) == sequence - 1
@@ -137,6 +138,37 @@ def test_collectors_that_are_in_each_others_way_both_get_their_work_done(tmp_pat
     tell(tmp_path, story)
 
 
+def test_a_host_that_another_collector_holds_for_too_long_is_refused_and_others_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(engine_module._WRITER, "lock_timeout", "100ms")
+
+    async def story(one: Collector, other: Collector) -> None:
+        first, second = [await one.connect(await one.enroll(name), hello(T0)) for name in ("web1", "web2")]
+        frozen = Holding(first)
+        held = asyncio.ensure_future(other.db.write(frozen))
+        assert await asyncio.to_thread(frozen.begun.wait, 20)
+        # All in one group: the first of them holds the writer until the others are queued.
+        busy = Holding(second)
+        work = [asyncio.ensure_future(one.db.write(busy))]
+        assert await asyncio.to_thread(busy.begun.wait, 20)
+        waiting = [
+            asyncio.ensure_future(one.ingest.commit(session, snapshot(n, T0, sock(n, T0)), T0))
+            for n in (1, 2)
+            for session in (first, second)
+        ]
+        await asyncio.sleep(0)
+        busy.let_go.set()
+        outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [StorageUnavailable, Stored] * 2
+        assert "is kept busy by another collector with the same host; nothing was stored" in str(outcomes[0])
+        frozen.let_go.set()
+        await asyncio.gather(held, *work)
+        await one.report(first, snapshot(1, T0, sock(1, T0)))
+
+    tell(tmp_path, story)
+
+
 def test_one_token_and_one_name_admit_one_host_wherever_it_enrolls(tmp_path: Path) -> None:
     async def story(one: Collector, other: Collector) -> None:
         await one.db.write(tokens.create, b"h", "web1", 10, 20)
@@ -153,7 +185,7 @@ def test_however_streams_move_each_batch_is_stored_once_and_in_its_order(tmp_pat
     async def story(one: Collector, other: Collector) -> None:
         draw = random.Random(seed)
         host = await one.enroll()
-        underway: list[asyncio.Future[int]] = []
+        underway: list[asyncio.Future[Stored]] = []
         acknowledged = 0
         for _ in range(15):
             c = draw.choice((one, other))
@@ -162,9 +194,9 @@ def test_however_streams_move_each_batch_is_stored_once_and_in_its_order(tmp_pat
             first = session.committed_sequence + 1
             some = [asyncio.ensure_future(c.ingest.commit(session, batch(n), T0)) for n in range(first, first + 12)]
             underway += some
-            acknowledged = await some[draw.randrange(12)]
+            acknowledged = (await some[draw.randrange(12)]).sequence
         outcomes = await asyncio.gather(*underway, return_exceptions=True)
-        assert all(isinstance(outcome, int | ReportRefused) for outcome in outcomes), outcomes
+        assert all(isinstance(outcome, Stored | ReportRefused) for outcome in outcomes), outcomes
         session = await one.connect(host, hello(T0))
         assert [i.cookie for i in await one.intervals()] == list(range(1, session.committed_sequence + 1))
 

@@ -1,0 +1,49 @@
+"""What becomes of a report that cannot be stored, so that one bad report does not cost a host its history.
+
+What must stay true: it is acknowledged only with its place in quarantine, in one transaction; a gap says that it is
+missing; and no look of its host is whole before the next snapshot. A host that sends too many is not helped by that,
+and is refused instead.
+"""
+
+from fleetnet_server.errors import BadBatch
+from fleetnet_server.records import Gap, RefusedBatch, Session
+from fleetnet_server.storage import gaps, hosts, quarantine, sessions
+from fleetnet_server.storage.database import Connection
+
+NOT_STORED = "a report could not be stored"
+MOST_IN_AN_HOUR = 10
+_HOUR_US = 3_600_000_000
+# How far from each other the two clocks may be reckoned: Hello takes its time on the way.
+_SLACK_US = 60_000_000
+
+
+def set_aside(
+    conn: Connection, session: Session, batch: RefusedBatch, standing: sessions.Standing, received_at_us: int
+) -> None:
+    """Keep the next batch of a stream in quarantine, and note that history lacks it. Raises BadBatch if the host has
+    sent too many such."""
+    if quarantine.count_since(conn, session.host_id, received_at_us - _HOUR_US) >= MOST_IN_AN_HOUR:
+        raise BadBatch(f"{batch.reason}; it is one of more than {MOST_IN_AN_HOUR} within an hour")
+    quarantine.keep(conn, session.host_id, batch, received_at_us)
+    gaps.record(conn, session.host_id, [_missing(batch, standing, received_at_us)])
+    if batch.past_us is None:
+        hosts.note_missing(conn, session.host_id)
+    sessions.note_sequence(conn, session, batch.sequence)
+
+
+def lengthen_gap(conn: Connection, host_id: int, last_look_us: int, look_at_us: int) -> None:
+    """What a report told that was set aside since the last whole look is missing up to this one, a whole snapshot."""
+    if gaps.any_between(conn, host_id, last_look_us, look_at_us, NOT_STORED):
+        gaps.record(conn, host_id, [Gap(last_look_us, look_at_us, NOT_STORED)])
+
+
+def _missing(batch: RefusedBatch, standing: sessions.Standing, received_at_us: int) -> Gap:
+    """The past that it told of, or from the look before to the one that it told of; nothing later than the host's clock
+    can be."""
+    now_us = received_at_us + standing.clock_offset_us
+    latest_us = max(standing.latest_us, now_us + _SLACK_US)
+    if batch.past_us is not None:
+        return Gap(min(batch.past_us[0], latest_us), min(batch.past_us[1], latest_us), NOT_STORED)
+    to_us = min(batch.look_at_us or now_us, latest_us)
+    from_us = standing.last_look.at_us if standing.last_look else batch.previous_look_at_us or to_us
+    return Gap(min(from_us, to_us), to_us, NOT_STORED)

@@ -1,0 +1,116 @@
+"""How much one host may report: so many rows and bytes a minute, and a minute's worth at once.
+
+What must stay true: nothing is dropped. What has come is taken, and the host is read again only when its debt is paid;
+a stream that ends and comes back finds the debt as it was.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import structlog
+
+from fleetnet_server.limits import MIB, Limits
+from fleetnet_server.services.load import Load
+
+# A host opens one stream and keeps it; one whose agent is restarted again and again may open these, and then fewer.
+_STREAMS_AT_ONCE = 30.0
+_STREAMS_PER_S = 0.5
+# A line about a host that is slowed down, at most so often.
+_QUIET_S = 600.0
+# Less than this is no news.
+_WORTH_A_LINE_S = 1.0
+_FORGET_EVERY = 1_000
+
+_log = structlog.get_logger()
+
+
+class Bucket:
+    """So many a second, and some at once. What is spent beyond that is a debt."""
+
+    def __init__(self, per_s: float, at_once: float, now_s: float) -> None:
+        self._per_s = per_s
+        self._at_once = at_once
+        self._level = at_once
+        self._now_s = now_s
+
+    def spend(self, amount: float, now_s: float) -> float:
+        """Take it, and say after how many seconds it is paid for."""
+        self._level = self.level(now_s) - amount
+        self._now_s = now_s
+        return max(0.0, -self._level / self._per_s)
+
+    def give_back(self, amount: float) -> None:
+        """What was taken is not used."""
+        self._level = min(self._at_once, self._level + amount)
+
+    def level(self, now_s: float) -> float:
+        """How much may be spent without a debt."""
+        return min(self._at_once, self._level + max(0.0, now_s - self._now_s) * self._per_s)
+
+    def full(self, now_s: float) -> bool:
+        """True if nobody can tell it from a new one."""
+        return self.level(now_s) >= self._at_once
+
+
+@dataclass(slots=True)
+class _Host:
+    rows: Bucket
+    bytes_: Bucket
+    streams: Bucket
+    said_at_s: float = field(default=float("-inf"))
+
+    def forgettable(self, now_s: float) -> bool:
+        return self.rows.full(now_s) and self.bytes_.full(now_s) and self.streams.full(now_s)
+
+
+class Quotas:
+    """What each host has spent."""
+
+    def __init__(self, limits: Limits, load: Load, clock: Callable[[], float] = time.monotonic) -> None:
+        self._limits = limits
+        self._load = load
+        self._clock = clock
+        self._hosts: dict[str, _Host] = {}
+        self._forget_at = _FORGET_EVERY
+
+    def report(self, host: str, rows: int, bytes_: int) -> float:
+        """A host has reported so much; seconds before it is to be read again."""
+        now_s = self._clock()
+        its = self._of(host, now_s)
+        wait_s = max(its.rows.spend(rows, now_s), its.bytes_.spend(bytes_, now_s))
+        if wait_s > 0:
+            self._load.slowed += 1
+            self._load.slowed_s += wait_s
+        if wait_s >= _WORTH_A_LINE_S and now_s - its.said_at_s >= _QUIET_S:
+            its.said_at_s = now_s
+            _log.warning(
+                "a host reports more than its quota and is read more slowly",
+                host=host,
+                rows_per_minute=self._limits.rows_per_minute,
+                mib_per_minute=self._limits.mib_per_minute,
+            )
+        return wait_s
+
+    def stream(self, host: str) -> float:
+        """A host wants a stream; seconds before it may have one, 0 for at once."""
+        now_s = self._clock()
+        streams = self._of(host, now_s).streams
+        wait_s = streams.spend(1, now_s)
+        if wait_s > 0:
+            streams.give_back(1)
+        return wait_s
+
+    def _of(self, host: str, now_s: float) -> _Host:
+        its = self._hosts.get(host)
+        if its is None:
+            if len(self._hosts) >= self._forget_at:
+                self._hosts = {name: other for name, other in self._hosts.items() if not other.forgettable(now_s)}
+                self._forget_at = len(self._hosts) + _FORGET_EVERY
+            rows, bytes_ = float(self._limits.rows_per_minute), float(self._limits.mib_per_minute * MIB)
+            its = self._hosts[host] = _Host(
+                Bucket(rows / 60, rows, now_s),
+                Bucket(bytes_ / 60, bytes_, now_s),
+                Bucket(_STREAMS_PER_S, _STREAMS_AT_ONCE, now_s),
+            )
+        return its

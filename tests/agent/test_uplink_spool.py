@@ -1,0 +1,318 @@
+"""A collector that is away for long: what happened meanwhile is kept on disk, and told behind the present."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import grpc
+from agent.conftest import Loop
+from agent.history import History
+from agent.loopback_collector import Collector, Store, key_of
+from agent.scripted_watch import BLIND, WHOLE, ScriptedWatch, tcp
+from agent.uplinks import QUICK, Running, agrees, eventually
+from fleetnet_agent.records import Difference, State
+from fleetnet_agent.spool.paths import NAME
+from fleetnet_agent.uplink.keeping import DAMAGED
+from fleetnet_agent.uplink.outage import RESTARTED
+from fleetnet_agent.wire.sockets import key_message
+
+Enrolled = Callable[..., Path]
+
+KEEPING = replace(QUICK, keep_after_s=0.05, try_spool_every_s=0.05, backlog_bytes_per_s=1e9)
+SPOOL_BYTES = 4 << 20
+
+
+class Witness(ScriptedWatch):
+    """Writes down what was open at each look; goes on where another left off."""
+
+    def __init__(self, truth: dict[int, dict[bytes, int]], before: "ScriptedWatch | None" = None) -> None:
+        super().__init__(*(before.now.values() if before else ()))
+        if before:
+            self._clock = before._clock
+        self._truth = truth
+
+    def look(self) -> Difference:
+        difference = super().look()
+        if not self.status.blind:
+            self._truth[difference.look_at_us] = {
+                key_of(key_message(key)): int(socket.state) for key, socket in self._seen.items()
+            }
+        return difference
+
+
+class Story:
+    """A host, its agents one after the other, and one collector."""
+
+    def __init__(self, collector: Collector, directory: Path, *sockets: int, most_bytes: int = SPOOL_BYTES) -> None:
+        self.collector = collector
+        self.directory = directory
+        self.most_bytes = most_bytes
+        self.truth: dict[int, dict[bytes, int]] = {}
+        self.watch = Witness(self.truth)
+        self.watch.open(*(tcp(number) for number in sockets))
+        self.agent = self._agent()
+
+    def _agent(self) -> Running:
+        return Running(self.directory, self.watch, KEEPING, spool_bytes=self.most_bytes)
+
+    async def restart(self) -> None:
+        await self.agent.stop()
+        self.watch = Witness(self.truth, self.watch)
+        self.agent = self._agent()
+
+    async def crash(self) -> None:
+        """As near to kill -9 as one process comes: nothing is written any more."""
+        self.agent.task.cancel()
+        await asyncio.gather(self.agent.task, return_exceptions=True)
+        keeper, worker = self.agent.uplink._keeper, self.agent.uplink._worker
+
+        def let_go() -> None:  # in its own thread, after what may still run there
+            if keeper._spool:
+                keeper._spool.let_go()
+
+        await worker.run(let_go)
+        worker.close()
+        self.watch = Witness(self.truth, self.watch)
+        self.agent = self._agent()
+
+    async def looked(self, times: int = 2) -> None:
+        looks = self.watch.looks
+        await eventually(lambda: self.watch.looks >= looks + times)
+
+    async def kept(self) -> None:
+        """Wait until looks go to the disk."""
+        number = 10_000
+        while not (self.agent.uplink._keeper.keeping and self.agent.uplink._looks._outage.takes_looks):
+            self.watch.open(tcp(number))
+            number += 1
+            await self.looked(1)
+
+    async def told(self) -> None:
+        """Wait until the collector has everything, and the spool is gone."""
+        await eventually(lambda: not (self.directory / NAME).exists() and agrees(self.collector, self.watch))
+
+    def history(self) -> History:
+        return History.of(self.collector.store.batches)
+
+    def is_true(self) -> None:
+        """At each look history has what was open then, or says that it does not know."""
+        history = self.history()
+        wrong = [at for at in self.told_about() if not history.is_unknown(at) and history.at(at) != self.truth[at]]
+        assert [(at, history.at(at).items() ^ self.truth[at].items()) for at in wrong] == []
+
+    def told_about(self) -> list[int]:
+        """The looks from the first to the last that the collector was told of."""
+        batches = self.collector.store.batches
+        begins = [gap.from_us for batch in batches for gap in batch.gaps if gap.kept]
+        first, last = min(batches[0].look_at_us, *begins, 1 << 62), max(batch.look_at_us for batch in batches)
+        return [at for at in self.truth if first <= at <= last]
+
+    def known_share(self) -> float:
+        history = self.history()
+        return sum(not history.is_unknown(at) for at in self.told_about()) / len(self.told_about())
+
+
+def test_a_collector_that_is_away_for_long_misses_nothing(loop: Loop, collector: Collector, enrolled: Enrolled) -> None:
+    async def story() -> Story:
+        collector.credit = 4
+        it = Story(collector, enrolled(collector.address), *range(10))
+        await collector.until(lambda: collector.store.whole_snapshots == 1)
+        await eventually(lambda: any("acknowledged" in line for line in it.agent.log))
+        await collector.stop()
+        await it.kept()
+        for number in range(100, 140):
+            it.watch.open(tcp(number), tcp(number - 1, State.CLOSE_WAIT))
+            it.watch.pass_by(tcp(number + 1000))
+            await it.looked(1)
+        it.watch.close(*(tcp(number) for number in range(120, 130)), tcp(3))
+        await it.looked()
+        await collector.start()
+        await it.told()
+        await it.agent.stop()
+        return it
+
+    it = loop.run(story())
+    it.is_true()
+    assert it.known_share() == 1, "every gap that was kept is withdrawn, and there is no other"
+    history = it.history()
+    brief = {one.key for one in history.intervals if one.state == State.CLOSE}
+    assert {key_of(key_message(tcp(number + 1000).key)) for number in range(100, 140)} <= brief
+    kept_from = min(gap.from_us for batch in collector.store.batches for gap in batch.gaps if gap.kept)
+    first_backlog = next(n for n, batch in enumerate(collector.store.batches) if batch.HasField("backlog"))
+    assert any(b.snapshot.last and b.gaps for b in collector.store.batches[:first_backlog]), "the present comes first"
+    assert kept_from >= collector.store.batches[0].look_at_us
+    assert collector.store.hellos[-1].spool_bytes > 0
+    assert collector.store.hellos[-1].spool_oldest_us == kept_from
+    assert [line for line in it.agent.log if "queue full" in line] == [
+        "queue full, keeping on disk until the collector is back"
+    ]
+
+
+def test_an_agent_whose_collector_answers_touches_no_disk(loop: Loop, collector: Collector, enrolled: Enrolled) -> None:
+    async def story() -> tuple[dict[str, int], dict[str, int]]:
+        directory = enrolled(collector.address)
+        it = Story(collector, directory, 1)
+        await collector.until(lambda: collector.store.whole_snapshots == 1)
+        before = {path.name: path.stat().st_mtime_ns for path in [directory, *directory.iterdir()]}
+        for number in range(100, 200):
+            it.watch.open(tcp(number))
+            await it.looked(1)
+        await collector.until(lambda: agrees(collector, it.watch))
+        after = {path.name: path.stat().st_mtime_ns for path in [directory, *directory.iterdir()]}
+        await it.agent.stop()
+        return before, after
+
+    before, after = loop.run(story())
+    assert before == after
+
+
+def test_a_restart_while_the_collector_is_away_costs_the_time_of_the_restart_alone(
+    loop: Loop, collector: Collector, enrolled: Enrolled
+) -> None:
+    async def story() -> Story:
+        collector.credit = 4
+        it = Story(collector, enrolled(collector.address), *range(10))
+        await collector.until(lambda: collector.store.whole_snapshots == 1)
+        await collector.stop()
+        await it.kept()
+        it.watch.open(tcp(200))
+        await it.looked()
+        it.watch.close(tcp(5))
+        await it.restart()
+        await it.looked(3)
+        it.watch.open(tcp(201))
+        await it.looked()
+        it.watch.close(tcp(200))
+        await it.looked()
+        await collector.start()
+        await it.told()
+        await it.agent.stop()
+        return it
+
+    it = loop.run(story())
+    it.is_true()
+    assert {reason for _, _, reason in it.history().gaps} == {RESTARTED}
+    assert it.known_share() > 0.9
+
+
+def test_a_stream_that_breaks_while_the_backlog_goes_begins_it_again(
+    loop: Loop, collector: Collector, enrolled: Enrolled
+) -> None:
+    async def story() -> Story:
+        collector.credit = 2
+        it = Story(collector, enrolled(collector.address), *range(10))
+        await collector.until(lambda: collector.store.whole_snapshots == 1)
+        await collector.stop()
+        await it.kept()
+        for number in range(100, 130):
+            it.watch.open(tcp(number))
+            await it.looked(1)
+        collector.takes = lambda batch: not batch.HasField("backlog") or collector.streams > 3
+        collector.takes_not = grpc.StatusCode.UNAVAILABLE
+        await collector.start()
+        await it.told()
+        await it.agent.stop()
+        return it
+
+    it = loop.run(story())
+    it.is_true()
+    assert it.known_share() == 1
+
+
+def test_a_damaged_spool_is_set_aside_and_becomes_a_gap(loop: Loop, collector: Collector, enrolled: Enrolled) -> None:
+    async def story() -> Story:
+        collector.credit = 2
+        it = Story(collector, enrolled(collector.address), *range(10))
+        await collector.until(lambda: collector.store.whole_snapshots == 1)
+        await collector.stop()
+        await it.kept()
+        await it.looked(5)
+        await it.agent.stop()
+        path = it.directory / NAME
+        path.write_bytes(b"not at all a database" * 1000)
+        await it.restart()
+        await eventually(lambda: any("set aside" in line for line in it.agent.log))
+        assert (it.directory / "spool.damaged").read_bytes().startswith(b"not at all")
+        await it.kept()
+        it.watch.open(tcp(300))
+        await it.looked(3)
+        await collector.start()
+        await it.told()
+        await it.agent.stop()
+        return it
+
+    it = loop.run(story())
+    it.is_true()
+    assert any(reason == DAMAGED for _, _, reason in it.history().gaps)
+
+
+def test_a_source_that_is_blind_while_the_collector_is_away_leaves_a_gap_in_what_is_kept(
+    loop: Loop, collector: Collector, enrolled: Enrolled
+) -> None:
+    async def story() -> Story:
+        collector.credit = 2
+        it = Story(collector, enrolled(collector.address), *range(10))
+        await collector.until(lambda: collector.store.whole_snapshots == 1)
+        await collector.stop()
+        await it.kept()
+        await it.looked(3)
+        it.watch.status = BLIND
+        await it.looked(5)
+        it.watch.open(tcp(300))
+        it.watch.close(tcp(4))
+        it.watch.status = WHOLE
+        await it.looked(5)
+        it.watch.close(tcp(300))
+        await it.looked(3)
+        await collector.start()
+        await it.told()
+        await it.agent.stop()
+        return it
+
+    it = loop.run(story())
+    it.is_true()
+    assert len(it.history().gaps) == 1
+
+
+def test_whatever_happens_history_is_true_or_says_that_it_does_not_know(
+    loop: Loop, collector: Collector, enrolled: Enrolled
+) -> None:
+    """Random lives of sockets, outages, restarts and crashes; one seed after the other on one collector each."""
+
+    async def story(seed: int) -> Story:
+        draw = random.Random(seed)
+        collector.store = Store()
+        collector.credit = draw.choice([1, 2, 5])
+        it = Story(collector, enrolled(collector.address, name=f"host{seed}"), *range(8))
+        is_away, number = False, 100
+        for _ in range(60):
+            for _ in range(draw.randrange(3)):
+                number += 1  # a cookie is never used again
+                here = draw.choice([*it.watch.now.values(), None])
+                if here and draw.random() < 0.6:
+                    it.watch.close(here)
+                else:
+                    state = draw.choice([State.ESTABLISHED, State.CLOSE_WAIT])
+                    it.watch.open(replace(here, state=state) if here else tcp(number, state))
+            await it.looked(1)
+            what = draw.random()
+            if what < 0.08:
+                await (collector.start() if is_away else collector.stop())
+                is_away = not is_away
+            elif what < 0.11:
+                await it.restart()
+            elif what < 0.14:
+                await it.crash()
+        if is_away:
+            await collector.start()
+        await it.told()
+        await it.agent.stop()
+        return it
+
+    for seed in range(12):
+        it = loop.run(story(seed), 60)
+        it.is_true()
+        assert it.known_share() > 0, seed
+        assert it.history().kept == [], "every gap that was kept is withdrawn"

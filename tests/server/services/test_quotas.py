@@ -1,0 +1,129 @@
+"""What a host may report, and who may open a stream, by a clock of the test's own."""
+
+import asyncio
+
+import pytest
+from fleetnet_server.limits import MIB, Limits
+from fleetnet_server.services.admission import Admission
+from fleetnet_server.services.load import Load
+from fleetnet_server.services.quotas import Bucket, Quotas
+
+
+class Clock:
+    """Seconds, set by hand."""
+
+    def __init__(self) -> None:
+        self.now_s = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def test_what_is_spent_beyond_the_bucket_is_a_debt_paid_at_the_rate() -> None:
+    bucket = Bucket(10, 100, 0)
+    assert bucket.spend(100, 0) == 0
+    assert bucket.spend(50, 0) == 5
+    assert bucket.spend(0, 3) == pytest.approx(2)
+    assert bucket.spend(0, 1_000) == 0
+    assert bucket.level(1_000) == 100
+
+
+def test_the_defaults_let_a_large_snapshot_and_a_draining_backlog_pass() -> None:
+    clock = Clock()
+    quotas = Quotas(Limits(), Load(), clock)
+    assert quotas.report("web1", 100_000, 8 * MIB) == 0
+    for _ in range(600):
+        clock.now_s += 1
+        assert quotas.report("web1", 9_000, MIB) == 0
+
+
+def test_a_host_over_its_quota_waits_and_no_other_does_and_it_is_said_once() -> None:
+    clock, load = Clock(), Load()
+    quotas = Quotas(Limits(rows_per_minute=60), load, clock)
+    assert quotas.report("web1", 60, 0) == 0
+    assert quotas.report("web1", 30, 0) == 30
+    assert quotas.report("web2", 60, 0) == 0
+    clock.now_s += 30
+    assert quotas.report("web1", 0, 0) == 0
+    assert (load.slowed, load.slowed_s) == (1, 30)
+
+
+def test_bytes_count_beside_rows() -> None:
+    quotas = Quotas(Limits(mib_per_minute=60), Load(), Clock())
+    assert quotas.report("web1", 0, 60 * MIB) == 0
+    assert quotas.report("web1", 0, 2 * MIB) == 2
+
+
+def test_hosts_that_owe_nothing_are_forgotten_and_a_debtor_is_not() -> None:
+    clock = Clock()
+    quotas = Quotas(Limits(rows_per_minute=60), Load(), clock)
+    quotas.report("debtor", 100_000, 0)
+    for n in range(3_000):
+        clock.now_s += 1
+        quotas.report(f"host{n}", 1, 0)
+    assert len(quotas._hosts) < 1_300
+    assert quotas.report("debtor", 0, 0) > 0
+
+
+def _arrivals(count: int, per_second: int) -> tuple[list[float], list[float]]:
+    """Of so many hosts that come at one moment: waits of those let in, and when the others are to come back."""
+    clock, waited, away = Clock(), list[float](), list[float]()
+
+    async def sleep(wait_s: float) -> None:
+        waited.append(wait_s)
+
+    async def scenario() -> None:
+        admission = Admission(per_second, Quotas(Limits(), Load(), clock), Load(), clock)
+        for n in range(count):
+            after_s = await admission.enter(f"host{n}")
+            if after_s is not None:
+                away.append(after_s)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fleetnet_server.services.admission.asyncio.sleep", sleep)
+        asyncio.run(scenario())
+    return waited, away
+
+
+def test_in_no_second_more_are_let_in_than_the_rate_and_a_tenth() -> None:
+    waited, away = _arrivals(1_000, 100)
+    assert waited == sorted(waited)
+    assert waited[-1] <= 2.0
+    for second in range(3):
+        assert sum(second <= wait_s < second + 1 for wait_s in waited) <= 110
+    assert len(waited) + len(away) == 1_000
+
+
+def test_those_sent_away_come_back_in_their_order_each_in_the_time_it_needs() -> None:
+    waited, away = _arrivals(1_000, 100)
+    # At 100 a second, those beyond the line are through in (1,000 - line) / 100 s.
+    through_s = 2.0 + len(away) / 100
+    assert min(away) >= 2.0
+    assert max(away) <= through_s + 1.1
+    for second in range(2, int(through_s)):
+        assert sum(second <= after_s < second + 1 for after_s in away) <= 200
+    assert len(waited) >= 200
+
+
+def test_one_host_that_comes_again_and_again_is_put_off_and_takes_no_place_of_others() -> None:
+    async def scenario() -> None:
+        clock, load = Clock(), Load()
+        admission = Admission(1_000, Quotas(Limits(), load, clock), load, clock)
+        for _ in range(30):
+            clock.now_s += 0.001
+            assert await admission.enter("restless") is None
+        for _ in range(300):
+            assert (await admission.enter("restless") or 0) > 1
+        assert await admission.enter("web1") is None
+        assert (load.streams_admitted, load.streams_put_off) == (31, 300)
+
+    asyncio.run(scenario())
+
+
+def test_nobody_is_let_in_when_the_door_is_closed() -> None:
+    async def scenario() -> None:
+        admission = Admission(1_000, Quotas(Limits(), Load()), Load())
+        admission.close()
+        assert await admission.enter("web1") is not None
+
+    asyncio.run(scenario())
