@@ -225,6 +225,7 @@ class Session:
     committed_sequence: int
     started_at_us: int = 0  # when its Hello came; collector's clock
     boottime_us: int = 0  # the host's clock that nothing sets, at the Hello; 0 where not told
+    clock_lead_us: int | None = None  # how far the host's wall clock was ahead of its boottime at the Hello, if told
 
 
 @dataclass(frozen=True, slots=True)

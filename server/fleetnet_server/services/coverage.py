@@ -4,8 +4,9 @@ About now, a host is fresh if its last whole look was committed at most `max_age
 
 About a time T in the past, which is the collector's, a host is fresh if one of its streams covers T: its first whole
 look was at or before T and its last at most `max_age` before T, both looks converted to the collector's clock with
-the offset that the stream's Hello told. Within a stream looks follow each other without a break, unless a gap is
-recorded: one that began more than `max_age` before T and lasts beyond it makes the host stale at T.
+the offset that the stream's Hello told, or a batch that was quicker. Within a stream looks follow each other without a
+break, unless a gap is recorded: one that began more than `max_age` before T and lasts beyond it makes the host stale
+at T.
 
 Intervals and gaps are kept by the host's clock, so T is converted the other way to look them up. Offsets of less
 than SKEW_US are mostly the time that a Hello travels, and are let be.

@@ -28,6 +28,8 @@ AGENT_RESTARTED = "agent restarted"
 HOST_REBOOTED = "host rebooted"
 
 MAX_SOURCES = 64
+_WORTH_CORRECTING_US = 100_000  # of a host's clock: less than what is let be, and not at every batch (coverage.py)
+_LONGEST_WAY_US = 25_000_000  # of a Hello; an agent does not wait longer for its answer
 
 # What is not the fault of the one batch, so that setting it aside would be no help.
 _NOT_OF_ONE_BATCH = (Fenced, SequenceHole, ForeignBatch, StorageError, MemoryError)
@@ -389,8 +391,22 @@ def _note_progress(conn: Connection, step: _Step, whole: bool, received_at_us: i
         return
     look = hosts.Look(session.boot_id, session.epoch, batch.look_at_us)
     hosts.note_look(conn, session.host_id, look, received_at_us)
+    _note_clock(conn, step, received_at_us)
     # By the collector's clock a look was not taken later than it was received, wherever the host's clock has gone.
     at_us = min(_taken_at(step), received_at_us)
     first_at_us = at_us if standing.first_at_us is None else min(standing.first_at_us, at_us)
     last_at_us = at_us if standing.last_at_us is None else max(standing.last_at_us, at_us)
     sessions.note_look(conn, session, batch.sequence, first_at_us, last_at_us)
+
+
+def _note_clock(conn: Connection, step: _Step, received_at_us: int) -> None:
+    """Correct the offset of the host's clock by a batch that was quicker on its way than the Hello was.
+
+    What travels makes a clock look late and never early, so the most that any message says is the nearest. Reckoned by
+    the clock that nothing sets: a wall clock that was set since the Hello says nothing of the time before.
+    """
+    lead_us = step.session.clock_lead_us
+    if lead_us is not None and step.batch.look_boottime_us:
+        offset_us = lead_us + step.batch.look_boottime_us - received_at_us
+        if _WORTH_CORRECTING_US < offset_us - step.standing.clock_offset_us < _LONGEST_WAY_US:
+            sessions.correct_clock(conn, step.session, offset_us)

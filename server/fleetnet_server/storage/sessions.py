@@ -61,8 +61,9 @@ def open_session(conn: Connection, host_id: int, generation: int, hello: Hello, 
             booted_at_us=hello.facts.booted_at_us,
         )
     )
+    lead_us = hello.wall_clock_us - hello.boottime_us if hello.boottime_us else None
     return Session(
-        host_id, generation, hello.boot_id, hello.epoch, committed, received_at_us, hello.boottime_us
+        host_id, generation, hello.boot_id, hello.epoch, committed, received_at_us, hello.boottime_us, lead_us
     )  # fmt: skip
 
 
@@ -114,6 +115,11 @@ def cover(conn: Connection, host_id: int, from_us: int, to_us: int) -> None:
     if row is not None and to_us - row.clock_offset_us > row.last_at_us:
         this = (sessions.c.host_id == host_id, sessions.c.generation == row.generation)
         conn.execute(update(sessions).where(*this).values(last_at_us=to_us - row.clock_offset_us))
+
+
+def correct_clock(conn: Connection, session: Session, offset_us: int) -> None:
+    """The host's clock turned out to be ahead of the collector's by this much at the opening."""
+    conn.execute(update(sessions).where(*_THIS).values(clock_offset_us=offset_us), _name(session))
 
 
 def close(conn: Connection, session: Session, at_us: int) -> None:

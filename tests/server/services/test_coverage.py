@@ -87,6 +87,26 @@ def test_the_past_of_a_host_whose_clock_is_wrong_is_found_by_its_clock(tmp_path:
     tell(tmp_path, story)
 
 
+@pytest.mark.parametrize(("set_by_us", "late_us"), [(0, 4 * S), (3_600 * S, 4 * S), (-3_600 * S, 0)])
+def test_a_hello_that_was_long_on_its_way_is_no_clock_that_is_late(
+    tmp_path: Path, set_by_us: int, late_us: int
+) -> None:
+    """And a wall clock that was set meanwhile moves nothing: a new Hello tells it."""
+
+    async def story(c: Collector) -> None:
+        host = await c.enroll()
+        said = hello(T0)
+        session = await c.connect(host, said, at_us=T0 + late_us)
+        whole = replace(snapshot(1, T0 + 5 * S + set_by_us), look_boottime_us=said.boottime_us + 5 * S)
+        await c.ingest.commit(session, whole, T0 + 5 * S + 20_000)
+        slow = difference(2, T0 + 6 * S + set_by_us, look_boottime_us=said.boottime_us + 6 * S)
+        await c.ingest.commit(session, slow, T0 + 9 * S)
+        (item,) = (await c.ask_hosts(T0 + 9 * S)).items
+        assert item.clock_offset_us == (-20_000 if late_us else 0)
+
+    tell(tmp_path, story)
+
+
 def test_when_a_look_was_is_told_by_the_clock_that_nothing_sets(tmp_path: Path) -> None:
     async def story(c: Collector) -> None:
         said = replace(hello(T0), boottime_us=500 * S)
