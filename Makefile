@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PACKAGES := proto agent server cli
 PROJECTS := $(PACKAGES:%=%/pyproject.toml)
 
-.PHONY: demo test test-faults test-storage check bench bench-agent bench-fleet dist generate lock clean help
+.PHONY: demo test test-faults test-storage check bench bench-agent bench-fleet dist generate wire-record lock clean help
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -50,6 +50,9 @@ dist: $(VENV)/.dev  ## Wheels of the four distributions, in dist/
 
 generate: $(VENV)/.dev  ## The Python code of the .proto files
 	$(BIN)/python proto/generate.py
+
+wire-record: $(VENV)/.dev  ## Write down what is new on the wire, for the tests of compatibility; refuses what breaks it
+	PYTHONPATH=tests:. $(BIN)/python -m recorded.record_wire
 
 clean:  ## Remove what the targets made
 	rm -rf $(VENV) dist demo/run .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -42,9 +42,10 @@ class ReportStream:
         hello: report_pb2.Hello | None = None,
         batch: report_pb2.Batch | None = None,
         live: live_pb2.LivePart | None = None,
+        other: report_pb2.AgentMessage | None = None,
     ) -> None:
-        """Write a message."""
-        self._outgoing.put(report_pb2.AgentMessage(hello=hello, batch=batch, live=live))
+        """Write a message; `other` is one of another kind, whole."""
+        self._outgoing.put(other or report_pb2.AgentMessage(hello=hello, batch=batch, live=live))
 
     def receive(self, within_s: float = DEADLINE_S) -> report_pb2.CollectorMessage:
         """The next message. Raises grpc.RpcError where the call ended with an error, EOFError where it just ended."""
