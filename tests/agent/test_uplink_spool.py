@@ -14,9 +14,10 @@ from agent.scripted_watch import BLIND, WHOLE, ScriptedWatch, tcp
 from agent.uplinks import QUICK, Running, agrees, eventually
 from fleetnet_agent.records import Difference, State
 from fleetnet_agent.spool.paths import NAME
-from fleetnet_agent.uplink.keeping import DAMAGED
+from fleetnet_agent.uplink.keeping import DAMAGED, UNUSABLE
 from fleetnet_agent.uplink.outage import RESTARTED
 from fleetnet_agent.wire.sockets import key_message
+from fleetnet_proto.v1 import report_pb2
 
 Enrolled = Callable[..., Path]
 
@@ -316,3 +317,74 @@ def test_whatever_happens_history_is_true_or_says_that_it_does_not_know(
         it.is_true()
         assert it.known_share() > 0, seed
         assert it.history().kept == [], "every gap that was kept is withdrawn"
+
+
+def test_a_disk_that_takes_nothing_more_costs_a_gap_and_no_agent(
+    loop: Loop, collector: Collector, enrolled: Enrolled
+) -> None:
+    async def story() -> Story:
+        collector.credit = 2
+        it = Story(collector, enrolled(collector.address), *range(10), most_bytes=1 << 18)
+        await collector.until(lambda: collector.store.whole_snapshots == 1)
+        await collector.stop()
+        await it.kept()
+        crowd = [tcp(number) for number in range(20_000, 25_000)]
+        it.watch.open(*crowd)
+        await eventually(lambda: any("cannot be used: database or disk is full" in line for line in it.agent.log))
+        it.watch.close(*crowd)
+        await it.looked(3)
+        await eventually(lambda: it.agent.uplink._looks._looking)  # it has tried again
+        it.watch.open(tcp(300))
+        await it.looked(3)
+        it.watch.close(tcp(300))
+        await it.looked(3)
+        await collector.start()
+        await it.told()
+        await it.agent.stop()
+        return it
+
+    it = loop.run(story())
+    it.is_true()
+    assert any(reason == UNUSABLE for _, _, reason in it.history().gaps)
+    assert len([line for line in it.agent.log if "cannot be used" in line]) == 1
+    opened = [one for one in it.history().intervals if one.key == key_of(key_message(tcp(300).key))]
+    assert len(opened) == 1, "what came after that is there"
+
+
+def test_what_is_new_goes_before_the_backlog_of_which_two_parts_are_on_their_way_at_most(
+    loop: Loop, collector: Collector, enrolled: Enrolled
+) -> None:
+    async def story() -> Story:
+        collector.credit = 8
+        it = Story(collector, enrolled(collector.address), *range(10))
+        await collector.until(lambda: collector.store.whole_snapshots == 1)
+        await collector.stop()
+        await it.kept()
+        it.watch.pass_by(tcp(500))
+        it.watch.close(tcp(1))
+        await it.looked(3)
+
+        def hold(batch: report_pb2.Batch) -> bool:
+            if batch.snapshot.last:
+                collector.accepts.clear()  # from the next batch on
+            return True
+
+        collector.takes = hold
+        await collector.start()
+        await eventually(lambda: not collector.accepts.is_set())
+        it.watch.open(tcp(600))
+        await it.looked(20)
+        collector.takes = lambda batch: True
+        collector.accepts.set()
+        await it.told()
+        await it.agent.stop()
+        return it
+
+    it = loop.run(story())
+    it.is_true()
+    past = [n for n, batch in enumerate(collector.store.batches) if batch.HasField("backlog")]
+    [new] = [
+        n for n, batch in enumerate(collector.store.batches) for s in batch.opened if s.key == key_message(tcp(600).key)
+    ]
+    assert len(past) == 3
+    assert new < past[2], "the third part waited for what was new"
