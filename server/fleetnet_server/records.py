@@ -223,6 +223,8 @@ class Session:
     boot_id: bytes
     epoch: int
     committed_sequence: int
+    started_at_us: int = 0  # when its Hello came; collector's clock
+    boottime_us: int = 0  # the host's clock that nothing sets, at the Hello; 0 where not told
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,14 @@ def main() -> int:
     total, legs, began_s = Counter[str](), 0, time.monotonic()
     while legs < asked.legs if asked.legs else sum(total.values()) < asked.count:
         plan = Plan(
-            asked.seed + legs, asked.hosts, asked.rounds, asked.faults, asked.window, asked.engine, asked.patience
+            asked.seed + legs,
+            asked.hosts,
+            asked.rounds,
+            asked.faults,
+            asked.window,
+            asked.engine,
+            asked.wild,
+            asked.patience,
         )
         outcome = _leg(plan, asked.verbose, asked.keep)
         total += outcome.injected
@@ -59,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--faults", type=int, default=30, help="of each round")
     parser.add_argument("--window", type=float, default=20.0, help="seconds of a round in which faults begin")
     parser.add_argument("--engine", choices=("sqlite", "postgresql"), default="sqlite", help="the collector's database")
+    parser.add_argument("--wild", action="store_true", help="set clocks back amid other faults too: known to fail")
     parser.add_argument("--patience", type=float, default=1.0, help="factor on all bounds of time, for busy machines")
     parser.add_argument("--keep", type=Path, help="where logs, ledgers and the database of a failed leg are put")
     parser.add_argument("--verbose", action="store_true", help="say each fault as it begins")

@@ -30,7 +30,7 @@ from system import oracles
 
 from demo.fabric import Fabric
 from demo.fleet import environment
-from demo.programs import FailedError, Programs
+from demo.programs import FailedError, Programs, until
 
 MOODS = ("gentle", "rough", "long")
 LIVENESS_S = 60.0  # "within 60 s after the faults stop every agent has an acknowledged batch"
@@ -48,6 +48,7 @@ class Plan:
     faults: int  # of a round
     window_s: float  # in which they begin
     engine: str = "sqlite"
+    wild: bool = False  # clocks are set back amid other faults as well
     patience: float = 1.0  # factor on the bounds of time, for a busy machine
 
     @property
@@ -55,7 +56,7 @@ class Plan:
         """The command that does the same again."""
         return (
             f"make test-faults ARGS='--seed {self.seed} --legs 1 --hosts {self.hosts} --rounds {self.rounds} "
-            f"--faults {self.faults} --window {self.window_s:g} --engine {self.engine}'"
+            f"--faults {self.faults} --window {self.window_s:g} --engine {self.engine}{' --wild' if self.wild else ''}'"
         )
 
 
@@ -131,6 +132,8 @@ class Leg:
         ended_us = now_us()
         took_s = self._await_acknowledged(ground, ended_us)
         self.outcome.slowest_s = max(self.outcome.slowest_s, took_s)
+        if number == self._plan.rounds - 1:
+            self._set_a_clock_back(ground, draw_)
         with self._standing_still(ground):
             for site in ground.sites:
                 waited_s = self._await_equal(ground, site) + self._await_drained(ground, site)
@@ -152,8 +155,25 @@ class Leg:
         else:
             drawn = draw(draw_, weights(mood, self._plan.engine), hosts, self._plan.faults, window_s)
         if last:  # what comes after these lies in the gap that they leave, so they come last
-            drawn += draw(draw_, {"clock-back": 1.0, "network-forgets": 1.0}, hosts, 2, window_s)
+            ends = {"network-forgets": 1.0, **({"clock-back": 1.0} if self._plan.wild else {})}
+            drawn += draw(draw_, ends, hosts, 2, window_s)
         return sorted(drawn, key=lambda fault: fault.at_s)
+
+    def _set_a_clock_back(self, ground: Ground, draw_: random.Random) -> None:
+        """While all is well: what a host did when nobody heard of it, and its clock then had again, is in no gap yet
+        (docs/faults.md)."""
+        (fault,) = draw(draw_, {"clock-back": 1.0}, self._plan.hosts, 1, 0.0)
+        KINDS[fault.kind].begin(ground, fault)
+        self.outcome.injected["clock-back"] += 1
+        site = ground.sites[fault.host]
+        [*_, (begin, end)] = site.clock.set_between(back=True)
+
+        def told() -> bool:
+            ground.mind()
+            gaps = history.read(ground.store, site.name).gaps
+            return any(gap.from_us - SLACK_US <= begin and end - verdict.A_LOOK_US <= gap.to_us for gap in gaps)
+
+        until(told, within_s=LIVENESS_S * self._plan.patience, what=f"the gap of a clock set back on {site.name}")
 
     def _await_acknowledged(self, ground: Ground, since_us: int) -> float:
         """Wait until every agent had a batch acknowledged since then; how long that took."""

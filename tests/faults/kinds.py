@@ -65,6 +65,8 @@ def draw(random_: random.Random, kinds: dict[str, float], hosts: int, count: int
         (name,) = random_.choices(list(kinds), list(kinds.values()))
         kind = KINDS[name]
         host = random_.randrange(hosts)
+        if kind.holds == "clock":  # of one host: what the others answer about the past can be judged to the second
+            host = hosts - 1
         drawn.append(
             Fault(at_s, name, host if kind.of_host else -1, random_.uniform(*kind.lasts_s),
                   random_.uniform(*kind.number), random_.choice(kind.words))
@@ -285,7 +287,7 @@ KINDS: dict[str, Kind] = {
     "agent-disk-full": Kind("agent-disk", 2, (0.5, 6.0), _fill, _empty),
     "database-locked": Kind("database", 3, (0.5, 9.0), _lock, _unlock, of_host=False, gentle=True),
     "database-kill": Kind("database", 0, (0.0, 4.0), _kill_database, _start_database, of_host=False, gentle=True),
-    "clock-forward": Kind("clock", 2, (0.0, 0.1), _set_clock, _nothing, number=(0.5, 5.0)),
+    "clock-forward": Kind("clock", 1, (0.0, 0.1), _set_clock, _nothing, number=(0.5, 5.0)),
     "clock-back": Kind("clock", 0, (0.0, 0.1), _set_clock, _nothing, number=(-5.0, -0.5)),
     "spool-damage": Kind("agent", 2, (0.0, 1.0), _damage, _start, words=("truncate", "flip")),
 }  # fmt: skip

@@ -54,11 +54,13 @@ class HostClock:
         return before_us + min(leads), after_us + max(leads)
 
     def set_between(self, *, back: bool = False) -> list[Span]:
-        """What lies between the two times of each change; of those that set it back only."""
+        """What at most lies between the two times of each change; or what at least does, of those that set it back."""
         found, lead_us = [], self.lead_us
         for began_us, ended_us, new_us in self.changes:
-            if new_us < lead_us or not back:
+            if not back:
                 found.append((began_us + min(lead_us, new_us), ended_us + max(lead_us, new_us)))
+            elif new_us < lead_us:
+                found.append((ended_us + new_us, began_us + lead_us))
             lead_us = new_us
         return found
 

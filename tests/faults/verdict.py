@@ -26,6 +26,9 @@ from faults.workload import Name
 CLOCK_SET = "the host's clock was set"  # as fleetnet_agent.uplink.looks has it
 AGENT_RESTARTED = "agent restarted"  # as fleetnet_server.services.ingest has it
 
+A_LOOK_US = 10_000_000
+"""As far may the last look lie back before a clock is set; on a busy machine some seconds."""
+
 
 @dataclass(slots=True)
 class Verdict:
@@ -71,8 +74,9 @@ def judge(
         by_name[interval.name].append(interval)
         by_cookie[interval.cookie].append(interval)
     of_clock = union((begin - SLACK_US, end + SLACK_US) for begin, end in clock.set_between())
-    # Of hours that were leapt over nothing can be wrong, for the host had no such moments. Others it had twice.
-    for begin, end in minus(union(clock.set_between(back=True)), gaps):
+    # Of hours leapt over nothing can be wrong, for the host had no such moments. Others it had twice. Of those
+    # after the last look before it was set nobody knows: the collector tells of no moment that no look has reached.
+    for begin, end in minus(union((begin, end - A_LOOK_US) for begin, end in clock.set_between(back=True)), gaps):
         verdict.wrong.append(f"the clock was set back, and no gap tells of what lies between {begin} and {end}")
     for name, changes in truth.changes.items():
         _judge_name(verdict, name, changes, by_name.get(name, []), gaps, horizon)

@@ -264,10 +264,11 @@ class Collector:
     async def connect(self, host: Host, said: Hello, at_us: int = T0) -> Session:
         return await self.ingest.open(host, said, at_us)
 
-    async def report(self, session: Session, *batches: Batch, delay_us: int = 0) -> None:
-        """Commit batches, each received at the time of its look."""
-        for batch in batches:
-            assert (await self.ingest.commit(session, batch, batch.look_at_us + delay_us)).sequence == batch.sequence
+    async def report(self, session: Session, *batches: Batch, delay_us: int = 0) -> list[str]:
+        """Commit batches, each received at the time of its look; why snapshots are wanted after them."""
+        stored = [await self.ingest.commit(session, batch, batch.look_at_us + delay_us) for batch in batches]
+        assert [one.sequence for one in stored] == [batch.sequence for batch in batches]
+        return [one.snapshot_wanted for one in stored if one.snapshot_wanted]
 
     async def ask(self, question: SocketQuestion | None = None, now_us: int = T0, **selection: int | str) -> Answer:
         chosen = question or SocketQuestion(Selection(**selection))  # type: ignore[arg-type]  # the caller names fields

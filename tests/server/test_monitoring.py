@@ -63,6 +63,12 @@ def test_what_hosts_report_is_counted(alone: Running) -> None:
         stream.await_ack(2)
         list(alone.queries(admin).ListHosts(query_pb2.ListHostsRequest(), timeout=DEADLINE_S))
         now = metrics(alone)
+        gap = report_pb2.Gap(from_us=hello.wall_clock_us - 90_000_000, to_us=hello.wall_clock_us)
+        told = messages.backlog(3, gap, messages.past(messages.listener(81), gap.from_us + 1, gap.from_us + 2))
+        told.backlog.left_bytes = 1024
+        stream.send(batch=told)
+        stream.await_ack(3)
+        told_some = metrics(alone)
         stream.close()
     assert (now["fleetnet_agents|connected"], now["fleetnet_agents|silent"]) == (1, 1)
     assert now["fleetnet_batches_total"] == 2
@@ -72,6 +78,7 @@ def test_what_hosts_report_is_counted(alone: Running) -> None:
     assert now["fleetnet_question_seconds_count|hosts"] == 1
     assert (now["fleetnet_spool_bytes"], now["fleetnet_spooling_agents"]) == (4096, 1)
     assert now["fleetnet_spool_oldest_seconds"] == pytest.approx(90)
+    assert (told_some["fleetnet_spool_bytes"], told_some["fleetnet_rows_total|past"]) == (1024, 1)
     assert time.time() - now["fleetnet_last_stored_timestamp_seconds"] < 60
     assert now["fleetnet_certificate_expiry_timestamp_seconds|server"] > time.time()
     assert now["process_open_fds"] > 0

@@ -9,7 +9,7 @@ import random
 from typing import Final
 
 BASE_S: Final = 0.5
-CAP_S: Final = 60.0
+CAP_S: Final = 50.0  # a minute after a collector is back all have something stored, the connecting included
 MAX_FLOOR_S: Final = 3600.0  # no collector sends its agents away for longer
 
 

@@ -18,19 +18,20 @@ class WallClock:
     """The host's wall clock against CLOCK_BOOTTIME, which nothing sets and which counts sleep."""
 
     def __init__(self, host: Host, was_set: Callable[[tuple[int, int]], None]) -> None:
-        """`was_set` is called with what the wall clock would show and with what it shows."""
+        """`was_set` is called with the least and the most that the wall clock can have shown since the last check."""
         self._host = host
         self._was_set = was_set
-        self._lead_us = self._now_ahead_us()
+        self._checked_us, self._lead_us = self._now()
 
     def check(self) -> None:
         """Say so if it was set since the last time. After every look: a clock that was set and set back between two
         checks would leave the times of what was looked at meanwhile, and nothing that says so."""
-        now_us = self._now_ahead_us()
-        if abs(now_us - self._lead_us) >= SET_US:
-            boottime_us = self._host.boottime_us()
-            before_us, self._lead_us = self._lead_us, now_us
-            self._was_set((boottime_us + before_us, boottime_us + now_us))
+        (before_us, old_us), (now_us, new_us) = (self._checked_us, self._lead_us), self._now()
+        self._checked_us = now_us
+        if abs(new_us - old_us) >= SET_US:
+            self._lead_us = new_us
+            # When it was set between the two checks is not known.
+            self._was_set((before_us + min(old_us, new_us), now_us + max(old_us, new_us)))
 
     async def watch(self, every_s: float) -> None:
         """Check for ever."""
@@ -38,5 +39,7 @@ class WallClock:
             await asyncio.sleep(every_s)
             self.check()
 
-    def _now_ahead_us(self) -> int:
-        return self._host.wall_clock_us() - self._host.boottime_us()
+    def _now(self) -> tuple[int, int]:
+        """CLOCK_BOOTTIME, and by how much the wall clock is ahead of it."""
+        boottime_us = self._host.boottime_us()
+        return boottime_us, self._host.wall_clock_us() - boottime_us

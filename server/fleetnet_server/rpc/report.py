@@ -118,9 +118,9 @@ class ReportService(report_pb2_grpc.ReportServiceServicer):
         with _unknown_is_refused():
             session = await self._ingest.open(host, hello, time.time_ns() // 1_000)
         failpoints.reached("after-hello", session.host_id)
-        stream = Stream(context, host.name, session, self._shared)
-        afterwards.push_async_callback(self._close, stream, host, session)
         waits = Spool(hello.spool_bytes, hello.spool_age_us)
+        stream = Stream(context, host.name, session, self._shared, waits)
+        afterwards.push_async_callback(self._close, stream, host, session)
         self._streams.enter(host.name, session.generation, stream.end, stream.live, waits)
         metrics.STREAMS_OPENED.inc()
         log = _log.bind(host=host.name, generation=session.generation)

@@ -27,9 +27,9 @@ from google.protobuf.message import DecodeError
 
 from fleetnet_server.errors import BadBatch, StorageUnavailable
 from fleetnet_server.records import Batch, Session, Stored
-from fleetnet_server.rpc import held, translate_report
+from fleetnet_server.rpc import bounds, held, translate_report
 from fleetnet_server.rpc.asked import Asking
-from fleetnet_server.rpc.streams import Ending
+from fleetnet_server.rpc.streams import Ending, Spool
 from fleetnet_server.services.health import Health
 from fleetnet_server.services.ingest import Ingest, why_refused
 from fleetnet_server.services.load import Load
@@ -70,11 +70,14 @@ class Shared:
 class Stream:
     """The stream of one host, from the moment its session is open."""
 
-    def __init__(self, context: Context, host: str, session: Session, shared: Shared) -> None:
+    def __init__(
+        self, context: Context, host: str, session: Session, shared: Shared, waits: Spool | None = None
+    ) -> None:
         self._context = context
         self._host = host
         self._session = session
         self._shared = shared
+        self._waits = waits or Spool()
         self._ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         # Handed over and not yet known to be stored, oldest first, each with its weight; None after the last.
         self._commits: asyncio.Queue[tuple[asyncio.Task[Stored], int] | None] = asyncio.Queue()
@@ -175,6 +178,8 @@ class Stream:
             if kind == "live":
                 self.live.hand_over(message.live, size_bytes)
             elif kind == "batch":
+                if message.batch.HasField("backlog"):
+                    self._waits.size_bytes = min(message.batch.backlog.left_bytes, bounds.MAX_INTEGER)
                 rows = translate_report.rows(message.batch)
                 if not await self._take_in(message.batch, size_bytes):
                     return

@@ -17,7 +17,7 @@ from fleetnet_server import metrics
 from fleetnet_server.errors import BadBatch, Cloned, Fenced, ForeignBatch, HostUnknown, SequenceHole, StorageError
 from fleetnet_server.logs import failure
 from fleetnet_server.records import Batch, Gap, Hello, Host, RefusedBatch, Session, Stored
-from fleetnet_server.services import backlog, machines, namespaces, quarantine
+from fleetnet_server.services import backlog, digests, machines, namespaces, quarantine
 from fleetnet_server.services.intervals import ClosedAtIs, OpenedAtIs, plan, scope_of
 from fleetnet_server.services.snapshots import Named, Snapshots
 from fleetnet_server.storage import gaps, holders, hosts, ids, sessions, sockets, sources
@@ -116,8 +116,11 @@ class Ingest:
         if batch.sources and sources.count(conn, session.host_id) > MAX_SOURCES:
             # Each answer about hosts names all that are not whole.
             raise BadBatch(f"a host has more than {MAX_SOURCES} sources")
-        _note_progress(conn, step, named is not None, received_at_us)
-        return Stored(batch.sequence)
+        whole = named is not None or _goes_on(step)
+        drifted = whole and not digests.agree(conn, session, batch, standing)
+        # What a snapshot named is held open by definition; after a difference, that is in doubt.
+        _note_progress(conn, step, named is not None or (whole and not drifted), received_at_us)
+        return Stored(batch.sequence, snapshot_wanted=digests.DRIFTED if drifted else "")
 
     def _store_not(
         self,
@@ -215,7 +218,9 @@ class _Step:
 def _count(batch: Batch) -> None:
     metrics.BATCHES.inc()
     metrics.LAST_STORED.set_to_current_time()
-    for kind, rows in (("opened", batch.opened), ("changed", batch.changed), ("closed", batch.closed)):
+    past = (*batch.backlog.sockets, *batch.backlog.ended) if batch.backlog else ()
+    kinds = (("opened", batch.opened), ("changed", batch.changed), ("closed", batch.closed), ("past", past))
+    for kind, rows in kinds:
         if rows:
             metrics.ROWS.labels(kind).inc(len(rows))
     if batch.gaps:
@@ -357,22 +362,35 @@ def _end_unnamed(conn: Connection, step: _Step, named: Named) -> None:
         namespaces.restate(conn, step.told, named.namespaces, known)
 
 
-def _note_progress(conn: Connection, step: _Step, whole_snapshot: bool, received_at_us: int) -> None:
-    session, batch, standing, last = step.session, step.batch, step.standing, step.standing.last_look
-    goes_on = (
-        batch.snapshot is None
-        and standing.whole
+def _goes_on(step: _Step) -> bool:
+    """Whether a difference follows a whole look without a break."""
+    session, last = step.session, step.standing.last_look
+    return (
+        step.batch.snapshot is None
+        and step.standing.whole
         and last is not None
         and (last.boot_id, last.epoch) == (session.boot_id, session.epoch)
     )
-    if not (whole_snapshot or goes_on):
+
+
+def _taken_at(step: _Step) -> int:
+    """When the look was, by the collector's clock: as long after the Hello as by the host's clock that nothing sets."""
+    session, batch = step.session, step.batch
+    if batch.look_boottime_us and session.boottime_us:
+        return session.started_at_us + batch.look_boottime_us - session.boottime_us
+    return batch.look_at_us - step.standing.clock_offset_us
+
+
+def _note_progress(conn: Connection, step: _Step, whole: bool, received_at_us: int) -> None:
+    session, batch, standing = step.session, step.batch, step.standing
+    if not whole:
         hosts.note_part(conn, session.host_id, session.boot_id, batch.look_at_us)
         sessions.note_sequence(conn, session, batch.sequence)
         return
     look = hosts.Look(session.boot_id, session.epoch, batch.look_at_us)
     hosts.note_look(conn, session.host_id, look, received_at_us)
     # By the collector's clock a look was not taken later than it was received, wherever the host's clock has gone.
-    at_us = min(batch.look_at_us - standing.clock_offset_us, received_at_us)
+    at_us = min(_taken_at(step), received_at_us)
     first_at_us = at_us if standing.first_at_us is None else min(standing.first_at_us, at_us)
     last_at_us = at_us if standing.last_at_us is None else max(standing.last_at_us, at_us)
     sessions.note_look(conn, session, batch.sequence, first_at_us, last_at_us)

@@ -60,7 +60,7 @@ def engines(url: str) -> Engines:
     """The engines of a database that may not exist yet. Opens nothing. Raises StorageError for a URL it cannot use."""
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # a port that is no number is told as the latter
         # It may hold a password all the same, so it is not repeated.
         raise StorageError(f"--database is not a database URL; {_EXAMPLES}") from None
     if parsed.drivername in sqlite.DRIVERS and parsed.database not in (None, "", ":memory:"):

@@ -104,6 +104,17 @@ def count(conn: Connection) -> tuple[int, int]:
     return known, heard
 
 
+def note_agreed(conn: Connection, host_id: int, look_at_us: int) -> None:
+    """At a look the host's digest and ours were the same."""
+    conn.execute(update(hosts).where(hosts.c.host_id == host_id).values(agreed_us=look_at_us))
+
+
+def agreed(conn: Connection, host_id: int) -> int | None:
+    """The last look at which the host's digest and ours were the same."""
+    at_us: int | None = conn.execute(select(hosts.c.agreed_us).where(hosts.c.host_id == host_id)).scalar_one()
+    return at_us
+
+
 def heard(conn: Connection, name: str = "", glob: str = "") -> list[Heard]:
     """The host of this name, or those that match the glob, or all; ordered by name."""
     query = select(hosts.c.host_id, hosts.c.name, hosts.c.enrolled_at_us, hosts.c.last_heard_us).order_by(hosts.c.name)

@@ -9,8 +9,9 @@ import re
 from typing import Any
 
 import psycopg
+from psycopg.conninfo import make_conninfo
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import QueuePool
 
 from fleetnet_server.errors import StorageError, StorageUnavailable
@@ -32,8 +33,8 @@ _DEFAULTS = {
 # Told to the server by SET and not as it connects, for a pooler between would refuse that.
 _WRITER = {
     # Another collector holds a host's row for a moment only; a frozen one is cut off by the server.
-    "lock_timeout": "10s",
-    "idle_in_transaction_session_timeout": "60s",
+    "lock_timeout": "5s",
+    "idle_in_transaction_session_timeout": "30s",
     "jit": "off",
 }
 _READER = {
@@ -45,8 +46,12 @@ _LOCK = int.from_bytes(b"fleetnet", "big")
 
 
 def engines(url: URL, readers: int) -> tuple[str, Engine, Engine]:
-    """The name to show, without a password, the engine of the writer and that of its readers. Opens nothing."""
+    """The name to show, without a password, the engine of the writer and that of its readers. Opens nothing.
+
+    Raises StorageError for options that there are not.
+    """
     url = url.set(drivername="postgresql+psycopg")
+    _check_options(url)
     told = {name: value for name, value in _DEFAULTS.items() if name not in url.query} | {"client_encoding": "utf8"}
     # A connection is tried before it is used: one that lay idle while the server was restarted costs nobody his work.
     writer = create_engine(
@@ -61,6 +66,17 @@ def engines(url: URL, readers: int) -> tuple[str, Engine, Engine]:
     event.listen(writer, "connect", lambda connection, _: _prepare(connection, _WRITER))
     event.listen(reader, "connect", lambda connection, _: _prepare(connection, _READER))
     return _shown(url), writer, reader
+
+
+def _check_options(url: URL) -> None:
+    try:
+        told = url.get_dialect()().create_connect_args(url)[1]
+        make_conninfo("", **{name: value for name, value in told.items() if name != "context"})  # that one is psycopg's
+    except (ArgumentError, ValueError, psycopg.Error) as error:
+        words = " ".join(str(error).split())
+        raise StorageError(
+            f"--database {_shown(url)} cannot be used: {words}; correct what stands behind the '?'"
+        ) from None
 
 
 def _shown(url: URL) -> str:
@@ -186,6 +202,11 @@ _REFUSALS = [
         (
             'role ".*" (does not exist|is not permitted)|authentication failed|pg_hba.conf|permission denied',
             "does not let this user in; CREATE ROLE it with LOGIN, and see what pg_hba.conf says of it",
+        ),
+        ("definition of service", "is of a service that is not defined; see ~/.pg_service.conf, or PGSERVICEFILE"),
+        (
+            "SSL|certificate",
+            "cannot be reached in the way that sslmode and sslrootcert ask for; see what both sides have",
         ),
         ("too many (clients|connections)|remaining connection slots", _FULL),
         ("starting up|shutting down|recovery mode|not (yet )?accepting", _STOPS),

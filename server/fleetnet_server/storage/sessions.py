@@ -61,7 +61,9 @@ def open_session(conn: Connection, host_id: int, generation: int, hello: Hello, 
             booted_at_us=hello.facts.booted_at_us,
         )
     )
-    return Session(host_id, generation, hello.boot_id, hello.epoch, committed)
+    return Session(
+        host_id, generation, hello.boot_id, hello.epoch, committed, received_at_us, hello.boottime_us
+    )  # fmt: skip
 
 
 def _committed(conn: Connection, host_id: int, hello: Hello) -> int:
@@ -104,7 +106,9 @@ def note_look(conn: Connection, session: Session, sequence: int, first_at_us: in
 
 def cover(conn: Connection, host_id: int, from_us: int, to_us: int) -> None:
     """A time after the looks of a stream, by the host's clock, was told afterwards: it counts as the stream's own."""
-    begun = (sessions.c.host_id == host_id, sessions.c.first_at_us + sessions.c.clock_offset_us <= from_us)
+    # The next stream began with the look at its end. Halfway, for what is known of the host's clock is not exact.
+    middle_us = from_us + (to_us - from_us) // 2
+    begun = (sessions.c.host_id == host_id, sessions.c.first_at_us + sessions.c.clock_offset_us <= middle_us)
     last = select(sessions.c.generation, sessions.c.clock_offset_us, sessions.c.last_at_us).where(*begun)
     row = conn.execute(last.order_by(sessions.c.generation.desc()).limit(1)).one_or_none()
     if row is not None and to_us - row.clock_offset_us > row.last_at_us:

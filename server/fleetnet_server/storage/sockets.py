@@ -4,10 +4,10 @@ What must stay true: of one socket no two intervals overlap, and an interval nev
 host's clock did. Both are seen to here, where the rows are: an end before its beginning is moved up to it.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
@@ -94,6 +94,21 @@ class Ending:
     seen_at_us: int
 
 
+class Named(NamedTuple):
+    """What names a socket that is open, and its state."""
+
+    socket_id: int
+    netns: int
+    protocol: int
+    state: int
+    cookie: int
+    inode: int
+    local_address: bytes
+    local_port: int
+    remote_address: bytes
+    remote_port: int
+
+
 _ATTRIBUTES = (
     "family",
     "local_address",
@@ -142,6 +157,11 @@ def begun(conn: Connection, host_id: int, named: Mapping[int, Socket]) -> dict[i
 def open_ids(conn: Connection, host_id: int) -> set[int]:
     """All sockets of the host that are open."""
     return set(conn.execute(select(current.c.socket_id).where(current.c.host_id == host_id)).scalars())
+
+
+def named(conn: Connection, host_id: int) -> Iterator[Named]:
+    """All sockets of the host that are open, by what names them."""
+    return map(Named._make, conn.execute(_NAMED, {"of_host": host_id}))
 
 
 def ended_after(conn: Connection, host_id: int, socket_ids: Collection[int], after_us: int) -> dict[int, int]:
@@ -278,6 +298,7 @@ _KNOWN = select(*(current.c[name] for name in ("socket_id", "state", "opened_at_
 _BEGUN = select(
     *(current.c[name] for name in ("socket_id", "state", *ENDPOINTS, "opened_at_us", "opened_at_is"))
 ).where(current.c.host_id == bindparam("of_host"), current.c.socket_id.in_(bindparam("ids", expanding=True)))
+_NAMED = select(*(current.c[name] for name in Named._fields)).where(current.c.host_id == bindparam("of_host"))
 _REMOVE = delete(current).where(*_ONE)
 _END = _later(current.c.opened_at_us, bindparam("at_us"))
 _SEEN = _later(current.c.seen_at_us, bindparam("seen_us"))

@@ -1,11 +1,13 @@
 """How far answers reach: which hosts were fresh at the time asked about, and whose clock tells it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from fleetnet_server.records import (
     Gap,
 )
+from fleetnet_server.storage import sessions
 from server.reports import (
     T0,
     Collector,
@@ -81,5 +83,32 @@ def test_the_past_of_a_host_whose_clock_is_wrong_is_found_by_its_clock(tmp_path:
             told[seconds] = ([i.host for i in answer.items], answer.coverage.hosts_fresh)
         assert told == {-1: ([], 0), 0: (["right", "skewed"], 2), 59: (["right", "skewed"], 2), 60: (["right"], 2)}
         assert [h.clock_offset_us for h in (await c.ask_hosts()).items] == [0, offset_us]
+
+    tell(tmp_path, story)
+
+
+def test_when_a_look_was_is_told_by_the_clock_that_nothing_sets(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        said = replace(hello(T0), boottime_us=500 * S)
+        session = await c.connect(await c.enroll(), said, T0)
+
+        async def covered() -> tuple[int, int]:
+            stream = await c.db.read(lambda conn: sessions.newest(conn)[session.host_id])
+            return stream.first_at_us, stream.last_at_us
+
+        # Read before the Hello, and received long after it.
+        first = replace(snapshot(1, T0 - 40 * S, sock(7, T0)), look_boottime_us=497 * S)
+        await c.ingest.commit(session, first, T0 + 3600 * S)
+        assert await covered() == (T0 - 3 * S, T0 - 3 * S)
+        # The host's wall clock has run away since.
+        await c.ingest.commit(
+            session, replace(difference(2, T0 + 900 * S), look_boottime_us=510 * S), T0 + 3600 * S
+        )  # fmt: skip
+        assert await covered() == (T0 - 3 * S, T0 + 10 * S)
+        # No look was taken after it was received, and an agent that does not tell is believed as before.
+        await c.ingest.commit(session, replace(difference(3, T0 + 901 * S), look_boottime_us=9999 * S), T0 + 20 * S)
+        assert await covered() == (T0 - 3 * S, T0 + 20 * S)
+        await c.ingest.commit(session, difference(4, T0 + 902 * S), T0 + 3600 * S)
+        assert await covered() == (T0 - 3 * S, T0 + 902 * S)
 
     tell(tmp_path, story)

@@ -127,7 +127,18 @@ def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["mysql://user:secret@db/x", "sqlite://", "sqlite:///:memory:", "fleetnet.db", "oracle:"]
+    "url",
+    [
+        "mysql://user:secret@db/x",
+        "mysql://db/x?password=secret",
+        "postgresql+asyncpg://user:secret@db/x",
+        "postgresql+psycopg://user:secret@db",
+        "postgresql+psycopg://user:secret@db:port/x",
+        "sqlite://",
+        "sqlite:///:memory:",
+        "fleetnet.db",
+        "oracle:",
+    ],
 )
 def test_a_url_that_cannot_be_used_is_told_without_its_password(url: str) -> None:
     words = refused(url, StorageError)

@@ -1,6 +1,9 @@
 """When a PostgreSQL server is away, full, or of another mind: one sentence, nothing acknowledged that is not kept."""
 
 import asyncio
+import contextlib
+import socket
+import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import aclosing
 from pathlib import Path
@@ -122,6 +125,34 @@ def test_a_server_that_is_not_there_is_told(host: str, words: str) -> None:
     authority = "?host=/nowhere" if host.startswith("/") else ""
     where = f"postgresql+psycopg://me:secret@{'' if authority else host}/x{authority}"
     assert words in refused(where, StorageUnavailable)
+
+
+@pytest.mark.parametrize(("option", "words"), [("nosuch=1", "nosuch"), ("port=abc&host=/tmp", "port")])
+def test_an_option_that_there_is_not_is_told(option: str, words: str) -> None:
+    told = refused(f"postgresql+psycopg://me:secret@/x?password=secret&{option}", StorageError)
+    assert words in told
+    assert told.endswith("; correct what stands behind the '?'")
+
+
+def test_a_service_that_is_not_defined_is_told() -> None:
+    words = refused("postgresql+psycopg:///?service=nowhere", StorageUnavailable)
+    assert "the database of the service nowhere is of a service that is not defined; see ~/.pg_service.conf" in words
+
+
+def test_a_server_without_encryption_is_told_where_that_is_asked_for() -> None:
+    def refuse(listener: socket.socket) -> None:
+        with contextlib.suppress(OSError):  # closed: the test is over
+            while True:
+                connection, _ = listener.accept()
+                with connection:
+                    connection.recv(8)
+                    connection.sendall(b"N")  # PostgreSQL's answer to a request for SSL that it cannot grant
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=refuse, args=(listener,), daemon=True).start()
+        where = f"postgresql://me@127.0.0.1:{listener.getsockname()[1]}/x?sslmode=require&gssencmode=disable"
+        assert "cannot be reached in the way that sslmode and sslrootcert ask for" in refused(where, StorageUnavailable)
+        listener.shutdown(socket.SHUT_RDWR)
 
 
 def test_an_older_server_is_refused(fresh: str, monkeypatch: pytest.MonkeyPatch) -> None:

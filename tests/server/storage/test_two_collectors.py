@@ -8,9 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from fleetnet_server.errors import Fenced, ReportRefused
+from fleetnet_server.errors import Fenced, ReportRefused, StorageUnavailable
 from fleetnet_server.records import Batch, Session, Stored
 from fleetnet_server.storage import hosts, sessions, tokens
+from fleetnet_server.storage import postgresql as engine_module
 from fleetnet_server.storage.database import Database
 from server.databases import url
 from server.reports import T0, Collector, S, difference, hello, snapshot, sock
@@ -133,6 +134,37 @@ def test_collectors_that_are_in_each_others_way_both_get_their_work_done(tmp_pat
         assert [each for each in done if isinstance(each, int)] == [1, 10, 100] * 2
         query = text("SELECT last_sequence FROM sessions")
         assert await one.db.read(lambda conn: list(conn.execute(query).scalars())) == [111, 111]
+
+    tell(tmp_path, story)
+
+
+def test_a_host_that_another_collector_holds_for_too_long_is_refused_and_others_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(engine_module._WRITER, "lock_timeout", "100ms")
+
+    async def story(one: Collector, other: Collector) -> None:
+        first, second = [await one.connect(await one.enroll(name), hello(T0)) for name in ("web1", "web2")]
+        frozen = Holding(first)
+        held = asyncio.ensure_future(other.db.write(frozen))
+        assert await asyncio.to_thread(frozen.begun.wait, 20)
+        # All in one group: the first of them holds the writer until the others are queued.
+        busy = Holding(second)
+        work = [asyncio.ensure_future(one.db.write(busy))]
+        assert await asyncio.to_thread(busy.begun.wait, 20)
+        waiting = [
+            asyncio.ensure_future(one.ingest.commit(session, snapshot(n, T0, sock(n, T0)), T0))
+            for n in (1, 2)
+            for session in (first, second)
+        ]
+        await asyncio.sleep(0)
+        busy.let_go.set()
+        outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [StorageUnavailable, Stored] * 2
+        assert "is kept busy by another collector with the same host; nothing was stored" in str(outcomes[0])
+        frozen.let_go.set()
+        await asyncio.gather(held, *work)
+        await one.report(first, snapshot(1, T0, sock(1, T0)))
 
     tell(tmp_path, story)
 

@@ -1,0 +1,91 @@
+"""Collectors as processes on PostgreSQL: how one is told of its database, and two of them before one."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+from server.agents import ReportStream, ended_with
+from server.postgresql import Server
+from server.running import Running, launch, ports_of, refused, start
+
+from server import messages
+
+
+@pytest.fixture
+def database(postgresql: Server) -> Iterator[str]:
+    """An empty database."""
+    postgresql.execute("CREATE DATABASE of_a_collector")
+    try:
+        yield postgresql.url("of_a_collector")
+    finally:
+        postgresql.execute("DROP DATABASE of_a_collector WITH (FORCE)")
+
+
+def run(*arguments: str) -> tuple[int, str]:
+    process = launch(*arguments, log_file=Path(os.devnull))
+    said, _ = process.communicate(timeout=60)
+    return process.returncode, said
+
+
+def test_a_collector_keeps_everything_on_the_server_and_no_file(data: Path, database: str) -> None:
+    for first in (True, False):
+        running = Running(data, f"--database={database}")
+        if first:
+            web1 = running.join("web1")
+        with running.channel(web1) as channel:
+            stream = ReportStream(channel)
+            assert stream.open(messages.hello()).committed_sequence == (0 if first else 1)
+            stream.send(batch=messages.batch(1, messages.listener(443), snapshot=True))
+            stream.await_ack(1)
+            stream.close()
+        assert ports_of(running, "web1") == [443]
+        assert run("doctor", f"--data={data}", f"--database={database}")[0] == 0
+        assert running.terminate() == 0
+    assert not list(data.glob("*.db*"))
+
+
+def test_migrate_makes_the_tables_and_the_doctor_says_before_that_they_are_missing(data: Path, database: str) -> None:
+    assert Running(data).terminate() == 0
+    told = (f"--data={data}", f"--database={database}")
+    status, said = run("doctor", *told)
+    assert status != 0
+    assert "`fleetnet-server migrate`" in said
+    assert run("migrate", *told) == (0, "fleetnet-server: the database is up to date\n")
+    assert run("doctor", *told)[0] == 0
+
+
+def test_what_is_wrong_with_the_database_is_one_sentence_at_the_start(
+    data: Path, tmp_path: Path, postgresql: Server
+) -> None:
+    nowhere = postgresql.url("nowhere")
+    assert "is not there; CREATE DATABASE it" in refused(tmp_path, *start(data, f"--database={nowhere}"))
+    with_password = nowhere.replace("postgres@", "postgres:secret@")
+    said = refused(tmp_path, *start(data, f"--database={with_password}"))
+    assert "holds a password, which others can read on the command line" in said
+    assert "secret" not in said
+
+
+def test_a_host_moves_between_two_collectors_that_share_database_and_ca(tmp_path: Path, database: str) -> None:
+    one = Running(tmp_path / "one", f"--database={database}")
+    (tmp_path / "other").mkdir(mode=0o700)
+    for name in ("ca.pem", "ca.key"):
+        shutil.copy(tmp_path / "one" / name, tmp_path / "other" / name)
+    other = Running(tmp_path / "other", f"--database={database}")
+    web1 = one.join("web1")
+    with one.channel(web1) as here, other.channel(web1) as there:
+        old, new = ReportStream(here), ReportStream(there)
+        old.open(messages.hello())
+        old.send(batch=messages.batch(1, messages.listener(443), snapshot=True))
+        old.await_ack(1)
+        assert new.open(messages.hello()).committed_sequence == 1
+        new.send(batch=messages.batch(2, messages.listener(80)))
+        new.await_ack(2)
+        # The old one hears of it when it has something to say.
+        old.send(batch=messages.batch(2, messages.listener(81)))
+        assert ended_with(old)[0] is grpc.StatusCode.ABORTED
+        new.close()
+    assert ports_of(one, "web1") == ports_of(other, "web1") == [80, 443]
+    assert (one.terminate(), other.terminate()) == (0, 0)
