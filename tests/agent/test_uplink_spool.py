@@ -14,9 +14,10 @@ from agent.scripted_watch import BLIND, WHOLE, ScriptedWatch, tcp
 from agent.uplinks import QUICK, Running, agrees, eventually
 from fleetnet_agent.records import Difference, State
 from fleetnet_agent.spool.paths import NAME
-from fleetnet_agent.uplink.keeping import DAMAGED
+from fleetnet_agent.uplink.keeping import DAMAGED, UNUSABLE
 from fleetnet_agent.uplink.outage import RESTARTED
 from fleetnet_agent.wire.sockets import key_message
+from fleetnet_proto.v1 import report_pb2
 
 Enrolled = Callable[..., Path]
 
@@ -77,6 +78,10 @@ class Story:
         self.watch = Witness(self.truth, self.watch)
         self.agent = self._agent()
 
+    async def begun(self) -> None:
+        """Wait until the agent knows that its first snapshot is stored: else a gap says that it may not be."""
+        await eventually(lambda: any("acknowledged" in line for line in self.agent.log))
+
     async def looked(self, times: int = 2) -> None:
         looks = self.watch.looks
         await eventually(lambda: self.watch.looks >= looks + times)
@@ -118,8 +123,7 @@ def test_a_collector_that_is_away_for_long_misses_nothing(loop: Loop, collector:
     async def story() -> Story:
         collector.credit = 4
         it = Story(collector, enrolled(collector.address), *range(10))
-        await collector.until(lambda: collector.store.whole_snapshots == 1)
-        await eventually(lambda: any("acknowledged" in line for line in it.agent.log))
+        await it.begun()
         await collector.stop()
         await it.kept()
         for number in range(100, 140):
@@ -154,7 +158,7 @@ def test_an_agent_whose_collector_answers_touches_no_disk(loop: Loop, collector:
     async def story() -> tuple[dict[str, int], dict[str, int]]:
         directory = enrolled(collector.address)
         it = Story(collector, directory, 1)
-        await collector.until(lambda: collector.store.whole_snapshots == 1)
+        await it.begun()
         before = {path.name: path.stat().st_mtime_ns for path in [directory, *directory.iterdir()]}
         for number in range(100, 200):
             it.watch.open(tcp(number))
@@ -174,7 +178,7 @@ def test_a_restart_while_the_collector_is_away_costs_the_time_of_the_restart_alo
     async def story() -> Story:
         collector.credit = 4
         it = Story(collector, enrolled(collector.address), *range(10))
-        await collector.until(lambda: collector.store.whole_snapshots == 1)
+        await it.begun()
         await collector.stop()
         await it.kept()
         it.watch.open(tcp(200))
@@ -203,7 +207,7 @@ def test_a_stream_that_breaks_while_the_backlog_goes_begins_it_again(
     async def story() -> Story:
         collector.credit = 2
         it = Story(collector, enrolled(collector.address), *range(10))
-        await collector.until(lambda: collector.store.whole_snapshots == 1)
+        await it.begun()
         await collector.stop()
         await it.kept()
         for number in range(100, 130):
@@ -225,7 +229,7 @@ def test_a_damaged_spool_is_set_aside_and_becomes_a_gap(loop: Loop, collector: C
     async def story() -> Story:
         collector.credit = 2
         it = Story(collector, enrolled(collector.address), *range(10))
-        await collector.until(lambda: collector.store.whole_snapshots == 1)
+        await it.begun()
         await collector.stop()
         await it.kept()
         await it.looked(5)
@@ -254,7 +258,7 @@ def test_a_source_that_is_blind_while_the_collector_is_away_leaves_a_gap_in_what
     async def story() -> Story:
         collector.credit = 2
         it = Story(collector, enrolled(collector.address), *range(10))
-        await collector.until(lambda: collector.store.whole_snapshots == 1)
+        await it.begun()
         await collector.stop()
         await it.kept()
         await it.looked(3)
@@ -316,3 +320,72 @@ def test_whatever_happens_history_is_true_or_says_that_it_does_not_know(
         it.is_true()
         assert it.known_share() > 0, seed
         assert it.history().kept == [], "every gap that was kept is withdrawn"
+
+
+def test_a_disk_that_takes_nothing_more_costs_a_gap_and_no_agent(
+    loop: Loop, collector: Collector, enrolled: Enrolled
+) -> None:
+    async def story() -> Story:
+        collector.credit = 2
+        it = Story(collector, enrolled(collector.address), *range(10), most_bytes=1 << 18)
+        await it.begun()
+        await collector.stop()
+        await it.kept()
+        crowd = [tcp(number) for number in range(20_000, 25_000)]
+        it.watch.open(*crowd)
+        await eventually(lambda: any("cannot be used: database or disk is full" in line for line in it.agent.log))
+        it.watch.close(*crowd)
+        await it.looked(3)
+        await eventually(lambda: it.agent.uplink._looks._looking)  # it has tried again
+        it.watch.open(tcp(300))
+        await it.looked(3)
+        it.watch.close(tcp(300))
+        await it.looked(3)
+        await collector.start()
+        await it.told()
+        await it.agent.stop()
+        return it
+
+    it = loop.run(story())
+    it.is_true()
+    assert any(reason == UNUSABLE for _, _, reason in it.history().gaps)
+    assert len([line for line in it.agent.log if "cannot be used" in line]) == 1
+    opened = [one for one in it.history().intervals if one.key == key_of(key_message(tcp(300).key))]
+    assert len(opened) == 1, "what came after that is there"
+
+
+def test_what_is_new_goes_before_the_backlog_of_which_two_parts_are_on_their_way_at_most(
+    loop: Loop, collector: Collector, enrolled: Enrolled
+) -> None:
+    async def story() -> Story:
+        collector.credit = 8
+        it = Story(collector, enrolled(collector.address), *range(10))
+        await it.begun()
+        await collector.stop()
+        await it.kept()
+        it.watch.pass_by(tcp(500))
+        it.watch.close(tcp(1))
+        await it.looked(3)
+
+        def hold(batch: report_pb2.Batch) -> bool:
+            if batch.snapshot.last:
+                collector.accepts.clear()  # from the next batch on
+            return True
+
+        collector.takes = hold
+        await collector.start()
+        await eventually(lambda: not collector.accepts.is_set())
+        it.watch.open(tcp(600))
+        await it.looked(20)
+        collector.takes = lambda batch: True
+        collector.accepts.set()
+        await it.told()
+        await it.agent.stop()
+        return it
+
+    it = loop.run(story())
+    it.is_true()
+    batches = list(enumerate(collector.store.batches))
+    past = [n for n, batch in batches if batch.HasField("backlog")]
+    new = next(n for n, batch in batches if any(s.key == key_message(tcp(600).key) for s in batch.opened))
+    assert new < past[2], "the third part waited for what was new"
