@@ -57,7 +57,8 @@ def beside(from_us: int, to_us: int, told: Iterable[Gap]) -> list[tuple[int, int
 
 def store(conn: Connection, host_id: int, told: Backlog) -> None:
     """Put what a batch tells of the past where it belongs. Raises BadBatch."""
-    windows = _windows(gaps.kept_within(conn, host_id, told.from_us, told.to_us))
+    waiting = gaps.kept_within(conn, host_id, told.from_us, told.to_us)
+    windows = _windows(waiting)
     intervals = _intervals(conn, host_id, told)
     ended = {ids.socket_id(told.boot_id, closed.key): closed for closed in told.ended}
     before = _kept(conn, host_id, told, intervals, ended.keys())
@@ -75,12 +76,24 @@ def store(conn: Connection, host_id: int, told: Backlog) -> None:
             sessions.cover(conn, host_id, window.from_us, window.to_us)
         gaps.withdraw_kept(conn, host_id, told.from_us, told.to_us)
         for window in windows:
-            # All that happened in it has been told: what the snapshot behind it did not find was gone before it began.
-            if not gaps.any_between(conn, host_id, window.from_us, window.to_us):
-                history.end_earlier(conn, host_id, window.from_us, window.to_us)
+            # Whatever ended in it since then has been told, so what a snapshot behind it did not find was gone before.
+            since_us = _whole_since(conn, host_id, window)
+            for look_us in {gap.to_us for gap in waiting if since_us < gap.to_us <= window.to_us}:
+                history.end_earlier(conn, host_id, window.from_us, since_us, look_us)
     if not windows:
         _log.debug("a backlog is of no gap that waits for one; it filled only what was free", host_id=host_id)
     _log.debug("backlog stored", host_id=host_id, told=len(told.sockets), ended=len(ended), rows=stored)
+
+
+def _whole_since(conn: Connection, host_id: int, window: Window) -> int:
+    """From when on all of a gap that was kept has been told: its beginning, or the end of the last gap in it that was
+    not. What ended while an agent was restarted is told by the next one, as far as anybody knows."""
+    lost = [
+        gap.to_us
+        for gap in gaps.around(conn, window.from_us, window.to_us, host_id).get(host_id, [])
+        if gap.from_us < window.to_us and gap.reason not in (gaps.KEPT, gaps.AGENT_RESTARTED)
+    ]
+    return max([window.from_us, *lost])
 
 
 def _windows(kept: Iterable[Gap]) -> list[Window]:

@@ -24,7 +24,6 @@ from fleetnet_server.storage import gaps, holders, hosts, ids, sessions, sockets
 from fleetnet_server.storage.database import Connection, Database
 from fleetnet_server.storage.spans import Ending, Restated
 
-AGENT_RESTARTED = "agent restarted"
 HOST_REBOOTED = "host rebooted"
 
 MAX_SOURCES = 64
@@ -292,7 +291,7 @@ def _note_gaps(
         quarantine.lengthen_gap(conn, session.host_id, last.at_us, batch.look_at_us)
         return True
     if whole_snapshot:
-        reason = AGENT_RESTARTED if last.boot_id == session.boot_id else HOST_REBOOTED
+        reason = gaps.AGENT_RESTARTED if last.boot_id == session.boot_id else HOST_REBOOTED
         unknown = backlog.beside(last.at_us, batch.look_at_us, told)
         gaps.record(conn, session.host_id, [Gap(from_us, to_us, reason) for from_us, to_us in unknown])
         metrics.GAPS.labels("collector").inc(len(unknown))

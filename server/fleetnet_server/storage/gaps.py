@@ -13,6 +13,7 @@ MOST_KEPT = 10_000
 MERGED = "many gaps, kept as one"
 # Of what happened in it the host has said that it will tell.
 KEPT = "kept on the host, being sent"
+AGENT_RESTARTED = "agent restarted"
 
 
 def record(conn: Connection, host_id: int, found: Iterable[Gap]) -> None:

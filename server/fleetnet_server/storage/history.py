@@ -100,9 +100,9 @@ def replace_rows(
     return len(new)
 
 
-def end_earlier(conn: Connection, host_id: int, from_us: int, to_us: int) -> None:
-    """Of sockets that a look at `to_us` missed, and nobody knows since when, the end is `from_us` at the latest."""
-    conn.execute(_END_EARLIER, {"of_host": host_id, "from_us": from_us, "to_us": to_us})
+def end_earlier(conn: Connection, host_id: int, from_us: int, since_us: int, look_us: int) -> None:
+    """What nobody has seen since `from_us`, and a look did not find any more, ended by `since_us`."""
+    conn.execute(_END_EARLIER, {"of_host": host_id, "from_us": from_us, "since_us": since_us, "look_us": look_us})
 
 
 def _interval(row: Row[Any]) -> Interval:
@@ -163,13 +163,14 @@ _END_EARLIER = (
     update(history)
     .where(
         history.c.host_id == bindparam("of_host"),
-        history.c.closed_at_us == bindparam("to_us"),
+        history.c.closed_at_us == bindparam("look_us"),
         history.c.closed_at_is == _GAP,
         history.c.opened_at_us <= bindparam("from_us"),
+        history.c.last_seen_us <= bindparam("from_us"),
         # One that is open in another state may have changed at any time before that.
         ~exists().where(current.c.host_id == history.c.host_id, current.c.socket_id == history.c.socket_id),
     )
-    .values(closed_at_us=bindparam("from_us"))
+    .values(closed_at_us=bindparam("since_us"))
 )
 _INSERT = insert(history)
 _REMOVE = delete(history).where(

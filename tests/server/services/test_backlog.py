@@ -116,12 +116,42 @@ def test_what_nothing_was_told_of_and_the_snapshot_did_not_find_was_gone_when_th
     tell(tmp_path, story)
 
 
+def test_so_it_is_if_the_connection_broke_after_the_snapshot_and_another_came(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        begun, again = T0 + 60 * S, BACK + 9 * S
+        missed, since = Gap(T0, begun, "agent restarted"), replace(OUTAGE, from_us=begun)
+        await back(c, (sock(7, T0),), (), missed, since)
+        session = await c.connect(await c.enroll(), hello(again), again)
+        longer = replace(since, to_us=again)
+        await c.report(session, snapshot(3, again, gaps=(missed, longer)), kept(4, longer))
+        assert await c.gaps() == [missed]
+        assert await c.intervals() == [Interval(7, LISTEN, T0, SEEN, begun, GAP, T0)]
+
+    tell(tmp_path, story)
+
+
 def test_where_some_of_a_gap_was_lost_what_nothing_was_told_of_may_have_ended_at_any_time(tmp_path: Path) -> None:
     async def story(c: Collector) -> None:
         lost = Gap(T0 + 9 * S, T0 + 500 * S, "spool full")
         session = await back(c, (sock(7, T0),), (), lost, OUTAGE)
         await c.report(session, kept(3, OUTAGE))
-        assert await c.intervals() == [Interval(7, LISTEN, T0, SEEN, BACK, GAP, T0)]
+        assert await c.intervals() == [Interval(7, LISTEN, T0, SEEN, T0 + 500 * S, GAP, T0)]
+
+    tell(tmp_path, story)
+
+
+def test_a_second_restart_within_the_gap_does_not_make_it_later(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        begun = T0 + 60 * S
+        restarts = Gap(T0, begun, "agent restarted"), Gap(begun + 9 * S, begun + 12 * S, "agent restarted")
+        since = replace(OUTAGE, from_us=begun)
+        session = await back(c, (sock(7, T0), sock(8, T0)), (), *restarts, since)
+        told = gone(8, begun + 12 * S, GAP)
+        await c.report(session, kept(3, since, past(sock(8, begun, how=BEFORE), begun + 12 * S, GAP), ended=()))
+        assert await c.intervals() == [
+            Interval(7, LISTEN, T0, SEEN, begun, GAP, T0),
+            Interval(8, LISTEN, T0, SEEN, told.closed_at_us, GAP, begun),
+        ]
 
     tell(tmp_path, story)
 
