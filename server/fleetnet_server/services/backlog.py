@@ -74,6 +74,10 @@ def store(conn: Connection, host_id: int, told: Backlog) -> None:
         for window in windows:
             sessions.cover(conn, host_id, window.from_us, window.to_us)
         gaps.withdraw_kept(conn, host_id, told.from_us, told.to_us)
+        for window in windows:
+            # All that happened in it has been told: what the snapshot behind it did not find was gone before it began.
+            if not gaps.any_between(conn, host_id, window.from_us, window.to_us):
+                history.end_earlier(conn, host_id, window.from_us, window.to_us)
     if not windows:
         _log.debug("a backlog is of no gap that waits for one; it filled only what was free", host_id=host_id)
     _log.debug("backlog stored", host_id=host_id, told=len(told.sockets), ended=len(ended), rows=stored)

@@ -8,7 +8,19 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import BigInteger, BindParameter, Connection, Row, bindparam, delete, insert, literal, select, update
+from sqlalchemy import (
+    BigInteger,
+    BindParameter,
+    Connection,
+    Row,
+    bindparam,
+    delete,
+    exists,
+    insert,
+    literal,
+    select,
+    update,
+)
 
 from fleetnet_server.storage.dialect import execute_many
 from fleetnet_server.storage.schema import current, history
@@ -88,6 +100,11 @@ def replace_rows(
     return len(new)
 
 
+def end_earlier(conn: Connection, host_id: int, from_us: int, to_us: int) -> None:
+    """Of sockets that a look at `to_us` missed, and nobody knows since when, the end is `from_us` at the latest."""
+    conn.execute(_END_EARLIER, {"of_host": host_id, "from_us": from_us, "to_us": to_us})
+
+
 def _interval(row: Row[Any]) -> Interval:
     return Interval(
         row.opened_at_us,
@@ -116,6 +133,7 @@ _COLUMNS = (
 )
 _ENDPOINTS = slice(0, len(ENDPOINTS))
 _NONE = literal(0, BigInteger)
+_GAP = 3  # ClosedAtIs.GAP of the wire
 _IDS: BindParameter[int] = bindparam("ids", expanding=True)
 _ENDED = (
     select(history.c.socket_id, *(history.c[name] for name in (*_TIMES, *_COLUMNS)))
@@ -140,6 +158,18 @@ _OPEN = select(
     current.c.host_id == bindparam("of_host"),
     current.c.socket_id.in_(_IDS),
     current.c.opened_at_us <= bindparam("to_us"),
+)
+_END_EARLIER = (
+    update(history)
+    .where(
+        history.c.host_id == bindparam("of_host"),
+        history.c.closed_at_us == bindparam("to_us"),
+        history.c.closed_at_is == _GAP,
+        history.c.opened_at_us <= bindparam("from_us"),
+        # One that is open in another state may have changed at any time before that.
+        ~exists().where(current.c.host_id == history.c.host_id, current.c.socket_id == history.c.socket_id),
+    )
+    .values(closed_at_us=bindparam("from_us"))
 )
 _INSERT = insert(history)
 _REMOVE = delete(history).where(

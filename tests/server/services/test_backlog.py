@@ -97,6 +97,35 @@ def test_a_time_that_was_told_afterwards_is_answered_as_fresh_and_not_before(tmp
     tell(tmp_path, story)
 
 
+def test_what_nothing_was_told_of_and_the_snapshot_did_not_find_was_gone_when_the_gap_began(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        begun = T0 + 60 * S  # an agent that was started anew keeps from its own first look on
+        missed = Gap(T0, begun, "agent restarted")
+        since = replace(OUTAGE, from_us=begun)
+        changed = sock(9, BACK, CLOSE_WAIT, how=BEFORE)
+        session = await back(c, (sock(7, T0), sock(8, T0), sock(9, T0, ESTABLISHED)), (changed,), missed, since)
+        await c.report(session, kept(3, since, ended=(gone(8, begun + S, EXACT),)))
+        assert await c.intervals() == [
+            Interval(7, LISTEN, T0, SEEN, begun, GAP, T0),
+            Interval(8, LISTEN, T0, SEEN, begun + S, EXACT, begun + S),
+            Interval(9, ESTABLISHED, T0, SEEN, BACK, GAP, T0),
+            Interval(9, CLOSE_WAIT, BACK, BEFORE),
+        ]
+        assert [one.cookie for one in (await c.ask(at_us=begun + HOUR // 2, now_us=BACK)).items] == [9]
+
+    tell(tmp_path, story)
+
+
+def test_where_some_of_a_gap_was_lost_what_nothing_was_told_of_may_have_ended_at_any_time(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        lost = Gap(T0 + 9 * S, T0 + 500 * S, "spool full")
+        session = await back(c, (sock(7, T0),), (), lost, OUTAGE)
+        await c.report(session, kept(3, OUTAGE))
+        assert await c.intervals() == [Interval(7, LISTEN, T0, SEEN, BACK, GAP, T0)]
+
+    tell(tmp_path, story)
+
+
 def test_a_gap_within_a_gap_stays_when_the_rest_has_been_told(tmp_path: Path) -> None:
     async def story(c: Collector) -> None:
         lost = Gap(T0 + 9 * S, T0 + 500 * S, "spool full")
@@ -223,7 +252,7 @@ def test_an_agent_that_kept_from_its_own_start_leaves_the_time_before_as_a_gap(t
         assert await c.gaps() == [Gap(T0, started, "agent restarted")]
         assert await c.intervals() == [
             Interval(7, LISTEN, T0, SEEN, started + 9 * S, SEEN, started + 9 * S),
-            Interval(8, LISTEN, T0, SEEN, BACK, GAP, T0),
+            Interval(8, LISTEN, T0, SEEN, started, GAP, T0),
         ]
 
     tell(tmp_path, story)
