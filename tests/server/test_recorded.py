@@ -8,13 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import grpc
 import pytest
 from fleetnet_proto.v1 import live_pb2, network_pb2, report_pb2, sockets_pb2
 from google.protobuf.message import Message
 from recorded import newer, playing, streams
 from recorded.releases import recorded_releases
-from server.agents import ReportStream, ended_with
+from server.agents import ReportStream
 from server.running import Running, ports_of
 
 from server import messages
@@ -155,7 +154,7 @@ def test_every_enum_that_an_agent_tells_is_tried_below_and_a_collector_tells_non
 
 
 @pytest.mark.parametrize("name", SPOILS)
-def test_a_batch_with_an_enum_value_of_a_later_release_is_refused_and_nothing_of_it_kept(
+def test_a_batch_with_an_enum_value_of_a_later_release_is_set_aside_whole_and_leaves_a_gap(
     collector: Running, name: str, release: Path
 ) -> None:
     host = f"newer-{name.replace(' ', '-').replace('_', '-')}"
@@ -167,13 +166,18 @@ def test_a_batch_with_an_enum_value_of_a_later_release_is_refused_and_nothing_of
         spoilt = messages.batch(2, messages.listener(1002))
         SPOILS[name](spoilt)
         stream.send(batch=spoilt)
-        code, words = ended_with(stream)
-        assert (code, str(UNKNOWN) in words) == (grpc.StatusCode.INVALID_ARGUMENT, True), words
+        heard = [stream.receive(), stream.receive()]
+        assert {message.WhichOneof("message") for message in heard} == {"ack", "resync"}
         assert ports_of(collector, host) == [1001]
         stream.close()
-        again = ReportStream(channel)
-        assert again.open(messages.hello()).committed_sequence == 1
-        again.close()
+    with sqlite3.connect(f"file:{collector.data}/fleetnet.db?mode=ro", uri=True) as db:
+        here = "WHERE host_id = (SELECT host_id FROM hosts WHERE name = ?)"
+        [(reason, message)] = db.execute(f"SELECT reason, message FROM quarantine {here}", (host,)).fetchall()
+        [gaps] = db.execute(f"SELECT count(*) FROM gaps {here}", (host,)).fetchone()
+    db.close()
+    assert str(UNKNOWN) in reason
+    assert message == spoilt.SerializeToString()
+    assert gaps == 1
 
 
 def test_a_live_look_with_an_enum_value_of_a_later_release_is_told_to_the_asker_and_reports_go_on(
