@@ -78,7 +78,7 @@ class Fleet:
     def start_collector(self, *options: str, wrap: Wrap | None = None) -> Program:
         """Start it, or start it again with what it keeps; returns when it serves."""
         self.collector = self.launch_collector(*options, wrap=wrap)
-        ready = self.collector.wait_for(r"^fleetnet-server: ready, .*report (\S+:\d+), enroll (\S+:\d+)", within_s=20.0)
+        ready = self.collector.wait_for(r"^fleetnet-server: ready, .*report (\S+:\d+), enroll (\S+:\d+)", within_s=60.0)
         self._report_at, self._enroll_at = ready[1], ready[2]
         return self.collector
 
@@ -161,7 +161,7 @@ class Fleet:
             )
         return answer
 
-    def wait_until_fresh(self, *names: str, within_s: float = 20.0) -> None:
+    def wait_until_fresh(self, *names: str, within_s: float = 60.0) -> None:
         """Wait until the agents of these hosts have told all that is open there."""
 
         def silent() -> set[str]:

@@ -34,6 +34,8 @@ class FailedError(Exception):
     def __init__(self, sentence: str, log: str = "") -> None:
         super().__init__(sentence)
         self.log = log
+        if log:
+            self.add_note(log)  # so that a traceback has it
 
 
 def until(attempt: Callable[[], T | None], *, within_s: float, what: str) -> T:
@@ -89,7 +91,7 @@ class Program:
         self._process.stdin.write(line.encode() + b"\n")
         self._process.stdin.flush()
 
-    def wait_for(self, pattern: str, *, within_s: float = 10.0) -> re.Match[str]:
+    def wait_for(self, pattern: str, *, within_s: float = 30.0) -> re.Match[str]:
         """Wait until what it writes matches."""
 
         def look() -> re.Match[str] | None:
@@ -105,14 +107,14 @@ class Program:
         except FailedError as failure:
             raise FailedError(str(failure), failure.log or self.tail()) from None
 
-    def wait(self, *, within_s: float = 10.0) -> int:
+    def wait(self, *, within_s: float = 30.0) -> int:
         """Wait until it ends; its exit status."""
         try:
             return self._process.wait(within_s)
         except subprocess.TimeoutExpired:
             raise FailedError(f"{self.name} did not end within {within_s:g} s", self.tail()) from None
 
-    def succeed(self, *, within_s: float = 20.0) -> None:
+    def succeed(self, *, within_s: float = 60.0) -> None:
         """Wait until it ends, with status 0."""
         status = self.wait(within_s=within_s)
         if status != 0:

@@ -21,7 +21,7 @@ class Loop:
         self._thread = threading.Thread(target=self._loop.run_forever, name="test loop", daemon=True)
         self._thread.start()
 
-    def run(self, work: Coroutine[Any, Any, T], timeout_s: float = 30.0) -> T:
+    def run(self, work: Coroutine[Any, Any, T], timeout_s: float = 90.0) -> T:
         """Run the coroutine to its end; TimeoutError if that takes too long."""
 
         async def bounded() -> T:

@@ -192,7 +192,7 @@ class _Builder:
         place = Place(kind, "", address, door, inode, shown or str(inode), device, program)
         place.run("sh", "-c", "echo 10 > /proc/sys/net/ipv4/tcp_syn_retries")  # minutes
         program.tell("")
-        program.wait_for(r"^open \d+", within_s=20.0)
+        program.wait_for(r"^open \d+", within_s=60.0)
         return place
 
     def _make_small(self) -> str:
@@ -209,7 +209,7 @@ class _Builder:
             return None
         group = root / f"docker-{container}.scope"
         group.mkdir()
-        self._stack.callback(until, lambda: _removed(group), within_s=10.0, what="the end of the control group")
+        self._stack.callback(until, lambda: _removed(group), within_s=60.0, what="the end of the control group")
         return group
 
 

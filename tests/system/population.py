@@ -15,7 +15,7 @@ def populate(laboratory: Laboratory, host: Host, far: Host) -> None:
     other_end = laboratory.start(far, "far", far.address)
     other_end.wait_for("^ready")
     crowd = laboratory.start(host, "crowd", "--address", host.address, "--far", far.address, "--silent", SILENT)
-    port = crowd.wait_for(r"^half-open port (\d+)", within_s=30.0)[1]
+    port = crowd.wait_for(r"^half-open port (\d+)", within_s=60.0)[1]
     crowd.wait_for("^connected")
     other_end.tell("close last-ack")
     other_end.wait_for("^close last-ack done")

@@ -155,7 +155,7 @@ def control_group(name: str) -> Iterator[tuple[str, Path]]:
     try:
         yield identity, group
     finally:
-        until(lambda: _removed(group), within_s=10.0, what="the end of the control group")
+        until(lambda: _removed(group), within_s=60.0, what="the end of the control group")
 
 
 def _removed(group: Path) -> bool:

@@ -73,7 +73,7 @@ def test_copies_with_one_machine_id_end_each_others_streams_once_and_no_more(lab
     _start(lab, fleet, "web1", first, {_MACHINE_ID: "a" * 32, _BOOT_ID: boots[0]})
     fleet.wait_until_fresh("web1")
     copy = _start(lab, fleet, "copy", second, {_MACHINE_ID: "a" * 32, _BOOT_ID: boots[1]})
-    until(lambda: _streams(fleet) == 2, within_s=20.0, what="the stream of the copy")
+    until(lambda: _streams(fleet) == 2, within_s=60.0, what="the stream of the copy")
     until(lambda: _streams(fleet) == 3, within_s=_TWICE_S, what="the return of the first")
     copy.wait_for("another machine reports as web1", within_s=_TWICE_S)
     fleet.wait_until_fresh("web1")

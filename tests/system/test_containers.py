@@ -81,7 +81,7 @@ def test_a_container_is_in_the_fleet_while_it_runs_and_in_its_history_afterwards
         found = listeners(here, resident)
         return found[0] if len(found) == 1 and found[0]["unit"] and found[0]["owners"] else None
 
-    item = until(appears, within_s=20.0, what="its listener with unit and owner")
+    item = until(appears, within_s=60.0, what="its listener with unit and owner")
     assert (item["netns"], item["host"]) == (str(resident.inode), "here")
     assert (item["container"], item["container_runtime"]) == (identity, runtime)
     assert item["unit"] == name.format(identity)
@@ -101,7 +101,7 @@ def test_a_container_is_in_the_fleet_while_it_runs_and_in_its_history_afterwards
     until(lambda: number not in numbers.all(), within_s=GONE_WITHIN_S, what="the end of the namespace")
 
     # What it had is history.
-    until(lambda: not rows(here, resident), within_s=20.0, what="the end of all that it had")
+    until(lambda: not rows(here, resident), within_s=60.0, what="the end of all that it had")
     assert not listeners(here, resident)
     before = rows(here, resident, "--at", alive_at)
     assert {item["state"] for item in before} == {"LISTEN", "ESTABLISHED", "CLOSE", "TIME_WAIT"}

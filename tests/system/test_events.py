@@ -17,7 +17,7 @@ from demo.programs import Program, until
 pytestmark = pytest.mark.root
 
 COUNT = 2_000
-WITHIN_S = 30.0
+WITHIN_S = 90.0
 
 Addresses = tuple[str, int, str, int]
 

@@ -24,14 +24,14 @@ def test_a_listener_leaves_one_interval_and_a_connection_one_for_each_state(lab:
     for step in range(_STEPS):
         if step:
             life.tell("")
-        until(lambda step=step: life.says().count("ledger ") > step, within_s=5.0, what=f"step {step}")  # type: ignore[misc]
+        until(lambda step=step: life.says().count("ledger ") > step, within_s=60.0, what=f"step {step}")  # type: ignore[misc]
         seen.append(ledger.read(life.says()))
 
         def shown(step: int = step) -> bool:
             items = fleet.ask("netstat", "life", "-tuan", "-o", "json").items
             return not judge([item for item in items if item["remote_port"] != REPORT_PORT], seen[step])
 
-        until(shown, within_s=10.0, what=f"step {step} in the answer")
+        until(shown, within_s=60.0, what=f"step {step} in the answer")
     agent.stop()
     fleet.collector.stop()
 

@@ -88,7 +88,7 @@ def test_nobody_sees_what_proc_shows_of_each_namespace_that_a_process_lives_in(
         ]
         return [(each, own) for each, own in inside if oracles.of_items(inet(own)) != as_proc_shows(each.ss())]
 
-    until(lambda: not differences(), within_s=30.0, what="rows equal to those of ss in all four")
+    until(lambda: not differences(), within_s=60.0, what="rows equal to those of ss in all four")
     document = seen_by_nobody(programs)
     for each in residents:
         rows = inet([item for item in document["items"] if item["netns_inode"] == number(each.program.pid)])
@@ -110,8 +110,8 @@ def test_a_container_is_told_as_such_and_its_connections_stay_one_through_all_st
     identity, group = street.control_group("docker-{}.scope")
     resident = street.move_in("sh", "-c", f"echo $$ > {group}/cgroup.procs && exec unshare --net {' '.join(RESIDENT)}")
     netns = number(resident.program.pid)
-    until(lambda: told.look() and bool(told.inside(netns)), within_s=10.0, what="its sockets")
-    until(lambda: told.look() and bool(told.namespaces[netns].unit), within_s=10.0, what="its unit")
+    until(lambda: told.look() and bool(told.inside(netns)), within_s=60.0, what="its sockets")
+    until(lambda: told.look() and bool(told.namespaces[netns].unit), within_s=60.0, what="its unit")
     namespace = told.namespaces[netns]
     assert (namespace.container, namespace.runtime) == (identity, "docker")
     assert namespace.unit == f"docker-{identity}.scope"
@@ -127,7 +127,7 @@ def test_a_container_is_told_as_such_and_its_connections_stay_one_through_all_st
 def test_looking_keeps_no_namespace_alive_and_its_end_is_told_as_not_known(told: Told, street: Street) -> None:
     resident = street.move_in("unshare", "--net", "--pid", "--mount", "--fork", *RESIDENT)
     netns = number(child_of(resident.program.pid))
-    until(lambda: told.look() and bool(told.inside(netns)), within_s=10.0, what="its sockets")
+    until(lambda: told.look() and bool(told.inside(netns)), within_s=60.0, what="its sockets")
     numbers = Numbers()
     try:
         with open(f"/proc/{child_of(resident.program.pid)}/ns/net") as inside:
@@ -144,7 +144,7 @@ def test_looking_keeps_no_namespace_alive_and_its_end_is_told_as_not_known(told:
         until(gone, within_s=GONE_WITHIN_S, what="the end of the namespace in the kernel")
     finally:
         numbers.close()
-    until(lambda: told.look() and netns in told.gone, within_s=10.0, what="its end")
+    until(lambda: told.look() and netns in told.gone, within_s=60.0, what="its end")
     assert told.inside(netns) == []
     assert any("nobody knows since when" in reason for reason in told.gaps if str(netns) in reason)
 
@@ -152,7 +152,7 @@ def test_looking_keeps_no_namespace_alive_and_its_end_is_told_as_not_known(told:
 def test_a_live_look_has_its_statistics_and_says_what_it_cannot_have(told: Told, street: Street) -> None:
     resident = street.move_in("unshare", "--net", *RESIDENT)
     netns = number(resident.program.pid)
-    until(lambda: told.look() and bool(told.inside(netns)), within_s=10.0, what="its sockets")
+    until(lambda: told.look() and bool(told.inside(netns)), within_s=60.0, what="its sockets")
     items = list(told.watch.live(LiveWanted(sockets=True, interfaces=True, statistics=True)))
     live = {item.socket.key for item in items if isinstance(item, LiveSocket)}
     assert {row.key for row in told.inside(netns)} <= live
@@ -181,7 +181,7 @@ def test_a_helper_that_may_not_enter_is_asked_for_owners_and_no_row_is_there_twi
             owners = {owner.pid for row in told.inside(netns) for owner in row.holder.owners}
             return owners == {resident.program.pid}
 
-        until(owned, within_s=20.0, what="the owners of its sockets")
+        until(owned, within_s=60.0, what="the owners of its sockets")
         assert "may not enter" in status_of(watch).detail
         assert all(key.netns == 0 or key.netns > BEYOND for key in told.rows)
         assert len(listeners(told, resident.port)) == 1
@@ -206,12 +206,12 @@ def test_an_agent_that_has_a_helper_when_it_is_started_again_tells_no_socket_twi
         items = here.ask("who-listens", str(resident.port), "-o", "json", *options).items
         return {item["netns_inode"]: item for item in items if item["netns_inode"] in (netns, resident.inode)}
 
-    until(lambda: rows().keys() == {netns}, within_s=30.0, what="the listener, without a helper")
+    until(lambda: rows().keys() == {netns}, within_s=60.0, what="the listener, without a helper")
     assert rows()[netns]["netns"] == str(netns)
     then = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f}Z"
     agent.stop()
     here.start_agent("here", None, "--namespaces", "all")
-    until(lambda: rows().keys() == {resident.inode}, within_s=30.0, what="the listener, with a helper")
+    until(lambda: rows().keys() == {resident.inode}, within_s=60.0, what="the listener, with a helper")
     past = rows("--at", then)
     assert past.keys() == {netns}
     assert past[netns]["closed_at_is"] == "gap", "it did not close: nobody knows"

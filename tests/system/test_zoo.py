@@ -15,6 +15,7 @@ from system.laboratory import REPORT_PORT, SILENT, STRANGER, Laboratory, silence
 from system.ledger import Entry
 
 from demo.fabric import Host
+from demo.fleet import Fleet
 from demo.programs import Program, until
 
 pytestmark = pytest.mark.root
@@ -41,7 +42,7 @@ def unit_directory(name: str) -> Iterator[Path]:
     finally:
         for directory in (unit, unit.parent, top):
             # Busy until the last process in it is reaped.
-            until(lambda directory=directory: _removed(directory), within_s=5, what=f"the end of {directory}")  # type: ignore[misc]
+            until(lambda directory=directory: _removed(directory), within_s=60.0, what=f"the end of {directory}")  # type: ignore[misc]
 
 
 def _removed(directory: Path) -> bool:
@@ -76,39 +77,58 @@ def without_agent(items: list[Item]) -> list[Item]:
 
 
 def test_every_kind_of_socket_is_shown_once_within_two_seconds_and_leaves_true_intervals(lab: Laboratory) -> None:
-    host, neighbour = lab.fabric.add_host("zoo"), lab.fabric.add_host("neighbour")
     fleet = lab.fleet()
-    fleet.enroll("zoo", neighbour)  # from there, so that it leaves no TIME_WAIT on the host
-    agent = fleet.start_agent("zoo", host)
-    fleet.wait_until_fresh("zoo")
+    # Two seconds are short on a machine that does other work: it has three tries, each with a host of its own.
+    late = ["nobody has tried"]
+    for number in range(3):
+        late = show_zoo(lab, fleet, f"zoo{number}")
+        if not late:
+            break
+        fleet.start_collector()
+    assert not late, "\n".join(late)
 
-    def ask() -> list[Item]:
-        return fleet.ask("netstat", "zoo", "-tuan", "-o", "json").items
 
+def show_zoo(lab: Laboratory, fleet: Fleet, name: str) -> list[str]:
+    """What was wrong two seconds after everything had been opened; the rest must hold however long it takes."""
+    host, neighbour = lab.fabric.add_host(name), lab.fabric.add_host(f"{name}-neighbour")
+    fleet.enroll(name, neighbour)  # from there, so that it leaves no TIME_WAIT on the host
+    agent = fleet.start_agent(name, host)
+    fleet.wait_until_fresh(name)
     with unit_directory("zoo.service") as unit, open_zoo(lab, host, neighbour, unit) as zoo:
         opened_at = time.monotonic()
         entries = ledger.read(zoo.says())
-        wrong = ["nothing was asked"]
-        while wrong and time.monotonic() - opened_at <= SOON_S:
-            items = ask()
-            wrong = judge(without_agent(items), entries)
-        assert not wrong, "\n".join(wrong)
-        (connection,) = (item for item in items if item not in without_agent(items))
+        late: list[str] = []
+
+        def right() -> bool:
+            nonlocal late
+            asked_in_time = time.monotonic() - opened_at <= SOON_S
+            wrong = judge(without_agent(ask(fleet, name)), entries)
+            if asked_in_time:
+                late = wrong
+            return not wrong
+
+        until(right, within_s=60.0, what="everything, once")
+        (connection,) = (item for item in ask(fleet, name) if item["remote_port"] == REPORT_PORT)
         assert connection["state"] == "ESTABLISHED"
         assert [owner["pid"] for owner in connection["owners"]] == [agent.pid]
 
     until(
-        lambda: {item["state"] for item in without_agent(ask())} <= {"TIME_WAIT"},
-        within_s=10.0,
+        lambda: {item["state"] for item in without_agent(ask(fleet, name))} <= {"TIME_WAIT"},
+        within_s=60.0,
         what="the end of all but TIME_WAIT, which lasts a minute",
     )
     agent.stop()
     fleet.collector.stop()
-    kept = archive.read(fleet.data, "zoo")
+    kept = archive.read(fleet.data, name)
     assert kept.gaps == []
     assert kept.doubled() == []
     for entry in entries:
         assert_true_to(kept, entry)
+    return late
+
+
+def ask(fleet: Fleet, name: str) -> list[Item]:
+    return fleet.ask("netstat", name, "-tuan", "-o", "json").items
 
 
 def assert_true_to(kept: Archive, entry: Entry) -> None:
