@@ -161,6 +161,33 @@ def test_an_owner_that_ended_is_noticed_at_once(proc: ProcTree, clock: Clock, lo
     assert owners(lookup, 5) == [11]
 
 
+def test_a_socket_that_ends_with_its_owner_never_was_without_one(
+    proc: ProcTree, clock: Clock, lookup: OwnerLookup
+) -> None:
+    proc.add(10, sockets=[5])
+    lookup.follow([listener(5)])
+    lookup.update(everything)
+    proc.end(10)  # the kernel does away with its sockets a moment later
+    clock.go(1)
+    lookup.update(everything)
+    assert owners(lookup, 5) == [10]
+    lookup.forget([5])
+    assert lookup.update(everything) == set()
+
+
+def test_a_socket_that_outlives_its_owner_is_told_to_have_none_at_the_next_update(
+    proc: ProcTree, clock: Clock, lookup: OwnerLookup
+) -> None:
+    proc.add(10, sockets=[5])
+    lookup.follow([listener(5)])
+    lookup.update(everything)
+    proc.end(10)
+    clock.go(1)
+    lookup.update(everything)
+    assert 5 in lookup.update(everything)
+    assert owners(lookup, 5) == []
+
+
 def test_a_descriptor_that_was_passed_on_is_noticed_within_seconds(
     proc: ProcTree, clock: Clock, lookup: OwnerLookup
 ) -> None:

@@ -1,6 +1,9 @@
 """Which process holds which of the followed sockets, both ways round. Pure bookkeeping, told by `lookup.py`.
 
 What must stay true: the two ways say the same, and only followed inodes are in either.
+
+A process that ends lets go of its sockets a moment before the kernel has done away with them. So who held a socket is
+remembered until `give_up`: what ends in that moment ends as its owner's.
 """
 
 from collections.abc import Collection, Iterable
@@ -18,6 +21,7 @@ class Holdings:
         self._processes: dict[int, Process] = {}
         self._tuples: dict[tuple[int, ...], tuple[int, ...]] = {}  # most sockets share a few
         self._owners: dict[tuple[int, ...], tuple[Process, ...]] = {}  # of some of these, while processes stay the same
+        self._let_go: dict[int, tuple[Process, ...]] = {}  # who held it when somebody first left since `give_up`
 
     @property
     def followed(self) -> Collection[int]:
@@ -41,6 +45,7 @@ class Holdings:
     def forget(self, inode: int) -> None:
         """This inode counts no longer."""
         self._followed.discard(inode)
+        self._let_go.pop(inode, None)
         for pid in self._pids_of.pop(inode, ()):
             self._inodes_of[pid].discard(inode)
             self._drop_if_idle(pid)
@@ -50,8 +55,10 @@ class Holdings:
         return self._pids_of.get(inode, ())
 
     def processes_of(self, inode: int) -> tuple[Process, ...]:
-        """Who holds it, ascending by pid; empty where nobody is known to."""
+        """Who holds it, ascending by pid, or held it until a moment ago; empty where nobody is known to."""
         pids = self._pids_of.get(inode, ())
+        if not pids and inode in self._let_go:
+            return self._let_go[inode]
         owners = self._owners.get(pids)
         if owners is None:
             owners = self._owners[pids] = tuple(self._processes[pid] for pid in pids)
@@ -70,6 +77,7 @@ class Holdings:
         before = self._inodes_of.get(process.pid, set())
         now = self._followed.intersection(inodes)
         touched = before ^ now
+        self._remember(before - now)
         if self._processes.get(process.pid) != process:
             touched |= now
             self._processes[process.pid] = process
@@ -82,13 +90,26 @@ class Holdings:
         touched: set[int] = set()
         for pid in pids:
             before = self._inodes_of.get(pid, set())
+            self._remember(before)
             self._move(pid, before, set())
             touched |= before
         return touched
 
+    def give_up(self) -> set[int]:
+        """Who let go of a socket no longer counts. Returns the inodes that nobody holds now."""
+        given_up = self._let_go.keys() - self._pids_of.keys()
+        self._let_go.clear()
+        return given_up
+
     def holders(self) -> Collection[int]:
         """Pids of all that hold something."""
         return self._inodes_of.keys()
+
+    def _remember(self, inodes: Iterable[int]) -> None:
+        """Somebody is about to let go of these."""
+        for inode in inodes:
+            if inode not in self._let_go:
+                self._let_go[inode] = self.processes_of(inode)
 
     def _move(self, pid: int, before: set[int], now: set[int]) -> None:
         for inode in before - now:

@@ -140,7 +140,13 @@ class OwnerLookup:
         return None if found is None else self._process(found)
 
     def update(self, still_there: StillThere) -> set[int]:
-        """Look as far as it is due; returns the inodes about which something is new, and maybe others."""
+        """Look as far as it is due; returns the inodes about which something is new, and maybe others.
+
+        That nobody holds a socket any more counts from the next update on: by then most such sockets have ended.
+        """
+        return self._holdings.give_up() | self._look(still_there)
+
+    def _look(self, still_there: StillThere) -> set[int]:
         if self._due(REFRESH_SHARE, REFRESH_AT_LEAST_US):
             return self._scan_all(still_there)
         by_helper = self._asking.by_helper
