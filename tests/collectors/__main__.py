@@ -10,6 +10,8 @@ from collectors.story import Plan, tell
 from server.postgresql import Server, why_not
 from server.running import kill_what_is_left
 
+from demo import interrupts
+
 
 def main() -> int:
     """0 if nothing was wrong, 1 if something was, 2 if it cannot run here."""
@@ -17,6 +19,7 @@ def main() -> int:
     if why := why_not():
         print(f"collectors: {why}", file=sys.stderr)
         return 2
+    interrupts.install()
     server = Server()
     try:
         for seed in range(asked.seed, asked.seed + asked.seeds):
@@ -45,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=1, help="the first; the next has the next number")
     parser.add_argument("--seeds", type=int, default=50)
     parser.add_argument("--collectors", type=int, default=0, help="left out: two and three in turn")
-    parser.add_argument("--deaths", type=int, default=3, help="of each collector")
+    parser.add_argument("--deaths", type=int, default=2, help="of each collector")
     parser.add_argument("--agents", type=int, default=12)
     return parser
 

@@ -172,11 +172,9 @@ class Agent:
 
     def _hear_it_refused(self, old: _Visit, committed: int) -> None:
         try:
-            while True:
-                if (told := old.hear().ack.sequence) > committed:
-                    self.ledger.wrong.append(
-                        f"an older stream was acknowledged {told}, the newer went on at {committed}"
-                    )
+            while (told := old.hear().ack.sequence) <= committed:
+                continue
+            self.ledger.wrong.append(f"an older stream was acknowledged {told}, the newer went on at {committed}")
         except _EndedError as end:
             self.ledger.fenced += str(grpc.StatusCode.ABORTED) in str(end)
 

@@ -100,11 +100,15 @@ class _Story:
         with ThreadPoolExecutor(len(self._places) + len(self._agents)) as pool:
             lives = [pool.submit(place.live, deaths) for place, deaths in zip(self._places, self._deaths, strict=True)]
             agents = [pool.submit(agent.run) for agent in self._agents]
-            wait(lives)
-            # All are there for good now, and each host comes to each of them.
-            self._progress.await_more(_THEN * len(agents))
-            self._progress.over.set()
-            wait(agents)
+            try:
+                wait(lives)
+                # All are there for good now, and each host comes to each of them.
+                self._progress.await_more(_THEN * len(agents))
+                self._progress.over.set()
+                wait(agents)
+            except BaseException:
+                self._progress.fail()
+                raise
         for life in lives:
             life.result()
         return [agent.result() for agent in agents]

@@ -6,7 +6,7 @@ import pytest
 from collectors.story import Plan, tell
 from server.postgresql import Server
 
-pytestmark = [pytest.mark.engine("postgresql"), pytest.mark.slow]
+pytestmark = [pytest.mark.engine("postgresql"), pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @pytest.mark.parametrize("plan", [Plan(seed=3, collectors=2), Plan(seed=6, collectors=3)], ids=["two", "three"])
