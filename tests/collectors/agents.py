@@ -7,6 +7,7 @@ that it does is drawn from its seed; what it has told stands in its ledger.
 import contextlib
 import enum
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from server import messages
 _CONNECTIONS: Final = 12
 _PARTS: Final = 3  # of a snapshot, so that a host can move in the middle of one
 _A_MOMENT_S: Final = 0.02  # before it tries again where nobody answered
+_BURST: Final = 8  # batches that an older stream is given when the next one begins
 _FALSE_COOKIE: Final = 1 << 40  # of sockets that are told by a stream that may not write any more
 # Where a collector died; where a newer stream took over; where the database had no time for the host.
 _ENDINGS: Final = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.ABORTED, grpc.StatusCode.RESOURCE_EXHAUSTED)
@@ -63,6 +65,18 @@ class _Visit:
     def __init__(self, collector: Running, identity: Identity) -> None:
         self._channel = collector.channel(identity)
         self._stream = ReportStream(self._channel)
+
+    def await_connection(self) -> None:
+        """Return when a Hello would be on its way at once, or nobody answers."""
+        settled = threading.Event()
+
+        def note(state: grpc.ChannelConnectivity) -> None:
+            if state in (grpc.ChannelConnectivity.READY, grpc.ChannelConnectivity.TRANSIENT_FAILURE):
+                settled.set()
+
+        self._channel.subscribe(note, try_to_connect=True)
+        settled.wait(WITHIN_S)
+        self._channel.unsubscribe(note)
 
     def send(self, *, hello: report_pb2.Hello | None = None, batch: report_pb2.Batch | None = None) -> None:
         self._stream.send(hello=hello, batch=batch)
@@ -148,6 +162,10 @@ class Agent:
     def _open(self, visit: _Visit) -> int:
         hello = messages.hello(self._epoch)
         hello.boot_id, hello.machine_id_hash = self._boot_id, self.ledger.host.encode().ljust(32, b"\0")
+        if self._old is not None:
+            # Both at one moment: each of these is stored before the new stream begins, or never by the old one.
+            visit.await_connection()
+            self._look_about(self._old, _BURST)
         visit.send(hello=hello)
         welcome = visit.hear().welcome
         self.ledger.streams += 1
@@ -192,12 +210,19 @@ class Agent:
             # What was open from the beginning is told by snapshots alone, which end with their streams.
             self._hear(visit, 0)
             self._known = True
-        for _ in range(self._draw.randint(0, 6)):
-            for body in self._population.change(self._draw.randint(0, 4)):
-                self._note(report_pb2.Batch.FromString(body))
-                self._put(visit, Kind.DIFFERENCE, body)
-            if self._draw.random() < 0.3:
+        for _ in range(self._draw.randint(0, 4)):
+            self._look_about(visit, self._draw.randint(1, 3))
+            if self._draw.random() < 0.5:
                 self._hear(visit, self._draw.randint(0, len(self._window)))
+
+    def _look_about(self, visit: _Visit, times: int) -> None:
+        """So many looks, as long as there is room for them; the stream is not listened to."""
+        for _ in range(times):
+            if self._window.room:
+                [body] = self._population.change(self._draw.randint(0, 4))
+                self._note(report_pb2.Batch.FromString(body))
+                self._window.put(Kind.DIFFERENCE, body)
+        self._write(visit)
 
     def _finish(self, visit: _Visit) -> None:
         self._hear(visit, 0)

@@ -30,6 +30,8 @@ from server.agents import DEADLINE_S, Identity, pem_of, request_for
 
 SCRIPT = Path(sys.executable).parent / "fleetnet-server"
 
+_START_S = 60.0  # a second or two, and many times that where several start at once on a busy machine
+
 T = TypeVar("T")
 
 _launched: "list[subprocess.Popen[str]]" = []
@@ -124,7 +126,7 @@ class Running:
 
     def _first_line(self) -> str:
         assert self.process.stdout is not None
-        ready, _, _ = select.select([self.process.stdout], [], [], DEADLINE_S)
+        ready, _, _ = select.select([self.process.stdout], [], [], _START_S)
         return self.process.stdout.readline() if ready else ""
 
     def _wait(self) -> int:
