@@ -1,12 +1,13 @@
 """One collector's storage in a process of its own, with hosts of its own, told what to do line by line.
 
-    python -m bench.collectors.writer --database URL --name NAME --hosts N
+    python -m bench.collectors.writer --database URL --name NAME
 
 reads orders from stdin, one a line, and answers each with one line of JSON:
 
-    prepare HOSTS BATCHES INTERVALS   make so many batches for each of the first HOSTS, of so many intervals each:
-                                      that many sockets open in a batch, as many end
-    go SECONDS                        store them: of each host one after the other, of all hosts at once
+    hosts N                     from now on so many hosts, that were not there before
+    prepare BATCHES INTERVALS   have so many batches ready for each, of so many intervals each: that many sockets open
+                                in a batch, as many end
+    go SECONDS                  store them: of each host one after the other, of all hosts at once
 
 What is made here is made as agents make it and as the collector reads it, and before it is stored: of a round only the
 storing is timed.
@@ -19,7 +20,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Final
 
 import psycopg
@@ -33,6 +34,7 @@ from fleetnet_server.storage.database import Database
 from bench.fleet.population import Population, now_us
 
 _FACTS: Final = HostFacts("Debian GNU/Linux 12", "6.1.0", "x86_64", 4, 4 << 30, 0)
+_BOOT_ID: Final = bytes(range(16))
 _CONNECTIONS: Final = 200
 
 
@@ -69,8 +71,9 @@ class Host:
             await ingest.commit(self._session, self._batch(body), now_us())
 
     def prepare(self, batches: int, intervals: int) -> None:
-        """Make so many batches of so many intervals each; what another round has left over goes before them."""
-        self._made.extend(self._batch(body) for _ in range(batches) for body in self._population.change(intervals))
+        """Have so many batches ready, of so many intervals each; what another round has left over is among them."""
+        while len(self._made) < batches:
+            self._made.extend(map(self._batch, self._population.change(intervals)))
 
     async def tell(self, ingest: Ingest, until_s: float) -> tuple[int, int]:
         """One batch after the other until then; how many, and how many intervals have ended in them."""
@@ -92,32 +95,37 @@ class Host:
 class Writer:
     """The collector's storage and its hosts."""
 
-    def __init__(self, db: Database, commits: Commits) -> None:
+    def __init__(self, db: Database, name: str, commits: Commits) -> None:
         self._ingest = Ingest(db)
         self._db = db
+        self._name = name
         self._commits = commits
         self._hosts: list[Host] = []
-        self._chosen: list[Host] = []
+        self._joined = 0
 
-    async def join(self, name: str, count: int) -> None:
-        """Have hosts, of each of which it is known what is open."""
-        for number in range(count):
-            host = await self._db.write(hosts.enroll, f"{name}-{number}", "0a", now_us())
-            hello = Hello("0.1.0", name.encode().ljust(16, b"\0"), 1, b"", now_us(), 0, _FACTS, 1.0, 4026531840)
+    async def hosts(self, count: int) -> dict[str, float]:
+        """Other hosts, of each of which it is known what is open."""
+        self._hosts = []
+        for _ in range(count):
+            self._joined += 1
+            host = await self._db.write(hosts.enroll, f"{self._name}-{self._joined}", "0a", now_us())
+            hello = Hello("0.1.0", _BOOT_ID, 1, b"", now_us(), 0, _FACTS, 1.0, 4026531840)
             session = await self._ingest.open(host, hello, now_us())
             self._hosts.append(Host(session, session.host_id))
             await self._hosts[-1].begin(self._ingest)
+        return {}
 
-    def prepare(self, count: int, batches: int, intervals: int) -> dict[str, float]:
-        self._chosen = self._hosts[:count]
-        for host in self._chosen:
+    async def prepare(self, batches: int, intervals: int) -> dict[str, float]:
+        """Batches for each host."""
+        for host in self._hosts:
             host.prepare(batches, intervals)
         return {}
 
-    async def go(self, seconds: float) -> dict[str, float]:
+    async def go(self, seconds: int) -> dict[str, float]:
+        """What was stored in that time, and at what cost."""
         before = (self._commits.count, self._commits.waited_s, time.process_time())
         began_s = time.monotonic()
-        told = await asyncio.gather(*(host.tell(self._ingest, began_s + seconds) for host in self._chosen))
+        told = await asyncio.gather(*(host.tell(self._ingest, began_s + seconds) for host in self._hosts))
         took_s = time.monotonic() - began_s
         return {
             "seconds": took_s,
@@ -130,15 +138,16 @@ class Writer:
 
 
 async def _run(options: argparse.Namespace, commits: Commits) -> None:
-    writer = Writer(Database.open(options.database), commits)
-    await writer.join(options.name, options.hosts)
+    writer = Writer(Database.open(options.database), options.name, commits)
+    orders: dict[str, Callable[..., Awaitable[dict[str, float]]]] = {
+        "hosts": writer.hosts,
+        "prepare": writer.prepare,
+        "go": writer.go,
+    }
     print(json.dumps({"order": "ready"}), flush=True)
     for line in _orders():
-        order, *words = line.split()
-        if order == "prepare":
-            answer = writer.prepare(*map(int, words))
-        else:
-            answer = await writer.go(float(words[0]))
+        order, *numbers = line.split()
+        answer = await orders[order](*map(int, numbers))
         print(json.dumps({"order": order, **answer}), flush=True)
 
 
@@ -152,7 +161,6 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.collectors.writer", description=__doc__)
     parser.add_argument("--database", required=True)
     parser.add_argument("--name", required=True, help="of its hosts, before their numbers")
-    parser.add_argument("--hosts", type=int, required=True)
     options = parser.parse_args()
     asyncio.run(_run(options, Commits()))
     return 0
