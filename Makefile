@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 PACKAGES := proto agent server cli
 PROJECTS := $(PACKAGES:%=%/pyproject.toml)
 
-.PHONY: demo test test-faults test-storage check bench bench-agent bench-fleet dist generate wire-record lock clean help
+.PHONY: demo test test-faults test-storage check bench bench-agent bench-collectors bench-fleet dist generate wire-record lock clean help
 
 help:  ## List the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
 
 demo: $(VENV)/.runtime  ## The main job, on this machine's own sockets (more hosts as root)
 	@[ "$$(id -u)" != 0 ] || tests/install-tools ip nsenter
@@ -42,6 +42,10 @@ bench-agent: $(VENV)/.dev  ## What the agent costs its host, each figure beside 
 bench-fleet: $(VENV)/.dev  ## One collector and 10,000 simulated agents on this machine (ARGS=--help; ARGS=--postgresql)
 	tests/install-tools
 	PYTHONPATH=tests:. $(BIN)/python -m bench.fleet $(ARGS)
+
+bench-collectors: $(VENV)/.dev  ## What a second and third collector add before one PostgreSQL, at the storage (ARGS=--help)
+	tests/install-tools
+	PYTHONPATH=tests:. $(BIN)/python -m bench.collectors $(ARGS)
 
 dist: $(VENV)/.dev  ## Wheels of the four distributions, in dist/
 	rm -rf dist

@@ -13,13 +13,10 @@ had, and so what gave out first. To size a deployment, choose --agents and --cha
 """
 
 import argparse
-import json
 import math
 import os
 import resource
-import select
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -28,11 +25,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import grpc
-import psutil
 from fleetnet_proto.v1 import query_pb2, query_pb2_grpc
 
+from bench import databases
 from bench.fleet import identities
 from bench.measures import Bar, cpu_s, resident_mib
+from bench.orders import Ordered
 from demo.fleet import Fleet, environment
 from demo.programs import Programs
 
@@ -45,38 +43,12 @@ _ASK_EVERY_S = 0.02
 _LOOK_S = 1.0  # a real agent sees a new listener within a second
 
 
-class Process:
+class Process(Ordered):
     """One process of simulated agents."""
 
     def __init__(self, file: Path, report: str, seed: int, agents: int) -> None:
         self.agents = agents
-        command = [sys.executable, "-m", "bench.fleet.agents", "--identities", str(file), "--report", report]
-        self._process = subprocess.Popen(
-            [*command, "--seed", str(seed)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=_ROOT
-        )
-        self.answer(60)
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    def tell(self, order: str) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(order.encode() + b"\n")
-        self._process.stdin.flush()
-
-    def answer(self, within_s: float) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        ready, _, _ = select.select([self._process.stdout], [], [], within_s)
-        line = self._process.stdout.readline() if ready else b""
-        if not line:
-            raise SystemExit("a process of simulated agents has ended, or did not do what it was told in time")
-        told: dict[str, Any] = json.loads(line)
-        return told
-
-    def end(self) -> None:
-        self._process.kill()
-        self._process.wait()
+        super().__init__("bench.fleet.agents", "--identities", str(file), "--report", report, "--seed", str(seed))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +80,7 @@ class Bench:
         self.processes: list[Process] = []
 
     def used(self) -> Used:
-        database = 0.0
-        if self.server is not None:
-            for process in psutil.Process(self.server.pid).children(recursive=True):
-                times = process.cpu_times()
-                database += times.user + times.system
+        database = 0.0 if self.server is None else databases.cpu_s(self.server)
         mine = time.process_time()
         return Used(cpu_s(self.fleet.collector.pid), database, sum(cpu_s(p.pid) for p in self.processes), mine)
 
@@ -228,7 +196,7 @@ def main() -> int:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     if options.agents + 1_000 > hard:
         print(f"  only {hard:,} files may be open here, so fewer agents than {options.agents:,} will connect")
-    server = _postgresql() if options.postgresql else None
+    server = databases.durable() if options.postgresql else None
     try:
         with tempfile.TemporaryDirectory(prefix="fn-bench-") as directory:
             told = {**environment(Path(directory)), "PYTHONPATH": str(_ROOT)}
@@ -255,15 +223,6 @@ def _measure(options: argparse.Namespace, fleet: Fleet, server: "Server | None",
             process.end()
     for bar in bench.bars:
         print(bar.line())
-
-
-def _postgresql() -> "Server":
-    from server.postgresql import Server  # the tests' own; they find it where PYTHONPATH says so
-
-    server = Server()
-    server.stop()
-    server.start("fsync=on", "autovacuum=on", "shared_buffers=256MB")
-    return server
 
 
 def _options() -> argparse.Namespace:

@@ -25,9 +25,12 @@ from fleetnet_proto.v1 import (
     query_pb2,
     query_pb2_grpc,
 )
+from fleetnet_server.failpoints import VARIABLE
 from server.agents import DEADLINE_S, Identity, pem_of, request_for
 
 SCRIPT = Path(sys.executable).parent / "fleetnet-server"
+
+_START_S = 60.0  # a second or two, and many times that where several start at once on a busy machine
 
 T = TypeVar("T")
 
@@ -39,7 +42,7 @@ _READY = re.compile(r"fleetnet-server: ready, admin socket (.+), report (.+:\d+)
 class Running:
     """A collector that has said it is ready."""
 
-    def __init__(self, data: Path, *options: str, admin_socket: Path | None = None) -> None:
+    def __init__(self, data: Path, *options: str, admin_socket: Path | None = None, failpoints: str = "") -> None:
         self.data = data
         self.log_file = data.parent / f"{data.name}.log"
         self.admin_socket = admin_socket or data / "admin.sock"
@@ -53,6 +56,7 @@ class Running:
             "--metrics-listen=127.0.0.1:0",
             *options,
             log_file=self.log_file,
+            failpoints=failpoints,
         )
         try:
             said = _READY.fullmatch(self._first_line())
@@ -122,7 +126,7 @@ class Running:
 
     def _first_line(self) -> str:
         assert self.process.stdout is not None
-        ready, _, _ = select.select([self.process.stdout], [], [], DEADLINE_S)
+        ready, _, _ = select.select([self.process.stdout], [], [], _START_S)
         return self.process.stdout.readline() if ready else ""
 
     def _wait(self) -> int:
@@ -132,9 +136,11 @@ class Running:
         return status
 
 
-def launch(*arguments: str, log_file: Path) -> "subprocess.Popen[str]":
-    """The console script, with nothing of this process's own settings."""
+def launch(*arguments: str, log_file: Path, failpoints: str = "") -> "subprocess.Popen[str]":
+    """The console script, with nothing of this process's own settings; `failpoints` as failpoints.py reads them."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FLEETNET_")}
+    if failpoints:
+        environment[VARIABLE] = failpoints
     with log_file.open("a") as log:
         process = subprocess.Popen(
             [SCRIPT, *arguments], stdout=subprocess.PIPE, stderr=log, text=True, env=environment, cwd=log_file.parent

@@ -1,0 +1,1 @@
+"""Several collectors' storage before one PostgreSQL: what a second writer adds."""
