@@ -52,7 +52,9 @@ class Agent:
 
     def __init__(self, identity: dict[str, str], seed: int, report: str, totals: Totals, beat_s: float) -> None:
         self.host = identity["host"]
-        self._identity = identity
+        self._credentials = grpc.ssl_channel_credentials(
+            identity["ca"].encode(), identity["key"].encode(), identity["certificate"].encode()
+        )
         self._report = report
         self._totals = totals
         self._beat_s = beat_s
@@ -86,11 +88,8 @@ class Agent:
 
     async def greet(self) -> report_pb2.CollectorMessage | None:
         """Say Hello over a connection of its own; what comes back, None if that is the end."""
-        credentials = grpc.ssl_channel_credentials(
-            self._identity["ca"].encode(), self._identity["key"].encode(), self._identity["certificate"].encode()
-        )
         options = [("grpc.use_local_subchannel_pool", 1), ("grpc.keepalive_time_ms", 30_000)]
-        self._channel = grpc.aio.secure_channel(self._report, credentials, options)
+        self._channel = grpc.aio.secure_channel(self._report, self._credentials, options)
         self._call = report_pb2_grpc.ReportServiceStub(self._channel).Report()
         await self._call.write(report_pb2.AgentMessage(hello=self._hello()))
         answer = await self._call.read()
