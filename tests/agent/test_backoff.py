@@ -135,6 +135,14 @@ def test_who_was_called_and_finds_nobody_takes_a_place() -> None:
     assert backoff.after_failure() == CAP_S
 
 
+def test_who_was_called_and_finds_nobody_tries_the_other_addresses_before_that() -> None:
+    clock = Clock()
+    backoff = Backoff(Most(), clock=clock)
+    for _ in range(2):
+        backoff.after_sent_away(3)
+        assert away(backoff, clock, 3, addresses=3)[:2] == [0.5, 0.5]
+
+
 def test_no_collector_sends_an_agent_away_for_ever() -> None:
     assert Backoff(Most()).after_sent_away(1e12) <= MAX_FLOOR_S + CAP_S
     assert Backoff(Most()).after_sent_away(-5) == BASE_S

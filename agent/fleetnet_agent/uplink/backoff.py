@@ -67,6 +67,7 @@ class Backoff:
         bound_s = min(self._cap_s, self._base_s * 2.0 ** min(self._sent_away, 64))
         self._sent_away += 1
         self._quick_until_s = -math.inf
+        self._tried = 1  # the other addresses come first, should the next one be dead
         return min(max(floor_s, 0.0), MAX_FLOOR_S) + self._draw.uniform(0.0, bound_s)
 
     def after_refusal(self) -> float:
