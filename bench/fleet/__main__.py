@@ -15,7 +15,6 @@ had, and so what gave out first. To size a deployment, choose --agents and --cha
 import argparse
 import math
 import os
-import resource
 import statistics
 import sys
 import tempfile
@@ -29,7 +28,7 @@ import psutil
 from fleetnet_proto.v1 import query_pb2, query_pb2_grpc
 
 from bench.fleet import identities
-from bench.fleet.processes import Process
+from bench.fleet.processes import Process, raise_file_limit
 from bench.measures import Bar, cpu_s, resident_mib
 from demo.fleet import Fleet, environment
 from demo.programs import Programs
@@ -188,10 +187,9 @@ def _listens(queries: query_pb2_grpc.QueryServiceStub, port: int) -> bool:
 def main() -> int:
     """Measure, print, and say what did not hold; a bench reports and does not judge, so 0 in any case."""
     options = _options()
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    if options.agents + 1_000 > hard:
-        print(f"  only {hard:,} files may be open here, so fewer agents than {options.agents:,} will connect")
+    files = raise_file_limit()
+    if options.agents + 1_000 > files:
+        print(f"  only {files:,} files may be open here, so fewer agents than {options.agents:,} will connect")
     server = _postgresql() if options.postgresql else None
     try:
         with tempfile.TemporaryDirectory(prefix="fn-bench-") as directory:

@@ -10,7 +10,10 @@ In this order:
 
 Time is scaled: base and cap of the agents' delays, and the time away, are divided by --scale, and what is measured is
 multiplied by it. The collector's own time is not: at 10 it has a tenth of the time for the same fleet, so ten times as
-many come in a second as would in truth, and each of its delays counts tenfold. So a bar that is met at 10 is met at 1.
+many come in a second as would in truth, and each of its delays, and of the agents' machine, counts tenfold. That is the
+harder case; on a machine that is busy with other things only a small scale says something of the collector.
+
+What a collector says at SIGTERM is not scaled either: after --stop a return is as in truth only with --scale 1.
 """
 
 import argparse
@@ -27,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.fleet import identities
-from bench.fleet.processes import Process
+from bench.fleet.processes import Process, raise_file_limit
 from bench.measures import Bar
 from demo.fleet import Fleet, environment
 from demo.programs import Programs
@@ -62,7 +65,7 @@ class Return:
     @property
     def first_acknowledged_s(self) -> list[float]:
         """Scaled, from the moment at which the collector was back; of each agent, sorted."""
-        firsts = (next(at_s for at_s in agent["acknowledged_s"] if at_s > self.lost_s) for agent in self.agents)
+        firsts = (next(at_s for at_s in agent["acknowledged_s"] if at_s > self.started_s) for agent in self.agents)
         return sorted(max(0.0, first_s - self.back_s) * self.scale for first_s in firsts)
 
     def most_in_a_second(self, moments_s: Iterable[float]) -> int:
@@ -146,7 +149,7 @@ class Herd:
         back_s = time.monotonic()
         away_s = (back_s - lost_s) * options.scale
         print(f"  the collector was away for {away_s:.0f} s (in truth {back_s - lost_s:.1f})", flush=True)
-        self._all(f"back {lost_s}", _LATE_S)
+        self._all(f"back {started_s}", _LATE_S)
         agents = [agent for told in self._all("settle", _LATE_S) for agent in told["agents"]]
         return Return(options.scale, lost_s, started_s, back_s, agents)
 
@@ -212,6 +215,7 @@ def options_for(arguments: list[str]) -> argparse.Namespace:
 def main() -> int:
     """Measure, print, and say what did not hold; a bench reports and does not judge, so 0 in any case."""
     options = options_for(sys.argv[1:])
+    raise_file_limit()
     how = "stopped" if options.stop else "killed"
     print(
         f"{options.agents:,} agents, collector {how} and away {options.away_s:g} s, {os.cpu_count()} cores, "

@@ -1,6 +1,7 @@
 """The processes that simulated agents live in: started here, told what to do line by line."""
 
 import json
+import resource
 import select
 import subprocess
 import sys
@@ -8,6 +9,13 @@ from pathlib import Path
 from typing import Any
 
 _ROOT = Path(__file__).resolve().parents[2]
+
+
+def raise_file_limit() -> int:
+    """Each agent has a socket; how many files may be open in one process now, and in those that it starts."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
 
 
 class Process:

@@ -105,6 +105,7 @@ def test_what_a_return_tells_is_reckoned_in_scaled_seconds() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_a_small_herd_comes_back_and_nothing_is_lost(tmp_path: Path) -> None:
     options = herd.options_for(["--agents=20", "--scale=100", "--away-s=100", "--processes=1"])
     _most, _p99, *bars = herd.measure(
