@@ -38,5 +38,5 @@ class Ordered:
         return told
 
     def end(self) -> None:
-        self._process.kill()
-        self._process.wait()
+        with self._process:  # which closes the pipes
+            self._process.kill()

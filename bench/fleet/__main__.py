@@ -15,7 +15,6 @@ had, and so what gave out first. To size a deployment, choose --agents and --cha
 import argparse
 import math
 import os
-import resource
 import statistics
 import sys
 import tempfile
@@ -29,8 +28,8 @@ from fleetnet_proto.v1 import query_pb2, query_pb2_grpc
 
 from bench import databases
 from bench.fleet import identities
+from bench.fleet.processes import Process, raise_file_limit
 from bench.measures import Bar, cpu_s, resident_mib
-from bench.orders import Ordered
 from demo.fleet import Fleet, environment
 from demo.programs import Programs
 
@@ -41,14 +40,6 @@ _ROOT = Path(__file__).resolve().parents[2]
 _FIRST_PORT = 20_000
 _ASK_EVERY_S = 0.02
 _LOOK_S = 1.0  # a real agent sees a new listener within a second
-
-
-class Process(Ordered):
-    """One process of simulated agents."""
-
-    def __init__(self, file: Path, report: str, seed: int, agents: int) -> None:
-        self.agents = agents
-        super().__init__("bench.fleet.agents", "--identities", str(file), "--report", report, "--seed", str(seed))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +88,7 @@ class Bench:
                 file = directory / f"identities{number}"
                 identities.write(some, file)
                 seed = self.options.seed * 100 + number
-                self.processes.append(Process(file, self.fleet.report_address, seed, len(some)))
+                self.processes.append(Process("bench.fleet.agents", file, self.fleet.report_address, seed, len(some)))
 
     def all(self, order: str, within_s: float) -> list[dict[str, Any]]:
         for process in self.processes:
@@ -192,10 +183,9 @@ def _listens(queries: query_pb2_grpc.QueryServiceStub, port: int) -> bool:
 def main() -> int:
     """Measure, print, and say what did not hold; a bench reports and does not judge, so 0 in any case."""
     options = _options()
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    if options.agents + 1_000 > hard:
-        print(f"  only {hard:,} files may be open here, so fewer agents than {options.agents:,} will connect")
+    files = raise_file_limit()
+    if options.agents + 1_000 > files:
+        print(f"  only {files:,} files may be open here, so fewer agents than {options.agents:,} will connect")
     server = databases.durable() if options.postgresql else None
     try:
         with tempfile.TemporaryDirectory(prefix="fn-bench-") as directory:

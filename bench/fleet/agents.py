@@ -33,7 +33,7 @@ from fleetnet_proto.v1 import report_pb2, report_pb2_grpc
 
 from bench.fleet.population import Population, now_us
 
-_CREDIT: Final = 32
+CREDIT: Final = 32
 _LOOKS_A_SECOND: Final = 1
 
 
@@ -52,7 +52,9 @@ class Agent:
 
     def __init__(self, identity: dict[str, str], seed: int, report: str, totals: Totals, beat_s: float) -> None:
         self.host = identity["host"]
-        self._identity = identity
+        self._credentials = grpc.ssl_channel_credentials(
+            identity["ca"].encode(), identity["key"].encode(), identity["certificate"].encode()
+        )
         self._report = report
         self._totals = totals
         self._beat_s = beat_s
@@ -64,24 +66,18 @@ class Agent:
         self._acked = 0
         self._heard = asyncio.Event()
         self._sent_at_s = 0.0
+        self._channel: Any = None
         self._call: Any = None
 
     async def connect(self) -> None:
         """Open the stream and tell everything; returns once that is acknowledged."""
-        credentials = grpc.ssl_channel_credentials(
-            self._identity["ca"].encode(), self._identity["key"].encode(), self._identity["certificate"].encode()
-        )
-        options = [("grpc.use_local_subchannel_pool", 1), ("grpc.keepalive_time_ms", 30_000)]
         while True:
-            channel = grpc.aio.secure_channel(self._report, credentials, options)
-            self._call = report_pb2_grpc.ReportServiceStub(channel).Report()
-            await self._call.write(report_pb2.AgentMessage(hello=self._hello()))
-            answer = await self._call.read()
-            if answer is not grpc.aio.EOF and answer.HasField("welcome"):
+            answer = await self.greet()
+            if answer is not None and answer.HasField("welcome"):
                 break
             self._totals.sent_away += 1
-            floor_ms = answer.reconnect.after_ms if answer is not grpc.aio.EOF else 0
-            await channel.close()
+            floor_ms = answer.reconnect.after_ms if answer is not None else 0
+            await self._channel.close()
             await asyncio.sleep(floor_ms / 1_000 + self._draw.uniform(0, 1))
         self._sequence = self._acked = answer.welcome.committed_sequence
         self._reader = asyncio.create_task(self._read())
@@ -90,17 +86,31 @@ class Agent:
         await self.settled()
         self._beating = asyncio.create_task(self._beat())
 
-    async def send(self, body: bytes) -> None:
-        """One batch, once there is credit for it."""
-        while self._sequence - self._acked >= _CREDIT:
-            self._heard.clear()
-            await self._heard.wait()
+    async def greet(self) -> report_pb2.CollectorMessage | None:
+        """Say Hello over a connection of its own; what comes back, None if that is the end."""
+        options = [("grpc.use_local_subchannel_pool", 1), ("grpc.keepalive_time_ms", 30_000)]
+        self._channel = grpc.aio.secure_channel(self._report, self._credentials, options)
+        self._call = report_pb2_grpc.ReportServiceStub(self._channel).Report()
+        await self._call.write(report_pb2.AgentMessage(hello=self._hello()))
+        answer = await self._call.read()
+        return answer if isinstance(answer, report_pb2.CollectorMessage) else None
+
+    def batch(self, body: bytes) -> report_pb2.AgentMessage:
+        """The next of this agent."""
         self._sequence += 1
         message = report_pb2.AgentMessage()
         message.batch.MergeFromString(body)
         message.batch.boot_id, message.batch.epoch, message.batch.sequence = self._boot_id, self._epoch, self._sequence
         self._totals.batches += 1
         self._totals.bytes += message.ByteSize()
+        return message
+
+    async def send(self, body: bytes) -> None:
+        """One batch, once there is credit for it."""
+        while self._sequence - self._acked >= CREDIT:
+            self._heard.clear()
+            await self._heard.wait()
+        message = self.batch(body)
         self._sent_at_s = time.monotonic()
         await self._call.write(message)
 
@@ -172,9 +182,9 @@ async def _churn(agents: list[Agent], rate: float, seconds: float) -> dict[str, 
     return {"changes": made, "seconds": time.monotonic() - began_s}
 
 
-async def _obey(orders: asyncio.StreamReader, agents: list[Agent], totals: Totals) -> None:
+async def _obey(told: asyncio.StreamReader, agents: list[Agent], totals: Totals) -> None:
     in_turn: Iterator[Agent] = itertools.cycle(agents)
-    while line := await orders.readline():
+    while line := await told.readline():
         order, *words = line.decode().split()
         before = (totals.batches, totals.bytes)
         answer: dict[str, float] = {}
@@ -192,33 +202,49 @@ async def _obey(orders: asyncio.StreamReader, agents: list[Agent], totals: Total
             answer = {"sent_us": sent_us}
         elif order == "end":
             return
-        told = {"batches": totals.batches - before[0], "bytes": totals.bytes - before[1]}
-        print(json.dumps({"order": order, **told, **answer, "sent_away": totals.sent_away}), flush=True)
+        sent = {"batches": totals.batches - before[0], "bytes": totals.bytes - before[1]}
+        print(json.dumps({"order": order, **sent, **answer, "sent_away": totals.sent_away}), flush=True)
 
 
-async def _run(options: argparse.Namespace, identities: list[dict[str, str]]) -> None:
+async def orders(agents: int) -> asyncio.StreamReader:
+    """What this process is told to do; says that it is ready for it."""
+    read = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(read), sys.stdin)
+    print(json.dumps({"order": "ready", "agents": agents}), flush=True)
+    return read
+
+
+def options_of(module: str, document: str | None) -> argparse.ArgumentParser:
+    """What every process of simulated agents is started with."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {module}", description=document, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--identities", type=read_identities, required=True)
+    parser.add_argument("--report", required=True)
+    parser.add_argument("--seed", type=int, default=1)
+    return parser
+
+
+def read_identities(file: str) -> list[dict[str, str]]:
+    """As bench.fleet.identities writes them."""
+    return [json.loads(line) for line in Path(file).read_text().splitlines()]
+
+
+async def _run(options: argparse.Namespace) -> None:
     totals = Totals()
     agents = [
         Agent(identity, options.seed * 1_000_003 + number, options.report, totals, options.beat_s)
-        for number, identity in enumerate(identities)
+        for number, identity in enumerate(options.identities)
     ]
-    orders = asyncio.StreamReader()
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), sys.stdin)
-    print(json.dumps({"order": "ready", "agents": len(agents)}), flush=True)
-    await _obey(orders, agents, totals)
+    await _obey(await orders(len(agents)), agents, totals)
     os._exit(0)  # ten thousand streams are ended quickest by the kernel
 
 
 def main() -> int:
     """Simulate."""
-    parser = argparse.ArgumentParser(prog="python -m bench.fleet.agents", description=__doc__)
-    parser.add_argument("--identities", required=True)
-    parser.add_argument("--report", required=True)
-    parser.add_argument("--seed", type=int, default=1)
+    parser = options_of("bench.fleet.agents", __doc__)
     parser.add_argument("--beat-s", type=float, default=60.0)
-    options = parser.parse_args()
-    identities = [json.loads(line) for line in Path(options.identities).read_text().splitlines()]
-    asyncio.run(_run(options, identities))
+    asyncio.run(_run(parser.parse_args()))
     return 0
 
 

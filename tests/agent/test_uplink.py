@@ -255,8 +255,7 @@ def test_another_agent_with_the_same_identity_is_not_fought(
         async with running(enrolled(collector.address), watch, backoff=backoff) as agent:
             await collector.until(lambda: collector.store.whole_snapshots == 1)
             collector.refuses = (grpc.StatusCode.ABORTED, "a newer stream of the same host has taken over")
-            await collector.stop()
-            await collector.start()
+            await collector.to_agent.put(report_pb2.CollectorMessage(reconnect=report_pb2.Reconnect(after_ms=1)))
             await eventually(lambda: any("hears another agent as this host" in line for line in agent.log))
             streams, looks = collector.streams, watch.looks
             await eventually(lambda: watch.looks > looks + 20)

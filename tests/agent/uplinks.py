@@ -31,6 +31,7 @@ class Running:
         host: Host | None = None,
         notifier: Notifier | None = None,
         spool_bytes: int = 0,
+        draw: random.Random | None = None,
     ) -> None:
         self.watch = watch
         self.out = io.StringIO()
@@ -44,6 +45,7 @@ class Running:
             Log(self.out),
             pace=pace,
             backoff=backoff,
+            draw=draw,
             notifier=notifier,
             sockets=lambda: len(watch.now),
             spool_bytes=spool_bytes,
@@ -67,8 +69,9 @@ async def running(
     backoff: Backoff | None = None,
     host: Host | None = None,
     notifier: Notifier | None = None,
+    draw: random.Random | None = None,
 ) -> AsyncIterator[Running]:
-    started = Running(directory, watch, pace, backoff, host, notifier)
+    started = Running(directory, watch, pace, backoff, host, notifier, draw=draw)
     try:
         yield started
     finally:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from fleetnet_proto.v1 import report_pb2
 
-from bench.fleet import identities
+from bench.fleet import herd, identities
 from bench.fleet.population import SERVICES, Population
 from demo.fleet import Fleet, environment
 from demo.programs import Programs
@@ -74,3 +74,42 @@ def _simulate(tmp_path: Path, programs: Programs) -> None:
         [(closed,)] = database.execute("SELECT count(*) FROM history").fetchall()
     assert opened == 5 * len(Population(1).sockets) + 1
     assert closed == churned["changes"] // 2
+
+
+def test_a_batch_that_is_stored_twice_or_never_or_out_of_turn_is_counted() -> None:
+    agents = [{"epoch": 7, "sequence": 3}, {"epoch": 8, "sequence": 0}]
+    right = [(7, 0, 1), (7, 1, 2), (7, 2, 3)]
+    assert herd.lost_or_doubled(agents, right) == 0
+    assert herd.lost_or_doubled(agents, right[:2]) == 1
+    assert herd.lost_or_doubled(agents, [*right, (7, 2, 3)]) == 1
+    assert herd.lost_or_doubled(agents, [(7, 0, 2), (7, 2, 3)]) == 1
+    assert herd.lost_or_doubled(agents, [*right, (8, 0, 1)]) == 1
+
+
+def test_what_a_return_tells_is_reckoned_in_scaled_seconds() -> None:
+    def agent(*attempts: tuple[float, str], acknowledged_s: float) -> dict[str, object]:
+        return {"attempts": [(90.0, "welcome"), *attempts], "acknowledged_s": [90.5, acknowledged_s]}
+
+    told = herd.Return(
+        scale=10.0, lost_s=100.0, started_s=160.0, back_s=161.0,
+        agents=[
+            agent((130.0, "refused"), (161.2, "welcome"), acknowledged_s=161.3),
+            agent((130.05, "refused"), (161.25, "sent away"), (162.0, "welcome"), acknowledged_s=162.5),
+            agent((100.1, "broken"), (160.95, "broken"), (162.05, "welcome"), acknowledged_s=162.1),
+        ],
+    )  # fmt: skip
+    assert sorted(told.connects_s) == [160.95, 161.2, 161.25, 162.0, 162.05]
+    assert told.most_in_a_second(told.connects_s) == 2
+    assert told.most_in_a_second(told.in_vain_s) == 2
+    assert told.first_acknowledged_s == pytest.approx([3.0, 11.0, 15.0])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_small_herd_comes_back_and_nothing_is_lost(tmp_path: Path) -> None:
+    options = herd.options_for(["--agents=20", "--scale=100", "--away-s=100", "--processes=1"])
+    _most, _p99, *bars = herd.measure(
+        options, tmp_path
+    )  # how many came in a second, and how soon, is the machine's affair
+    assert [bar.line() for bar in bars if not bar.met] == []
+    assert len(bars) == 4

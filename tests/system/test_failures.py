@@ -121,6 +121,7 @@ def test_an_agent_that_never_enrolled_says_so(here: Fleet) -> None:
     assert_one_sentence(agent.says(), "enroll")
 
 
+@pytest.mark.timeout(300)
 def test_an_agent_outlives_a_collector_that_is_away_or_refuses_it(here: Fleet) -> None:
     here.enroll("web1")
     agent = here.start_agent("web1")
@@ -141,6 +142,7 @@ def test_an_agent_outlives_a_collector_that_is_away_or_refuses_it(here: Fleet) -
     until(lambda: here.expect(0, "hosts", "-o", "json").items[0]["connected"], within_s=60.0, what="web1 again")
 
 
+@pytest.mark.timeout(300)
 def test_an_agent_tells_nothing_to_a_collector_of_another_ca(here: Fleet, programs: Programs, tmp_path: Path) -> None:
     here.enroll("web1")
     agent = here.start_agent("web1")
@@ -152,7 +154,7 @@ def test_an_agent_tells_nothing_to_a_collector_of_another_ca(here: Fleet, progra
     assert stranger.ask("hosts", "-o", "json").items == []
     stranger.collector.stop()
     here.start_collector()
-    agent.wait_for(r"(?s)another CA.*^fleetnet-agent: connected to", within_s=60.0)
+    agent.wait_for(r"(?s)another CA.*^fleetnet-agent: connected to", within_s=75.0)
     assert "Traceback" not in agent.says()
 
 

@@ -8,12 +8,12 @@ import pytest
 from server.postgresql import Server, why_not
 from system import archive
 from system.laboratory import Laboratory
-from system.test_crashes import assert_true_to, settle
+from system.test_crashes import assert_true_to, connected, settle, told_all
 
 from demo.fleet import Fleet
 from demo.programs import until
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
 
 _CRASHES = 3
 
@@ -50,6 +50,7 @@ def test_history_stays_true_when_postgresql_is_killed_under_load(lab: Laboratory
         time.sleep(draw.uniform(0.0, 1.0))  # nor here: how long it is away
         postgresql.start()
     entries = settle(fleet, host, churn)
+    told_all(agent)
     listening = {entry.local_port for entry in entries if entry.state == "LISTEN"}
     told = fleet.expect(0, "who-listens", "1-65535", "--tcp", "--host", "churn", "-o", "json").items
     assert listening <= {item["local_port"] for item in told}
@@ -84,4 +85,4 @@ def test_a_collector_that_is_killed_comes_back_to_all_that_it_kept(lab: Laborato
     # The server has not noticed yet that its client is gone, and must not hold the next one up.
     fleet.start_collector(*database)
     assert listeners() == before
-    until(lambda: fleet.expect(0, "hosts", "-o", "json").items[0]["connected"], within_s=60.0, what="the agent")
+    connected(fleet)

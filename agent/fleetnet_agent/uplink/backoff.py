@@ -1,14 +1,25 @@
-"""How long to wait before the next attempt: full jitter, drawn after the cap.
+"""How long to wait before the next attempt.
 
-What must stay true: the delay is drawn uniformly from zero to the capped bound, so that a fleet that lost its collector
-at one moment does not come back at one moment; and only an acknowledgement makes the bound small again, for a collector
-that accepts connections and dies of them must not be called ever faster.
+    1. A connection that breaks is tried again within half a second, and then within a second each, for 2.5 s: mostly
+       the collector is there, or starts again.
+    2. Then it is away, perhaps from a whole fleet. The agent draws a place of its own in a round of CAP_S: full jitter,
+       drawn after the cap. There it tries in every round, one address after the other.
+    3. Who was sent away comes when it was told to, a little later each time, and if nobody is there takes its place.
+
+What must stay true: whenever a collector comes back later than that, the next attempts of a fleet lie evenly over one
+round. So a place is drawn by each agent for itself, and kept: times are reckoned from it and never from the failure
+before, else a collector that accepts many and dies of them would make them come together ever after. Only an
+acknowledgement makes it quick again.
 """
 
+import math
 import random
+import time
+from collections.abc import Callable
 from typing import Final
 
 BASE_S: Final = 0.5
+QUICK: Final = 5.0  # bases, 2.5 s: a collector that was killed is there again by then, if it is started at once
 CAP_S: Final = 50.0  # a minute after a collector is back all have something stored, the connecting included
 MAX_FLOOR_S: Final = 3600.0  # no collector sends its agents away for longer
 
@@ -16,23 +27,59 @@ MAX_FLOOR_S: Final = 3600.0  # no collector sends its agents away for longer
 class Backoff:
     """Delays of one agent."""
 
-    def __init__(self, draw: random.Random, base_s: float = BASE_S, cap_s: float = CAP_S) -> None:
+    def __init__(
+        self,
+        draw: random.Random,
+        base_s: float = BASE_S,
+        cap_s: float = CAP_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._draw = draw
         self._base_s = base_s
         self._cap_s = cap_s
+        self._clock = clock
         self._failures = 0
+        self._sent_away = 0
+        self._quick_until_s: float | None = None  # None before the first failure
+        self._tried = 0  # since then: addresses, at places in the round
+        self._place_s: float | None = None  # of the last attempt that was made, or is to be made, in the round
 
     def acknowledged(self) -> None:
         """The collector stored something: the next failure is the first."""
-        self._failures = 0
+        self._failures = self._sent_away = self._tried = 0
+        self._quick_until_s = self._place_s = None
 
-    def after_failure(self, floor_s: float = 0.0) -> float:
-        """Seconds to wait now; never under `floor_s`, with the jitter on top of it."""
-        bound_s = min(self._cap_s, self._base_s * 2.0 ** min(self._failures, 64))
-        self._failures += 1
+    def after_failure(self, addresses: int = 1) -> float:
+        """Seconds to wait now, where so many addresses are tried in turn."""
+        now_s = self._clock()
+        if self._quick_until_s is None:
+            self._quick_until_s = now_s + QUICK * self._base_s
+        if now_s < self._quick_until_s:
+            self._failures += 1
+            return self._draw.uniform(0.0, self._base_s * min(self._failures, 2))
+        self._tried += 1
+        if (self._tried - 1) % addresses:
+            return self._draw.uniform(0.0, self._base_s)
+        return self._until_place(now_s)
+
+    def after_sent_away(self, floor_s: float) -> float:
+        """Seconds to wait when the collector says after how many; never under these, with the jitter on top."""
+        bound_s = min(self._cap_s, self._base_s * 2.0 ** min(self._sent_away, 64))
+        self._sent_away += 1
+        self._quick_until_s = -math.inf
+        self._tried = 1  # the other addresses come first, should the next one be dead
         return min(max(floor_s, 0.0), MAX_FLOOR_S) + self._draw.uniform(0.0, bound_s)
 
     def after_refusal(self) -> float:
         """Seconds to wait when the collector refuses this host: somebody has to act first, so no hurry."""
-        self._failures += 1
+        self._quick_until_s = -math.inf
         return self._draw.uniform(self._cap_s / 2, self._cap_s)
+
+    def _until_place(self, now_s: float) -> float:
+        if self._place_s is None:
+            self._place_s = now_s + self._draw.uniform(0.0, self._cap_s)
+        else:
+            # The next round at least, for a timer may be early; and none that is over, for an attempt may hang.
+            rounds = max(1, math.floor((now_s - self._place_s) / self._cap_s) + 1)
+            self._place_s += rounds * self._cap_s
+        return self._place_s - now_s

@@ -1,8 +1,8 @@
 """A fresh certificate before the old one ends.
 
 What must stay true: the moment is drawn at random between 60 and 80 % of the certificate's life, so that a fleet that
-was enrolled in one minute does not renew in one minute; the new key is on the disk before its certificate is asked for;
-a failure costs nothing but another attempt.
+was enrolled in one minute does not renew in one minute (nor does one that is switched on in one minute with that moment
+past); the new key is on the disk before its certificate is asked for; a failure costs nothing but another attempt.
 """
 
 import asyncio
@@ -24,19 +24,24 @@ EARLIEST, LATEST = 0.6, 0.8  # of the certificate's life
 CALL_TIMEOUT_S: Final = 20.0
 CLOCK_CHECK_S: Final = 600.0  # a sleep of days would not notice that the wall clock was set
 RETRY_S: Final = 900.0
+OVERDUE: Final = 0.05  # of what is left of the certificate's life, but no longer than RETRY_S
 
 
-def due_at_us(identity: state.Identity, draw: random.Random) -> int:
+def due_at_us(identity: state.Identity, draw: random.Random, now_us: int) -> int:
     """When to renew this certificate, wall clock."""
     life_us = identity.valid_until_us - identity.valid_from_us
-    return identity.valid_from_us + int(life_us * draw.uniform(EARLIEST, LATEST))
+    due_us = identity.valid_from_us + int(life_us * draw.uniform(EARLIEST, LATEST))
+    if due_us > now_us:
+        return due_us
+    left_us = max(0, identity.valid_until_us - now_us)
+    return now_us + int(draw.uniform(0.0, min(RETRY_S * 1e6, left_us * OVERDUE)))
 
 
 async def renew_forever(directory: Path, log: Log, draw: random.Random, renewed: Callable[[], None]) -> None:
     """Renew whenever it is due, and call `renewed` afterwards. Ends only by being cancelled."""
     identity = state.load(directory)
     while True:
-        await _until(due_at_us(identity, draw))
+        await _until(due_at_us(identity, draw, time.time_ns() // 1_000))
         while True:
             try:
                 identity = await renew(directory, state.load(directory))

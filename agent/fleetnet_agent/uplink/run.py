@@ -264,9 +264,9 @@ class Uplink:
             return self._backoff.after_refusal()
         if ending.why is End.SENT_AWAY:
             self._log.situation(address, f"{address} asks to come back after {ending.floor_s:g} s: {ending.words}")
-            return self._backoff.after_failure(ending.floor_s)
+            return self._backoff.after_sent_away(ending.floor_s)
         self._log.situation(address, f"no connection to {address}: {ending.words}; trying again")
-        return self._backoff.after_failure()
+        return self._backoff.after_failure(len(self._identity.report_addresses))
 
     def _clock_was_set(self, between_us: tuple[int, int]) -> None:
         self._log.say("the host's clock was set; history will show a gap")

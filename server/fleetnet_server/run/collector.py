@@ -33,7 +33,7 @@ from fleetnet_server.rpc.query import QueryService
 from fleetnet_server.rpc.report import ReportService
 from fleetnet_server.rpc.stream import Shared
 from fleetnet_server.rpc.streams import Ending, Streams
-from fleetnet_server.run import sockets
+from fleetnet_server.run import farewell, sockets
 from fleetnet_server.run.directory import prepare
 from fleetnet_server.run.monitoring import Watched, monitored
 from fleetnet_server.run.names import server_names
@@ -54,9 +54,6 @@ _FILES = 65_536
 _STREAMS_END_S = 3.0
 _STREAM_ENDS_S = 0.0025
 _STREAMS_END_AT_MOST_S = 30.0
-# Agents sent away come back within this, and later the more they are; how many are let in then is Admission's.
-_BACK_FROM_MS = 500
-_BACK_S = (2.0, 30.0)
 _CALLS_END_S = 1.0
 _CERTIFICATE_CHECK_S = 6 * 3600.0
 
@@ -129,7 +126,7 @@ async def _serve(config: Config, authority: ca.Authority, identity: ServerIdenti
                 await _until(told, health, identity)
             finally:
                 admission.close()
-                await _end(streams, everything, config.limits.streams_per_second)
+                await _end(streams, everything)
                 _log.info("load", **dataclasses.asdict(load))
     finally:
         await database.close()
@@ -212,13 +209,12 @@ async def _keep_certificate(identity: ServerIdentity) -> None:
             _log.error("server certificate not renewed", error=str(error))
 
 
-async def _end(streams: Streams, everything: tuple[grpc.aio.Server, ...], let_in_per_s: int) -> None:
+async def _end(streams: Streams, everything: tuple[grpc.aio.Server, ...]) -> None:
     count = streams.count()
-    back_s = min(max(_BACK_S[0], 1.5 * count / let_in_per_s), _BACK_S[1])
+    turns = farewell.turns_ms(count, random.Random())  # noqa: S311  # only jitter
 
     def ending() -> Ending:
-        after_ms = random.randint(_BACK_FROM_MS, int(back_s * 1_000))  # noqa: S311  # only jitter
-        return Ending("the collector is stopping", reconnect_after_ms=after_ms)
+        return Ending("the collector is stopping", reconnect_after_ms=next(turns))
 
     await streams.end_all(ending, min(_STREAMS_END_S + _STREAM_ENDS_S * count, _STREAMS_END_AT_MOST_S))
     await asyncio.gather(*(server.stop(_CALLS_END_S) for server in everything))
