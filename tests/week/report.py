@@ -23,8 +23,8 @@ def lines_of(outcome: Outcome, verdict: Verdict) -> list[str]:
         f"  known {verdict.known_share:.2%} of {len(verdict.looks_us)} looks; gaps: {gaps}",
         f"  kept {outcome.kept_bytes} bytes of {case.spool_bytes}, at most {max(line.spool_bytes for line in lines)}, "
         f"SQLite's log at most {max(line.log_bytes for line in lines)}",
-        f"  snapshot acknowledged {outcome.acknowledged_s:.2f} s after the welcome, present right in two answers of the "
-        f"command line after {outcome.present_s:.1f} s; all of the past {outcome.told_s:.1f} s after "
+        f"  snapshot acknowledged {outcome.acknowledged_s:.2f} s after the welcome, present right in two answers of "
+        f"the command line after {outcome.present_s:.1f} s; all of the past {outcome.told_s:.1f} s after "
         f"{'another' if case.holds_back else 'it'}, "
         f"{len(told)} parts of {told_bytes} bytes, {told_bytes / outcome.told_s / _MIB:.2f} MiB/s",
         f"  a look: {sum(agent[-1].statements for agent in agents) / looks:.1f} statements, "
