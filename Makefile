@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PACKAGES := proto agent server cli
 PROJECTS := $(PACKAGES:%=%/pyproject.toml)
 
-.PHONY: demo test test-faults test-storage check bench bench-agent bench-collectors bench-fleet bench-herd dist generate wire-record lock clean help
+.PHONY: demo test test-faults test-week test-storage check bench bench-agent bench-collectors bench-fleet bench-herd dist generate wire-record lock clean help
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -21,6 +21,9 @@ test: $(VENV)/.dev  ## All tests; those that need root say so where they cannot 
 test-faults: $(VENV)/.dev  ## 1,000 random faults upon a fleet under load, as root (docs/faults.md; ARGS=--count=N for fewer)
 	tests/install-tools
 	PYTHONPATH=tests:. $(BIN)/python -m faults $(ARGS)
+
+test-week: $(VENV)/.dev  ## A collector that is away for a simulated week, with figures (docs/delivery.md; ARGS=--help)
+	PYTHONPATH=tests:. $(BIN)/python -m week $(ARGS)
 
 test-storage: $(VENV)/.dev  ## What is kept, on both engines; DATABASE_URL=postgresql+psycopg://… is a server of yours to try
 	FLEETNET_TEST_DATABASE="$(DATABASE_URL)" $(BIN)/pytest tests/server/storage tests/server/services $(ARGS)

@@ -18,8 +18,16 @@ TOO_OLD: Final = "collector unreachable for longer than is kept"
 MERGE_AT: Final = 64  # chunks of single looks, some minutes of a quiet host
 WORTH_MERGING: Final = 8  # chunks: with fewer there is hardly room to be had
 SMALL_BYTES: Final = 450_000  # of a pack: two of them make one
+MERGED_MOST_US: Final = 43_200_000_000  # half a day of looking, for packs grow too old as a whole
 _MOST_RAW_BYTES: Final = 4 << 20  # whatever the file says a pack decompresses to
 _COLUMNS: Final = "id, segment, boot, from_us, to_us, kept_us, raw_bytes, body, checksum"
+
+SMALL_ONES: Final = """
+WITH small AS (SELECT id, segment, kept_us / ?2 AS half_day FROM chunk WHERE raw_bytes < ?1)
+SELECT id FROM small
+WHERE (segment, half_day) IN (SELECT segment, half_day FROM small GROUP BY 1, 2 HAVING count(*) > 1)
+ORDER BY id
+"""  # not those that have nobody to be merged with: each time they would be read in vain
 
 
 class Chunks:
@@ -57,7 +65,7 @@ class Chunks:
         self._alone = 0
         group: list[int] = []
         pack, where = Pack(), (0, b"", 0)
-        rows = self._file.run("SELECT id FROM chunk WHERE raw_bytes < ? ORDER BY id", SMALL_BYTES)
+        rows = self._file.run(SMALL_ONES, SMALL_BYTES, MERGED_MOST_US)
         if len(rows) < at_least:
             return
         for (number,) in rows:
@@ -66,7 +74,8 @@ class Chunks:
             is_next = bool(group) and not self._file.run(
                 "SELECT 1 FROM chunk WHERE id > ? AND id < ?", group[-1], number
             )
-            if not (is_next and here[:2] == where[:2] and pack.add_all(chunk.pack)):
+            is_alike = here[:2] == where[:2] and here[2] // MERGED_MOST_US == where[2] // MERGED_MOST_US
+            if not (is_next and is_alike and pack.add_all(chunk.pack)):
                 self._replace(group, where, pack)
                 group, pack = [], Pack()
                 pack.add_all(chunk.pack)

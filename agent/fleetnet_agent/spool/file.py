@@ -2,7 +2,8 @@
 
 What must stay true: every error of SQLite leaves here as a SpoolError; a transaction is on the disk when it returns
 (synchronous=FULL); one process at a time has the file, until it closes it; the file is its owner's alone, and never
-larger than was allowed (its write-ahead log, which goes when the file is closed, comes to that for a while).
+larger than was allowed. Its write-ahead log, which goes when the file is closed, comes to that: LOG_SHARE of it (within
+LOG_PAGES) and the last transaction.
 """
 
 import contextlib
@@ -19,6 +20,9 @@ from fleetnet_agent.spool.paths import NAME, all_of
 APPLICATION: Final = 0x666E7370  # "fnsp"
 SCHEMA: Final = 1
 PAGE_BYTES: Final = 4096
+LEAST_PAGES: Final = 64
+LOG_SHARE: Final = 8
+LOG_PAGES: Final = (64, 1000)  # the latter is SQLite's own; each return to the file costs two more fsyncs
 _CACHE_KIB: Final = 1024
 _DAMAGED_CODES: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
@@ -120,7 +124,11 @@ class SpoolFile:
         run("PRAGMA synchronous = FULL")
         run(f"PRAGMA cache_size = -{_CACHE_KIB}")
         run("PRAGMA temp_store = MEMORY")
-        run(f"PRAGMA max_page_count = {max(64, most_bytes // PAGE_BYTES)}")
+        most_pages = max(LEAST_PAGES, most_bytes // PAGE_BYTES)
+        log_pages = min(max(LOG_PAGES[0], most_pages // LOG_SHARE), LOG_PAGES[1])
+        run(f"PRAGMA max_page_count = {most_pages}")
+        run(f"PRAGMA wal_autocheckpoint = {log_pages}")
+        run(f"PRAGMA journal_size_limit = {log_pages * PAGE_BYTES}")
         run("BEGIN EXCLUSIVE")
         (application,), (schema,) = (run(f"PRAGMA {what}").fetchone() for what in ("application_id", "user_version"))
         if (application, schema) == (0, 0) and not run("SELECT 1 FROM sqlite_schema").fetchone():

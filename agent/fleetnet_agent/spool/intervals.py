@@ -88,7 +88,7 @@ class Intervals:
         self._file.run("DELETE FROM found")
 
     def end_all(self, at_us: int) -> None:
-        """The host has booted since: whatever was open has ended, somewhere after the last look."""
+        """The host has booted: whatever was open has ended, somewhere between the last look and this one."""
         self._end_all("1", (at_us, GAP))
 
     def settle(self) -> None:

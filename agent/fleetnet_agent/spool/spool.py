@@ -95,7 +95,7 @@ class Spool:
                     add_gap(self._file, before_us, look.at_us, NOT_KEPT)
             if boot != self._boot and boot is not None:
                 old = self._intervals(segment, boot)
-                old.end_all(before_us)
+                old.end_all(look.at_us)
                 old.flush()
             intervals = self._intervals(segment, self._boot)
             intervals.reconcile(parts())

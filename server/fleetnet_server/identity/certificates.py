@@ -19,7 +19,8 @@ from fleetnet_server.errors import RequestRefused
 from fleetnet_server.identity.ca import BACKDATE, Authority, common_name
 from fleetnet_server.identity.names import uri_of
 
-HOST_LIFE = datetime.timedelta(days=7)
+# Renewed after 80 % of it at the latest. What is left then is more than an agent keeps while its collector is away.
+HOST_LIFE = datetime.timedelta(days=50)
 SERVER_LIFE = datetime.timedelta(days=90)
 # Below this much left, the collector makes itself a new certificate.
 SERVER_RENEW_BEFORE = datetime.timedelta(days=30)
@@ -57,7 +58,7 @@ def public_key_of(csr: bytes) -> ec.EllipticCurvePublicKey:
 def issue_host(
     authority: Authority, key: ec.EllipticCurvePublicKey, host: str, now: datetime.datetime
 ) -> HostCertificate:
-    """A certificate for `host`: one SPIFFE URI, client authentication only, seven days."""
+    """A certificate for `host`: one SPIFFE URI, client authentication only, fifty days."""
     until = min(now + HOST_LIFE, authority.certificate.not_valid_after_utc)
     certificate = authority.sign(
         _leaf(key, host, now, until, ExtendedKeyUsageOID.CLIENT_AUTH).add_extension(

@@ -8,16 +8,18 @@ from pathlib import Path
 
 import pytest
 from agent.scripted_watch import ScriptedWatch, holder, process, tcp
-from agent.spool.spools import BOOT, Kept
-from fleetnet_agent.records import Gap, State
-from fleetnet_agent.spool.chunks import NO_ROOM, TOO_OLD
+from agent.spool.spools import BOOT, Kept, bodies
+from fleetnet_agent.records import Gap, Look, State
+from fleetnet_agent.spool.chunks import NO_ROOM, TOO_OLD, Chunk, Chunks
 from fleetnet_agent.spool.errors import SpoolUnavailableError
+from fleetnet_agent.spool.file import LOG_PAGES, PAGE_BYTES
 from fleetnet_agent.spool.paths import NAME
 from fleetnet_agent.spool.spool import KEPT, Spool
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 SEEN, AS_GAP = 2, 3
+HOUR_US = 3_600_000_000
 
 
 def cookie(number: int) -> int:
@@ -132,15 +134,15 @@ def test_after_a_restart_it_goes_on_and_what_ended_meanwhile_did_so_in_a_gap(kep
     ]
 
 
-def test_after_another_boot_all_of_it_ended_at_the_last_look_and_keeps_its_boot(kept: Kept) -> None:
+def test_after_another_boot_all_of_it_ended_before_the_first_look_and_keeps_its_boot(kept: Kept) -> None:
     kept.begin()
     kept.watch.open(tcp(100))
     opened = kept.keep()
     again = kept.restart(b"another boot 16.")
     kept.settle()
     told = kept.drain()
-    assert told.ended == {cookie(n): (opened.at_us, AS_GAP) for n in range(5)}
-    assert (cookie(100), State.ESTABLISHED, opened.at_us, opened.at_us, AS_GAP) in told.past
+    assert told.ended == {cookie(n): (again.at_us, AS_GAP) for n in range(5)}
+    assert (cookie(100), State.ESTABLISHED, opened.at_us, again.at_us, AS_GAP) in told.past
     assert {row for row in told.past if row[3] == 0} == {
         (cookie(n), State.ESTABLISHED, again.at_us, 0, 0) for n in (*range(5), 100)
     }
@@ -241,6 +243,49 @@ def test_what_is_older_than_a_week_of_looking_is_dropped(kept: Kept) -> None:
     gaps = kept.settle()
     assert kept.drain().past == []
     assert [(gap.from_us, gap.to_us, gap.reason) for gap in gaps[1:]] == [(first.at_us - 1, first.at_us - 1, TOO_OLD)]
+
+
+def test_a_quiet_past_grows_too_old_half_a_day_at_a_time(kept: Kept) -> None:
+    kept.begin()
+    hours = range(9 * 24)
+    at_us = []
+    for hour in hours:
+        kept.watch.pass_by(tcp(1_000 + hour))
+        difference = kept.watch.look()
+        kept.look = Look(difference.look_at_us, hour * HOUR_US)
+        kept.spool.keep(bodies(difference), kept.look)
+        at_us.append(difference.look_at_us - 1)
+    gaps = kept.settle()
+    told = {row[0] for row in kept.drain().past}
+    lost = [hour for hour in hours if cookie(1_000 + hour) not in told]
+    assert lost == list(range(len(lost)))
+    assert 36 <= len(lost) <= 48, "seven days, and half a day at most"
+    assert [(gap.from_us, gap.to_us, gap.reason) for gap in gaps[1:]] == [(at_us[0], at_us[len(lost) - 1], TOO_OLD)]
+
+
+def test_packs_that_nobody_can_be_merged_with_are_not_read_again(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads, read = [], Chunks.read
+
+    def counted(chunks: Chunks, number: int) -> Chunk:
+        reads.append(number)
+        return read(chunks, number)
+
+    monkeypatch.setattr(Chunks, "read", counted)
+    kept.begin()
+    for hour in range(7 * 24):
+        kept.watch.pass_by(tcp(1_000 + hour))
+        difference = kept.watch.look()
+        kept.spool.keep(bodies(difference), Look(difference.look_at_us, hour * HOUR_US))
+    assert len(reads) < 2 * 7 * 24, "each once as it was written, and once as it was merged"
+
+
+def test_its_log_stays_small_beside_a_small_file(tmp_path: Path) -> None:
+    kept = Kept(tmp_path, ScriptedWatch(tcp(1)), most_bytes=1 << 18)
+    kept.begin()
+    for number in range(300):
+        kept.watch.pass_by(*(tcp(number * 100 + other) for other in range(100)))
+        kept.keep()
+        assert (tmp_path / f"{NAME}-wal").stat().st_size <= LOG_PAGES[0] * PAGE_BYTES + (1 << 18)
 
 
 def test_the_file_is_its_owners_alone_and_one_process_has_it(kept: Kept) -> None:

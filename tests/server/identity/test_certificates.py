@@ -49,11 +49,11 @@ def test_names_and_wishes_of_the_request_are_ignored(authority: ca.Authority) ->
     assert "db1" not in certificate.subject.rfc4514_string()
 
 
-def test_a_host_certificate_lives_seven_days(authority: ca.Authority) -> None:
+def test_a_host_certificate_lives_fifty_days(authority: ca.Authority) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     issued = certificates.issue_host(authority, key.public_key(), "web1", NOW)
     certificate = x509.load_pem_x509_certificate(issued.pem)
-    assert certificate.not_valid_after_utc == NOW + datetime.timedelta(days=7)
+    assert certificate.not_valid_after_utc == NOW + datetime.timedelta(days=50)
     assert issued.not_after_us == int(certificate.not_valid_after_utc.timestamp()) * 1_000_000
     assert issued.serial == f"{certificate.serial_number:x}"
 

@@ -101,7 +101,7 @@ def test_a_certificate_that_could_sign_others_is_refused(authority: ca.Authority
         peer.identify(context(certificate(authority, (uri(WEB1),), is_ca=True)), NOW)
 
 
-@pytest.mark.parametrize("days", [-2.0, 7.0, 7.5])
+@pytest.mark.parametrize("days", [-2.0, 50.0, 50.5])
 def test_a_certificate_out_of_its_time_is_refused_however_it_got_in(authority: ca.Authority, days: float) -> None:
     issued = certificates.issue_host(authority, KEY.public_key(), "web1", NOW)
     with pytest.raises(PeerRefused, match="expired"):
