@@ -3,7 +3,8 @@ again. What a fleet does of that is test_herd's."""
 
 import random
 
-from fleetnet_agent.uplink.backoff import BASE_S, CAP_S, MAX_FLOOR_S, QUICK, Backoff
+import pytest
+from fleetnet_agent.uplink.backoff import BASE_S, CAP_S, MAX_FLOOR_S, NEAR, NEAR_UNTIL, QUICK, Backoff
 
 
 class Most(random.Random):
@@ -31,18 +32,18 @@ def away(backoff: Backoff, clock: Clock, times: int, addresses: int = 1) -> list
     return waits
 
 
-def place(seed: int) -> float:
-    """How long the first attempt in the round is waited for."""
+def place(seed: int, bases_later: float) -> float:
+    """How long the first attempt in the round is waited for, so many bases after the loss."""
     clock = Clock()
     backoff = Backoff(random.Random(seed), clock=clock)
     backoff.after_failure()
-    clock.now_s += BASE_S * QUICK
+    clock.now_s += BASE_S * bases_later
     return backoff.after_failure()
 
 
-def test_for_a_moment_it_is_tried_often_and_then_once_in_a_round() -> None:
+def test_for_a_moment_it_is_tried_often_then_in_a_short_round_and_then_in_a_long_one() -> None:
     clock = Clock()
-    assert away(Backoff(Most(), clock=clock), clock, 6) == [0.5, 1, 1, 50, 50, 50]
+    assert away(Backoff(Most(), clock=clock), clock, 9) == [0.5, 1, 1, 8, 8, 8, 50, 50, 50]
 
 
 def test_whenever_a_collector_is_back_within_that_moment_it_is_found() -> None:
@@ -64,13 +65,14 @@ def test_what_hung_for_long_is_not_tried_quickly() -> None:
     assert backoff.after_failure() == CAP_S
 
 
-def test_a_place_is_drawn_after_the_cap_and_anywhere_in_the_round() -> None:
-    late = sorted(place(seed) for seed in range(2_000))
+@pytest.mark.parametrize(("bases_later", "round_s"), [(QUICK, NEAR * BASE_S), (NEAR_UNTIL, CAP_S)])
+def test_a_place_is_drawn_after_the_cap_and_anywhere_in_the_round(bases_later: float, round_s: float) -> None:
+    late = sorted(place(seed, bases_later) for seed in range(2_000))
     # Jitter before the cap would pile up at the cap; a uniform draw has its median in the middle.
-    assert late[-1] <= CAP_S
-    assert 22 < late[1000] < 28
-    assert late[20] < 2
-    assert len({round(s, 3) for s in late}) > 1900
+    assert late[-1] <= round_s
+    assert 0.44 < late[1000] / round_s < 0.56
+    assert late[20] / round_s < 0.04
+    assert len({round(s, 5) for s in late}) > 1900
 
 
 def test_a_place_is_kept_however_long_an_attempt_hangs_and_however_early_a_timer_is() -> None:
@@ -87,8 +89,8 @@ def test_a_place_is_kept_however_long_an_attempt_hangs_and_however_early_a_timer
 
 def test_of_several_addresses_each_is_tried_in_every_round() -> None:
     clock = Clock()
-    waits = away(Backoff(Most(), clock=clock), clock, 9, addresses=3)
-    assert waits == [0.5, 1, 1, 50, 0.5, 0.5, 49, 0.5, 0.5]
+    waits = away(Backoff(Most(), clock=clock), clock, 13, addresses=3)
+    assert waits == [0.5, 1, 1, 8, 0.5, 0.5, 7, 0.5, 0.5, 7, 0.5, 0.5, 50]
 
 
 def test_only_an_acknowledgement_makes_it_quick_again() -> None:
