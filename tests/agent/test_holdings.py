@@ -28,6 +28,16 @@ def test_another_program_in_the_same_process_is_news() -> None:
     assert holdings.processes_of(5)[0].name == "server"
 
 
+def test_processes_that_have_ended_leave_nothing() -> None:
+    holdings = Holdings()
+    holdings.left(range(1_000, 2_000))  # of which none held anything
+    for pid in range(10, 200):
+        holdings.follow(5)
+        holdings.read(process(pid), [5])
+        holdings.left([pid])
+    assert len(holdings._tuples) == len(holdings._owners) == len(holdings.holders()) == 0
+
+
 class Books(RuleBasedStateMachine):
     """Against a plain set of pairs."""
 
