@@ -131,6 +131,11 @@ class OwnerLookup:
         self._hints.clear()
 
     @property
+    def processes(self) -> int:
+        """How many are known to hold something."""
+        return len(self._holdings.holders())
+
+    @property
     def is_privileged(self) -> bool:
         """True if processes of all users may be read."""
         return self._asking.privileged
