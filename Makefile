@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PACKAGES := proto agent server cli
 PROJECTS := $(PACKAGES:%=%/pyproject.toml)
 
-.PHONY: demo test test-faults test-storage check bench bench-agent bench-fleet dist generate wire-record lock clean help
+.PHONY: demo test test-faults test-storage check bench bench-agent bench-fleet soak dist generate wire-record lock clean help
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -42,6 +42,10 @@ bench-agent: $(VENV)/.dev  ## What the agent costs its host, each figure beside 
 bench-fleet: $(VENV)/.dev  ## One collector and 10,000 simulated agents on this machine (ARGS=--help; ARGS=--postgresql)
 	tests/install-tools
 	PYTHONPATH=tests:. $(BIN)/python -m bench.fleet $(ARGS)
+
+soak: $(VENV)/.dev  ## Half an hour with 200 agents, as root: what stays in memory (ARGS='--minutes 10'; docs/operations.md)
+	tests/install-tools
+	PYTHONPATH=tests:. $(BIN)/python -m bench.soak $(ARGS)
 
 dist: $(VENV)/.dev  ## Wheels of the four distributions, in dist/
 	rm -rf dist

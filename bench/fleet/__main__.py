@@ -13,13 +13,10 @@ had, and so what gave out first. To size a deployment, choose --agents and --cha
 """
 
 import argparse
-import json
 import math
 import os
 import resource
-import select
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -32,6 +29,7 @@ import psutil
 from fleetnet_proto.v1 import query_pb2, query_pb2_grpc
 
 from bench.fleet import identities
+from bench.fleet.process import Process
 from bench.measures import Bar, cpu_s, resident_mib
 from demo.fleet import Fleet, environment
 from demo.programs import Programs
@@ -43,40 +41,6 @@ _ROOT = Path(__file__).resolve().parents[2]
 _FIRST_PORT = 20_000
 _ASK_EVERY_S = 0.02
 _LOOK_S = 1.0  # a real agent sees a new listener within a second
-
-
-class Process:
-    """One process of simulated agents."""
-
-    def __init__(self, file: Path, report: str, seed: int, agents: int) -> None:
-        self.agents = agents
-        command = [sys.executable, "-m", "bench.fleet.agents", "--identities", str(file), "--report", report]
-        self._process = subprocess.Popen(
-            [*command, "--seed", str(seed)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=_ROOT
-        )
-        self.answer(60)
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    def tell(self, order: str) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(order.encode() + b"\n")
-        self._process.stdin.flush()
-
-    def answer(self, within_s: float) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        ready, _, _ = select.select([self._process.stdout], [], [], within_s)
-        line = self._process.stdout.readline() if ready else b""
-        if not line:
-            raise SystemExit("a process of simulated agents has ended, or did not do what it was told in time")
-        told: dict[str, Any] = json.loads(line)
-        return told
-
-    def end(self) -> None:
-        self._process.kill()
-        self._process.wait()
 
 
 @dataclass(frozen=True, slots=True)
