@@ -185,7 +185,8 @@ def _end_reused(joined: Joined, moves: Moves) -> None:
 
 
 class _Memory:
-    """Things by key, each for some time, MOST_REMEMBERED at most; the oldest go first."""
+    """Things by key, each for some time, MOST_REMEMBERED at most; the oldest go first. What has had its time goes when
+    something comes: most of it is never asked for, and would fill a long life's memory to the brim."""
 
     def __init__(self, lasts_us: int | None) -> None:
         self._lasts_us = lasts_us  # None: for ever, for a process may keep an ended socket as long as it likes
@@ -202,6 +203,7 @@ class _Memory:
         self._kept.pop(key, None)
         if len(self._kept) >= MOST_REMEMBERED:
             self._kept.popitem(last=False)
+        self._forget(now_us)
         self._kept[key] = (now_us, what)
 
     def pop(self, key: object, now_us: int) -> tuple[Name, int] | None:
@@ -209,6 +211,12 @@ class _Memory:
         if found is None or (self._lasts_us is not None and now_us - found[0] > self._lasts_us):
             return None
         return found[1]
+
+    def _forget(self, now_us: int) -> None:
+        if self._lasts_us is None:
+            return
+        while self._kept and now_us - next(iter(self._kept.values()))[0] > self._lasts_us:
+            self._kept.popitem(last=False)
 
 
 def is_left(one: Sighting) -> bool:

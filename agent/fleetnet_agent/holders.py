@@ -14,7 +14,9 @@ _LEFT_BY_ITS_PROCESS = frozenset(
     {State.TIME_WAIT, State.FIN_WAIT1, State.FIN_WAIT2, State.LAST_ACK, State.CLOSING, State.SYN_SENT}
 )
 _IN_THE_ACCEPT_QUEUE = frozenset({State.ESTABLISHED, State.CLOSE_WAIT, State.SYN_RECV})
-_MOST_SHARED = 20_000
+# So many are remembered, and so many more for each process that holds something: all but a few of what is remembered
+# beyond that is of processes that hold nothing any more.
+_MOST_SHARED, _MOST_OF_A_PROCESS = 250, 4
 
 
 class Holders:
@@ -45,7 +47,7 @@ class Holders:
         holder = Holder(
             uid, user, place.unit, place.container, ownership.status, ownership.owners, runtime=place.runtime
         )
-        if len(self._shared) > _MOST_SHARED or len(self._made) > _MOST_SHARED:
+        if max(len(self._shared), len(self._made)) > _MOST_SHARED + _MOST_OF_A_PROCESS * self._owners.processes:
             self._shared.clear()
             self._made.clear()
         holder = self._shared.setdefault(holder, holder)

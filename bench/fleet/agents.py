@@ -8,6 +8,9 @@ reads orders from stdin, one a line, and answers each with one line of JSON:
     idle SECONDS           nothing but beats
     churn N RATE SECONDS   the first N agents make RATE changes a second together
     listen PORT            the next agent has a new listener; answered once it is acknowledged
+    live RATE LEAVES SECONDS  all agents make RATE changes a second together, each at moments of its own, and LEAVES of
+                           them a second end their stream, in peace or without a word, and come back at once, as the
+                           same agent or as one that was started anew; answered when all are there and acknowledged
     end
 """
 
@@ -35,6 +38,7 @@ from bench.fleet.population import Population, now_us
 
 CREDIT: Final = 32
 _LOOKS_A_SECOND: Final = 1
+_IN_PEACE, _ANEW = 0.5, 0.5  # the shares of those that leave
 
 
 @dataclass(slots=True)
@@ -47,6 +51,14 @@ class Totals:
     sent_away: int = 0
 
 
+@dataclass(slots=True)
+class Lived:
+    """What one agent did."""
+
+    changes: int = 0
+    leaves: int = 0
+
+
 class Agent:
     """One stream, opened again where the collector asks for that."""
 
@@ -55,7 +67,7 @@ class Agent:
         self._credentials = grpc.ssl_channel_credentials(
             identity["ca"].encode(), identity["key"].encode(), identity["certificate"].encode()
         )
-        self._report = report
+        self._report_at = report
         self._totals = totals
         self._beat_s = beat_s
         self._draw = random.Random(seed)
@@ -68,6 +80,7 @@ class Agent:
         self._sent_at_s = 0.0
         self._channel: Any = None
         self._call: Any = None
+        self._leaving = False
 
     async def connect(self) -> None:
         """Open the stream and tell everything; returns once that is acknowledged."""
@@ -89,7 +102,7 @@ class Agent:
     async def greet(self) -> report_pb2.CollectorMessage | None:
         """Say Hello over a connection of its own; what comes back, None if that is the end."""
         options = [("grpc.use_local_subchannel_pool", 1), ("grpc.keepalive_time_ms", 30_000)]
-        self._channel = grpc.aio.secure_channel(self._report, self._credentials, options)
+        self._channel = grpc.aio.secure_channel(self._report_at, self._credentials, options)
         self._call = report_pb2_grpc.ReportServiceStub(self._channel).Report()
         await self._call.write(report_pb2.AgentMessage(hello=self._hello()))
         answer = await self._call.read()
@@ -120,12 +133,49 @@ class Agent:
             self._heard.clear()
             await self._heard.wait()
 
+    async def leave(self) -> None:
+        """End the stream: in peace, or as an agent does that is killed; half of those are started anew."""
+        await self.settled()
+        self._leaving = True
+        self._beating.cancel()
+        if self._draw.random() < _IN_PEACE:
+            await self._call.done_writing()
+        else:
+            self._call.cancel()
+        await asyncio.wait((self._beating, self._reader))
+        await self._channel.close()
+        self._leaving = False
+        if self._draw.random() < _ANEW:
+            self._epoch = self._draw.getrandbits(63) | 1
+
+    async def live(self, until_s: float, change_every_s: float, leave_every_s: float) -> Lived:
+        """Make changes and leave at random moments; returns once connected and acknowledged."""
+        lived = Lived()
+        often_hz, seldom_hz = 1 / change_every_s, 1 / leave_every_s
+        while True:
+            wait_s = self._draw.expovariate(often_hz + seldom_hz)
+            if time.monotonic() + wait_s > until_s:
+                break
+            await asyncio.sleep(wait_s)
+            if self._draw.random() < seldom_hz / (often_hz + seldom_hz):
+                await self.leave()
+                await self.connect()
+                lived.leaves += 1
+            else:
+                for body in self.population.change(1):
+                    await self.send(body)
+                lived.changes += 2
+        await self.settled()
+        return lived
+
     async def _read(self) -> None:
         while (message := await self._call.read()) is not grpc.aio.EOF:
             if message.HasField("ack"):
                 self._totals.acknowledged += message.ack.sequence - self._acked
                 self._acked = message.ack.sequence
                 self._heard.set()
+        if self._leaving:
+            return
         code, words = await self._call.code(), await self._call.details()
         print(f"{self.host}: its stream ended: {code} {words}", file=sys.stderr, flush=True)
         os._exit(1)  # what is measured after that would not be what is said
@@ -182,6 +232,13 @@ async def _churn(agents: list[Agent], rate: float, seconds: float) -> dict[str, 
     return {"changes": made, "seconds": time.monotonic() - began_s}
 
 
+async def _live(agents: list[Agent], rate: float, leaves: float, seconds: float) -> dict[str, float]:
+    began_s, count = time.monotonic(), len(agents)
+    each = (agent.live(began_s + seconds, 2 * count / rate, count / leaves) for agent in agents)
+    lived = await asyncio.gather(*each)
+    return {"changes": sum(one.changes for one in lived), "leaves": sum(one.leaves for one in lived)}
+
+
 async def _obey(told: asyncio.StreamReader, agents: list[Agent], totals: Totals) -> None:
     in_turn: Iterator[Agent] = itertools.cycle(agents)
     while line := await told.readline():
@@ -200,6 +257,8 @@ async def _obey(told: asyncio.StreamReader, agents: list[Agent], totals: Totals)
                 await agent.send(body)
             await agent.settled()
             answer = {"sent_us": sent_us}
+        elif order == "live":
+            answer = await _live(agents, *map(float, words))
         elif order == "end":
             return
         sent = {"batches": totals.batches - before[0], "bytes": totals.bytes - before[1]}

@@ -62,7 +62,7 @@ class Returning(Agent):
         self.acknowledged_s: list[float] = []  # the first of each stream
         self.wrong = ""
 
-    async def live(self) -> None:
+    async def report(self) -> None:
         """Report for ever."""
         changes = asyncio.create_task(self._change())
         try:
@@ -196,7 +196,7 @@ async def _run(options: argparse.Namespace) -> None:
         answer: dict[str, Any] = {"order": order}
         if order == "live":
             for agent in agents:
-                lives.append(asyncio.create_task(agent.live()))
+                lives.append(asyncio.create_task(agent.report()))
                 await asyncio.sleep(1 / float(words[0]))
             await _until_all(agents, order)
         elif order == "back":

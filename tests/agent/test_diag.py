@@ -5,6 +5,7 @@ import errno
 import os
 import resource
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -295,3 +296,13 @@ def test_few_sockets_or_few_in_time_wait_take_one_walk_over_the_kernels_table_an
     assert diag.dumps == 1 + walks
     assert [inet_diag.inode_of(one) for one in messages].count(inode) == 1
     diag.close()
+
+
+def test_requests_are_numbered_without_end_and_leave_nothing_behind() -> None:
+    diag = DiagSocket()
+    before = sys.getallocatedblocks()
+    for _ in range(10_000):
+        diag._next()
+    assert sys.getallocatedblocks() - before < 1_000
+    diag._sequence = 2**32 - 2
+    assert [diag._next(), diag._next()] == [2**32 - 1, 1]

@@ -185,6 +185,15 @@ def test_what_is_remembered_is_bounded(looking: Looking, monkeypatch: pytest.Mon
     assert looking.look().same_as == {99: 9}
 
 
+def test_what_nobody_asked_for_within_its_time_is_forgotten(looking: Looking) -> None:
+    for number in range(100):
+        looking.clock.go(1)
+        looking.kernel.put(time_wait(1_000 + number, remote_port=1_000 + number))
+        looking.look(end(number + 1, remote_port=number + 1))
+        looking.kernel.sockets.clear()
+    assert (len(looking.ends._briefs), len(looking.ends._unannounced)) == (61, 61)
+
+
 class EachOnce(RuleBasedStateMachine):
     """Connections come, are seen or not, go, through TIME_WAIT or not; the events come late or during a dump; dumps
     miss. Every connection is told under one name, and closed or brief once."""

@@ -7,6 +7,7 @@ import pytest
 from agent.diag_messages import listener, sighting
 from agent.family_messages import packet, unix
 from agent.proc_tree import Clock, ProcTree, fixture_host
+from fleetnet_agent import holders as holding
 from fleetnet_agent.cgroups import PLACE_LASTS_US, CGroups
 from fleetnet_agent.holders import Holders, wanted
 from fleetnet_agent.owners.lookup import OwnerLookup
@@ -88,6 +89,24 @@ def test_the_unit_of_a_process_is_read_once_a_minute(
     assert holders.of(one).unit == "ssh.service"
     clock.go(PLACE_LASTS_US / 1_000_000)
     assert holders.of(one).unit == "session-1.scope"
+
+
+def test_holders_that_were_processes_which_have_ended_are_not_kept(
+    proc: ProcTree, clock: Clock, owners: OwnerLookup, holders: Holders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(holding, "_MOST_SHARED", 5)
+    kept: list[int] = []
+    for pid in range(10, 50):
+        proc.add(pid, sockets=[pid])
+        one = sighting(pid, inode=pid)
+        owners.follow([wanted(one)])
+        clock.go(10)
+        owners.update(lambda inodes: inodes)
+        assert [owner.pid for owner in holders.of(one).owners] == [pid]
+        owners.forget([pid])
+        proc.end(pid)
+        kept.append(max(len(holders._made), len(holders._shared)))
+    assert max(kept) <= 5 + 4 + 1  # one process is there at a time
 
 
 def test_sockets_that_are_likely_to_share_their_owner_share_a_hint() -> None:

@@ -49,6 +49,16 @@ def test_of_a_pid_that_is_used_again_the_process_that_held_the_socket_is_meant()
     assert [one.name for one in holdings.processes_of(5)] == ["before"]
 
 
+def test_processes_that_have_ended_leave_nothing() -> None:
+    holdings = Holdings()
+    holdings.left(range(1_000, 2_000))  # of which none held anything
+    for pid in range(10, 200):
+        holdings.follow(5)
+        holdings.read(process(pid), [5])
+        holdings.left([pid])
+    assert len(holdings._tuples) == len(holdings._owners) == len(holdings.holders()) == 0
+
+
 class Books(RuleBasedStateMachine):
     """Against a plain set of pairs."""
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -59,21 +60,23 @@ def _simulate(tmp_path: Path, programs: Programs) -> None:
     ca_pem = (fleet.data / "ca.pem").read_bytes()
     identities.write(list(identities.join(names, fleet.admin_socket, fleet.enroll_address, ca_pem)), tmp_path / "five")
     command = [sys.executable, "-m", "bench.fleet.agents", "--identities", str(tmp_path / "five")]
-    orders = "connect 100\nchurn 5 100 2\nlisten 23456\nend\n"
+    orders = "connect 100\nchurn 5 100 2\nlive 50 5 2\nlisten 23456\nend\n"
     done = subprocess.run(
         [*command, "--report", fleet.report_address],
         input=orders, capture_output=True, text=True, timeout=60, check=True, cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
-    _, _, churned, listened = [json.loads(line) for line in done.stdout.splitlines()]
+    _, _, churned, lived, listened = [json.loads(line) for line in done.stdout.splitlines()]
     assert listened["batches"] == 1
+    assert lived["leaves"] > 0
     assert fleet.expect(0, "who-listens", "23456", "--max-age", "1h", "-o", "json").items[0]["host"] in names
     fleet.collector.stop()
     with sqlite3.connect(f"file:{fleet.data}/fleetnet.db?mode=ro", uri=True) as database:
         [(opened,)] = database.execute("SELECT count(*) FROM current").fetchall()
         [(closed,)] = database.execute("SELECT count(*) FROM history").fetchall()
     assert opened == 5 * len(Population(1).sockets) + 1
-    assert closed == churned["changes"] // 2
+    assert closed == (churned["changes"] + lived["changes"]) // 2
+    assert len(re.findall("event=.stream opened", fleet.collector.says())) == 5 + lived["leaves"]
 
 
 def test_a_batch_that_is_stored_twice_or_never_or_out_of_turn_is_counted() -> None:

@@ -10,6 +10,8 @@ from collections.abc import Collection, Iterable
 
 from fleetnet_agent.records import Process
 
+_MOST_TUPLES = 1_000  # to be shared; of those of several processes nobody knows when they are used no more
+
 
 class Holdings:
     """Processes and the followed inodes that they hold."""
@@ -89,10 +91,11 @@ class Holdings:
         """These hold nothing any more, or have ended. Returns the inodes about which something is new."""
         touched: set[int] = set()
         for pid in pids:
-            before = self._inodes_of.get(pid, set())
-            self._remember(before)
-            self._move(pid, before, set())
-            touched |= before
+            before = self._inodes_of.get(pid)
+            if before:  # most processes that end held none
+                self._remember(before)
+                self._move(pid, before, set())
+                touched |= before
         return touched
 
     def give_up(self) -> set[int]:
@@ -130,9 +133,10 @@ class Holdings:
         if not self._inodes_of[pid]:
             del self._inodes_of[pid]
             self._processes.pop(pid, None)
+            self._tuples.pop((pid,), None)
             self._owners.clear()
 
     def _shared(self, pids: tuple[int, ...]) -> tuple[int, ...]:
-        if len(self._tuples) > 10_000:
+        if len(self._tuples) > _MOST_TUPLES:
             self._tuples.clear()
         return self._tuples.setdefault(pids, pids)

@@ -25,6 +25,7 @@ from fleetnet_agent.facts import booted_at_us
 from fleetnet_agent.helper.scan import FoundProcess, Question, describe
 from fleetnet_agent.host import Host
 from fleetnet_agent.owners.asking import Asking, Helper
+from fleetnet_agent.owners.hints import Hints
 from fleetnet_agent.owners.holdings import Holdings
 from fleetnet_agent.records import OwnerStatus, Process, SourceStatus
 from fleetnet_agent.records.often import made_often
@@ -36,7 +37,6 @@ UNKNOWN = "the owners of their sockets are not known"
 REMEDY = "see to fleetnet-helper, which is used again once it answers"
 REMEDY_FOR_OWN = "restart the agent's service, for the agent cannot start another helper while it runs"
 MOST_INODES_ASKED = 1024  # beyond, the question names none and the answer has all
-MOST_HINTS = 10_000
 
 StillThere = Callable[[Collection[int]], Collection[int]]
 """Which of these inodes still belong to a socket."""
@@ -86,7 +86,7 @@ class OwnerLookup:
         self._crowds: list[Crowd] = []  # since the last scan
         self._patient: set[int] = set()  # of those that are followed
         self._in_vain: dict[int, OwnerStatus] = {}
-        self._hints: dict[Hashable, set[int]] = {}
+        self._hints = Hints(self._holdings.pids_of)
         self._losers: set[int] = set()  # pids that have lost sockets since the last update
         self._pids: frozenset[int] = frozenset()
         self._young: frozenset[int] = frozenset()  # new at the last update
@@ -114,6 +114,7 @@ class OwnerLookup:
         for inode in inodes:
             self._losers.update(self._holdings.pids_of(inode))
             self._holdings.forget(inode)
+            self._hints.forget(inode)
             self._wanted.pop(inode, None)
             self._in_vain.pop(inode, None)
             self._patient.discard(inode)
@@ -128,6 +129,11 @@ class OwnerLookup:
     def drop_caches(self) -> None:
         """Forget what is remembered only to save work."""
         self._hints.clear()
+
+    @property
+    def processes(self) -> int:
+        """How many are known to hold something."""
+        return len(self._holdings.holders())
 
     @property
     def is_privileged(self) -> bool:
@@ -203,7 +209,7 @@ class OwnerLookup:
         asked: set[int] = set()
         for narrow in (True, False):
             hints = {want.hints[0] if narrow else want.hints[-1] for want in self._wanted.values() if want.hints}
-            likely = {pid for hint in hints for pid in self._hints.get(hint, ())} | self._losers
+            likely = {pid for hint in hints for pid in self._hints.likely(hint)} | self._losers
             likely = (likely & self._pids) - asked
             if likely:
                 touched |= self._read(Question(self._inodes_asked(), pids=frozenset(likely)))
@@ -260,14 +266,10 @@ class OwnerLookup:
             self._wanted.setdefault(inode, lost)
 
     def _remember(self, want: Wanted) -> None:
-        if len(self._hints) > MOST_HINTS:
-            self._hints.clear()
-        # The port of a connection is that of its listener, or nobody else's.
-        for hint in want.hints if want.is_listener else want.hints[-1:]:
-            pids = self._hints.setdefault(hint, set())
-            pids.update(self._holdings.pids_of(want.inode))
-            if len(pids) > 2 * len(self._pids):
-                pids &= self._pids
+        if want.is_listener and want.hints:
+            self._hints.listener(want.inode, want.hints[0])
+        for hint in want.hints[-1:]:
+            self._hints.holder(want.inode, hint, self._pids)
 
     def _judge(self, still_there: StillThere) -> set[int]:
         """Say of every socket that nobody was found to hold why that may be."""

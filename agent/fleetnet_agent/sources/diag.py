@@ -24,6 +24,7 @@ ANSWER_WITHIN_S = 10
 _USED_UP = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _COOKIE = struct.Struct("=Q")
 _IFREQ = struct.Struct("@16si20x")  # struct ifreq, include/uapi/linux/if.h: name, and a union that holds the index
+_LAST_SEQUENCE = 2**32 - 1  # nlmsg_seq of struct nlmsghdr, include/uapi/linux/netlink.h, has 32 bits
 GETS_AT_ONCE = 50  # each answer takes about 1.3 kB of the socket's receive buffer, 208 kB by default
 
 
@@ -35,11 +36,11 @@ class DiagSocket:
         self._opened = opened or _open
         self._socket: socket.socket | None = None
         self._buffer = buffer or bytearray(BUFFER_BYTES)
-        self._sequences = itertools.cycle(range(1, 2**32))
+        self._sequence = 0
 
     def dump(self, request: Callable[[int], bytes], codec: Codec = inet_diag.CODEC) -> Iterator[Part]:
         """The parts that answer `request(sequence)`. Raises SourceError; the parts before it are then worth nothing."""
-        sequence = next(self._sequences)
+        sequence = self._next()
         connected = self._connected()
         whole = False
         try:
@@ -85,7 +86,7 @@ class DiagSocket:
     ) -> dict[int, bytes]:
         assert codec.get_request is not None
         connected = self._connected()
-        asked = {next(self._sequences): cookie for cookie in messages}
+        asked = {self._next(): cookie for cookie in messages}
         requests = [
             codec.get_request(messages[cookie], protocol, sequence, extensions) for sequence, cookie in asked.items()
         ]
@@ -105,6 +106,11 @@ class DiagSocket:
         except SourceError:
             self.close()
             raise
+
+    def _next(self) -> int:
+        """The number of the next request. Not from itertools.cycle(), which keeps all that it ever gave out."""
+        self._sequence = self._sequence % _LAST_SEQUENCE + 1
+        return self._sequence
 
     def close(self) -> None:
         """Give the socket back; the next request opens another."""

@@ -30,6 +30,9 @@ ELSEWHERE = "give another file to --database"
 
 _BUSY_S = 5.0
 _PRIVATE_UMASK = 0o077
+# Questions are texts of many lengths, with a place for each of the rows that are looked up: some 30 kB when they are
+# prepared. Of the 128 that Python keeps for a connection few are ever used again.
+_READERS_STATEMENTS = 16
 # quick_check reads the whole file, about 1 s for 300 MB; a larger file is checked where it is read.
 _CHECK_AT_MOST_BYTES = 128 * 1024 * 1024
 
@@ -140,9 +143,16 @@ def _writer(path: Path) -> Engine:
 def _readers(path: Path, most: int) -> Engine:
     def connect() -> sqlite3.Connection:
         uri = f"file:{quote(str(path.absolute()))}?mode=ro"
-        return sqlite3.connect(uri, uri=True, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+        return sqlite3.connect(
+            uri, uri=True, timeout=_BUSY_S, isolation_level=None, check_same_thread=False,
+            cached_statements=_READERS_STATEMENTS,
+        )  # fmt: skip
 
-    readers = create_engine("sqlite://", creator=connect, poolclass=QueuePool, pool_size=most, max_overflow=0)
+    # The one that was used last is used next: each connection has caches of its own, and those that only a crowd needs
+    # are to stay as they are when it is gone.
+    readers = create_engine(
+        "sqlite://", creator=connect, poolclass=QueuePool, pool_size=most, max_overflow=0, pool_use_lifo=True
+    )
     event.listen(readers, "connect", _prepare_reader)
     # Python's sqlite3 begins no transaction for a SELECT, and each would see another moment.
     event.listen(readers, "begin", lambda conn: conn.exec_driver_sql("BEGIN"))

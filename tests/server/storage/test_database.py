@@ -214,6 +214,23 @@ def test_more_streams_than_connections_take_turns(tmp_path: Path) -> None:
     tell(tmp_path, story)
 
 
+@pytest.mark.engine("sqlite")
+def test_when_a_crowd_of_readers_is_gone_what_is_asked_one_by_one_goes_through_one_connection(tmp_path: Path) -> None:
+    async def story(db: Database) -> None:
+        together = asyncio.Barrier(6)
+
+        async def one() -> None:
+            async with aclosing(db.stream(lambda _: iter([1]))) as pages:
+                async for _ in pages:
+                    await together.wait()
+
+        await asyncio.gather(*(one() for _ in range(6)))
+        used = {await db.read(lambda conn: id(conn.connection.dbapi_connection)) for _ in range(20)}
+        assert len(used) == 1
+
+    tell(tmp_path, story)
+
+
 def test_a_stream_left_early_gives_its_connection_back(tmp_path: Path) -> None:
     async def story(db: Database) -> None:
         for _ in range(40):
