@@ -239,7 +239,7 @@ def test_a_client_does_not_wait_for_ever(path: Path) -> None:
         began_s = time.monotonic()
         with pytest.raises(HelperUnavailableError, match="within"):
             HelperClient(path, answer_within_s=0.2).scan(Question())
-        assert time.monotonic() - began_s < 5
+        assert time.monotonic() - began_s < 20
 
 
 def test_a_client_takes_no_nonsense_for_an_answer(path: Path) -> None:

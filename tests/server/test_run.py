@@ -83,7 +83,7 @@ def test_a_signal_sends_the_agents_away_and_ends_well(data: Path, number: signal
         with pytest.raises(EOFError):
             stream.receive()
         assert running.wait() == 0
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20  # of a bound of some 8, which a busy machine may exceed
     assert 'reason="the collector is stopping"' in running.log()
     assert "Traceback" not in running.log()
 
