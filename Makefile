@@ -43,7 +43,7 @@ bench-fleet: $(VENV)/.dev  ## One collector and 10,000 simulated agents on this 
 	tests/install-tools
 	PYTHONPATH=tests:. $(BIN)/python -m bench.fleet $(ARGS)
 
-bench-herd: $(VENV)/.dev  ## 1,000 simulated agents whose collector is away for ten minutes, at ten times the speed (ARGS=--help)
+bench-herd: $(VENV)/.dev  ## 1,000 simulated agents whose collector is away for ten minutes, at twice the speed (ARGS=--help)
 	tests/install-tools
 	PYTHONPATH=tests:. $(BIN)/python -m bench.fleet.herd $(ARGS)
 
