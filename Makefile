@@ -50,7 +50,7 @@ bench-collectors: $(VENV)/.dev  ## What a second and third collector add before 
 	tests/install-tools
 	PYTHONPATH=tests:. $(BIN)/python -m bench.collectors $(ARGS)
 
-bench-herd: $(VENV)/.dev  ## 1,000 simulated agents whose collector is away for ten minutes, at ten times the speed (ARGS=--help)
+bench-herd: $(VENV)/.dev  ## 1,000 simulated agents whose collector is away for ten minutes, at twice the speed (ARGS=--help)
 	tests/install-tools
 	PYTHONPATH=tests:. $(BIN)/python -m bench.fleet.herd $(ARGS)
 
