@@ -16,7 +16,7 @@ from typing import Any
 from fleetnet_agent.uplink.backoff import Backoff
 from fleetnet_agent.uplink.stream import WELCOME_TIMEOUT_S
 from fleetnet_server.limits import Limits
-from fleetnet_server.services.admission import Admission
+from fleetnet_server.services.admission import Admission, Arrival
 from fleetnet_server.services.load import Load
 from fleetnet_server.services.quotas import Quotas
 
@@ -83,13 +83,14 @@ class Door:
         """None once a snapshot is acknowledged; else seconds after which to come back."""
         clock = asyncio.get_running_loop().time
         self.arrivals_s.append(clock())
-        after_s = await self._admission.enter(host)
-        if after_s is not None:
-            return after_s
+        arrival = await self._admission.enter(host)
+        if not isinstance(arrival, Arrival):
+            return arrival
         self.let_in_s.append(clock())
         self.free_at_s = max(self.free_at_s, clock()) + STORING_S
         await asyncio.sleep(self.free_at_s - clock())
         self.acknowledged_s.append(self.free_at_s)
+        arrival.over()
         return None
 
 

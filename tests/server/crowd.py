@@ -1,7 +1,7 @@
 """Many hosts that connect at one moment, as their agents do: `python -m server.crowd ADDRESS DIRECTORY`.
 
 DIRECTORY holds ca.pem, and NAME.key and NAME.pem of each host. Each says Hello until it is welcomed, obeying every
-Reconnect, and then keeps its stream. Prints how often each was sent away, in the order of their welcomes; ends then.
+Reconnect, tells that nothing is open there, and then keeps its stream. Prints how often each was sent away, in the order of their welcomes; ends then.
 """
 
 import asyncio
@@ -31,6 +31,8 @@ async def join(address: str, directory: Path, name: str, all_in: asyncio.Event, 
             assert isinstance(answer, report_pb2.CollectorMessage)
             if answer.HasField("welcome"):
                 away.append(sent_away)
+                snapshot = messages.batch(answer.welcome.committed_sequence + 1, snapshot=True)
+                await call.write(report_pb2.AgentMessage(batch=snapshot))
                 await all_in.wait()
                 call.cancel()
                 return

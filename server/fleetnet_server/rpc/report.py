@@ -21,7 +21,7 @@ from fleetnet_server.rpc import translate_report
 from fleetnet_server.rpc.status import errors_as_status
 from fleetnet_server.rpc.stream import Context, DisconnectedError, Shared, Stream, put_off, receive
 from fleetnet_server.rpc.streams import Spool, Streams
-from fleetnet_server.services.admission import Admission
+from fleetnet_server.services.admission import Admission, Arrival
 from fleetnet_server.services.enrollment import Enrollment
 
 _log = structlog.get_logger()
@@ -58,15 +58,16 @@ class ReportService(report_pb2_grpc.ReportServiceServicer):
         async with contextlib.AsyncExitStack() as afterwards, errors_as_status(context, self._health):
             peer = self._identify(context)
             try:
-                after_s = await self._admission.enter(peer.host)
-                if after_s is not None:
+                arrival = await self._admission.enter(peer.host)
+                if not isinstance(arrival, Arrival):
                     # Hello is read first, for an agent that is answered before it has spoken may miss the answer.
                     await self._hello(context)
-                    await put_off(context, after_s)
+                    await put_off(context, arrival)
                     return
+                afterwards.callback(arrival.over)
                 host = await self._active(context, peer)
                 hello = await self._hello(context)
-                await self._serve(context, peer, host, hello, afterwards)
+                await self._serve(context, peer, host, hello, arrival, afterwards)
             except DisconnectedError:
                 return
 
@@ -113,13 +114,19 @@ class ReportService(report_pb2_grpc.ReportServiceServicer):
         return translate_report.hello(message.hello)
 
     async def _serve(
-        self, context: Context, peer: Peer, host: Host, hello: Hello, afterwards: contextlib.AsyncExitStack
+        self,
+        context: Context,
+        peer: Peer,
+        host: Host,
+        hello: Hello,
+        arrival: Arrival,
+        afterwards: contextlib.AsyncExitStack,
     ) -> None:
         with _unknown_is_refused():
             session = await self._ingest.open(host, hello, time.time_ns() // 1_000)
         failpoints.reached("after-hello", session.host_id)
         waits = Spool(hello.spool_bytes, hello.spool_age_us)
-        stream = Stream(context, host.name, session, self._shared, waits)
+        stream = Stream(context, host.name, session, self._shared, waits, told_all=arrival.over)
         afterwards.push_async_callback(self._close, stream, host, session)
         self._streams.enter(host.name, session.generation, stream.end, stream.live, waits)
         metrics.STREAMS_OPENED.inc()

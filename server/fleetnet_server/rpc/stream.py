@@ -16,7 +16,7 @@ handed over cannot be called back, so the session stays open until it is known h
 import asyncio
 import random
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -71,13 +71,22 @@ class Stream:
     """The stream of one host, from the moment its session is open."""
 
     def __init__(
-        self, context: Context, host: str, session: Session, shared: Shared, waits: Spool | None = None
+        self,
+        context: Context,
+        host: str,
+        session: Session,
+        shared: Shared,
+        waits: Spool | None = None,
+        *,
+        told_all: Callable[[], None] = lambda: None,
     ) -> None:
+        """`told_all` is called whenever a whole snapshot is stored, or cannot be."""
         self._context = context
         self._host = host
         self._session = session
         self._shared = shared
         self._waits = waits or Spool()
+        self._told_all = told_all
         self._ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         # Handed over and not yet known to be stored, oldest first, each with its weight; None after the last.
         self._commits: asyncio.Queue[tuple[asyncio.Task[Stored], int] | None] = asyncio.Queue()
@@ -204,7 +213,9 @@ class Stream:
         except BaseException:
             self._shared.held.give_back(weight)
             raise
-        self._hand_over(storing, weight)
+        commit = self._hand_over(storing, weight)
+        if message.snapshot.last:
+            commit.add_done_callback(lambda _: self._told_all())
         return True
 
     async def _storing(self, message: report_pb2.Batch, received_at_us: int) -> Coroutine[Any, Any, Stored]:
@@ -218,7 +229,7 @@ class Stream:
             return self._shared.ingest.set_aside(self._session, refused, received_at_us)
         return self._shared.ingest.commit(self._session, batch, received_at_us, message.SerializeToString)
 
-    def _hand_over(self, storing: Coroutine[Any, Any, Stored], weight: int) -> None:
+    def _hand_over(self, storing: Coroutine[Any, Any, Stored], weight: int) -> asyncio.Task[Stored]:
         # Tasks start in the order they were made, and Ingest keeps the order of its calls.
         commit = asyncio.create_task(storing)
         self._outstanding.add(commit)
@@ -228,6 +239,7 @@ class Stream:
         self._commits.put_nowait((commit, weight))
         self._ahead += 1
         self._ahead_bytes += weight
+        return commit
 
     async def _await_commits(self) -> None:
         while (handed_over := await self._commits.get()) is not None:

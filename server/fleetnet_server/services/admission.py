@@ -1,13 +1,16 @@
 """Who may open a stream now: a fleet that lost its collector comes back at one moment, and each stream costs the
 database a transaction and a snapshot.
 
-So many are let in a second. A few more wait in line; the rest are told when to come back, each at a time of its own,
-which is when those before it will be through.
+So many are let in a second, and so many are at work at once: an arrival is over when its host has told everything. A
+collector that is slower than its rate (few cores, a slow disk, large hosts) so lets in as many as it gets through, and
+those who are in are done soon; taking all of them in would make all of them late. A few more wait in line; the rest are
+told when to come back, each at a time of its own, which is when those before it will be through.
 """
 
 import asyncio
 import random
 import time
+from collections import deque
 from collections.abc import Callable
 
 from fleetnet_server.services.load import Load
@@ -17,6 +20,25 @@ _LINE_S = 2.0
 # Nobody is sent away for longer: who knows how many of those before it come at all.
 _AWAY_AT_MOST_S = 600.0
 _JITTER_S = 1.0
+# More than these at once do not go faster, whatever the machine; a host that takes long to tell all gives its place up.
+MOST_ARRIVING = 64
+ARRIVES_WITHIN_S = 3.0
+# How fast they get through is what these last seconds have shown.
+_PACE_S = 5.0
+
+
+class Arrival:
+    """A host that was let in, until it has told everything, or is gone."""
+
+    def __init__(self, over: Callable[[], None]) -> None:
+        self._over = over
+        self._late = asyncio.get_running_loop().call_later(ARRIVES_WITHIN_S, self.over)
+
+    def over(self) -> None:
+        """Let the next one in. Once is enough, and more do nothing."""
+        if not self._late.cancelled():
+            self._late.cancel()
+            self._over()
 
 
 class Admission:
@@ -32,14 +54,16 @@ class Admission:
         # A tenth of a second's worth at once: enough for one loop of the event loop, and no wave.
         self._bucket = Bucket(self._per_s, max(1.0, self._per_s / 10), clock())
         self._promised_s = 0.0
+        self._places = asyncio.Semaphore(MOST_ARRIVING)
+        self._over_at_s: deque[float] = deque()
         self._closed = False
 
     def close(self) -> None:
         """Let nobody in any more."""
         self._closed = True
 
-    async def enter(self, host: str) -> float | None:
-        """Wait in line and be let in (None), or be told after how many seconds to come back."""
+    async def enter(self, host: str) -> Arrival | float:
+        """Wait in line and be let in, or be told after how many seconds to come back."""
         if self._closed:
             return self._put_off(_JITTER_S)
         if (wait_s := self._quotas.stream(host)) > 0:
@@ -47,12 +71,34 @@ class Admission:
         now_s = self._clock()
         if (wait_s := self._bucket.spend(1, now_s)) > _LINE_S:
             self._bucket.give_back(1)
-            self._promised_s = max(self._promised_s, now_s + wait_s) + 1 / self._per_s
-            return self._put_off(self._promised_s - now_s)
+            return self._put_off(self._promise(now_s + wait_s) - now_s)
         # Whoever came before waits less, so the line keeps its order.
         await asyncio.sleep(wait_s)
+        try:
+            async with asyncio.timeout(_LINE_S):
+                await self._places.acquire()
+        except TimeoutError:
+            now_s = self._clock()
+            return self._put_off(self._promise(now_s + _LINE_S) - now_s)
         self._load.streams_admitted += 1
-        return None
+        return Arrival(self._arrived)
+
+    def _arrived(self) -> None:
+        self._over_at_s.append(self._clock())
+        self._places.release()
+
+    def _promise(self, at_least_s: float) -> float:
+        """When the next of those who are sent away is to come."""
+        self._promised_s = max(self._promised_s, at_least_s) + 1 / self._pace()
+        return self._promised_s
+
+    def _pace(self) -> float:
+        """How many get through in a second: the rate, or what was seen of those who filled all places."""
+        while self._over_at_s and self._over_at_s[0] < self._clock() - _PACE_S:
+            self._over_at_s.popleft()
+        if not self._places.locked():
+            return self._per_s
+        return min(self._per_s, max(1.0, len(self._over_at_s) / _PACE_S))
 
     def _put_off(self, after_s: float) -> float:
         self._load.streams_put_off += 1

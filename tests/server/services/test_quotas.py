@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 from fleetnet_server.limits import MIB, Limits
-from fleetnet_server.services.admission import Admission
+from fleetnet_server.services.admission import MOST_ARRIVING, Admission, Arrival
 from fleetnet_server.services.load import Load
 from fleetnet_server.services.quotas import Bucket, Quotas
 
@@ -75,9 +75,11 @@ def _arrivals(count: int, per_second: int) -> tuple[list[float], list[float]]:
     async def scenario() -> None:
         admission = Admission(per_second, Quotas(Limits(), Load(), clock), Load(), clock)
         for n in range(count):
-            after_s = await admission.enter(f"host{n}")
-            if after_s is not None:
-                away.append(after_s)
+            arrival = await admission.enter(f"host{n}")
+            if isinstance(arrival, Arrival):
+                arrival.over()
+            else:
+                away.append(arrival)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("fleetnet_server.services.admission.asyncio.sleep", sleep)
@@ -111,10 +113,12 @@ def test_one_host_that_comes_again_and_again_is_put_off_and_takes_no_place_of_ot
         admission = Admission(1_000, Quotas(Limits(), load, clock), load, clock)
         for _ in range(30):
             clock.now_s += 0.001
-            assert await admission.enter("restless") is None
+            assert isinstance(await admission.enter("restless"), Arrival)
         for _ in range(300):
-            assert (await admission.enter("restless") or 0) > 1
-        assert await admission.enter("web1") is None
+            after_s = await admission.enter("restless")
+            assert isinstance(after_s, float)
+            assert after_s > 1
+        assert isinstance(await admission.enter("web1"), Arrival)
         assert (load.streams_admitted, load.streams_put_off) == (31, 300)
 
     asyncio.run(scenario())
@@ -124,6 +128,51 @@ def test_nobody_is_let_in_when_the_door_is_closed() -> None:
     async def scenario() -> None:
         admission = Admission(1_000, Quotas(Limits(), Load()), Load())
         admission.close()
-        assert await admission.enter("web1") is not None
+        assert not isinstance(await admission.enter("web1"), Arrival)
 
     asyncio.run(scenario())
+
+
+def test_no_more_are_at_work_at_once_than_there_are_places_and_the_next_comes_when_one_is_through() -> None:
+    async def scenario() -> None:
+        admission = Admission(100_000, Quotas(Limits(), Load()), Load())
+        inside = [await admission.enter(f"host{n}") for n in range(MOST_ARRIVING)]
+        next_one = asyncio.create_task(admission.enter("next"))
+        await asyncio.sleep(0)
+        assert not next_one.done()
+        first, second, *_ = inside
+        assert isinstance(first, Arrival)
+        first.over()
+        assert isinstance(await next_one, Arrival)
+        first.over()  # which has let somebody in already
+        after_next = asyncio.create_task(admission.enter("after next"))
+        await asyncio.sleep(0)
+        assert not after_next.done()
+        assert isinstance(second, Arrival)
+        second.over()
+        assert isinstance(await after_next, Arrival)
+
+    asyncio.run(scenario())
+
+
+def test_where_they_get_through_slowly_the_others_are_told_to_come_as_they_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fleetnet_server.services.admission._LINE_S", 0.05)
+
+    async def scenario() -> list[float]:
+        clock, load = Clock(), Load()
+        admission = Admission(100_000, Quotas(Limits(), load, clock), load, clock)
+        for n in range(10):  # two a second, as far as the last five tell
+            arrival = await admission.enter(f"before{n}")
+            assert isinstance(arrival, Arrival)
+            arrival.over()
+        inside = [await admission.enter(f"host{n}") for n in range(MOST_ARRIVING)]
+        assert all(isinstance(arrival, Arrival) for arrival in inside)
+        later = await asyncio.gather(*(admission.enter(f"later{n}") for n in range(100)))
+        assert load.streams_put_off == 100
+        return sorted(after_s for after_s in later if isinstance(after_s, float))
+
+    later_s = asyncio.run(scenario())
+    assert len(later_s) == 100
+    assert 50 < later_s[-1] < 52
+    for second in range(1, 49):
+        assert sum(second <= after_s < second + 1 for after_s in later_s) <= 5
