@@ -37,7 +37,7 @@ def main() -> int:
         story = Story(stack.enter_context(Programs(directory, environment(directory))), [case])
         [outcome] = story.play()
         verdict = verdict_of(story, outcome)
-    print("\n".join(lines_of(outcome, verdict)))
+        print("\n".join(lines_of(outcome, verdict)))
     for sentence in verdict.wrong[:20]:
         print(f"WRONG: {sentence}")
     return 1 if verdict.wrong else 0

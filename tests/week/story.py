@@ -60,12 +60,12 @@ class Outcome:
     case: Case
     stretches: list[Stretch] = field(default_factory=list)
     killed: int = 0
+    present: dict[Name, str] = field(default_factory=dict)  # what is open when all is over
     away_us: int = 0  # since when no collector was there
     back_us: int = 0  # when one had heard of the host again
     midst: Answer | None = None  # what was said of the midst of the days when the present was right
     stored_then: list[str] = field(default_factory=list)  # kinds of the batches that were stored by then
-    welcomed_s: float = 0.0  # when its agent was, by time.monotonic
-    acknowledged_s: float = 0.0  # from there to the acknowledgement of the snapshot
+    acknowledged_s: float = 0.0  # from the welcome to the acknowledgement of the snapshot
     present_s: float = 0.0  # from the welcome to the right answers
     kept_bytes: int = 0
     told_s: float = 0.0  # from the welcome to the last of the backlog
@@ -111,11 +111,15 @@ class Story:
         for days in sorted({outcome.case.days for outcome in self.outcomes}, reverse=True):
             self._begin([outcome for outcome in self.outcomes if outcome.case.days == days], days)
         self.store.witness()
-        with ThreadPoolExecutor(len(self.outcomes)) as threads:
+        at_once = [outcome for outcome in self.outcomes if not outcome.case.holds_back]
+        with ThreadPoolExecutor(2 * len(self.outcomes)) as threads:
             list(threads.map(self._live, self.outcomes))
             self.fleet.start_collector()
+            told = [threads.submit(self._note_told, outcome) for outcome in at_once]
             list(threads.map(self._ask, self.outcomes))
-            list(threads.map(self._tell, self.outcomes))
+            list(threads.map(self._tell_what_was_held_back, [one for one in self.outcomes if one not in at_once]))
+            for one in told:
+                one.result()
         return self.outcomes
 
     def log(self, name: str) -> str:
@@ -178,6 +182,7 @@ class Story:
             self._end(outcome)
         begin_us = self._begins_us(outcome, draw)
         self._start(outcome, replace(later, begin_us=begin_us, until_us=0, backoff_cap_s=SOONER_S))
+        outcome.present = open_at(moments_of(first.world.lives()), FOR_EVER_US)
         self._agents[case.name].wait_for("^the present", within_s=PATIENCE_S)
 
     def _begins_us(self, outcome: Outcome, draw: random.Random) -> int:
@@ -208,15 +213,14 @@ class Story:
 
     def _ask(self, outcome: Outcome) -> None:
         """The present is right before the past is told, which is a gap until then."""
-        name, stretch = outcome.case.name, outcome.stretches[-1]
+        name = outcome.case.name
         self._agents[name].wait_for("^.*connected to", within_s=PATIENCE_S)
-        outcome.welcomed_s = time.monotonic()
+        began_s = time.monotonic()
         outcome.back_us = time.time_ns() // 1000
         self._agents[name].wait_for("^.*snapshot of .* acknowledged", within_s=PATIENCE_S)
-        outcome.acknowledged_s = time.monotonic() - outcome.welcomed_s
-        truth = open_at(moments_of(stretch.world.lives()), FOR_EVER_US)
-        until(lambda: self._is_right(name, truth), within_s=PATIENCE_S, what=f"the present of {name}")
-        outcome.present_s = time.monotonic() - outcome.welcomed_s
+        outcome.acknowledged_s = time.monotonic() - began_s
+        until(lambda: self._is_right(name, outcome.present), within_s=PATIENCE_S, what=f"the present of {name}")
+        outcome.present_s = time.monotonic() - began_s
         outcome.kept_bytes = outcome.lines()[-1].spool_bytes
         outcome.midst = self.at(outcome, (outcome.away_us + outcome.back_us) // 2)
         outcome.stored_then = [batch.kind for batch in outcome.batches()[: self._stored(name)]]
@@ -238,20 +242,20 @@ class Story:
         moment = (datetime.fromtimestamp(0, UTC) + timedelta(microseconds=at_us)).isoformat()
         return self.fleet.ask("netstat", outcome.case.name, "-a", "-n", "-o", "json", "--at", moment)
 
-    def _tell(self, outcome: Outcome) -> None:
-        """What was kept is told as fast as agents do: by the next one, where this one has held it back."""
+    def _tell_what_was_held_back(self, outcome: Outcome) -> None:
+        """The next agent does, as fast as agents do."""
         name, stretch = outcome.case.name, outcome.stretches[-1]
-        if outcome.case.holds_back:
-            self._agents[name].stop()
-            begin_us = time.time_ns() // 1000
-            at_once = replace(stretch, begin_us=begin_us, ago_us=0, flies=False, backlog_bytes_per_s=RATE)
-            self._start(outcome, at_once)
-            self._agents[name].wait_for("^.*connected to", within_s=PATIENCE_S)
-            outcome.welcomed_s = time.monotonic()
-        all_told = "^.*all that was kept while no collector answered has been told"
-        self._agents[name].wait_for(all_told, within_s=PATIENCE_S)
-        outcome.told_s = time.monotonic() - outcome.welcomed_s
         self._agents[name].stop()
+        begin_us = time.time_ns() // 1000
+        self._start(outcome, replace(stretch, begin_us=begin_us, ago_us=0, flies=False, backlog_bytes_per_s=RATE))
+        self._note_told(outcome)
+
+    def _note_told(self, outcome: Outcome) -> None:
+        agent = self._agents[outcome.case.name]
+        agent.wait_for("^.*connected to", within_s=PATIENCE_S)
+        began_s = time.monotonic()
+        agent.wait_for("^.*all that was kept while no collector answered has been told", within_s=PATIENCE_S)
+        outcome.told_s = time.monotonic() - began_s
 
 
 def _ends(case: Case, begin_us: int, end_us: int, boots_us: Sequence[int]) -> list[int]:
