@@ -1,7 +1,8 @@
 """Many hosts that connect at one moment, as their agents do: `python -m server.crowd ADDRESS DIRECTORY`.
 
 DIRECTORY holds ca.pem, and NAME.key and NAME.pem of each host. Each says Hello until it is welcomed, obeying every
-Reconnect, tells that nothing is open there, and then keeps its stream. Prints how often each was sent away, in the order of their welcomes; ends then.
+Reconnect, tells that nothing is open there, and keeps its stream. Prints how often each was sent away, in the order of
+their welcomes; ends then.
 """
 
 import asyncio
