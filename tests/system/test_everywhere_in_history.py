@@ -21,7 +21,7 @@ from system.in_words import Item
 from system.laboratory import Laboratory, laboratory
 from system.neighbourhood import NAME, Neighbourhood, Place, neighbourhood, remove
 
-from demo.programs import until
+from demo.programs import FailedError, until
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 
@@ -90,13 +90,19 @@ def both(around: Neighbourhood, place: Place, *options: str) -> tuple[list[Item]
 def as_ip_says(around: Neighbourhood, place: Place) -> tuple[list[Item], list[Item]]:
     """The same, once they are as ip says."""
 
+    differences: list[str] = []
+
     def shown() -> tuple[list[Item], list[Item]] | None:
         theirs = in_words.routes(place), in_words.interfaces(place)
         routes, interfaces = both(around, place)
         ours = in_words.our(routes, theirs[0]), in_words.our(interfaces, theirs[1])
-        return (routes, interfaces) if ours == theirs else None
+        differences[:] = [f"ours {a}\nip   {b}" for a, b in zip(ours, theirs, strict=True) if a != b]
+        return None if differences else (routes, interfaces)
 
-    return until(shown, within_s=_WITHIN_S, what="what ip says")
+    try:
+        return until(shown, within_s=_WITHIN_S, what="what ip says")
+    except FailedError as failure:
+        raise FailedError(f"{failure} in {place.name}", "\n".join([*differences, around.agent.tail()])) from None
 
 
 def test_what_was_before_a_change_is_what_is_answered_for_that_time(changed: dict[str, Changed]) -> None:
