@@ -41,7 +41,7 @@ from bench.growth import MB, Sample, Series, descriptors
 from bench.measures import Bar, children, cpu_s
 from demo.fabric import Fabric, Host, free_subnet, why_not
 from demo.fleet import Fleet, environment
-from demo.programs import Program, Programs
+from demo.programs import FailedError, Program, Programs
 
 REAL: Final = 3
 ROUND_S, EVERY_S, STILL_S = 20.0, 4.0, 2.0
@@ -193,7 +193,11 @@ class Soak:
 
     def _ask(self) -> None:
         self.asked += 1
-        answer = self.fleet.ask(*next(self.questions), "-o", "json")
+        try:
+            answer = self.fleet.ask(*next(self.questions), "-o", "json")
+        except FailedError as failure:  # a question that hangs is to be told of, and ends no soak
+            self.unanswered[str(failure)] += 1
+            return
         if answer.status not in (0, 1, 3):
             self.unanswered[answer.errors.strip()] += 1
 
