@@ -1,4 +1,4 @@
-"""Whether something grows: what a process has taken over time, and the slope of it. But for `taken` pure.
+"""Whether something grows: what a process has taken over time, and the slope of it. Pure, but for what reads /proc.
 
 What a process has *taken* is its anonymous memory, swapped out or not: what malloc, Python and SQLite's caches hold,
 stacks, and the pages of libraries that it has written to. Pages of files are not counted, as RSS and PSS count them:

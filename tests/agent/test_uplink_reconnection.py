@@ -1,6 +1,7 @@
 """The collector dies, lies, sends away and comes back: nothing is lost silently, nothing is stored twice."""
 
 import asyncio
+import gc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from agent.scripted_watch import ScriptedWatch, tcp
 from agent.uplinks import agrees, eventually, running
 from fleetnet_agent.records import State
 from fleetnet_agent.uplink.run import Pace
+from fleetnet_agent.uplink.stream import Stream
 from fleetnet_proto.v1 import report_pb2
 
 Enrolled = Callable[..., Path]
@@ -45,6 +47,25 @@ def test_a_killed_collector_gets_the_rest_and_a_snapshot_when_it_is_back(
     assert len({hello.epoch for hello in collector.store.hellos}) == 1
     away = [line for line in log if line.startswith("no connection to")]
     assert 1 <= len(away) <= 3, "one line per change, not per attempt"
+
+
+def test_of_streams_that_have_ended_nothing_is_kept(loop: Loop, collector: Collector, enrolled: Enrolled) -> None:
+    async def story() -> list[int]:
+        watch, left = ScriptedWatch(tcp(0)), list[int]()
+        async with running(enrolled(collector.address), watch):
+            for number in range(1, 6):
+                await collector.until(lambda number=number: collector.store.whole_snapshots == number)
+                left.append(sum(type(one) in (Stream, grpc.aio.Channel) for one in gc.get_objects()))
+                await collector.stop()
+                await collector.start()
+        return left
+
+    gc.disable()  # as good as: it would come much later
+    try:
+        left = loop.run(story())
+    finally:
+        gc.enable()
+    assert left == left[:1] * 5, "of each stream and channel one is there at a time"
 
 
 def test_batches_that_were_stored_but_not_acknowledged_are_not_stored_twice(

@@ -1,7 +1,7 @@
 """What a Python process holds, counted by itself once its garbage is collected: see `sitecustomize.py` beside this.
 
-Memory comes and goes with garbage and with what malloc keeps; what a process holds is the same number after the same
-work, however busy the machine.
+Memory comes and goes with garbage and with what malloc keeps; what a process holds is nearly the same number after the
+same work, however busy the machine.
 """
 
 import itertools
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from bench.growth import descriptors, taken_bytes
+from bench.growth import descriptors
 
 _WITHIN_S = 60.0
 
@@ -25,7 +25,7 @@ class Held:
 
     blocks: int  # of Python's allocator: an object is one or a few
     types: dict[str, int]  # objects that the collector of garbage knows, by type
-    bytes: int  # of memory taken
+    bytes: int  # that malloc has given out, to all but Python's allocator
     descriptors: int
 
     @property
@@ -91,4 +91,4 @@ class Inside:
                 raise TimeoutError("the process did not count what it holds")
             time.sleep(0.01)
         told = json.loads(self._told.read_text())
-        return Held(told["blocks"], told["types"], taken_bytes(pid), descriptors(pid))
+        return Held(told["blocks"], told["types"], told["bytes"], descriptors(pid))

@@ -15,7 +15,7 @@ from typing import Final
 
 from fleetnet_proto.v1 import report_pb2
 
-from fleetnet_agent import facts, state
+from fleetnet_agent import facts, memory, state
 from fleetnet_agent.errors import AgentError
 from fleetnet_agent.host import Host
 from fleetnet_agent.log import Log
@@ -167,6 +167,7 @@ class Uplink:
             addresses = self._identity.report_addresses
             address = addresses[turn % len(addresses)]
             ending = await self._stream(address)
+            memory.sweep()
             if ending.why is not End.LEFT:
                 turn += ending.why is not End.OTHER_PAST
                 await _wait_for(self._leave, self._settle(address, ending))

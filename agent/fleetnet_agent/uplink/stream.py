@@ -154,6 +154,7 @@ class Stream:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            tasks.clear()  # else they and what one of them raised would keep one another, and the whole call
 
     async def _read(self, call: Call) -> Ending | None:
         while True:

@@ -13,11 +13,11 @@ from server import messages
 
 pytestmark = pytest.mark.slow
 
-CYCLES = 50
+CYCLES = 40
 LAPS = 4
-# Of a lap, in at least one of those after the first: a leak grows in each, a thread that is started or a page that
-# malloc keeps does not. A row in a dictionary of what has ended is three blocks, a stream 40; SQLite's cache of what a
-# cycle has written is up to 1 KiB, a stream with its connection 90.
+# Of a lap, in at least one of those after the first: a leak grows in each, a thread that is started does not. A row in
+# a dictionary of what has ended is three blocks, a stream 40. SQLite's cache of what a cycle has written is up to
+# 1 KiB, a stream with its connection 90.
 BLOCKS_A_CYCLE = 1
 BYTES_A_CYCLE = 4 * 1024
 
