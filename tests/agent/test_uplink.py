@@ -113,10 +113,10 @@ def test_50000_sockets_arrive_in_parts_under_one_mebibyte(loop: Loop, collector:
     async def story() -> None:
         watch = ScriptedWatch(*(tcp(n, held_by=holders[n % 300]) for n in range(50_000)))
         async with running(enrolled(collector.address), watch):
-            await collector.until(lambda: collector.store.whole_snapshots == 1)
+            await collector.until(lambda: collector.store.whole_snapshots >= 1)
             assert agrees(collector, watch)
 
-    loop.run(story(), 60)
+    loop.run(story(), 200)
     assert len(collector.store.batches) > 2
     assert 250_000 < collector.store.largest_bytes < 1 << 20
 
@@ -153,7 +153,7 @@ def test_a_snapshot_larger_than_the_credit_still_arrives(loop: Loop, collector: 
             await collector.until(lambda: collector.store.whole_snapshots == 1)
             assert agrees(collector, watch)
 
-    loop.run(story(), 60)
+    loop.run(story(), 200)
     assert len(collector.store.batches) > 1
 
 

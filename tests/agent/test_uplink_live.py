@@ -121,7 +121,7 @@ def test_one_live_look_at_a_time_and_what_comes_meanwhile_is_refused(
             await collector.until(lambda: collector.answered(1) and collector.answered(2))
         return watch
 
-    watch = loop.run(story(), 60)
+    watch = loop.run(story(), 200)
     assert watch.live_looks == 1
     assert [part.trouble for part in collector.parts_of(2)] == [UNDER_WAY]
     parts = collector.parts_of(1)
@@ -146,7 +146,7 @@ def test_batches_and_acknowledgements_go_on_between_the_parts(
             assert not collector.answered(1), "the batch did not wait for the end of the look"
             await collector.until(lambda: collector.answered(1))
 
-    loop.run(story(), 60)
+    loop.run(story(), 200)
 
 
 def test_no_part_is_made_ahead_of_a_collector_that_does_not_read(
@@ -167,7 +167,7 @@ def test_no_part_is_made_ahead_of_a_collector_that_does_not_read(
             collector.live_read.set()
             await eventually(lambda: watch.live_shown > shown)
 
-    loop.run(story(), 60)
+    loop.run(story(), 200)
 
 
 def test_a_flood_of_questions_is_answered_by_few_looks_and_few_refusals(
@@ -187,7 +187,7 @@ def test_a_flood_of_questions_is_answered_by_few_looks_and_few_refusals(
             await collector.until(lambda: agrees(collector, watch))
         return watch
 
-    watch = loop.run(story(), 60)
+    watch = loop.run(story(), 200)
     assert watch.live_looks <= 3
     assert len(collector.live) < 1_000
 
@@ -212,7 +212,7 @@ def test_a_stream_that_ends_drops_the_look_and_the_next_one_is_free(
             await collector.until(lambda: collector.answered(2))
         return watch
 
-    watch = loop.run(story(), 60)
+    watch = loop.run(story(), 200)
     assert collector.parts_of(1) == []
     assert cookies(collector.parts_of(2)) == list(range(20_000))
     assert watch.live_looks == 2

@@ -149,7 +149,7 @@ def test_a_gap_whose_snapshot_was_cut_off_is_told_again(loop: Loop, collector: C
             await collector.until(lambda: collector.store.whole_snapshots == 2)
             assert agrees(collector, watch)
 
-    loop.run(story(), 60)
+    loop.run(story(), 200)
     assert [gap.reason for gap in collector.store.gaps] == ["collector unreachable, queue full"]
 
 
@@ -165,7 +165,7 @@ def test_half_a_snapshot_is_never_continued_on_another_stream(
             await collector.until(lambda: collector.store.whole_snapshots == 1)
             assert agrees(collector, watch)
 
-    loop.run(story(), 60)
+    loop.run(story(), 200)
     sequences = [b.sequence for b in collector.store.batches]
     assert sequences == list(range(1, len(sequences) + 1))
     parts = [b.snapshot.part for b in collector.store.batches if b.HasField("snapshot")]

@@ -316,7 +316,7 @@ def test_whatever_happens_history_is_true_or_says_that_it_does_not_know(
         return it
 
     for seed in range(12):
-        it = loop.run(story(seed), 60)
+        it = loop.run(story(seed), 200)
         it.is_true()
         assert it.known_share() > 0, seed
         assert it.history().kept == [], "every gap that was kept is withdrawn"

@@ -12,6 +12,7 @@ from fleetnet_agent.host import Host
 
 SET_US: Final = 1_000_000
 """As far as the wall clock may move against CLOCK_BOOTTIME before it counts as set, microseconds."""
+_READINGS: Final = 10
 
 
 class WallClock:
@@ -40,6 +41,17 @@ class WallClock:
             self.check()
 
     def _now(self) -> tuple[int, int]:
-        """CLOCK_BOOTTIME, and by how much the wall clock is ahead of it."""
-        boottime_us = self._host.boottime_us()
-        return boottime_us, self._host.wall_clock_us() - boottime_us
+        """CLOCK_BOOTTIME, and by how much the wall clock is ahead of it.
+
+        Read again where a moment passed in between (a busy machine, a guest that was paused): else the two would seem
+        to have moved apart by it.
+        """
+        for _ in range(_READINGS):
+            before_us, wall_us, after_us = (
+                self._host.boottime_us(),
+                self._host.wall_clock_us(),
+                self._host.boottime_us(),
+            )
+            if after_us - before_us < SET_US // 10:
+                break
+        return before_us, wall_us - before_us
