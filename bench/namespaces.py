@@ -1,8 +1,9 @@
 """The part of `bench.agent` with many network namespaces: a look at everything beside `nsenter ss` in each.
 
 The look is the agent's own: a watch on all namespaces and its helper, which finds them by their mounts, enters them
-and passes what it opens; both cost. It shows seven kinds of sockets. So it is measured beside `ss -tan`, which reads
-one, and beside `ss -tuwx0San`, which reads as many. What is in the namespace that the agent itself is in counts, too.
+and passes what it opens; both cost. It shows seven kinds of sockets with all their owners. So it is measured beside
+`ss -tan`, which reads one kind and no owners, `ss -tuwx0San`, which reads as many, and `ss -tanp`, which has owners, too.
+What is in the namespace that the agent itself is in counts, and every other one of the machine.
 
 A table in which nothing can have changed is not read (see fleetnet_agent/quiet.py). So there are three looks: where in
 each namespace something was sent, and all tables are read; where nothing happened; and where in ten of the namespaces
@@ -40,7 +41,7 @@ LOOKS = {  # what happens before each: a word to the holder, and in how many nam
     "none of them busy": ("send", 0),
     "2 sockets exchanged in ten": ("exchange", 10),
 }
-TCP_ALONE, AS_MANY_KINDS = ("ss", "-tan"), ("ss", "-tuwx0San")
+PEERS = (("ss", "-tan"), ("ss", "-tuwx0San"), ("ss", "-tanp"))
 _CLONE_NEWNET = 0x40000000  # include/uapi/linux/sched.h
 _MS_BIND = 0x1000  # include/uapi/linux/mount.h
 _SIOCSIFFLAGS, _IFF_UP = 0x8914, 0x1  # include/uapi/linux/sockios.h, if.h
@@ -75,21 +76,21 @@ def main() -> int:
 
 def _measure(holder: "subprocess.Popen[str]", places: list[Path], rounds: int, rounds_of_ss: int) -> None:
     ours = _looks_s(holder, rounds)
-    tcp, kinds = (
-        statistics.median(
-            sum(command_cpu_s(["nsenter", f"--net={place}", *command]) for place in places) for _ in range(rounds_of_ss)
+    theirs = {" ".join(command): _everywhere_s(places, command, rounds_of_ss) for command in PEERS}
+    print("   ", ", ".join(f"nsenter {peer} {taken_s * 1000:.0f} ms" for peer, taken_s in theirs.items()), flush=True)
+    for name, taken_s in ours.items():
+        sweep = f"{NAMESPACES} namespaces of {SOCKETS_EACH} sockets, {name}, CPU"
+        hand_over([Bar(sweep, SWEEP_MS, taken_s * 1000, "ms")])
+        hand_over(
+            Bar(f"the same beside `nsenter {peer}`", RATIO, taken_s / beside_s, "x")
+            for peer, beside_s in theirs.items()
         )
-        for command in (TCP_ALONE, AS_MANY_KINDS)
-    )
-    print(f"    ss -tan {tcp * 1000:.0f} ms, ss -tuwx0San {kinds * 1000:.0f} ms", flush=True)
-    hand_over(
-        bar
-        for name, taken_s in ours.items()
-        for bar in (
-            Bar(f"{NAMESPACES} namespaces of {SOCKETS_EACH} sockets, {name}, CPU", SWEEP_MS, taken_s * 1000, "ms"),
-            Bar("the same beside `nsenter ss -tan`", RATIO, taken_s / tcp, "x"),
-            Bar("the same beside `nsenter ss -tuwx0San`", RATIO, taken_s / kinds, "x"),
-        )
+
+
+def _everywhere_s(places: list[Path], command: tuple[str, ...], rounds: int) -> float:
+    """CPU seconds of running it in each, the median."""
+    return statistics.median(
+        sum(command_cpu_s(["nsenter", f"--net={place}", *command]) for place in places) for _ in range(rounds)
     )
 
 
