@@ -2,8 +2,8 @@
 
 The look is the agent's own: a watch on all namespaces and its helper, which finds them by their mounts, enters them
 and passes what it opens; both cost. It shows seven kinds of sockets with all their owners. So it is measured beside
-`ss -tan`, which reads one kind and no owners, `ss -tuwx0San`, which reads as many, and `ss -tanp`, which has owners, too.
-What is in the namespace that the agent itself is in counts, and every other one of the machine.
+`ss -tan`, which reads one kind and no owners, `ss -tuwx0San`, which reads as many, and `ss -tanp`, which has owners,
+too. What is in the namespace that the agent itself is in counts, and every other one of the machine.
 
 A table in which nothing can have changed is not read (see fleetnet_agent/quiet.py). So there are three looks: where in
 each namespace something was sent, and all tables are read; where nothing happened; and where in ten of the namespaces
