@@ -36,6 +36,8 @@ Response = (
 # A message may be larger than gRPC's 4 MiB; the collector on the same machine is trusted that far.
 _OPTIONS = [("grpc.max_receive_message_length", 64 << 20), ("grpc.enable_http_proxy", 0)]
 
+_LEAVE_S = 2.0  # for a call to end that was called off: no time at all but on a machine that does nothing
+
 
 class Collector:
     """A connection to the collector's admin socket."""
@@ -97,6 +99,8 @@ class _Call(Protocol):
 
     def cancel(self) -> object: ...
 
+    def add_callback(self, callback: Callable[[], None]) -> bool: ...
+
 
 class Stream(Generic[Item]):
     """An answer as it comes in (records.Answer)."""
@@ -112,6 +116,9 @@ class Stream(Generic[Item]):
         self._items_of = items_of
         self._translate = translate
         self._patience = _Patience(call, timeout_s)
+        self._ended = threading.Event()
+        if not call.add_callback(self._ended.set):  # it is over already
+            self._ended.set()
         self._taken = 0
         self.end: End | None = None
         first = self._first()
@@ -124,22 +131,28 @@ class Stream(Generic[Item]):
                     self._taken += 1
                     yield item
         finally:
-            self._patience.over()
-            self._call.cancel()
+            self._leave()
+
+    def _leave(self) -> None:
+        """Be done with the call. Its thread holds a lock while it takes in how the call ended, and Python may end
+        meanwhile: then the thread never gives the lock back, and the call, which asks for it in its own end, waits for
+        ever. So that is waited for here."""
+        self._patience.over()
+        self._call.cancel()
+        self._ended.wait(_LEAVE_S)
 
     def _first(self) -> Response:
         try:
             with self._patience:
                 message = next(self._call)
         except StopIteration:
-            self._patience.over()
+            self._leave()
             raise errors.CollectorFailed("the collector gave an empty answer; its log says more") from None
         except grpc.RpcError as error:
-            self._patience.over()
+            self._leave()
             raise self._patience.explained(error, self._translate) from error
         if message.WhichOneof("part") != "coverage":
-            self._patience.over()
-            self._call.cancel()
+            self._leave()
             raise errors.CollectorFailed("the collector's answer does not begin with its coverage; upgrade fleetnet")
         return message
 

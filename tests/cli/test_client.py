@@ -1,5 +1,6 @@
 """The border to the collector: what each failure becomes, and that a broken answer never looks whole."""
 
+import contextlib
 import json
 import os
 from collections.abc import Callable
@@ -86,6 +87,18 @@ def test_every_error_knows_its_exit_status_and_the_module_draws_them_all() -> No
 
     assert {k: k.exit_status for k in tree(errors.CliError)} == STATUS
     assert all(k.__name__ in (errors.__doc__ or "") for k in STATUS)
+
+
+@pytest.mark.parametrize("through", [True, False], ids=["read to its end", "left early"])
+def test_when_an_answer_is_left_grpc_has_done_with_it(through: bool, canned: Canned) -> None:
+    with Collector(os.environ["FLEETNET_SERVER"].removeprefix("unix://"), 10) as collector:
+        answer = collector.sockets(SocketQuestion(Selection()))
+        with contextlib.closing(iter(answer)) as items:  # type: ignore[type-var]  # it is a generator
+            for _ in items:
+                if not through:
+                    break
+        # Else its thread may hold the lock of the call when Python ends, and the command line would hang for ever.
+        assert answer._ended.is_set()
 
 
 @pytest.mark.parametrize("arguments", [("who-listens",), ("who-listens", "-o", "json"), ("netstat", "web1", "-an")])
