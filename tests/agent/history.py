@@ -132,4 +132,4 @@ class History:
                     one.closed_us, one.how = min(one.closed_us, past.closed_at_us), past.closed_at_is
                     one.is_told = True
                 return
-        self.intervals.append(Interval(key, past.socket.state, opened_us, closed_us, past.closed_at_is))
+        self.intervals.append(Interval(key, past.socket.state, opened_us, closed_us, past.closed_at_is, is_told=True))
