@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,9 @@ def assert_nothing_left(demo: Program, run: Path) -> None:
     assert not run.exists()
     assert namespaces_of(demo) == []
     assert processes_that_know(run) == []
-    assert not list(Path("/sys/class/net").glob(f"fn{demo.pid}*"))
+    # The kernel takes them away a moment after their namespace.
+    left = partial(Path("/sys/class/net").glob, f"fn{demo.pid}*")
+    until(lambda: not list(left()), within_s=60.0, what="the end of the demo's interfaces")
 
 
 def namespaces_of(demo: Program) -> list[str]:

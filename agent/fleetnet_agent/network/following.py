@@ -22,7 +22,7 @@ from typing import Final, Protocol
 from fleetnet_agent.host import Host
 from fleetnet_agent.network.dump import open_own
 from fleetnet_agent.network.news import News
-from fleetnet_agent.network.place import Place
+from fleetnet_agent.network.place import MOST_REST_US, Place
 from fleetnet_agent.records import OWN_NAMESPACE, Interface, Namespace, SourceStatus
 from fleetnet_agent.sources.source import SourceError
 
@@ -167,7 +167,8 @@ class Network:
         waiting = sorted((netns for netns, at_us in due_at_us.items() if at_us <= now_us), key=due_at_us.__getitem__)
         began_us = self._clock_us()
         self._read_inside(waiting[:OTHERS_AT_ONCE], until_us=began_us + OTHERS_AT_ONCE_US)
-        self._others_at_us = now_us + int((self._clock_us() - began_us) / OTHERS_SHARE)
+        rest_us = (self._clock_us() - began_us) / OTHERS_SHARE
+        self._others_at_us = now_us + min(int(rest_us), MOST_REST_US)
 
     def _read_inside(self, numbers: list[int], until_us: int | None = None) -> None:
         if not numbers:

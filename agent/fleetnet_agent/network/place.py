@@ -19,6 +19,7 @@ from fleetnet_agent.sources.source import RefusedError, SourceError
 SHARE: Final = 0.01  # of the time, for reading one namespace again and again
 TELLING_US: Final = 10  # for each interface and route of a namespace that changed, to encode and to send
 LEAST_REST_S: Final = 0.5  # looks are a second apart, but not to the microsecond
+MOST_REST_US: Final = 60_000_000  # on a machine so busy that every reading takes long, too
 ASK_DRIVERS_AGAIN_S: Final = 60.0
 
 
@@ -87,7 +88,7 @@ class Place:
         cost_us = self._read_at_us - began_us
         if self.known is not before:
             cost_us += TELLING_US * (len(self.known.interfaces) + len(self.known.routes))
-        self._rest_us = int(max(LEAST_REST_S * 1_000_000, cost_us / SHARE))
+        self._rest_us = min(int(max(LEAST_REST_S * 1_000_000, cost_us / SHARE)), MOST_REST_US)
 
     def _is_patient(self) -> bool:
         now_us = self._clock_us()
