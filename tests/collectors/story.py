@@ -21,7 +21,7 @@ from server.postgresql import Server
 from server.running import Running
 
 _RESTARTED: Final = "agent restarted"
-_THEN: Final = 10  # batches of each agent, when the last collector has come back
+_THEN: Final = 6  # batches of each agent, when the last collector has come back
 
 
 @dataclass(frozen=True, slots=True)
