@@ -18,7 +18,6 @@ from demo.programs import FailedError, Program, until
 Item = dict[str, Any]
 
 _CATCH_UP_S = 30.0  # a busy machine; where all is well an answer takes one or two
-_ANSWERED = (0, 1, 3)  # found, not found, or not whole; all else says that there is no answer yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +44,7 @@ def question(
 
     def answered() -> Answer | None:
         document = fleet.ask(*arguments, "-o", "json")
-        if document.status not in _ANSWERED or not right(document.items) or document.status != status:
+        if document.status != status or not right(document.items):
             return None
         shown = fleet.ask(*arguments)
         return shown if shown.status == status and shows in shown.output else None

@@ -78,14 +78,23 @@ class Admission:
             async with asyncio.timeout(_LINE_S):
                 await self._places.acquire()
         except TimeoutError:
+            self._bucket.give_back(1)
             now_s = self._clock()
             return self._put_off(self._promise(now_s + _LINE_S) - now_s)
+        if self._closed:  # while it waited
+            self._places.release()
+            return self._put_off(_JITTER_S)
         self._load.streams_admitted += 1
         return Arrival(self._arrived)
 
     def _arrived(self) -> None:
         self._over_at_s.append(self._clock())
+        self._forget()
         self._places.release()
+
+    def _forget(self) -> None:
+        while self._over_at_s and self._over_at_s[0] < self._clock() - _PACE_S:
+            self._over_at_s.popleft()
 
     def _promise(self, at_least_s: float) -> float:
         """When the next of those who are sent away is to come."""
@@ -94,8 +103,7 @@ class Admission:
 
     def _pace(self) -> float:
         """How many get through in a second: the rate, or what was seen of those who filled all places."""
-        while self._over_at_s and self._over_at_s[0] < self._clock() - _PACE_S:
-            self._over_at_s.popleft()
+        self._forget()
         if not self._places.locked():
             return self._per_s
         return min(self._per_s, max(1.0, len(self._over_at_s) / _PACE_S))

@@ -155,6 +155,34 @@ def test_no_more_are_at_work_at_once_than_there_are_places_and_the_next_comes_wh
     asyncio.run(scenario())
 
 
+def test_who_waits_for_a_place_when_the_door_is_closed_is_not_let_in() -> None:
+    async def scenario() -> None:
+        admission = Admission(100_000, Quotas(Limits(), Load()), Load())
+        first, *_ = [await admission.enter(f"host{n}") for n in range(MOST_ARRIVING)]
+        waiting = asyncio.create_task(admission.enter("late"))
+        await asyncio.sleep(0)
+        admission.close()
+        assert isinstance(first, Arrival)
+        first.over()
+        assert not isinstance(await waiting, Arrival)
+
+    asyncio.run(scenario())
+
+
+def test_of_those_who_got_through_none_is_remembered_for_longer_than_the_pace_needs() -> None:
+    async def scenario() -> None:
+        clock, load = Clock(), Load()
+        admission = Admission(1_000, Quotas(Limits(), load, clock), load, clock)
+        for n in range(1_000):
+            clock.now_s += 1
+            arrival = await admission.enter(f"host{n}")
+            assert isinstance(arrival, Arrival)
+            arrival.over()
+        assert len(admission._over_at_s) < 10
+
+    asyncio.run(scenario())
+
+
 def test_where_they_get_through_slowly_the_others_are_told_to_come_as_they_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fleetnet_server.services.admission._LINE_S", 0.05)
 
