@@ -120,10 +120,11 @@ def _intervals(conn: Connection, host_id: int, told: Backlog) -> dict[int, list[
 def _interval(host_id: int, socket_id: int, past: PastSocket, holder_id: int) -> Interval:
     """Of an end that is known the looks up to it are; of another only that which found the socket."""
     socket = past.socket
-    row = OpenSocket(socket_id, socket, holder_id, scope_of(socket), socket.opened_at_us, socket.opened_at_us)
+    seen_us = socket.opened_at_us
+    row = OpenSocket(host_id, socket_id, socket, holder_id, scope_of(socket), seen_us, seen_us)
     known = past.closed_at_us and past.closed_at_is != ClosedAtIs.GAP
     last_seen_us = past.closed_at_us if known else socket.opened_at_us
-    return history.of_socket(host_id, row, past.closed_at_us, past.closed_at_is, last_seen_us)
+    return history.of_socket(row, past.closed_at_us, past.closed_at_is, last_seen_us)
 
 
 def _kept(

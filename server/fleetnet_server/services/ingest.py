@@ -8,32 +8,35 @@ A look is *whole* when current holds exactly what the host held open at it: afte
 after every difference that follows without a break. Only whole looks count as hearing from a host.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import TypeAlias
 
 import structlog
 
 from fleetnet_server import metrics
 from fleetnet_server.errors import BadBatch, Cloned, Fenced, ForeignBatch, HostUnknown, SequenceHole, StorageError
 from fleetnet_server.logs import failure
-from fleetnet_server.records import Batch, Gap, Hello, Host, RefusedBatch, Session, Stored
-from fleetnet_server.services import backlog, digests, machines, namespaces, quarantine
-from fleetnet_server.services.intervals import ClosedAtIs, OpenedAtIs, plan, scope_of
+from fleetnet_server.records import Batch, Gap, Hello, Holder, Host, RefusedBatch, Session, Stored
+from fleetnet_server.services import backlog, digests, machines, namespaces, quarantine, together
+from fleetnet_server.services.intervals import ClosedAtIs, OpenedAtIs
 from fleetnet_server.services.snapshots import Named, Snapshots
-from fleetnet_server.storage import gaps, holders, hosts, ids, sessions, sockets, sources
+from fleetnet_server.services.steps import Rows, Step, is_next, rows
+from fleetnet_server.storage import gaps, holders, hosts, sessions, sockets, sources
 from fleetnet_server.storage.database import Connection, Database
+from fleetnet_server.storage.holders import StoredHolders
 from fleetnet_server.storage.spans import Ending, Restated
 
 HOST_REBOOTED = "host rebooted"
 
 MAX_SOURCES = 64
-_WORTH_CORRECTING_US = 100_000  # of a host's clock: less than what is let be, and not at every batch (coverage.py)
-_LONGEST_WAY_US = 25_000_000  # of a Hello; an agent does not wait longer for its answer
 
 # What is not the fault of the one batch, so that setting it aside would be no help.
 _NOT_OF_ONE_BATCH = (Fenced, SequenceHole, ForeignBatch, StorageError, MemoryError)
 
 _log = structlog.get_logger()
+
+_Args: TypeAlias = tuple[Session, Batch, int, Callable[[], bytes] | None]  # of Ingest.commit
 
 
 class Ingest:
@@ -42,6 +45,7 @@ class Ingest:
     def __init__(self, db: Database) -> None:
         self._db = db
         self._snapshots = Snapshots()
+        self._stored = StoredHolders()
 
     async def open(self, host: Host, hello: Hello, received_at_us: int) -> Session:
         """Begin a stream; an older one of the same host is fenced from here on.
@@ -66,10 +70,12 @@ class Ingest:
         """
         try:
             instead = None if as_it_came is None else self._store_not
-            stored = await self._db.write(self._store, session, batch, received_at_us, as_it_came, instead=instead)
+            stored = await self._db.write(
+                self._store, session, batch, received_at_us, as_it_came, instead=instead, together=self._store_together
+            )
         except BaseException:
             # What the snapshot's parts have named may now differ from what was stored.
-            self._snapshots.drop(session)
+            self._forget(session)
             raise
         if stored.sequence == batch.sequence and not stored.refused:
             _count(batch)
@@ -81,35 +87,92 @@ class Ingest:
 
     async def close(self, session: Session, at_us: int) -> None:
         """Note the end of a stream. Never raises: it is a note only, and whoever ends a stream has other worries."""
-        self._snapshots.drop(session)
+        self._forget(session)
         try:
             await self._db.write(sessions.close, session, at_us)
         except StorageError as error:
             _log.warning("the end of a stream could not be noted", host_id=session.host_id, error=str(error))
 
+    def _forget(self, session: Session) -> None:
+        self._snapshots.drop(session)
+        self._stored.forget(session)
+
+    def _store_together(self, conn: Connection, works: Sequence[_Args]) -> list[Stored | None]:
+        """Runs in the writer thread, inside the transaction, for some that come after one another; None of what is to
+        be stored alone."""
+        found: list[Stored | None] = [None] * len(works)
+        alone: set[int] = set()
+        try:
+            for turn in together.turns(works, self._alone):
+                places = [place for place in turn if works[place][0].host_id not in alone]
+                made = zip(places, together.steps(conn, [works[place][:2] for place in places]), strict=True)
+                good = []
+                for place, step in made:
+                    if step is None:
+                        alone.add(works[place][0].host_id)
+                    else:
+                        good.append((step, works[place][2]))
+                        found[place] = Stored(step.batch.sequence)
+                if good:
+                    self._store_steps(conn, good)
+        except BaseException:
+            for session, *_ in works:
+                self._stored.forget(session)
+            raise
+        return found
+
+    def _alone(self, session: Session, batch: Batch) -> bool:
+        return not together.ordinary(batch) or self._snapshots.underway(session)
+
+    def _store_steps(self, conn: Connection, made: Sequence[tuple[Step, int]]) -> None:
+        told = []
+        for step, _ in made:
+            session = step.session
+            its_holders = holders.tell(session.host_id, session.boot_id, _holders(step.batch), self._stored.of(session))
+            told.append(rows(step, its_holders))
+        self._keep_holders(conn, told)
+        together.store_reports(conn, told)
+        together.store_endings(conn, told)
+        together.note_looks(conn, made)
+
+    def _keep_holders(self, conn: Connection, told: Sequence[Rows]) -> None:
+        holders.keep(conn, [one.holders for one in told])
+        for one in told:
+            self._stored.add(one.step.session, one.holders.holders)
+
     def _store(
         self, conn: Connection, session: Session, batch: Batch, received_at_us: int, _: Callable[[], bytes] | None
     ) -> Stored:
         """Runs in the writer thread, inside the transaction."""
+        try:
+            return self._store_alone(conn, session, batch, received_at_us)
+        except BaseException:
+            self._stored.forget(session)
+            raise
+
+    def _store_alone(self, conn: Connection, session: Session, batch: Batch, received_at_us: int) -> Stored:
         standing = sessions.standing(conn, session)
-        if not _is_next(session, batch, standing):
+        if not is_next(session, batch, standing):
             return Stored(standing.last_sequence)
         if batch.backlog is not None:
             # Nothing in it is of the present, so nothing but the sequence goes on.
             backlog.store(conn, session.host_id, batch.backlog)
             sessions.note_sequence(conn, session, batch.sequence)
             return Stored(batch.sequence)
-        reports = _reports(conn, session, batch)
-        told = Named(set(reports), {namespace.netns for namespace in batch.namespaces})
+        step = Step(session, batch, standing)
+        holders_told = holders.tell(session.host_id, session.boot_id, _holders(batch), self._stored.of(session))
+        rows_told = rows(step, holders_told)
+        told = Named(set(rows_told.reports), {namespace.netns for namespace in batch.namespaces})
         named = self._snapshots.follow(session, batch.snapshot, told)
-        gap = _note_gaps(conn, session, batch, standing, named is not None)
-        step = _Step(session, batch, standing, ClosedAtIs.GAP if gap else ClosedAtIs.SEEN)
+        if _note_gaps(conn, session, batch, standing, named is not None):
+            step = replace(step, unreported_end=ClosedAtIs.GAP)
+            rows_told.step = step
         _end_earlier_boot(conn, step)
-        endings = _endings(step)
-        _store_reports(conn, step, reports, endings)
+        self._keep_holders(conn, [rows_told])
+        together.store_reports(conn, [rows_told])
         namespaces.store(conn, step.told, batch.namespaces, batch.namespaces_gone)
         if named is None:
-            _store_closed(conn, step, endings)
+            together.store_endings(conn, [rows_told])
         else:
             _end_unnamed(conn, step, named)
             sources.forget(conn, session.host_id)
@@ -117,7 +180,7 @@ class Ingest:
         if batch.sources and sources.count(conn, session.host_id) > MAX_SOURCES:
             # Each answer about hosts names all that are not whole.
             raise BadBatch(f"a host has more than {MAX_SOURCES} sources")
-        whole = named is not None or _goes_on(step)
+        whole = named is not None or step.goes_on
         agreed = not whole or digests.agree(conn, session, batch, standing)
         # What a snapshot named is held open by definition; after a difference that does not agree, it is in doubt.
         _note_progress(conn, step, whole and (agreed or named is not None), received_at_us)
@@ -154,7 +217,7 @@ class Ingest:
 
     def _set_aside(self, conn: Connection, session: Session, batch: RefusedBatch, received_at_us: int) -> Stored:
         standing = sessions.standing(conn, session)
-        if not _is_next(session, batch, standing):
+        if not is_next(session, batch, standing):
             return Stored(standing.last_sequence)
         quarantine.set_aside(conn, session, batch, standing, received_at_us)
         if batch.past_us is not None:
@@ -173,47 +236,8 @@ def why_refused(error: Exception) -> str:
     return f"a mistake of the collector's, {' '.join(str(told['error']).split())[:200]}, in {told['where']}"
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """One batch on its way into the database."""
-
-    session: Session
-    batch: Batch
-    standing: sessions.Standing
-    unreported_end: ClosedAtIs  # how an end is known that the agent did not report as such
-
-    @property
-    def last_look_us(self) -> int:
-        return self.standing.last_look.at_us if self.standing.last_look else 0
-
-    @property
-    def stored_up_to_us(self) -> int:
-        """The look up to which this batch's sockets may have intervals already.
-
-        What one look finds may take several batches, each of other sockets: those before this one do not count.
-        """
-        if self.batch.look_at_us == self.standing.latest_us and not self.batch.snapshot:
-            return min(self.batch.previous_look_at_us, self.standing.latest_us)
-        return self.standing.latest_us
-
-    @property
-    def seen_at_us(self) -> int:
-        """The last look known to have confirmed what this batch ends.
-
-        The look before a snapshot may lie in a gap that only its last part tells of, so there it proves nothing.
-        """
-        return self.last_look_us if self.batch.snapshot else max(self.last_look_us, self.batch.previous_look_at_us)
-
-    @property
-    def told(self) -> namespaces.Told:
-        """The batch as its namespaces have it, of which the agent says what there is and not since when."""
-        look_at_us, how = self.batch.look_at_us, self.unreported_end
-        return namespaces.Told(
-            host_id=self.session.host_id,
-            ending=Ending(look_at_us, how, self.seen_at_us),
-            opened_at_is=OpenedAtIs.BEFORE if how is ClosedAtIs.GAP else OpenedAtIs.SEEN,
-            clock_set_back=look_at_us < self.standing.latest_us,
-        )
+def _holders(batch: Batch) -> Iterator[Holder]:
+    return (socket.holder for some in (batch.opened, batch.changed) for socket in some)
 
 
 def _count(batch: Batch) -> None:
@@ -221,9 +245,9 @@ def _count(batch: Batch) -> None:
     metrics.LAST_STORED.set_to_current_time()
     past = (*batch.backlog.sockets, *batch.backlog.ended) if batch.backlog else ()
     kinds = (("opened", batch.opened), ("changed", batch.changed), ("closed", batch.closed), ("past", past))
-    for kind, rows in kinds:
-        if rows:
-            metrics.ROWS.labels(kind).inc(len(rows))
+    for kind, told in kinds:
+        if told:
+            metrics.ROWS.labels(kind).inc(len(told))
     if batch.gaps:
         metrics.GAPS.labels("agent").inc(len(batch.gaps))
 
@@ -236,35 +260,6 @@ def _open(conn: Connection, host: Host, hello: Hello, received_at_us: int) -> Se
     if generation is None:
         raise HostUnknown(host.name)
     return sessions.open_session(conn, host.host_id, generation, hello, received_at_us)
-
-
-def _is_next(session: Session, batch: Batch | RefusedBatch, standing: sessions.Standing) -> bool:
-    """Whether the batch is to be stored now; False if it has been already."""
-    if standing.fenced:
-        raise Fenced("a newer stream of this host has taken over; this one is to end")
-    if (batch.boot_id, batch.epoch) != (session.boot_id, session.epoch):
-        raise ForeignBatch("a batch belongs to another boot or epoch than its stream; reconnect")
-    if batch.sequence > standing.last_sequence + 1:
-        raise SequenceHole(f"batch {batch.sequence} came where {standing.last_sequence + 1} was due; reconnect")
-    return batch.sequence > standing.last_sequence
-
-
-def _reports(conn: Connection, session: Session, batch: Batch) -> dict[int, sockets.OpenSocket]:
-    """The sockets that a batch tells of, by id; `opened` and `changed` differ only in what was told before."""
-    told = [*batch.opened, *batch.changed]
-    holder_ids = holders.record(conn, session.host_id, session.boot_id, (socket.holder for socket in told))
-    reports: dict[int, sockets.OpenSocket] = {}
-    for socket in told:
-        socket_id = ids.socket_id(session.boot_id, socket.key)
-        reports[socket_id] = sockets.OpenSocket(
-            socket_id=socket_id,
-            socket=socket,
-            holder_id=holder_ids[id(socket.holder)],
-            scope=scope_of(socket),
-            opened_at_us=min(socket.opened_at_us, batch.look_at_us),
-            seen_at_us=batch.look_at_us,
-        )
-    return reports
 
 
 def _note_gaps(
@@ -298,63 +293,21 @@ def _note_gaps(
     return True
 
 
-def _end_earlier_boot(conn: Connection, step: _Step) -> None:
+def _end_earlier_boot(conn: Connection, step: Step) -> None:
     """No socket outlives its boot, so the first word from the next one ends all, whole snapshot or not."""
     host_id, at_us = step.session.host_id, step.batch.look_at_us
     if step.standing.boot_id not in (None, step.session.boot_id):
         ended = sockets.open_ids(conn, host_id)
-        sockets.end(conn, host_id, [sockets.Ending(i, at_us, ClosedAtIs.GAP, step.last_look_us) for i in ended])
+        sockets.end(conn, [sockets.Ending(host_id, i, at_us, ClosedAtIs.GAP, step.last_look_us) for i in ended])
         told = replace(step.told, ending=Ending(at_us, ClosedAtIs.GAP, step.last_look_us))
         namespaces.end_unnamed(conn, told, set())
 
 
-def _endings(step: _Step) -> dict[int, sockets.Ending]:
-    """The ends that the agent reports, by socket."""
-    look_at_us, boot_id = step.batch.look_at_us, step.session.boot_id
-    return {
-        socket_id: sockets.Ending(socket_id, min(closed.closed_at_us, look_at_us), closed.closed_at_is, step.seen_at_us)
-        for closed in step.batch.closed
-        for socket_id in [ids.socket_id(boot_id, closed.key)]
-    }
-
-
-def _store_reports(
-    conn: Connection, step: _Step, reports: dict[int, sockets.OpenSocket], endings: dict[int, sockets.Ending]
-) -> None:
-    """What is open; what the same batch opens and ends goes to history at once, and its ends are taken out."""
-    host_id = step.session.host_id
-    known = sockets.known(conn, host_id, reports)
-    # Only a clock that was set back, or an exact time told late, can reach behind what is stored already.
-    late = {
-        socket_id: report.opened_at_us
-        for socket_id, report in reports.items()
-        if socket_id not in known and report.opened_at_us < step.stored_up_to_us
-    }
-    ended = sockets.ended_after(conn, host_id, late, min(late.values(), default=0))
-    writes = plan(reports.values(), known, ended, step.unreported_end, step.seen_at_us)
-    sockets.end(conn, host_id, writes.endings)
-    sockets.open_new(conn, host_id, [row for row in writes.opened if row.socket_id not in endings])
-    passed = [(row, endings.pop(row.socket_id)) for row in writes.opened if row.socket_id in endings]
-    sockets.pass_through(conn, host_id, passed)
-    sockets.update_open(conn, host_id, writes.updated)
-
-
-def _store_closed(conn: Connection, step: _Step, endings: dict[int, sockets.Ending]) -> None:
-    """The other ends; after the reports, for a batch may tell of a socket's change and end."""
-    ended = sockets.end(conn, step.session.host_id, list(endings.values()))
-    if ended < len(endings):
-        _log.debug(
-            "ends of sockets that were not open were passed over",
-            host_id=step.session.host_id,
-            count=len(endings) - ended,
-        )
-
-
-def _end_unnamed(conn: Connection, step: _Step, named: Named) -> None:
+def _end_unnamed(conn: Connection, step: Step, named: Named) -> None:
     """What a whole snapshot did not name has ended, and so has what its parts found in another state."""
     host_id, look_at_us, how = step.session.host_id, step.batch.look_at_us, step.unreported_end
     gone = sockets.open_ids(conn, host_id) - named.sockets
-    sockets.end(conn, host_id, [sockets.Ending(socket_id, look_at_us, how, step.seen_at_us) for socket_id in gone])
+    sockets.end(conn, [sockets.Ending(host_id, socket_id, look_at_us, how, step.seen_at_us) for socket_id in gone])
     namespaces.end_unnamed(conn, step.told, named.namespaces)
     if how is ClosedAtIs.GAP:
         # The parts before the last could not know of a gap that only the last declares.
@@ -363,49 +316,9 @@ def _end_unnamed(conn: Connection, step: _Step, named: Named) -> None:
         namespaces.restate(conn, step.told, named.namespaces, known)
 
 
-def _goes_on(step: _Step) -> bool:
-    """Whether a difference follows a whole look without a break."""
-    session, last = step.session, step.standing.last_look
-    return (
-        step.batch.snapshot is None
-        and step.standing.whole
-        and last is not None
-        and (last.boot_id, last.epoch) == (session.boot_id, session.epoch)
-    )
-
-
-def _taken_at(step: _Step) -> int:
-    """When the look was, by the collector's clock: as long after the Hello as by the host's clock that nothing sets."""
-    session, batch = step.session, step.batch
-    if batch.look_boottime_us and session.boottime_us:
-        return session.started_at_us + batch.look_boottime_us - session.boottime_us
-    return batch.look_at_us - step.standing.clock_offset_us
-
-
-def _note_progress(conn: Connection, step: _Step, whole: bool, received_at_us: int) -> None:
-    session, batch, standing = step.session, step.batch, step.standing
-    if not whole:
-        hosts.note_part(conn, session.host_id, session.boot_id, batch.look_at_us)
-        sessions.note_sequence(conn, session, batch.sequence)
+def _note_progress(conn: Connection, step: Step, whole: bool, received_at_us: int) -> None:
+    if whole:
+        together.note_looks(conn, [(step, received_at_us)])
         return
-    look = hosts.Look(session.boot_id, session.epoch, batch.look_at_us)
-    hosts.note_look(conn, session.host_id, look, received_at_us)
-    _note_clock(conn, step, received_at_us)
-    # By the collector's clock a look was not taken later than it was received, wherever the host's clock has gone.
-    at_us = min(_taken_at(step), received_at_us)
-    first_at_us = at_us if standing.first_at_us is None else min(standing.first_at_us, at_us)
-    last_at_us = at_us if standing.last_at_us is None else max(standing.last_at_us, at_us)
-    sessions.note_look(conn, session, batch.sequence, first_at_us, last_at_us)
-
-
-def _note_clock(conn: Connection, step: _Step, received_at_us: int) -> None:
-    """Correct the offset of the host's clock by a batch that was quicker on its way than the Hello was.
-
-    What travels makes a clock look late and never early, so the most that any message says is the nearest. Reckoned by
-    the clock that nothing sets: a wall clock that was set since the Hello says nothing of the time before.
-    """
-    lead_us = step.session.clock_lead_us
-    if lead_us is not None and step.batch.look_boottime_us:
-        offset_us = lead_us + step.batch.look_boottime_us - received_at_us
-        if _WORTH_CORRECTING_US < offset_us - step.standing.clock_offset_us < _LONGEST_WAY_US:
-            sessions.correct_clock(conn, step.session, offset_us)
+    hosts.note_part(conn, step.session.host_id, step.session.boot_id, step.batch.look_at_us)
+    sessions.note_sequence(conn, step.session, step.batch.sequence)

@@ -6,7 +6,7 @@ instant, so the intervals of a socket adjoin and never overlap.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import IntEnum
 
 from fleetnet_server.records import Socket
@@ -70,7 +70,7 @@ def plan(
         elif open_row.state != report.socket.state or open_row.endpoints != report.endpoints:
             begun = _not_before(report, open_row.opened_at_us)
             how = ClosedAtIs.EXACT if report.socket.opened_at_is == OpenedAtIs.EXACT else change
-            endings.append(Ending(report.socket_id, begun.opened_at_us, how, seen_at_us))
+            endings.append(Ending(report.host_id, report.socket_id, begun.opened_at_us, how, seen_at_us))
             opened.append(begun)
         elif open_row.attributes != report.attributes:
             updated.append(report)
@@ -79,4 +79,4 @@ def plan(
 
 def _not_before(report: OpenSocket, earliest_us: int) -> OpenSocket:
     """A clock that was set back must not make intervals overlap."""
-    return report if report.opened_at_us >= earliest_us else replace(report, opened_at_us=earliest_us)
+    return report if report.opened_at_us >= earliest_us else report._replace(opened_at_us=earliest_us)

@@ -58,6 +58,10 @@ class Snapshots:
         underway.named.add(named)
         return None if part is None else self._advance(session, underway, part)
 
+    def underway(self, session: Session) -> bool:
+        """Whether the stream is amid a snapshot."""
+        return _name(session) in self._underway
+
     def _advance(self, session: Session, underway: _Underway, part: SnapshotPart) -> Named | None:
         if part.part != underway.next_part:
             raise BadBatch(

@@ -7,7 +7,7 @@ errors.py.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar, TypeVarTuple
 
@@ -69,15 +69,17 @@ class Database:
         fn: Callable[[Connection, *Ts], T],
         *args: *Ts,
         instead: Callable[[Connection, Exception, *Ts], T] | None = None,
+        together: Callable[[Connection, Sequence[tuple[*Ts]]], Sequence[T | None]] | None = None,
     ) -> T:
         """Run fn(conn, *args) in the writer thread; returns after the COMMIT that stores what it did.
 
         Calls run in the order they were made (the order of the calls, not of their awaits' ends). What fn raises is
         raised here and its writes are undone; its neighbours in the same commit are kept. With `instead`, that is run
         in its place, with what fn raised, and decides. Raises StorageUnavailable (nothing was stored, trying later may
-        help) or StorageDamaged besides, for which nothing is run instead.
+        help) or StorageDamaged besides, for which nothing is run instead. `together` may do several at one stroke, see
+        Writer.submit.
         """
-        result: T = await asyncio.wrap_future(self._writer.submit(fn, args, instead))
+        result: T = await asyncio.wrap_future(self._writer.submit(fn, args, instead, together))
         return result
 
     async def read(self, fn: Callable[[Connection, *Ts], T], *args: *Ts) -> T:

@@ -6,9 +6,10 @@ it is asked for, for its driver takes as long to import as all of SQLAlchemy's c
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from operator import itemgetter
+from typing import Any, Protocol, TypeAlias
 
-from sqlalchemy import URL, Connection, Delete, Engine, Insert, Table, Update, make_url
+from sqlalchemy import URL, Connection, Delete, Engine, Insert, Select, Table, Update, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from fleetnet_server.errors import StorageError
@@ -21,6 +22,9 @@ _EXAMPLES = (
 )
 
 
+_Row: TypeAlias = tuple[Any, ...]
+
+
 class Own(Protocol):
     """What the module of an engine has; the functions below say what each is for."""
 
@@ -30,9 +34,12 @@ class Own(Protocol):
     def exists(self, name: str) -> bool: ...
     def lock_tables(self, conn: Connection) -> None: ...
     def insert_new(self, table: Table) -> Insert: ...
-    def execute_many(
-        self, conn: Connection, statement: Insert | Update | Delete, rows: Sequence[dict[str, Any]]
+    def execute_rows(
+        self, conn: Connection, statement: Insert | Update | Delete, keys: tuple[str, ...], rows: Sequence[_Row]
     ) -> int: ...
+    def select_each(
+        self, conn: Connection, statement: Select[Any], keys: tuple[str, ...], rows: Sequence[_Row]
+    ) -> list[_Row]: ...
     def check(self, conn: Connection, name: str) -> None: ...
     def contended(self, error: DBAPIError) -> bool: ...
     def translate(self, error: DBAPIError, name: str) -> StorageError | None: ...
@@ -94,14 +101,32 @@ def insert_new(conn: Connection, table: Table) -> Insert:
     return _of(conn.dialect.name).insert_new(table)
 
 
-def execute_many(conn: Connection, statement: Insert | Update | Delete, rows: Sequence[dict[str, Any]]) -> int:
-    """Execute a statement for each of some rows, all with the same keys; the number of rows that it touched.
+def execute_rows(
+    conn: Connection, statement: Insert | Update | Delete, keys: tuple[str, ...], rows: Sequence[_Row]
+) -> int:
+    """Execute a statement for each of some rows, at least one, of the values that `keys` names; the number of rows that
+    it touched.
 
     For the hot path: what SQLAlchemy does to each row (defaults, types) costs more than the insert and is not needed,
     for drivers take int, str, bytes, bool and None as they are. `statement` must be a constant of its module, so that
     it is compiled once. No two rows may concern the same row of a table: an engine may take all at one stroke.
     """
-    return _of(conn.dialect.name).execute_many(conn, statement, rows)
+    return _of(conn.dialect.name).execute_rows(conn, statement, keys, rows)
+
+
+def execute_many(conn: Connection, statement: Insert | Update | Delete, rows: Sequence[dict[str, Any]]) -> int:
+    """As execute_rows, where a few dictionaries more do not matter; all have the same keys."""
+    keys = tuple(rows[0])
+    values = itemgetter(*keys)
+    return execute_rows(conn, statement, keys, [values(row) if len(keys) > 1 else (values(row),) for row in rows])
+
+
+def select_each(conn: Connection, statement: Select[Any], keys: tuple[str, ...], rows: Sequence[_Row]) -> list[_Row]:
+    """What a SELECT that is written for one row of values finds for each of some, in no order.
+
+    For the hot path, as execute_rows: values come as the driver has them (a truth may be 0 or 1).
+    """
+    return _of(conn.dialect.name).select_each(conn, statement, keys, rows)
 
 
 def check(conn: Connection, name: str) -> None:

@@ -24,7 +24,7 @@ from sqlalchemy import (
 
 from fleetnet_server.storage.dialect import execute_many
 from fleetnet_server.storage.schema import current, history
-from fleetnet_server.storage.sockets import ENDPOINTS, OpenSocket, as_row, chunks
+from fleetnet_server.storage.sockets import COLUMNS, ENDPOINTS, OpenSocket, as_row, chunks
 
 # Later than every time: the end of what is open.
 OPEN_END_US = 1 << 62
@@ -52,9 +52,9 @@ class Interval:
         return self.state == other.state and self.columns[_ENDPOINTS] == other.columns[_ENDPOINTS]
 
 
-def of_socket(host_id: int, row: OpenSocket, closed_at_us: int, closed_at_is: int, last_seen_us: int) -> Interval:
+def of_socket(row: OpenSocket, closed_at_us: int, closed_at_is: int, last_seen_us: int) -> Interval:
     """An interval that is told; nothing of it is stored yet. `closed_at_us` is 0 of one whose end is not known."""
-    told = as_row(host_id, row)
+    told = dict(zip(COLUMNS, as_row(row), strict=True))
     columns = tuple(told[name] for name in _COLUMNS)
     s = row.socket
     return Interval(row.opened_at_us, s.opened_at_is, closed_at_us, closed_at_is, last_seen_us, s.state, columns)

@@ -1,41 +1,103 @@
 """Who and what holds sockets: each combination of a host is kept once, under the hash of its content."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Container, Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Final
 
 from sqlalchemy import Connection, select, tuple_
 
-from fleetnet_server.records import Holder, Process
+from fleetnet_server.records import Holder, Process, Session
 from fleetnet_server.storage import ids
 from fleetnet_server.storage.dialect import execute_many, insert_new
 from fleetnet_server.storage.schema import holder_processes, holders, processes
 
+# Of one stream: some 100 bytes each.
+MOST_REMEMBERED: Final = 1_000
 
-def record(conn: Connection, host_id: int, boot_id: bytes, found: Iterable[Holder]) -> dict[int, int]:
-    """Keep holders and their processes; the answer names each by the `id()` of the object given.
+
+class StoredHolders:
+    """Which holders each stream has stored, so that they are not written again with each of its batches.
+
+    What must stay true: nothing is in here of a batch that was undone. So whoever cannot store one forgets its stream.
+    """
+
+    def __init__(self) -> None:
+        self._by_stream: dict[tuple[int, int], set[int]] = {}
+
+    def of(self, session: Session) -> Container[int]:
+        """Ids of the holders that it has stored."""
+        return self._by_stream.get(_name(session), ())
+
+    def add(self, session: Session, holder_ids: Collection[int]) -> None:
+        """It has stored these too."""
+        if holder_ids:
+            stored = self._by_stream.setdefault(_name(session), set())
+            if len(stored) + len(holder_ids) > MOST_REMEMBERED:
+                stored.clear()
+            stored.update(islice(holder_ids, MOST_REMEMBERED))
+
+    def forget(self, session: Session) -> None:
+        """It has ended, or something of it could not be stored."""
+        self._by_stream.pop(_name(session), None)
+
+
+def _name(session: Session) -> tuple[int, int]:
+    return session.host_id, session.generation
+
+
+@dataclass(slots=True)
+class Told:
+    """The holders of one host that a batch tells of."""
+
+    host_id: int
+    names: dict[int, int] = field(default_factory=dict)  # of each by the `id()` of the object that was given
+    holders: dict[int, Holder] = field(default_factory=dict)
+    processes: dict[int, Process] = field(default_factory=dict)
+    members: set[tuple[int, int]] = field(default_factory=set)  # holder and process
+
+
+def tell(host_id: int, boot_id: bytes, found: Iterable[Holder], stored: Container[int] = ()) -> Told:
+    """Name holders, and say what is to be kept of those that are not stored yet.
 
     By object and not by value, for comparing the processes of every socket's holder would cost more than storing them.
     """
-    names: dict[int, int] = {}
-    rows: dict[int, Holder] = {}
-    members: dict[tuple[int, int], Process] = {}
+    told = Told(host_id)
     for holder in found:
-        if id(holder) in names:
+        if id(holder) in told.names:
             continue
         named = {ids.process_id(boot_id, process): process for process in holder.owners}
-        holder_id = names[id(holder)] = ids.holder_id(holder, list(named))
-        rows[holder_id] = holder
-        members.update({(holder_id, process_id): process for process_id, process in named.items()})
-    if rows:
-        execute_many(conn, insert_new(conn, holders), [_holder_row(host_id, *row) for row in rows.items()])
-    if members:
-        known = {process_id: process for (_, process_id), process in members.items()}
-        execute_many(conn, insert_new(conn, processes), [_process_row(host_id, *row) for row in known.items()])
-        execute_many(
-            conn,
-            insert_new(conn, holder_processes),
-            [{"host_id": host_id, "holder_id": holder, "process_id": process} for holder, process in members],
-        )
-    return names
+        holder_id = told.names[id(holder)] = ids.holder_id(holder, list(named))
+        if holder_id not in stored:
+            told.holders[holder_id] = holder
+            told.processes.update(named)
+            told.members.update((holder_id, process_id) for process_id in named)
+    return told
+
+
+def keep(conn: Connection, all_told: Sequence[Told]) -> None:
+    """Keep holders and their processes, each batch of another host."""
+    for table, rows in (
+        (holders, [_holder_row(told.host_id, *each) for told in all_told for each in told.holders.items()]),
+        (processes, [_process_row(told.host_id, *each) for told in all_told for each in told.processes.items()]),
+        (
+            holder_processes,
+            [
+                {"host_id": told.host_id, "holder_id": holder_id, "process_id": process_id}
+                for told in all_told
+                for holder_id, process_id in told.members
+            ],
+        ),
+    ):
+        if rows:
+            execute_many(conn, insert_new(conn, table), rows)
+
+
+def record(conn: Connection, host_id: int, boot_id: bytes, found: Iterable[Holder]) -> dict[int, int]:
+    """Keep holders and their processes; the answer names each by the `id()` of the object given."""
+    told = tell(host_id, boot_id, found)
+    keep(conn, [told])
+    return told.names
 
 
 def _holder_row(host_id: int, holder_id: int, holder: Holder) -> dict[str, object]:

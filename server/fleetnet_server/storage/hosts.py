@@ -1,12 +1,13 @@
 """Hosts of the fleet: who they are, how far their reports have come, and which stream of theirs may write."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from sqlalchemy import BindParameter, Connection, bindparam, case, func, select, update
+from sqlalchemy import BigInteger, BindParameter, Connection, bindparam, case, func, select, true, update
 
 from fleetnet_server.records import Host
-from fleetnet_server.storage.dialect import insert_new
+from fleetnet_server.storage.dialect import execute_rows, insert_new
 from fleetnet_server.storage.schema import hosts
 
 ACTIVE = "active"
@@ -83,17 +84,13 @@ def note_missing(conn: Connection, host_id: int) -> None:
     conn.execute(update(hosts).where(hosts.c.host_id == host_id).values(whole=False))
 
 
-def note_look(conn: Connection, host_id: int, look: Look, heard_at_us: int) -> None:
-    """A batch was stored that makes a look whole."""
-    conn.execute(
+def note_looks(conn: Connection, looks: Sequence[tuple[int, Look, int]]) -> None:
+    """Batches were stored that make looks whole, each of another host: which, and when it was heard."""
+    execute_rows(
+        conn,
         _NOTE_LOOK,
-        {
-            "of_host": host_id,
-            "of_boot": look.boot_id,
-            "epoch": look.epoch,
-            "look_us": look.at_us,
-            "heard_us": heard_at_us,
-        },
+        ("of_host", "of_boot", "epoch", "look_us", "heard_us"),
+        [(host_id, look.boot_id, look.epoch, look.at_us, heard_us) for host_id, look, heard_us in looks],
     )
 
 
@@ -128,7 +125,7 @@ def heard(conn: Connection, name: str = "", glob: str = "") -> list[Heard]:
 
 
 # Every batch and beat runs one of these; built once, they cost a third of what they cost built anew.
-_LOOK: BindParameter[int] = bindparam("look_us")
+_LOOK: BindParameter[int] = bindparam("look_us", type_=BigInteger)
 _LATEST = case((hosts.c.latest_us > _LOOK, hosts.c.latest_us), else_=_LOOK)
 _THIS = hosts.c.host_id == bindparam("of_host")
 _NOTE_PART = update(hosts).where(_THIS).values(boot_id=bindparam("of_boot"), whole=False, latest_us=_LATEST)
@@ -141,7 +138,7 @@ _NOTE_LOOK = (
         look_epoch=bindparam("epoch"),
         last_look_us=_LOOK,
         last_heard_us=bindparam("heard_us"),
-        whole=True,
+        whole=true(),
         latest_us=_LATEST,
     )
 )

@@ -15,8 +15,9 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import QueuePool
 
 from fleetnet_server.errors import StorageError, StorageUnavailable
-from fleetnet_server.storage.postgresql_rows import execute_many as execute_many
+from fleetnet_server.storage.postgresql_rows import execute_rows as execute_rows
 from fleetnet_server.storage.postgresql_rows import insert_new as insert_new
+from fleetnet_server.storage.postgresql_rows import select_each as select_each
 
 ELSEWHERE = "give a database, or a schema (?options=-csearch_path%3DNAME), of its own to --database"
 OLDEST = 15  # the oldest that its makers still mend, and the one that the tests run on

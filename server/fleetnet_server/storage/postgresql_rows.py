@@ -7,7 +7,6 @@ table that the server unfolds from arrays, one array per value. New rows, where 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from operator import itemgetter
 from typing import Any
 
 import psycopg
@@ -18,6 +17,7 @@ from sqlalchemy import (
     Dialect,
     Insert,
     LargeBinary,
+    Select,
     String,
     Table,
     TableValuedAlias,
@@ -46,14 +46,24 @@ def insert_new(table: Table) -> Insert:
     return postgresql.insert(table).on_conflict_do_nothing()
 
 
-def execute_many(conn: Connection, statement: Insert | Update | Delete, rows: Sequence[dict[str, Any]]) -> int:
+def execute_rows(
+    conn: Connection, statement: Insert | Update | Delete, keys: tuple[str, ...], rows: Sequence[tuple[Any, ...]]
+) -> int:
     """See dialect.py. One statement, whatever the number of rows."""
-    keys = tuple(rows[0])
     if len(rows) >= COPY_FROM and type(statement) is Insert and statement.select is None:
         return _copy(conn, _copying(conn.dialect, statement.table, keys), rows)
     unfolding = _unfolding(conn.dialect, statement, keys)
-    arrays = {key: _array([row[key] for row in rows], unfolding.written[key]) for key in keys}
-    return conn.exec_driver_sql(unfolding.sql, arrays).rowcount
+    return conn.exec_driver_sql(unfolding.sql, unfolding.arrays(rows)).rowcount
+
+
+def select_each(
+    conn: Connection, statement: Select[Any], keys: tuple[str, ...], rows: Sequence[tuple[Any, ...]]
+) -> list[tuple[Any, ...]]:
+    """See dialect.py. One statement, whatever the number of rows."""
+    unfolding = _unfolding(conn.dialect, statement, keys)
+    found = conn.exec_driver_sql(unfolding.sql, unfolding.arrays(rows)).cursor
+    assert found is not None
+    return list(found.fetchall())
 
 
 _Written = Callable[[Any], str]
@@ -64,9 +74,15 @@ class _Unfolding:
     sql: str
     written: dict[str, _Written]  # each value of a row as an element of its array
 
+    def arrays(self, rows: Sequence[tuple[Any, ...]]) -> dict[str, str]:
+        columns = zip(*rows, strict=True)
+        return {
+            key: _array(values, written) for (key, written), values in zip(self.written.items(), columns, strict=True)
+        }
+
 
 # The driver's own way with arrays asks each element what it is, which costs ten times as much.
-def _array(values: list[Any], written: _Written) -> str:
+def _array(values: Sequence[Any], written: _Written) -> str:
     """https://www.postgresql.org/docs/current/arrays.html#ARRAYS-IO"""
     if None in values:
         return "{" + ",".join(["NULL" if value is None else written(value) for value in values]) + "}"
@@ -89,7 +105,9 @@ def _written(kind: TypeEngine[Any]) -> _Written:
 
 
 @cache
-def _unfolding(dialect: Dialect, statement: Insert | Update | Delete, keys: tuple[str, ...]) -> _Unfolding:
+def _unfolding(
+    dialect: Dialect, statement: Insert | Update | Delete | Select[Any], keys: tuple[str, ...]
+) -> _Unfolding:
     """The statement for all rows: its parameters are the arrays."""
     types = _types(dialect, statement, keys)
     told = _unfolded(types)
@@ -113,12 +131,14 @@ def _unfolded(types: dict[str, TypeEngine[Any]]) -> TableValuedAlias:
     return func.unnest(*arrays).table_valued(*(column(key, kind) for key, kind in types.items())).render_derived()
 
 
-def _types(dialect: Dialect, statement: Insert | Update | Delete, keys: tuple[str, ...]) -> dict[str, TypeEngine[Any]]:
+def _types(
+    dialect: Dialect, statement: Insert | Update | Delete | Select[Any], keys: tuple[str, ...]
+) -> dict[str, TypeEngine[Any]]:
     """What each value of a row is: told by the column that it is written to or compared with."""
     if isinstance(statement, Insert) and statement.select is None:
         found = {key: statement.table.c[key].type for key in keys}
     else:
-        compiled = statement.compile(dialect=dialect, column_keys=[])
+        compiled = statement.compile(dialect=dialect, column_keys=None if isinstance(statement, Select) else [])
         assert isinstance(compiled, SQLCompiler)
         every = [e for e in visitors.iterate(statement) if isinstance(e, BindParameter)]
         found = {
@@ -133,7 +153,6 @@ def _types(dialect: Dialect, statement: Insert | Update | Delete, keys: tuple[st
 class _Copying:
     sql: str
     types: list[str]
-    in_order: Callable[[dict[str, Any]], tuple[Any, ...]]
 
 
 @cache
@@ -141,10 +160,10 @@ def _copying(dialect: Dialect, table: Table, keys: tuple[str, ...]) -> _Copying:
     quote = dialect.identifier_preparer.quote
     names = ", ".join(map(quote, keys))
     types = [_COPIED_AS.get(table.c[key].type.compile(dialect=dialect), "text") for key in keys]
-    return _Copying(f"COPY {quote(table.name)} ({names}) FROM STDIN (FORMAT BINARY)", types, itemgetter(*keys))
+    return _Copying(f"COPY {quote(table.name)} ({names}) FROM STDIN (FORMAT BINARY)", types)
 
 
-def _copy(conn: Connection, copying: _Copying, rows: Sequence[dict[str, Any]]) -> int:
+def _copy(conn: Connection, copying: _Copying, rows: Sequence[tuple[Any, ...]]) -> int:
     connection = conn.connection.driver_connection
     assert isinstance(connection, psycopg.Connection)
     try:
@@ -152,7 +171,7 @@ def _copy(conn: Connection, copying: _Copying, rows: Sequence[dict[str, Any]]) -
             with cursor.copy(copying.sql) as copy:
                 copy.set_types(copying.types)
                 for row in rows:
-                    copy.write_row(copying.in_order(row))
+                    copy.write_row(row)
             return cursor.rowcount
     except psycopg.Error as error:
         # SQLAlchemy knows nothing of this: what it does with an error of its own statements is done here.

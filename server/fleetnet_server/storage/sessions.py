@@ -1,17 +1,18 @@
 """Report streams: which may write, how far each has come, and what of a host's time they covered."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, bindparam, func, insert, select, update
 
 from fleetnet_server.records import Hello, HostFacts, Session
+from fleetnet_server.storage.dialect import execute_rows, select_each
 from fleetnet_server.storage.hosts import Look
 from fleetnet_server.storage.schema import hosts, sessions
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """What the database knows about a stream and its host when a batch comes in."""
 
     fenced: bool  # a newer stream of the host has been opened
@@ -80,19 +81,31 @@ def _committed(conn: Connection, host_id: int, hello: Hello) -> int:
 
 def standing(conn: Connection, session: Session) -> Standing:
     """How the stream stands. The host's row is held until the end of the transaction, so that no other gets between."""
-    row = conn.execute(_STANDING, _name(session)).one()
-    look = None if row.last_look_us is None else Look(row.look_boot_id, row.look_epoch, row.last_look_us)
-    return Standing(
-        fenced=row.generation != session.generation,
-        last_sequence=row.last_sequence,
-        clock_offset_us=row.clock_offset_us,
-        first_at_us=row.first_at_us,
-        last_at_us=row.last_at_us,
-        boot_id=row.boot_id,
-        last_look=look,
-        whole=row.whole,
-        latest_us=row.latest_us,
-    )
+    return standings(conn, [session])[session.host_id]
+
+
+def standings(conn: Connection, streams: Sequence[Session]) -> dict[int, Standing]:
+    """How streams stand, each of another host, by host. Their rows are held until the end of the transaction."""
+    generations = {session.host_id: session.generation for session in streams}
+    # Ascending, so that two collectors that want the same hosts do not each hold what the other one waits for.
+    rows = sorted(generations.items())
+    found = {}
+    for host_id, generation, boot_id, look_boot_id, look_epoch, look_us, whole, *more in select_each(
+        conn, _STANDING, ("of_host", "of_generation"), rows
+    ):
+        latest_us, last_sequence, clock_offset_us, first_at_us, last_at_us = more
+        found[host_id] = Standing(
+            fenced=generation != generations[host_id],
+            last_sequence=last_sequence,
+            clock_offset_us=clock_offset_us,
+            first_at_us=first_at_us,
+            last_at_us=last_at_us,
+            boot_id=boot_id,
+            last_look=None if look_us is None else Look(look_boot_id, look_epoch, look_us),
+            whole=bool(whole),
+            latest_us=latest_us,
+        )
+    return found
 
 
 def note_sequence(conn: Connection, session: Session, sequence: int) -> None:
@@ -100,9 +113,23 @@ def note_sequence(conn: Connection, session: Session, sequence: int) -> None:
     conn.execute(_NOTE_SEQUENCE, {**_name(session), "sequence": sequence})
 
 
-def note_look(conn: Connection, session: Session, sequence: int, first_at_us: int, last_at_us: int) -> None:
-    """A batch was stored that makes a look whole; times by the collector's clock."""
-    conn.execute(_NOTE_LOOK, {**_name(session), "sequence": sequence, "first_us": first_at_us, "last_us": last_at_us})
+class Progress(NamedTuple):
+    """What a batch that makes a look whole adds to its stream; times by the collector's clock."""
+
+    session: Session
+    sequence: int
+    first_at_us: int
+    last_at_us: int
+
+
+def note_looks(conn: Connection, made: Sequence[Progress]) -> None:
+    """Batches were stored, each of another stream, that make looks whole."""
+    execute_rows(
+        conn,
+        _NOTE_LOOK,
+        ("of_host", "of_generation", "sequence", "first_us", "last_us"),
+        [(p.session.host_id, p.session.generation, p.sequence, p.first_at_us, p.last_at_us) for p in made],
+    )
 
 
 def cover(conn: Connection, host_id: int, from_us: int, to_us: int) -> None:
@@ -141,6 +168,7 @@ _NOTE_LOOK = (
 )
 _STANDING = (
     select(
+        hosts.c.host_id,
         hosts.c.generation,
         hosts.c.boot_id,
         hosts.c.look_boot_id,
@@ -155,6 +183,7 @@ _STANDING = (
     )
     .join_from(hosts, sessions, hosts.c.host_id == sessions.c.host_id)
     .where(*_THIS)
+    .order_by(hosts.c.host_id)
     .with_for_update(of=hosts)
 )
 _COVERED = (

@@ -5,7 +5,6 @@ host's clock did. Both are seen to here, where the rows are: an end before its b
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -22,7 +21,7 @@ from sqlalchemy import (
 )
 
 from fleetnet_server.records import Socket
-from fleetnet_server.storage.dialect import execute_many
+from fleetnet_server.storage.dialect import execute_rows, select_each
 from fleetnet_server.storage.schema import current, history
 
 # Engines bound how many values a statement may carry.
@@ -30,10 +29,13 @@ _IDS_PER_STATEMENT = 500
 _ENDS_LOOKED_THROUGH = 20_000
 
 
-@dataclass(frozen=True, slots=True)
-class OpenSocket:
+# Every row that is stored passes through these: named tuples, for a frozen dataclass takes three times as long to make.
+
+
+class OpenSocket(NamedTuple):
     """A row of current: what was reported, and what the collector made of it."""
 
+    host_id: int
     socket_id: int
     socket: Socket
     holder_id: int
@@ -70,8 +72,7 @@ class OpenSocket:
         return self.attributes[_ENDPOINTS]
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(NamedTuple):
     """What current holds of a socket, as far as a new report must be compared with it."""
 
     state: int
@@ -84,10 +85,10 @@ class Known:
         return self.attributes[_ENDPOINTS]
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(NamedTuple):
     """The end of an interval; `seen_at_us` is a look known to have confirmed it, 0 if none but those in the row."""
 
+    host_id: int
     socket_id: int
     at_us: int
     how: int
@@ -130,14 +131,49 @@ _ATTRIBUTES = (
 _ENDPOINTS = slice(_ATTRIBUTES.index("local_address"), _ATTRIBUTES.index("path") + 1)
 # Those that an interval keeps from beginning to end.
 ENDPOINTS = _ATTRIBUTES[_ENDPOINTS]
+# Of current, seen_at_us last; all but that one are those of history too.
+COLUMNS = (
+    "host_id",
+    "socket_id",
+    "netns",
+    "protocol",
+    "family",
+    "state",
+    "local_address",
+    "local_port",
+    "remote_address",
+    "remote_port",
+    "interface",
+    "v6only",
+    "recv_queue",
+    "send_queue",
+    "inode",
+    "cookie",
+    "source",
+    "scope",
+    "holder_id",
+    "opened_at_us",
+    "opened_at_is",
+    "type",
+    "path",
+    "peer_inode",
+    "seen_at_us",
+)  # fmt: skip
+_PASSED = (*COLUMNS[:-1], "closed_at_us", "closed_at_is", "last_seen_us")
+# What the statements below take, in the order of what is handed over.
+_NAMES = ("of_host", "of_socket")
+_MOVED = (*_NAMES, "at_us", "how", "seen_us")  # the fields of an Ending
+_CHANGES = (*_NAMES, "seen_us", *(f"new_{name}" for name in _ATTRIBUTES))
 
 
-def known(conn: Connection, host_id: int, socket_ids: Collection[int]) -> dict[int, Known]:
-    """Those of the sockets that are open."""
-    found: dict[int, Known] = {}
-    for some in chunks(socket_ids):
-        for socket_id, state, opened_at_us, *attributes in conn.execute(_KNOWN, {"of_host": host_id, "ids": some}):
-            found[socket_id] = Known(state, opened_at_us, tuple(attributes))
+def known(conn: Connection, wanted: Mapping[int, Collection[int]]) -> dict[int, dict[int, Known]]:
+    """Those of some sockets of some hosts that are open, by host and socket."""
+    # Ascending, so that the pages of the key are visited in their order.
+    rows = [(host_id, socket_id) for host_id in sorted(wanted) for socket_id in sorted(wanted[host_id])]
+    found: dict[int, dict[int, Known]] = {host_id: {} for host_id in wanted}
+    if rows:
+        for host_id, socket_id, state, opened_at_us, *attributes in select_each(conn, _KNOWN, _NAMES, rows):
+            found[host_id][socket_id] = Known(state, opened_at_us, tuple(attributes))
     return found
 
 
@@ -185,34 +221,30 @@ def ended_after(conn: Connection, host_id: int, socket_ids: Collection[int], aft
     return found
 
 
-def open_new(conn: Connection, host_id: int, rows: Sequence[OpenSocket]) -> None:
+def open_new(conn: Connection, rows: Sequence[OpenSocket]) -> None:
     """Begin intervals of sockets that have none open."""
     if rows:
-        execute_many(conn, _OPEN, [as_row(host_id, row) for row in rows])
+        execute_rows(conn, _OPEN, COLUMNS, list(map(as_row, rows)))
 
 
-def pass_through(conn: Connection, host_id: int, passed: Sequence[tuple[OpenSocket, Ending]]) -> None:
+def pass_through(conn: Connection, passed: Sequence[tuple[OpenSocket, Ending]]) -> None:
     """Intervals that ended before they could be seen open: the same rows as `open_new` and then `end` would leave."""
     if passed:
-        execute_many(conn, _PASS, [_closed_row(host_id, *each) for each in passed])
+        execute_rows(conn, _PASS, _PASSED, [_closed_row(*each) for each in passed])
 
 
-def update_open(conn: Connection, host_id: int, rows: Sequence[OpenSocket]) -> None:
+def update_open(conn: Connection, rows: Sequence[OpenSocket]) -> None:
     """Replace what is reported of open intervals; when and how they began stays."""
     if rows:
-        execute_many(conn, _UPDATE, [_changes(host_id, row) for row in rows])
+        execute_rows(conn, _UPDATE, _CHANGES, [_changes(row) for row in rows])
 
 
-def end(conn: Connection, host_id: int, endings: Sequence[Ending]) -> int:
+def end(conn: Connection, endings: Sequence[Ending]) -> int:
     """Move intervals to history and return how many moved. Each socket is named once; one not open is passed over."""
     if not endings:
         return 0
-    rows = [
-        {"of_host": host_id, "of_socket": e.socket_id, "at_us": e.at_us, "how": e.how, "seen_us": e.seen_at_us}
-        for e in endings
-    ]
-    execute_many(conn, _MOVE, rows)
-    return execute_many(conn, _REMOVE, [{"of_host": host_id, "of_socket": e.socket_id} for e in endings])
+    execute_rows(conn, _MOVE, _MOVED, endings)
+    return execute_rows(conn, _REMOVE, _NAMES, [ending[:2] for ending in endings])
 
 
 def restate_ends(conn: Connection, host_id: int, at_us: int, was: int, becomes: int) -> None:
@@ -224,49 +256,47 @@ def restate_ends(conn: Connection, host_id: int, at_us: int, was: int, becomes: 
     )
 
 
-def as_row(host_id: int, row: OpenSocket) -> dict[str, Any]:
-    """The columns of current."""
+def as_row(row: OpenSocket) -> tuple[Any, ...]:
+    """The row of current, in the order of COLUMNS."""
     s = row.socket
-    return {
-        "host_id": host_id,
-        "socket_id": row.socket_id,
-        "netns": s.key.netns,
-        "protocol": s.key.protocol,
-        "family": s.family,
-        "state": s.state,
-        "local_address": s.local_address,
-        "local_port": s.local_port,
-        "remote_address": s.remote_address,
-        "remote_port": s.remote_port,
-        "interface": s.interface,
-        "v6only": s.v6only,
-        "recv_queue": s.recv_queue,
-        "send_queue": s.send_queue,
-        "inode": s.inode,
-        "cookie": s.key.cookie,
-        "source": s.source,
-        "scope": row.scope,
-        "holder_id": row.holder_id,
-        "opened_at_us": row.opened_at_us,
-        "opened_at_is": s.opened_at_is,
-        "type": s.type,
-        "path": s.path,
-        "peer_inode": s.peer_inode,
-        "seen_at_us": row.seen_at_us,
-    }
+    key = s.key
+    return (
+        row.host_id,
+        row.socket_id,
+        key.netns,
+        key.protocol,
+        s.family,
+        s.state,
+        s.local_address,
+        s.local_port,
+        s.remote_address,
+        s.remote_port,
+        s.interface,
+        s.v6only,
+        s.recv_queue,
+        s.send_queue,
+        s.inode,
+        key.cookie,
+        s.source,
+        row.scope,
+        row.holder_id,
+        row.opened_at_us,
+        s.opened_at_is,
+        s.type,
+        s.path,
+        s.peer_inode,
+        row.seen_at_us,
+    )
 
 
-def _closed_row(host_id: int, row: OpenSocket, ending: Ending) -> dict[str, Any]:
-    closed = as_row(host_id, row)
-    seen_at_us: int = closed.pop("seen_at_us")
+def _closed_row(row: OpenSocket, ending: Ending) -> tuple[Any, ...]:
     closed_at_us = max(row.opened_at_us, ending.at_us)
-    last_seen_us = min(max(seen_at_us, ending.seen_at_us), closed_at_us)
-    return {**closed, "closed_at_us": closed_at_us, "closed_at_is": ending.how, "last_seen_us": last_seen_us}
+    last_seen_us = min(max(row.seen_at_us, ending.seen_at_us), closed_at_us)
+    return (*as_row(row)[:-1], closed_at_us, ending.how, last_seen_us)
 
 
-def _changes(host_id: int, row: OpenSocket) -> dict[str, Any]:
-    values = {f"new_{name}": value for name, value in zip(_ATTRIBUTES, row.attributes, strict=True)}
-    return {"of_host": host_id, "of_socket": row.socket_id, "seen_us": row.seen_at_us, **values}
+def _changes(row: OpenSocket) -> tuple[Any, ...]:
+    return (row.host_id, row.socket_id, row.seen_at_us, *row.attributes)
 
 
 def chunks(socket_ids: Collection[int]) -> list[list[int]]:
@@ -292,8 +322,8 @@ _UPDATE = (
         **{name: bindparam(f"new_{name}") for name in _ATTRIBUTES},
     )
 )
-_KNOWN = select(*(current.c[name] for name in ("socket_id", "state", "opened_at_us", *_ATTRIBUTES))).where(
-    current.c.host_id == bindparam("of_host"), current.c.socket_id.in_(bindparam("ids", expanding=True))
+_KNOWN = select(*(current.c[name] for name in ("host_id", "socket_id", "state", "opened_at_us", *_ATTRIBUTES))).where(
+    *_ONE
 )
 _BEGUN = select(
     *(current.c[name] for name in ("socket_id", "state", *ENDPOINTS, "opened_at_us", "opened_at_is"))

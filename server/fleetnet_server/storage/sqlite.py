@@ -10,20 +10,17 @@ Facts that must be minded with it:
 
 import os
 import sqlite3
-from collections.abc import Callable, Sequence
-from functools import cache
-from operator import itemgetter
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import URL, Connection, Delete, Dialect, Engine, Insert, Table, Update, create_engine, event
-from sqlalchemy.dialects import sqlite
+from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
-from sqlalchemy.sql.compiler import SQLCompiler
 
 from fleetnet_server.errors import StorageDamaged, StorageError, StorageUnavailable
+from fleetnet_server.storage.sqlite_rows import execute_rows as execute_rows
+from fleetnet_server.storage.sqlite_rows import insert_new as insert_new
+from fleetnet_server.storage.sqlite_rows import select_each as select_each
 
 DRIVERS = ("sqlite", "sqlite+pysqlite")
 ELSEWHERE = "give another file to --database"
@@ -50,30 +47,6 @@ def exists(name: str) -> bool:
 
 def lock_tables(conn: Connection) -> None:
     """Nothing to do: every transaction of a writer keeps other processes from writing."""
-
-
-@cache
-def insert_new(table: Table) -> Insert:
-    """An INSERT that leaves a row alone whose key is there already."""
-    return sqlite.insert(table).on_conflict_do_nothing()
-
-
-def execute_many(conn: Connection, statement: Insert | Update | Delete, rows: Sequence[dict[str, Any]]) -> int:
-    """See dialect.py. The driver runs the one compiled statement for each row, inside the process."""
-    sql, in_order = _compiled(conn.dialect, statement, tuple(rows[0]))
-    return conn.exec_driver_sql(sql, [in_order(row) for row in rows]).rowcount
-
-
-@cache
-def _compiled(
-    dialect: Dialect, statement: Insert | Update | Delete, keys: tuple[str, ...]
-) -> tuple[str, Callable[[dict[str, Any]], tuple[Any, ...]]]:
-    compiled = statement.compile(dialect=dialect, column_keys=[] if statement.is_update else keys)
-    assert isinstance(compiled, SQLCompiler)
-    assert set(compiled.params) == set(keys), "a value that is in the statement and not in the rows would be lost"
-    assert compiled.positiontup
-    in_order = itemgetter(*compiled.positiontup)
-    return compiled.string, in_order if len(compiled.positiontup) > 1 else lambda row: (in_order(row),)
 
 
 def check(conn: Connection, name: str) -> None:

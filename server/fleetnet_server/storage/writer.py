@@ -9,7 +9,7 @@ lock (the row of its host) before it does anything that a savepoint does not und
 
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Any
@@ -36,7 +36,12 @@ class _Work:
     fn: Callable[..., Any]
     args: tuple[Any, ...]
     instead: Callable[..., Any] | None
+    together: Callable[[Connection, Sequence[Any]], Sequence[Any]] | None
     done: Future[Any]
+
+
+# What came of a piece of work, and the error that it ended with.
+_Outcome = tuple[Any, Exception | None]
 
 
 class Writer:
@@ -51,13 +56,22 @@ class Writer:
         self._thread.start()
 
     def submit(
-        self, fn: Callable[..., Any], args: tuple[Any, ...], instead: Callable[..., Any] | None = None
+        self,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        instead: Callable[..., Any] | None = None,
+        together: Callable[[Connection, Sequence[Any]], Sequence[Any]] | None = None,
     ) -> "Future[Any]":
         """Queue fn(conn, *args). Calls run in the order of submission. If fn fails, and the database does not, what it
-        did is undone and instead(conn, error, *args) takes its place."""
+        did is undone and instead(conn, error, *args) takes its place.
+
+        Some that come after one another and have the same `together` are first given to that, as the list of their
+        args: it does what can be done at one stroke, and returns a result for each; None of those that are then done
+        one by one, as all are if it raises anything but an error of the database.
+        """
         if self._closed:
             raise StorageError(f"the database {self._name} has been closed")
-        work = _Work(fn, args, instead, Future())
+        work = _Work(fn, args, instead, together, Future())
         self._queue.put(work)
         return work.done
 
@@ -104,14 +118,14 @@ class Writer:
         """Do a group; False if the database failed at the last of it."""
         tries, works = 1, True
         while group:
-            settled, works = self._settle_some(group, last_try=tries >= _TRIES)
-            tries = 1 if settled else tries + 1
-            group = group[settled:]
+            left, works = self._settle_some(group, last_try=tries >= _TRIES)
+            tries = 1 if len(left) < len(group) else tries + 1
+            group = left
         return works
 
-    def _settle_some(self, group: list[_Work], last_try: bool) -> tuple[int, bool]:
-        """Commit and answer the group up to the first work that another collector was in the way of; how many, and
-        whether the database did it."""
+    def _settle_some(self, group: list[_Work], last_try: bool) -> tuple[list[_Work], bool]:
+        """Commit and answer the group up to the first work that another collector was in the way of; what is left of
+        it, and whether the database did it."""
         try:
             with metrics.COMMIT_SECONDS.time():
                 outcomes = self._commit(group, last_try)
@@ -121,26 +135,62 @@ class Writer:
             told = self._translated(error)
             for work in group:
                 work.done.set_exception(told)
-            return len(group), False
-        for work, (result, failure) in zip(group, outcomes, strict=False):
-            if failure is None:
-                work.done.set_result(result)
-            else:
-                work.done.set_exception(failure)
-        return len(outcomes), True
+            return [], False
+        for work, outcome in zip(group, outcomes, strict=True):
+            if outcome is not None:
+                result, failure = outcome
+                if failure is None:
+                    work.done.set_result(result)
+                else:
+                    work.done.set_exception(failure)
+        return [work for work, outcome in zip(group, outcomes, strict=True) if outcome is None], True
 
-    def _commit(self, group: list[_Work], last_try: bool) -> list[tuple[Any, Exception | None]]:
-        outcomes: list[tuple[Any, Exception | None]] = []
+    def _commit(self, group: list[_Work], last_try: bool) -> list[_Outcome | None]:
+        """What came of each; None of the first work that another collector was in the way of, and of what comes after
+        it and was not done together with what came before."""
+        outcomes: list[_Outcome | None] = [None] * len(group)
         with self._engine.begin() as conn:
-            for work in group:
-                try:
-                    # None but the first has been tried before, and is tried again after what came before is committed:
-                    # that lets go of what the other collector may be waiting for.
-                    outcomes.append(self._attempt(conn, work, last_try and work is group[0]))
-                except _ContendedError:
+            for first, run in _runs(group):
+                done = self._together(conn, run)
+                for place, result in done.items():
+                    outcomes[first + place] = (result, None)
+                if not self._one_by_one(conn, group, range(first, first + len(run)), outcomes, last_try):
                     break
             failpoints.reached("before-commit", len(group))
         return outcomes
+
+    def _one_by_one(
+        self, conn: Connection, group: list[_Work], places: range, outcomes: list[_Outcome | None], last_try: bool
+    ) -> bool:
+        """Do those that have no outcome yet; False if another collector was in the way."""
+        for place in places:
+            if outcomes[place] is None:
+                try:
+                    # None but the first has been tried before, and is tried again after what came before is committed:
+                    # that lets go of what the other collector may be waiting for.
+                    outcomes[place] = self._attempt(conn, group[place], last_try and place == 0)
+                except _ContendedError:
+                    return False
+        return True
+
+    def _together(self, conn: Connection, run: Sequence[_Work]) -> dict[int, Any]:
+        """The results of those that could be done at one stroke, by their place."""
+        together = run[0].together
+        if together is None:
+            return {}
+        savepoint = conn.begin_nested()
+        try:
+            results = together(conn, [work.args for work in run])
+        except Exception as error:
+            if self._translated(error) is not error and not (
+                isinstance(error, DBAPIError) and dialect.contended(error)
+            ):
+                raise  # as in _attempt
+            savepoint.rollback()
+            return {}
+        savepoint.commit()
+        failpoints.reached("mid-group")
+        return {place: result for place, result in enumerate(results) if result is not None}
 
     def _attempt(self, conn: Connection, work: _Work, last_try: bool) -> tuple[Any, Exception | None]:
         savepoint = conn.begin_nested()
@@ -171,3 +221,12 @@ class Writer:
             return error
         told.__cause__ = error
         return told
+
+
+def _runs(group: Sequence[_Work]) -> Iterator[tuple[int, Sequence[_Work]]]:
+    """The works that come after one another and can be tried together, with the place of the first."""
+    first = 0
+    for place in range(1, len(group) + 1):
+        if place == len(group) or group[place].together is None or group[place].together != group[first].together:
+            yield first, group[first:place]
+            first = place

@@ -158,11 +158,11 @@ def test_what_passes_through_leaves_the_row_that_opening_and_ending_it_would_lea
     tmp_path: Path, ended_us: int, seen_us: int
 ) -> None:
     async def story(c: Collector, session: Session) -> None:
-        row = sockets.OpenSocket(11, sock(7, T0, CLOSE, how=UNSEEN), 3, 0, T0, T0 + 4)
-        ending = sockets.Ending(11, ended_us, EXACT, seen_us)
-        await c.db.write(sockets.open_new, session.host_id, [row])
-        await c.db.write(sockets.end, session.host_id, [ending])
-        await c.db.write(sockets.pass_through, session.host_id, [(row, ending)])
+        row = sockets.OpenSocket(session.host_id, 11, sock(7, T0, CLOSE, how=UNSEEN), 3, 0, T0, T0 + 4)
+        ending = sockets.Ending(session.host_id, 11, ended_us, EXACT, seen_us)
+        await c.db.write(sockets.open_new, [row])
+        await c.db.write(sockets.end, [ending])
+        await c.db.write(sockets.pass_through, [(row, ending)])
         stepwise, at_once = (await c.dump())["history"]
         assert at_once == stepwise
         assert (await c.dump())["current"] == []

@@ -1,0 +1,103 @@
+"""Many rows at one stroke, for SQLite: past SQLAlchemy, straight to the driver.
+
+What SQLAlchemy does around each statement costs more than most of them do here, where no journey to a server is saved.
+Statements stay SQLAlchemy's: each is compiled once, and what the driver says of an error is told as SQLAlchemy would.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from itertools import chain
+from operator import itemgetter
+from typing import Any
+
+from sqlalchemy import BindParameter, Connection, Delete, Dialect, Insert, Select, Table, Update, column, table
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.sql import visitors
+from sqlalchemy.sql.compiler import SQLCompiler
+
+# Of a table of values that a statement carries; each number of rows is a statement that the driver keeps prepared.
+_MOST_AT_ONCE = 256
+
+
+@cache
+def insert_new(table: Table) -> Insert:
+    """An INSERT that leaves a row alone whose key is there already."""
+    return sqlite.insert(table).on_conflict_do_nothing()
+
+
+def execute_rows(
+    conn: Connection, statement: Insert | Update | Delete, keys: tuple[str, ...], rows: Sequence[tuple[Any, ...]]
+) -> int:
+    """See dialect.py. The driver runs the one compiled statement for each row, inside the process."""
+    sql, in_order = _compiled(conn.dialect, statement, keys)
+    values = rows if in_order is None else list(map(in_order, rows))
+    with _driver(conn, sql, values) as driver:
+        return driver.executemany(sql, values).rowcount
+
+
+def select_each(
+    conn: Connection, statement: Select[Any], keys: tuple[str, ...], rows: Sequence[tuple[Any, ...]]
+) -> list[tuple[Any, ...]]:
+    """See dialect.py. The rows are a table of values that the statement is joined with."""
+    found: list[tuple[Any, ...]] = []
+    for some in _powers_of_two(rows):
+        sql = _unfolded(conn.dialect, statement, keys, len(some))
+        values = list(chain.from_iterable(some))
+        with _driver(conn, sql, values) as driver:
+            found += driver.execute(sql, values)
+    return found
+
+
+@contextmanager
+def _driver(conn: Connection, sql: str, values: Sequence[Any]) -> Iterator[sqlite3.Connection]:
+    driver = conn.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)
+    # Whoever listens to what is executed hears of this as well.
+    for hear in conn.dispatch.before_cursor_execute:
+        hear(conn, None, sql, values, None, False)
+    try:
+        yield driver
+    except sqlite3.Error as error:
+        # SQLAlchemy knows nothing of this: what it does with an error of its own statements is done here.
+        raise DBAPIError.instance(sql, None, error, sqlite3.Error) from error
+
+
+@cache
+def _compiled(
+    dialect: Dialect, statement: Insert | Update | Delete, keys: tuple[str, ...]
+) -> tuple[str, Callable[[tuple[Any, ...]], tuple[Any, ...]] | None]:
+    """The statement, and what puts the values of a row into its order; None where they are."""
+    compiled = statement.compile(dialect=dialect, column_keys=[] if statement.is_update else keys)
+    assert isinstance(compiled, SQLCompiler)
+    assert set(compiled.params) == set(keys), "a value that is in the statement and not in the rows would be lost"
+    assert compiled.positiontup
+    if tuple(compiled.positiontup) == keys:
+        return compiled.string, None
+    # One place alone would come without its tuple, so a row that is in no other order than this is none of these.
+    return compiled.string, itemgetter(*map(keys.index, compiled.positiontup))
+
+
+def _powers_of_two(rows: Sequence[tuple[Any, ...]]) -> Iterator[Sequence[tuple[Any, ...]]]:
+    """The rows in as few pieces as can be, of few different lengths."""
+    at = 0
+    while left := len(rows) - at:
+        size = min(_MOST_AT_ONCE, 1 << (left.bit_length() - 1))
+        yield rows[at : at + size]
+        at += size
+
+
+@cache
+def _unfolded(dialect: Dialect, statement: Select[Any], keys: tuple[str, ...], rows: int) -> str:
+    told = table("told", *map(column, keys))
+
+    def column_of(element: object, **_: object) -> object:
+        return told.c[element.key] if isinstance(element, BindParameter) and element.key in keys else None
+
+    all_rows: Any = visitors.replacement_traverse(statement, {"stop_on": [told]}, column_of)
+    compiled = all_rows.compile(dialect=dialect)
+    assert not compiled.params, "a value that is in the statement and not in the rows would be lost"
+    one = f"({', '.join('?' * len(keys))})"
+    return f"WITH told ({', '.join(keys)}) AS (VALUES {', '.join([one] * rows)}) {compiled}"
