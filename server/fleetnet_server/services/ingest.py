@@ -8,6 +8,7 @@ A look is *whole* when current holds exactly what the host held open at it: afte
 after every difference that follows without a break. Only whole looks count as hearing from a host.
 """
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -32,6 +33,9 @@ _LONGEST_WAY_US = 25_000_000  # of a Hello; an agent does not wait longer for it
 
 # What is not the fault of the one batch, so that setting it aside would be no help.
 _NOT_OF_ONE_BATCH = (Fenced, SequenceHole, ForeignBatch, StorageError, MemoryError)
+
+# Looked up once, and not for each batch.
+_counter = functools.cache(metrics.ROWS.labels)
 
 _log = structlog.get_logger()
 
@@ -223,7 +227,7 @@ def _count(batch: Batch) -> None:
     kinds = (("opened", batch.opened), ("changed", batch.changed), ("closed", batch.closed), ("past", past))
     for kind, rows in kinds:
         if rows:
-            metrics.ROWS.labels(kind).inc(len(rows))
+            _counter(kind).inc(len(rows))
     if batch.gaps:
         metrics.GAPS.labels("agent").inc(len(batch.gaps))
 
