@@ -25,6 +25,8 @@ def at_most(size: int, most: int, what: str) -> None:
 def text(told: str, most: int) -> str:
     """Cut to at most so many characters."""
     # PostgreSQL cannot keep NUL in text, and no name of the kernel holds one.
+    if len(told) <= most and "\0" not in told:
+        return told
     clean = told.replace("\0", "\N{REPLACEMENT CHARACTER}")
     return clean if len(clean) <= most else clean[: most - 1] + _CUT_MARK
 

@@ -200,8 +200,6 @@ class Stream:
     async def _take_in(self, message: report_pb2.Batch, size_bytes: int) -> bool:
         """Hand a batch over as soon as there is room for it; False if the stream is to end because there is none."""
         received_at_us = time.time_ns() // 1_000
-        if message.HasField("backlog"):
-            self._waits.size_bytes = min(message.backlog.left_bytes, bounds.MAX_INTEGER)
         try:
             weight = await self._shared.held.take(held.weight(message, size_bytes))
         except held.FullError:
@@ -233,19 +231,22 @@ class Stream:
         # Tasks start in the order they were made, and Ingest keeps the order of its calls.
         commit = asyncio.create_task(storing)
         self._outstanding.add(commit)
-        commit.add_done_callback(self._outstanding.discard)
-        # Also when the stream has ended long before: until then the writer's queue holds it.
-        commit.add_done_callback(lambda _: self._shared.held.give_back(weight))
+        commit.add_done_callback(lambda _: self._known(commit, weight))
         self._commits.put_nowait((commit, weight))
         self._ahead += 1
         self._ahead_bytes += weight
         return commit
 
+    def _known(self, commit: asyncio.Task[Stored], weight: int) -> None:
+        """Also when the stream has ended long before: until then the writer's queue holds the batch."""
+        self._outstanding.discard(commit)
+        self._shared.held.give_back(weight)
+
     async def _await_commits(self) -> None:
         while (handed_over := await self._commits.get()) is not None:
             commit, weight = handed_over
             # Shielded: ending the stream must not cancel a commit that is on its way.
-            self._note(await asyncio.shield(commit))
+            self._note(commit.result() if commit.done() else await asyncio.shield(commit))
             self._shared.health.works()
             self._ahead -= 1
             self._ahead_bytes -= weight

@@ -6,6 +6,8 @@ brought into their range, for a host's clock may be wrong. What leaves this modu
 integers fit 64 bits with a sign, text holds no NUL.
 """
 
+from operator import attrgetter
+
 from fleetnet_proto.v1 import report_pb2
 
 from fleetnet_server import records
@@ -22,6 +24,8 @@ MAX_OWNER_REFERENCES = 262_144
 MAX_SOURCES = 64
 MAX_GAPS = 1_024
 MAX_PARTS = 100_000
+
+_key_of = attrgetter("key")
 
 
 def hello(message: report_pb2.Hello) -> records.Hello:
@@ -57,9 +61,9 @@ def batch(message: report_pb2.Batch) -> records.Batch:
     processes = [translate_sockets.process(process) for process in message.processes]
     holders = [translate_sockets.holder(holder, processes) for holder in message.holders]
     snapshot = _snapshot(message)
-    opened = tuple(translate_sockets.socket(socket, holders, look_at_us) for socket in message.opened)
-    changed = tuple(translate_sockets.socket(socket, holders, look_at_us) for socket in message.changed)
-    if len({socket.key for socket in (*opened, *changed)}) != len(opened) + len(changed):
+    opened = tuple([translate_sockets.socket(socket, holders, look_at_us) for socket in message.opened])
+    changed = tuple([translate_sockets.socket(socket, holders, look_at_us) for socket in message.changed])
+    if len(set(map(_key_of, opened + changed))) != len(opened) + len(changed):
         raise BadBatch("a socket is named twice in one batch")
     return records.Batch(
         boot_id=bounds.boot_id(message.boot_id),
@@ -71,20 +75,13 @@ def batch(message: report_pb2.Batch) -> records.Batch:
         snapshot=snapshot,
         opened=opened,
         changed=changed,
-        closed=tuple(translate_sockets.closed(socket, look_at_us) for socket in message.closed),
-        sources=tuple(
-            records.SourceStatus(
-                bounds.text(source.name, bounds.NAME), source.ok, bounds.text(source.detail, bounds.SENTENCE)
-            )
-            for source in message.sources
-        ),
-        gaps=tuple(_gap(gap) for gap in message.gaps),
-        namespaces=translate_network.namespaces(message.namespaces),
-        namespaces_gone=translate_network.gone(message.namespaces_gone),
+        closed=tuple([translate_sockets.closed(socket, look_at_us) for socket in message.closed]),
+        sources=tuple([_source(source) for source in message.sources]),
+        gaps=tuple([_gap(gap) for gap in message.gaps]),
+        namespaces=translate_network.namespaces(message.namespaces) if message.namespaces else (),
+        namespaces_gone=translate_network.gone(message.namespaces_gone) if message.namespaces_gone else (),
         backlog=translate_backlog.backlog(message, holders) if message.HasField("backlog") else None,
-        digest=records.Digest(bounds.count(message.digest.sockets, "number of open sockets"), message.digest.sum)
-        if message.HasField("digest")
-        else None,
+        digest=_digest(message.digest) if message.HasField("digest") else None,
         look_boottime_us=min(max(message.look_boottime_us, 0), bounds.LAST_US),
     )
 
@@ -105,7 +102,7 @@ def refused(message: report_pb2.Batch, reason: str) -> records.RefusedBatch:
 
 def rows(message: report_pb2.Batch) -> int:
     """Sockets that a batch tells of."""
-    late = translate_backlog.rows(message.backlog)
+    late = translate_backlog.rows(message.backlog) if message.HasField("backlog") else 0
     return len(message.opened) + len(message.changed) + len(message.closed) + late
 
 
@@ -113,7 +110,8 @@ def parts(message: report_pb2.Batch) -> int:
     """How much of a batch there can be many of: what it costs to translate it."""
     # Not rows alone: what no row points at costs as much to read.
     others = len(message.processes) + len(message.holders) + len(message.gaps) + len(message.sources)
-    return rows(message) + others + translate_network.parts(message.namespaces)
+    networks = translate_network.parts(message.namespaces) if message.namespaces else 0
+    return rows(message) + others + networks
 
 
 def _check_sizes(message: report_pb2.Batch) -> None:
@@ -138,6 +136,16 @@ def _snapshot(message: report_pb2.Batch) -> records.SnapshotPart | None:
     if message.snapshot.part >= MAX_PARTS:
         raise BadBatch(f"a snapshot has part {message.snapshot.part}; at most {MAX_PARTS} parts are taken")
     return records.SnapshotPart(message.snapshot.part, message.snapshot.last)
+
+
+def _source(message: report_pb2.SourceStatus) -> records.SourceStatus:
+    return records.SourceStatus(
+        bounds.text(message.name, bounds.NAME), message.ok, bounds.text(message.detail, bounds.SENTENCE)
+    )
+
+
+def _digest(message: report_pb2.Digest) -> records.Digest:
+    return records.Digest(bounds.count(message.sockets, "number of open sockets"), message.sum)
 
 
 def _gap(message: report_pb2.Gap) -> records.Gap:

@@ -8,6 +8,7 @@ A look is *whole* when current holds exactly what the host held open at it: afte
 after every difference that follows without a break. Only whole looks count as hearing from a host.
 """
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TypeAlias
@@ -33,6 +34,9 @@ MAX_SOURCES = 64
 
 # What is not the fault of the one batch, so that setting it aside would be no help.
 _NOT_OF_ONE_BATCH = (Fenced, SequenceHole, ForeignBatch, StorageError, MemoryError)
+
+# Looked up once, and not for each batch.
+_counter = functools.cache(metrics.ROWS.labels)
 
 _log = structlog.get_logger()
 
@@ -247,7 +251,7 @@ def _count(batch: Batch) -> None:
     kinds = (("opened", batch.opened), ("changed", batch.changed), ("closed", batch.closed), ("past", past))
     for kind, told in kinds:
         if told:
-            metrics.ROWS.labels(kind).inc(len(told))
+            _counter(kind).inc(len(told))
     if batch.gaps:
         metrics.GAPS.labels("agent").inc(len(batch.gaps))
 

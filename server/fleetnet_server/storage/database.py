@@ -8,13 +8,14 @@ errors.py.
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar, TypeVarTuple
 
 from sqlalchemy import Connection as Connection  # services name it, hand it on, and never look inside
 from sqlalchemy.exc import DBAPIError
 
 from fleetnet_server.storage import dialect, migrate
+from fleetnet_server.storage.answers import Answers
 from fleetnet_server.storage.reader import Reading
 from fleetnet_server.storage.writer import Writer
 
@@ -34,6 +35,7 @@ class Database:
     def __init__(self, engines: dialect.Engines) -> None:
         self._engines = engines
         self._writer = Writer(engines.writer, engines.name)
+        self._answers: Answers | None = None
         self._threads = ThreadPoolExecutor(_READER_THREADS, "fleetnet-reader")
         # So that no thread ever waits for a connection, which a stream gives back only through a thread.
         self._connections = asyncio.Semaphore(dialect.READERS)
@@ -79,8 +81,11 @@ class Database:
         help) or StorageDamaged besides, for which nothing is run instead. `together` may do several at one stroke, see
         Writer.submit.
         """
-        result: T = await asyncio.wrap_future(self._writer.submit(fn, args, instead, together))
-        return result
+        loop = asyncio.get_running_loop()
+        if self._answers is None or self._answers.loop is not loop:
+            self._answers = Answers(loop)
+        work: Future[T] = self._writer.submit(fn, args, instead, together)
+        return await self._answers.of(work)
 
     async def read(self, fn: Callable[[Connection, *Ts], T], *args: *Ts) -> T:
         """Run fn(conn, *args) in a reader thread, in one read-only snapshot. Raises what fn raises; StorageError."""

@@ -128,7 +128,7 @@ def test_an_answer_comes_through_with_owners_by_pid_and_absent_things_absent() -
 
 
 def test_zero_is_not_absent() -> None:
-    root = dataclasses.replace(ANSWER, v6only=False, holder=dataclasses.replace(ANSWER.holder, uid=0))
+    root = dataclasses.replace(ANSWER, v6only=False, holder=ANSWER.holder._replace(uid=0))
     item = item_of(root)
     assert item.HasField("uid")
     assert item.HasField("v6only")
@@ -172,7 +172,7 @@ def test_every_protocol_of_the_wire_may_be_asked_for(protocol: sockets_pb2.Proto
 
 
 def test_what_is_told_of_a_unix_socket_and_a_container_comes_through() -> None:
-    holder = dataclasses.replace(ANSWER.holder, runtime="docker")
+    holder = ANSWER.holder._replace(runtime="docker")
     unix = dataclasses.replace(
         ANSWER, protocol=256, family=1, local_address=b"", type=5, path=b"\0x\xff", peer_inode=9, holder=holder
     )
@@ -189,7 +189,7 @@ def test_a_namespace_other_than_the_hosts_own_is_its_name_or_its_number() -> Non
 
 def test_pages_stay_small_whatever_the_owners_weigh_and_keep_the_order() -> None:
     owners = tuple(records.Process(pid, 1, "n" * 64, "/" * 1_024, "p" * 64) for pid in range(1, 200))
-    heavy = dataclasses.replace(ANSWER, holder=dataclasses.replace(ANSWER.holder, owners=owners))
+    heavy = dataclasses.replace(ANSWER, holder=ANSWER.holder._replace(owners=owners))
     answers = [dataclasses.replace(heavy, local_port=port) for port in range(50)]
     pages = list(translate_query.socket_pages(answers))
     assert len(pages) > 1

@@ -49,14 +49,11 @@ def test_the_number_is_the_one_that_the_protocol_defines(case: dict[str, object]
 # As hosts name their sockets: by a cookie, an inode, addresses, and by addresses while an inode is known besides.
 NAMED = (
     sock(7, T0),
-    replace(sock(0, T0, port=80), key=SocketKey(0, 6, 0, 99, b""), inode=99),
-    replace(
-        sock(0, T0, TIME_WAIT, local=LO, port=22, remote=PEER, remote_port=9),
-        key=SocketKey(0, 6, 0, 0, LO + b"\x00\x16" + PEER + b"\x00\x09"), inode=0,
+    sock(0, T0, port=80)._replace(key=SocketKey(0, 6, 0, 99, b""), inode=99),
+    sock(0, T0, TIME_WAIT, local=LO, port=22, remote=PEER, remote_port=9)._replace(
+        key=SocketKey(0, 6, 0, 0, LO + b"\x00\x16" + PEER + b"\x00\x09"), inode=0
     ),
-    replace(
-        sock(0, T0, local=LO, port=23), key=SocketKey(0, 6, 0, 0, LO + b"\x00\x17" + bytes(6)), inode=55
-    ),
+    sock(0, T0, local=LO, port=23)._replace(key=SocketKey(0, 6, 0, 0, LO + b"\x00\x17" + bytes(6)), inode=55),
 )  # fmt: skip
 
 

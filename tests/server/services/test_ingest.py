@@ -240,7 +240,7 @@ def test_sockets_without_a_cookie_are_named_by_inode_or_else_by_address(tmp_path
     async def story(c: Collector) -> None:
         session = await connected(c)
         by_inode, by_address = SocketKey(0, 6, 0, 55, b""), SocketKey(0, 6, 0, 0, b"\x7f\0\0\1\1\xbb" * 2)
-        named = [replace(sock(0, T0, TIME_WAIT), key=k) for k in (by_inode, by_address)]
+        named = [sock(0, T0, TIME_WAIT)._replace(key=k) for k in (by_inode, by_address)]
         await c.report(
             session, snapshot(1, T0, *named), difference(2, T0 + S, closed=(ClosedSocket(by_address, T0 + S, 2),))
         )

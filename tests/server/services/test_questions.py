@@ -1,7 +1,6 @@
 """Answers: their filters, order, pages, coverage and time."""
 
 from contextlib import aclosing
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,7 +49,7 @@ def test_each_filter_keeps_what_it_names(tmp_path: Path) -> None:
             sock(1, T0, LISTEN, port=443),
             sock(2, T0, LISTEN, port=5432, local=LO, holder=db),
             sock(3, T0, CLOSE_WAIT, port=40000, local=LO, remote=PEER, remote_port=443),
-            sock(4, T0, CLOSE, port=53, protocol=UDP, local=LO, holder=replace(db, owners=(long_name,))),
+            sock(4, T0, CLOSE, port=53, protocol=UDP, local=LO, holder=db._replace(owners=(long_name,))),
             sock(5, T0, CLOSE, port=54, protocol=UDP, local=LO, remote=PEER, remote_port=9),
             sock(6, T0, LISTEN, port=80, local=LO, netns=4026532001),
         )
@@ -97,12 +96,12 @@ def test_answers_come_in_the_documented_order(tmp_path: Path) -> None:
 
 
 def test_an_answer_holds_all_that_was_reported(tmp_path: Path) -> None:
-    told = Holder(None, "", "", "c0ffee", 7, (NGINX, replace(NGINX, pid=90, program="nginx: w")))
+    told = Holder(None, "", "", "c0ffee", 7, (NGINX, NGINX._replace(pid=90, program="nginx: w")))
 
     async def story(c: Collector) -> None:
-        await reporting(c, "web1", replace(sock(1, T0, local=bytes(16), holder=told), v6only=True, interface="eth0"))
+        await reporting(c, "web1", sock(1, T0, local=bytes(16), holder=told)._replace(v6only=True, interface="eth0"))
         [item] = (await c.ask()).items
-        assert item.holder == replace(told, owners=tuple(sorted(told.owners, key=lambda p: p.pid)))
+        assert item.holder == told._replace(owners=tuple(sorted(told.owners, key=lambda p: p.pid)))
         assert (item.family, item.v6only, item.interface, item.inode, item.cookie) == (6, True, "eth0", 10_001, 1)
         assert (item.opened_at_us, item.closed_at_us, item.closed_at_is, item.send_queue) == (T0, 0, 0, 511)
 
@@ -146,7 +145,7 @@ def test_pages_are_bounded_and_the_coverage_comes_first(tmp_path: Path) -> None:
 def test_a_question_costs_the_same_statements_however_many_hosts_answer(tmp_path: Path) -> None:
     async def story(c: Collector) -> None:
         for n in range(12):
-            holder = replace(WEB, owners=tuple(replace(NGINX, pid=n * 10 + i) for i in range(3)))
+            holder = WEB._replace(owners=tuple(NGINX._replace(pid=n * 10 + i) for i in range(3)))
             await reporting(c, f"web{n}", *(sock(i + 1, T0, port=i, holder=holder) for i in range(40)))
         statements = asked_of(c.db._engines.readers)
         assert len((await c.ask()).items) == 480

@@ -1,6 +1,5 @@
 """Questions about sockets without ports or addresses, and about namespaces other than the hosts' own."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -96,15 +95,15 @@ def test_sockets_without_addresses_are_ordered_by_path_and_then_cookie(tmp_path:
 
 
 def test_what_is_told_of_a_unix_socket_is_kept(tmp_path: Path) -> None:
-    told = replace(unix(1, b"\0abstract\xff"), type=5, peer_inode=99, holder=Holder(0, "", "", "c1", 1, (), "docker"))
+    told = unix(1, b"\0abstract\xff")._replace(type=5, peer_inode=99, holder=Holder(0, "", "", "c1", 1, (), "docker"))
 
     async def story(c: Collector) -> None:
         session = await reporting(c, "web1", told)
         [item] = (await c.ask()).items
         assert (item.path, item.type, item.peer_inode, item.holder.runtime) == (b"\0abstract\xff", 5, 99, "docker")
         # Another peer is told of the same row; another path makes another, as another address does.
-        other_peer = replace(told, peer_inode=7)
-        other_path = replace(other_peer, path=b"/run/x", opened_at_us=T0 + 2 * S)
+        other_peer = told._replace(peer_inode=7)
+        other_path = other_peer._replace(path=b"/run/x", opened_at_us=T0 + 2 * S)
         await c.report(session, difference(2, T0 + S, changed=(other_peer,)))
         assert [(i.peer_inode, i.opened_at_us) for i in (await c.ask()).items] == [(7, T0)]
         await c.report(session, difference(3, T0 + 2 * S, changed=(other_path,)))
