@@ -200,7 +200,7 @@ def test_one_that_cannot_be_stored_costs_its_neighbours_nothing(tmp_path: Path) 
 
 
 def test_holders_of_what_was_undone_are_written_again(tmp_path: Path) -> None:
-    new = replace(WEB, unit="new.service")
+    new = WEB._replace(unit="new.service")
 
     async def tale(c: Collector) -> None:
         sessions = await connected(c, 2)
