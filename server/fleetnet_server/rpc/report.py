@@ -1,12 +1,16 @@
-"""The report port: who may open a stream, its Hello, and the renewal of a host's certificate."""
+"""The report port: who may open a stream, its Hello, and the renewal of a host's certificate.
+
+What must stay true: a session that was opened is closed, whatever becomes of its call. gRPC cancels a call whose peer
+is gone, wherever it waits; so what opens and closes sessions runs in tasks of its own.
+"""
 
 import asyncio
 import contextlib
 import datetime
 import random
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, TypeVar
 
 import grpc
 import structlog
@@ -30,6 +34,7 @@ _log = structlog.get_logger()
 STREAM_AGE_S = 24 * 3600.0
 _HELLO_S = 10.0
 _AnyContext = grpc.aio.ServicerContext[Any, Any]
+_T = TypeVar("_T")
 
 
 class ReportService(report_pb2_grpc.ReportServiceServicer):
@@ -51,9 +56,19 @@ class ReportService(report_pb2_grpc.ReportServiceServicer):
         self._health = shared.health
         self._clock = clock
         self._refusals = Sparing()
+        self._going_on: set[asyncio.Task[Any]] = set()  # calls, and what they have left to be done
+
+    async def settled(self, within_s: float) -> None:
+        """No call comes any more: wait until the last has ended and its session is closed, or the time is up."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                while self._going_on:
+                    await asyncio.wait(self._going_on)
 
     async def Report(self, request_iterator: object, context: Context) -> None:  # type: ignore[override]  # noqa: N802  # gRPC's name; reads and writes through the context, which the generated signature does not know
         """The stream of one host."""
+        if (call := asyncio.current_task()) is not None:
+            self._keep(call)
         # What is on the stack is done when the call already has its status: a peer need not wait for our books.
         async with contextlib.AsyncExitStack() as afterwards, errors_as_status(context, self._health):
             peer = self._identify(context)
@@ -123,7 +138,7 @@ class ReportService(report_pb2_grpc.ReportServiceServicer):
         afterwards: contextlib.AsyncExitStack,
     ) -> None:
         with _unknown_is_refused():
-            session = await self._ingest.open(host, hello, time.time_ns() // 1_000)
+            session = await self._open(host, hello)
         failpoints.reached("after-hello", session.host_id)
         waits = Spool(hello.spool_bytes, hello.spool_age_us)
         stream = Stream(context, host.name, session, self._shared, waits, told_all=arrival.over)
@@ -144,12 +159,38 @@ class ReportService(report_pb2_grpc.ReportServiceServicer):
             log.info("stream closed", reason=reason)
             metrics.STREAMS_CLOSED.labels(how).inc()
 
+    async def _open(self, host: Host, hello: Hello) -> Session:
+        opening = self._begin(self._ingest.open(host, hello, time.time_ns() // 1_000))
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            # It cannot be called back any more, and this call is not there to close it.
+            self._begin(self._close_once_open(opening))
+            raise
+
+    async def _close_once_open(self, opening: asyncio.Task[Session]) -> None:
+        with contextlib.suppress(ServerError):  # then there is none
+            await self._ingest.close(await opening, time.time_ns() // 1_000)
+
     async def _close(self, stream: Stream, host: Host, session: Session) -> None:
+        await asyncio.shield(self._begin(self._close_settled(stream, host, session)))
+
+    async def _close_settled(self, stream: Stream, host: Host, session: Session) -> None:
         await stream.settled()
         try:
             await self._ingest.close(session, time.time_ns() // 1_000)
         finally:
             self._streams.leave(host.name, session.generation)
+
+    def _begin(self, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
+        """Do it whatever becomes of the call."""
+        task = asyncio.create_task(work)
+        self._keep(task)
+        return task
+
+    def _keep(self, task: asyncio.Task[Any]) -> None:
+        self._going_on.add(task)
+        task.add_done_callback(self._going_on.discard)
 
     def _age_s(self, peer: Peer) -> float:
         """How long this stream may live: gRPC never looks at the certificate again."""

@@ -55,6 +55,8 @@ _STREAMS_END_S = 3.0
 _STREAM_ENDS_S = 0.0025
 _STREAMS_END_AT_MOST_S = 30.0
 _CALLS_END_S = 1.0
+# What is noted then of streams that were cut off; the database finishes what it has been given.
+_BOOKS_S = 2.0
 _CERTIFICATE_CHECK_S = 6 * 3600.0
 
 
@@ -106,7 +108,8 @@ async def _serve(config: Config, authority: ca.Authority, identity: ServerIdenti
         admission = Admission(config.limits.streams_per_second, quotas, load)
         shared = Shared(Ingest(database), health, Held(config.limits.memory_bytes, load), quotas, load)
         enrollment = Enrollment(database, authority, _now)
-        report = servers.report_server(ReportService(shared, admission, enrollment, streams, _now))
+        reports = ReportService(shared, admission, enrollment, streams, _now)
+        report = servers.report_server(reports)
         report_at = _bind(report, config.listen, "--listen", identity.credentials(client_certificates=True))
         advertised = tuple(str(address) for address in config.advertise)
         enroll = servers.enroll_server(EnrollService(enrollment, health, advertised, report_at.port))
@@ -127,6 +130,7 @@ async def _serve(config: Config, authority: ca.Authority, identity: ServerIdenti
             finally:
                 admission.close()
                 await _end(streams, everything)
+                await reports.settled(_BOOKS_S)
                 _log.info("load", **dataclasses.asdict(load))
     finally:
         await database.close()

@@ -5,6 +5,8 @@ So many are let in a second, and so many are at work at once: an arrival is over
 collector that is slower than its rate (few cores, a slow disk, large hosts) so lets in as many as it gets through, and
 those who are in are done soon; taking all of them in would make all of them late. A few more wait in line; the rest are
 told when to come back, each at a time of its own, which is when those before it will be through.
+
+What must stay true: a host has one place at most, however often it comes, and for no longer than one arrival may take.
 """
 
 import asyncio
@@ -28,11 +30,16 @@ _PACE_S = 5.0
 
 
 class Arrival:
-    """A host that was let in, until it has told everything, or is gone."""
+    """A host that was let in, until it has told everything, or is gone, or comes again."""
 
-    def __init__(self, over: Callable[[], None]) -> None:
+    def __init__(self, over: Callable[[], None], before: "Arrival | None" = None) -> None:
+        """In the place of the one `before`, if it has one: for what is left of its time."""
+        loop = asyncio.get_running_loop()
         self._over = over
-        self._late = asyncio.get_running_loop().call_later(ARRIVES_WITHIN_S, self.over)
+        self._until_s: float = before._until_s if before else loop.time() + ARRIVES_WITHIN_S
+        self._late = loop.call_at(self._until_s, self.over)
+        if before:
+            before._late.cancel()
 
     def over(self) -> None:
         """Let the next one in. Once is enough, and more do nothing."""
@@ -55,6 +62,7 @@ class Admission:
         self._bucket = Bucket(self._per_s, max(1.0, self._per_s / 10), clock())
         self._promised_s = 0.0
         self._places = asyncio.Semaphore(MOST_ARRIVING)
+        self._arriving: dict[str, Arrival] = {}  # by host: who holds a place
         self._over_at_s: deque[float] = deque()
         self._closed = False
 
@@ -74,20 +82,24 @@ class Admission:
             return self._put_off(self._promise(now_s + wait_s) - now_s)
         # Whoever came before waits less, so the line keeps its order.
         await asyncio.sleep(wait_s)
-        try:
-            async with asyncio.timeout(_LINE_S):
-                await self._places.acquire()
-        except TimeoutError:
-            self._bucket.give_back(1)
-            now_s = self._clock()
-            return self._put_off(self._promise(now_s + _LINE_S) - now_s)
-        if self._closed:  # while it waited
-            self._places.release()
+        if host not in self._arriving:
+            try:
+                async with asyncio.timeout(_LINE_S):
+                    await self._places.acquire()
+            except TimeoutError:
+                self._bucket.give_back(1)
+                now_s = self._clock()
+                return self._put_off(self._promise(now_s + _LINE_S) - now_s)
+            if self._closed or host in self._arriving:  # since it waited
+                self._places.release()
+        if self._closed:
             return self._put_off(_JITTER_S)
         self._load.streams_admitted += 1
-        return Arrival(self._arrived)
+        arrival = self._arriving[host] = Arrival(lambda: self._arrived(host), self._arriving.get(host))
+        return arrival
 
-    def _arrived(self) -> None:
+    def _arrived(self, host: str) -> None:
+        del self._arriving[host]
         self._over_at_s.append(self._clock())
         self._forget()
         self._places.release()

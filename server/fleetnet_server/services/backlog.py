@@ -4,7 +4,7 @@ What must stay true: what a whole look has confirmed is not rewritten, whatever 
 stands as it stood, for nothing here is a look; a gap goes only when its host has said that all is told.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import structlog
 
@@ -59,14 +59,15 @@ def store(conn: Connection, host_id: int, told: Backlog) -> None:
     """Put what a batch tells of the past where it belongs. Raises BadBatch."""
     waiting = gaps.kept_within(conn, host_id, told.from_us, told.to_us)
     windows = _windows(waiting)
-    intervals = _intervals(conn, host_id, told)
+    seen = _seen_until(conn, host_id, told)
+    intervals = _intervals(conn, host_id, told, seen)
     ended = {ids.socket_id(told.boot_id, closed.key): closed for closed in told.ended}
     before = _kept(conn, host_id, told, intervals, ended.keys())
     after: dict[int, list[Interval]] = {}
     for socket_id in intervals.keys() | ended.keys():
         timeline = Timeline(before.get(socket_id, ()))
         if closed := ended.get(socket_id):
-            timeline.tell_end(closed.closed_at_us, closed.closed_at_is, windows)
+            timeline.tell_end(closed.closed_at_us, closed.closed_at_is, seen.get(closed.closed_at_us, 0), windows)
         for interval in sorted(intervals.get(socket_id, ()), key=lambda one: one.opened_at_us):
             timeline.tell(interval, windows, told.to_us)
         after[socket_id] = timeline.rows
@@ -106,24 +107,35 @@ def _windows(kept: Iterable[Gap]) -> list[Window]:
     return windows
 
 
-def _intervals(conn: Connection, host_id: int, told: Backlog) -> dict[int, list[Interval]]:
+def _seen_until(conn: Connection, host_id: int, told: Backlog) -> dict[int, int]:
+    """What a restart of the agent has ended was there when its gap began: that look, by the one at which it ends."""
+    ends = [*(past.closed_at_is for past in told.sockets), *(closed.closed_at_is for closed in told.ended)]
+    if ClosedAtIs.GAP not in ends:
+        return {}
+    around = gaps.around(conn, told.from_us, told.to_us, host_id).get(host_id, [])
+    restarts = [(gap.from_us, gap.to_us) for gap in around if gap.reason == gaps.AGENT_RESTARTED]
+    return {to_us: from_us for from_us, to_us in sorted(restarts, reverse=True)}
+
+
+def _intervals(conn: Connection, host_id: int, told: Backlog, seen: Mapping[int, int]) -> dict[int, list[Interval]]:
     sockets = [past.socket for past in told.sockets]
     holder_ids = holders.record(conn, host_id, told.boot_id, (socket.holder for socket in sockets))
     found: dict[int, list[Interval]] = {}
     for past in told.sockets:
         socket_id = ids.socket_id(told.boot_id, past.socket.key)
-        interval = _interval(host_id, socket_id, past, holder_ids[id(past.socket.holder)])
+        interval = _interval(host_id, socket_id, past, holder_ids[id(past.socket.holder)], seen)
         found.setdefault(socket_id, []).append(interval)
     return found
 
 
-def _interval(host_id: int, socket_id: int, past: PastSocket, holder_id: int) -> Interval:
-    """Of an end that is known the looks up to it are; of another only that which found the socket."""
+def _interval(host_id: int, socket_id: int, past: PastSocket, holder_id: int, seen: Mapping[int, int]) -> Interval:
+    """Of an end that is known the looks up to it are; of another that which found the socket, or the last before the
+    agent was restarted."""
     socket = past.socket
     seen_us = socket.opened_at_us
     row = OpenSocket(host_id, socket_id, socket, holder_id, scope_of(socket), seen_us, seen_us)
     known = past.closed_at_us and past.closed_at_is != ClosedAtIs.GAP
-    last_seen_us = past.closed_at_us if known else socket.opened_at_us
+    last_seen_us = past.closed_at_us if known else max(socket.opened_at_us, seen.get(past.closed_at_us, 0))
     return history.of_socket(row, past.closed_at_us, past.closed_at_is, last_seen_us)
 
 

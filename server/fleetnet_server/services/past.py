@@ -47,13 +47,16 @@ class Timeline:
         if not touched:
             self._insert(_until(told, ends_us) if not told.closed_at_us else told, None)
 
-    def tell_end(self, at_us: int, how: int, windows: Iterable[Window]) -> None:
-        """What was open when a window began, under whatever state and addresses, ended so. Passed over if unknown."""
+    def tell_end(self, at_us: int, how: int, seen_at_us: int, windows: Iterable[Window]) -> None:
+        """What was open when a window began, under whatever state and addresses, ended so. Passed over if unknown.
+
+        `seen_at_us` is a look that is known to have found it still, 0 if none but that at which the window began.
+        """
         for window in windows:
             if at_us <= window.to_us:
                 at = self._open_at(window.from_us)
                 if at is not None:
-                    self._end(at, max(at_us, window.from_us), how, window)
+                    self._end(at, max(at_us, window.from_us), how, seen_at_us, window)
                 return
 
     def _tell_within(self, told: Interval, window: Window) -> None:
@@ -62,7 +65,7 @@ class Timeline:
             at = self._open_at(window.from_us)
             if at is not None and self.rows[at].alike(told):
                 if not lasts:
-                    self._end(at, told.closed_at_us, told.closed_at_is, window)
+                    self._end(at, told.closed_at_us, told.closed_at_is, told.last_seen_us, window)
                 return
             if told.opened_at_us < window.from_us:
                 told = replace(told, opened_at_us=window.from_us, opened_at_is=OpenedAtIs.BEFORE)
@@ -75,11 +78,11 @@ class Timeline:
             told = _until(told, window.to_us)
         self._insert(told, window)
 
-    def _end(self, at: int, at_us: int, how: int, window: Window) -> None:
+    def _end(self, at: int, at_us: int, how: int, seen_at_us: int, window: Window) -> None:
         """The row that was open when the window began ended in it; what is kept of it beyond is another life."""
         row = self.rows[at]
         follower_us = self.rows[at + 1].opened_at_us if at + 1 < len(self.rows) else OPEN_END_US
-        ended = _ended(row, min(at_us, window.to_us, follower_us), how, window)
+        ended = _ended(row, min(at_us, window.to_us, follower_us), how, window, seen_at_us)
         self.rows[at : at + 1] = [ended, _again(row, window)] if row.end_us > window.to_us else [ended]
 
     def _begin(self, at: int, told: Interval, window: Window) -> None:
@@ -160,10 +163,11 @@ def _given(row: Interval, told: Interval, window: Window) -> list[Interval] | No
     return [] if vague and row.alike(told) else None
 
 
-def _ended(row: Interval, at_us: int, how: int, window: Window) -> Interval:
-    """The row with this end. How long it was seen is known of an end that is known; else a look began the window."""
+def _ended(row: Interval, at_us: int, how: int, window: Window, seen_at_us: int = 0) -> Interval:
+    """The row with this end. How long it was seen is known of an end that is known; else a look began the window, if
+    it was not seen later."""
     at_us = max(at_us, row.opened_at_us)
-    seen_at_us = at_us if how != ClosedAtIs.GAP else min(max(window.from_us, row.opened_at_us), at_us)
+    seen_at_us = at_us if how != ClosedAtIs.GAP else min(max(window.from_us, row.opened_at_us, seen_at_us), at_us)
     return replace(row, closed_at_us=at_us, closed_at_is=how, last_seen_us=seen_at_us)
 
 

@@ -23,7 +23,8 @@ from sqlalchemy import (
 )
 
 from fleetnet_server.storage.dialect import execute_many
-from fleetnet_server.storage.schema import current, history
+from fleetnet_server.storage.gaps import AGENT_RESTARTED
+from fleetnet_server.storage.schema import current, gaps, history
 from fleetnet_server.storage.sockets import COLUMNS, ENDPOINTS, OpenSocket, as_row, chunks
 
 # Later than every time: the end of what is open.
@@ -101,7 +102,10 @@ def replace_rows(
 
 
 def end_earlier(conn: Connection, host_id: int, from_us: int, since_us: int, look_us: int) -> None:
-    """What nobody has seen since `from_us`, and a look did not find any more, ended by `since_us`."""
+    """What nobody has seen since `from_us`, and a look did not find any more, ended by `since_us`.
+
+    Not what was seen then, and not what its host has told to have ended in a restart of its agent, as good as any gap.
+    """
     conn.execute(_END_EARLIER, {"of_host": host_id, "from_us": from_us, "since_us": since_us, "look_us": look_us})
 
 
@@ -167,6 +171,13 @@ _END_EARLIER = (
         history.c.closed_at_is == _GAP,
         history.c.opened_at_us <= bindparam("from_us"),
         history.c.last_seen_us <= bindparam("from_us"),
+        history.c.last_seen_us < bindparam("since_us"),
+        ~exists().where(
+            gaps.c.host_id == history.c.host_id,
+            gaps.c.from_us <= history.c.last_seen_us,
+            gaps.c.to_us == history.c.closed_at_us,
+            gaps.c.reason == AGENT_RESTARTED,
+        ),
         # One that is open in another state may have changed at any time before that.
         ~exists().where(current.c.host_id == history.c.host_id, current.c.socket_id == history.c.socket_id),
     )

@@ -150,8 +150,64 @@ def test_a_second_restart_within_the_gap_does_not_make_it_later(tmp_path: Path) 
         await c.report(session, kept(3, since, past(sock(8, begun, how=BEFORE), begun + 12 * S, GAP), ended=()))
         assert await c.intervals() == [
             Interval(7, LISTEN, T0, SEEN, begun, GAP, T0),
-            Interval(8, LISTEN, T0, SEEN, told.closed_at_us, GAP, begun),
+            Interval(8, LISTEN, T0, SEEN, told.closed_at_us, GAP, begun + 9 * S),
         ]
+
+    tell(tmp_path, story)
+
+
+def test_what_ended_in_a_restart_that_the_snapshot_ended_did_not_end_before_it(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        restarted = Gap(T0 + 9 * S, BACK, "agent restarted")
+        session = await back(c, (sock(7, T0), sock(8, T0 - S)), (), restarted, OUTAGE)
+        await c.report(session, kept(3, OUTAGE, ended=(gone(7, BACK, GAP), gone(8, T0 + S))))
+        assert await c.intervals() == [
+            Interval(7, LISTEN, T0, SEEN, BACK, GAP, T0 + 9 * S),
+            Interval(8, LISTEN, T0 - S, SEEN, T0 + S, SEEN, T0 + S),
+        ]
+        assert await c.gaps() == [restarted]
+        assert [one.cookie for one in (await c.ask(at_us=T0 + 5 * S, now_us=BACK)).items] == [7]
+
+    tell(tmp_path, story)
+
+
+def test_nor_if_the_agent_was_restarted_behind_the_look_that_the_gap_begins_with(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        restarted = Gap(T0, BACK, "agent restarted")
+        session = await back(c, (sock(7, T0), sock(8, T0 - S)), (), restarted, OUTAGE)
+        await c.report(session, kept(3, OUTAGE, ended=(gone(7, BACK, GAP), gone(8, BACK, GAP))))
+        assert await c.intervals() == [
+            Interval(7, LISTEN, T0, SEEN, BACK, GAP, T0),
+            Interval(8, LISTEN, T0 - S, SEEN, BACK, GAP, T0),
+        ]
+
+    tell(tmp_path, story)
+
+
+def test_nor_if_it_began_with_the_first_look_of_an_agent_that_found_no_collector(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        begun = T0 + 60 * S
+        restarts = Gap(T0, begun, "agent restarted"), Gap(begun + 9 * S, BACK, "agent restarted")
+        since = replace(OUTAGE, from_us=begun)
+        session = await back(c, (sock(7, T0), sock(8, T0)), (), *restarts, since)
+        told = past(sock(8, begun, how=BEFORE), BACK, GAP), past(sock(9, begun, how=BEFORE), BACK, GAP)
+        await c.report(session, kept(3, since, *told))
+        assert await c.intervals() == [
+            Interval(7, LISTEN, T0, SEEN, begun, GAP, T0),
+            Interval(8, LISTEN, T0, SEEN, BACK, GAP, begun + 9 * S),
+            Interval(9, LISTEN, begun, BEFORE, BACK, GAP, begun + 9 * S),
+        ]
+
+    tell(tmp_path, story)
+
+
+@pytest.mark.parametrize("last_look_us", [T0, T0 + 9 * S])
+def test_nor_where_what_was_lost_was_before_that(tmp_path: Path, last_look_us: int) -> None:
+    async def story(c: Collector) -> None:
+        lost, restarted = Gap(T0 + 2 * S, T0 + 5 * S, "spool full"), Gap(last_look_us, BACK, "agent restarted")
+        session = await back(c, (sock(7, T0),), (), lost, restarted, OUTAGE)
+        await c.report(session, kept(3, OUTAGE, ended=(gone(7, BACK, GAP),)))
+        assert await c.intervals() == [Interval(7, LISTEN, T0, SEEN, BACK, GAP, last_look_us)]
 
     tell(tmp_path, story)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from fleetnet_server.records import Batch, ClosedSocket, Gap, Host, PastSocket, Session, Socket
 from fleetnet_server.storage.gaps import KEPT
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from server.reports import (
     BEFORE,
@@ -238,6 +238,13 @@ events = st.one_of(
 stories = st.lists(events, max_size=30)
 
 
+# What ends the restart is the look that ends the gap.
+_RESTARTED_AND_TOLD_AT_ONCE: list[tuple[object, ...]] = [
+    ("connect", {2: LISTEN}, 9),
+    ("disconnect",),
+    ("restart", False),
+]
+
 # A database that is made anew for each story takes longer on a server.
 _STORIES = {"sqlite": 60, "postgresql": 15}
 
@@ -247,6 +254,7 @@ def test_history_is_what_the_agent_saw_once_all_is_told(tmp_path_factory: pytest
         max_examples=_STORIES[engine], derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
     )
     @given(stories, st.randoms(use_true_random=False), st.booleans())
+    @example(_RESTARTED_AND_TOLD_AT_ONCE, random.Random(1), True)
     def agrees(story: list[tuple[object, ...]], chance: random.Random, drained: bool) -> None:
         with tempfile.TemporaryDirectory(dir=tmp_path_factory.getbasetemp()) as directory:
             asyncio.run(_play(Path(directory), story, chance, drained=drained))

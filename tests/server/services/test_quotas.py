@@ -155,6 +155,79 @@ def test_no_more_are_at_work_at_once_than_there_are_places_and_the_next_comes_wh
     asyncio.run(scenario())
 
 
+def _arrival(entered: Arrival | float) -> Arrival:
+    assert isinstance(entered, Arrival)
+    return entered
+
+
+async def _waits(admission: Admission, host: str) -> bool:
+    """Whether a host that comes now waits in line; it goes away again."""
+    waiting = asyncio.create_task(admission.enter(host))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    waits = not waiting.done()
+    if not waits:
+        _arrival(await waiting).over()
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    return waits
+
+
+def test_a_host_that_comes_again_before_it_has_told_everything_has_the_place_that_it_had() -> None:
+    async def scenario() -> None:
+        admission = Admission(100_000, Quotas(Limits(), Load()), Load())
+        older = [_arrival(await admission.enter("restless")) for _ in range(20)]
+        others = [_arrival(await admission.enter(f"host{n}")) for n in range(MOST_ARRIVING - 1)]
+        newest = _arrival(await admission.enter("restless"))  # at once, though all places are taken
+        assert await _waits(admission, "next")
+        for arrival in older:
+            arrival.over()
+        assert await _waits(admission, "next")
+        newest.over()
+        assert not await _waits(admission, "next")
+        others[0].over()
+        assert len(admission._arriving) == MOST_ARRIVING - 2
+
+    asyncio.run(scenario())
+
+
+def test_of_a_host_that_waits_in_line_more_than_once_one_gets_a_place() -> None:
+    async def scenario() -> None:
+        admission = Admission(100_000, Quotas(Limits(), Load()), Load())
+        inside = [_arrival(await admission.enter(f"host{n}")) for n in range(MOST_ARRIVING)]
+        waiting = [asyncio.create_task(admission.enter("restless")) for _ in range(20)]
+        last = asyncio.create_task(admission.enter("last"))
+        await asyncio.sleep(0)
+        inside[0].over()
+        inside[1].over()
+        arrivals = [_arrival(await one) for one in (*waiting, last)]
+        assert await _waits(admission, "next")
+        for arrival in arrivals:
+            arrival.over()
+        assert [await _waits(admission, host) for host in ("next", "next")] == [False, False]
+        assert admission._arriving.keys() == {f"host{n}" for n in range(2, MOST_ARRIVING)}
+
+    asyncio.run(scenario())
+
+
+def test_coming_again_does_not_keep_a_place_for_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fleetnet_server.services.admission.ARRIVES_WITHIN_S", 0.05)
+
+    async def scenario() -> None:
+        admission = Admission(100_000, Quotas(Limits(), Load()), Load())
+        older = _arrival(await admission.enter("restless"))
+        newer = _arrival(await admission.enter("restless"))
+        assert newer._late.when() == older._late.when()
+        while admission._arriving:
+            assert newer._until_s + 60 > asyncio.get_running_loop().time()
+            await asyncio.sleep(0.01)
+        again = _arrival(await admission.enter("restless"))
+        newer.over()  # which has no place any more
+        assert admission._arriving == {"restless": again}
+
+    asyncio.run(scenario())
+
+
 def test_who_waits_for_a_place_when_the_door_is_closed_is_not_let_in() -> None:
     async def scenario() -> None:
         admission = Admission(100_000, Quotas(Limits(), Load()), Load())
