@@ -64,11 +64,11 @@ def encode(of: Sighting, *, timer: int = 0, expires: int = 0) -> bytes:
         of.uid or 0,
         of.inode,
     )
-    attributes = _attribute(8, b"\0")  # INET_DIAG_SHUTDOWN
+    attributes = attribute(8, b"\0")  # INET_DIAG_SHUTDOWN
     if of.v6only is not None:
-        attributes += _attribute(11, bytes([of.v6only]))
+        attributes += attribute(11, bytes([of.v6only]))
     if of.cgroup_id:
-        attributes += _attribute(21, struct.pack("=Q", of.cgroup_id))
+        attributes += attribute(21, struct.pack("=Q", of.cgroup_id))
     return head + attributes
 
 
@@ -77,5 +77,6 @@ def framed(message: bytes, kind: int = 18, sequence: int = 1, flags: int = 2) ->
     return struct.pack("=IHHII", 16 + len(message), kind, flags, sequence, 0) + message
 
 
-def _attribute(kind: int, value: bytes) -> bytes:
+def attribute(kind: int, value: bytes) -> bytes:
+    """One nlattr."""
     return struct.pack("=HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)

@@ -1,8 +1,9 @@
 """Laps of the same work before the agent's own watch, in this process: `python -m agent.laps LAPS CYCLES`.
 
-In each cycle sockets of all kinds are opened, looked at, closed and looked at again; some live between two looks. What
-this process holds after each lap is printed, a line of JSON each: blocks of Python's allocator, and descriptors. The
-watch's clock goes two seconds further in each cycle, so that a lap is longer than anything is remembered.
+In each cycle sockets of all kinds are opened, looked at, also live, closed and looked at again; some live between two
+looks. What this process holds after each lap is printed, a line of JSON each: blocks of Python's allocator, and
+descriptors. The watch's clock goes two seconds further in each cycle, so that a lap is longer than anything is
+remembered.
 """
 
 import gc
@@ -15,10 +16,12 @@ import time
 from dataclasses import replace
 
 from fleetnet_agent.host import this_host
+from fleetnet_agent.records import LiveWanted
 from fleetnet_agent.watch import Watch, open_watch
 
 _ABORT = struct.pack("ii", 1, 0)  # leaves no TIME_WAIT
 _CYCLE_S = 2
+_LIVE = LiveWanted(sockets=True, details=True, interfaces=True, statistics=True)
 
 
 def cycle(watch: Watch) -> None:
@@ -29,6 +32,7 @@ def cycle(watch: Watch) -> None:
     pair = socket.socketpair()
     ends = _connect(listener)
     watch.look(everything=True)
+    list(watch.live(_LIVE))
     for _ in range(3):
         _close(*_connect(listener))  # which no look sees
     _close(*ends)

@@ -4,6 +4,7 @@ import contextlib
 import struct
 
 import pytest
+from agent.diag_messages import attribute
 from fleetnet_agent.records import Protocol, SocketMemory, TcpInfo, Timer
 from fleetnet_agent.sources.inet_detail import DETAILS, Details, decode_details
 from fleetnet_agent.sources.source import MalformedError
@@ -42,10 +43,6 @@ CONNECTED = Details(
 ACCEPTED_MEMORY = SocketMemory(1832, 131_072, 0, 3_939_840, 2264)
 # skmem:(r832,rb212992,t0,tb212992,f3264,w0,o0,bl0,d0)
 UDP_MEMORY = SocketMemory(832, 212_992, 0, 212_992, 3264)
-
-
-def attribute(kind: int, value: bytes) -> bytes:
-    return struct.pack("=HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)
 
 
 def attribute_of(message: bytes, kind: int) -> bytes:

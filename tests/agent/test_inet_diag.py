@@ -1,13 +1,17 @@
 """The codec of inet_diag: captured dumps, everything that may go wrong in them, and nothing but its own errors."""
 
 import contextlib
+import gc
+import itertools
 import socket
 import struct
+import sys
 
 import pytest
-from agent.diag_messages import encode, framed, listener, sighting
+from agent.diag_messages import attribute, encode, framed, listener, sighting
 from fleetnet_agent.records import Family, Protocol, State
 from fleetnet_agent.sources import inet_diag, sock_diag
+from fleetnet_agent.sources.inet_detail import INET_DIAG_INFO
 from fleetnet_agent.sources.source import (
     InconsistentError,
     MalformedError,
@@ -266,3 +270,17 @@ def test_queues_are_no_lasting_difference_but_a_listeners_backlog_is() -> None:
 )
 def test_anything_else_is_a_lasting_difference(field: dict[str, object]) -> None:
     assert inet_diag.differs_lastingly(encode(sighting(1)), encode(sighting(1, **field)))
+
+
+def test_what_was_asked_for_in_detail_is_not_remembered() -> None:
+    infos = itertools.count()  # of tcp_info no two are alike, whatever the control group
+
+    def decode_some() -> int:
+        for number in itertools.islice(infos, 300):
+            details = attribute(INET_DIAG_INFO, struct.pack("=I228x", number))
+            inet_diag.decode(encode(sighting(1)) + details, Protocol.TCP)
+        gc.collect()
+        return sys.getallocatedblocks()
+
+    before = decode_some()
+    assert decode_some() - before < 300

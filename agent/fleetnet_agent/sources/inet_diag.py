@@ -232,7 +232,8 @@ def decode(message: bytes, protocol: Protocol) -> Sighting:
         raise MalformedError(f"a socket of family {family_number} in state {state_number} is not known")
     family, width = FAMILIES[family_number]
     state = _STATES[state_number]
-    v6only, cgroup_id = _attributes(message[_MESSAGE.size :])
+    raw = message[_MESSAGE.size :]
+    v6only, cgroup_id = _remembered(raw) if len(raw) <= _ORDINARY_BYTES else _attributes(raw)
     has_peer = dport != b"\0\0" or any(destination[:width])
     # Neither what is left of a connection in TIME_WAIT nor one not yet made remembers a uid: both are filled with 0.
     has_uid = timer != TIME_WAIT_TIMER and not (state is State.SYN_RECV and inode == 0)
@@ -255,7 +256,6 @@ def decode(message: bytes, protocol: Protocol) -> Sighting:
     )
 
 
-@lru_cache(maxsize=1024)  # the sockets of a control group have the same attributes
 def _attributes(raw: bytes) -> tuple[bool | None, int]:
     """IPV6_V6ONLY and the cgroup's id, as far as they are there."""
     v6only: bool | None = None
@@ -271,6 +271,10 @@ def _attributes(raw: bytes) -> tuple[bool | None, int]:
             cgroup_id = int(_COOKIE.unpack_from(raw, at + 4)[0])
         at += (size + 3) & ~3  # NLA_ALIGN
     return v6only, cgroup_id
+
+
+_remembered = lru_cache(maxsize=1024)(_attributes)  # the sockets of a control group have the same attributes
+_ORDINARY_BYTES = 64  # of attributes; what has more was asked for details, and no two sockets have the same of these
 
 
 def inodes_of(messages: Collection[bytes]) -> list[int]:

@@ -33,7 +33,7 @@ from fleetnet_server.rpc.query import QueryService
 from fleetnet_server.rpc.report import ReportService
 from fleetnet_server.rpc.stream import Shared
 from fleetnet_server.rpc.streams import Ending, Streams
-from fleetnet_server.run import farewell, sockets
+from fleetnet_server.run import farewell, memory, sockets
 from fleetnet_server.run.directory import prepare
 from fleetnet_server.run.monitoring import Watched, monitored
 from fleetnet_server.run.names import server_names
@@ -192,11 +192,12 @@ def _signals() -> asyncio.Future[str]:
 
 async def _until(told: asyncio.Future[str], health: Health, identity: ServerIdentity) -> None:
     """Return at a signal; raise StorageDamaged if the database is."""
-    keeping = asyncio.create_task(_keep_certificate(identity))
+    beside = [asyncio.create_task(_keep_certificate(identity)), asyncio.create_task(memory.keep_giving_back())]
     try:
         await asyncio.wait((told, health.damaged), return_when=asyncio.FIRST_COMPLETED)
     finally:
-        keeping.cancel()
+        for task in beside:
+            task.cancel()
     if health.damaged.done():
         raise health.damaged.result()
     _log.info("stopping", signal=told.result())

@@ -1,0 +1,30 @@
+"""What is free of the process's memory goes back to the kernel, now and then.
+
+malloc keeps what was freed between what is in use, in each of its arenas: after a burst some 100 MB, and in a steady
+collector some more each hour, for what lasts and what is brief lie side by side. Once given back, what the process has
+taken is what it uses and the rests of pages, so that a leak is seen, and a burst is over for the machine as well.
+
+Measured on glibc 2.36. Where the C library has none of this, nothing happens.
+"""
+
+import asyncio
+import ctypes
+from typing import Final, NoReturn
+
+# A give-back goes through all that is free. Most of that is used again soon, so more often would be in vain.
+EVERY_S: Final = 60.0
+
+_libc = ctypes.CDLL(None)
+
+
+def give_back() -> None:
+    """Now. Takes some milliseconds, in which whoever allocates may wait."""
+    if hasattr(_libc, "malloc_trim"):
+        _libc.malloc_trim(0)
+
+
+async def keep_giving_back() -> NoReturn:
+    """Until cancelled. In a thread: the interpreter goes on meanwhile."""
+    while True:
+        await asyncio.sleep(EVERY_S)
+        await asyncio.to_thread(give_back)

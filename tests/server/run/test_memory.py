@@ -1,0 +1,54 @@
+"""What a collector does about memory that it does not use any more."""
+
+import asyncio
+import subprocess
+import sys
+from typing import cast
+
+import pytest
+from fleetnet_server.identity.server import ServerIdentity
+from fleetnet_server.run import collector, memory
+from fleetnet_server.services.health import Health
+
+# More than Python's own allocator takes, and less than malloc maps by itself; every tenth stays.
+AFTER_A_BURST = """
+from bench.growth import taken_bytes
+from fleetnet_server.run import memory
+import os
+
+burst = [bytes(4_000) for _ in range(20_000)]
+kept = burst[::10]
+del burst
+before = taken_bytes(os.getpid())
+memory.give_back()
+print(before, taken_bytes(os.getpid()))
+assert set(kept) == {bytes(4_000)}
+"""
+
+
+def test_what_a_burst_has_left_free_between_what_is_in_use_goes_back_to_the_kernel() -> None:
+    done = subprocess.run([sys.executable, "-c", AFTER_A_BURST], capture_output=True, text=True, check=True)
+    before, after = map(int, done.stdout.split())
+    assert before > 70_000_000
+    assert after < before - 50_000_000
+
+
+def test_a_collector_gives_back_again_and_again_as_long_as_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = 0
+
+    async def serve() -> None:
+        loop = asyncio.get_running_loop()
+        told: asyncio.Future[str] = loop.create_future()
+
+        def give_back() -> None:
+            nonlocal times
+            times += 1
+            if times == 3:
+                loop.call_soon_threadsafe(told.set_result, "SIGTERM")
+
+        monkeypatch.setattr(memory, "give_back", give_back)
+        monkeypatch.setattr(memory, "EVERY_S", 0.0)
+        await collector._until(told, Health(), cast(ServerIdentity, None))  # whose certificate is new
+
+    asyncio.run(serve())
+    assert times >= 3
