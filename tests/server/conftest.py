@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from server.databases import engine, postgresql
+from server.databases import engine, postgresql, schemas
 from server.running import Running, kill_what_is_left, starts_well
 
-__all__ = ["engine", "postgresql"]
+__all__ = ["engine", "postgresql", "schemas"]
 
 
 @pytest.fixture(scope="session", autouse=True)

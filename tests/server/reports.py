@@ -372,7 +372,7 @@ class Collector:
 
 @asynccontextmanager
 async def collector(directory: Path) -> AsyncIterator[Collector]:
-    running = Collector(databases.url(directory))
+    running = Collector(databases.ready(directory))
     try:
         yield running
     finally:

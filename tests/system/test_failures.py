@@ -7,6 +7,7 @@ import socket
 import sqlite3
 from pathlib import Path
 
+import hasty
 import pytest
 
 from demo.fleet import Answer, Fleet, console_script
@@ -145,7 +146,7 @@ def test_an_agent_outlives_a_collector_that_is_away_or_refuses_it(here: Fleet) -
 @pytest.mark.timeout(300)
 def test_an_agent_tells_nothing_to_a_collector_of_another_ca(here: Fleet, programs: Programs, tmp_path: Path) -> None:
     here.enroll("web1")
-    agent = here.start_agent("web1")
+    agent = here.start_agent("web1", environment=hasty.ENVIRONMENT)
     here.wait_until_fresh("web1")
     here.collector.stop()
     stranger = Fleet(tmp_path, programs)
@@ -154,7 +155,7 @@ def test_an_agent_tells_nothing_to_a_collector_of_another_ca(here: Fleet, progra
     assert stranger.ask("hosts", "-o", "json").items == []
     stranger.collector.stop()
     here.start_collector()
-    agent.wait_for(r"(?s)another CA.*^fleetnet-agent: connected to", within_s=75.0)
+    agent.wait_for(r"(?s)another CA.*^fleetnet-agent: connected to", within_s=60.0)
     assert "Traceback" not in agent.says()
 
 

@@ -263,7 +263,7 @@ def test_history_is_what_the_agent_saw_once_all_is_told(tmp_path_factory: pytest
 
 
 async def _play(directory: Path, story: list[tuple[object, ...]], chance: random.Random, *, drained: bool) -> None:
-    collector = Collector(databases.url(directory))
+    collector = Collector(databases.ready(directory))
     try:
         world = World(collector, await collector.enroll(), chance)
         for happening in [*story, ("disconnect",), ("connect", {1: LISTEN}, 9)]:

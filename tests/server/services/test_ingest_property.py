@@ -350,7 +350,7 @@ def test_history_agrees_with_a_plain_account_of_what_was_told(
 
 
 async def _play(directory: Path, story: list[tuple[object, ...]]) -> None:
-    collector = Collector(databases.url(directory))
+    collector = Collector(databases.ready(directory))
     try:
         world = World(collector, await collector.enroll())
         for happening in [*story, ("disconnect", False), ("connect", 2, 9)]:
