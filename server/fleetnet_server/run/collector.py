@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import dataclasses
 import datetime
-import gc
 import os
 import random
 import resource
@@ -59,7 +58,6 @@ _CALLS_END_S = 1.0
 # What is noted then of streams that were cut off; the database finishes what it has been given.
 _BOOKS_S = 2.0
 _CERTIFICATE_CHECK_S = 6 * 3600.0
-_NEW_OBJECTS = 10_000  # those of some fifty batches of forty rows
 
 
 def run(config: Config) -> None:
@@ -76,18 +74,8 @@ def run(config: Config) -> None:
         authority, identity = open_identity(config)
         database = Database.open(config.database)
         held.enter_context(sockets.admin_socket(config.admin_socket))
-        _search_garbage_seldom()
+        memory.search_garbage_seldom()
         asyncio.run(_serve(config, authority, identity, database))
-
-
-def _search_garbage_seldom() -> None:
-    """Python looks for cycles among its objects after every 700 that are new: at each few batches of a host.
-
-    A batch's rows are gone again within moments and hold no cycles, so what is looked at is only work, and what lives
-    on because it is looked at too early is looked at again with all older ones.
-    """
-    gc.set_threshold(_NEW_OBJECTS)
-    gc.freeze()  # modules and tables: they stay
 
 
 def _raise_file_limit() -> None:

@@ -52,3 +52,35 @@ def test_a_collector_gives_back_again_and_again_as_long_as_it_runs(monkeypatch: 
 
     asyncio.run(serve())
     assert times >= 3
+
+
+SELDOM = """
+import gc
+from fleetnet_server.run import memory
+
+class Cycle:
+    ended = 0
+    def __init__(self):
+        self.me = self
+    def __del__(self):
+        Cycle.ended += 1
+
+memory.search_garbage_seldom()
+for _ in range(40_000):
+    Cycle()  # each with its dictionary
+few = Cycle.ended
+memory.collect()
+all_of_them = Cycle.ended
+for _ in range(1_000):
+    Cycle()
+memory.collect()
+print(few, all_of_them, Cycle.ended, len(gc.get_objects()) < 10_000)
+"""
+
+
+def test_garbage_in_cycles_is_found_and_only_where_there_is_much_of_it() -> None:
+    done = subprocess.run([sys.executable, "-c", SELDOM], capture_output=True, text=True, check=True)
+    few, found, later, small = done.stdout.split()
+    assert int(few) < 40_000
+    assert int(found) == int(later) == 40_000  # a thousand more are not worth looking for
+    assert small == "True"  # what was there before is none of what is looked at
