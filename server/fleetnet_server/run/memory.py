@@ -18,8 +18,8 @@ _libc = ctypes.CDLL(None)
 
 
 def give_back() -> None:
-    """Now. Whoever allocates may wait for it: 13 ms where half of 200 MB are free in small pieces, 100 ms of 1 GB; where
-    little was freed since, 2 and 15 ms."""
+    """Now. Whoever allocates may wait for it: 13 ms where half of 200 MB are free in small pieces, 100 ms of 1 GB;
+    where little was freed since, 2 and 15 ms."""
     if hasattr(_libc, "malloc_trim"):
         _libc.malloc_trim(0)
 
