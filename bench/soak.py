@@ -132,8 +132,7 @@ class Soak:
     def bars(self) -> list[Bar]:
         """What came of it."""
         collector = self.series["collector"]
-        first_s, last_s = collector.bytes[0][0], collector.bytes[-1][0]
-        from_s = first_s + (last_s - first_s) * WARM_UP
+        from_s = self._warm_at_s()
         found = [Bar("memory of the collector, an hour", COLLECTOR_MB, collector.mb_per_hour(from_s), "MB")]
         for kind in ("agent", "helper"):
             worst = max(series.mb_per_hour(from_s) for series in self._of(kind))
@@ -142,6 +141,17 @@ class Soak:
             worst = max(series.files_differ(from_s) for series in self._of(kind))
             found.append(Bar(f"descriptors of the {kind}, most less fewest", 0, worst))
         return found
+
+    def with_peaks(self) -> str:
+        """The slopes of all samples, for people: what a bar has of them is in growth.py."""
+        from_s = self._warm_at_s()
+        words = [f"{name} {series.mb_per_hour_with_peaks(from_s):.2f}" for name, series in self.series.items()]
+        return f"  with all that comes and goes within a minute, MB an hour: {', '.join(words)}"
+
+    def _warm_at_s(self) -> float:
+        samples = self.series["collector"].bytes
+        first_s, last_s = samples[0][0], samples[-1][0]
+        return first_s + (last_s - first_s) * WARM_UP
 
     def _of(self, kind: str) -> list[Series]:
         return [series for name, series in self.series.items() if name.split()[0] == kind]
@@ -257,7 +267,7 @@ def main() -> int:
             soak.live()
         finally:
             soak.simulated.end()
-        print("\n".join(bar.line() for bar in soak.bars()))
+        print(soak.with_peaks(), *(bar.line() for bar in soak.bars()), sep="\n")
     return 0
 
 

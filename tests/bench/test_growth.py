@@ -1,5 +1,6 @@
 """Slopes of what grows, of what does not, and of what has peaks; and what counts as taken."""
 
+import math
 import os
 import subprocess
 import sys
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.growth import HOUR_S, MB, Sample, Series, descriptors, slope_per_hour, taken_bytes
+from bench.growth import HOUR_S, MB, Sample, Series, descriptors, floor, slope_per_hour, taken_bytes
 
 
 def every_second(*values: float) -> list[Sample]:
@@ -33,9 +34,30 @@ def test_of_one_moment_there_is_no_slope() -> None:
 
 
 def test_only_what_comes_after_the_warm_up_counts() -> None:
-    series = Series(os.getpid(), bytes=[(0, 0), (1, 9 * MB), (2, 9 * MB), (3, 9 * MB)], files=[(0, 9), (2, 7), (3, 8)])
-    assert series.mb_per_hour(from_s=1) == 0
-    assert series.files_differ(from_s=1) == 1
+    samples = [(float(at_s), 0.0 if at_s < 60 else 9 * MB) for at_s in range(0, 300, 4)]
+    series = Series(os.getpid(), bytes=samples, files=[(0, 9), (200, 7), (300, 8)])
+    assert series.mb_per_hour(from_s=60) == series.mb_per_hour_with_peaks(from_s=60) == 0
+    assert series.files_differ(from_s=60) == 1
+
+
+def test_what_is_given_up_within_a_minute_is_no_growth_and_what_stays_below_it_is() -> None:
+    def taken(at_s: int, kept_per_s: float) -> float:
+        return 100 * MB + kept_per_s * at_s + 50_000.0 * at_s * (at_s % 60)  # the peaks become larger and larger
+
+    for kept_per_s in (0.0, 1_000.0):
+        series = Series(os.getpid(), bytes=[(at_s, taken(at_s, kept_per_s)) for at_s in range(0, 1_200, 4)])
+        assert series.mb_per_hour(0) == pytest.approx(kept_per_s * HOUR_S / MB)
+        assert series.mb_per_hour_with_peaks(0) > 10
+
+
+def test_the_floor_is_that_of_whole_minutes_alone() -> None:
+    assert floor([]) == floor([(0, 5)]) == []
+    assert floor([(0, 5), (30, 3), (60, 7), (90, 9), (110, 1)]) == [(30, 3)]
+
+
+def test_of_less_than_three_minutes_growth_is_not_known() -> None:
+    series = Series(os.getpid(), bytes=[(at_s, 1) for at_s in range(170)])
+    assert math.isnan(series.mb_per_hour(0))
 
 
 def test_what_a_process_takes_is_its_own_memory_and_not_what_it_reads_of_files(tmp_path: Path) -> None:

@@ -44,7 +44,8 @@ def collect() -> None:
 
 
 def give_back() -> None:
-    """Now. Takes some milliseconds, in which whoever allocates may wait."""
+    """Now. Whoever allocates may wait for it: 13 ms where half of 200 MB are free in small pieces, 100 ms of 1 GB;
+    where little was freed since, 2 and 15 ms."""
     if hasattr(_libc, "malloc_trim"):
         _libc.malloc_trim(0)
 
