@@ -46,4 +46,8 @@ def _missing(batch: RefusedBatch, standing: sessions.Standing, received_at_us: i
         return Gap(min(batch.past_us[0], latest_us), min(batch.past_us[1], latest_us), NOT_STORED)
     to_us = min(batch.look_at_us or now_us, latest_us)
     from_us = standing.last_look.at_us if standing.last_look else batch.previous_look_at_us or to_us
+    if standing.last_look and from_us == to_us:
+        # What one look finds may take several batches, of which the first made it count as whole. It is not: so the gap
+        # holds that look too, and what comes before the next one is missing with it.
+        return Gap(min(batch.previous_look_at_us or from_us, from_us), to_us + 1, NOT_STORED)
     return Gap(min(from_us, to_us), to_us, NOT_STORED)
