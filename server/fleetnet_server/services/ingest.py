@@ -200,9 +200,12 @@ class _Step:
     def seen_at_us(self) -> int:
         """The last look known to have confirmed what this batch ends.
 
-        The look before a snapshot may lie in a gap that only its last part tells of, so there it proves nothing.
+        The look before a snapshot may lie in a gap that only its last part tells of, so there it proves nothing. Nor
+        does one whose batch is not stored.
         """
-        return self.last_look_us if self.batch.snapshot else max(self.last_look_us, self.batch.previous_look_at_us)
+        if self.batch.snapshot or self.unreported_end is ClosedAtIs.GAP:
+            return self.last_look_us
+        return max(self.last_look_us, self.batch.previous_look_at_us)
 
     @property
     def told(self) -> namespaces.Told:
@@ -270,7 +273,8 @@ def _reports(conn: Connection, session: Session, batch: Batch) -> dict[int, sock
 def _note_gaps(
     conn: Connection, session: Session, batch: Batch, standing: sessions.Standing, whole_snapshot: bool
 ) -> bool:
-    """Record the gaps that a batch tells of or ends; whether one lies between the last whole look and this snapshot.
+    """Record the gaps that a batch tells of or ends; whether one lies between the last whole look and this snapshot, or
+    this difference.
 
     Before the last part of a snapshot only a new epoch can be known; a gap that the last part declares is made up for
     in _end_unnamed.
@@ -282,7 +286,9 @@ def _note_gaps(
     last = standing.last_look
     gaps.record(conn, session.host_id, backlog.declared(conn, session.host_id, told, last.at_us if last else 0))
     if batch.snapshot is None:
-        return False
+        if standing.whole or last is None:
+            return False
+        return quarantine.lacks(conn, session.host_id, last.at_us, batch.look_at_us)
     if last is None:
         return True
     if (last.boot_id, last.epoch) == (session.boot_id, session.epoch):

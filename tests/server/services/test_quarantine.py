@@ -13,6 +13,9 @@ from fleetnet_server.storage.database import Connection
 from server.reports import (
     BEFORE,
     BOOT,
+    CLOSE_WAIT,
+    ESTABLISHED,
+    EXACT,
     GAP,
     LISTEN,
     NEXT_BOOT,
@@ -22,9 +25,12 @@ from server.reports import (
     Interval,
     S,
     difference,
+    gone,
     hello,
+    interface,
     snapshot,
     sock,
+    space,
 )
 from server.stories import connected, tell
 
@@ -72,6 +78,32 @@ def test_of_a_look_that_took_several_batches_one_that_is_set_aside_is_missed_up_
             Interval(7, LISTEN, T0, SEEN, T0 + 9 * S, GAP),
             Interval(8, LISTEN, T0 + S, SEEN),
         ]
+
+    tell(tmp_path, story)
+
+
+@pytest.mark.parametrize("how", [SEEN, EXACT])  # when it entered this state, not from which
+def test_what_is_found_otherwise_behind_a_batch_that_was_set_aside_may_have_been_so_since_then(
+    tmp_path: Path, how: int
+) -> None:
+    async def story(c: Collector) -> None:
+        session = await connected(c)
+        eth, other = interface(1), interface(1, mtu=9000)
+        first = replace(snapshot(1, T0, sock(7, T0, ESTABLISHED)), namespaces=(space(interfaces=(eth,)),))
+        await c.report(session, first)
+        await c.ingest.set_aside(session, replace(refused(2), look_at_us=T0 + S, previous_look_at_us=T0), T0 + S)
+        found = difference(
+            3, T0 + 2 * S, previous_us=T0 + S, changed=(sock(7, T0 + 2 * S, CLOSE_WAIT, how=how),),
+            namespaces=(space(interfaces=(other,)),),
+        )  # fmt: skip
+        known = difference(4, T0 + 3 * S, previous_us=T0 + 2 * S, closed=(gone(7, T0 + 3 * S),))
+        await c.report(session, found, known)
+        assert await c.intervals() == [
+            Interval(7, ESTABLISHED, T0, SEEN, T0 + 2 * S, GAP, T0),
+            Interval(7, CLOSE_WAIT, T0 + 2 * S, how, T0 + 3 * S, SEEN, T0 + 2 * S),
+        ]
+        ended = [span for span in await c.spans() if span.closed_at_us]
+        assert [(span.what, span.closed_at_is, span.last_seen_us) for span in ended] == [((0, 1, 1500), GAP, T0)]
 
     tell(tmp_path, story)
 
