@@ -5,10 +5,10 @@ collector some more each hour, for what lasts and what is brief lie side by side
 taken is what it uses and the rests of pages, so that a leak is seen, and a burst is over for the machine as well.
 Measured on glibc 2.36; where the C library has none of this, nothing happens.
 
-Python looks for cycles among its objects after every 700 that are new, and among all of them whenever a quarter has been
-added to those that it found alive. Rows that wait for the database hold no cycles and are gone within moments, but
-while they wait they are found alive: of what the collector did under load, a third was looking at them. So the young are
-looked at seldom, and all only here.
+Python looks for cycles among its objects after every 700 that are new, and among all of them whenever a quarter has
+been added to those that it found alive. Rows that wait for the database hold no cycles and are gone within moments, but
+while they wait they are found alive: of what the collector did under load, a third was looking at them. So the young
+are looked at seldom, and all only here.
 """
 
 import asyncio

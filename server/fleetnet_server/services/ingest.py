@@ -269,7 +269,8 @@ def _open(conn: Connection, host: Host, hello: Hello, received_at_us: int) -> Se
 def _note_gaps(
     conn: Connection, session: Session, batch: Batch, standing: sessions.Standing, whole_snapshot: bool
 ) -> bool:
-    """Record the gaps that a batch tells of or ends; whether one lies between the last whole look and this snapshot.
+    """Record the gaps that a batch tells of or ends; whether one lies between the last whole look and this snapshot, or
+    this difference.
 
     Before the last part of a snapshot only a new epoch can be known; a gap that the last part declares is made up for
     in _end_unnamed.
@@ -281,7 +282,9 @@ def _note_gaps(
     last = standing.last_look
     gaps.record(conn, session.host_id, backlog.declared(conn, session.host_id, told, last.at_us if last else 0))
     if batch.snapshot is None:
-        return False
+        if standing.whole or last is None:
+            return False
+        return quarantine.lacks(conn, session.host_id, last.at_us, batch.look_at_us)
     if last is None:
         return True
     if (last.boot_id, last.epoch) == (session.boot_id, session.epoch):

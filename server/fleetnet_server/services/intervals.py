@@ -69,7 +69,9 @@ def plan(
             opened.append(_not_before(report, ended.get(report.socket_id, 0)))
         elif open_row.state != report.socket.state or open_row.endpoints != report.endpoints:
             begun = _not_before(report, open_row.opened_at_us)
-            how = ClosedAtIs.EXACT if report.socket.opened_at_is == OpenedAtIs.EXACT else change
+            # In a gap it may have been in others in between.
+            exact = report.socket.opened_at_is == OpenedAtIs.EXACT and change is not ClosedAtIs.GAP
+            how = ClosedAtIs.EXACT if exact else change
             endings.append(Ending(report.host_id, report.socket_id, begun.opened_at_us, how, seen_at_us))
             opened.append(begun)
         elif open_row.attributes != report.attributes:

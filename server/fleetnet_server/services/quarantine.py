@@ -31,9 +31,14 @@ def set_aside(
     sessions.note_sequence(conn, session, batch.sequence)
 
 
+def lacks(conn: Connection, host_id: int, last_look_us: int, look_at_us: int) -> bool:
+    """Whether a report that told of the time between the last whole look and this one was set aside."""
+    return gaps.any_between(conn, host_id, last_look_us, look_at_us, NOT_STORED)
+
+
 def lengthen_gap(conn: Connection, host_id: int, last_look_us: int, look_at_us: int) -> None:
     """What a report told that was set aside since the last whole look is missing up to this one, a whole snapshot."""
-    if gaps.any_between(conn, host_id, last_look_us, look_at_us, NOT_STORED):
+    if lacks(conn, host_id, last_look_us, look_at_us):
         gaps.record(conn, host_id, [Gap(last_look_us, look_at_us, NOT_STORED)])
 
 
@@ -46,4 +51,8 @@ def _missing(batch: RefusedBatch, standing: sessions.Standing, received_at_us: i
         return Gap(min(batch.past_us[0], latest_us), min(batch.past_us[1], latest_us), NOT_STORED)
     to_us = min(batch.look_at_us or now_us, latest_us)
     from_us = standing.last_look.at_us if standing.last_look else batch.previous_look_at_us or to_us
+    if standing.last_look and from_us == to_us:
+        # What one look finds may take several batches, of which the first made it count as whole. It is not: so the gap
+        # holds that look too, and what comes before the next one is missing with it.
+        return Gap(min(batch.previous_look_at_us or from_us, from_us), to_us + 1, NOT_STORED)
     return Gap(min(from_us, to_us), to_us, NOT_STORED)

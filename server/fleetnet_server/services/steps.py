@@ -43,9 +43,12 @@ class Step:
     def seen_at_us(self) -> int:
         """The last look known to have confirmed what this batch ends.
 
-        The look before a snapshot may lie in a gap that only its last part tells of, so there it proves nothing.
+        The look before a snapshot may lie in a gap that only its last part tells of, so there it proves nothing. Nor
+        does one whose batch is not stored.
         """
-        return self.last_look_us if self.batch.snapshot else max(self.last_look_us, self.batch.previous_look_at_us)
+        if self.batch.snapshot or self.unreported_end is ClosedAtIs.GAP:
+            return self.last_look_us
+        return max(self.last_look_us, self.batch.previous_look_at_us)
 
     @property
     def told(self) -> namespaces.Told:

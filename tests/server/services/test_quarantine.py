@@ -10,7 +10,28 @@ from fleetnet_server.records import Gap, RefusedBatch
 from fleetnet_server.services.quarantine import NOT_STORED
 from fleetnet_server.storage import quarantine
 from fleetnet_server.storage.database import Connection
-from server.reports import BOOT, LISTEN, NEXT_BOOT, T0, Collector, S, difference, hello, snapshot, sock
+from server.reports import (
+    BEFORE,
+    BOOT,
+    CLOSE_WAIT,
+    ESTABLISHED,
+    EXACT,
+    GAP,
+    LISTEN,
+    NEXT_BOOT,
+    SEEN,
+    T0,
+    Collector,
+    Interval,
+    S,
+    difference,
+    gone,
+    hello,
+    interface,
+    snapshot,
+    sock,
+    space,
+)
 from server.stories import connected, tell
 
 LARGE = 2**70  # no engine stores it, and no check of ours looks for it behind the wire's own
@@ -35,6 +56,54 @@ def test_a_batch_that_breaks_our_code_is_set_aside_and_its_neighbours_are_stored
         assert await c.gaps() == [Gap(T0, T0 + S, NOT_STORED)]
         [kept] = await c.db.read(quarantine.listed)
         assert (kept.sequence, kept.kept_bytes) == (2, 3)
+
+    tell(tmp_path, story)
+
+
+def test_of_a_look_that_took_several_batches_one_that_is_set_aside_is_missed_up_to_the_next_snapshot(
+    tmp_path: Path,
+) -> None:
+    async def story(c: Collector) -> None:
+        session = await connected(c)
+        first = difference(2, T0 + S, previous_us=T0, opened=(sock(8, T0 + S),))
+        await c.report(session, snapshot(1, T0, sock(7, T0)), first)
+        bad = replace(refused(3), look_at_us=T0 + S, previous_look_at_us=T0)
+        await c.ingest.set_aside(session, bad, T0 + S)
+        its_own = Gap(T0, T0 + S + 1, NOT_STORED)
+        assert await c.gaps() == [its_own]
+        await c.report(session, snapshot(4, T0 + 9 * S, sock(8, T0 + 9 * S, how=BEFORE)))
+        assert await c.gaps() == [its_own, Gap(T0 + S, T0 + 9 * S, NOT_STORED)]
+        # That 7 had ended may have been what the other told.
+        assert [replace(row, last_seen_us=0) for row in await c.intervals()] == [
+            Interval(7, LISTEN, T0, SEEN, T0 + 9 * S, GAP),
+            Interval(8, LISTEN, T0 + S, SEEN),
+        ]
+
+    tell(tmp_path, story)
+
+
+@pytest.mark.parametrize("how", [SEEN, EXACT])  # when it entered this state, not from which
+def test_what_is_found_otherwise_behind_a_batch_that_was_set_aside_may_have_been_so_since_then(
+    tmp_path: Path, how: int
+) -> None:
+    async def story(c: Collector) -> None:
+        session = await connected(c)
+        eth, other = interface(1), interface(1, mtu=9000)
+        first = replace(snapshot(1, T0, sock(7, T0, ESTABLISHED)), namespaces=(space(interfaces=(eth,)),))
+        await c.report(session, first)
+        await c.ingest.set_aside(session, replace(refused(2), look_at_us=T0 + S, previous_look_at_us=T0), T0 + S)
+        found = difference(
+            3, T0 + 2 * S, previous_us=T0 + S, changed=(sock(7, T0 + 2 * S, CLOSE_WAIT, how=how),),
+            namespaces=(space(interfaces=(other,)),),
+        )  # fmt: skip
+        known = difference(4, T0 + 3 * S, previous_us=T0 + 2 * S, closed=(gone(7, T0 + 3 * S),))
+        await c.report(session, found, known)
+        assert await c.intervals() == [
+            Interval(7, ESTABLISHED, T0, SEEN, T0 + 2 * S, GAP, T0),
+            Interval(7, CLOSE_WAIT, T0 + 2 * S, how, T0 + 3 * S, SEEN, T0 + 2 * S),
+        ]
+        ended = [span for span in await c.spans() if span.closed_at_us]
+        assert [(span.what, span.closed_at_is, span.last_seen_us) for span in ended] == [((0, 1, 1500), GAP, T0)]
 
     tell(tmp_path, story)
 
