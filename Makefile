@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PACKAGES := proto agent server cli
 PROJECTS := $(PACKAGES:%=%/pyproject.toml)
+# Hundreds of programs are started by the tests; where nothing may be written each compiles what the one before has compiled.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: demo test test-faults test-week test-storage check bench bench-agent bench-collectors bench-fleet bench-herd soak dist generate wire-record lock clean help
 

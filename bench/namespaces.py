@@ -67,7 +67,7 @@ def main() -> int:
             assert holder.stdout.readline() == "ready\n"
             places = sorted(Path(directory).iterdir())
             try:
-                _measure(holder, places, 5 if options.quick else 15, 1 if options.quick else 3)
+                _measure(holder, places, 1 if options.quick else 15, 1 if options.quick else 3)
             finally:
                 for place in places:
                     _call(_libc.umount, os.fsencode(place))

@@ -1,4 +1,4 @@
-"""Many listeners, held until the standard input ends: `python -m system.many COUNT`."""
+"""Many listeners, held until the standard input ends: `python -m system.many COUNT [ADDRESS]`."""
 
 import os
 import socket
@@ -10,7 +10,8 @@ from system.zoo import listen
 
 def main() -> None:
     """Open, tell, hold."""
-    opened = [listen(socket.AF_INET, "127.0.0.1") for _ in range(int(sys.argv[1]))]
+    address = sys.argv[2] if len(sys.argv) > 2 else "127.0.0.1"
+    opened = [listen(socket.AF_INET, address) for _ in range(int(sys.argv[1]))]
     write(entry("listener", each, "LISTEN", pids=(os.getpid(),)) for each in opened)
     sys.stdin.read()
 

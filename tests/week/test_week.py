@@ -19,7 +19,7 @@ from demo.programs import Programs
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 SMALL_BYTES = 1 << 18
-ROOM = Case("room", look_every_s=360, restarts=11, seed=1)
+ROOM = Case("room", look_every_s=720, restarts=11, seed=1)
 SMALL = Case(
     "small",
     look_every_s=600,
@@ -30,7 +30,7 @@ SMALL = Case(
     size=Size(brief_a_day=3000),
     holds_back=False,
 )
-NINE = Case("nine", days=9, look_every_s=900, restarts=2, boots=0, seed=3, holds_back=False)
+NINE = Case("nine", days=9, look_every_s=1800, restarts=2, boots=0, seed=3, holds_back=False)
 
 
 class Played:

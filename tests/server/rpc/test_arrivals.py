@@ -1,4 +1,4 @@
-"""A whole fleet connects at one moment: a thousand real streams before one door."""
+"""A whole fleet connects at one moment: hundreds of real streams before one door."""
 
 import datetime
 import re
@@ -14,12 +14,12 @@ from fleetnet_server.identity import ca, certificates
 from server.agents import pem_of
 from server.running import Running
 
-HOSTS = 1_000
+HOSTS = 500
 PER_SECOND = 50
 
 
 def _enroll_all(data: Path, directory: Path) -> None:
-    """What enrolling leaves behind, without a thousand handshakes: the collector is not running."""
+    """What enrolling leaves behind, without as many handshakes: the collector is not running."""
     directory.mkdir()
     now = datetime.datetime.now(datetime.UTC)
     authority = ca.open_authority(data, now)
