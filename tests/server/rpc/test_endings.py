@@ -169,8 +169,8 @@ def test_so_it_is_if_the_last_batch_is_not_stored_yet(tmp_path: Path) -> None:
 
 def test_a_session_that_is_opened_when_its_call_is_gone_is_closed_as_well(tmp_path: Path) -> None:
     async def story(door: Door) -> None:
-        _, task = door.call()
-        async with busy(door.collector):
+        async with busy(door.collector):  # first, or the writer may take both at once
+            _, task = door.call()
             await door.queued(task)
             await cancelled(task)
         await door.reports.settled(DEADLINE_S)
