@@ -1,6 +1,7 @@
 """What holds for all tests: where root is needed and not had they say so, and in CI nothing may be skipped."""
 
 import functools
+import gc
 import os
 import shutil
 from collections.abc import Generator
@@ -24,6 +25,13 @@ _ORACLES = ("ss", "netstat")  # what the answers are compared with, beyond what 
 def _why_not_root() -> str:
     missing = [tool for tool in _ORACLES if shutil.which(tool) is None]
     return fabric.why_not() or (f"needs {' and '.join(missing)} (run tests/install-tools as root)" if missing else "")
+
+
+def pytest_collection_finish() -> None:
+    # All tests and libraries stay to the end. An agent under test, which collects garbage after each stream, need not
+    # look through them each time; in a process of its own it has done the same (fleetnet_agent/memory.py, `settle`).
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
