@@ -1,7 +1,7 @@
 """What is free of the process's memory goes back to the kernel, now and then.
 
-malloc keeps what was freed between what is in use, in each of its arenas. After a burst (150 hosts that told for 40 s all
-they could) a collector had 300 MB, of which a give-back returned 36. What stays lies in pages that are in use
+malloc keeps what was freed between what is in use, in each of its arenas. After a burst (150 hosts that told all they
+could for 40 s) a collector had 300 MB, of which a give-back returned 36. What stays lies in pages that are in use
 elsewhere, or in those of Python's own allocator.
 
 Measured on glibc 2.36. Where the C library has none of this, nothing happens.
