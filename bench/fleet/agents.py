@@ -36,7 +36,6 @@ from fleetnet_proto.v1 import report_pb2, report_pb2_grpc
 
 from bench.fleet.population import Population, now_us
 
-CREDIT: Final = 32
 _LOOKS_A_SECOND: Final = 1
 _IN_PEACE, _ANEW = 0.5, 0.5  # the shares of those that leave
 
@@ -76,6 +75,7 @@ class Agent:
         self.population = Population(seed)
         self._sequence = 0
         self._acked = 0
+        self._credit = 1
         self._heard = asyncio.Event()
         self._sent_at_s = 0.0
         self._channel: Any = None
@@ -93,6 +93,7 @@ class Agent:
             await self._channel.close()
             await asyncio.sleep(floor_ms / 1_000 + self._draw.uniform(0, 1))
         self._sequence = self._acked = answer.welcome.committed_sequence
+        self._credit = answer.welcome.credit
         self._reader = asyncio.create_task(self._read())
         for body, _ in self.population.snapshot():
             await self.send(body)
@@ -120,7 +121,7 @@ class Agent:
 
     async def send(self, body: bytes) -> None:
         """One batch, once there is credit for it."""
-        while self._sequence - self._acked >= CREDIT:
+        while self._sequence - self._acked >= self._credit:
             self._heard.clear()
             await self._heard.wait()
         message = self.batch(body)

@@ -30,12 +30,13 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 import grpc
 from fleetnet_agent.uplink.backoff import BASE_S, CAP_S, Backoff
 from fleetnet_agent.uplink.stream import WELCOME_TIMEOUT_S
+from fleetnet_agent.uplink.window import DEFAULT_CREDIT
 from fleetnet_proto.v1 import report_pb2
 
-from bench.fleet.agents import CREDIT, Agent, Totals, options_of, orders
+from bench.fleet.agents import Agent, Totals, options_of, orders
 
 # Room is left for a snapshot, so a window is never full.
-_WAITING_AT_MOST = CREDIT - 8
+_WAITING_AT_MOST = DEFAULT_CREDIT - 8
 
 
 @dataclass
