@@ -1,15 +1,9 @@
 """What is free of the process's memory goes back to the kernel, now and then, and what is garbage becomes free.
 
-<<<<<<< HEAD
-malloc keeps what was freed between what is in use, in each of its arenas: after a burst some 100 MB, and in a steady
-collector some more each hour, for what lasts and what is brief lie side by side. Once given back, what the process has
-taken is what it uses and the rests of pages, so that a leak is seen, and a burst is over for the machine as well.
-Measured on glibc 2.36; where the C library has none of this, nothing happens.
-=======
 malloc keeps what was freed between what is in use, in each of its arenas. After a burst (150 hosts that told all they
 could for 40 s) a collector had 300 MB, of which a give-back returned 36. What stays lies in pages that are in use
 elsewhere, or in those of Python's own allocator.
->>>>>>> soak
+Measured on glibc 2.36; where the C library has none of this, nothing happens.
 
 Python looks for cycles among its objects after every 700 that are new, and among all of them whenever a quarter has
 been added to those that it found alive. Rows that wait for the database hold no cycles and are gone within moments, but
