@@ -32,20 +32,20 @@ STALLED_S = 60.0
 class Database:
     """An open database. Use `open`."""
 
-    def __init__(self, engines: dialect.Engines) -> None:
+    def __init__(self, engines: dialect.Engines, gather_s: float = 0.0) -> None:
         self._engines = engines
-        self._writer = Writer(engines.writer, engines.name)
+        self._writer = Writer(engines.writer, engines.name, gather_s)
         self._answers: Answers | None = None
         self._threads = ThreadPoolExecutor(_READER_THREADS, "fleetnet-reader")
         # So that no thread ever waits for a connection, which a stream gives back only through a thread.
         self._connections = asyncio.Semaphore(dialect.READERS)
 
     @classmethod
-    def open(cls, url: str) -> "Database":
+    def open(cls, url: str, gather_s: float = 0.0) -> "Database":
         """Open (or make) the database, check it, bring its tables up to date. Blocks; call it before serving.
 
         `url` is sqlite:///relative or sqlite:////absolute, whose folder must exist and whose file is made with mode
-        0600, or postgresql+psycopg://USER@HOST/DATABASE, which must exist.
+        0600, or postgresql+psycopg://USER@HOST/DATABASE, which must exist. See Writer for `gather_s`.
         Raises StorageUnavailable, StorageDamaged, SchemaNewer, or StorageError for what cannot be used.
         """
         engines = dialect.engines(url)
@@ -64,7 +64,7 @@ class Database:
         except BaseException:
             engines.writer.dispose()
             raise
-        return cls(engines)
+        return cls(engines, gather_s)
 
     async def write(
         self,

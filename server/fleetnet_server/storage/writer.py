@@ -9,6 +9,7 @@ lock (the row of its host) before it does anything that a savepoint does not und
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
@@ -47,9 +48,12 @@ _Outcome = tuple[Any, Exception | None]
 class Writer:
     """Owns the one connection that writes."""
 
-    def __init__(self, engine: Engine, name: str) -> None:
+    def __init__(self, engine: Engine, name: str, gather_s: float = 0.0) -> None:
+        """It begins a group at most once in `gather_s`; what comes in between shares the next one."""
         self._engine = engine
         self._name = name
+        self._gather_s = gather_s
+        self._next_s = 0.0
         self._queue: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="fleetnet-writer", daemon=True)
@@ -98,10 +102,17 @@ class Writer:
 
     def _take(self) -> tuple[list[_Work], bool]:
         """All that is queued, at least one; False with what comes before the end."""
-        group: list[_Work] = []
+        first = self._queue.get()
+        if first is None:
+            return [], False
+        group = [first]
+        # Who comes after a while of nothing does not wait.
+        if not self._closed and (wait_s := self._next_s - time.monotonic()) > 0:
+            time.sleep(wait_s)
+        self._next_s = time.monotonic() + self._gather_s
         try:
             while len(group) < GROUP_LIMIT:
-                work = self._queue.get(block=not group)
+                work = self._queue.get_nowait()
                 if work is None:
                     return group, False
                 group.append(work)

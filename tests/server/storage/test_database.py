@@ -115,6 +115,23 @@ def test_what_queues_up_is_committed_as_one_group(tmp_path: Path) -> None:
     tell(tmp_path, story)
 
 
+def test_what_comes_soon_after_a_commit_waits_for_what_comes_with_it(tmp_path: Path) -> None:
+    async def run() -> None:
+        db = Database.open(databases.url(tmp_path), gather_s=2.0)
+        try:
+            commits: list[int] = []
+            event.listen(db._engines.writer, "commit", lambda _conn: commits.append(1))
+            assert await db.write(put, 0) == 0  # at once
+            first = asyncio.ensure_future(db.write(put, 1))
+            await asyncio.to_thread(threading.Event().wait, 0.05)  # the writer has it by now
+            assert await asyncio.gather(first, db.write(put, 2)) == [1, 2]
+            assert len(commits) == 2
+        finally:
+            await db.close()
+
+    asyncio.run(run())
+
+
 def test_one_that_fails_is_undone_and_takes_no_neighbour_along(tmp_path: Path) -> None:
     async def story(db: Database) -> None:
         held = Held(db)
