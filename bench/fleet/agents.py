@@ -36,7 +36,10 @@ from fleetnet_proto.v1 import report_pb2, report_pb2_grpc
 
 from bench.fleet.population import Population, now_us
 
+# As fleetnet_agent.uplink.channel has it.
+AS_AGENTS_DO: Final = (("grpc.keepalive_time_ms", 30_000), ("grpc.http2.bdp_probe", 0))
 _LOOKS_A_SECOND: Final = 1
+_COALESCED_S: Final = 5.0  # at most so much of a host's changes is told at a stroke
 _IN_PEACE, _ANEW = 0.5, 0.5  # the shares of those that leave
 
 
@@ -102,7 +105,7 @@ class Agent:
 
     async def greet(self) -> report_pb2.CollectorMessage | None:
         """Say Hello over a connection of its own; what comes back, None if that is the end."""
-        options = [("grpc.use_local_subchannel_pool", 1), ("grpc.keepalive_time_ms", 30_000)]
+        options = [("grpc.use_local_subchannel_pool", 1), *AS_AGENTS_DO]
         self._channel = grpc.aio.secure_channel(self._report_at, self._credentials, options)
         self._call = report_pb2_grpc.ReportServiceStub(self._channel).Report()
         await self._call.write(report_pb2.AgentMessage(hello=self._hello()))
@@ -211,21 +214,25 @@ async def _connect(agents: list[Agent], rate: float) -> dict[str, float]:
 
 
 async def _churn(agents: list[Agent], rate: float, seconds: float) -> dict[str, float]:
-    """Each agent tells a difference a second, as a real one does; the changes are shared out among them."""
-    pairs = max(1, round(rate / len(agents) / 2 / _LOOKS_A_SECOND))
+    """Each agent tells a difference a second, as a real one does; the changes are shared out among them.
+
+    A host does not wait for its collector: what changes while there is no credit is told with the next difference.
+    """
+    pairs_a_second = rate / len(agents) / 2
     made = 0
 
     async def one(agent: Agent, phase_s: float) -> None:
         nonlocal made
         await asyncio.sleep(phase_s)
         until_s = began_s + seconds
-        due_s = began_s + phase_s
-        while time.monotonic() < until_s:
+        looked_s = began_s + phase_s - 1 / _LOOKS_A_SECOND
+        while (now_s := time.monotonic()) < until_s:
+            pairs = max(1, round(pairs_a_second * min(now_s - looked_s, _COALESCED_S)))
+            looked_s = now_s
             for body in agent.population.change(pairs):
                 await agent.send(body)
             made += 2 * pairs
-            due_s = max(due_s + 1 / _LOOKS_A_SECOND, time.monotonic() - 1)  # who is late does not catch up for ever
-            await asyncio.sleep(max(0.0, due_s - time.monotonic()))
+            await asyncio.sleep(max(0.0, looked_s + 1 / _LOOKS_A_SECOND - time.monotonic()))
         await agent.settled()
 
     began_s = time.monotonic()

@@ -20,8 +20,8 @@ from fleetnet_server.records import Coverage, Gap, Selection, StaleHost
 from fleetnet_server.storage import gaps, hosts, sessions
 from fleetnet_server.storage.database import Connection
 from fleetnet_server.storage.moments import Moment
+from fleetnet_server.storage.schema import SKEW_US
 
-SKEW_US = 1_000_000
 _MS_US = 1_000
 _NO_GAPS: tuple[Gap, ...] = ()
 
@@ -58,6 +58,39 @@ class Scene:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """What a question needs to know of its hosts that is not about each of them."""
+
+    coverage: Coverage
+    moment: Moment | None  # None: now
+    only: list[int] | None  # the hosts that it concerns; None: all
+
+
+def outline(conn: Connection, selection: Selection, now_us: int) -> Outline:
+    """The outline of a question's scene. Raises as `survey`.
+
+    Of all hosts as they are now the database counts, for going through ten thousand of them takes longer than most
+    answers.
+    """
+    if selection.at_us or selection.host or selection.host_glob:
+        scene = survey(conn, selection, now_us)
+        some = selection.host or selection.host_glob
+        return Outline(scene.coverage, scene.moment, [host.host_id for host in scene.asked] if some else None)
+    oldest_us = now_us - selection.max_age_ms * _MS_US
+    asked, fresh = hosts.count_heard(conn, oldest_us)
+    skewed = _skewed(now_us, sessions.skewed(conn))
+    found = gaps.around(conn, skewed.earliest_us, skewed.latest_us)
+    coverage = Coverage(
+        as_of_us=now_us,
+        hosts_asked=asked,
+        hosts_fresh=fresh,
+        hosts_stale=tuple(StaleHost(*stale) for stale in hosts.not_heard(conn, oldest_us)) if fresh < asked else (),
+        gaps=sum(len(_at(skewed, host_id, found)) for host_id in found),
+    )
+    return Outline(coverage, None, None)
+
+
 def survey(conn: Connection, selection: Selection, now_us: int) -> Scene:
     """The scene of a question. Raises HostUnknown if it names a host that has not enrolled."""
     heard = hosts.heard(conn, selection.host, selection.host_glob)
@@ -74,7 +107,7 @@ def survey(conn: Connection, selection: Selection, now_us: int) -> Scene:
 
 def _now(conn: Connection, heard: list[hosts.Heard], only: int | None, selection: Selection, now_us: int) -> Scene:
     streams = sessions.newest(conn, only)
-    skewed = _skewed(now_us, streams)
+    skewed = _skewed(now_us, _offsets(streams))
     found = gaps.around(conn, skewed.earliest_us, skewed.latest_us, only)
     oldest_us = now_us - selection.max_age_ms * _MS_US
     asked = tuple(
@@ -95,7 +128,7 @@ def _now(conn: Connection, heard: list[hosts.Heard], only: int | None, selection
 def _past(conn: Connection, heard: list[hosts.Heard], only: int | None, selection: Selection) -> Scene:
     at_us, max_age_us = selection.at_us, selection.max_age_ms * _MS_US
     streams = sessions.covering(conn, at_us, only)
-    moment = _skewed(at_us, streams)
+    moment = _skewed(at_us, _offsets(streams))
     found = gaps.around(conn, moment.earliest_us, moment.latest_us, only)
     asked = []
     for host in heard:
@@ -124,14 +157,18 @@ def _last_seen(at_us: int, stream: sessions.Covered | None, over: list[Gap], max
     return min([at_us, stream.last_at_us, *(us for us in broken_off_us if us < at_us - max_age_us)])
 
 
-def _skewed(at_us: int, streams: Mapping[int, sessions.Covered]) -> Moment:
+def _offsets(streams: Mapping[int, sessions.Covered]) -> dict[int, int]:
+    return {host_id: stream.clock_offset_us for host_id, stream in streams.items()}
+
+
+def _skewed(at_us: int, offsets_us: Mapping[int, int]) -> Moment:
     return Moment(
         at_us,
         {
             # To the second: hosts that are wrong alike then share a condition.
-            host_id: at_us + round(stream.clock_offset_us / SKEW_US) * SKEW_US
-            for host_id, stream in streams.items()
-            if abs(stream.clock_offset_us) >= SKEW_US
+            host_id: at_us + round(offset_us / SKEW_US) * SKEW_US
+            for host_id, offset_us in offsets_us.items()
+            if abs(offset_us) >= SKEW_US
         },
     )
 

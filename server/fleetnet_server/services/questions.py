@@ -19,7 +19,7 @@ from fleetnet_server.records import (
     SocketQuestion,
 )
 from fleetnet_server.services import machines
-from fleetnet_server.services.coverage import Asked, Scene, survey
+from fleetnet_server.services.coverage import Asked, Scene, outline, survey
 from fleetnet_server.storage import machines as stored_machines
 from fleetnet_server.storage import network_search, search, sources
 from fleetnet_server.storage.database import Connection, Database
@@ -61,18 +61,18 @@ class Questions:
 def _sockets(
     conn: Connection, question: SocketQuestion, now_us: int
 ) -> Iterator[Coverage | tuple[SocketAnswer, ...] | End]:
-    scene = survey(conn, question.selection, now_us)
+    scene = outline(conn, question.selection, now_us)
     yield scene.coverage
-    found = search.pages(conn, question, scene.moment, _only(question.selection, scene))
+    found = search.pages(conn, question, scene.moment, scene.only)
     yield from _cut(found, question.selection.limit)
 
 
 def _namespaces(
     conn: Connection, question: NamespaceQuestion, now_us: int
 ) -> Iterator[Coverage | tuple[NamespaceAnswer, ...] | End]:
-    scene = survey(conn, question.selection, now_us)
+    scene = outline(conn, question.selection, now_us)
     yield scene.coverage
-    found = network_search.pages(conn, question, scene.moment, _only(question.selection, scene))
+    found = network_search.pages(conn, question, scene.moment, scene.only)
     yield from _cut(found, question.selection.limit)
 
 

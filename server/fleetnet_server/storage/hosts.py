@@ -4,7 +4,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from sqlalchemy import BigInteger, BindParameter, Connection, bindparam, case, func, select, true, update
+from sqlalchemy import (
+    BigInteger,
+    BindParameter,
+    ColumnElement,
+    Connection,
+    and_,
+    bindparam,
+    case,
+    func,
+    not_,
+    or_,
+    select,
+    true,
+    update,
+)
 
 from fleetnet_server.records import Host
 from fleetnet_server.storage.dialect import execute_rows, insert_new
@@ -122,6 +136,25 @@ def heard(conn: Connection, name: str = "", glob: str = "") -> list[Heard]:
         for row in conn.execute(query)
         if name or not glob or fnmatchcase(row.name, glob)
     ]
+
+
+def count_heard(conn: Connection, since_us: int) -> tuple[int, int]:
+    """How many hosts there are, and how many of them were heard since a time."""
+    query = select(func.count(), func.count(case((_heard_since(since_us), 1)))).select_from(hosts)
+    known, heard = conn.execute(query).one()
+    return known, heard
+
+
+def not_heard(conn: Connection, since_us: int) -> list[tuple[str, int]]:
+    """Names of those that were not heard since a time, in their order, each with when it was; 0 if never."""
+    query = select(hosts.c.name, hosts.c.last_heard_us).where(
+        or_(hosts.c.last_heard_us.is_(None), not_(_heard_since(since_us)))
+    )
+    return [(row.name, row.last_heard_us or 0) for row in conn.execute(query.order_by(hosts.c.name))]
+
+
+def _heard_since(time_us: int) -> ColumnElement[bool]:
+    return and_(hosts.c.last_heard_us > 0, hosts.c.last_heard_us >= time_us)
 
 
 # Every batch and beat runs one of these; built once, they cost a third of what they cost built anew.

@@ -118,6 +118,10 @@ tokens = Table(
     comment="One-time enrollment tokens.",
 )
 
+# Clocks that are wrong by more than the time a message travels: of a few hosts, and all of them are asked for often.
+SKEW_US = 1_000_000
+SKEWED = text(f"clock_offset_us >= {SKEW_US} OR clock_offset_us <= -{SKEW_US}")
+
 sessions = Table(
     "sessions",
     METADATA,
@@ -150,6 +154,7 @@ sessions = Table(
     Column("memory_bytes", BigInteger, nullable=False, comment="Memory in bytes."),
     Column("booted_at_us", BigInteger, nullable=False, comment="When the host booted; 0 if not known."),
     Index(None, "host_id", "first_at_us"),
+    Index("ix_sessions_skewed", "host_id", "generation", sqlite_where=SKEWED, postgresql_where=SKEWED),
     comment="Report streams: what was heard of a host and when.",
 )
 
@@ -279,6 +284,7 @@ gaps = Table(
     Column("to_us", BigInteger, primary_key=True, autoincrement=False, comment="To when."),
     Column("reason", Text, primary_key=True, comment="Why, in a few words."),
     Index(None, "host_id", "to_us"),
+    Index("ix_gaps_to_us", "to_us"),
     comment="Times about which a host's history is not whole.",
 )
 

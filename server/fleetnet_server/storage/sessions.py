@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Select, bindparam, func, insert, select, upda
 from fleetnet_server.records import Hello, HostFacts, Session
 from fleetnet_server.storage.dialect import execute_rows, select_each
 from fleetnet_server.storage.hosts import Look
-from fleetnet_server.storage.schema import hosts, sessions
+from fleetnet_server.storage.schema import SKEWED, hosts, sessions
 
 
 class Standing(NamedTuple):
@@ -199,6 +199,16 @@ _COVERED = (
     sessions.c.memory_bytes,
     sessions.c.booted_at_us,
 )
+
+
+def skewed(conn: Connection) -> dict[int, int]:
+    """The offset of the clock of each host for which it is at least SKEW_US, as its newest stream has it."""
+    query = (
+        select(sessions.c.host_id, sessions.c.clock_offset_us)
+        .join(hosts, (hosts.c.host_id == sessions.c.host_id) & (hosts.c.generation == sessions.c.generation))
+        .where(SKEWED)
+    )
+    return {row.host_id: row.clock_offset_us for row in conn.execute(query)}
 
 
 def newest(conn: Connection, host_id: int | None = None) -> dict[int, Covered]:

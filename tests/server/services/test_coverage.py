@@ -4,10 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fleetnet_server.records import (
-    Gap,
-)
-from fleetnet_server.storage import sessions
+from fleetnet_server.records import Coverage, Gap, Selection, SocketQuestion
+from fleetnet_server.services.coverage import outline, survey
+from fleetnet_server.storage import gaps, sessions
+from fleetnet_server.storage.database import Connection
+from server.costs import asked_of, plan
 from server.reports import (
     T0,
     Collector,
@@ -130,5 +131,51 @@ def test_when_a_look_was_is_told_by_the_clock_that_nothing_sets(tmp_path: Path) 
         assert await covered() == (T0 - 3 * S, T0 + 20 * S)
         await c.ingest.commit(session, difference(4, T0 + 902 * S), T0 + 3600 * S)
         assert await covered() == (T0 - 3 * S, T0 + 902 * S)
+
+    tell(tmp_path, story)
+
+
+def test_what_the_database_counts_is_what_going_through_all_hosts_finds(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        now_us = T0 + 500 * S
+        await c.enroll("mute")
+        for number, (offset_us, heard_us) in enumerate(
+            ((0, now_us), (S - 1, now_us - 119 * S), (-7 * S, now_us), (3600 * S, now_us - 121 * S), (0, T0))
+        ):
+            host = await c.enroll(f"web{number}")
+            session = await c.connect(host, hello(T0, clock_offset_us=offset_us), T0)
+            its_now_us = now_us + offset_us
+            over = (Gap(its_now_us - S, its_now_us + S, "over"), Gap(its_now_us - 9 * S, its_now_us - 8 * S, "past"))
+            for row in over:
+                await c.db.write(gaps.record, host.host_id, [row])
+            await c.ingest.commit(session, snapshot(1, heard_us + offset_us, sock(1, T0)), heard_us)
+
+        def both(conn: Connection) -> tuple[Coverage, Coverage]:
+            return survey(conn, Selection(), now_us).coverage, outline(conn, Selection(), now_us).coverage
+
+        surveyed, outlined = await c.db.read(both)
+        assert surveyed == outlined
+        assert (outlined.hosts_asked, outlined.hosts_fresh, outlined.gaps) == (6, 3, 5)
+        assert [stale.host for stale in outlined.hosts_stale] == ["mute", "web3", "web4"]
+
+    tell(tmp_path, story)
+
+
+@pytest.mark.engine("sqlite")
+def test_an_answer_about_now_goes_through_the_hosts_alone(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        for number in range(3):
+            await reporting(c, f"web{number}", sock(1, T0))
+        asked = asked_of(c.db._engines.readers)
+        answer = await c.ask(SocketQuestion(Selection(), local_ports=((9, 9),)), now_us=T0)
+        assert answer.coverage.hosts_fresh == 3
+
+        def plans(conn: Connection) -> list[str]:
+            return [step for sql, values in tuple(asked) for step in plan(conn, sql, values)]
+
+        steps = await c.db.read(plans)
+        assert [step for step in steps if "gaps" in step and "ix_gaps_to_us" not in step] == []
+        assert [step for step in steps if "sessions" in step and "ix_sessions_skewed" not in step] == []
+        assert sum("SCAN hosts" in step for step in steps) == 1  # the fresh ones are counted
 
     tell(tmp_path, story)
