@@ -20,6 +20,11 @@ def asked_of(engine: Engine) -> Asked:
     return found
 
 
+def pieces(engine: str, rows: int) -> int:
+    """In how many statements so many rows are looked up or put in: on SQLite 256 at a time, and then a power of two."""
+    return rows // 256 + (rows % 256).bit_count() if engine == "sqlite" else 1
+
+
 def plan(conn: Connection, sql: str, values: Any) -> list[str]:
     """How the engine goes about a statement: each step that reads a table, with the index and what it does with it."""
     if conn.dialect.name == "sqlite":

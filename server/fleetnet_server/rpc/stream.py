@@ -37,10 +37,10 @@ from fleetnet_server.services.quotas import Quotas
 
 Context: TypeAlias = "grpc.aio.ServicerContext[report_pb2.AgentMessage, report_pb2.CollectorMessage]"
 
-# How many batches an agent may have on their way: one that is being stored, and one that is next. An agent that has
-# them there tells all that follows in one batch. So where hosts tell more than can be stored at once, each waits behind
-# no more than two of all the others, and batches become larger, of which a row costs less.
-CREDIT = 2
+# How many batches an agent may have on their way. An agent whose batch is there tells all that follows in the next one.
+# So where hosts tell more than can be stored at once, each waits behind no more than one of all the others, and batches
+# become larger, of which a row costs less. A batch may hold 1 MiB: one at a time is no bound for a single host.
+CREDIT = 1
 # And how much memory of them is taken before the first is stored; one batch is always taken.
 _AHEAD_BYTES = 32 * 1024 * 1024
 # Translating more parts than this takes long enough to keep other hosts waiting: it goes to a thread.

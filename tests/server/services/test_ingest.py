@@ -9,7 +9,7 @@ from fleetnet_server.errors import BadBatch, Fenced, ForeignBatch, HostUnknown, 
 from fleetnet_server.records import ClosedSocket, Gap, Socket, SocketKey, SourceStatus
 from fleetnet_server.storage import schema
 from fleetnet_server.storage.postgresql_rows import COPY_FROM
-from server.costs import asked_of
+from server.costs import asked_of, pieces
 from server.reports import (
     BEFORE,
     CLOSE_WAIT,
@@ -315,11 +315,9 @@ def test_the_statements_of_a_batch_do_not_grow_with_its_rows(tmp_path: Path, row
         )
         # Savepoint, stream, host, session, release.
         assert beat == 5
-        # Beside those, each once for all rows: ends and removals of the states left, openings, and those that opened
-        # and ended, which were never open here; and a look-up, in SQLite of 256 sockets, or another power of two, at a
-        # time. No holders: the snapshot has told them all.
+        # Beside those, for all rows: a look-up of all, ends of the states left, openings, and those that opened and
+        # ended, which were never open here; and removals. No holders: the snapshot has told them all.
         copied = 2 if engine == "postgresql" and rows >= COPY_FROM else 0  # not seen here: both kinds of new rows
-        look_ups = 4 if engine == "sqlite" and rows == 400 else 1
-        assert len(statements) == 5 + 4 + look_ups - copied
+        assert len(statements) == 5 + pieces(engine, 2 * rows) + 3 * pieces(engine, rows) + 1 - copied
 
     tell(tmp_path, story)
