@@ -8,8 +8,8 @@ made up, from a seed. In this order:
     3. hosts churn, as fast as changes are acknowledged: changes a second, bytes of a change;
     4. meanwhile new listeners appear, and `who-listens` is asked until it has them.
 
-Collector, database, simulated agents and the asker share the machine's cores: the last line says how much of them each
-had, and so what gave out first. To size a deployment, choose --agents and --changes as your fleet has them.
+Collector, database, simulated agents and the asker share the machine's cores: each line says how much of them each had,
+and the third part what gave out first. To size a deployment, choose --agents and --changes as your fleet has them.
 """
 
 import argparse
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 _ROOT = Path(__file__).resolve().parents[2]
 _FIRST_PORT = 20_000
 _ASK_EVERY_S = 0.05
+_USED_UP = 0.9
 _LOOK_S = 1.0  # a real agent sees a new listener within a second
 
 
@@ -58,6 +59,16 @@ class Used:
         """Of a core, in words."""
         words = {name: getattr(self, name) / seconds for name in self.__slots__}
         return ", ".join(f"{name} {share:.0%}" for name, share in words.items() if share >= 0.005)
+
+    def gave_out(self, seconds: float, cores: int) -> str:
+        """Which resource was used up, as far as CPU tells."""
+        if self.collector + self.database + self.agents + self.asker > _USED_UP * cores * seconds:
+            return "the machine's cores, simulated agents included"
+        if self.collector > _USED_UP * seconds:
+            return "the collector's one core: Python runs on one at a time"
+        if self.database > _USED_UP * seconds:
+            return "the core of the database's one writer"
+        return "no CPU: what was waited for are commits (the disk), or Python's lock between the collector's threads"
 
 
 class Bench:
@@ -136,6 +147,7 @@ class Bench:
         used = self.used() - before
         changes = sum(one["changes"] for one in told)
         print(f"  {changes:,} changes acknowledged in {took_s:.1f} s; of a core: {used.shares(took_s)}", flush=True)
+        print(f"  what gave out first: {used.gave_out(took_s, os.cpu_count() or 1)}", flush=True)
         self.bars.append(
             Bar("changes committed end to end, a second", options.bar, changes / took_s, "", at_least=True)
         )

@@ -37,7 +37,7 @@ def search_garbage_seldom() -> None:
 
 def collect() -> None:
     """Look among all objects if there are many that have not been looked at. The interpreter stands still for it: some
-    50 ms for each thousand hosts."""
+    25 ms for each thousand hosts."""
     new, some, more = gc.get_count()
     if new + _YOUNG[0] * (some + _YOUNG[1] * more) >= _WORTH_LOOKING:
         gc.collect()
