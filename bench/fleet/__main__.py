@@ -110,7 +110,7 @@ class Bench:
         before_mib, _ = resident_mib(self.fleet.collector.pid)
         rate = self.options.connect_rate / len(self.processes)
         before, began_s = self.used(), time.monotonic()
-        told = self.all(f"connect {rate}", 60 + 4 * self.options.agents / self.options.connect_rate)
+        told = self.all(f"connect {rate}", 60 + 15 * self.options.agents / self.options.connect_rate)
         took_s = time.monotonic() - began_s
         away = sum(one["sent_away"] for one in told)
         print(

@@ -75,7 +75,14 @@ class Ingest:
         try:
             instead = None if as_it_came is None else self._store_not
             stored = await self._db.write(
-                self._store, session, batch, received_at_us, as_it_came, instead=instead, together=self._store_together
+                self._store,
+                session,
+                batch,
+                received_at_us,
+                as_it_came,
+                instead=instead,
+                together=self._store_together,
+                rows=_rows(batch),
             )
         except BaseException:
             # What the snapshot's parts have named may now differ from what was stored.
@@ -238,6 +245,11 @@ def why_refused(error: Exception) -> str:
     told = failure(error)
     _log.error("a report could not be stored for a mistake of the collector's", **told)
     return f"a mistake of the collector's, {' '.join(str(told['error']).split())[:200]}, in {told['where']}"
+
+
+def _rows(batch: Batch) -> int:
+    late = len(batch.backlog.sockets) + len(batch.backlog.ended) if batch.backlog else 0
+    return 1 + len(batch.opened) + len(batch.changed) + len(batch.closed) + late
 
 
 def _holders(batch: Batch) -> Iterator[Holder]:

@@ -72,19 +72,20 @@ class Database:
         *args: *Ts,
         instead: Callable[[Connection, Exception, *Ts], T] | None = None,
         together: Callable[[Connection, Sequence[tuple[*Ts]]], Sequence[T | None]] | None = None,
+        rows: int = 1,
     ) -> T:
         """Run fn(conn, *args) in the writer thread; returns after the COMMIT that stores what it did.
 
         Calls run in the order they were made (the order of the calls, not of their awaits' ends). What fn raises is
         raised here and its writes are undone; its neighbours in the same commit are kept. With `instead`, that is run
         in its place, with what fn raised, and decides. Raises StorageUnavailable (nothing was stored, trying later may
-        help) or StorageDamaged besides, for which nothing is run instead. `together` may do several at one stroke, see
-        Writer.submit.
+        help) or StorageDamaged besides, for which nothing is run instead. `together` may do several at one stroke, and
+        `rows` bounds how much shares a commit, see Writer.submit.
         """
         loop = asyncio.get_running_loop()
         if self._answers is None or self._answers.loop is not loop:
             self._answers = Answers(loop)
-        work: Future[T] = self._writer.submit(fn, args, instead, together)
+        work: Future[T] = self._writer.submit(fn, args, instead, together, rows)
         return await self._answers.of(work)
 
     async def read(self, fn: Callable[[Connection, *Ts], T], *args: *Ts) -> T:

@@ -22,8 +22,9 @@ from fleetnet_server import failpoints, metrics
 from fleetnet_server.errors import StorageError, StorageUnavailable
 from fleetnet_server.storage import dialect
 
-# Bounds how long the first of a group waits for its last.
+# Bound how long the first of a group waits for its last: pieces of work, and the rows that they say they have.
 GROUP_LIMIT = 128
+GROUP_ROWS = 10_000
 # How often work is begun that another collector is in the way of.
 _TRIES = 3
 
@@ -38,6 +39,7 @@ class _Work:
     args: tuple[Any, ...]
     instead: Callable[..., Any] | None
     together: Callable[[Connection, Sequence[Any]], Sequence[Any]] | None
+    rows: int
     done: Future[Any]
 
 
@@ -65,9 +67,10 @@ class Writer:
         args: tuple[Any, ...],
         instead: Callable[..., Any] | None = None,
         together: Callable[[Connection, Sequence[Any]], Sequence[Any]] | None = None,
+        rows: int = 1,
     ) -> "Future[Any]":
-        """Queue fn(conn, *args). Calls run in the order of submission. If fn fails, and the database does not, what it
-        did is undone and instead(conn, error, *args) takes its place.
+        """Queue fn(conn, *args), which writes so many rows. Calls run in the order of submission. If fn fails, and the
+        database does not, what it did is undone and instead(conn, error, *args) takes its place.
 
         Some that come after one another and have the same `together` are first given to that, as the list of their
         args: it does what can be done at one stroke, and returns a result for each; None of those that are then done
@@ -75,7 +78,7 @@ class Writer:
         """
         if self._closed:
             raise StorageError(f"the database {self._name} has been closed")
-        work = _Work(fn, args, instead, together, Future())
+        work = _Work(fn, args, instead, together, rows, Future())
         self._queue.put(work)
         return work.done
 
@@ -105,17 +108,18 @@ class Writer:
         first = self._queue.get()
         if first is None:
             return [], False
-        group = [first]
+        group, rows = [first], first.rows
         # Who comes after a while of nothing does not wait.
         if not self._closed and (wait_s := self._next_s - time.monotonic()) > 0:
             time.sleep(wait_s)
         self._next_s = time.monotonic() + self._gather_s
         try:
-            while len(group) < GROUP_LIMIT:
+            while len(group) < GROUP_LIMIT and rows < GROUP_ROWS:
                 work = self._queue.get_nowait()
                 if work is None:
                     return group, False
                 group.append(work)
+                rows += work.rows
         except queue.Empty:
             pass
         return group, True

@@ -11,6 +11,7 @@ import pytest
 from fleetnet_server.errors import StorageError, StorageUnavailable
 from fleetnet_server.storage import database, hosts, tokens
 from fleetnet_server.storage.database import Database
+from fleetnet_server.storage.writer import GROUP_ROWS
 from sqlalchemy import Connection, event, text
 
 from server import databases
@@ -111,6 +112,21 @@ def test_what_queues_up_is_committed_as_one_group(tmp_path: Path) -> None:
         await held.end()
         assert await asyncio.gather(*waiting) == list(range(50))
         assert len(commits) == 2
+
+    tell(tmp_path, story)
+
+
+def test_no_more_rows_share_a_commit_than_a_bound(tmp_path: Path) -> None:
+    async def story(db: Database) -> None:
+        commits: list[int] = []
+        event.listen(db._engines.writer, "commit", lambda _conn: commits.append(1))
+        held = Held(db)
+        await held.begun()
+        waiting = [asyncio.ensure_future(db.write(put, n, rows=GROUP_ROWS // 2)) for n in range(6)]
+        await asyncio.sleep(0)
+        await held.end()
+        assert await asyncio.gather(*waiting) == list(range(6))
+        assert len(commits) == 1 + 3
 
     tell(tmp_path, story)
 
