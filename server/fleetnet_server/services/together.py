@@ -55,12 +55,14 @@ def turns(
 def steps(conn: Connection, works: Sequence[tuple[Session, Batch]]) -> list[Step | None]:
     """Each as a step, each of another host; None of one that is no ordinary next one as its stream stands."""
     standings = sessions.standings(conn, [session for session, _ in works])
-    return [_step(session, batch, standings[session.host_id]) for session, batch in works]
+    return [_step(session, batch, standings.get(session.host_id)) for session, batch in works]
 
 
-def _step(session: Session, batch: Batch, standing: sessions.Standing) -> Step | None:
+def _step(session: Session, batch: Batch, standing: sessions.Standing | None) -> Step | None:
+    # What is refused, or belongs to no stream, is refused where it is stored alone.
+    if standing is None:
+        return None
     step = Step(session, batch, standing)
-    # What is refused is refused where it is stored alone.
     due = not standing.fenced and batch.sequence == standing.last_sequence + 1 and step.goes_on
     named = (batch.boot_id, batch.epoch) == (session.boot_id, session.epoch) and standing.boot_id == session.boot_id
     return step if due and named else None

@@ -92,7 +92,6 @@ def _compiled(
     assert compiled.positiontup
     if tuple(compiled.positiontup) == keys:
         return compiled.string, None
-    # One place alone would come without its tuple, so a row that is in no other order than this is none of these.
     return compiled.string, itemgetter(*map(keys.index, compiled.positiontup))
 
 
