@@ -68,8 +68,6 @@ class Timeline:
                     self._end(at, told.closed_at_us, told.closed_at_is, told.last_seen_us, window)
                 return
             if told.opened_at_us < window.from_us:
-                if self._had_ended(told, window.from_us):
-                    return
                 told = replace(told, opened_at_us=window.from_us, opened_at_is=OpenedAtIs.BEFORE)
         if lasts:
             at = self._open_at(window.to_us)
@@ -106,11 +104,7 @@ class Timeline:
 
     def _insert(self, told: Interval, window: Window | None) -> None:
         """Put in an ended interval where there is room, or what is there gives way."""
-        pieces = self._make_room(told, window)
-        if window is None:
-            # Told again, by an agent that did not hear that it was taken: what ended it then has not changed since.
-            pieces = [piece for piece in pieces if not self._had_ended(told, piece[0])]
-        self._put(*(_clipped(told, *piece) for piece in pieces))
+        self._put(*(_clipped(told, *piece) for piece in self._make_room(told, window)))
 
     def _put(self, *rows: Interval) -> None:
         for row in rows:
@@ -142,13 +136,6 @@ class Timeline:
         self._allowed += _ROWS_PER_INTERVAL - rows
         if self._allowed < 0:
             raise BadBatch("a backlog tells of one socket in intervals that lie over one another")
-
-    def _had_ended(self, told: Interval, at_us: int) -> bool:
-        """Whether it is known to have ended by then, which its agent did not know: it was killed in between."""
-        low = bisect_right(self.rows, told.opened_at_us, key=_end)
-        high = bisect_right(self.rows, at_us, key=_end)
-        self._spend(high - low)
-        return any(row.alike(told) for row in self.rows[low:high])
 
     def _open_at(self, at_us: int) -> int | None:
         """Where the row stands that was open at a time: one that ended just then, in a way not known, if none began."""

@@ -438,36 +438,6 @@ def test_a_gap_that_is_declared_anew_from_an_earlier_look_waits_from_the_last_lo
     tell(tmp_path, story)
 
 
-def test_what_ended_behind_a_snapshot_that_its_agent_did_not_hear_was_taken_does_not_live_on_in_the_backlog(
-    tmp_path: Path,
-) -> None:
-    async def story(c: Collector) -> None:
-        # The agent was killed; on its disk is what it saw until BACK, and what the next one did not find.
-        found = sock(8, BACK, how=BEFORE), sock(9, T0), sock(10, BACK, how=BEFORE)
-        session = await back(c, (sock(9, T0),), found)
-        changed = sock(10, BACK + S, CLOSE_WAIT)
-        ended = (gone(8, BACK + S), gone(9, BACK + S))
-        await c.report(session, difference(3, BACK + S, previous_us=BACK, changed=(changed,), closed=ended))
-        later = BACK + 60 * S
-        longer, restarted = Gap(T0, later, "collector unreachable", kept=True), Gap(BACK, later, "agent restarted")
-        again = await c.connect(await c.enroll(), hello(later, epoch=2), later)
-        present = snapshot(1, later, sock(10, later, CLOSE_WAIT, how=BEFORE), epoch=2, gaps=(longer, restarted))
-        told = kept(
-            2, longer, past(sock(8, T0 + 5 * S), later, GAP), past(sock(10, T0 + 5 * S), later, GAP),
-            past(sock(10, later, CLOSE_WAIT, how=BEFORE)), ended=(gone(9, later, GAP),), epoch=2,
-        )  # fmt: skip
-        await c.report(again, present, told, replace(told, sequence=3))
-        assert await c.intervals() == [
-            Interval(8, LISTEN, T0 + 5 * S, SEEN, BACK + S, SEEN, BACK),
-            Interval(9, LISTEN, T0, SEEN, BACK + S, SEEN, BACK),
-            Interval(10, LISTEN, T0 + 5 * S, SEEN, BACK + S, SEEN, BACK),
-            Interval(10, CLOSE_WAIT, BACK + S, SEEN),
-        ]
-        assert await c.gaps() == [restarted]
-
-    tell(tmp_path, story)
-
-
 def test_a_host_cannot_rewrite_what_its_looks_have_confirmed(tmp_path: Path) -> None:
     async def story(c: Collector) -> None:
         session = await c.connect(await c.enroll(), hello(T0))
