@@ -37,7 +37,7 @@ from fleetnet_proto.v1 import report_pb2, report_pb2_grpc
 from bench.fleet.population import Population, now_us
 
 # As fleetnet_agent.uplink.channel has it.
-AS_AGENTS_DO: Final = (("grpc.keepalive_time_ms", 30_000), ("grpc.http2.bdp_probe", 0))
+AS_AGENTS_DO: Final = (("grpc.keepalive_time_ms", 30_000),)
 _LOOKS_A_SECOND: Final = 1
 _COALESCED_S: Final = 5.0  # at most so much of a host's changes is told at a stroke
 _IN_PEACE, _ANEW = 0.5, 0.5  # the shares of those that leave

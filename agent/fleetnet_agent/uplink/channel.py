@@ -11,8 +11,6 @@ MAX_MESSAGE_BYTES: Final = 1 << 20  # the wire's own bound, both ways
 OPTIONS: Final = (
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 15_000),
-    # gRPC would answer each acknowledgement with a ping, to learn how fast the connection is.
-    ("grpc.http2.bdp_probe", 0),
     ("grpc.http2.max_pings_without_data", 0),  # an idle stream is the usual case
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
