@@ -5,21 +5,22 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
+from typing import TypeVar
 
 from fleetnet_server.records import Selection, Session, Socket, SocketQuestion
 from server.reports import T0, Collector, collector, hello, snapshot
 
-Story = Callable[[Collector], Awaitable[None]]
+T = TypeVar("T")
 LO = ip_address("127.0.0.1").packed
 PEER = ip_address("10.1.2.3").packed
 
 
-def tell(directory: Path, story: Story) -> None:
-    async def run() -> None:
+def tell(directory: Path, story: Callable[[Collector], Awaitable[T]]) -> T:
+    async def run() -> T:
         async with collector(directory) as c:
-            await story(c)
+            return await story(c)
 
-    asyncio.run(run())
+    return asyncio.run(run())
 
 
 async def connected(c: Collector) -> Session:

@@ -177,7 +177,7 @@ class Ingest:
         named = self._snapshots.follow(session, batch.snapshot, told)
         if _note_gaps(conn, session, batch, standing, named is not None):
             step = replace(step, unreported_end=ClosedAtIs.GAP)
-            rows_told.step = step
+            rows_told = rows(step, holders_told)
         _end_earlier_boot(conn, step)
         self._keep_holders(conn, [rows_told])
         together.store_reports(conn, [rows_told])

@@ -89,18 +89,21 @@ def test_what_is_found_otherwise_behind_a_batch_that_was_set_aside_may_have_been
     async def story(c: Collector) -> None:
         session = await connected(c)
         eth, other = interface(1), interface(1, mtu=9000)
-        first = replace(snapshot(1, T0, sock(7, T0, ESTABLISHED)), namespaces=(space(interfaces=(eth,)),))
+        opened = (sock(7, T0, ESTABLISHED), sock(8, T0, ESTABLISHED))
+        first = replace(snapshot(1, T0, *opened), namespaces=(space(interfaces=(eth,)),))
         await c.report(session, first)
         await c.ingest.set_aside(session, replace(refused(2), look_at_us=T0 + S, previous_look_at_us=T0), T0 + S)
         found = difference(
             3, T0 + 2 * S, previous_us=T0 + S, changed=(sock(7, T0 + 2 * S, CLOSE_WAIT, how=how),),
-            namespaces=(space(interfaces=(other,)),),
+            closed=(gone(8, T0 + 2 * S),), namespaces=(space(interfaces=(other,)),),
         )  # fmt: skip
         known = difference(4, T0 + 3 * S, previous_us=T0 + 2 * S, closed=(gone(7, T0 + 3 * S),))
         await c.report(session, found, known)
         assert await c.intervals() == [
             Interval(7, ESTABLISHED, T0, SEEN, T0 + 2 * S, GAP, T0),
             Interval(7, CLOSE_WAIT, T0 + 2 * S, how, T0 + 3 * S, SEEN, T0 + 2 * S),
+            # In which state it was seen until then, the lost report may have told.
+            Interval(8, ESTABLISHED, T0, SEEN, T0 + 2 * S, SEEN, T0),
         ]
         ended = [span for span in await c.spans() if span.closed_at_us]
         assert [(span.what, span.closed_at_is, span.last_seen_us) for span in ended] == [((0, 1, 1500), GAP, T0)]

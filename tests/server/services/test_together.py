@@ -2,8 +2,7 @@
 
 import asyncio
 import random
-import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,13 @@ import pytest
 from fleetnet_server.errors import SequenceHole
 from fleetnet_server.records import Batch, Digest, Gap, Holder, Process, Session, SourceStatus, Stored
 from fleetnet_server.services import together
+from fleetnet_server.services.ingest import Ingest
 from fleetnet_server.storage import holders as stored_holders
 from fleetnet_server.storage.database import Connection
 from fleetnet_server.storage.holders import StoredHolders
 from fleetnet_server.storage.metadata import METADATA
 from server.costs import asked_of, pieces
+from server.held import Held
 from server.reports import (
     CLOSE_WAIT,
     ESTABLISHED,
@@ -34,19 +35,13 @@ from server.reports import (
     sock,
     space,
 )
+from server.stories import tell
 from sqlalchemy import select
-
-from server import databases
 
 HOSTS, BATCHES = 5, 12
 STATES = (ESTABLISHED, CLOSE_WAIT, TIME_WAIT, LISTEN)
+DRIFTED = Digest(1, 7)  # of no host here; from then on what it tells is stored alone
 Dump = dict[str, list[tuple[object, ...]]]
-
-
-def one_by_one(conn: Connection, works: list[tuple[Any, ...]]) -> list[Stored | None]:
-    """In place of what stores together: nothing is."""
-    del conn
-    return [None] * len(works)
 
 
 def story(seed: int) -> Iterator[Batch]:
@@ -79,12 +74,11 @@ def story(seed: int) -> Iterator[Batch]:
             sequence, look_us, previous_us=look_us - S, opened=tuple(opened), changed=tuple(changed),
             closed=(*closed, gone(5000, look_us)),
         )  # fmt: skip
-        yield draw.choice((batch,) * 6 + tuple(_more(batch)))
+        yield draw.choice((batch,) * 30 + (replace(batch, digest=DRIFTED),) + 2 * tuple(_more(batch)))
 
 
 def _more(batch: Batch) -> Iterator[Batch]:
     """The batch with something that is not ordinary."""
-    yield replace(batch, digest=Digest(1, 7))  # wrong: history has drifted
     yield replace(batch, gaps=(Gap(batch.look_at_us - S, batch.look_at_us, "ends were lost"),))
     yield replace(batch, sources=(SourceStatus("tcp", ok=False, detail="no"),))
     yield replace(batch, namespaces=(space(7, "blue"),))
@@ -102,19 +96,12 @@ async def connected(c: Collector, names: int) -> list[Session]:
 
 
 async def at_once(c: Collector, told: list[tuple[Session, Batch]]) -> list[Stored | BaseException]:
-    """Commit them as one group: the writer is held up until all are there."""
-    begun, go_on = threading.Event(), threading.Event()
-
-    def hold_up(_: Connection) -> None:
-        begun.set()
-        assert go_on.wait(60)
-
-    held = asyncio.create_task(c.db.write(hold_up))
-    await asyncio.to_thread(begun.wait, 60)
+    """Commit them as one group."""
+    held = Held(c.db)
+    await held.begun()
     waiting = [asyncio.create_task(c.ingest.commit(s, batch, batch.look_at_us, lambda: b"")) for s, batch in told]
     await asyncio.sleep(0)  # each has handed over what it has
-    go_on.set()
-    await held
+    await held.end()
     return await asyncio.gather(*waiting, return_exceptions=True)
 
 
@@ -128,18 +115,6 @@ async def dump(c: Collector) -> Dump:
     return await c.db.read(read)
 
 
-def tell(directory: Path, tale: Callable[[Collector], Coroutine[Any, Any, Any]]) -> Any:
-    async def run() -> Any:
-        directory.mkdir(exist_ok=True)  # noqa: ASYNC240  # before anything runs
-        c = Collector(databases.url(directory))
-        try:
-            return await tale(c)
-        finally:
-            await c.db.close()
-
-    return asyncio.run(run())
-
-
 @pytest.mark.parametrize("seed", range(12))
 def test_the_same_rows_are_left(tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     stories = [list(story(100 * seed + number)) for number in range(HOSTS)]
@@ -151,15 +126,31 @@ def test_the_same_rows_are_left(tmp_path: Path, seed: int, monkeypatch: pytest.M
         sessions = await connected(c, HOSTS)
         left = [iter(one) for one in stories]
         told = [(sessions[n], replace(next(left[n]), boot_id=sessions[n].boot_id)) for n in turns]
-        for some in (told[:20], told[20:]):
-            outcomes = await at_once(c, some)
+        for first in range(0, len(told), 12):
+            outcomes = await at_once(c, told[first : first + 12])
             assert [one for one in outcomes if not isinstance(one, Stored)] == []
         return await dump(c)
 
-    found = tell(tmp_path / "together", tale)
-    monkeypatch.setattr("fleetnet_server.services.ingest.Ingest._store_together", lambda _, *args: one_by_one(*args))
-    assert found == tell(tmp_path / "alone", tale)
+    at_one_stroke = Ingest._store_together
+    stored = 0
+
+    def count(ingest: Ingest, conn: Connection, works: Any) -> list[Stored | None]:
+        nonlocal stored
+        done = at_one_stroke(ingest, conn, works)
+        stored += sum(one is not None for one in done)
+        return done
+
+    monkeypatch.setattr(Ingest, "_store_together", count)
+    found = tell(_made(tmp_path / "together"), tale)
+    assert stored > HOSTS * BATCHES // 4
+    monkeypatch.setattr(Ingest, "_store_together", lambda _ingest, _conn, works: [None] * len(works))
+    assert found == tell(_made(tmp_path / "alone"), tale)
     assert len(found["history"]) > 50
+
+
+def _made(directory: Path) -> Path:
+    directory.mkdir()
+    return directory
 
 
 def test_a_group_of_hosts_takes_the_statements_of_one(tmp_path: Path, engine: str) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import stat
-import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import aclosing
 from pathlib import Path
@@ -12,8 +11,10 @@ from fleetnet_server.errors import StorageError, StorageUnavailable
 from fleetnet_server.storage import database, hosts, tokens
 from fleetnet_server.storage.database import Database
 from fleetnet_server.storage.writer import GROUP_ROWS
+from server.held import Held
 from sqlalchemy import Connection, event, text
 
+from demo.programs import until
 from server import databases
 
 Story = Callable[[Database], Awaitable[None]]
@@ -42,25 +43,6 @@ def fail(conn: Connection, number: int) -> int:
 
 def kept(conn: Connection) -> list[str]:
     return list(conn.execute(text("SELECT host FROM tokens ORDER BY secret_hash")).scalars())
-
-
-class Held:
-    """Keeps the writer busy until released, so that what comes meanwhile queues up as one group."""
-
-    def __init__(self, db: Database) -> None:
-        self._begun, self._release = threading.Event(), threading.Event()
-        self._task = asyncio.ensure_future(db.write(self._hold))
-
-    def _hold(self, _conn: Connection) -> None:
-        self._begun.set()
-        assert self._release.wait(20)
-
-    async def begun(self) -> None:
-        assert await asyncio.to_thread(self._begun.wait, 20)
-
-    async def end(self) -> None:
-        self._release.set()
-        await self._task
 
 
 def _modes(directory: Path) -> dict[str, int]:
@@ -139,7 +121,8 @@ def test_what_comes_soon_after_a_commit_waits_for_what_comes_with_it(tmp_path: P
             event.listen(db._engines.writer, "commit", lambda _conn: commits.append(1))
             assert await db.write(put, 0) == 0  # at once
             first = asyncio.ensure_future(db.write(put, 1))
-            await asyncio.to_thread(threading.Event().wait, 0.05)  # the writer has it by now
+            await asyncio.sleep(0)
+            await asyncio.to_thread(until, db._writer._queue.empty, within_s=30, what="the writer, with the first")
             await asyncio.gather(first, db.write(put, 2))
             assert await db.read(kept) == ["host0", "host1", "host2"]
             assert len(commits) == 2
