@@ -56,8 +56,9 @@ _STREAM_ENDS_S = 0.0025
 _STREAMS_END_AT_MOST_S = 30.0
 _CALLS_END_S = 1.0
 # Reports that come within so long share a commit: ten thousand quiet hosts beat 167 times a second, and a commit costs
-# as much as storing several beats.
+# as much as storing several beats. Nobody waits for a beat, nor for its acknowledgement.
 _GATHER_S = 0.04
+_BEATS_WAIT_S = 0.5
 # What is noted then of streams that were cut off; the database finishes what it has been given.
 _BOOKS_S = 2.0
 _CERTIFICATE_CHECK_S = 6 * 3600.0
@@ -75,7 +76,7 @@ def run(config: Config) -> None:
         lock = prepare(config.data)
         held.callback(lock.release)
         authority, identity = open_identity(config)
-        database = Database.open(config.database, _GATHER_S)
+        database = Database.open(config.database, _GATHER_S, _BEATS_WAIT_S)
         held.enter_context(sockets.admin_socket(config.admin_socket))
         memory.search_garbage_seldom()
         asyncio.run(_serve(config, authority, identity, database))

@@ -74,6 +74,7 @@ class Ingest:
         """
         try:
             instead = None if as_it_came is None else self._store_not
+            size = _rows(batch)
             stored = await self._db.write(
                 self._store,
                 session,
@@ -82,7 +83,8 @@ class Ingest:
                 as_it_came,
                 instead=instead,
                 together=self._store_together,
-                rows=_rows(batch),
+                rows=size,
+                patient=size == 1 and together.ordinary(batch),  # a beat: nobody waits for it
             )
         except BaseException:
             # What the snapshot's parts have named may now differ from what was stored.

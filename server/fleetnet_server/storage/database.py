@@ -32,20 +32,20 @@ STALLED_S = 60.0
 class Database:
     """An open database. Use `open`."""
 
-    def __init__(self, engines: dialect.Engines, gather_s: float = 0.0) -> None:
+    def __init__(self, engines: dialect.Engines, gather_s: float = 0.0, patience_s: float = 0.0) -> None:
         self._engines = engines
-        self._writer = Writer(engines.writer, engines.name, gather_s)
+        self._writer = Writer(engines.writer, engines.name, gather_s, patience_s)
         self._answers: Answers | None = None
         self._threads = ThreadPoolExecutor(_READER_THREADS, "fleetnet-reader")
         # So that no thread ever waits for a connection, which a stream gives back only through a thread.
         self._connections = asyncio.Semaphore(dialect.READERS)
 
     @classmethod
-    def open(cls, url: str, gather_s: float = 0.0) -> "Database":
+    def open(cls, url: str, gather_s: float = 0.0, patience_s: float = 0.0) -> "Database":
         """Open (or make) the database, check it, bring its tables up to date. Blocks; call it before serving.
 
         `url` is sqlite:///relative or sqlite:////absolute, whose folder must exist and whose file is made with mode
-        0600, or postgresql+psycopg://USER@HOST/DATABASE, which must exist. See Writer for `gather_s`.
+        0600, or postgresql+psycopg://USER@HOST/DATABASE, which must exist. See Writer for both times.
         Raises StorageUnavailable, StorageDamaged, SchemaNewer, or StorageError for what cannot be used.
         """
         engines = dialect.engines(url)
@@ -64,7 +64,7 @@ class Database:
         except BaseException:
             engines.writer.dispose()
             raise
-        return cls(engines, gather_s)
+        return cls(engines, gather_s, patience_s)
 
     async def write(
         self,
@@ -73,19 +73,20 @@ class Database:
         instead: Callable[[Connection, Exception, *Ts], T] | None = None,
         together: Callable[[Connection, Sequence[tuple[*Ts]]], Sequence[T | None]] | None = None,
         rows: int = 1,
+        patient: bool = False,
     ) -> T:
         """Run fn(conn, *args) in the writer thread; returns after the COMMIT that stores what it did.
 
         Calls run in the order they were made (the order of the calls, not of their awaits' ends). What fn raises is
         raised here and its writes are undone; its neighbours in the same commit are kept. With `instead`, that is run
         in its place, with what fn raised, and decides. Raises StorageUnavailable (nothing was stored, trying later may
-        help) or StorageDamaged besides, for which nothing is run instead. `together` may do several at one stroke, and
-        `rows` bounds how much shares a commit, see Writer.submit.
+        help) or StorageDamaged besides, for which nothing is run instead. `together` may do several at one stroke,
+        `rows` bounds how much shares a commit, and what is `patient` waits a little for that: see Writer.submit.
         """
         loop = asyncio.get_running_loop()
         if self._answers is None or self._answers.loop is not loop:
             self._answers = Answers(loop)
-        work: Future[T] = self._writer.submit(fn, args, instead, together, rows)
+        work: Future[T] = self._writer.submit(fn, args, instead, together, rows, patient)
         return await self._answers.of(work)
 
     async def read(self, fn: Callable[[Connection, *Ts], T], *args: *Ts) -> T:

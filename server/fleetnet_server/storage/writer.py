@@ -40,6 +40,7 @@ class _Work:
     instead: Callable[..., Any] | None
     together: Callable[[Connection, Sequence[Any]], Sequence[Any]] | None
     rows: int
+    patient: bool
     done: Future[Any]
 
 
@@ -50,12 +51,15 @@ _Outcome = tuple[Any, Exception | None]
 class Writer:
     """Owns the one connection that writes."""
 
-    def __init__(self, engine: Engine, name: str, gather_s: float = 0.0) -> None:
-        """It begins a group at most once in `gather_s`; what comes in between shares the next one."""
+    def __init__(self, engine: Engine, name: str, gather_s: float = 0.0, patience_s: float = 0.0) -> None:
+        """It begins a group at most once in `gather_s`; what comes in between shares the next one. Patient work waits
+        up to `patience_s` for some that is not."""
         self._engine = engine
         self._name = name
         self._gather_s = gather_s
+        self._patience_s = patience_s
         self._next_s = 0.0
+        self._hurry = threading.Event()  # set while there may be work in the queue that is not patient
         self._queue: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="fleetnet-writer", daemon=True)
@@ -68,9 +72,11 @@ class Writer:
         instead: Callable[..., Any] | None = None,
         together: Callable[[Connection, Sequence[Any]], Sequence[Any]] | None = None,
         rows: int = 1,
+        patient: bool = False,
     ) -> "Future[Any]":
         """Queue fn(conn, *args), which writes so many rows. Calls run in the order of submission. If fn fails, and the
-        database does not, what it did is undone and instead(conn, error, *args) takes its place.
+        database does not, what it did is undone and instead(conn, error, *args) takes its place. `patient` work may
+        wait for what comes after it.
 
         Some that come after one another and have the same `together` are first given to that, as the list of their
         args: it does what can be done at one stroke, and returns a result for each; None of those that are then done
@@ -78,14 +84,17 @@ class Writer:
         """
         if self._closed:
             raise StorageError(f"the database {self._name} has been closed")
-        work = _Work(fn, args, instead, together, rows, Future())
+        work = _Work(fn, args, instead, together, rows, patient, Future())
         self._queue.put(work)
+        if not patient:
+            self._hurry.set()
         return work.done
 
     def close(self) -> None:
         """Finish what is queued and end the thread."""
         self._closed = True
         self._queue.put(None)
+        self._hurry.set()
         self._thread.join()
 
     def _run(self) -> None:
@@ -109,6 +118,9 @@ class Writer:
         if first is None:
             return [], False
         group, rows = [first], first.rows
+        if first.patient:
+            self._hurry.wait(self._patience_s)
+        self._hurry.clear()
         # Who comes after a while of nothing does not wait.
         if not self._closed and (wait_s := self._next_s - time.monotonic()) > 0:
             time.sleep(wait_s)

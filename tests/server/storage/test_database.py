@@ -132,6 +132,26 @@ def test_what_comes_soon_after_a_commit_waits_for_what_comes_with_it(tmp_path: P
     asyncio.run(run())
 
 
+def test_what_is_patient_waits_for_what_is_not_or_for_the_end(tmp_path: Path) -> None:
+    async def run() -> None:
+        db = Database.open(databases.url(tmp_path), patience_s=300.0)
+        commits: list[int] = []
+        event.listen(db._engines.writer, "commit", lambda _conn: commits.append(1))
+        patient = [asyncio.ensure_future(db.write(put, n, patient=True)) for n in range(3)]
+        await asyncio.sleep(0)
+        await asyncio.to_thread(lambda: until(lambda: db._writer._queue.qsize() == 2, within_s=30, what="the writer"))
+        assert await db.write(put, 3) == 3
+        assert await asyncio.gather(*patient) == [0, 1, 2]
+        assert len(commits) == 1
+        late = asyncio.ensure_future(db.write(put, 4, patient=True))
+        await asyncio.sleep(0)
+        await db.close()
+        assert await late == 4
+        assert len(commits) == 2
+
+    asyncio.run(run())
+
+
 def test_one_that_fails_is_undone_and_takes_no_neighbour_along(tmp_path: Path) -> None:
     async def story(db: Database) -> None:
         held = Held(db)
