@@ -65,8 +65,9 @@ dist: $(VENV)/.dev  ## Wheels of the four distributions, in dist/
 	$(BIN)/pip wheel --quiet --no-deps --no-build-isolation --no-index --wheel-dir dist $(PACKAGES:%=./%)
 	cd dist && sha256sum *.whl > SHA256SUMS && cat SHA256SUMS
 
-generate: $(VENV)/.dev  ## The Python code of the .proto files
+generate: $(VENV)/.dev  ## The Python code of the .proto files, and docs/schema.md
 	$(BIN)/python proto/generate.py
+	$(BIN)/python docs/generate_schema.py > docs/schema.md
 
 wire-record: $(VENV)/.dev  ## Write down what is new on the wire, for the tests of compatibility; refuses what breaks it
 	PYTHONPATH=tests:. $(BIN)/python -m recorded.record_wire

@@ -264,7 +264,7 @@ async def _obey(told: asyncio.StreamReader, agents: list[Agent], totals: Totals)
             for body in agent.population.listen(int(words[0])):
                 await agent.send(body)
             await agent.settled()
-            answer = {"sent_us": sent_us}
+            answer = {"sent_us": sent_us, "acknowledged_us": now_us()}
         elif order == "live":
             answer = await _live(agents, *map(float, words))
         elif order == "end":

@@ -6,10 +6,12 @@ configuration's `dialect` attribute.
 
 from alembic import context
 
+from fleetnet_server.storage import views
 from fleetnet_server.storage.schema import METADATA
 
 connection = context.config.attributes.get("connection")
 if connection is not None:
+    views.drop(connection)
     # The caller's transaction holds all steps together: Alembic neither begins nor commits one.
     context.configure(connection=connection, target_metadata=METADATA)
 else:

@@ -1,6 +1,7 @@
 """Brings the tables up to date, through the diary in migrations/versions.
 
-Runs inside the caller's transaction, so a step that fails leaves the database as it was.
+Runs inside the caller's transaction, so a step that fails leaves the database as it was. The views for people belong to
+no step; they are made when all steps are done.
 """
 
 from alembic import command
@@ -10,7 +11,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect
 
 from fleetnet_server.errors import SchemaNewer, StorageDamaged
-from fleetnet_server.storage import dialect
+from fleetnet_server.storage import dialect, views
 
 
 def upgrade(conn: Connection, name: str) -> None:
@@ -28,6 +29,7 @@ def upgrade(conn: Connection, name: str) -> None:
         )
     if present != script.get_current_head():
         command.upgrade(config, "head")
+    views.keep(conn)
 
 
 def step(conn: Connection) -> str | None:
