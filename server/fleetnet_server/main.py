@@ -8,6 +8,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from fleetnet_server import config
@@ -18,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command."""
     options = _parser().parse_args(arguments)
     try:
-        status: int = options.command(config.load(options, os.environ))
+        status: int = options.command(config.load(options, os.environ), options)
     except ServerError as error:
         print(f"fleetnet-server: {error}", file=sys.stderr)
         return 2
@@ -53,6 +54,10 @@ def _parser() -> argparse.ArgumentParser:
     run = _add(commands, "run", "serve until SIGTERM", _run)
     config.add_run_options(run)
     _add(commands, "migrate", "bring the database's tables up to date, and end", _migrate)
+    backup = _add(commands, "backup", "write CA and embedded database to a new file, collector running or not", _backup)
+    restore = _add(commands, "restore", "put a backup into a data directory that has nothing yet", _restore)
+    for command in (backup, restore):
+        command.add_argument("file", metavar="FILE", type=Path, help="holds the CA's key: keep it as safe")
     _add(commands, "quarantine", "list the reports of hosts that could not be stored", _quarantine)
     doctor = _add(commands, "doctor", "say what is wrong with this collector, and what to do", _doctor)
     config.add_run_options(doctor)
@@ -63,7 +68,7 @@ def _add(
     commands: "argparse._SubParsersAction[_Parser]",
     name: str,
     what: str,
-    command: Callable[[config.Config], int],
+    command: Callable[[config.Config, argparse.Namespace], int],
 ) -> argparse.ArgumentParser:
     parser = commands.add_parser(name, help=what, description=what[0].upper() + what[1:] + ".")
     parser.set_defaults(command=command)
@@ -71,7 +76,7 @@ def _add(
     return parser
 
 
-def _run(settings: config.Config) -> int:
+def _run(settings: config.Config, _: argparse.Namespace) -> int:
     # Before gRPC is imported. Its own lines on stderr are about strangers' handshakes, without bound and in words of
     # its source code. The one cipher suite works with RSA certificates alone, and ours are not: so TLS 1.2 finds no
     # suite and ends in the handshake (TLS 1.3 has suites of its own, which this does not touch).
@@ -85,7 +90,7 @@ def _run(settings: config.Config) -> int:
     return 0
 
 
-def _migrate(settings: config.Config) -> int:
+def _migrate(settings: config.Config, _: argparse.Namespace) -> int:
     from fleetnet_server.run.upkeep import migrate
 
     migrate(settings)
@@ -93,7 +98,21 @@ def _migrate(settings: config.Config) -> int:
     return 0
 
 
-def _quarantine(settings: config.Config) -> int:
+def _backup(settings: config.Config, options: argparse.Namespace) -> int:
+    from fleetnet_server.run.backup import backup
+
+    print(f"fleetnet-server: {backup(settings, options.file)}")
+    return 0
+
+
+def _restore(settings: config.Config, options: argparse.Namespace) -> int:
+    from fleetnet_server.run.backup import restore
+
+    print(f"fleetnet-server: {restore(settings, options.file)}")
+    return 0
+
+
+def _quarantine(settings: config.Config, _: argparse.Namespace) -> int:
     from fleetnet_server.run.upkeep import quarantined
 
     for line in quarantined(settings):
@@ -101,7 +120,7 @@ def _quarantine(settings: config.Config) -> int:
     return 0
 
 
-def _doctor(settings: config.Config) -> int:
+def _doctor(settings: config.Config, _: argparse.Namespace) -> int:
     from fleetnet_server.run.doctor import examine
 
     findings = examine(settings)
