@@ -1,6 +1,7 @@
 """Whatever happens to host, agent, connection and collector, history agrees with a plain account of what was told."""
 
 import asyncio
+import random
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -347,6 +348,47 @@ def test_history_agrees_with_a_plain_account_of_what_was_told(
             asyncio.run(_play(Path(directory), story))
 
     agrees()
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_at_any_moment_of_a_long_life_an_answer_is_what_was_told_of_it(tmp_path: Path, seed: int) -> None:
+    draw = random.Random(seed)
+
+    async def run() -> None:
+        collector = Collector(databases.ready(tmp_path))
+        try:
+            world = World(collector, await collector.enroll())
+            for _ in range(120):
+                await _happen(world, _drawn(draw))
+            for happening in (("disconnect", False), ("connect", 2, 9)):
+                await _happen(world, happening)
+            for _ in range(200):
+                at = draw.randrange(T0, world.now_us + 1)
+                answer = await collector.ask(at_us=at, now_us=world.now_us)
+                assert sorted((item.cookie, item.state) for item in answer.items) == world.account.at(at)
+                assert answer.coverage.gaps == sum(g.from_us <= at < g.to_us for g in world.account.gaps)
+            await _agree(world)
+            assert len(world.account.closed) > 50
+        finally:
+            await collector.db.close()
+
+    asyncio.run(run())
+
+
+def _drawn(draw: random.Random) -> tuple[object, ...]:
+    """One of `events`, most of them looks."""
+    if draw.random() < 0.75:
+        held = {c: draw.choice([ESTABLISHED, CLOSE_WAIT, LISTEN]) for c in COOKIES if draw.random() < 0.6}
+        spaces = {n: draw.randrange(len(LOOKS)) for n in NAMESPACES if draw.random() < 0.5}
+        return ("look", held, spaces, draw.randrange(3))
+    return draw.choice(
+        [
+            *[("connect", draw.randint(1, 4), draw.choice([0, 1, 9, 9, 9]))] * 4,
+            ("disconnect", draw.random() < 0.5),
+            ("restart", draw.random() < 0.5),
+            ("kill",),
+        ]
+    )
 
 
 async def _play(directory: Path, story: list[tuple[object, ...]]) -> None:
