@@ -53,7 +53,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     run = _add(commands, "run", "serve until SIGTERM", _run)
     config.add_run_options(run)
-    _add(commands, "migrate", "bring the database's tables up to date, and end", _migrate)
+    migrate = _add(commands, "migrate", "bring the database's tables up to date, and end", _migrate)
+    migrate.add_argument("--plan", action="store_true", help="only say which steps are due")
     backup = _add(commands, "backup", "write CA and embedded database to a new file, collector running or not", _backup)
     restore = _add(commands, "restore", "put a backup into a data directory that has nothing yet", _restore)
     for command in (backup, restore):
@@ -90,11 +91,11 @@ def _run(settings: config.Config, _: argparse.Namespace) -> int:
     return 0
 
 
-def _migrate(settings: config.Config, _: argparse.Namespace) -> int:
+def _migrate(settings: config.Config, options: argparse.Namespace) -> int:
     from fleetnet_server.run.upkeep import migrate
 
-    migrate(settings)
-    print("fleetnet-server: the database is up to date")
+    for line in migrate(settings, only_plan=options.plan):
+        print(f"fleetnet-server: {line}", flush=True)
     return 0
 
 

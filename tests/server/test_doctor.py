@@ -20,8 +20,15 @@ def run(*arguments: str) -> tuple[int, str]:
 
 def test_migrate_makes_a_database_and_leaves_one_alone_that_is_up_to_date(data: Path) -> None:
     data.mkdir(mode=0o700)
-    for _ in range(2):
-        assert run("migrate", f"--data={data}") == (0, "fleetnet-server: the database is up to date\n")
+    up_to_date = "fleetnet-server: the database is up to date\n"
+    planned = run("migrate", "--plan", f"--data={data}")[1].splitlines()
+    assert planned[0].startswith("fleetnet-server: step 0001: The first tables: ")
+    assert planned[-1] == f"fleetnet-server: {len(planned) - 1} steps are due; nothing was changed"
+    assert not list(data.iterdir())
+    status, said = run("migrate", f"--data={data}")
+    assert (status, said) == (0, "\n".join(planned[:-1]) + "\n" + up_to_date)
+    assert run("migrate", f"--data={data}") == (0, up_to_date)
+    assert run("migrate", "--plan", f"--data={data}") == (0, up_to_date)
     assert starts_well(data)
 
 
@@ -40,6 +47,7 @@ def test_the_doctor_finds_nothing_wrong_with_a_healthy_collector_running_or_not(
     running = Running(data)
     status, said = run("doctor", f"--data={data}")
     assert (status, {line.split()[0] for line in said.splitlines()}) == (0, {"ok"}), said
+    assert f"fleetnet.db (SQLite {sqlite3.sqlite_version}), whole" in said
     assert running.terminate() == 0
     status, said = run("doctor", f"--data={data}")
     assert (status, {line.split()[0] for line in said.splitlines()}) == (0, {"ok"}), said

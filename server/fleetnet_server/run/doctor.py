@@ -97,7 +97,7 @@ def _database(config: Config) -> Iterator[Finding]:
     if not database.exists:
         yield Finding(False, f"there is no database {database.name}; start the collector once, or check --database")
         return
-    yield Finding(True, f"database {database.name}, whole")
+    yield Finding(True, f"database {database.name} ({database.engine}), whole")
     if database.step == database.newest_step:
         yield Finding(True, f"tables at step {database.step}")
         for clone in database.clones:

@@ -10,17 +10,27 @@ from fleetnet_server.logs import escaped
 from fleetnet_server.run.directory import prepare
 from fleetnet_server.storage.database import Database
 from fleetnet_server.storage.inspection import inspect
+from fleetnet_server.storage.migrate import steps_after
 
 
-def migrate(config: Config) -> None:
-    """Bring the tables up to date, as `run` does when it starts. Raises StartRefused, StorageError."""
+def migrate(config: Config, *, only_plan: bool) -> Iterator[str]:
+    """Bring the tables up to date, as `run` does when it starts; first a line for each step of that, then one for how
+    they are. Raises StartRefused, StorageError."""
     if not config.data.exists():
         raise StartRefused(f"there is no {config.data}; give the directory that the collector runs on with --data")
+    database = inspect(config.database)
+    due = steps_after(database.step)
+    for number, sentence in due:
+        yield f"step {number}: {sentence}"
+    if only_plan:
+        yield f"{len(due)} steps are due; nothing was changed" if due else "the database is up to date"
+        return
     lock = prepare(config.data)
     try:
         asyncio.run(Database.open(config.database).close())
     finally:
         lock.release()
+    yield "the database is up to date"
 
 
 def quarantined(config: Config) -> Iterator[str]:

@@ -32,6 +32,7 @@ class Own(Protocol):
 
     def engines(self, url: URL, readers: int) -> tuple[str, Engine, Engine]: ...
     def exists(self, name: str) -> bool: ...
+    def version(self, conn: Connection) -> str: ...
     def lock_tables(self, conn: Connection) -> None: ...
     def insert_new(self, table: Table) -> Insert: ...
     def execute_rows(
@@ -89,6 +90,11 @@ def _of(name: str) -> Own:
 def lock_tables(conn: Connection) -> None:
     """Keep other collectors from changing the tables' shape until the end of the transaction."""
     _of(conn.dialect.name).lock_tables(conn)
+
+
+def version(conn: Connection) -> str:
+    """The engine that keeps the database, and its version."""
+    return _of(conn.dialect.name).version(conn)
 
 
 def elsewhere(conn: Connection) -> str:

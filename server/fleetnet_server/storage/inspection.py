@@ -22,6 +22,7 @@ class Inspected:
     exists: bool
     step: str | None  # that its tables are at; None where there are none
     newest_step: str | None  # that this version knows
+    engine: str = ""  # and its version, of a database that exists
     # Hosts as which more than one machine came, within the last day.
     clones: tuple[Clone, ...] = ()
     set_aside: tuple[SetAside, ...] = ()  # reports that could not be stored; where the tables are up to date
@@ -44,8 +45,8 @@ def inspect(url: str) -> Inspected:
 
 
 def _inspected(conn: Connection, name: str, newest_step: str | None) -> Inspected:
-    step = migrate.step(conn)
+    step, version = migrate.step(conn), dialect.version(conn)
     if step != newest_step:
-        return Inspected(name, True, step, newest_step)
+        return Inspected(name, True, step, newest_step, version)
     clones = machines.clones(conn, time.time_ns() // 1_000 - _DAY_US)
-    return Inspected(name, True, step, newest_step, tuple(clones), tuple(quarantine.listed(conn)))
+    return Inspected(name, True, step, newest_step, version, tuple(clones), tuple(quarantine.listed(conn)))

@@ -37,6 +37,16 @@ def step(conn: Connection) -> str | None:
     return MigrationContext.configure(conn).get_current_revision()
 
 
+def steps_after(step: str | None) -> list[tuple[str, str]]:
+    """What is to be done to tables that are at a step (None: there are none), oldest first: each step's number and its
+    one sentence. Empty too where the step is one of a later version."""
+    script = ScriptDirectory.from_config(configuration(None))
+    diary = {one.revision: one.doc for one in reversed(list(script.walk_revisions()))}
+    if step is not None and step not in diary:
+        return []
+    return [(number, sentence) for number, sentence in diary.items() if step is None or number > step]
+
+
 def newest_step() -> str | None:
     """The last step of the diary that this version knows."""
     return ScriptDirectory.from_config(configuration(None)).get_current_head()

@@ -105,6 +105,11 @@ def exists(_name: str) -> bool:
     return True
 
 
+def version(conn: Connection) -> str:
+    """See dialect.py."""
+    return f"PostgreSQL {conn.exec_driver_sql('SHOW server_version').scalar_one()}"
+
+
 def lock_tables(conn: Connection) -> None:
     """Wait for another collector that is bringing the tables up to date, as long as that takes."""
     conn.execute(text("SET LOCAL lock_timeout = 0"))

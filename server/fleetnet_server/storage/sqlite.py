@@ -45,6 +45,11 @@ def exists(name: str) -> bool:
     return Path(name).exists()
 
 
+def version(_conn: Connection) -> str:
+    """See dialect.py."""
+    return f"SQLite {sqlite3.sqlite_version}"
+
+
 def lock_tables(conn: Connection) -> None:
     """Nothing to do: every transaction of a writer keeps other processes from writing."""
 
