@@ -7,7 +7,8 @@ reads orders from stdin, one a line, and answers each with one line of JSON:
     hosts N                     from now on so many hosts, that were not there before
     prepare BATCHES INTERVALS   have so many batches ready for each, of so many intervals each: that many sockets open
                                 in a batch, as many end
-    go SECONDS                  store them: of each host one after the other, of all hosts at once
+    go SECONDS [BATCHES]        store them: of each host one after the other, and so many a second at most, of all hosts
+                                at once
 
 What is made here is made as agents make it and as the collector reads it, and before it is stored: of a round only the
 storing is timed.
@@ -75,10 +76,14 @@ class Host:
         while len(self._made) < batches:
             self._made.extend(map(self._batch, self._population.change(intervals)))
 
-    async def tell(self, ingest: Ingest, until_s: float) -> tuple[int, int]:
-        """One batch after the other until then; how many, and how many intervals have ended in them."""
+    async def tell(self, ingest: Ingest, until_s: float, every_s: float) -> tuple[int, int]:
+        """One batch after the other until then, no oftener than that; how many, and how many intervals have ended in
+        them."""
         batches = intervals = 0
+        due_s = time.monotonic() + every_s * (self._session.host_id * 0.618 % 1)  # hosts keep out of step
         while self._made and time.monotonic() < until_s:
+            await asyncio.sleep(due_s - time.monotonic())
+            due_s += every_s
             batch = self._made.popleft()
             await ingest.commit(self._session, batch, now_us())
             batches += 1
@@ -121,15 +126,15 @@ class Writer:
             host.prepare(batches, intervals)
         return {}
 
-    async def go(self, seconds: int) -> dict[str, float]:
+    async def go(self, seconds: int, batches: int = 0) -> dict[str, float]:
         """What was stored in that time, and at what cost."""
         before = (self._commits.count, self._commits.waited_s, time.process_time())
-        began_s = time.monotonic()
-        told = await asyncio.gather(*(host.tell(self._ingest, began_s + seconds) for host in self._hosts))
+        began_s, every_s = time.monotonic(), 1 / batches if batches else 0.0
+        told = await asyncio.gather(*(host.tell(self._ingest, began_s + seconds, every_s) for host in self._hosts))
         took_s = time.monotonic() - began_s
         return {
             "seconds": took_s,
-            "batches": sum(batches for batches, _ in told),
+            "batches": sum(one for one, _ in told),
             "intervals": sum(intervals for _, intervals in told),
             "commits": self._commits.count - before[0],
             "waited_s": self._commits.waited_s - before[1],
