@@ -10,6 +10,7 @@ after every difference that follows without a break. Only whole looks count as h
 
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, TypeGuard
 
 import structlog
@@ -17,8 +18,9 @@ import structlog
 from fleetnet_server import metrics
 from fleetnet_server.errors import BadBatch, Cloned, Fenced, ForeignBatch, HostUnknown, SequenceHole, StorageError
 from fleetnet_server.logs import failure
-from fleetnet_server.records import Batch, Hello, Holder, Host, RefusedBatch, Session, Stored
+from fleetnet_server.records import Batch, Hello, Holder, RefusedBatch, Session, Stored
 from fleetnet_server.services import arrivals, backlog, quarantine, storing, together
+from fleetnet_server.services.arrivals import Came
 from fleetnet_server.services.snapshots import Named, Snapshots
 from fleetnet_server.services.steps import Rows, Step, is_next, rows
 from fleetnet_server.services.together import Opening, Telling
@@ -43,16 +45,16 @@ class Ingest:
         self._snapshots = Snapshots()
         self._stored = StoredHolders()
 
-    async def open(self, host: Host, hello: Hello, received_at_us: int) -> Session:
-        """Begin a stream; an older one of the same host is fenced from here on.
+    async def open(self, host: str, hello: Hello, received_at_us: int) -> Session:
+        """Begin a stream of the host of this name; an older one of it is fenced from here on.
 
-        Raises HostUnknown if the host has not enrolled or is not active, Cloned if another machine is this host (whose
+        Raises HostUnknown if it has not enrolled or is not active, Cloned if another machine is this host (whose
         stream goes on), and StorageError.
         """
         session: Session | str = await self._db.write(_open, host, hello, received_at_us, together=self._do_together)
         if isinstance(session, str):
             raise Cloned(session)
-        self._snapshots.drop_host(host.host_id)
+        self._snapshots.drop_host(session.host_id)
         return session
 
     async def commit(
@@ -104,37 +106,37 @@ class Ingest:
         """Runs in the writer thread, inside the transaction, for some that come after one another; None of what is to
         be done alone."""
         found: list[Any] = [None] * len(works)
-        alone: set[int] = set()
+        came = arrivals.came(conn, {place: work for place, work in enumerate(works) if _opens(work)})
+        told = {place: work for place, work in enumerate(works) if _tells(work)}
+        host_ids = {place: one[0].host_id for place, one in sorted((came | told).items(), key=itemgetter(0))}
+        left: set[int] = set()
         try:
-            for turn in together.turns(works, self._alone):
-                places = [place for place in turn if works[place][0].host_id not in alone]
-                for place, done in self._do_turn(conn, {place: works[place] for place in places}).items():
+            for turn in together.turns(host_ids, lambda place: place in told and self._alone(*told[place][:2])):
+                places = [place for place in turn if host_ids[place] not in left]
+                for place, done in self._do_turn(conn, places, came, told).items():
                     found[place] = done
                     if done is None:
-                        alone.add(works[place][0].host_id)
+                        left.add(host_ids[place])
         except BaseException:
-            for work in works:
-                if _tells(work):
-                    self._stored.forget(work[0])
+            for session, *_ in told.values():
+                self._stored.forget(session)
             raise
         return found
 
-    def _alone(self, work: Opening | Telling) -> bool:
-        return _tells(work) and (not together.ordinary(work[1]) or self._snapshots.underway(work[0]))
+    def _alone(self, session: Session, batch: Batch) -> bool:
+        return not together.ordinary(batch) or self._snapshots.underway(session)
 
     def _do_turn(
-        self, conn: Connection, works: Mapping[int, Opening | Telling]
+        self, conn: Connection, places: Sequence[int], came: Mapping[int, Came], told: Mapping[int, Telling]
     ) -> dict[int, Session | str | Stored | None]:
-        """What comes of some works, each of another host, by their places."""
-        openings = {place: work for place, work in works.items() if _opens(work)}
-        tellings = {place: work for place, work in works.items() if _tells(work)}
-        opened = arrivals.open_streams(conn, list(openings.values()))
-        steps = together.steps(conn, list(tellings.values()))
-        due = {place: step for place, step in zip(tellings, steps, strict=True) if step is not None}
-        stored = self._store_steps(conn, list(due.values()))
-        found: dict[int, Session | str | Stored | None] = dict.fromkeys(works)
-        found.update(zip(openings, opened, strict=True))
-        found.update(zip(due, stored, strict=True))
+        """What comes of those at these places, each of another host."""
+        found: dict[int, Session | str | Stored | None] = dict.fromkeys(places)
+        openings = [place for place in places if place in came]
+        found.update(zip(openings, arrivals.open_streams(conn, [came[place] for place in openings]), strict=True))
+        tellings = [place for place in places if place in told]
+        steps = zip(tellings, together.steps(conn, [told[place] for place in tellings]), strict=True)
+        due = {place: step for place, step in steps if step is not None}
+        found.update(zip(due, self._store_steps(conn, list(due.values())), strict=True))
         return found
 
     def _store_steps(self, conn: Connection, steps: Sequence[Step]) -> list[Stored]:
@@ -249,16 +251,17 @@ def _count(batch: Batch) -> None:
 
 
 def _opens(work: Opening | Telling) -> TypeGuard[Opening]:
-    return isinstance(work[0], Host)
+    return isinstance(work[0], str)
 
 
 def _tells(work: Opening | Telling) -> TypeGuard[Telling]:
     return isinstance(work[0], Session)
 
 
-def _open(conn: Connection, host: Host, hello: Hello, received_at_us: int) -> Session | str:
+def _open(conn: Connection, host: str, hello: Hello, received_at_us: int) -> Session | str:
+    came = arrivals.came(conn, {0: (host, hello, received_at_us)})
     # Returned and not raised: that another machine came is to be kept.
-    [opened] = arrivals.open_streams(conn, [(host, hello, received_at_us)])
-    if opened is None:
-        raise HostUnknown(host.name)
-    return opened
+    for opened in arrivals.open_streams(conn, list(came.values())):
+        if opened is not None:
+            return opened
+    raise HostUnknown(host)

@@ -12,7 +12,6 @@ from dataclasses import replace
 import structlog
 
 from fleetnet_server.records import Gap, Hello, Host
-from fleetnet_server.services.together import Opening
 from fleetnet_server.storage import gaps, machines
 from fleetnet_server.storage.database import Connection
 
@@ -30,7 +29,7 @@ SENTENCE = (
 _log = structlog.get_logger()
 
 
-def refusals(conn: Connection, came: Sequence[Opening]) -> dict[int, str]:
+def refusals(conn: Connection, came: Sequence[tuple[Host, Hello, int]]) -> dict[int, str]:
     """Of those who came, each as another host, that are not the machine that reports as theirs: why not, in a sentence
     for its agent, by host. All others are, or are to be from now on. Either is noted. Call with the hosts held."""
     known = machines.known(conn, [host.host_id for host, *_ in came])

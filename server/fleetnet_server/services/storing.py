@@ -145,10 +145,11 @@ def _restate(conn: Connection, told: Sequence[Rows]) -> None:
 
 
 def _store_sources(conn: Connection, told: Sequence[Rows]) -> None:
-    sources.forget(conn, [step.host_id for step, _ in _whole(told)])
+    anew = {step.host_id for step, _ in _whole(told)}
     some = {one.host_id: (one.step.batch.sources, one.step.batch.look_at_us) for one in told if one.step.batch.sources}
-    sources.record(conn, some)
-    if sources.most(conn, some) > MAX_SOURCES:
+    sources.record(conn, some, anew)
+    # A snapshot has no more than a batch may have.
+    if sources.most(conn, some.keys() - anew) > MAX_SOURCES:
         # Each answer about hosts names all that are not whole.
         raise BadBatch(f"a host has more than {MAX_SOURCES} sources")
 

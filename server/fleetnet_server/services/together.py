@@ -5,17 +5,16 @@ what an earlier one has stored. Whatever is intricate, or seems wrong, is left t
 after it of the same host.
 """
 
-from collections.abc import Callable, Sequence
-from typing import TypeAlias, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
 
-from fleetnet_server.records import Batch, Hello, Host, Session
+from fleetnet_server.records import Batch, Hello, Session
 from fleetnet_server.services.steps import Step
 from fleetnet_server.storage import sessions
 from fleetnet_server.storage.database import Connection
 
-Opening: TypeAlias = tuple[Host, Hello, int]  # and when the Hello was received
+Opening: TypeAlias = tuple[str, Hello, int]  # the name of a host, and when its Hello was received
 Telling: TypeAlias = tuple[Session, Batch, int, Callable[[], bytes] | None]  # and when it was, and as it came
-Work = TypeVar("Work", bound=Opening | Telling)
 
 
 def ordinary(batch: Batch) -> bool:
@@ -23,14 +22,13 @@ def ordinary(batch: Batch) -> bool:
     return batch.backlog is None and (batch.snapshot is None or (batch.snapshot.part == 0 and batch.snapshot.last))
 
 
-def turns(works: Sequence[Work], alone: Callable[[Work], bool]) -> list[list[int]]:
-    """The places of the works that may be done together, of each host one in a turn."""
+def turns(host_ids: Mapping[int, int], alone: Callable[[int], bool]) -> list[list[int]]:
+    """The places of the works that may be done together, of each host one in a turn; given is the host of each."""
     found: list[list[int]] = []
     turn_of: dict[int, int] = {}
     left: set[int] = set()
-    for place, work in enumerate(works):
-        host_id = work[0].host_id
-        if host_id in left or alone(work):
+    for place, host_id in host_ids.items():
+        if host_id in left or alone(place):
             left.add(host_id)
             continue
         turn = turn_of[host_id] = turn_of.get(host_id, -1) + 1

@@ -28,6 +28,7 @@ from fleetnet_server.storage.schema import hosts
 ACTIVE = "active"
 
 _HOST = select(hosts.c.host_id, hosts.c.name, hosts.c.status, hosts.c.enrolled_at_us, hosts.c.certificate_serial)
+_BY_NAME = _HOST.where(hosts.c.name == bindparam("of_name"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,12 @@ def find(conn: Connection, name: str) -> Host | None:
     """The host of this name."""
     row = conn.execute(_HOST.where(hosts.c.name == name)).one_or_none()
     return None if row is None else Host(*row)
+
+
+def find_each(conn: Connection, names: Iterable[str]) -> dict[str, Host]:
+    """Those of some hosts that are there, by name."""
+    found = [Host(*row) for row in select_each(conn, _BY_NAME, ("of_name",), [(name,) for name in sorted(set(names))])]
+    return {host.name: host for host in found}
 
 
 def renewed(conn: Connection, host_id: int, serial: str) -> None:

@@ -15,16 +15,21 @@ _TOLD = insert(source_status)
 _COUNT = select(source_status.c.host_id, func.count()).where(_OF_HOST).group_by(source_status.c.host_id)
 
 
-def record(conn: Connection, told: Mapping[int, tuple[Sequence[SourceStatus], int]]) -> None:
+def record(
+    conn: Connection, told: Mapping[int, tuple[Sequence[SourceStatus], int]], anew: Collection[int] = ()
+) -> None:
     """What is told of some sources, of each host with the look that told it, takes the place of what was told of them
-    before."""
+    before; `anew` are the hosts that have told of all."""
     rows = {
         (host_id, source.name): (host_id, source.name, source.ok, source.detail, look_at_us)
         for host_id, (some, look_at_us) in told.items()
         for source in some
     }
+    if anew:
+        execute_rows(conn, _FORGET, ("of_host",), [(host_id,) for host_id in anew])
+    if some := [row for row in rows if row[0] not in anew]:
+        execute_rows(conn, _REPLACED, ("of_host", "of_name"), some)
     if rows:
-        execute_rows(conn, _REPLACED, ("of_host", "of_name"), list(rows))
         execute_rows(conn, _TOLD, ("host_id", "name", "ok", "detail", "reported_at_us"), list(rows.values()))
 
 
@@ -32,12 +37,6 @@ def most(conn: Connection, host_ids: Collection[int]) -> int:
     """How many sources are told of, of that of some hosts of which it is the most."""
     counted = select_each(conn, _COUNT, ("of_host",), [(host_id,) for host_id in host_ids]) if host_ids else []
     return max((count for _, count in counted), default=0)
-
-
-def forget(conn: Connection, host_ids: Collection[int]) -> None:
-    """Drop what was told of hosts' sources, for all of them are told anew."""
-    if host_ids:
-        execute_rows(conn, _FORGET, ("of_host",), [(host_id,) for host_id in host_ids])
 
 
 def degraded(conn: Connection, host_id: int | None = None) -> dict[int, tuple[str, ...]]:

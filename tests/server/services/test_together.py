@@ -78,7 +78,7 @@ async def live(c: Collector, seed: int) -> None:
             event = left[number].pop(0)
             if isinstance(event, Hello):
                 opening[number] = len(works)
-                works.append(c.ingest.open(hosts[number], event, event.wall_clock_us))
+                works.append(c.ingest.open(hosts[number].name, event, event.wall_clock_us))
             else:
                 works.append(c.ingest.commit(streams[number], event, event.look_at_us, lambda: b""))
         outcomes = await group(c, works)
@@ -113,7 +113,7 @@ def test_the_same_rows_are_left(tmp_path: Path, seed: int, monkeypatch: pytest.M
 
 
 def kind_of(work: tuple[Any, ...]) -> str:
-    if isinstance(work[0], Host):
+    if isinstance(work[0], str):
         return "stream"
     part = work[1].snapshot
     return "difference" if part is None else "snapshot" if part == SnapshotPart(0, last=True) else "part"
@@ -152,7 +152,7 @@ def test_hosts_that_come_back_take_the_statements_of_one(tmp_path: Path, engine:
 
     async def come_back(c: Collector, hosts: list[Host]) -> tuple[int, int]:
         """What it takes to open their streams, and to store snapshots that lack a socket and have another."""
-        came = [c.ingest.open(host, hello(T0 + S, boot_id=bytes([host.host_id]) * 16), T0 + S) for host in hosts]
+        came = [c.ingest.open(host.name, hello(T0 + S, boot_id=bytes([host.host_id]) * 16), T0 + S) for host in hosts]
         opened, sessions = await statements(c, list(came))
         told = [
             c.ingest.commit(s, snapshot(2, T0 + S, *(sock(n, T0) for n in (1, 2, 3, 4, 9)), boot_id=s.boot_id), T0 + S)
@@ -177,16 +177,15 @@ def test_hosts_that_come_back_take_the_statements_of_one(tmp_path: Path, engine:
 def test_a_stream_that_is_opened_at_one_stroke_with_others_fences_the_one_before(tmp_path: Path) -> None:
     async def tale(c: Collector) -> None:
         streams = await connected(c, 3)
-        hosts = [await c.enroll(f"web{number}") for number in range(3)]
         told = [difference(2, T0 + S, boot_id=s.boot_id) for s in streams]
         before, opened, fenced, other, unknown = await group(
             c,
             [
                 c.ingest.commit(streams[0], told[0], T0 + S),
-                c.ingest.open(hosts[0], hello(T0 + S, boot_id=streams[0].boot_id), T0 + S),
+                c.ingest.open("web0", hello(T0 + S, boot_id=streams[0].boot_id), T0 + S),
                 c.ingest.commit(streams[0], replace(told[0], sequence=3), T0 + S),
                 c.ingest.commit(streams[1], told[1], T0 + S),
-                c.ingest.open(replace(hosts[0], host_id=999), hello(T0 + S), T0 + S),
+                c.ingest.open("nobody", hello(T0 + S), T0 + S),
             ],
         )
         assert (before, other) == (Stored(2), Stored(2))
@@ -253,5 +252,5 @@ def test_batches_of_one_host_take_turns_and_what_follows_one_that_is_left_out_is
     a, b = Session(1, 1, bytes(16), 1, 0), Session(2, 1, bytes(16), 1, 0)
     plain, odd = difference(2, T0), snapshot(3, T0, last=False)
     told = [(a, plain), (b, plain), (a, plain), (b, odd), (b, plain), (a, plain)]
-    works = [(session, batch, T0, None) for session, batch in told]
-    assert together.turns(works, lambda work: not together.ordinary(work[1])) == [[0, 1], [2], [5]]
+    hosts = {place: session.host_id for place, (session, _) in enumerate(told)}
+    assert together.turns(hosts, lambda place: not together.ordinary(told[place][1])) == [[0, 1], [2], [5]]
