@@ -3,7 +3,7 @@
 A namespace is told whole, so what is not listed in it has ended, and so has what is listed otherwise: then another
 interval begins at the same instant. What is told as before goes on as the same row. Of a namespace that could not be
 read the interfaces and routes that are kept stay as they are. An interval says `gap` where nobody can know when within
-a gap it ended; which of them that concerns, ingest.py says.
+a gap it ended; which of them that concerns, storing.py says.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
