@@ -18,8 +18,12 @@ Telling: TypeAlias = tuple[Session, Batch, int, Callable[[], bytes] | None]  # a
 
 
 def ordinary(batch: Batch) -> bool:
-    """Whether a batch tells of the present, and is no part of a snapshot that has several."""
-    return batch.backlog is None and (batch.snapshot is None or (batch.snapshot.part == 0 and batch.snapshot.last))
+    """Whether a batch tells of the present, is no part of a snapshot that has several, and nothing in it can be wrong
+    that only the database knows."""
+    if batch.snapshot is None:
+        # Of sources a host may have too many, and what is refused undoes what was done together with it.
+        return batch.backlog is None and not batch.sources
+    return batch.snapshot.part == 0 and batch.snapshot.last
 
 
 def turns(host_ids: Mapping[int, int], alone: Callable[[int], bool]) -> list[list[int]]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from fleetnet_server.errors import Cloned, Fenced, HostUnknown, SequenceHole
-from fleetnet_server.records import Batch, Hello, Host, Session, SnapshotPart, Stored
+from fleetnet_server.records import Batch, Gap, Hello, Host, Session, SnapshotPart, SourceStatus, Stored
 from fleetnet_server.services import together
 from fleetnet_server.services.ingest import Ingest
 from fleetnet_server.storage import holders as stored_holders
@@ -21,7 +21,7 @@ from fleetnet_server.storage.metadata import METADATA
 from server.costs import asked_of, pieces, plan
 from server.held import Held
 from server.lives import Life
-from server.reports import T0, WEB, Collector, S, difference, gone, hello, snapshot, sock
+from server.reports import T0, WEB, Collector, S, difference, gone, hello, kept, snapshot, sock
 from server.stories import tell
 from sqlalchemy import select
 
@@ -195,6 +195,14 @@ def test_a_stream_that_is_opened_at_one_stroke_with_others_fences_the_one_before
         assert isinstance(unknown, HostUnknown)
 
     tell(tmp_path, tale)
+
+
+def test_what_may_be_refused_is_not_ordinary() -> None:
+    sources = (SourceStatus("tcp", ok=True, detail=""),)
+    assert not together.ordinary(difference(2, T0, sources=sources))
+    assert not together.ordinary(snapshot(2, T0, part=1))
+    assert not together.ordinary(kept(2, Gap(T0, T0 + S, "away")))
+    assert together.ordinary(snapshot(2, T0, sources=sources))
 
 
 def test_of_two_machines_that_come_at_once_as_one_host_the_first_is_let_in(tmp_path: Path) -> None:
