@@ -49,7 +49,7 @@ class Filler:
         host = hosts.enroll(conn, name, f"{number:x}", now_us)
         hello = Hello("0.1.0", _BOOT_ID, 1, b"", now_us, 0, _FACTS, 1.0, 4026531840)
         began_us = now_us - round(self._amounts.days * DAY_US)
-        session = sessions.open_session(conn, host.host_id, 1, hello, began_us)
+        [session] = sessions.open_sessions(conn, [(host.host_id, 1, hello, began_us)])
         held = self.holders()
         named = holders.record(conn, host.host_id, _BOOT_ID, held)
         present = list(self._present(host.host_id, held, named, number))

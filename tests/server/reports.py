@@ -262,7 +262,7 @@ class Collector:
         return await self.db.write(hosts.enroll, name, "0a", at_us)
 
     async def connect(self, host: Host, said: Hello, at_us: int = T0) -> Session:
-        return await self.ingest.open(host, said, at_us)
+        return await self.ingest.open(host.name, said, at_us)
 
     async def report(self, session: Session, *batches: Batch, delay_us: int = 0) -> list[str]:
         """Commit batches, each received at the time of its look; why snapshots are wanted after them."""

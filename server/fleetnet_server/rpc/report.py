@@ -20,7 +20,7 @@ from fleetnet_server import failpoints, metrics
 from fleetnet_server.errors import BadBatch, HostUnknown, PeerRefused, ServerError
 from fleetnet_server.identity.peer import Peer, identify
 from fleetnet_server.logs import Sparing
-from fleetnet_server.records import Hello, Host, Session
+from fleetnet_server.records import Hello, Session
 from fleetnet_server.rpc import translate_report
 from fleetnet_server.rpc.status import errors_as_status
 from fleetnet_server.rpc.stream import Context, DisconnectedError, Shared, Stream, put_off, receive
@@ -80,9 +80,8 @@ class ReportService(report_pb2_grpc.ReportServiceServicer):
                     await put_off(context, arrival)
                     return
                 afterwards.callback(arrival.over)
-                host = await self._active(context, peer)
                 hello = await self._hello(context)
-                await self._serve(context, peer, host, hello, arrival, afterwards)
+                await self._serve(context, peer, hello, arrival, afterwards)
             except DisconnectedError:
                 return
 
@@ -91,7 +90,9 @@ class ReportService(report_pb2_grpc.ReportServiceServicer):
     ) -> report_pb2.RenewResponse:
         """A new certificate for the key that the host made."""
         async with errors_as_status(context, self._health):
-            host = await self._active(context, self._identify(context))
+            peer = self._identify(context)
+            with self._refusals_logged(context), _unknown_is_refused():
+                host = await self._enrollment.active_host(peer.host)
             renewed = await self._enrollment.renew(host, request.csr)
             _log.info("certificate renewed", host=host.name, serial=renewed.certificate.serial)
             return report_pb2.RenewResponse(certificate_pem=renewed.certificate.pem, ca_pem=renewed.ca_pem)
@@ -100,11 +101,6 @@ class ReportService(report_pb2_grpc.ReportServiceServicer):
     def _identify(self, context: _AnyContext) -> Peer:
         with self._refusals_logged(context):
             return identify(context.auth_context(), self._clock())
-        raise AssertionError("unreachable: the block returns or raises")
-
-    async def _active(self, context: _AnyContext, peer: Peer) -> Host:
-        with self._refusals_logged(context), _unknown_is_refused():
-            return await self._enrollment.active_host(peer.host)
         raise AssertionError("unreachable: the block returns or raises")
 
     @contextlib.contextmanager
@@ -132,20 +128,20 @@ class ReportService(report_pb2_grpc.ReportServiceServicer):
         self,
         context: Context,
         peer: Peer,
-        host: Host,
         hello: Hello,
         arrival: Arrival,
         afterwards: contextlib.AsyncExitStack,
     ) -> None:
-        with _unknown_is_refused():
+        host = peer.host
+        with self._refusals_logged(context), _unknown_is_refused():
             session = await self._open(host, hello)
         failpoints.reached("after-hello", session.host_id)
         waits = Spool(hello.spool_bytes, hello.spool_age_us)
-        stream = Stream(context, host.name, session, self._shared, waits, told_all=arrival.over)
+        stream = Stream(context, host, session, self._shared, waits, told_all=arrival.over)
         afterwards.push_async_callback(self._close, stream, host, session)
-        self._streams.enter(host.name, session.generation, stream.end, stream.live, waits)
+        self._streams.enter(host, session.generation, stream.end, stream.live, waits)
         metrics.STREAMS_OPENED.inc()
-        log = _log.bind(host=host.name, generation=session.generation)
+        log = _log.bind(host=host, generation=session.generation)
         log.info("stream opened", peer=context.peer(), agent_version=hello.agent_version)
         reason, how = "the connection broke", "error"
         try:
@@ -159,7 +155,7 @@ class ReportService(report_pb2_grpc.ReportServiceServicer):
             log.info("stream closed", reason=reason)
             metrics.STREAMS_CLOSED.labels(how).inc()
 
-    async def _open(self, host: Host, hello: Hello) -> Session:
+    async def _open(self, host: str, hello: Hello) -> Session:
         opening = self._begin(self._ingest.open(host, hello, time.time_ns() // 1_000))
         try:
             return await asyncio.shield(opening)
@@ -172,15 +168,15 @@ class ReportService(report_pb2_grpc.ReportServiceServicer):
         with contextlib.suppress(ServerError):  # then there is none
             await self._ingest.close(await opening, time.time_ns() // 1_000)
 
-    async def _close(self, stream: Stream, host: Host, session: Session) -> None:
+    async def _close(self, stream: Stream, host: str, session: Session) -> None:
         await asyncio.shield(self._begin(self._close_settled(stream, host, session)))
 
-    async def _close_settled(self, stream: Stream, host: Host, session: Session) -> None:
+    async def _close_settled(self, stream: Stream, host: str, session: Session) -> None:
         await stream.settled()
         try:
             await self._ingest.close(session, time.time_ns() // 1_000)
         finally:
-            self._streams.leave(host.name, session.generation)
+            self._streams.leave(host, session.generation)
 
     def _begin(self, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
         """Do it whatever becomes of the call."""

@@ -4,14 +4,17 @@ proto/fleetnet_proto/v1/report.proto defines the number; tests/proto/digests.jso
 Where they differ, history has drifted from the host: a gap says since when, and the stream is asked for a snapshot.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
+from itertools import groupby
+from operator import attrgetter
 from struct import Struct
 
 import structlog
 
-from fleetnet_server.records import Batch, Digest, Gap, Session, SocketKey
-from fleetnet_server.storage import gaps, hosts, ids, sessions, sockets
+from fleetnet_server.records import Digest, Gap, SocketKey
+from fleetnet_server.services.steps import Step
+from fleetnet_server.storage import gaps, hosts, ids, sockets
 from fleetnet_server.storage.database import Connection
 
 DRIFTED = "history drifted from the host"
@@ -44,33 +47,44 @@ def reckon(boot_id: bytes, kept: Iterable[sockets.Named]) -> Digest:
     return Digest(count, total & _ALL)
 
 
-def agree(conn: Connection, session: Session, batch: Batch, standing: sessions.Standing) -> bool:
-    """Compare the digest of a batch that makes a look whole, once its rows are stored, and keep what comes of it."""
-    host_id, look_at_us, told = session.host_id, batch.look_at_us, batch.digest
-    if told is None:
-        return True
-    ours = reckon(session.boot_id, sockets.named(conn, host_id))
-    if told == ours:
-        hosts.note_agreed(conn, host_id, look_at_us)
-        return True
+def differing(conn: Connection, steps: Sequence[Step]) -> set[int]:
+    """The hosts of those that tell a digest which is not ours, once their rows are stored; all make a look whole, each
+    of another host. What comes of it is kept."""
+    told = {step.host_id: step for step in steps if step.batch.digest is not None}
+    if not told:
+        return set()
+    ours = {host_id: Digest(0, 0) for host_id in told}
+    for host_id, kept in groupby(sockets.named(conn, told), attrgetter("host_id")):
+        ours[host_id] = reckon(told[host_id].session.boot_id, kept)
+    differ = {host_id for host_id, step in told.items() if step.batch.digest != ours[host_id]}
+    agreed = [(host_id, step.batch.look_at_us) for host_id, step in told.items() if host_id not in differ]
+    hosts.note_agreed(conn, agreed)
+    for host_id in differ:
+        _note_drift(conn, told[host_id], ours[host_id])
+    return differ
+
+
+def _note_drift(conn: Connection, step: Step, ours: Digest) -> None:
+    told, look_at_us = step.batch.digest, step.batch.look_at_us
+    assert told is not None
     _log.warning(
         "history has drifted from the host; a snapshot is asked for",
-        host_id=host_id,
+        host_id=step.host_id,
         theirs=f"{told.sum:016x}",
         ours=f"{ours.sum:016x}",
         sockets_theirs=told.sockets,
         sockets_ours=ours.sockets,
     )
-    from_us = _since(conn, session, standing, look_at_us)
+    from_us = _since(conn, step)
     if from_us < look_at_us:
-        gaps.record(conn, host_id, [Gap(from_us, look_at_us, DRIFTED)])
-    return False
+        gaps.record(conn, step.host_id, [Gap(from_us, look_at_us, DRIFTED)])
 
 
-def _since(conn: Connection, session: Session, standing: sessions.Standing, look_at_us: int) -> int:
+def _since(conn: Connection, step: Step) -> int:
     """From when on they may have differed: the last look that agreed, or the stream's first, which was a snapshot."""
+    standing, look_at_us = step.standing, step.batch.look_at_us
     begun_us = look_at_us if standing.first_at_us is None else standing.first_at_us + standing.clock_offset_us
-    agreed_us = hosts.agreed(conn, session.host_id) or 0
+    agreed_us = hosts.agreed(conn, step.host_id) or 0
     return max(begun_us, agreed_us) if agreed_us <= look_at_us else begun_us
 
 

@@ -9,28 +9,24 @@ after every difference that follows without a break. Only whole looks count as h
 """
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
-from typing import TypeAlias
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import itemgetter
+from typing import Any, TypeGuard
 
 import structlog
 
 from fleetnet_server import metrics
 from fleetnet_server.errors import BadBatch, Cloned, Fenced, ForeignBatch, HostUnknown, SequenceHole, StorageError
 from fleetnet_server.logs import failure
-from fleetnet_server.records import Batch, Gap, Hello, Holder, Host, RefusedBatch, Session, Stored
-from fleetnet_server.services import backlog, digests, machines, namespaces, quarantine, together
-from fleetnet_server.services.intervals import ClosedAtIs, OpenedAtIs
+from fleetnet_server.records import Batch, Hello, Holder, RefusedBatch, Session, Stored
+from fleetnet_server.services import arrivals, backlog, quarantine, storing, together
+from fleetnet_server.services.arrivals import Came
 from fleetnet_server.services.snapshots import Named, Snapshots
 from fleetnet_server.services.steps import Rows, Step, is_next, rows
-from fleetnet_server.storage import gaps, holders, hosts, sessions, sockets, sources
+from fleetnet_server.services.together import Opening, Telling
+from fleetnet_server.storage import holders, sessions
 from fleetnet_server.storage.database import Connection, Database
 from fleetnet_server.storage.holders import StoredHolders
-from fleetnet_server.storage.spans import Ending, Restated
-
-HOST_REBOOTED = "host rebooted"
-
-MAX_SOURCES = 64
 
 # What is not the fault of the one batch, so that setting it aside would be no help.
 _NOT_OF_ONE_BATCH = (Fenced, SequenceHole, ForeignBatch, StorageError, MemoryError)
@@ -39,8 +35,6 @@ _NOT_OF_ONE_BATCH = (Fenced, SequenceHole, ForeignBatch, StorageError, MemoryErr
 _counter = functools.cache(metrics.ROWS.labels)
 
 _log = structlog.get_logger()
-
-_Args: TypeAlias = tuple[Session, Batch, int, Callable[[], bytes] | None]  # of Ingest.commit
 
 
 class Ingest:
@@ -51,16 +45,16 @@ class Ingest:
         self._snapshots = Snapshots()
         self._stored = StoredHolders()
 
-    async def open(self, host: Host, hello: Hello, received_at_us: int) -> Session:
-        """Begin a stream; an older one of the same host is fenced from here on.
+    async def open(self, host: str, hello: Hello, received_at_us: int) -> Session:
+        """Begin a stream of the host of this name; an older one of it is fenced from here on.
 
-        Raises HostUnknown if the host has not enrolled or is not active, Cloned if another machine is this host (whose
+        Raises HostUnknown if it has not enrolled or is not active, Cloned if another machine is this host (whose
         stream goes on), and StorageError.
         """
-        session = await self._db.write(_open, host, hello, received_at_us)
+        session: Session | str = await self._db.write(_open, host, hello, received_at_us, together=self._do_together)
         if isinstance(session, str):
             raise Cloned(session)
-        self._snapshots.drop_host(host.host_id)
+        self._snapshots.drop_host(session.host_id)
         return session
 
     async def commit(
@@ -74,17 +68,16 @@ class Ingest:
         """
         try:
             instead = None if as_it_came is None else self._store_not
-            size = _rows(batch)
-            stored = await self._db.write(
+            stored: Stored = await self._db.write(
                 self._store,
                 session,
                 batch,
                 received_at_us,
                 as_it_came,
                 instead=instead,
-                together=self._store_together,
-                rows=size,
-                patient=size == 1 and together.ordinary(batch),  # a beat: nobody waits for it
+                together=self._do_together,
+                rows=_rows(batch),
+                patient=together.beat(batch),
             )
         except BaseException:
             # What the snapshot's parts have named may now differ from what was stored.
@@ -110,26 +103,23 @@ class Ingest:
         self._snapshots.drop(session)
         self._stored.forget(session)
 
-    def _store_together(self, conn: Connection, works: Sequence[_Args]) -> list[Stored | None]:
+    def _do_together(self, conn: Connection, works: Sequence[Opening | Telling]) -> list[Any]:
         """Runs in the writer thread, inside the transaction, for some that come after one another; None of what is to
-        be stored alone."""
-        found: list[Stored | None] = [None] * len(works)
-        alone: set[int] = set()
+        be done alone."""
+        found: list[Any] = [None] * len(works)
+        came = arrivals.came(conn, {place: work for place, work in enumerate(works) if _opens(work)})
+        told = {place: work for place, work in enumerate(works) if _tells(work)}
+        host_ids = {place: one[0].host_id for place, one in sorted((came | told).items(), key=itemgetter(0))}
+        left: set[int] = set()
         try:
-            for turn in together.turns(works, self._alone):
-                places = [place for place in turn if works[place][0].host_id not in alone]
-                made = zip(places, together.steps(conn, [works[place][:2] for place in places]), strict=True)
-                good = []
-                for place, step in made:
-                    if step is None:
-                        alone.add(works[place][0].host_id)
-                    else:
-                        good.append((step, works[place][2]))
-                        found[place] = Stored(step.batch.sequence)
-                if good:
-                    self._store_steps(conn, good)
+            for turn in together.turns(host_ids, lambda place: place in told and self._alone(*told[place][:2])):
+                places = [place for place in turn if host_ids[place] not in left]
+                for place, done in self._do_turn(conn, places, came, told).items():
+                    found[place] = done
+                    if done is None:
+                        left.add(host_ids[place])
         except BaseException:
-            for session, *_ in works:
+            for session, *_ in told.values():
                 self._stored.forget(session)
             raise
         return found
@@ -137,21 +127,36 @@ class Ingest:
     def _alone(self, session: Session, batch: Batch) -> bool:
         return not together.ordinary(batch) or self._snapshots.underway(session)
 
-    def _store_steps(self, conn: Connection, made: Sequence[tuple[Step, int]]) -> None:
-        told = []
-        for step, _ in made:
-            session = step.session
-            its_holders = holders.tell(session.host_id, session.boot_id, _holders(step.batch), self._stored.of(session))
-            told.append(rows(step, its_holders))
-        self._keep_holders(conn, told)
-        together.store_reports(conn, told)
-        together.store_endings(conn, told)
-        together.note_looks(conn, made)
+    def _do_turn(
+        self, conn: Connection, places: Sequence[int], came: Mapping[int, Came], told: Mapping[int, Telling]
+    ) -> dict[int, Session | str | Stored | None]:
+        """What comes of those at these places, each of another host."""
+        found: dict[int, Session | str | Stored | None] = dict.fromkeys(places)
+        openings = [place for place in places if place in came]
+        found.update(zip(openings, arrivals.open_streams(conn, [came[place] for place in openings]), strict=True))
+        tellings = [place for place in places if place in told]
+        steps = zip(tellings, together.steps(conn, [told[place] for place in tellings]), strict=True)
+        due = {place: step for place, step in steps if step is not None}
+        found.update(zip(due, self._store_steps(conn, list(due.values())), strict=True))
+        return found
 
-    def _keep_holders(self, conn: Connection, told: Sequence[Rows]) -> None:
-        holders.keep(conn, [one.holders for one in told])
+    def _store_steps(self, conn: Connection, steps: Sequence[Step]) -> list[Stored]:
+        """Store what is next of some streams, each of another host. Raises BadBatch."""
+        if not steps:
+            return []
+        told = [self._rows(step) for step in steps]
+        stored = storing.store(conn, told)
         for one in told:
             self._stored.add(one.step.session, one.holders.holders)
+        return stored
+
+    def _rows(self, step: Step) -> Rows:
+        session, batch = step.session, step.batch
+        told = rows(step, holders.tell(session.host_id, session.boot_id, _holders(batch), self._stored.of(session)))
+        if batch.snapshot is not None or self._snapshots.underway(session):
+            named = Named(set(told.reports), {namespace.netns for namespace in batch.namespaces})
+            told.named = self._snapshots.follow(session, batch.snapshot, named)
+        return told
 
     def _store(
         self, conn: Connection, session: Session, batch: Batch, received_at_us: int, _: Callable[[], bytes] | None
@@ -172,32 +177,8 @@ class Ingest:
             backlog.store(conn, session.host_id, batch.backlog)
             sessions.note_sequence(conn, session, batch.sequence)
             return Stored(batch.sequence)
-        step = Step(session, batch, standing)
-        holders_told = holders.tell(session.host_id, session.boot_id, _holders(batch), self._stored.of(session))
-        rows_told = rows(step, holders_told)
-        told = Named(set(rows_told.reports), {namespace.netns for namespace in batch.namespaces})
-        named = self._snapshots.follow(session, batch.snapshot, told)
-        if _note_gaps(conn, session, batch, standing, named is not None):
-            step = replace(step, unreported_end=ClosedAtIs.GAP)
-            rows_told = rows(step, holders_told)
-        _end_earlier_boot(conn, step)
-        self._keep_holders(conn, [rows_told])
-        together.store_reports(conn, [rows_told])
-        namespaces.store(conn, step.told, batch.namespaces, batch.namespaces_gone)
-        if named is None:
-            together.store_endings(conn, [rows_told])
-        else:
-            _end_unnamed(conn, step, named)
-            sources.forget(conn, session.host_id)
-        sources.record(conn, session.host_id, batch.sources, batch.look_at_us)
-        if batch.sources and sources.count(conn, session.host_id) > MAX_SOURCES:
-            # Each answer about hosts names all that are not whole.
-            raise BadBatch(f"a host has more than {MAX_SOURCES} sources")
-        whole = named is not None or step.goes_on
-        agreed = not whole or digests.agree(conn, session, batch, standing)
-        # What a snapshot named is held open by definition; after a difference that does not agree, it is in doubt.
-        _note_progress(conn, step, whole and (agreed or named is not None), received_at_us)
-        return Stored(batch.sequence, snapshot_wanted="" if agreed else digests.DRIFTED)
+        [stored] = self._store_steps(conn, [Step(session, batch, standing, received_at_us)])
+        return stored
 
     def _store_not(
         self,
@@ -270,76 +251,18 @@ def _count(batch: Batch) -> None:
         metrics.GAPS.labels("agent").inc(len(batch.gaps))
 
 
-def _open(conn: Connection, host: Host, hello: Hello, received_at_us: int) -> Session | str:
+def _opens(work: Opening | Telling) -> TypeGuard[Opening]:
+    return isinstance(work[0], str)
+
+
+def _tells(work: Opening | Telling) -> TypeGuard[Telling]:
+    return isinstance(work[0], Session)
+
+
+def _open(conn: Connection, host: str, hello: Hello, received_at_us: int) -> Session | str:
+    came = arrivals.came(conn, {0: (host, hello, received_at_us)})
     # Returned and not raised: that another machine came is to be kept.
-    if refusal := machines.refusal(conn, host, hello, received_at_us):
-        return refusal
-    generation = hosts.next_generation(conn, host.host_id)
-    if generation is None:
-        raise HostUnknown(host.name)
-    return sessions.open_session(conn, host.host_id, generation, hello, received_at_us)
-
-
-def _note_gaps(
-    conn: Connection, session: Session, batch: Batch, standing: sessions.Standing, whole_snapshot: bool
-) -> bool:
-    """Record the gaps that a batch tells of or ends; whether one lies between the last whole look and this snapshot, or
-    this difference.
-
-    Before the last part of a snapshot only a new epoch can be known; a gap that the last part declares is made up for
-    in _end_unnamed.
-    """
-    # Nobody knows of what no look has reached: a gap up to 2100 would mark every answer until then. What lies between
-    # this look and a later one has been reached, though: by a clock that was set back since.
-    latest_us = max(standing.latest_us, batch.look_at_us)
-    told = [replace(gap, from_us=min(gap.from_us, latest_us), to_us=min(gap.to_us, latest_us)) for gap in batch.gaps]
-    last = standing.last_look
-    gaps.record(conn, session.host_id, backlog.declared(conn, session.host_id, told, last.at_us if last else 0))
-    if batch.snapshot is None:
-        if standing.whole or last is None:
-            return False
-        return quarantine.lacks(conn, session.host_id, last.at_us, batch.look_at_us)
-    if last is None:
-        return True
-    if (last.boot_id, last.epoch) == (session.boot_id, session.epoch):
-        if not whole_snapshot or not gaps.any_between(conn, session.host_id, last.at_us, batch.look_at_us):
-            return False
-        quarantine.lengthen_gap(conn, session.host_id, last.at_us, batch.look_at_us)
-        return True
-    if whole_snapshot:
-        reason = gaps.AGENT_RESTARTED if last.boot_id == session.boot_id else HOST_REBOOTED
-        unknown = backlog.beside(last.at_us, batch.look_at_us, told)
-        gaps.record(conn, session.host_id, [Gap(from_us, to_us, reason) for from_us, to_us in unknown])
-        metrics.GAPS.labels("collector").inc(len(unknown))
-    return True
-
-
-def _end_earlier_boot(conn: Connection, step: Step) -> None:
-    """No socket outlives its boot, so the first word from the next one ends all, whole snapshot or not."""
-    host_id, at_us = step.session.host_id, step.batch.look_at_us
-    if step.standing.boot_id not in (None, step.session.boot_id):
-        ended = sockets.open_ids(conn, host_id)
-        sockets.end(conn, [sockets.Ending(host_id, i, at_us, ClosedAtIs.GAP, step.last_look_us) for i in ended])
-        told = replace(step.told, ending=Ending(at_us, ClosedAtIs.GAP, step.last_look_us))
-        namespaces.end_unnamed(conn, told, set())
-
-
-def _end_unnamed(conn: Connection, step: Step, named: Named) -> None:
-    """What a whole snapshot did not name has ended, and so has what its parts found in another state."""
-    host_id, look_at_us, how = step.session.host_id, step.batch.look_at_us, step.unreported_end
-    gone = sockets.open_ids(conn, host_id) - named.sockets
-    sockets.end(conn, [sockets.Ending(host_id, socket_id, look_at_us, how, step.seen_at_us) for socket_id in gone])
-    namespaces.end_unnamed(conn, step.told, named.namespaces)
-    if how is ClosedAtIs.GAP:
-        # The parts before the last could not know of a gap that only the last declares.
-        sockets.restate_ends(conn, host_id, look_at_us, was=ClosedAtIs.SEEN, becomes=ClosedAtIs.GAP)
-        known = Restated(OpenedAtIs.SEEN, OpenedAtIs.BEFORE, ClosedAtIs.SEEN, ClosedAtIs.GAP)
-        namespaces.restate(conn, step.told, named.namespaces, known)
-
-
-def _note_progress(conn: Connection, step: Step, whole: bool, received_at_us: int) -> None:
-    if whole:
-        together.note_looks(conn, [(step, received_at_us)])
-        return
-    hosts.note_part(conn, step.session.host_id, step.session.boot_id, step.batch.look_at_us)
-    sessions.note_sequence(conn, step.session, step.batch.sequence)
+    for opened in arrivals.open_streams(conn, list(came.values())):
+        if opened is not None:
+            return opened
+    raise HostUnknown(host)

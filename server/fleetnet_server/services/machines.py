@@ -6,6 +6,7 @@ both have the same one, or none, it is told by its boot: a boot that comes back 
 two machines, for none goes back to a boot that it has ended.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import structlog
@@ -28,31 +29,47 @@ SENTENCE = (
 _log = structlog.get_logger()
 
 
-def refusal(conn: Connection, host: Host, hello: Hello, now_us: int) -> str:
-    """Why this is not the machine that reports as the host, in a sentence for its agent; empty if it is, or is to be
-    from now on. Either is noted; `now_us` is the collector's clock."""
-    known = machines.of(conn, host.host_id)
-    if _another(known, hello, now_us):
-        _say_once(host, known, now_us)
-        machines.note(conn, host.host_id, replace(known, clone_seen_us=now_us))
-        return (
-            f"another machine reports as {host.name}, and this one looks like a copy of it; "
-            "only one can be: enroll the one that is to be it with a new token, the other with a name of its own"
-        )
-    now_known = replace(
-        known,
-        machine_id_hash=known.machine_id_hash or hello.machine_id_hash,
-        kept_boot_id=known.kept_boot_id if hello.boot_id == known.kept_boot_id else None,
+def refusals(conn: Connection, came: Sequence[tuple[Host, Hello, int]]) -> dict[int, str]:
+    """Of those who came, each as another host, that are not the machine that reports as theirs: why not, in a sentence
+    for its agent, by host. All others are, or are to be from now on. Either is noted. Call with the hosts held."""
+    known = machines.known(conn, [host.host_id for host, *_ in came])
+    since = {host.host_id: known.setdefault(host.host_id, machines.Machine()).since_generation for host, *_ in came}
+    boots = machines.boots(
+        conn, [(host.host_id, since[host.host_id], now_us - _BY_BOOT_US) for host, _, now_us in came]
     )
-    since_us = _another_since(conn, host, known, hello, now_us)
-    if since_us:
-        _say_once(host, known, now_us)
-        offset_us = hello.wall_clock_us - now_us
-        gaps.record(conn, host.host_id, [Gap(since_us + offset_us, now_us + offset_us, TWO_MACHINES)])
-        now_known = replace(now_known, kept_boot_id=hello.boot_id, clone_seen_us=now_us)
-    if now_known != known:
-        machines.note(conn, host.host_id, now_known)
-    return ""
+    found = {}
+    notes = {}
+    for host, hello, now_us in came:
+        was = known[host.host_id]
+        if _another(was, hello, now_us):
+            _say_once(host, was, now_us)
+            notes[host.host_id] = replace(was, clone_seen_us=now_us)
+            found[host.host_id] = (
+                f"another machine reports as {host.name}, and this one looks like a copy of it; "
+                "only one can be: enroll the one that is to be it with a new token, the other with a name of its own"
+            )
+        elif (now := _now(conn, host, was, hello, now_us, boots[host.host_id])) != was:
+            notes[host.host_id] = now
+    machines.note(conn, notes)
+    return found
+
+
+def _now(
+    conn: Connection, host: Host, was: machines.Machine, hello: Hello, now_us: int, boots: Sequence[machines.Boot]
+) -> machines.Machine:
+    """What is known of the machine that reports as the host, now that it has come."""
+    now = replace(
+        was,
+        machine_id_hash=was.machine_id_hash or hello.machine_id_hash,
+        kept_boot_id=was.kept_boot_id if hello.boot_id == was.kept_boot_id else None,
+    )
+    since_us = _another_since(boots, hello)
+    if not since_us:
+        return now
+    _say_once(host, was, now_us)
+    offset_us = hello.wall_clock_us - now_us
+    gaps.record(conn, host.host_id, [Gap(since_us + offset_us, now_us + offset_us, TWO_MACHINES)])
+    return replace(now, kept_boot_id=hello.boot_id, clone_seen_us=now_us)
 
 
 def _another(known: machines.Machine, hello: Hello, now_us: int) -> bool:
@@ -62,10 +79,9 @@ def _another(known: machines.Machine, hello: Hello, now_us: int) -> bool:
     return known.kept_boot_id is not None and about and hello.boot_id != known.kept_boot_id
 
 
-def _another_since(conn: Connection, host: Host, known: machines.Machine, hello: Hello, now_us: int) -> int:
+def _another_since(boots: Sequence[machines.Boot], hello: Hello) -> int:
     """Since when another boot has been reporting, if this one did before that; else 0."""
     since_us = 0
-    boots = machines.boots(conn, host.host_id, known.since_generation, now_us - _BY_BOOT_US)
     for boot in reversed(boots):
         if boot.boot_id == hello.boot_id:
             return since_us

@@ -31,17 +31,6 @@ def set_aside(
     sessions.note_sequence(conn, session, batch.sequence)
 
 
-def lacks(conn: Connection, host_id: int, last_look_us: int, look_at_us: int) -> bool:
-    """Whether a report that told of the time between the last whole look and this one was set aside."""
-    return gaps.any_between(conn, host_id, last_look_us, look_at_us, NOT_STORED)
-
-
-def lengthen_gap(conn: Connection, host_id: int, last_look_us: int, look_at_us: int) -> None:
-    """What a report told that was set aside since the last whole look is missing up to this one, a whole snapshot."""
-    if lacks(conn, host_id, last_look_us, look_at_us):
-        gaps.record(conn, host_id, [Gap(last_look_us, look_at_us, NOT_STORED)])
-
-
 def _missing(batch: RefusedBatch, standing: sessions.Standing, received_at_us: int) -> Gap:
     """The past that it told of, or from the look before to the one that it told of; nothing later than the host's clock
     can be."""

@@ -2,12 +2,13 @@
 others.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from fleetnet_server.errors import Fenced, ForeignBatch, SequenceHole
 from fleetnet_server.records import Batch, RefusedBatch, Session
 from fleetnet_server.services import namespaces
 from fleetnet_server.services.intervals import ClosedAtIs, OpenedAtIs, scope_of
+from fleetnet_server.services.snapshots import Named
 from fleetnet_server.storage import holders, ids, sessions, sockets
 from fleetnet_server.storage.spans import Ending
 
@@ -22,7 +23,12 @@ class Step:
     session: Session
     batch: Batch
     standing: sessions.Standing
+    received_at_us: int  # collector's clock
     unreported_end: ClosedAtIs = ClosedAtIs.SEEN  # how an end is known that the agent did not report as such
+
+    @property
+    def host_id(self) -> int:
+        return self.session.host_id
 
     @property
     def last_look_us(self) -> int:
@@ -53,29 +59,30 @@ class Step:
     @property
     def told(self) -> namespaces.Told:
         """The batch as its namespaces have it, of which the agent says what there is and not since when."""
-        look_at_us, how = self.batch.look_at_us, self.unreported_end
+        batch, how = self.batch, self.unreported_end
         return namespaces.Told(
-            host_id=self.session.host_id,
-            ending=Ending(look_at_us, how, self.seen_at_us),
+            ending=Ending(self.host_id, batch.look_at_us, how, self.seen_at_us),
             opened_at_is=OpenedAtIs.BEFORE if how is ClosedAtIs.GAP else OpenedAtIs.SEEN,
-            clock_set_back=look_at_us < self.standing.latest_us,
+            clock_set_back=batch.look_at_us < self.standing.latest_us,
+            namespaces=batch.namespaces,
+            gone=batch.namespaces_gone,
         )
+
+    @property
+    def same_agent(self) -> bool:
+        """Whether the last whole look was of the agent's as well."""
+        session, last = self.session, self.standing.last_look
+        return last is not None and (last.boot_id, last.epoch) == (session.boot_id, session.epoch)
 
     @property
     def goes_on(self) -> bool:
         """Whether it is a difference that follows a whole look without a break."""
-        session, last = self.session, self.standing.last_look
-        return (
-            self.batch.snapshot is None
-            and self.standing.whole
-            and last is not None
-            and (last.boot_id, last.epoch) == (session.boot_id, session.epoch)
-        )
+        return self.batch.snapshot is None and self.standing.whole and self.same_agent
 
-    def progress(self, received_at_us: int) -> sessions.Progress:
+    def progress(self) -> sessions.Progress:
         """What the stream has come to by a whole look."""
         # By the collector's clock a look was not taken later than it was received, wherever the host's clock has gone.
-        at_us, standing = min(self._taken_at_us, received_at_us), self.standing
+        at_us, standing = min(self._taken_at_us, self.received_at_us), self.standing
         first_at_us = at_us if standing.first_at_us is None else min(standing.first_at_us, at_us)
         last_at_us = at_us if standing.last_at_us is None else max(standing.last_at_us, at_us)
         return sessions.Progress(self.session, self.batch.sequence, first_at_us, last_at_us)
@@ -88,7 +95,8 @@ class Step:
             return session.started_at_us + batch.look_boottime_us - session.boottime_us
         return batch.look_at_us - self.standing.clock_offset_us
 
-    def clock_offset_us(self, received_at_us: int) -> int | None:
+    @property
+    def clock_offset_us(self) -> int | None:
         """The offset of the host's clock, if the batch was quicker on its way than the Hello was.
 
         What travels makes a clock look late and never early, so the most that any message says is the nearest. Reckoned
@@ -97,7 +105,7 @@ class Step:
         lead_us = self.session.clock_lead_us
         if lead_us is None or not self.batch.look_boottime_us:
             return None
-        offset_us = lead_us + self.batch.look_boottime_us - received_at_us
+        offset_us = lead_us + self.batch.look_boottime_us - self.received_at_us
         better = _WORTH_CORRECTING_US < offset_us - self.standing.clock_offset_us < _LONGEST_WAY_US
         return offset_us if better else None
 
@@ -109,13 +117,34 @@ class Rows:
     step: Step
     holders: holders.Told
     reports: dict[int, sockets.OpenSocket]  # `opened` and `changed` differ only in what was told before
-    endings: dict[int, sockets.Ending]  # that the agent reports
+    named: Named | None = None  # all that a snapshot named, if the batch makes it whole
+    endings: dict[int, sockets.Ending] = field(default_factory=dict)  # that the agent reports, once that is resolved
+
+    @property
+    def host_id(self) -> int:
+        return self.step.host_id
+
+    @property
+    def whole(self) -> bool:
+        """Whether what is open is then known, unless the digest says otherwise."""
+        return self.named is not None or self.step.goes_on
+
+    def resolve(self, *, after_gap: bool) -> None:
+        """Say what the batch ends; `after_gap`, what it does not report as ended may have been long before."""
+        if after_gap:
+            self.step = replace(self.step, unreported_end=ClosedAtIs.GAP)
+        step = self.step
+        host_id, boot_id, seen_at_us = step.host_id, step.session.boot_id, step.seen_at_us
+        for closed in step.batch.closed:
+            socket_id = ids.socket_id(boot_id, closed.key)
+            at_us = min(closed.closed_at_us, step.batch.look_at_us)
+            self.endings[socket_id] = sockets.Ending(host_id, socket_id, at_us, closed.closed_at_is, seen_at_us)
 
 
 def rows(step: Step, told: holders.Told) -> Rows:
-    """What a batch says of sockets; `told` has the holders of all of them."""
-    batch, host_id, boot_id = step.batch, step.session.host_id, step.session.boot_id
-    look_at_us, seen_at_us, names = batch.look_at_us, step.seen_at_us, told.names
+    """What a batch says of sockets, its ends still to be resolved; `told` has the holders of all of them."""
+    batch, host_id, boot_id = step.batch, step.host_id, step.session.boot_id
+    look_at_us, names = batch.look_at_us, told.names
     reports = {}
     for some in (batch.opened, batch.changed):
         for socket in some:
@@ -124,12 +153,7 @@ def rows(step: Step, told: holders.Told) -> Rows:
             reports[socket_id] = sockets.OpenSocket(
                 host_id, socket_id, socket, names[id(socket.holder)], scope_of(socket), opened_at_us, look_at_us
             )
-    endings = {}
-    for closed in batch.closed:
-        socket_id = ids.socket_id(boot_id, closed.key)
-        at_us = min(closed.closed_at_us, look_at_us)
-        endings[socket_id] = sockets.Ending(host_id, socket_id, at_us, closed.closed_at_is, seen_at_us)
-    return Rows(step, told, reports, endings)
+    return Rows(step, told, reports)
 
 
 def is_next(session: Session, batch: Batch | RefusedBatch, standing: sessions.Standing) -> bool:

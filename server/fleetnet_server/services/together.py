@@ -1,48 +1,53 @@
-"""Batches of many hosts that are stored at one stroke: what each costs on its own is paid once for all.
+"""Which works of many hosts are done at one stroke: what each costs on its own is then paid once for all.
 
-Only what is ordinary is stored so: a difference that follows a whole look without a break and tells of nothing but
-sockets. Of each host the next batch at a time, in turns, so that a later one finds what an earlier one has stored.
-Whatever else there is, or seems wrong, is left to be stored alone, and with it what comes after it of the same host.
-
-What must stay true: a batch leaves the same rows as when it is stored alone.
+Works are streams to be opened, and batches. Of each host the next one at a time, in turns, so that a later one finds
+what an earlier one has stored. Whatever is intricate, or seems wrong, is left to be done alone, and with it what comes
+after it of the same host.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
 
-import structlog
-
-from fleetnet_server.records import Batch, Session
-from fleetnet_server.services.intervals import plan
-from fleetnet_server.services.steps import Rows, Step
-from fleetnet_server.storage import hosts, sessions, sockets
+from fleetnet_server.records import Batch, Hello, Session
+from fleetnet_server.services.steps import Step
+from fleetnet_server.storage import sessions
 from fleetnet_server.storage.database import Connection
 
-_log = structlog.get_logger()
+Opening: TypeAlias = tuple[str, Hello, int]  # the name of a host, and when its Hello was received
+Telling: TypeAlias = tuple[Session, Batch, int, Callable[[], bytes] | None]  # and when it was, and as it came
 
 
 def ordinary(batch: Batch) -> bool:
-    """Whether a batch tells of nothing but sockets that changed."""
+    """Whether a batch tells of the present, is no part of a snapshot that has several, and nothing in it can be wrong
+    that only the database knows."""
+    if batch.snapshot is None:
+        # Of sources a host may have too many, and what is refused undoes what was done together with it.
+        return batch.backlog is None and not batch.sources
+    return batch.snapshot.part == 0 and batch.snapshot.last
+
+
+def beat(batch: Batch) -> bool:
+    """Whether a batch says no more than that nothing has changed: nobody waits for it."""
     return not (
         batch.snapshot
-        or batch.backlog
+        or batch.opened
+        or batch.changed
+        or batch.closed
         or batch.gaps
         or batch.sources
         or batch.namespaces
         or batch.namespaces_gone
-        or batch.digest
+        or batch.backlog
     )
 
 
-def turns(
-    works: Sequence[tuple[Session, Batch, *tuple[object, ...]]], alone: Callable[[Session, Batch], bool]
-) -> list[list[int]]:
-    """The places of the works that may be stored together, of each host one in a turn."""
+def turns(host_ids: Mapping[int, int], alone: Callable[[int], bool]) -> list[list[int]]:
+    """The places of the works that may be done together, of each host one in a turn; given is the host of each."""
     found: list[list[int]] = []
     turn_of: dict[int, int] = {}
     left: set[int] = set()
-    for place, (session, batch, *_) in enumerate(works):
-        host_id = session.host_id
-        if host_id in left or alone(session, batch):
+    for place, host_id in host_ids.items():
+        if host_id in left or alone(place):
             left.add(host_id)
             continue
         turn = turn_of[host_id] = turn_of.get(host_id, -1) + 1
@@ -52,78 +57,19 @@ def turns(
     return found
 
 
-def steps(conn: Connection, works: Sequence[tuple[Session, Batch]]) -> list[Step | None]:
-    """Each as a step, each of another host; None of one that is no ordinary next one as its stream stands."""
-    standings = sessions.standings(conn, [session for session, _ in works])
-    return [_step(session, batch, standings.get(session.host_id)) for session, batch in works]
+def steps(conn: Connection, works: Sequence[Telling]) -> list[Step | None]:
+    """Each as a step, each of another host; None of one that is not the next as its stream stands."""
+    if not works:
+        return []
+    standings = sessions.standings(conn, [session for session, *_ in works])
+    return [_step(work, standings.get(work[0].host_id)) for work in works]
 
 
-def _step(session: Session, batch: Batch, standing: sessions.Standing | None) -> Step | None:
+def _step(work: Telling, standing: sessions.Standing | None) -> Step | None:
+    session, batch, received_at_us, _ = work
     # What is refused, or belongs to no stream, is refused where it is stored alone.
-    if standing is None:
+    if standing is None or standing.fenced:
         return None
-    step = Step(session, batch, standing)
-    due = not standing.fenced and batch.sequence == standing.last_sequence + 1 and step.goes_on
-    named = (batch.boot_id, batch.epoch) == (session.boot_id, session.epoch) and standing.boot_id == session.boot_id
-    return step if due and named else None
-
-
-def store_reports(conn: Connection, told: Sequence[Rows]) -> None:
-    """What is open; what the same batch opens and ends goes to history at once, and its ends are taken out."""
-    known = sockets.known(conn, {one.step.session.host_id: one.reports for one in told if one.reports})
-    endings: list[sockets.Ending] = []
-    opened: list[sockets.OpenSocket] = []
-    passed: list[tuple[sockets.OpenSocket, sockets.Ending]] = []
-    updated: list[sockets.OpenSocket] = []
-    for one in told:
-        if not one.reports:
-            continue
-        step, its_own = one.step, known[one.step.session.host_id]
-        ended = _ended(conn, one, its_own)
-        writes = plan(one.reports.values(), its_own, ended, step.unreported_end, step.seen_at_us)
-        endings += writes.endings
-        updated += writes.updated
-        for row in writes.opened:
-            if ending := one.endings.pop(row.socket_id, None):
-                passed.append((row, ending))
-            else:
-                opened.append(row)
-    sockets.end(conn, endings)
-    sockets.open_new(conn, opened)
-    sockets.pass_through(conn, passed)
-    sockets.update_open(conn, updated)
-
-
-def _ended(conn: Connection, told: Rows, known: Collection[int]) -> dict[int, int]:
-    """When those that are not open, and are said to have opened before what is stored, last ended."""
-    # Only a clock that was set back, or an exact time told late, can reach behind what is stored already.
-    up_to_us = told.step.stored_up_to_us
-    late = {
-        socket_id: report.opened_at_us
-        for socket_id, report in told.reports.items()
-        if report.opened_at_us < up_to_us and socket_id not in known
-    }
-    return sockets.ended_after(conn, told.step.session.host_id, late, min(late.values())) if late else {}
-
-
-def store_endings(conn: Connection, told: Sequence[Rows]) -> None:
-    """The other ends; after the reports, for a batch may tell of a socket's change and end."""
-    endings = [ending for one in told for ending in one.endings.values()]
-    ended = sockets.end(conn, endings)
-    if ended < len(endings):
-        _log.debug("ends of sockets that were not open were passed over", count=len(endings) - ended)
-
-
-def note_looks(conn: Connection, made: Sequence[tuple[Step, int]]) -> None:
-    """Steps, each of another host, have made a look whole; with each, when its batch was received."""
-    looks = []
-    for step, received_at_us in made:
-        session = step.session
-        looks.append(
-            (session.host_id, hosts.Look(session.boot_id, session.epoch, step.batch.look_at_us), received_at_us)
-        )
-        offset_us = step.clock_offset_us(received_at_us)
-        if offset_us is not None:
-            sessions.correct_clock(conn, session, offset_us)
-    hosts.note_looks(conn, looks)
-    sessions.note_looks(conn, [step.progress(received_at_us) for step, received_at_us in made])
+    due = batch.sequence == standing.last_sequence + 1
+    named = (batch.boot_id, batch.epoch) == (session.boot_id, session.epoch)
+    return Step(session, batch, standing, received_at_us) if due and named else None

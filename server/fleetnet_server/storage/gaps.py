@@ -1,11 +1,11 @@
 """Times about which a host's history is not whole."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, select
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, insert, select
 
 from fleetnet_server.records import Gap
-from fleetnet_server.storage.dialect import execute_many, insert_new
+from fleetnet_server.storage.dialect import execute_rows, insert_new, select_each
 from fleetnet_server.storage.schema import gaps
 
 # Of one host. Every question about all hosts goes through those about its time.
@@ -15,36 +15,58 @@ MERGED = "many gaps, kept as one"
 KEPT = "kept on the host, being sent"
 AGENT_RESTARTED = "agent restarted"
 
+_COUNT = select(gaps.c.host_id, func.count()).where(gaps.c.host_id == bindparam("of_host")).group_by(gaps.c.host_id)
+_BETWEEN = (
+    select(gaps.c.host_id, gaps.c.reason)
+    .distinct()
+    .where(
+        gaps.c.host_id == bindparam("of_host"),
+        gaps.c.to_us > bindparam("begin_us"),
+        gaps.c.from_us < bindparam("end_us"),
+    )
+)
+
 
 def record(conn: Connection, host_id: int, found: Iterable[Gap]) -> None:
-    """Keep gaps; one kept already is not doubled. Ends that a clock set back turned round are put in order.
+    """Keep gaps of one host; see record_each."""
+    record_each(conn, {host_id: found})
+
+
+def record_each(conn: Connection, found: Mapping[int, Iterable[Gap]]) -> None:
+    """Keep gaps of hosts; one kept already is not doubled. Ends that a clock set back turned round are put in order.
 
     Of a host with too many of them the older half becomes one gap, which covers the time between them as well.
     """
     rows = [
-        {"host_id": host_id, "from_us": min(g.from_us, g.to_us), "to_us": max(g.from_us, g.to_us), "reason": g.reason}
-        for g in found
+        (host_id, min(gap.from_us, gap.to_us), max(gap.from_us, gap.to_us), gap.reason)
+        for host_id, some in found.items()
+        for gap in some
     ]
     if rows:
-        execute_many(conn, insert_new(conn, gaps), rows)
-        ends = select(gaps.c.to_us).where(gaps.c.host_id == host_id).order_by(gaps.c.to_us)
-        if conn.execute(ends.offset(MOST_KEPT).limit(1)).first() is not None:
-            _merge_until(conn, host_id, conn.execute(ends.offset(MOST_KEPT // 2).limit(1)).scalar_one())
+        execute_rows(conn, insert_new(conn, gaps), ("host_id", "from_us", "to_us", "reason"), rows)
+        hosts = [(host_id,) for host_id in sorted({row[0] for row in rows})]
+        for host_id, kept in select_each(conn, _COUNT, ("of_host",), hosts):
+            if kept > MOST_KEPT:
+                _merge_older(conn, host_id)
 
 
-def _merge_until(conn: Connection, host_id: int, until_us: int) -> None:
+def _merge_older(conn: Connection, host_id: int) -> None:
+    ends = select(gaps.c.to_us).where(gaps.c.host_id == host_id).order_by(gaps.c.to_us)
+    until_us = conn.execute(ends.offset(MOST_KEPT // 2).limit(1)).scalar_one()
     older = (gaps.c.host_id == host_id, gaps.c.to_us <= until_us)
     from_us = conn.execute(select(func.min(gaps.c.from_us)).where(*older)).scalar_one()
     conn.execute(delete(gaps).where(*older))
     conn.execute(insert(gaps).values(host_id=host_id, from_us=from_us, to_us=until_us, reason=MERGED))
 
 
-def any_between(conn: Connection, host_id: int, from_us: int, to_us: int, reason: str | None = None) -> bool:
-    """Whether a gap, or one for this reason, reaches into the time between two looks."""
-    query = select(gaps.c.host_id).where(gaps.c.host_id == host_id, gaps.c.to_us > from_us, gaps.c.from_us < to_us)
-    if reason is not None:
-        query = query.where(gaps.c.reason == reason)
-    return conn.execute(query.limit(1)).first() is not None
+def reasons_between(conn: Connection, looks: Sequence[tuple[int, int, int]]) -> dict[int, set[str]]:
+    """Why there are gaps that reach into the time between two looks, given as (host_id, from_us, to_us), each of
+    another host; by host, without those that have none."""
+    found: dict[int, set[str]] = {}
+    if looks:
+        for host_id, reason in select_each(conn, _BETWEEN, ("of_host", "begin_us", "end_us"), looks):
+            found.setdefault(host_id, set()).add(reason)
+    return found
 
 
 def kept_within(conn: Connection, host_id: int, from_us: int, to_us: int) -> list[Gap]:

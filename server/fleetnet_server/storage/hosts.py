@@ -1,6 +1,6 @@
 """Hosts of the fleet: who they are, how far their reports have come, and which stream of theirs may write."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -13,6 +13,7 @@ from sqlalchemy import (
     bindparam,
     case,
     func,
+    literal_column,
     not_,
     or_,
     select,
@@ -21,12 +22,13 @@ from sqlalchemy import (
 )
 
 from fleetnet_server.records import Host
-from fleetnet_server.storage.dialect import execute_rows, insert_new
+from fleetnet_server.storage.dialect import execute_rows, insert_new, select_each
 from fleetnet_server.storage.schema import hosts
 
 ACTIVE = "active"
 
 _HOST = select(hosts.c.host_id, hosts.c.name, hosts.c.status, hosts.c.enrolled_at_us, hosts.c.certificate_serial)
+_BY_NAME = _HOST.where(hosts.c.name == bindparam("of_name"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,19 +75,27 @@ def find(conn: Connection, name: str) -> Host | None:
     return None if row is None else Host(*row)
 
 
+def find_each(conn: Connection, names: Iterable[str]) -> dict[str, Host]:
+    """Those of some hosts that are there, by name."""
+    found = [Host(*row) for row in select_each(conn, _BY_NAME, ("of_name",), [(name,) for name in sorted(set(names))])]
+    return {host.name: host for host in found}
+
+
 def renewed(conn: Connection, host_id: int, serial: str) -> None:
     """Note the serial of the host's new certificate."""
     conn.execute(update(hosts).where(hosts.c.host_id == host_id).values(certificate_serial=serial))
 
 
-def next_generation(conn: Connection, host_id: int) -> int | None:
-    """Fence all streams of the host and name the next; None if the host is not there or not active."""
-    return conn.execute(
-        update(hosts)
-        .where(hosts.c.host_id == host_id, hosts.c.status == ACTIVE)
-        .values(generation=hosts.c.generation + 1)
-        .returning(hosts.c.generation)
-    ).scalar_one_or_none()
+def generations(conn: Connection, host_ids: Iterable[int]) -> dict[int, int]:
+    """The numbers of the newest streams of those of some hosts that are there and active. Their rows are held until the
+    end of the transaction, so that no other stream of them gets between."""
+    # Ascending, as sessions.standings has it.
+    return dict(select_each(conn, _GENERATION, ("of_host",), [(host_id,) for host_id in sorted(host_ids)]))
+
+
+def fence(conn: Connection, streams: Sequence[tuple[int, int]]) -> None:
+    """From now on the newest stream of each of some hosts is the one of this number: (host_id, generation)."""
+    execute_rows(conn, _FENCE, ("of_host", "newest"), streams)
 
 
 def note_part(conn: Connection, host_id: int, boot_id: bytes, look_at_us: int) -> None:
@@ -115,9 +125,10 @@ def count(conn: Connection) -> tuple[int, int]:
     return known, heard
 
 
-def note_agreed(conn: Connection, host_id: int, look_at_us: int) -> None:
-    """At a look the host's digest and ours were the same."""
-    conn.execute(update(hosts).where(hosts.c.host_id == host_id).values(agreed_us=look_at_us))
+def note_agreed(conn: Connection, looks: Sequence[tuple[int, int]]) -> None:
+    """At looks, given as (host_id, at_us) and each of another host, the host's digest and ours were the same."""
+    if looks:
+        execute_rows(conn, _NOTE_AGREED, ("of_host", "look_us"), looks)
 
 
 def agreed(conn: Connection, host_id: int) -> int | None:
@@ -161,6 +172,14 @@ def _heard_since(time_us: int) -> ColumnElement[bool]:
 _LOOK: BindParameter[int] = bindparam("look_us", type_=BigInteger)
 _LATEST = case((hosts.c.latest_us > _LOOK, hosts.c.latest_us), else_=_LOOK)
 _THIS = hosts.c.host_id == bindparam("of_host")
+_GENERATION = (
+    select(hosts.c.host_id, hosts.c.generation)
+    .where(_THIS, hosts.c.status == literal_column(f"'{ACTIVE}'"))
+    .order_by(hosts.c.host_id)
+    .with_for_update(of=hosts)
+)
+_FENCE = update(hosts).where(_THIS).values(generation=bindparam("newest"))
+_NOTE_AGREED = update(hosts).where(_THIS).values(agreed_us=_LOOK)
 _NOTE_PART = update(hosts).where(_THIS).values(boot_id=bindparam("of_boot"), whole=False, latest_us=_LATEST)
 _NOTE_LOOK = (
     update(hosts)

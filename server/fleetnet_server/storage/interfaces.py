@@ -8,7 +8,7 @@ from sqlalchemy import Connection, insert
 
 from fleetnet_server.network import Interface, InterfaceAddress
 from fleetnet_server.storage import spans
-from fleetnet_server.storage.dialect import execute_many
+from fleetnet_server.storage.dialect import execute_rows
 from fleetnet_server.storage.moments import Moment
 from fleetnet_server.storage.schema import interfaces
 
@@ -31,41 +31,35 @@ _ATTRIBUTES = (
 )  # fmt: skip
 _ADDRESSES = _ATTRIBUTES.index("addresses")
 _OPEN = insert(interfaces)
+_OPENED = ("netns", *_ATTRIBUTES, *spans.BEGINNING)
 _BYTES = Struct("BB")
 
 
-def known(conn: Connection, host_id: int, netns: Collection[int]) -> dict[int, dict[int, Interface]]:
-    """What is open in some namespaces of a host, by index."""
-    found: dict[int, dict[int, Interface]] = {}
-    for row in spans.known(conn, interfaces, host_id, netns, ("netns", *_ATTRIBUTES)):
-        interface = _interface(row[1:])
-        found.setdefault(row[0], {})[interface.index] = interface
+def known(conn: Connection, pairs: Collection[tuple[int, int]]) -> dict[tuple[int, int], dict[int, Interface]]:
+    """What is open in some namespaces, each given as (host_id, netns), by index."""
+    found: dict[tuple[int, int], dict[int, Interface]] = {}
+    for row in spans.known(conn, interfaces, pairs, _ATTRIBUTES):
+        interface = _interface(row[2:])
+        found.setdefault(row[:2], {})[interface.index] = interface
     return found
 
 
-def open_new(
-    conn: Connection, host_id: int, begun: Iterable[tuple[int, Interface, int]], opened_at_is: int, seen_at_us: int
-) -> None:
-    """Begin intervals, each given as (netns, interface, opened_at_us)."""
-    rows = [
-        {
-            "host_id": host_id,
-            "netns": netns,
-            **{name: getattr(interface, name) for name in _ATTRIBUTES},
-            "addresses": encode(interface.addresses),
-            "opened_at_us": opened_at_us,
-            "opened_at_is": opened_at_is,
-            "seen_at_us": seen_at_us,
-        }
-        for netns, interface, opened_at_us in begun
-    ]
-    if rows:
-        execute_many(conn, _OPEN, rows)
+def open_new(conn: Connection, begun: Sequence[tuple[int, Interface, spans.Beginning]]) -> None:
+    """Begin intervals, each given as (netns, interface, beginning)."""
+    if begun:
+        rows = [(netns, *_values(interface), *beginning) for netns, interface, beginning in begun]
+        execute_rows(conn, _OPEN, _OPENED, rows)
 
 
-def end(conn: Connection, host_id: int, which: Sequence[Mapping[str, int]], ending: spans.Ending) -> None:
+def _values(interface: Interface) -> tuple[Any, ...]:
+    told = [getattr(interface, name) for name in _ATTRIBUTES]
+    told[_ADDRESSES] = encode(interface.addresses)
+    return tuple(told)
+
+
+def end(conn: Connection, which: Sequence[tuple[Mapping[str, int], spans.Ending]]) -> None:
     """End interfaces, each given by some of the columns netns, index."""
-    spans.end(conn, interfaces, host_id, which, ending)
+    spans.end(conn, interfaces, which)
 
 
 def last_ends(conn: Connection, host_id: int, netns: Collection[int], after_us: int) -> dict[tuple[int, ...], int]:
@@ -73,9 +67,9 @@ def last_ends(conn: Connection, host_id: int, netns: Collection[int], after_us: 
     return spans.last_ends(conn, interfaces, host_id, netns, ("netns", "index"), after_us)
 
 
-def restate(conn: Connection, host_id: int, netns: Collection[int], at_us: int, known: spans.Restated) -> None:
+def restate(conn: Connection, looks: Sequence[tuple[int, int, int]], known: spans.Restated) -> None:
     """Of interfaces that began or ended at a look, say otherwise how exactly that is known."""
-    spans.restate(conn, interfaces, host_id, netns, at_us, known)
+    spans.restate(conn, interfaces, looks, known)
 
 
 def load(

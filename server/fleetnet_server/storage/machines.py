@@ -1,10 +1,11 @@
 """Which machine each host is, as its streams have told since it enrolled."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import astuple, dataclass, fields
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select
 
+from fleetnet_server.storage.dialect import execute_rows, select_each
 from fleetnet_server.storage.schema import hosts, machines, sessions
 
 
@@ -35,44 +36,34 @@ class Clone:
     seen_us: int  # last; collector's clock
 
 
-def of(conn: Connection, host_id: int) -> Machine:
-    """The machine of a host, which is held until the end of the transaction, so that no other stream gets between."""
-    conn.execute(select(hosts.c.host_id).where(hosts.c.host_id == host_id).with_for_update())
-    row = conn.execute(
-        select(
-            machines.c.machine_id_hash, machines.c.since_generation, machines.c.kept_boot_id, machines.c.clone_seen_us
-        ).where(machines.c.host_id == host_id)
-    ).one_or_none()
-    return Machine() if row is None else Machine(*row)
+def known(conn: Connection, host_ids: Collection[int]) -> dict[int, Machine]:
+    """The machines of those of some hosts of which anything is known. Call with the hosts held (hosts.generations)."""
+    rows = select_each(conn, _KNOWN, ("of_host",), [(host_id,) for host_id in sorted(host_ids)])
+    return {host_id: Machine(*told) for host_id, *told in rows}
 
 
-def note(conn: Connection, host_id: int, machine: Machine) -> None:
-    """Keep what is known now."""
-    values = {
-        "machine_id_hash": machine.machine_id_hash,
-        "since_generation": machine.since_generation,
-        "kept_boot_id": machine.kept_boot_id,
-        "clone_seen_us": machine.clone_seen_us,
-    }
-    if conn.execute(update(machines).where(machines.c.host_id == host_id).values(values)).rowcount == 0:
-        conn.execute(insert(machines).values(host_id=host_id, **values))
+def note(conn: Connection, machines_now: Mapping[int, Machine]) -> None:
+    """Keep what is known now of some hosts' machines."""
+    # No statement that every engine has takes the place of a row that may be there.
+    if machines_now:
+        execute_rows(conn, _FORGET, ("of_host",), [(host_id,) for host_id in machines_now])
+        execute_rows(conn, _NOTE, ("host_id", *_COLUMNS), [(i, *astuple(now)) for i, now in machines_now.items()])
 
 
 def enrolled_anew(conn: Connection, host_id: int) -> None:
     """Whichever machine reports next is the host from now on."""
-    of(conn, host_id)
-    generation = conn.execute(select(hosts.c.generation).where(hosts.c.host_id == host_id)).scalar_one()
-    note(conn, host_id, Machine(since_generation=generation))
+    held = select(hosts.c.generation).where(hosts.c.host_id == host_id).with_for_update()
+    note(conn, {host_id: Machine(since_generation=conn.execute(held).scalar_one())})
 
 
-def boots(conn: Connection, host_id: int, since_generation: int, since_us: int) -> Sequence[Boot]:
-    """Those of the host's streams after a number and a time of the collector's clock, in their order."""
-    query = select(sessions.c.boot_id, sessions.c.started_at_us).where(
-        sessions.c.host_id == host_id,
-        sessions.c.generation > since_generation,
-        sessions.c.started_at_us > since_us,
-    )
-    return [Boot(*row) for row in conn.execute(query.order_by(sessions.c.generation))]
+def boots(conn: Connection, streams: Sequence[tuple[int, int, int]]) -> dict[int, list[Boot]]:
+    """Those of hosts' streams after a number and a time of the collector's clock, given as (host_id, generation,
+    time_us); by host, in their order."""
+    found: dict[int, list[Boot]] = {host_id: [] for host_id, *_ in streams}
+    rows = select_each(conn, _BOOTS, ("of_host", "since_generation", "since_us"), streams)
+    for host_id, _, boot_id, started_at_us in sorted(rows):
+        found[host_id].append(Boot(boot_id, started_at_us))
+    return found
 
 
 def clones(conn: Connection, since_us: int) -> list[Clone]:
@@ -83,3 +74,15 @@ def clones(conn: Connection, since_us: int) -> list[Clone]:
         .where(machines.c.clone_seen_us > since_us)
     )
     return [Clone(*row) for row in conn.execute(query.order_by(hosts.c.name))]
+
+
+_COLUMNS = tuple(field.name for field in fields(Machine))
+_OF_HOST = machines.c.host_id == bindparam("of_host")
+_KNOWN = select(machines.c.host_id, *(machines.c[name] for name in _COLUMNS)).where(_OF_HOST)
+_FORGET = delete(machines).where(_OF_HOST)
+_NOTE = insert(machines)
+_BOOTS = select(sessions.c.host_id, sessions.c.generation, sessions.c.boot_id, sessions.c.started_at_us).where(
+    sessions.c.host_id == bindparam("of_host"),
+    sessions.c.generation > bindparam("since_generation"),
+    sessions.c.started_at_us > bindparam("since_us"),
+)

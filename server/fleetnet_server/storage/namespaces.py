@@ -1,6 +1,6 @@
 """Network namespaces of the hosts: which are open, and what they were called at a time."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
 from fleetnet_server.network import Namespace
 from fleetnet_server.storage import spans
-from fleetnet_server.storage.dialect import execute_many
+from fleetnet_server.storage.dialect import execute_rows, select_each
 from fleetnet_server.storage.moments import Moment
 from fleetnet_server.storage.schema import namespaces
 
@@ -16,6 +16,10 @@ _WORDS = ("name", "container", "runtime", "unit", "unread")
 # What makes a namespace as reported, and when it was first seen.
 COLUMNS = ("netns", *_WORDS, "routes_left_out", "since_us")
 _OPEN = insert(namespaces)
+_OPENED = ("netns", *_WORDS, "routes_left_out", "since_us", *spans.BEGINNING)
+_OPEN_ONES = select(namespaces.c.host_id, namespaces.c.netns).where(
+    namespaces.c.host_id == bindparam("of_host"), namespaces.c.closed_at_us.is_(None)
+)
 _LEFT_OUT = (
     update(namespaces)
     .where(
@@ -40,8 +44,8 @@ class Begun:
     """An interval of a namespace that begins."""
 
     namespace: Namespace
-    opened_at_us: int
     since_us: int
+    beginning: spans.Beginning
 
 
 def same_words(one: Namespace, other: Namespace) -> bool:
@@ -49,40 +53,32 @@ def same_words(one: Namespace, other: Namespace) -> bool:
     return all(getattr(one, word) == getattr(other, word) for word in _WORDS)
 
 
-def known(conn: Connection, host_id: int, netns: Collection[int]) -> dict[int, Known]:
-    """Those of the namespaces of a host that are open."""
-    rows = spans.known(conn, namespaces, host_id, netns, COLUMNS)
-    return {row.netns: Known(of_row(row), row.since_us) for row in rows}
+def known(conn: Connection, pairs: Collection[tuple[int, int]]) -> dict[tuple[int, int], Known]:
+    """Those of some namespaces, each given as (host_id, netns), that are open."""
+    rows = spans.known(conn, namespaces, pairs, COLUMNS[1:])
+    return {row[:2]: Known(_namespace(*row[1:-1]), row[-1]) for row in rows}
 
 
-def open_ones(conn: Connection, host_id: int) -> set[int]:
-    """All namespaces of a host that are open."""
-    query = select(namespaces.c.netns).where(namespaces.c.host_id == host_id, namespaces.c.closed_at_us.is_(None))
-    return set(conn.execute(query).scalars())
+def open_ones(conn: Connection, host_ids: Collection[int]) -> dict[int, set[int]]:
+    """All namespaces of some hosts that are open, by host."""
+    found: dict[int, set[int]] = {host_id: set() for host_id in host_ids}
+    if found:
+        for host_id, netns in select_each(conn, _OPEN_ONES, ("of_host",), [(host_id,) for host_id in sorted(found)]):
+            found[host_id].add(netns)
+    return found
 
 
-def open_new(conn: Connection, host_id: int, begun: Iterable[Begun], opened_at_is: int, seen_at_us: int) -> None:
+def open_new(conn: Connection, begun: Sequence[Begun]) -> None:
     """Begin intervals of namespaces that have none open."""
-    rows = [
-        {
-            "host_id": host_id,
-            "netns": one.namespace.netns,
-            **{word: getattr(one.namespace, word) for word in _WORDS},
-            "routes_left_out": one.namespace.routes_left_out,
-            "since_us": one.since_us,
-            "opened_at_us": one.opened_at_us,
-            "opened_at_is": opened_at_is,
-            "seen_at_us": seen_at_us,
-        }
-        for one in begun
-    ]
-    if rows:
-        execute_many(conn, _OPEN, rows)
+    if begun:
+        told = ("netns", *_WORDS, "routes_left_out")
+        rows = [(*(getattr(one.namespace, name) for name in told), one.since_us, *one.beginning) for one in begun]
+        execute_rows(conn, _OPEN, _OPENED, rows)
 
 
-def end(conn: Connection, host_id: int, which: Sequence[Mapping[str, int]], ending: spans.Ending) -> None:
+def end(conn: Connection, which: Sequence[tuple[Mapping[str, int], spans.Ending]]) -> None:
     """End namespaces, each given by the column netns."""
-    spans.end(conn, namespaces, host_id, which, ending)
+    spans.end(conn, namespaces, which)
 
 
 def last_ends(conn: Connection, host_id: int, netns: Collection[int], after_us: int) -> dict[tuple[int, ...], int]:
@@ -90,16 +86,16 @@ def last_ends(conn: Connection, host_id: int, netns: Collection[int], after_us: 
     return spans.last_ends(conn, namespaces, host_id, netns, ("netns",), after_us)
 
 
-def restate(conn: Connection, host_id: int, netns: Collection[int], at_us: int, known: spans.Restated) -> None:
+def restate(conn: Connection, looks: Sequence[tuple[int, int, int]], known: spans.Restated) -> None:
     """Of namespaces that began or ended at a look, say otherwise how exactly that is known."""
-    spans.restate(conn, namespaces, host_id, netns, at_us, known)
+    spans.restate(conn, namespaces, looks, known)
 
 
-def set_left_out(conn: Connection, host_id: int, told: Iterable[Namespace]) -> None:
-    """Note how many routes are now left out; that alone begins no new interval."""
-    rows = [{"of_host": host_id, "of_netns": one.netns, "left_out": one.routes_left_out} for one in told]
-    if rows:
-        execute_many(conn, _LEFT_OUT, rows)
+def set_left_out(conn: Connection, told: Sequence[tuple[int, Namespace]]) -> None:
+    """Note how many routes are now left out, of each namespace with its host; that alone begins no new interval."""
+    if told:
+        rows = [(host_id, one.netns, one.routes_left_out) for host_id, one in told]
+        execute_rows(conn, _LEFT_OUT, ("of_host", "of_netns", "left_out"), rows)
 
 
 def names(conn: Connection, pairs: Collection[tuple[int, int]], moment: Moment | None) -> dict[tuple[int, int], str]:
@@ -110,12 +106,10 @@ def names(conn: Connection, pairs: Collection[tuple[int, int]], moment: Moment |
 
 def of_row(row: Row[Any]) -> Namespace:
     """Without its interfaces and routes."""
-    return Namespace(
-        netns=row.netns,
-        name=row.name,
-        container=row.container,
-        runtime=row.runtime,
-        unit=row.unit,
-        unread=row.unread,
-        routes_left_out=row.routes_left_out,
-    )
+    return _namespace(*(getattr(row, name) for name in COLUMNS[:-1]))
+
+
+def _namespace(  # in the order of COLUMNS
+    netns: int, name: str, container: str, runtime: str, unit: str, unread: bool, routes_left_out: int
+) -> Namespace:
+    return Namespace(netns, name, container, runtime, unit, unread=bool(unread), routes_left_out=routes_left_out)

@@ -37,7 +37,14 @@ from sqlalchemy.types import NullType, TypeEngine
 # COPY takes a third of the time a row, and two journeys where arrays take one.
 COPY_FROM = 8
 
-_COPIED_AS = {"BIGINT": "int8", "INTEGER": "int4", "SMALLINT": "int2", "BYTEA": "bytea", "BOOLEAN": "bool"}
+_COPIED_AS = {
+    "BIGINT": "int8",
+    "INTEGER": "int4",
+    "SMALLINT": "int2",
+    "BYTEA": "bytea",
+    "BOOLEAN": "bool",
+    "DOUBLE PRECISION": "float8",
+}
 
 
 @cache

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, bindparam, insert, update
 
 from fleetnet_server.network import NextHop, Route
 from fleetnet_server.storage import ids, spans
-from fleetnet_server.storage.dialect import execute_many
+from fleetnet_server.storage.dialect import execute_rows
 from fleetnet_server.storage.moments import Moment
 from fleetnet_server.storage.schema import routes
 
@@ -41,6 +41,7 @@ _HOP = Struct(">IIB")
 _SPACE = 2**32  # between two ranks, so that others find room there
 _FARTHEST = 2**62
 _OPEN = insert(routes)
+_OPENED = ("netns", "route_id", "rank", *_ATTRIBUTES, *spans.BEGINNING)
 _RANK = (
     update(routes)
     .where(
@@ -58,11 +59,11 @@ def name(route: Route) -> int:
     return ids.route_id(route, encode(route.next_hops))
 
 
-def known(conn: Connection, host_id: int, netns: Collection[int]) -> dict[int, dict[int, int]]:
-    """The ranks of what is open in some namespaces of a host, by name."""
-    found: dict[int, dict[int, int]] = {}
-    for of_netns, route_id, rank in spans.known(conn, routes, host_id, netns, ("netns", "route_id", "rank")):
-        found.setdefault(of_netns, {})[route_id] = rank
+def known(conn: Connection, pairs: Collection[tuple[int, int]]) -> dict[tuple[int, int], dict[int, int]]:
+    """The ranks of what is open in some namespaces, each given as (host_id, netns), by name."""
+    found: dict[tuple[int, int], dict[int, int]] = {}
+    for host_id, netns, route_id, rank in spans.known(conn, routes, pairs, ("route_id", "rank")):
+        found.setdefault((host_id, netns), {})[route_id] = rank
     return found
 
 
@@ -93,45 +94,30 @@ def _spread(order: Sequence[int]) -> dict[int, int]:
     return {route_id: _SPACE * n for n, route_id in enumerate(order, 1)}
 
 
-def set_ranks(conn: Connection, host_id: int, changed: Iterable[tuple[int, int, int]]) -> None:
-    """Move open routes, each given as (netns, name, rank)."""
-    rows = [
-        {"of_host": host_id, "of_netns": netns, "of_route": route_id, "new_rank": rank}
-        for netns, route_id, rank in changed
-    ]
-    if rows:
-        execute_many(conn, _RANK, rows)
+def set_ranks(conn: Connection, changed: Sequence[tuple[int, int, int, int]]) -> None:
+    """Move open routes, each given as (host_id, netns, name, rank)."""
+    if changed:
+        execute_rows(conn, _RANK, ("of_host", "of_netns", "of_route", "new_rank"), changed)
 
 
-def open_new(
-    conn: Connection,
-    host_id: int,
-    begun: Iterable[tuple[int, int, Route, int, int]],
-    opened_at_is: int,
-    seen_at_us: int,
-) -> None:
-    """Begin intervals, each given as (netns, name, route, rank, opened_at_us)."""
-    rows = [
-        {
-            "host_id": host_id,
-            "netns": netns,
-            "route_id": route_id,
-            "rank": rank,
-            **{attribute: getattr(route, attribute) for attribute in _ATTRIBUTES},
-            "next_hops": encode(route.next_hops),
-            "opened_at_us": opened_at_us,
-            "opened_at_is": opened_at_is,
-            "seen_at_us": seen_at_us,
-        }
-        for netns, route_id, route, rank, opened_at_us in begun
-    ]
-    if rows:
-        execute_many(conn, _OPEN, rows)
+def open_new(conn: Connection, begun: Sequence[tuple[int, int, Route, int, spans.Beginning]]) -> None:
+    """Begin intervals, each given as (netns, name, route, rank, beginning)."""
+    if begun:
+        rows = [
+            (netns, route_id, rank, *_values(route), *beginning) for netns, route_id, route, rank, beginning in begun
+        ]
+        execute_rows(conn, _OPEN, _OPENED, rows)
 
 
-def end(conn: Connection, host_id: int, which: Sequence[Mapping[str, int]], ending: spans.Ending) -> None:
+def _values(route: Route) -> tuple[Any, ...]:
+    told = [getattr(route, name) for name in _ATTRIBUTES]
+    told[_NEXT_HOPS] = encode(route.next_hops)
+    return tuple(told)
+
+
+def end(conn: Connection, which: Sequence[tuple[Mapping[str, int], spans.Ending]]) -> None:
     """End routes, each given by some of the columns netns, route_id."""
-    spans.end(conn, routes, host_id, which, ending)
+    spans.end(conn, routes, which)
 
 
 def last_ends(conn: Connection, host_id: int, netns: Collection[int], after_us: int) -> dict[tuple[int, ...], int]:
@@ -139,9 +125,9 @@ def last_ends(conn: Connection, host_id: int, netns: Collection[int], after_us: 
     return spans.last_ends(conn, routes, host_id, netns, ("netns", "route_id"), after_us)
 
 
-def restate(conn: Connection, host_id: int, netns: Collection[int], at_us: int, known: spans.Restated) -> None:
+def restate(conn: Connection, looks: Sequence[tuple[int, int, int]], known: spans.Restated) -> None:
     """Of routes that began or ended at a look, say otherwise how exactly that is known."""
-    spans.restate(conn, routes, host_id, netns, at_us, known)
+    spans.restate(conn, routes, looks, known)
 
 
 def load(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Select, bindparam, func, insert, literal_column, select, update
 
 from fleetnet_server.records import Hello, HostFacts, Session
 from fleetnet_server.storage.dialect import execute_rows, select_each
@@ -38,45 +38,46 @@ class Covered:
     facts: HostFacts
 
 
-def open_session(conn: Connection, host_id: int, generation: int, hello: Hello, received_at_us: int) -> Session:
-    """Begin a stream; it goes on from the last sequence that its epoch has committed."""
-    committed = _committed(conn, host_id, hello)
-    conn.execute(
-        insert(sessions).values(
-            host_id=host_id,
-            generation=generation,
-            boot_id=hello.boot_id,
-            epoch=hello.epoch,
-            last_sequence=committed,
-            started_at_us=received_at_us,
-            clock_offset_us=hello.wall_clock_us - received_at_us,
-            agent_version=hello.agent_version,
-            machine_id_hash=hello.machine_id_hash,
-            interval_s=hello.interval_s,
-            netns_inode=hello.netns_inode,
-            os=hello.facts.os,
-            kernel=hello.facts.kernel,
-            architecture=hello.facts.architecture,
-            cpu_count=hello.facts.cpu_count,
-            memory_bytes=hello.facts.memory_bytes,
-            booted_at_us=hello.facts.booted_at_us,
-        )
-    )
+def open_sessions(conn: Connection, begun: Sequence[tuple[int, int, Hello, int]]) -> list[Session]:
+    """Begin streams, each of another host and given as (host_id, generation, hello, received_at_us); each goes on from
+    the last sequence that its epoch has committed. Call with the hosts held (hosts.generations)."""
+    epochs = [(host_id, hello.boot_id, hello.epoch) for host_id, _, hello, _ in begun]
+    committed: dict[int, int | None] = dict(select_each(conn, _COMMITTED, ("of_host", "of_boot", "of_epoch"), epochs))
+    opened = [_session(*one, committed[one[0]] or 0) for one in begun]
+    rows = [_row(session, hello) for session, (*_, hello, _) in zip(opened, begun, strict=True)]
+    execute_rows(conn, _OPEN, _OPENED, rows)
+    return opened
+
+
+def _session(host_id: int, generation: int, hello: Hello, received_at_us: int, committed: int) -> Session:
     lead_us = hello.wall_clock_us - hello.boottime_us if hello.boottime_us else None
     return Session(
         host_id, generation, hello.boot_id, hello.epoch, committed, received_at_us, hello.boottime_us, lead_us
     )  # fmt: skip
 
 
-def _committed(conn: Connection, host_id: int, hello: Hello) -> int:
-    # The newest stream of the epoch has the highest sequence, for only the newest may write.
-    newest = (
-        select(sessions.c.last_sequence)
-        .where(sessions.c.host_id == host_id, sessions.c.boot_id == hello.boot_id, sessions.c.epoch == hello.epoch)
-        .order_by(sessions.c.generation.desc())
-        .limit(1)
+def _row(session: Session, hello: Hello) -> tuple[Any, ...]:
+    """In the order of _OPENED."""
+    facts = hello.facts
+    return (
+        session.host_id,
+        session.generation,
+        hello.boot_id,
+        hello.epoch,
+        session.committed_sequence,
+        session.started_at_us,
+        hello.wall_clock_us - session.started_at_us,
+        hello.agent_version,
+        hello.machine_id_hash,
+        hello.interval_s,
+        hello.netns_inode,
+        facts.os,
+        facts.kernel,
+        facts.architecture,
+        facts.cpu_count,
+        facts.memory_bytes,
+        facts.booted_at_us,
     )
-    return conn.execute(newest).scalar_one_or_none() or 0
 
 
 def standing(conn: Connection, session: Session) -> Standing:
@@ -158,6 +159,40 @@ def _name(session: Session) -> dict[str, int]:
     return {"of_host": session.host_id, "of_generation": session.generation}
 
 
+_OPENED = (
+    "host_id",
+    "generation",
+    "boot_id",
+    "epoch",
+    "last_sequence",
+    "started_at_us",
+    "clock_offset_us",
+    "agent_version",
+    "machine_id_hash",
+    "interval_s",
+    "netns_inode",
+    "os",
+    "kernel",
+    "architecture",
+    "cpu_count",
+    "memory_bytes",
+    "booted_at_us",
+)  # fmt: skip
+_OPEN = insert(sessions)
+# The newest stream of an epoch has the highest sequence, for only the newest may write.
+_NEWEST = (
+    select(sessions.c.last_sequence)
+    .where(
+        sessions.c.host_id == hosts.c.host_id,
+        sessions.c.boot_id == bindparam("of_boot"),
+        sessions.c.epoch == bindparam("of_epoch"),
+    )
+    .order_by(sessions.c.generation.desc())
+    .limit(literal_column("1"))  # no value of its own, for all are those of a row
+    .offset(literal_column("0"))
+    .scalar_subquery()
+)
+_COMMITTED = select(hosts.c.host_id, _NEWEST).where(hosts.c.host_id == bindparam("of_host"))
 # Every batch and beat runs these; built once, they cost a third of what they cost built anew.
 _THIS = (sessions.c.host_id == bindparam("of_host"), sessions.c.generation == bindparam("of_generation"))
 _NOTE_SEQUENCE = update(sessions).where(*_THIS).values(last_sequence=bindparam("sequence"))

@@ -98,6 +98,7 @@ class Ending(NamedTuple):
 class Named(NamedTuple):
     """What names a socket that is open, and its state."""
 
+    host_id: int
     socket_id: int
     netns: int
     protocol: int
@@ -190,14 +191,18 @@ def begun(conn: Connection, host_id: int, named: Mapping[int, Socket]) -> dict[i
     return found
 
 
-def open_ids(conn: Connection, host_id: int) -> set[int]:
-    """All sockets of the host that are open."""
-    return set(conn.execute(select(current.c.socket_id).where(current.c.host_id == host_id)).scalars())
+def open_ids(conn: Connection, host_ids: Collection[int]) -> dict[int, set[int]]:
+    """All sockets of some hosts that are open, by host."""
+    found: dict[int, set[int]] = {host_id: set() for host_id in host_ids}
+    if found:
+        for host_id, socket_id in select_each(conn, _OPEN_IDS, _NAMES[:1], [(host_id,) for host_id in sorted(found)]):
+            found[host_id].add(socket_id)
+    return found
 
 
-def named(conn: Connection, host_id: int) -> Iterator[Named]:
-    """All sockets of the host that are open, by what names them."""
-    return map(Named._make, conn.execute(_NAMED, {"of_host": host_id}))
+def named(conn: Connection, host_ids: Collection[int]) -> Iterator[Named]:
+    """All sockets of some hosts that are open, by what names them, one host after the other."""
+    return map(Named._make, conn.execute(_NAMED, {"of_hosts": sorted(host_ids)}))
 
 
 def ended_after(conn: Connection, host_id: int, socket_ids: Collection[int], after_us: int) -> dict[int, int]:
@@ -247,13 +252,12 @@ def end(conn: Connection, endings: Sequence[Ending]) -> int:
     return execute_rows(conn, _REMOVE, _NAMES, [ending[:2] for ending in endings])
 
 
-def restate_ends(conn: Connection, host_id: int, at_us: int, was: int, becomes: int) -> None:
-    """Of the intervals of a host that ended at a look, say otherwise how exactly their end is known."""
-    conn.execute(
-        update(history)
-        .where(history.c.host_id == host_id, history.c.closed_at_us == at_us, history.c.closed_at_is == was)
-        .values(closed_at_is=becomes)
-    )
+def restate_ends(conn: Connection, looks: Sequence[tuple[int, int]], was: int, becomes: int) -> None:
+    """Of the intervals that ended at some looks, given as (host_id, at_us), say otherwise how exactly their end is
+    known."""
+    if looks:
+        rows = [(*look, was, becomes) for look in looks]
+        execute_rows(conn, _RESTATE, ("of_host", "ended_us", "was", "becomes"), rows)
 
 
 def as_row(row: OpenSocket) -> tuple[Any, ...]:
@@ -328,7 +332,21 @@ _KNOWN = select(*(current.c[name] for name in ("host_id", "socket_id", "state", 
 _BEGUN = select(
     *(current.c[name] for name in ("socket_id", "state", *ENDPOINTS, "opened_at_us", "opened_at_is"))
 ).where(current.c.host_id == bindparam("of_host"), current.c.socket_id.in_(bindparam("ids", expanding=True)))
-_NAMED = select(*(current.c[name] for name in Named._fields)).where(current.c.host_id == bindparam("of_host"))
+_OPEN_IDS = select(current.c.host_id, current.c.socket_id).where(_ONE[0])
+_NAMED = (
+    select(*(current.c[name] for name in Named._fields))
+    .where(current.c.host_id.in_(bindparam("of_hosts", expanding=True)))
+    .order_by(current.c.host_id)
+)
+_RESTATE = (
+    update(history)
+    .where(
+        history.c.host_id == bindparam("of_host"),
+        history.c.closed_at_us == bindparam("ended_us"),
+        history.c.closed_at_is == bindparam("was"),
+    )
+    .values(closed_at_is=bindparam("becomes"))
+)
 _REMOVE = delete(current).where(*_ONE)
 _END = _later(current.c.opened_at_us, bindparam("at_us"))
 _SEEN = _later(current.c.seen_at_us, bindparam("seen_us"))

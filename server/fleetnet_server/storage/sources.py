@@ -1,44 +1,42 @@
 """How the sources of each host are doing, as last reported."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, bindparam, delete, func, insert, select
 
 from fleetnet_server.records import SourceStatus
-from fleetnet_server.storage.dialect import execute_many
+from fleetnet_server.storage.dialect import execute_rows, select_each
 from fleetnet_server.storage.schema import source_status
 
+_OF_HOST = source_status.c.host_id == bindparam("of_host")
+_FORGET = delete(source_status).where(_OF_HOST)
+_REPLACED = delete(source_status).where(_OF_HOST, source_status.c.name == bindparam("of_name"))
 _TOLD = insert(source_status)
+_COUNT = select(source_status.c.host_id, func.count()).where(_OF_HOST).group_by(source_status.c.host_id)
 
 
-def record(conn: Connection, host_id: int, told: Sequence[SourceStatus], look_at_us: int) -> None:
-    """What is told of some sources takes the place of what was told of them before."""
+def record(
+    conn: Connection, told: Mapping[int, tuple[Sequence[SourceStatus], int]], anew: Collection[int] = ()
+) -> None:
+    """What is told of some sources, of each host with the look that told it, takes the place of what was told of them
+    before; `anew` are the hosts that have told of all."""
     rows = {
-        source.name: {
-            "host_id": host_id,
-            "name": source.name,
-            "ok": source.ok,
-            "detail": source.detail,
-            "reported_at_us": look_at_us,
-        }
-        for source in told
+        (host_id, source.name): (host_id, source.name, source.ok, source.detail, look_at_us)
+        for host_id, (some, look_at_us) in told.items()
+        for source in some
     }
+    if anew:
+        execute_rows(conn, _FORGET, ("of_host",), [(host_id,) for host_id in anew])
+    if some := [row for row in rows if row[0] not in anew]:
+        execute_rows(conn, _REPLACED, ("of_host", "of_name"), some)
     if rows:
-        conn.execute(
-            delete(source_status).where(source_status.c.host_id == host_id, source_status.c.name.in_(list(rows)))
-        )
-        execute_many(conn, _TOLD, list(rows.values()))
+        execute_rows(conn, _TOLD, ("host_id", "name", "ok", "detail", "reported_at_us"), list(rows.values()))
 
 
-def count(conn: Connection, host_id: int) -> int:
-    """How many sources of a host are told of."""
-    query = select(func.count()).select_from(source_status).where(source_status.c.host_id == host_id)
-    return conn.execute(query).scalar_one()
-
-
-def forget(conn: Connection, host_id: int) -> None:
-    """Drop what was told of a host's sources, for all of them are told anew."""
-    conn.execute(delete(source_status).where(source_status.c.host_id == host_id))
+def most(conn: Connection, host_ids: Collection[int]) -> int:
+    """How many sources are told of, of that of some hosts of which it is the most."""
+    counted = select_each(conn, _COUNT, ("of_host",), [(host_id,) for host_id in host_ids]) if host_ids else []
+    return max((count for _, count in counted), default=0)
 
 
 def degraded(conn: Connection, host_id: int | None = None) -> dict[int, tuple[str, ...]]:

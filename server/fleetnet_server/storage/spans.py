@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import (
     BigInteger,
@@ -32,7 +32,7 @@ from sqlalchemy import (
     update,
 )
 
-from fleetnet_server.storage.dialect import execute_many
+from fleetnet_server.storage.dialect import execute_rows, select_each
 from fleetnet_server.storage.moments import Moment, by_clock
 
 T = TypeVar("T", int, tuple[int, int])
@@ -41,13 +41,25 @@ T = TypeVar("T", int, tuple[int, int])
 _PER_STATEMENT = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """The end of some intervals; `seen_at_us` is a look known to have confirmed them."""
+class Beginning(NamedTuple):
+    """Where an interval begins: on which host, when and how exactly that is known, and the look that tells it."""
 
+    host_id: int
     at_us: int
     how: int
     seen_at_us: int
+
+
+class Ending(NamedTuple):
+    """Where intervals end: on which host, when and how; `seen_at_us` is a look known to have confirmed them."""
+
+    host_id: int
+    at_us: int
+    how: int
+    seen_at_us: int
+
+
+BEGINNING = ("host_id", "opened_at_us", "opened_at_is", "seen_at_us")  # the columns of a Beginning
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,22 +72,34 @@ class Restated:
     end_is: int
 
 
-def known(conn: Connection, table: Table, host_id: int, netns: Collection[int], columns: Sequence[str]) -> list[Any]:
-    """These columns of what is open in some namespaces of a host."""
-    query = select(*(table.c[name] for name in columns)).where(
-        table.c.host_id == host_id, table.c.closed_at_us.is_(None)
+def known(
+    conn: Connection, table: Table, pairs: Collection[tuple[int, int]], columns: tuple[str, ...]
+) -> list[tuple[Any, ...]]:
+    """Of what is open in some namespaces, each given as (host_id, netns): those two and these columns."""
+    return select_each(conn, _open_in(table, columns), ("of_host", "of_netns"), sorted(pairs)) if pairs else []
+
+
+@cache
+def _open_in(table: Table, columns: tuple[str, ...]) -> Select[Any]:
+    return select(*(table.c[name] for name in ("host_id", "netns", *columns))).where(
+        table.c.host_id == bindparam("of_host"),
+        table.c.netns == bindparam("of_netns"),
+        table.c.closed_at_us.is_(None),
     )
-    return [row for some in _chunks(netns) for row in conn.execute(query.where(table.c.netns.in_(some)))]
 
 
-def end(conn: Connection, table: Table, host_id: int, which: Sequence[Mapping[str, int]], ending: Ending) -> None:
-    """End what is open, each named by its namespace and whatever else; one that is not open is passed over."""
+def end(conn: Connection, table: Table, which: Sequence[tuple[Mapping[str, int], Ending]]) -> None:
+    """End what is open, each named by its namespace and whatever else, all by the same; one that is not open is passed
+    over."""
     if not which:
         return
-    take_away, close = _endings(table, tuple(which[0]))
-    rows = [{"of_host": host_id, **{f"of_{name}": one[name] for name in one}, "at_us": ending.at_us} for one in which]
-    execute_many(conn, take_away, rows)
-    execute_many(conn, close, [{**row, "how": ending.how, "seen_us": ending.seen_at_us} for row in rows])
+    names = tuple(which[0][0])
+    take_away, close = _endings(table, names)
+    keys = ("of_host", *(f"of_{name}" for name in names), "at_us")
+    rows = [(ending.host_id, *one.values(), ending.at_us) for one, ending in which]
+    execute_rows(conn, take_away, keys, rows)
+    more = [(*row, ending.how, ending.seen_at_us) for row, (_, ending) in zip(rows, which, strict=True)]
+    execute_rows(conn, close, (*keys, "how", "seen_us"), more)
 
 
 @cache
@@ -116,25 +140,31 @@ def last_ends(
     }
 
 
-def restate(conn: Connection, table: Table, host_id: int, netns: Collection[int], at_us: int, known: Restated) -> None:
-    """Of what began or ended at a look in some namespaces, say otherwise how exactly that is known."""
-    for some in _chunks(netns):
-        here = (table.c.host_id == host_id, table.c.netns.in_(some))
-        conn.execute(
-            update(table)
-            .where(*here, table.c.closed_at_us == at_us, table.c.closed_at_is == known.end_was)
-            .values(closed_at_is=known.end_is)
-        )
-        conn.execute(
-            update(table)
-            .where(
-                *here,
-                table.c.closed_at_us.is_(None),
-                table.c.opened_at_us == at_us,
-                table.c.opened_at_is == known.beginning_was,
-            )
-            .values(opened_at_is=known.beginning_is)
-        )
+def restate(conn: Connection, table: Table, looks: Sequence[tuple[int, int, int]], known: Restated) -> None:
+    """Of what began or ended in some namespaces at a look, given as (host_id, netns, at_us), say otherwise how exactly
+    that is known."""
+    if looks:
+        ends, beginnings = _restated(table)
+        keys = ("of_host", "of_netns", "at_us", "was", "becomes")
+        execute_rows(conn, ends, keys, [(*look, known.end_was, known.end_is) for look in looks])
+        execute_rows(conn, beginnings, keys, [(*look, known.beginning_was, known.beginning_is) for look in looks])
+
+
+@cache
+def _restated(table: Table) -> tuple[Update, Update]:
+    """What says of ends, and what says of beginnings, otherwise how exactly they are known."""
+    here = (table.c.host_id == bindparam("of_host"), table.c.netns == bindparam("of_netns"))
+    at_us: BindParameter[int] = bindparam("at_us")
+    was: BindParameter[int] = bindparam("was")
+    becomes: BindParameter[int] = bindparam("becomes")
+    return (
+        update(table)
+        .where(*here, table.c.closed_at_us == at_us, table.c.closed_at_is == was)
+        .values(closed_at_is=becomes),
+        update(table)
+        .where(*here, table.c.closed_at_us.is_(None), table.c.opened_at_us == at_us, table.c.opened_at_is == was)
+        .values(opened_at_is=becomes),
+    )
 
 
 def at(table: Table, moment: Moment | None, columns: Sequence[ColumnElement[Any]]) -> list[Select[Any]]:

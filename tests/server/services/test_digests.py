@@ -61,7 +61,7 @@ def test_what_is_kept_gives_the_same_number_however_its_sockets_are_named(tmp_pa
     async def story(c: Collector) -> None:
         session = await connected(c)
         await c.report(session, snapshot(1, T0, *NAMED, digest=digest_of(*NAMED)))
-        assert await c.db.read(lambda conn: digests.reckon(BOOT, sockets.named(conn, 1))) == digest_of(*NAMED)
+        assert await c.db.read(lambda conn: digests.reckon(BOOT, sockets.named(conn, [1]))) == digest_of(*NAMED)
         assert await c.db.read(hosts.agreed, session.host_id) == T0
         assert await c.gaps() == []
 
@@ -116,10 +116,13 @@ def test_without_a_digest_that_agreed_the_doubt_begins_with_the_first_look_of_th
     tell(tmp_path, story)
 
 
-def test_a_snapshot_that_differs_from_its_own_digest_is_still_what_the_host_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize("sockets_told", [(sock(7, T0),), ()])
+def test_a_snapshot_that_differs_from_its_own_digest_is_still_what_the_host_told(
+    tmp_path: Path, sockets_told: tuple[Socket, ...]
+) -> None:
     async def story(c: Collector) -> None:
         session = await connected(c)
-        told = snapshot(1, T0, sock(7, T0), digest=Digest(2, 5))
+        told = snapshot(1, T0, *sockets_told, digest=Digest(2, 5))
         assert (await c.ingest.commit(session, told, T0)).snapshot_wanted == digests.DRIFTED
         assert await c.gaps() == []
         assert (await c.ask()).coverage.hosts_fresh == 1

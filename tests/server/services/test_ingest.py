@@ -126,7 +126,7 @@ def test_hosts_that_are_not_active_open_no_stream(tmp_path: Path) -> None:
     async def story(c: Collector) -> None:
         host = await c.enroll()
         with pytest.raises(HostUnknown):
-            await c.connect(replace(host, host_id=host.host_id + 1), hello(T0))
+            await c.connect(replace(host, name="web2"), hello(T0))
         await c.db.write(lambda conn: conn.execute(update(schema.hosts).values(status="revoked")).rowcount)
         with pytest.raises(HostUnknown):
             await c.connect(host, hello(T0))

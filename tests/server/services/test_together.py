@@ -1,87 +1,32 @@
-"""What many hosts report at once is stored at one stroke, and leaves what it leaves when it is stored one by one."""
+"""What many hosts tell at once is stored at one stroke, and leaves what it leaves when it is stored one by one."""
 
 import asyncio
 import random
-from collections.abc import Iterator
+import re
+from collections import Counter
+from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fleetnet_server.errors import SequenceHole
-from fleetnet_server.records import Batch, Digest, Gap, Holder, Process, Session, SourceStatus, Stored
+from fleetnet_server.errors import Cloned, Fenced, HostUnknown, SequenceHole
+from fleetnet_server.records import Batch, Gap, Hello, Host, Session, SnapshotPart, SourceStatus, Stored
 from fleetnet_server.services import together
 from fleetnet_server.services.ingest import Ingest
 from fleetnet_server.storage import holders as stored_holders
 from fleetnet_server.storage.database import Connection
 from fleetnet_server.storage.holders import StoredHolders
 from fleetnet_server.storage.metadata import METADATA
-from server.costs import asked_of, pieces
+from server.costs import asked_of, pieces, plan
 from server.held import Held
-from server.reports import (
-    CLOSE_WAIT,
-    ESTABLISHED,
-    EXACT,
-    LISTEN,
-    T0,
-    TIME_WAIT,
-    WEB,
-    Collector,
-    S,
-    difference,
-    gone,
-    hello,
-    snapshot,
-    sock,
-    space,
-)
+from server.lives import Life
+from server.reports import T0, WEB, Collector, S, difference, gone, hello, kept, snapshot, sock
 from server.stories import tell
 from sqlalchemy import select
 
-HOSTS, BATCHES = 5, 12
-STATES = (ESTABLISHED, CLOSE_WAIT, TIME_WAIT, LISTEN)
-DRIFTED = Digest(1, 7)  # of no host here; from then on what it tells is stored alone
+HOSTS, EVENTS, AT_ONCE = 5, 14, 12
 Dump = dict[str, list[tuple[object, ...]]]
-
-
-def story(seed: int) -> Iterator[Batch]:
-    """What one host tells after its snapshot of cookies 1 to 4: mostly what is ordinary."""
-    draw = random.Random(seed)
-    alive = {1: LISTEN, 2: LISTEN, 3: LISTEN, 4: LISTEN}
-    cookies = iter(range(5, 1000))
-    for sequence in range(2, 2 + BATCHES):
-        look_us = T0 + sequence * S - (3 * S if draw.random() < 0.1 else 0)  # now and then the clock is set back
-        holder = Holder(draw.randrange(3), "u", "a.service", "", 1, (Process(draw.randrange(9), T0, "p", "/p", "p"),))
-        opened, closed, changed = [], [], []
-        for _ in range(draw.randrange(4)):
-            cookie = next(cookies)
-            exactly = look_us - draw.randrange(S)
-            opened.append(sock(cookie, exactly, ESTABLISHED, how=EXACT, holder=holder, remote=bytes(4), remote_port=9))
-            if draw.random() < 0.3:
-                closed.append(gone(cookie, look_us - draw.randrange(S // 2), EXACT))  # brief
-            else:
-                alive[cookie] = ESTABLISHED
-        for cookie in draw.sample(sorted(alive), min(len(alive), draw.randrange(4))):
-            if any(cookie == one.key.cookie for one in opened):
-                continue
-            if draw.random() < 0.5:
-                alive[cookie] = draw.choice(STATES)
-                changed.append(sock(cookie, look_us, alive[cookie], recv_queue=draw.randrange(3), holder=holder))
-            if draw.random() < 0.4:
-                closed.append(gone(cookie, look_us - draw.randrange(S)))
-                del alive[cookie]
-        batch = difference(
-            sequence, look_us, previous_us=look_us - S, opened=tuple(opened), changed=tuple(changed),
-            closed=(*closed, gone(5000, look_us)),
-        )  # fmt: skip
-        yield draw.choice((batch,) * 30 + (replace(batch, digest=DRIFTED),) + 2 * tuple(_more(batch)))
-
-
-def _more(batch: Batch) -> Iterator[Batch]:
-    """The batch with something that is not ordinary."""
-    yield replace(batch, gaps=(Gap(batch.look_at_us - S, batch.look_at_us, "ends were lost"),))
-    yield replace(batch, sources=(SourceStatus("tcp", ok=False, detail="no"),))
-    yield replace(batch, namespaces=(space(7, "blue"),))
 
 
 async def connected(c: Collector, names: int) -> list[Session]:
@@ -95,11 +40,16 @@ async def connected(c: Collector, names: int) -> list[Session]:
     return sessions
 
 
-async def at_once(c: Collector, told: list[tuple[Session, Batch]]) -> list[Stored | BaseException]:
-    """Commit them as one group."""
+async def at_once(c: Collector, told: Sequence[tuple[Session, Batch]]) -> list[Any]:
+    """Commit them as one group; what came of each, or its error."""
+    return await group(c, [c.ingest.commit(s, batch, batch.look_at_us, lambda: b"") for s, batch in told])
+
+
+async def group(c: Collector, works: Iterable[Coroutine[Any, Any, Session | Stored]]) -> list[Any]:
+    """Have them share a commit; what came of each, or its error."""
     held = Held(c.db)
     await held.begun()
-    waiting = [asyncio.create_task(c.ingest.commit(s, batch, batch.look_at_us, lambda: b"")) for s, batch in told]
+    waiting = [asyncio.create_task(work) for work in works]
     await asyncio.sleep(0)  # each has handed over what it has
     await held.end()
     return await asyncio.gather(*waiting, return_exceptions=True)
@@ -115,37 +65,59 @@ async def dump(c: Collector) -> Dump:
     return await c.db.read(read)
 
 
-@pytest.mark.parametrize("seed", range(12))
-def test_the_same_rows_are_left(tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    stories = [list(story(100 * seed + number)) for number in range(HOSTS)]
-    # Each host in its order, and the hosts mixed.
-    turns = [number for number in range(HOSTS) for _ in range(BATCHES)]
-    random.Random(seed).shuffle(turns)
+async def live(c: Collector, seed: int) -> None:
+    """Some hosts tell of their lives, each in its order and the hosts mixed, many of them at once."""
+    hosts = [await c.enroll(f"web{number}") for number in range(HOSTS)]
+    left = {number: list(Life(100 * seed + number, number).tell(EVENTS)) for number in range(HOSTS)}
+    streams: dict[int, Session] = {}
+    draw = random.Random(seed)
+    while any(left.values()):
+        opening: dict[int, int] = {}  # what a host tells next belongs to the stream that it opens in this group
+        works: list[Coroutine[Any, Any, Session | Stored]] = []
+        while len(works) < AT_ONCE and (able := [n for n in left if left[n] and n not in opening]):
+            number = draw.choice(able)
+            event = left[number].pop(0)
+            if isinstance(event, Hello):
+                opening[number] = len(works)
+                works.append(c.ingest.open(hosts[number].name, event, event.wall_clock_us))
+            else:
+                works.append(c.ingest.commit(streams[number], event, event.look_at_us, lambda: b""))
+        outcomes = await group(c, works)
+        assert [one for one in outcomes if not isinstance(one, Session | Stored)] == []
+        streams |= {number: outcomes[place] for number, place in opening.items()}
 
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_same_rows_are_left(tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     async def tale(c: Collector) -> Dump:
-        sessions = await connected(c, HOSTS)
-        left = [iter(one) for one in stories]
-        told = [(sessions[n], replace(next(left[n]), boot_id=sessions[n].boot_id)) for n in turns]
-        for first in range(0, len(told), 12):
-            outcomes = await at_once(c, told[first : first + 12])
-            assert [one for one in outcomes if not isinstance(one, Stored)] == []
+        await live(c, seed)
         return await dump(c)
 
-    at_one_stroke = Ingest._store_together
-    stored = 0
+    at_one_stroke = Ingest._do_together
+    done: Counter[str] = Counter()
 
-    def count(ingest: Ingest, conn: Connection, works: Any) -> list[Stored | None]:
-        nonlocal stored
-        done = at_one_stroke(ingest, conn, works)
-        stored += sum(one is not None for one in done)
-        return done
+    def count(ingest: Ingest, conn: Connection, works: Any) -> list[Any]:
+        found = at_one_stroke(ingest, conn, works)
+        done.update(kind_of(work) for work, result in zip(works, found, strict=True) if result is not None)
+        return found
 
-    monkeypatch.setattr(Ingest, "_store_together", count)
+    monkeypatch.setattr(Ingest, "_do_together", count)
     found = tell(_made(tmp_path / "together"), tale)
-    assert stored > HOSTS * BATCHES // 4
-    monkeypatch.setattr(Ingest, "_store_together", lambda _ingest, _conn, works: [None] * len(works))
+    assert done["stream"] >= 2 * HOSTS
+    assert done["snapshot"] > HOSTS
+    assert done["difference"] > HOSTS * EVENTS // 4
+    assert done["part"] == 0
+    monkeypatch.setattr(Ingest, "_do_together", lambda _ingest, _conn, works: [None] * len(works))
     assert found == tell(_made(tmp_path / "alone"), tale)
     assert len(found["history"]) > 50
+    assert len({row[3] for row in found["gaps"]}) >= 3  # for several reasons
+
+
+def kind_of(work: tuple[Any, ...]) -> str:
+    if isinstance(work[0], str):
+        return "stream"
+    part = work[1].snapshot
+    return "difference" if part is None else "snapshot" if part == SnapshotPart(0, last=True) else "part"
 
 
 def _made(directory: Path) -> Path:
@@ -166,6 +138,108 @@ def test_a_group_of_hosts_takes_the_statements_of_one(tmp_path: Path, engine: st
         # what is open, openings, ends, and removals, looks of hosts and of streams, release.
         copied = 1 if engine == "postgresql" else 0  # openings, which are not seen here
         assert len(said) == 2 + 4 * pieces(engine, 30) + 5 - copied
+
+    tell(tmp_path, tale)
+
+
+def test_hosts_that_come_back_take_the_statements_of_one(tmp_path: Path, engine: str) -> None:
+    async def statements(c: Collector, works: list[Coroutine[Any, Any, Session | Stored]]) -> tuple[int, list[Any]]:
+        said = asked_of(c.db._engines.writer)
+        outcomes = await group(c, works)
+        told = len(said)
+        said.clear()
+        assert [one for one in outcomes if not isinstance(one, Session | Stored)] == []
+        return told, outcomes
+
+    async def come_back(c: Collector, hosts: list[Host]) -> tuple[int, int]:
+        """What it takes to open their streams, and to store snapshots that lack a socket and have another."""
+        came = [c.ingest.open(host.name, hello(T0 + S, boot_id=bytes([host.host_id]) * 16), T0 + S) for host in hosts]
+        opened, sessions = await statements(c, list(came))
+        told = [
+            c.ingest.commit(s, snapshot(2, T0 + S, *(sock(n, T0) for n in (1, 2, 3, 4, 9)), boot_id=s.boot_id), T0 + S)
+            for s in sessions
+        ]
+        stored, _ = await statements(c, list(told))
+        return opened, stored
+
+    async def tale(c: Collector) -> None:
+        hosts = [await c.enroll(f"web{number}") for number in range(48)]
+        for host in hosts:
+            session = await c.connect(host, hello(T0, boot_id=bytes([host.host_id]) * 16))
+            await c.report(session, snapshot(1, T0, *(sock(n, T0) for n in (1, 2, 3, 4, 5)), boot_id=session.boot_id))
+        # Powers of two, of which SQLite looks up or puts in as many as these with one statement.
+        few, many = await come_back(c, hosts[:16]), await come_back(c, hosts[16:])
+        assert few == many
+        assert max(few) < 25
+
+    tell(tmp_path, tale)
+
+
+def test_a_stream_that_is_opened_at_one_stroke_with_others_fences_the_one_before(tmp_path: Path) -> None:
+    async def tale(c: Collector) -> None:
+        streams = await connected(c, 3)
+        told = [difference(2, T0 + S, boot_id=s.boot_id) for s in streams]
+        before, opened, fenced, other, unknown = await group(
+            c,
+            [
+                c.ingest.commit(streams[0], told[0], T0 + S),
+                c.ingest.open("web0", hello(T0 + S, boot_id=streams[0].boot_id), T0 + S),
+                c.ingest.commit(streams[0], replace(told[0], sequence=3), T0 + S),
+                c.ingest.commit(streams[1], told[1], T0 + S),
+                c.ingest.open("nobody", hello(T0 + S), T0 + S),
+            ],
+        )
+        assert (before, other) == (Stored(2), Stored(2))
+        assert (opened.generation, opened.committed_sequence) == (2, 2)
+        assert isinstance(fenced, Fenced)
+        assert isinstance(unknown, HostUnknown)
+
+    tell(tmp_path, tale)
+
+
+def test_what_may_be_refused_is_not_ordinary() -> None:
+    sources = (SourceStatus("tcp", ok=True, detail=""),)
+    assert not together.ordinary(difference(2, T0, sources=sources))
+    assert not together.ordinary(snapshot(2, T0, part=1))
+    assert not together.ordinary(kept(2, Gap(T0, T0 + S, "away")))
+    assert together.ordinary(snapshot(2, T0, sources=sources))
+
+
+def test_of_two_machines_that_come_at_once_as_one_host_the_first_is_let_in(tmp_path: Path) -> None:
+    async def tale(c: Collector) -> None:
+        await c.enroll("web0")
+        await c.enroll("web1")
+        said = [replace(hello(T0), machine_id_hash=bytes([n]) * 32) for n in (1, 2, 3)]
+        works = [("web0", said[0]), ("web1", said[2]), ("web0", said[1])]
+        first, other, second = await group(c, [c.ingest.open(name, one, T0) for name, one in works])
+        assert (first.generation, other.generation) == (1, 1)
+        assert isinstance(second, Cloned)
+        assert await c.ingest.commit(first, snapshot(1, T0), T0) == Stored(1)
+
+    tell(tmp_path, tale)
+
+
+def one_of(values: Any) -> Any:
+    """Of a statement that is run for each of some rows, which is heard of once, the values of the first."""
+    if isinstance(values, list):
+        return values[0] if isinstance(values[0], tuple) else tuple(values)
+    return values
+
+
+def test_no_statement_reads_a_table_whole(tmp_path: Path) -> None:
+    async def tale(c: Collector) -> None:
+        said = asked_of(c.db._engines.writer)
+        await live(c, 1)
+        asked = {sql: one_of(values) for sql, values in said if "WHERE" in sql}
+        assert len(asked) > 30
+
+        def whole(conn: Connection) -> list[str]:
+            steps = [step for sql, values in asked.items() for step in plan(conn, sql, values)]
+            # Of SQLite; what a statement carries is a table of constants, which it calls `told`.
+            scans = [step for step in steps if "SCAN" in step and not re.search("SCAN told|CONSTANT ROW", step)]
+            return scans + [step for step in steps if step.endswith(" whole")]
+
+        assert await c.db.write(whole) == []
 
     tell(tmp_path, tale)
 
@@ -224,6 +298,7 @@ def test_no_stream_has_more_holders_remembered_than_a_bound() -> None:
 
 def test_batches_of_one_host_take_turns_and_what_follows_one_that_is_left_out_is_left_out_too() -> None:
     a, b = Session(1, 1, bytes(16), 1, 0), Session(2, 1, bytes(16), 1, 0)
-    plain, odd = difference(2, T0), difference(3, T0, gaps=(Gap(1, 2, "why"),))
-    works = [(a, plain), (b, plain), (a, plain), (b, odd), (b, plain), (a, plain)]
-    assert together.turns(works, lambda _, batch: not together.ordinary(batch)) == [[0, 1], [2], [5]]
+    plain, odd = difference(2, T0), snapshot(3, T0, last=False)
+    told = [(a, plain), (b, plain), (a, plain), (b, odd), (b, plain), (a, plain)]
+    hosts = {place: session.host_id for place, (session, _) in enumerate(told)}
+    assert together.turns(hosts, lambda place: not together.ordinary(told[place][1])) == [[0, 1], [2], [5]]
