@@ -373,8 +373,9 @@ def test_what_was_open_when_the_disk_failed_goes_on_if_the_present_has_it(
         await collector.stop()
         await it.kept()
         it.watch.open(tcp(300), tcp(301))
-        await eventually(lambda: it.agent.uplink._keeper._unwritten is not None)
-        await eventually(lambda: it.agent.uplink._keeper._unwritten is None)  # both are on the disk
+        await it.looked()
+        look_us = max(it.truth)
+        await eventually(lambda: it.agent.uplink._keeper._last_look_us >= look_us)  # both are on the disk
         with monkeypatch.context() as failing:
             failing.setattr(SpoolFile, what, fails)
             it.watch.open(tcp(302))

@@ -114,6 +114,13 @@ def test_a_directory_that_cannot_be_written_is_no_damage(tmp_path: Path) -> None
         Spool(tmp_path / "missing", 1 << 20, BOOT)
 
 
+def test_a_file_that_could_not_be_made_is_not_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fleetnet_agent.spool.file.TABLES", "CREATE TABLE segment (id); CREATE TABLE segment (id)")
+    with pytest.raises(SpoolUnavailableError):
+        Spool(tmp_path, 1 << 20, BOOT)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_no_room_for_all_that_is_open_leaves_what_was_kept(tmp_path: Path) -> None:
     kept = Kept(tmp_path, ScriptedWatch(tcp(1)), most_bytes=1 << 18)
     kept.begin()
