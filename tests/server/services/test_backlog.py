@@ -533,6 +533,24 @@ def test_an_end_that_was_stored_and_is_told_again_ends_not_what_came_of_it(
     tell(tmp_path, story)
 
 
+@pytest.mark.parametrize("together", [True, False])
+def test_a_state_that_was_left_before_the_end_of_the_look_that_saw_it_cuts_nothing_out(
+    tmp_path: Path, *, together: bool
+) -> None:
+    async def story(c: Collector) -> None:
+        session = await back(c, (), (sock(7, BACK, TIME_WAIT, how=BEFORE),))
+        look = T0 + 5 * S
+        passing = past(sock(7, look, ESTABLISHED), look, EXACT)
+        entered = past(sock(7, look - 9, TIME_WAIT, how=EXACT))
+        parts = ((passing, entered),) if together else ((entered,), (passing,))
+        for sequence, part in enumerate((*parts, *parts), 3):
+            await c.report(session, kept(sequence, OUTAGE, *part, last=False))
+        assert (await c.intervals())[-1] == Interval(7, TIME_WAIT, look - 9, EXACT)
+        assert [row.state for row in (await c.intervals())[:-1]] in ([], [ESTABLISHED])
+
+    tell(tmp_path, story)
+
+
 def test_what_was_open_when_the_disk_filled_up_goes_on_if_the_snapshot_found_it(tmp_path: Path) -> None:
     async def story(c: Collector) -> None:
         unlooked = Gap(T0 + 9 * S, BACK, "nothing can be kept")
