@@ -202,6 +202,7 @@ class RefusedBatch:
     reason: str  # one sentence, which may quote the host
     message: bytes  # the wire's Batch
     past_us: tuple[int, int] | None = None  # the time it told of, if it told of the past and of nothing else
+    past_last: bool = False  # nothing more was to be told of that time
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from fleetnet_proto.v1 import report_pb2, sockets_pb2
 GAP = sockets_pb2.CLOSED_AT_IS_GAP
 FOR_EVER = 1 << 62
 EPOCH = "another agent"
+RESTARTED = "agent restarted"  # as fleetnet_agent.uplink.outage has it
 
 
 @dataclass
@@ -113,11 +114,14 @@ class History:
         for past in backlog.sockets:
             self._take_past(past, backlog.to_us)
         if backlog.last:
+            # Not told is what was lost; what ended while an agent was restarted is.
+            lost = [(f, t) for f, t, reason in self.gaps if f < backlog.to_us and reason not in (RESTARTED, EPOCH)]
+            since_us = max([backlog.from_us, *(to_us for _, to_us in lost)])
             for one in self.intervals:
                 # The snapshot did not find it, and no end was kept: it had ended before anything was.
                 was_open = one.closed_us == backlog.to_us and one.opened_us <= backlog.from_us
                 if one.how == GAP and was_open and not one.is_told:
-                    one.closed_us = backlog.from_us
+                    one.closed_us = min(since_us, one.closed_us)
             self.kept = [gap for gap in self.kept if gap != (backlog.from_us, backlog.to_us)]
 
     def _take_past(self, past: report_pb2.PastSocket, to_us: int) -> None:

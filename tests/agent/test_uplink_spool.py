@@ -7,12 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import grpc
+import pytest
 from agent.conftest import Loop
 from agent.history import History
 from agent.loopback_collector import Collector, Store, key_of
 from agent.scripted_watch import BLIND, WHOLE, ScriptedWatch, tcp
 from agent.uplinks import QUICK, Running, agrees, eventually
 from fleetnet_agent.records import Difference, State
+from fleetnet_agent.spool.errors import SpoolUnavailableError
+from fleetnet_agent.spool.file import SpoolFile
 from fleetnet_agent.spool.paths import NAME
 from fleetnet_agent.uplink.keeping import DAMAGED, UNUSABLE
 from fleetnet_agent.uplink.outage import RESTARTED
@@ -159,6 +162,7 @@ def test_an_agent_whose_collector_answers_touches_no_disk(loop: Loop, collector:
         directory = enrolled(collector.address)
         it = Story(collector, directory, 1)
         await it.begun()
+        await it.told()  # on a busy machine it may have kept something before it found its collector
         before = {path.name: path.stat().st_mtime_ns for path in [directory, *directory.iterdir()]}
         for number in range(100, 200):
             it.watch.open(tcp(number))
@@ -352,6 +356,49 @@ def test_a_disk_that_takes_nothing_more_costs_a_gap_and_no_agent(
     assert len([line for line in it.agent.log if "cannot be used" in line]) == 1
     opened = [one for one in it.history().intervals if one.key == key_of(key_message(tcp(300).key))]
     assert len(opened) == 1, "what came after that is there"
+
+
+@pytest.mark.parametrize("what", ["transaction", "run"])
+def test_what_was_open_when_the_disk_failed_goes_on_if_the_present_has_it(
+    loop: Loop, collector: Collector, enrolled: Enrolled, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """Nothing can be written from then on until the present has been told; or nothing can be read either."""
+
+    def fails(*_: object) -> None:
+        raise SpoolUnavailableError("no space left on device")
+
+    async def story() -> Story:
+        collector.credit = 2
+        it = Story(collector, enrolled(collector.address), *range(10))
+        await it.begun()
+        await collector.stop()
+        await it.kept()
+        it.watch.open(tcp(300), tcp(301))
+        await it.looked()
+        look_us = max(it.truth)
+        await eventually(lambda: it.agent.uplink._keeper._last_look_us >= look_us)  # both are on the disk
+        with monkeypatch.context() as failing:
+            failing.setattr(SpoolFile, what, fails)
+            it.watch.open(tcp(302))
+            await eventually(lambda: any("no space left" in line for line in it.agent.log))
+            it.watch.close(tcp(301), tcp(4))
+            told = len(collector.store.batches)
+            await collector.start()
+            await eventually(lambda: any(b.snapshot.last and b.gaps for b in collector.store.batches[told:]))
+        await it.told()
+        await it.agent.stop()
+        return it
+
+    it = loop.run(story())
+    it.is_true()
+    assert {reason for _, _, reason in it.history().gaps} == {UNUSABLE}
+    assert it.history().kept == []
+    ends = {
+        key_of(past.socket.key): past.closed_at_us
+        for batch in collector.store.batches
+        for past in batch.backlog.sockets
+    }
+    assert [ends.get(key_of(key_message(tcp(number).key))) for number in (300, 301, 302)] == [0, 0, None]
 
 
 def test_what_is_new_goes_before_the_backlog_of_which_two_parts_are_on_their_way_at_most(

@@ -4,6 +4,7 @@ A fault takes hold of something (an agent's process, the network of a host, a di
 it has let go. All that is drawn is drawn beforehand, from the seed.
 """
 
+import errno
 import os
 import random
 import signal
@@ -192,11 +193,19 @@ def _disk(ground: Ground, fault: Fault) -> Path:
 def _fill(ground: Ground, fault: Fault) -> None:
     """Take all room but a few pages, so that some begin and none can end."""
     disk = _disk(ground, fault)
-    room = os.statvfs(disk)
     left = int(fault.number * 8)
     with (disk / "filler").open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, max(1, (room.f_bavail - left)) * room.f_frsize)
-    fault.done = True
+        while not fault.done:
+            room = os.statvfs(disk)
+            try:
+                os.posix_fallocate(file.fileno(), 0, max(1, (room.f_bavail - left)) * room.f_frsize)
+            except OSError as error:  # what it is filled for has taken some in between
+                if error.errno != errno.ENOSPC:
+                    raise
+                if not room.f_bavail:
+                    break
+            else:
+                fault.done = True
 
 
 def _empty(ground: Ground, fault: Fault) -> None:

@@ -62,13 +62,15 @@ class SpoolFile:
         """Open it, or make it. Raises SpoolDamagedError, SpoolUnavailableError."""
         self._path = directory / NAME
         with _translated():
-            _make_private(self._path)
+            is_new = _make_private(self._path)
             self._connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=0)
         try:
             with _translated():
                 self._prepare(most_bytes)
-        except BaseException:
+        except BaseException as error:
             self.close()
+            if is_new and not _is_anothers(error):
+                self.remove()  # there is nothing in it, and it would look as if something was kept
             raise
 
     def run(self, sql: str, *values: object) -> list[Any]:
@@ -145,9 +147,20 @@ class SpoolFile:
             raise SpoolDamagedError(f"it is damaged: {verdict}")
 
 
-def _make_private(path: Path) -> None:
-    """SQLite makes its other files with the mode of this one."""
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+def _make_private(path: Path) -> bool:
+    """SQLite makes its other files with the mode of this one. True if it was not there."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        os.close(os.open(path, flags | os.O_EXCL, 0o600))
+    except FileExistsError:
+        os.close(os.open(path, flags, 0o600))
+        return False
+    return True
+
+
+def _is_anothers(error: BaseException) -> bool:
+    """Whether it failed because another process has the file."""
+    return getattr(error.__cause__, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
 
 
 @contextlib.contextmanager

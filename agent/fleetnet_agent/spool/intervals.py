@@ -124,20 +124,23 @@ class Intervals:
         if moved:
             how = EXACT if socket.opened_at_is == sockets_pb2.OPENED_AT_IS_EXACT else SEEN
             _say_since_when(socket, batch.look_at_us)
-            self._end(name, (socket.opened_at_us, how), known, was_told=True)
+            # A look is told as of its end: a state that it saw may have been left a moment before that.
+            socket.opened_at_us = self._end(name, (socket.opened_at_us, how), known, was_told=True)
             self._put(name, stand, alone(batch, socket))
         elif known and known.body:  # other attributes of the same interval
             before = unpacked(known.body).backlog.sockets[0].socket
             socket.opened_at_us, socket.opened_at_is = before.opened_at_us, before.opened_at_is
             self._put(name, stand, alone(batch, socket))
 
-    def _end(self, name: bytes, end: End, known: Known | None = None, *, was_told: bool = False) -> None:
-        """An interval has ended: of one that was told before the segment, the end alone is kept."""
+    def _end(self, name: bytes, end: End, known: Known | None = None, *, was_told: bool = False) -> int:
+        """An interval has ended: of one that was told before the segment, the end alone is kept. When it did: not
+        before it began."""
         known = known or self._known(name)
+        at_us = end[0]
         if known and known.body:
             row = unpacked(known.body)
             socket = row.backlog.sockets[0].socket
-            at_us = max(end[0], socket.opened_at_us) if end[0] else 0  # the clock may have been set back
+            at_us = max(at_us, socket.opened_at_us) if at_us else 0  # the clock may have been set back
             self._chunks.add(self._where, row, socket, (at_us, end[1]))
         elif (known or was_told or end[1] != GAP) and end[0]:
             key = sockets_pb2.SocketKey.FromString(name)
@@ -146,6 +149,7 @@ class Intervals:
             self._file.run("INSERT INTO ended VALUES (NULL, ?, ?, ?, ?)", *row_of_it, checksum(*row_of_it))
         if known:
             self._file.run("DELETE FROM open WHERE name = ?", name)
+        return at_us
 
     def _known(self, name: bytes) -> Known | None:
         for stand, body, there in self._file.run("SELECT stand, body, checksum FROM open WHERE name = ?", name):

@@ -44,8 +44,7 @@ class Spool:
         self.last_look_us = 0
         self.told: list[tuple[int, int]] = []  # gaps that snapshots have declared as kept
         self.oldest_us = 0
-        self._gaps_told = 0
-        self._is_stale = False  # what was declared reaches further than what was kept
+        self._gaps_told: list[tuple[int, int, int, str]] = []  # rows of `gap`
         self._refresh()
 
     @property
@@ -108,9 +107,8 @@ class Spool:
         """The gaps that a snapshot of this look is to declare: the segment first, then what is not known of it. Where
         that it was declared cannot be written, it is none the less, and `settle` writes it."""
         assert self.since_us is not None
-        rows = self._file.run("SELECT id, from_us, to_us, reason FROM gap ORDER BY id")
-        self._gaps_told = rows[-1][0] if rows else 0
-        self._is_stale = look.at_us != self.last_look_us
+        self._gaps_told = []
+        self._gaps_told = rows = self._file.run("SELECT id, from_us, to_us, reason FROM gap ORDER BY id")
         from_us, to_us = sorted((self.since_us, look.at_us))
         declared = Gap(from_us, to_us, KEPT, kept=True)
         with contextlib.suppress(SpoolUnavailableError), self._file.transaction():
@@ -119,24 +117,28 @@ class Spool:
         return [declared, *(Gap(*row[1:]) for row in rows)]
 
     def settle(self, declared: Gap) -> list[Gap]:
-        """The snapshot that declared this is stored. What it did not tell of what is not known, since it came later."""
+        """The snapshot that declared this is stored. What it did not tell of what is not known, since it came later.
+
+        What was open at the last look that is kept is told without an end, also where the snapshot is of a later one,
+        for the disk took nothing: it went on if that snapshot found it, and else ended in the gap that it declared.
+        """
+        rest: list[Gap] = []
 
         def work() -> None:
             segment = self._segment()
-            intervals = self._intervals(segment, self._boot)
-            if self._is_stale:
-                intervals.end_all(declared.to_us)
+            [(boot,)] = self._file.run("SELECT boot FROM standing")  # not ours, if nothing was kept since we began
+            intervals = self._intervals(segment, boot)
             intervals.settle()
             intervals.flush()
-            self._file.run("DELETE FROM gap WHERE id <= ?", self._gaps_told)
+            self._file.many("DELETE FROM gap WHERE (id, from_us, to_us, reason) = (?, ?, ?, ?)", self._gaps_told)
             self._note_declared(segment, declared)
             self._file.run(
                 "UPDATE segment SET from_us = ?, to_us = ? WHERE id = ?", declared.from_us, declared.to_us, segment
             )
+            rest[:] = [Gap(*row) for row in self._file.run("DELETE FROM gap RETURNING from_us, to_us, reason")]
 
         self._fitting(work)
-        rows = self._file.run("DELETE FROM gap RETURNING from_us, to_us, reason")
-        return [Gap(*row) for row in rows]
+        return rest
 
     def waiting_bytes(self) -> int:
         """Bytes of all that is kept. Reads every row's length."""

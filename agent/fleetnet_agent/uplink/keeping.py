@@ -143,14 +143,14 @@ class Keeper:
         return None
 
     async def declare(self, look: Difference) -> list[Gap]:
-        """What a snapshot of this look is to declare."""
-        since_us = self._since_us
+        """What a snapshot of this look is to declare; also where the disk cannot be read now, for it may be later."""
+        since_us, self._declared = self._since_us, None
         try:
             gaps = await self._do(lambda spool: spool.declare(look_of(look)))
         except SpoolDamagedError:
             return [Gap(since_us, look.look_at_us, DAMAGED)]
         except SpoolUnavailableError:
-            return [Gap(since_us, look.look_at_us, UNUSABLE)]
+            gaps = [Gap(since_us, look.look_at_us, UNUSABLE, kept=True)]
         self._declared = gaps[0]
         return gaps
 

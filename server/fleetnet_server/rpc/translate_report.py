@@ -97,6 +97,7 @@ def refused(message: report_pb2.Batch, reason: str) -> records.RefusedBatch:
         reason=bounds.text(reason, bounds.SENTENCE),
         message=message.SerializeToString(),
         past_us=translate_backlog.past(message),
+        past_last=message.backlog.last,
     )
 
 

@@ -4,14 +4,15 @@ What must stay true: what a whole look has confirmed is not rewritten, whatever 
 stands as it stood, for nothing here is a look; a gap goes only when its host has said that all is told.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import structlog
 
 from fleetnet_server.errors import BadBatch
 from fleetnet_server.records import Backlog, Gap, PastSocket
 from fleetnet_server.services.intervals import ClosedAtIs, scope_of
-from fleetnet_server.services.past import Timeline, Window
+from fleetnet_server.services.past import Span, Timeline, Window, looked_from
+from fleetnet_server.services.quarantine import NOT_STORED
 from fleetnet_server.storage import gaps, history, holders, ids, sessions
 from fleetnet_server.storage.database import Connection
 from fleetnet_server.storage.history import Interval
@@ -58,8 +59,9 @@ def beside(from_us: int, to_us: int, told: Iterable[Gap]) -> list[tuple[int, int
 def store(conn: Connection, host_id: int, told: Backlog) -> None:
     """Put what a batch tells of the past where it belongs. Raises BadBatch."""
     waiting = gaps.kept_within(conn, host_id, told.from_us, told.to_us)
-    windows = _windows(waiting)
-    seen = _seen_until(conn, host_id, told)
+    unlooked = _unlooked(conn, host_id, told)
+    windows = _windows(waiting, unlooked)
+    seen = {to_us: from_us for from_us, to_us in sorted(unlooked, reverse=True)}
     intervals = _intervals(conn, host_id, told, seen)
     ended = {ids.socket_id(told.boot_id, closed.key): closed for closed in told.ended}
     before = _kept(conn, host_id, told, intervals, ended.keys())
@@ -69,7 +71,7 @@ def store(conn: Connection, host_id: int, told: Backlog) -> None:
         if closed := ended.get(socket_id):
             timeline.tell_end(closed.closed_at_us, closed.closed_at_is, seen.get(closed.closed_at_us, 0), windows)
         for interval in sorted(intervals.get(socket_id, ()), key=lambda one: one.opened_at_us):
-            timeline.tell(interval, windows, told.to_us)
+            timeline.tell(interval, windows, told.to_us, unlooked)
         after[socket_id] = timeline.rows
     stored = history.replace_rows(conn, host_id, before, after)
     if told.last:
@@ -87,34 +89,30 @@ def store(conn: Connection, host_id: int, told: Backlog) -> None:
 
 
 def _whole_since(conn: Connection, host_id: int, window: Window) -> int:
-    """From when on all of a gap that was kept has been told: its beginning, or the end of the last gap in it that was
-    not. What ended while an agent was restarted is told by the next one, as far as anybody knows."""
+    """From when on all of a gap that was kept has been told: the host's first look in it, or the end of the last gap in
+    it that was not. What ended while an agent was restarted is told by the next one, as far as anybody knows."""
     lost = [
         gap.to_us
         for gap in gaps.around(conn, window.from_us, window.to_us, host_id).get(host_id, [])
         if gap.from_us < window.to_us and gap.reason not in (gaps.KEPT, gaps.AGENT_RESTARTED)
     ]
-    return max([window.from_us, *lost])
+    return max([window.looked_us, *lost])
 
 
-def _windows(kept: Iterable[Gap]) -> list[Window]:
-    windows: list[Window] = []
-    for gap in kept:
-        if windows and gap.from_us < windows[-1].to_us:
-            windows[-1] = Window(windows[-1].from_us, max(windows[-1].to_us, gap.to_us))
-        else:
-            windows.append(Window(gap.from_us, gap.to_us))
-    return windows
-
-
-def _seen_until(conn: Connection, host_id: int, told: Backlog) -> dict[int, int]:
-    """What a restart of the agent has ended was there when its gap began: that look, by the one at which it ends."""
-    ends = [*(past.closed_at_is for past in told.sockets), *(closed.closed_at_is for closed in told.ended)]
-    if ClosedAtIs.GAP not in ends:
-        return {}
+def _unlooked(conn: Connection, host_id: int, told: Backlog) -> list[Span]:
+    """The times in which the host did not look, as it says itself: from a look to the next."""
     around = gaps.around(conn, told.from_us, told.to_us, host_id).get(host_id, [])
-    restarts = [(gap.from_us, gap.to_us) for gap in around if gap.reason == gaps.AGENT_RESTARTED]
-    return {to_us: from_us for from_us, to_us in sorted(restarts, reverse=True)}
+    return [(gap.from_us, gap.to_us) for gap in around if gap.reason not in (gaps.KEPT, NOT_STORED)]
+
+
+def _windows(kept: Iterable[Gap], unlooked: Collection[Span]) -> list[Window]:
+    spans: list[Span] = []
+    for gap in kept:
+        if spans and gap.from_us < spans[-1][1]:
+            spans[-1] = (spans[-1][0], max(spans[-1][1], gap.to_us))
+        else:
+            spans.append((gap.from_us, gap.to_us))
+    return [Window(from_us, to_us, looked_from(from_us, unlooked)) for from_us, to_us in spans]
 
 
 def _intervals(conn: Connection, host_id: int, told: Backlog, seen: Mapping[int, int]) -> dict[int, list[Interval]]:
@@ -130,7 +128,7 @@ def _intervals(conn: Connection, host_id: int, told: Backlog, seen: Mapping[int,
 
 def _interval(host_id: int, socket_id: int, past: PastSocket, holder_id: int, seen: Mapping[int, int]) -> Interval:
     """Of an end that is known the looks up to it are; of another that which found the socket, or the last before the
-    agent was restarted."""
+    host did not look."""
     socket = past.socket
     seen_us = socket.opened_at_us
     row = OpenSocket(host_id, socket_id, socket, holder_id, scope_of(socket), seen_us, seen_us)

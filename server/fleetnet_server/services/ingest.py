@@ -201,6 +201,7 @@ class Ingest:
             why_refused(error),
             as_it_came(),
             None if batch.backlog is None else (batch.backlog.from_us, batch.backlog.to_us),
+            batch.backlog is not None and batch.backlog.last,
         )
         try:
             return self._set_aside(conn, session, refused, received_at_us)

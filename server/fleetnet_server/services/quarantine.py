@@ -28,6 +28,9 @@ def set_aside(
     gaps.record(conn, session.host_id, [_missing(batch, standing, received_at_us)])
     if batch.past_us is None:
         hosts.note_missing(conn, session.host_id)
+    elif batch.past_last:
+        # Nothing more comes that would withdraw what waits for it. What is missing is a gap of its own now.
+        gaps.withdraw_kept(conn, session.host_id, *batch.past_us)
     sessions.note_sequence(conn, session, batch.sequence)
 
 

@@ -6,12 +6,15 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from agent.scripted_watch import ScriptedWatch, tcp
-from agent.spool.spools import BOOT, Kept, Told
-from fleetnet_agent.records import Look
+from agent.spool.spools import BOOT, Kept, Told, look_of
+from fleetnet_agent.records import Gap, Look, State
+from fleetnet_agent.spool.chunks import NO_ROOM, add_gap
 from fleetnet_agent.spool.errors import SpoolDamagedError, SpoolError, SpoolUnavailableError
+from fleetnet_agent.spool.file import SpoolFile
 from fleetnet_agent.spool.paths import DAMAGED, NAME, is_there, set_aside
 from fleetnet_agent.spool.spool import Spool
 
@@ -111,6 +114,13 @@ def test_a_directory_that_cannot_be_written_is_no_damage(tmp_path: Path) -> None
         Spool(tmp_path / "missing", 1 << 20, BOOT)
 
 
+def test_a_file_that_could_not_be_made_is_not_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fleetnet_agent.spool.file.TABLES", "CREATE TABLE segment (id); CREATE TABLE segment (id)")
+    with pytest.raises(SpoolUnavailableError):
+        Spool(tmp_path, 1 << 20, BOOT)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_no_room_for_all_that_is_open_leaves_what_was_kept(tmp_path: Path) -> None:
     kept = Kept(tmp_path, ScriptedWatch(tcp(1)), most_bytes=1 << 18)
     kept.begin()
@@ -123,6 +133,67 @@ def test_no_room_for_all_that_is_open_leaves_what_was_kept(tmp_path: Path) -> No
     kept.restart()
     kept.settle()
     assert kept.drain().past == []
+
+
+def test_what_was_open_when_the_disk_took_nothing_more_is_told_without_an_end(tmp_path: Path) -> None:
+    kept = Kept(tmp_path, ScriptedWatch(tcp(1), tcp(2)))
+    kept.begin()
+    kept.watch.open(tcp(100))
+    opened = kept.keep()
+    kept.watch.close(tcp(2), tcp(100))
+    kept.look = look_of(kept.watch.look())  # which is not kept
+    [declared] = kept.settle()
+    assert (declared.from_us, declared.to_us) == (kept.spool.told[0][0], kept.look.at_us)
+    told = kept.drain()
+    assert told.past == [(1_000_100, State.ESTABLISHED, opened.at_us, 0, 0)]
+    assert told.ended == {}, "whether they went on the snapshot has said"
+
+
+def test_so_is_what_was_open_before_a_boot_after_which_the_disk_took_nothing(tmp_path: Path) -> None:
+    kept = Kept(tmp_path, ScriptedWatch(tcp(1)))
+    kept.begin()
+    kept.watch.open(tcp(100))
+    kept.keep()
+    kept.spool.close()
+    kept.spool = Spool(tmp_path, kept.most_bytes, b"another boot 16.")
+    kept.look = look_of(kept.watch.look())
+    kept.settle()
+    told = kept.drain()
+    assert ([row[0] for row in told.past], told.boots) == ([1_000_100], {BOOT})
+
+
+def test_a_gap_that_grew_after_a_snapshot_told_it_is_told_again(tmp_path: Path) -> None:
+    kept = Kept(tmp_path, ScriptedWatch(tcp(1)))
+    kept.begin()
+    kept.keep()
+    add_gap(kept.spool._file, 100, 200, NO_ROOM)
+    declared, *told = kept.spool.declare(kept.look)
+    assert told == [Gap(100, 200, NO_ROOM)]
+    add_gap(kept.spool._file, 200, 300, NO_ROOM)
+    assert kept.spool.settle(declared) == [Gap(100, 300, NO_ROOM)]
+
+
+def test_a_segment_that_could_not_be_settled_is_settled_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = Kept(tmp_path, ScriptedWatch(tcp(1)))
+    kept.begin()
+    kept.watch.close(tcp(1))
+    kept.keep()
+    declared = kept.spool.declare(kept.look)[0]
+    with kept.spool._file.transaction():
+        add_gap(kept.spool._file, declared.from_us, declared.to_us, NO_ROOM)
+    run = SpoolFile.run
+
+    def fails(file: SpoolFile, sql: str, *values: object) -> list[Any]:
+        if sql.startswith("DELETE FROM gap"):
+            raise SpoolUnavailableError("disk I/O error")
+        return run(file, sql, *values)
+
+    monkeypatch.setattr(SpoolFile, "run", fails)
+    with pytest.raises(SpoolUnavailableError):
+        kept.spool.settle(declared)
+    monkeypatch.undo()
+    assert kept.spool.settle(declared) == [Gap(declared.from_us, declared.to_us, NO_ROOM)]
+    assert list(kept.drain().ended) == [1_000_001]
 
 
 KEEPS_ON = """

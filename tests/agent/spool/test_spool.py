@@ -4,11 +4,12 @@ import itertools
 import os
 import random
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from agent.scripted_watch import ScriptedWatch, holder, process, tcp
-from agent.spool.spools import BOOT, Kept, bodies
+from agent.spool.spools import BOOT, Kept, bodies, look_of
 from fleetnet_agent.records import Gap, Look, State
 from fleetnet_agent.spool.chunks import NO_ROOM, TOO_OLD, Chunk, Chunks
 from fleetnet_agent.spool.errors import SpoolUnavailableError
@@ -18,7 +19,7 @@ from fleetnet_agent.spool.spool import KEPT, Spool
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-SEEN, AS_GAP = 2, 3
+EXACT, SEEN, AS_GAP = 1, 2, 3
 HOUR_US = 3_600_000_000
 
 
@@ -92,6 +93,22 @@ def test_a_brief_socket_is_one_interval_of_no_length(kept: Kept) -> None:
     look = kept.keep()
     kept.settle()
     assert kept.drain().past == [(cookie(200), State.CLOSE, look.at_us - 1, look.at_us - 1, 1)]
+
+
+def test_a_state_that_was_left_before_the_end_of_the_look_that_saw_it_is_a_moment(kept: Kept) -> None:
+    kept.begin()
+    kept.watch.open(tcp(100, State.FIN_WAIT2))
+    seen = kept.keep()
+    kept.watch.open(tcp(100, State.TIME_WAIT))
+    difference = kept.watch.look()
+    entered = replace(difference, entered_at_us={tcp(100).key: seen.at_us - 1})
+    kept.look = look_of(difference)
+    kept.spool.keep(bodies(entered), kept.look)
+    kept.settle()
+    assert kept.drain().past == [
+        (cookie(100), State.FIN_WAIT2, seen.at_us, seen.at_us, EXACT),
+        (cookie(100), State.TIME_WAIT, seen.at_us, 0, 0),
+    ]
 
 
 def test_what_waited_in_memory_is_taken_along(kept: Kept) -> None:

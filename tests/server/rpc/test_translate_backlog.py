@@ -113,6 +113,14 @@ def test_what_cannot_be_is_refused(what: str) -> None:
         translate_report.batch(message)
 
 
+@pytest.mark.parametrize("last", [True, False])
+def test_of_what_cannot_be_read_is_known_what_it_told_of_and_whether_more_was_to_come(*, last: bool) -> None:
+    message = batch()
+    message.backlog.last, message.backlog.boot_id = last, b"none"
+    refused = translate_report.refused(message, "it is bad")
+    assert (refused.past_us, refused.past_last) == ((FROM_US, TO_US), last)
+
+
 def test_sockets_of_the_past_are_rows_like_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(translate_report, "MAX_ROWS", 2)
     message = batch(*(messages.past(messages.listener(port), FROM_US + 5) for port in (80, 443)))

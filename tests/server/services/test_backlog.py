@@ -22,6 +22,7 @@ from server.reports import (
     NEXT_BOOT,
     SEEN,
     T0,
+    TIME_WAIT,
     UDP,
     Collector,
     Interval,
@@ -318,7 +319,7 @@ def test_sockets_of_an_earlier_boot_stay_those_of_that_boot(tmp_path: Path) -> N
         assert await c.intervals() == [
             Interval(7, LISTEN, T0, SEEN, T0 + 4 * S, EXACT, T0 + 4 * S),
             Interval(7, LISTEN, T0 + 60 * S, BEFORE),
-            Interval(9, LISTEN, T0 + 2 * S, SEEN, T0 + 60 * S, GAP, T0 + 2 * S),
+            Interval(9, LISTEN, T0 + 2 * S, SEEN, T0 + 60 * S, GAP, T0 + 20 * S),
         ]
         [item] = (await c.ask(at_us=T0 + 10 * S, now_us=BACK)).items
         assert (item.holder.unit, item.holder.owners[0].name) == ("old.service", "old")
@@ -434,6 +435,152 @@ def test_a_gap_that_is_declared_anew_from_an_earlier_look_waits_from_the_last_lo
             Interval(8, LISTEN, T0 + S, SEEN),
         ]
         assert await c.gaps() == []
+
+    tell(tmp_path, story)
+
+
+def test_what_ended_behind_a_snapshot_that_its_agent_did_not_hear_was_taken_does_not_live_on_in_the_backlog(
+    tmp_path: Path,
+) -> None:
+    async def story(c: Collector) -> None:
+        # The agent was killed; on its disk is what it saw until BACK, and what the next one did not find.
+        found = sock(8, BACK, how=BEFORE), sock(9, T0), sock(10, BACK, how=BEFORE), sock(11, BACK, how=BEFORE)
+        session = await back(c, (sock(9, T0),), found)
+        changed = sock(10, BACK + S, CLOSE_WAIT)
+        ended = (gone(8, BACK + S), gone(9, BACK + S))
+        await c.report(session, difference(3, BACK + S, previous_us=BACK, changed=(changed,), closed=ended))
+        await c.report(session, difference(4, BACK + 2 * S, previous_us=BACK + S))
+        later = BACK + 60 * S
+        longer, restarted = Gap(T0, later, "collector unreachable", kept=True), Gap(BACK, later, "agent restarted")
+        again = await c.connect(await c.enroll(), hello(later, epoch=2), later)
+        present = snapshot(1, later, sock(10, later, CLOSE_WAIT, how=BEFORE), epoch=2, gaps=(longer, restarted))
+        told = kept(
+            2, longer, *(past(sock(n, T0 + 5 * S), later, GAP) for n in (8, 10, 11)),
+            past(sock(10, later, CLOSE_WAIT, how=BEFORE)), ended=(gone(9, later, GAP),), epoch=2,
+        )  # fmt: skip
+        await c.report(again, present)
+        for sequence in (2, 3):  # the second time behind the gap's withdrawal
+            await c.report(again, replace(told, sequence=sequence))
+            assert await c.intervals() == [
+                Interval(8, LISTEN, T0 + 5 * S, SEEN, BACK + S, SEEN, BACK),
+                Interval(9, LISTEN, T0, SEEN, BACK + S, SEEN, BACK),
+                Interval(10, LISTEN, T0 + 5 * S, SEEN, BACK + S, SEEN, BACK),
+                Interval(10, CLOSE_WAIT, BACK + S, SEEN),
+                Interval(11, LISTEN, T0 + 5 * S, SEEN, later, GAP, BACK + 2 * S),
+            ]
+            assert await c.gaps() == [restarted]
+
+    tell(tmp_path, story)
+
+
+def test_but_what_the_backlog_saw_after_that_is_there(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        # The connection broke, and the agent went on: of what it found behind the last report the backlog alone tells.
+        session = await back(c, (), (sock(8, BACK, how=BEFORE),))
+        await c.report(session, difference(3, BACK + S, previous_us=BACK, closed=(gone(8, BACK + S),)))
+        seen, later = BACK + 30 * S, BACK + 60 * S
+        longer, restarted = Gap(T0, later, "collector unreachable", kept=True), Gap(seen, later, "agent restarted")
+        again = await c.connect(await c.enroll(), hello(later, epoch=2), later)
+        told = kept(
+            2, longer, past(sock(8, T0 + 5 * S), BACK + S), past(sock(8, BACK + 9 * S), later, GAP),
+            past(sock(9, BACK + 2 * S, TIME_WAIT), BACK + 9 * S), epoch=2,
+        )  # fmt: skip
+        await c.report(again, snapshot(1, later, epoch=2, gaps=(longer, restarted)), told, replace(told, sequence=3))
+        assert await c.intervals() == [
+            Interval(8, LISTEN, T0 + 5 * S, SEEN, BACK + S, SEEN, BACK),
+            Interval(8, LISTEN, BACK + 9 * S, SEEN, later, GAP, seen),
+            Interval(9, TIME_WAIT, BACK + 2 * S, SEEN, BACK + 9 * S, SEEN, BACK + 9 * S),
+        ]
+
+    tell(tmp_path, story)
+
+
+@pytest.mark.parametrize("ended_first", [True, False])
+@pytest.mark.parametrize("how", [EXACT, SEEN])
+def test_an_end_that_was_stored_and_is_told_again_ends_not_what_came_of_it(
+    tmp_path: Path, how: int, *, ended_first: bool
+) -> None:
+    async def story(c: Collector) -> None:
+        # Two reports were stored, and their agent, which did not hear it, kept them when its memory was full.
+        host = await c.enroll()
+        first = await c.connect(host, hello(T0))
+        entered = T0 + S - 9 if how == EXACT else T0 + S
+        left = sock(7, entered, TIME_WAIT, how=how)
+        waits = sock(8, entered, CLOSE_WAIT, how=how), sock(8, T0 + 2 * S, TIME_WAIT)
+        await c.report(
+            first,
+            snapshot(1, T0, sock(7, T0, ESTABLISHED), sock(8, T0, ESTABLISHED)),
+            difference(2, T0 + S, previous_us=T0, changed=(left, waits[0])),
+            difference(3, T0 + 2 * S, previous_us=T0 + S, changed=waits[1:]),
+        )
+        again = await c.connect(host, hello(BACK), BACK)
+        here = sock(7, BACK, TIME_WAIT, how=BEFORE)
+        await c.report(again, snapshot(4, BACK, here, gaps=(OUTAGE,)))
+        parts = [
+            kept(5, OUTAGE, ended=(gone(7, entered, how), gone(8, entered, how)), last=False),
+            kept(6, OUTAGE, past(left), past(waits[0], T0 + 2 * S), past(waits[1], T0 + 9 * S), last=False),
+        ]
+        for sequence, part in enumerate((*parts, *parts) if ended_first else (*parts[::-1], *parts[::-1]), 5):
+            await c.report(again, replace(part, sequence=sequence))
+        assert [replace(i, last_seen_us=0) for i in await c.intervals()] == [
+            Interval(7, ESTABLISHED, T0, SEEN, entered, how),
+            Interval(7, TIME_WAIT, entered, how),
+            Interval(8, ESTABLISHED, T0, SEEN, entered, how),
+            Interval(8, CLOSE_WAIT, entered, how, T0 + 2 * S, SEEN),
+            Interval(8, TIME_WAIT, T0 + 2 * S, SEEN, T0 + 9 * S, SEEN),
+        ]
+
+    tell(tmp_path, story)
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_a_state_that_was_left_before_the_end_of_the_look_that_saw_it_cuts_nothing_out(
+    tmp_path: Path, *, together: bool
+) -> None:
+    async def story(c: Collector) -> None:
+        session = await back(c, (), (sock(7, BACK, TIME_WAIT, how=BEFORE),))
+        look = T0 + 5 * S
+        passing = past(sock(7, look, ESTABLISHED), look, EXACT)
+        entered = past(sock(7, look - 9, TIME_WAIT, how=EXACT))
+        parts = ((passing, entered),) if together else ((entered,), (passing,))
+        for sequence, part in enumerate((*parts, *parts), 3):
+            await c.report(session, kept(sequence, OUTAGE, *part, last=False))
+        assert (await c.intervals())[-1] == Interval(7, TIME_WAIT, look - 9, EXACT)
+        assert [row.state for row in (await c.intervals())[:-1]] in ([], [ESTABLISHED])
+
+    tell(tmp_path, story)
+
+
+def test_what_was_open_when_the_disk_filled_up_goes_on_if_the_snapshot_found_it(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        unlooked = Gap(T0 + 9 * S, BACK, "nothing can be kept")
+        found = sock(7, T0), sock(8, BACK, how=BEFORE), sock(9, BACK, CLOSE_WAIT, how=BEFORE)
+        session = await back(c, (sock(7, T0), sock(6, T0)), found, OUTAGE, unlooked)
+        told = kept(3, OUTAGE, *(past(sock(n, T0 + n * S, ESTABLISHED if n == 9 else LISTEN)) for n in (4, 8, 9)))
+        await c.report(session, told, replace(told, sequence=4))
+        assert [replace(i, last_seen_us=0) for i in await c.intervals()] == [
+            Interval(4, LISTEN, T0 + 4 * S, SEEN, BACK, GAP),
+            Interval(6, LISTEN, T0, SEEN, BACK, GAP),
+            Interval(7, LISTEN, T0, SEEN),
+            Interval(8, LISTEN, T0 + 8 * S, SEEN),
+            Interval(9, ESTABLISHED, T0 + 9 * S, SEEN, BACK, GAP),
+            Interval(9, CLOSE_WAIT, BACK, BEFORE),
+        ]
+        assert await c.gaps() == [unlooked]
+
+    tell(tmp_path, story)
+
+
+def test_what_had_ended_by_a_stored_report_does_not_live_on_because_the_disk_was_full(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        session = await back(c, (), (sock(8, BACK, how=BEFORE),))
+        await c.report(session, difference(3, BACK + S, previous_us=BACK, closed=(gone(8, BACK + S),)))
+        later = BACK + 60 * S
+        longer, unlooked = replace(OUTAGE, to_us=later), Gap(BACK, later, "nothing can be kept")
+        again = await c.connect(await c.enroll(), hello(later), later)
+        told = kept(5, longer, past(sock(8, T0 + 5 * S)))
+        await c.report(again, snapshot(4, later, gaps=(longer, unlooked)), told, replace(told, sequence=6))
+        assert await c.intervals() == [Interval(8, LISTEN, T0 + 5 * S, SEEN, BACK + S, SEEN, BACK)]
 
     tell(tmp_path, story)
 

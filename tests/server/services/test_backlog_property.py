@@ -4,6 +4,7 @@ import asyncio
 import random
 import tempfile
 from collections.abc import Iterable, Iterator
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
@@ -68,8 +69,30 @@ class Run:
 
 
 @dataclass
+class View:
+    """What looks have found, as somebody knows it who heard of some of them."""
+
+    runs: list[Run] = field(default_factory=list)
+    open: dict[int, Run] = field(default_factory=dict)  # by cookie, of the present boot
+    looked_us: int = 0
+
+    def look(self, now_us: int, now: State, boot: int, *, missed: bool) -> tuple[list[Run], list[Run]]:
+        """What is found that began and that ended; the look before was missed, or not."""
+        ends = [run for run in self.open.values() if run.boot != boot or now.get(run.cookie) != run.state]
+        for run in ends:
+            run.closed_us, run.closed_is = now_us, GAP if missed else SEEN
+            del self.open[run.cookie]
+        how = BEFORE if missed or not self.looked_us else SEEN
+        begun = [Run(boot, c, s, now_us, how) for c, s in sorted(now.items()) if c not in self.open]
+        self.open.update({run.cookie: run for run in begun})
+        self.runs += begun
+        self.looked_us = now_us
+        return begun, ends
+
+
+@dataclass
 class World:
-    """A host with its agent, which keeps what it cannot tell."""
+    """A host with its agent, which keeps what it cannot tell, or does not hear was taken."""
 
     collector: Collector
     host: Host
@@ -80,11 +103,13 @@ class World:
     sequence: int = 0
     session: Session | None = None
     alive: State = field(default_factory=dict)
-    runs: list[Run] = field(default_factory=list)
-    open: dict[int, Run] = field(default_factory=dict)  # by cookie, of the present boot
-    told_us: int = 0  # the last look that was told
+    known: View = field(default_factory=View)  # by agent and collector together
+    kept: View = field(default_factory=View)  # by the agent
+    deaf: bool = False  # it does not hear what is stored of this stream
+    in_memory: tuple[View, View] | None = None  # both as they are without what the agent has not written down
+    told_us: int = 0  # the last look that was told, as the agent knows
+    stored_us: int = 0  # the last whole look that is stored
     first_us: int = 0  # the first look ever
-    looked_us: int = 0
     losses: list[Gap] = field(default_factory=list)  # to be declared with the next snapshot
     missed: bool = False  # the agent was away between its last look and the next
     backlog: list[Part] = field(default_factory=list)
@@ -99,18 +124,12 @@ class World:
         self.now_us += S
         self.alive = now
         if self.missed:
-            self.losses.append(Gap(self.looked_us, self.now_us, "agent restarted"))
-        ends = [run for run in self.open.values() if run.boot != self.boot or now.get(run.cookie) != run.state]
-        for run in ends:
-            run.closed_us, run.closed_is = self.now_us, GAP if self.missed else SEEN
-            del self.open[run.cookie]
-        how = BEFORE if self.missed or not self.looked_us else SEEN
-        begun = [Run(self.boot, c, s, self.now_us, how) for c, s in sorted(now.items()) if c not in self.open]
-        self.open.update({run.cookie: run for run in begun})
-        self.runs += begun
+            self.losses.append(Gap(self.kept.looked_us, self.now_us, "agent restarted"))
         self.first_us = self.first_us or self.now_us
-        self.looked_us, self.missed = self.now_us, False
-        return begun, ends
+        self.known.look(self.now_us, now, self.boot, missed=self.missed)
+        found = self.kept.look(self.now_us, now, self.boot, missed=self.missed)
+        self.missed = False
+        return found
 
     async def look(self, now: State) -> None:
         """A look at a host that changes; told as a difference where somebody takes it."""
@@ -129,16 +148,26 @@ class World:
             epoch=self.epoch,
         )
         await self._send(told)
-        self.told_us = self.now_us
+        self._taken()
         await self.deliver(self.chance.randint(0, 3))
 
-    async def connect(self, now: State, broken_after: int) -> None:
+    def _taken(self) -> None:
+        """A whole look is stored, as the agent may hear."""
+        self.stored_us = self.now_us
+        if self.deaf:
+            kept = self.in_memory[1] if self.in_memory else deepcopy(self.kept)
+            self.in_memory = deepcopy(self.known), kept
+        else:
+            self.told_us, self.in_memory = self.now_us, None
+
+    async def connect(self, now: State, broken_after: int, *, deaf: bool) -> None:
         """A look and a snapshot of it, which may break off; then what was kept waits to be told."""
         if self.session is not None:
             return
         self._look(now)
         said = hello(self.now_us, boot_id=self.boot_id, epoch=self.epoch)
         self.session = await self.collector.connect(self.host, said, self.now_us)
+        self.in_memory = None  # what there was is written down
         gap = Gap(self.told_us or self.first_us, self.now_us, "collector unreachable", kept=True)
         declared = (*self.losses, gap) if gap.from_us < gap.to_us else ()
         parts = [[sock(c, self.now_us, s, how=BEFORE)] for c, s in sorted(now.items())] or [[]]
@@ -152,16 +181,18 @@ class World:
                 boot_id=self.boot_id, epoch=self.epoch,
             )  # fmt: skip
             await self._send(told)
+        self.deaf = deaf
         if declared:
-            self.gaps |= {*self.losses, Gap(gap.from_us, gap.to_us, KEPT)}
-            self.backlog += self._parts_of(gap)
-        self.losses.clear()
-        self.told_us = self.now_us
+            self.gaps |= {*self.losses, Gap(max(gap.from_us, self.stored_us), gap.to_us, KEPT)}
+        if not deaf:
+            self.backlog += self._parts_of(gap) if declared else ()
+            self.losses.clear()
+        self._taken()
 
     def _parts_of(self, gap: Gap) -> Iterator[Part]:
         """What happened in a gap, shuffled and cut into parts, some of it told twice; only the last has its place."""
         rows: list[tuple[int, Row]] = []
-        for run in self.runs:
+        for run in self.kept.runs:
             closed_us = run.closed_us if run.closed_us <= gap.to_us else 0
             never_told = not self.told_us and run.opened_us == gap.from_us
             if never_told or gap.from_us < run.opened_us <= gap.to_us:
@@ -189,8 +220,9 @@ class World:
                 )  # fmt: skip
                 await self._send(told)
             if part.last:
-                self.gaps.discard(Gap(part.gap.from_us, part.gap.to_us, KEPT))
-        del self.backlog[:most]
+                self.gaps -= {gap for gap in self.gaps if gap.reason == KEPT and _within(gap, part.gap)}
+        if not self.deaf:
+            del self.backlog[:most]
 
     async def disconnect(self) -> None:
         if self.session is not None:
@@ -198,8 +230,11 @@ class World:
             self.session = None
 
     async def restart(self, *, reboot: bool) -> None:
-        """The agent misses a look of an outage; what it kept is there afterwards."""
-        if self.session is None and self.looked_us:
+        """The agent misses a look of an outage; what it wrote down is there afterwards."""
+        if self.session is None and self.kept.looked_us:
+            if self.in_memory:
+                self.known, self.kept = self.in_memory
+                self.in_memory = None
             self.now_us += S
             self.epoch += 1
             self.sequence = 0
@@ -221,6 +256,10 @@ class World:
             assert (await self.collector.ingest.commit(self.session, batch, received_us)).sequence == batch.sequence
 
 
+def _within(gap: Gap, other: Gap) -> bool:
+    return other.from_us <= gap.from_us and gap.to_us <= other.to_us
+
+
 def _sock(run: Run) -> Socket:
     return sock(run.cookie, run.opened_us, run.state, how=run.opened_is)
 
@@ -230,7 +269,7 @@ events = st.one_of(
     st.tuples(st.just("look"), states),
     st.tuples(st.just("look"), states),
     st.tuples(st.just("look"), states),
-    st.tuples(st.just("connect"), states, st.sampled_from([0, 1, 2, 9, 9, 9])),
+    st.tuples(st.just("connect"), states, st.sampled_from([0, 1, 2, 9, 9, 9]), st.booleans()),
     st.tuples(st.just("disconnect")),
     st.tuples(st.just("restart"), st.booleans()),
     st.tuples(st.just("kill")),
@@ -240,7 +279,19 @@ stories = st.lists(events, max_size=30)
 
 # What ends the restart is the look that ends the gap.
 _RESTARTED_AND_TOLD_AT_ONCE: list[tuple[object, ...]] = [
-    ("connect", {2: LISTEN}, 9),
+    ("connect", {2: LISTEN}, 9, False),
+    ("disconnect",),
+    ("restart", False),
+]
+
+# The agent was killed between a snapshot that was stored and its acknowledgement.
+_KILLED_BEFORE_IT_HEARD: list[tuple[object, ...]] = [
+    ("connect", {1: LISTEN, 2: LISTEN}, 9, False),
+    ("disconnect",),
+    ("look", {1: LISTEN, 2: LISTEN, 3: ESTABLISHED}),
+    ("connect", {1: LISTEN, 2: LISTEN, 3: ESTABLISHED}, 9, True),
+    ("look", {2: CLOSE_WAIT}),
+    ("look", {2: CLOSE_WAIT}),
     ("disconnect",),
     ("restart", False),
 ]
@@ -255,6 +306,7 @@ def test_history_is_what_the_agent_saw_once_all_is_told(tmp_path_factory: pytest
     )
     @given(stories, st.randoms(use_true_random=False), st.booleans())
     @example(_RESTARTED_AND_TOLD_AT_ONCE, random.Random(1), True)
+    @example(_KILLED_BEFORE_IT_HEARD, random.Random(1), True)
     def agrees(story: list[tuple[object, ...]], chance: random.Random, drained: bool) -> None:
         with tempfile.TemporaryDirectory(dir=tmp_path_factory.getbasetemp()) as directory:
             asyncio.run(_play(Path(directory), story, chance, drained=drained))
@@ -266,7 +318,7 @@ async def _play(directory: Path, story: list[tuple[object, ...]], chance: random
     collector = Collector(databases.ready(directory))
     try:
         world = World(collector, await collector.enroll(), chance)
-        for happening in [*story, ("disconnect",), ("connect", {1: LISTEN}, 9)]:
+        for happening in [*story, ("disconnect",), ("connect", {1: LISTEN}, 9, False)]:
             await _happen(world, happening)
         if drained:
             await world.deliver(len(world.backlog))
@@ -279,8 +331,8 @@ async def _happen(world: World, happening: tuple[object, ...]) -> None:
     match happening:
         case ("look", dict(now)):
             await world.look(now)
-        case ("connect", dict(now), int(broken)):
-            await world.connect(now, broken)
+        case ("connect", dict(now), int(broken), bool(deaf)):
+            await world.connect(now, broken, deaf=deaf)
         case ("disconnect",):
             await world.disconnect()
         case ("restart", bool(reboot)):
@@ -300,7 +352,9 @@ async def _agree(world: World) -> None:
     for i in found:
         assert i.closed_at_us == 0 or i.opened_at_us <= i.last_seen_us <= i.closed_at_us
     if not world.backlog:
-        assert _in_order(replace(i, last_seen_us=0) for i in found) == _in_order(run.interval for run in world.runs)
+        assert _in_order(replace(i, last_seen_us=0) for i in found) == _in_order(
+            run.interval for run in world.known.runs
+        )
 
 
 def _in_order(rows: Iterable[Interval]) -> list[Interval]:

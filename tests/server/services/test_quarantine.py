@@ -10,6 +10,7 @@ from fleetnet_server.records import Gap, RefusedBatch
 from fleetnet_server.services.quarantine import NOT_STORED
 from fleetnet_server.storage import quarantine
 from fleetnet_server.storage.database import Connection
+from fleetnet_server.storage.gaps import KEPT
 from server.reports import (
     BEFORE,
     BOOT,
@@ -28,6 +29,8 @@ from server.reports import (
     gone,
     hello,
     interface,
+    kept,
+    past,
     snapshot,
     sock,
     space,
@@ -133,6 +136,25 @@ def test_a_backlog_set_aside_leaves_a_gap_where_it_belongs_and_the_present_as_it
         [host] = (await c.ask_hosts(now_us=T0 + 92 * S)).items
         assert host.fresh
         assert host.last_seen_us >= T0 + 92 * S
+
+    tell(tmp_path, story)
+
+
+@pytest.mark.parametrize("readable", [True, False])
+def test_a_gap_whose_last_words_were_set_aside_waits_no_longer(tmp_path: Path, *, readable: bool) -> None:
+    async def story(c: Collector) -> None:
+        session = await connected(c)
+        waits, missing = Gap(T0, T0 + 90 * S, KEPT), Gap(T0, T0 + 90 * S, NOT_STORED)
+        gap = replace(waits, reason="collector unreachable", kept=True)
+        await c.report(session, snapshot(1, T0), snapshot(2, T0 + 90 * S, gaps=(gap,)))
+        for sequence, last in ((3, False), (4, True)):
+            bad = kept(sequence, gap, past(sock(7, T0 + S, recv_queue=LARGE)), last=last)
+            if readable:
+                await c.ingest.commit(session, bad, T0 + 90 * S, lambda: b"raw")
+            else:
+                told = replace(refused(sequence), past_us=(gap.from_us, gap.to_us), past_last=last)
+                await c.ingest.set_aside(session, told, T0 + 90 * S)
+            assert await c.gaps() == ([missing] if last else [waits, missing])
 
     tell(tmp_path, story)
 
