@@ -138,18 +138,20 @@ class Ingest:
     def _store_steps(self, conn: Connection, made: Sequence[tuple[Step, int]]) -> None:
         told = []
         for step, _ in made:
-            session = step.session
-            its_holders = holders.tell(session.host_id, session.boot_id, _holders(step.batch), self._stored.of(session))
-            told.append(rows(step, its_holders))
+            told.append(rows(step, self._tell_holders(step)))
         self._keep_holders(conn, told)
         together.store_reports(conn, told)
         together.store_endings(conn, told)
         together.note_looks(conn, made)
 
+    def _tell_holders(self, step: Step) -> holders.Told:
+        stored = self._stored.of(step.session, step.standing.holder_doubts)
+        return holders.tell(step.session.host_id, step.session.boot_id, _holders(step.batch), stored)
+
     def _keep_holders(self, conn: Connection, told: Sequence[Rows]) -> None:
         holders.keep(conn, [one.holders for one in told])
         for one in told:
-            self._stored.add(one.step.session, one.holders.holders)
+            self._stored.add(one.step.session, one.step.standing.holder_doubts, one.holders.holders)
 
     def _store(
         self, conn: Connection, session: Session, batch: Batch, received_at_us: int, _: Callable[[], bytes] | None
@@ -171,7 +173,7 @@ class Ingest:
             sessions.note_sequence(conn, session, batch.sequence)
             return Stored(batch.sequence)
         step = Step(session, batch, standing)
-        holders_told = holders.tell(session.host_id, session.boot_id, _holders(batch), self._stored.of(session))
+        holders_told = self._tell_holders(step)
         rows_told = rows(step, holders_told)
         told = Named(set(rows_told.reports), {namespace.netns for namespace in batch.namespaces})
         named = self._snapshots.follow(session, batch.snapshot, told)

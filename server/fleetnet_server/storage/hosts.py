@@ -115,6 +115,11 @@ def count(conn: Connection) -> tuple[int, int]:
     return known, heard
 
 
+def all_ids(conn: Connection) -> list[int]:
+    """All hosts, ascending."""
+    return list(conn.execute(select(hosts.c.host_id).order_by(hosts.c.host_id)).scalars())
+
+
 def note_agreed(conn: Connection, host_id: int, look_at_us: int) -> None:
     """At a look the host's digest and ours were the same."""
     conn.execute(update(hosts).where(hosts.c.host_id == host_id).values(agreed_us=look_at_us))
