@@ -7,7 +7,7 @@ PROJECTS := $(PACKAGES:%=%/pyproject.toml)
 # Hundreds of programs are started by the tests; where nothing may be written each compiles what the one before has compiled.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test test-faults test-week test-storage check bench bench-agent bench-collectors bench-fleet bench-herd bench-storage soak dist generate wire-record clean help
+.PHONY: demo test test-faults test-week test-storage check bench bench-agent bench-collectors bench-fleet bench-herd bench-retention bench-storage soak dist generate wire-record clean help
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -59,6 +59,9 @@ bench-herd: $(VENV)/.dev  ## 1,000 simulated agents whose collector is away for 
 bench-storage: $(VENV)/.dev  ## What is kept and how quickly it is found, while it is written to (ARGS=--help; ARGS=--postgresql)
 	tests/install-tools
 	PYTHONPATH=tests:. $(BIN)/python -m bench.storage $(ARGS)
+bench-retention: $(VENV)/.dev  ## A million old rows deleted while hosts report 10,000 changes a second (ARGS=--help; ARGS=--postgresql)
+	tests/install-tools
+	PYTHONPATH=tests:. $(BIN)/python -m bench.retention $(ARGS)
 
 soak: $(VENV)/.dev  ## Half an hour with 200 agents, as root: what stays in memory (ARGS='--minutes 10'; docs/operations.md)
 	tests/install-tools

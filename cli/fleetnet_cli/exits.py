@@ -13,7 +13,7 @@ MEANINGS = {
     FOUND: "found",
     NOTHING: "nothing found, and every host asked was fresh",
     FAILED: "wrong usage, an unknown host, or an error",
-    PARTIAL: "answered, but stale or partial: a silent host, a gap at the time asked about, an answer that broke off",
+    PARTIAL: "answered, but stale or partial: a silent host, a gap, what is no longer kept, an answer that broke off",
     DENIED: "not authorised",
     UNREACHABLE: "the collector cannot be reached",
 }

@@ -141,6 +141,14 @@ class StaleHost:
 
 
 @dataclass(frozen=True, slots=True)
+class NotKept:
+    """A kind of history that is no longer whole at the time asked about, and since when it is."""
+
+    kind: str
+    since_us: int
+
+
+@dataclass(frozen=True, slots=True)
 class Coverage:
     """How far an answer reaches."""
 
@@ -149,11 +157,12 @@ class Coverage:
     hosts_fresh: int = 0
     hosts_stale: tuple[StaleHost, ...] = ()
     gaps: int = 0
+    not_kept: tuple[NotKept, ...] = ()
 
     @property
     def whole(self) -> bool:
-        """Nothing stale, and no gap at the time asked about."""
-        return not self.hosts_stale and not self.gaps
+        """Nothing stale, no gap at the time asked about, and nothing of it deleted since."""
+        return not self.hosts_stale and not self.gaps and not self.not_kept
 
 
 @dataclass(frozen=True, slots=True)

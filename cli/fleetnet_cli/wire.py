@@ -13,6 +13,7 @@ from fleetnet_cli.records import (
     Coverage,
     End,
     Host,
+    NotKept,
     Owner,
     Selection,
     Socket,
@@ -38,6 +39,7 @@ _OPENED = words(sockets_pb2.OpenedAtIs.items(), "OPENED_AT_IS_")
 _CLOSED = words(sockets_pb2.ClosedAtIs.items(), "CLOSED_AT_IS_")
 _SCOPES = words(query_pb2.AddressScope.items(), "ADDRESS_SCOPE_")
 _EXPOSURES = words(query_pb2.Exposure.items(), "EXPOSURE_")
+_KEPT = words(query_pb2.Kept.items(), "KEPT_")
 _TYPES = words(sockets_pb2.SocketType.items(), "SOCKET_TYPE_")
 
 _STATE_NUMBERS = {word: number for number, word in _STATES.items()}
@@ -90,6 +92,7 @@ def coverage(message: query_pb2.Coverage) -> Coverage:
         hosts_fresh=message.hosts_fresh,
         hosts_stale=tuple(StaleHost(s.host, s.last_seen_us) for s in message.hosts_stale),
         gaps=message.gaps,
+        not_kept=tuple(NotKept(_KEPT.get(gone.kind, UNKNOWN), gone.since_us) for gone in message.not_kept),
     )
 
 

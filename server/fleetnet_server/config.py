@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qs, quote, urlsplit
 
-from fleetnet_server import limits
+from fleetnet_server import keep, limits
 from fleetnet_server.errors import ConfigError
+from fleetnet_server.keep import Keep
 from fleetnet_server.limits import Limits
 
 ENVIRONMENT_PREFIX = "FLEETNET_SERVER_"
@@ -23,8 +24,9 @@ DEFAULT_DATA = Path("/var/lib/fleetnet")
 _SYSTEM_SOCKET = Path("/run/fleetnet/admin.sock")
 _DEFAULTS = {"listen": "0.0.0.0:7443", "enroll-listen": "0.0.0.0:7444", "metrics-listen": "127.0.0.1:9464"}
 _OFF = "off"
+_NUMBERS = limits.DEFAULTS | keep.DEFAULTS
 _KNOWN = frozenset(
-    {"data", "database", "listen", "advertise", "enroll-listen", "admin-socket", "metrics-listen", *limits.DEFAULTS}
+    {"data", "database", "listen", "advertise", "enroll-listen", "admin-socket", "metrics-listen", *_NUMBERS}
 )
 _HOST = re.compile(r"[0-9A-Za-z._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}(%[0-9A-Za-z._-]+)?\]")
 # sun_path of struct sockaddr_un, <linux/un.h>, with its NUL.
@@ -54,6 +56,7 @@ class Config:
     admin_socket: Path
     metrics_listen: Address | None
     limits: Limits = field(default_factory=Limits)
+    keep: Keep = field(default_factory=Keep)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -94,6 +97,10 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     )
     for name, what in limits.HELP.items():
         parser.add_argument(f"--{name}", metavar="N", help=f"{what} (default {limits.DEFAULTS[name]})")
+    for name, what in keep.HELP.items():
+        parser.add_argument(
+            f"--{name}", metavar="DAYS", help=f'{what}, or "{keep.FOREVER}" (default {keep.DEFAULTS[name]})'
+        )
 
 
 def load(options: argparse.Namespace, environment: Mapping[str, str]) -> Config:
@@ -103,11 +110,11 @@ def load(options: argparse.Namespace, environment: Mapping[str, str]) -> Config:
 
     def told(name: str) -> str | None:
         value = _first(getattr(options, name.replace("-", "_"), None), environment.get(_twin(name)), written.get(name))
-        if name in limits.DEFAULTS and type(value) is int:
+        if name in _NUMBERS and type(value) is int:
             return str(value)
         if value is not None and not isinstance(value, str):
             raise ConfigError(f"{name} in the configuration file is not text; put it in quotes")
-        return value if value is not None else (_DEFAULTS | limits.DEFAULTS).get(name)
+        return value if value is not None else (_DEFAULTS | _NUMBERS).get(name)
 
     data = Path(told("data") or DEFAULT_DATA).absolute()
     if "?" in str(data):
@@ -122,6 +129,7 @@ def load(options: argparse.Namespace, environment: Mapping[str, str]) -> Config:
         enroll_listen=parse_address(told("enroll-listen") or "", "--enroll-listen"),
         admin_socket=_admin_socket(told("admin-socket"), data, environment),
         limits=limits.parse({name: told(name) or "" for name in limits.DEFAULTS}),
+        keep=keep.parse({name: told(name) or "" for name in keep.DEFAULTS}),
         metrics_listen=_unless_off(told("metrics-listen") or _OFF, "--metrics-listen"),
     )
 

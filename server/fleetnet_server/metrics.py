@@ -59,6 +59,20 @@ QUESTION_SECONDS: Final = Histogram(
     buckets=_FAST_S,
     registry=REGISTRY,
 )
+DELETED: Final = Counter(
+    "fleetnet_deleted_rows", "Rows deleted because they were too old.", ["kind"], registry=REGISTRY
+)
+RETENTION_ENDED: Final = Gauge(
+    "fleetnet_retention_ended_timestamp_seconds",
+    "When all that is too old was last found and deleted; 0 if not since the start.",
+    registry=REGISTRY,
+)
+KEPT_SINCE: Final = Gauge(
+    "fleetnet_kept_since_timestamp_seconds",
+    "The latest end of what has been deleted, by kind; after that all is kept of every host.",
+    ["kind"],
+    registry=REGISTRY,
+)
 CERTIFICATE_ENDS: Final = Gauge(
     "fleetnet_certificate_expiry_timestamp_seconds",
     "When a certificate of the collector ends.",

@@ -284,6 +284,14 @@ class StaleHost:
 
 
 @dataclass(frozen=True, slots=True)
+class NotKept:
+    """A kind of history that is no longer whole at the time asked about; `kind` is the number of the wire's Kept."""
+
+    kind: int
+    since_us: int  # from then on it is, of all hosts asked; collector's clock
+
+
+@dataclass(frozen=True, slots=True)
 class Coverage:
     """How far an answer reaches."""
 
@@ -292,6 +300,7 @@ class Coverage:
     hosts_fresh: int
     hosts_stale: tuple[StaleHost, ...]
     gaps: int
+    not_kept: tuple[NotKept, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

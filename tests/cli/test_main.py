@@ -1,5 +1,6 @@
 """The program as a whole: its help, what it loads, its exit statuses, through the real console script."""
 
+import json
 import os
 import pty
 import signal
@@ -14,6 +15,7 @@ import grpc
 import pytest
 from cli.canned import Canned
 from cli.conftest import SCRIPT, Ran
+from fleetnet_proto.v1 import query_pb2
 
 from cli import fleet
 
@@ -128,6 +130,17 @@ def test_a_gap_is_3(canned: Canned, script: Callable[..., Ran]) -> None:
     ran = script("who-listens", "443")
     assert ran.status == 3
     assert "2 gaps overlap the time asked about" in ran.out
+
+
+def test_an_answer_that_lacks_what_is_no_longer_kept_says_so_and_is_partial(
+    canned: Canned, fleetnet: Callable[..., Ran]
+) -> None:
+    canned.coverage.not_kept.add(kind=query_pb2.KEPT_LISTENERS, since_us=fleet.AS_OF_US)
+    ran = fleetnet("who-listens", "--at", "2026-01-01T00:00:00Z")
+    assert ran.status == 3
+    assert "; listeners that had ended by 2026-03-01 " in ran.out
+    document = json.loads(fleetnet("who-listens", "-o", "json").out)
+    assert document["coverage"]["not_kept"] == [{"kind": "listeners", "since": "2026-03-01T13:00:00.123456Z"}]
 
 
 def test_not_authorised_is_4(canned: Canned, script: Callable[..., Ran]) -> None:

@@ -8,13 +8,13 @@ from dataclasses import replace
 import pytest
 from cli.canned import Canned
 from cli.conftest import Ran
-from fleetnet_cli import text, wire
+from fleetnet_cli import text, times, wire
 from fleetnet_cli.output import json as json_output
 from fleetnet_cli.output import sockets, table
 from fleetnet_cli.output.coverage import sentences
 from fleetnet_cli.output.presentation import Presentation
 from fleetnet_cli.output.terminal import Terminal
-from fleetnet_cli.records import Coverage, End, ReadyAnswer, Socket, StaleHost
+from fleetnet_cli.records import Coverage, End, NotKept, ReadyAnswer, Socket, StaleHost
 from fleetnet_cli.services import parse
 from fleetnet_proto.v1 import query_pb2
 from hypothesis import given
@@ -137,6 +137,11 @@ def test_owners_are_grouped_by_name_and_counted_where_they_are_many() -> None:
         (Coverage(1, 9, 2, tuple(StaleHost(c, 1) for c in "abcdefg")),
          "9 hosts, 7 stale: a (0 s), b (0 s), c (0 s), d (0 s), e (0 s), +2 more"),
         (Coverage(1, 1, 1, gaps=1), "1 host, fresh; 1 gap overlaps the time asked about"),
+        (
+            Coverage(1, 1, 1, not_kept=(NotKept("brief", fleet.AS_OF_US), NotKept("later", fleet.AS_OF_US))),
+            f"1 host, fresh; sockets in TIME_WAIT that had ended by {times.local(fleet.AS_OF_US)} are no longer kept; "
+            f"later that had ended by {times.local(fleet.AS_OF_US)} are no longer kept",
+        ),
     ],
 )  # fmt: skip
 def test_coverage_is_one_sentence(coverage: Coverage, said: str) -> None:

@@ -183,6 +183,13 @@ def refused(tmp_path: Path, *arguments: str) -> str:
     return lines[0]
 
 
+def run(*arguments: str) -> tuple[int, str]:
+    """Status and standard output of a command that ends by itself."""
+    process = launch(*arguments, log_file=Path(os.devnull))
+    said, _ = process.communicate(timeout=DEADLINE_S)
+    return process.returncode, said
+
+
 def start(data: Path, *more: str) -> tuple[str, ...]:
     return (
         "run",

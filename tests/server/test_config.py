@@ -8,6 +8,7 @@ import pytest
 from fleetnet_server import config
 from fleetnet_server.config import Address
 from fleetnet_server.errors import ConfigError
+from fleetnet_server.keep import Keep
 from fleetnet_server.limits import Limits
 
 
@@ -95,6 +96,23 @@ def test_limits_come_from_option_environment_file_and_default_in_this_order(tmp_
 def test_a_limit_that_is_no_number_is_refused_by_name(text: str) -> None:
     with pytest.raises(ConfigError, match=r"^--memory-mib .* is not a number from 1"):
         loaded(f"--memory-mib={text}")
+
+
+def test_what_is_kept_comes_from_the_same_places_as_limits_do(tmp_path: Path) -> None:
+    assert loaded().keep == Keep(keep_listeners_days=400, keep_sockets_days=30, keep_brief_days=1)
+    file = tmp_path / "server.toml"
+    file.write_text('keep-listeners-days = "forever"\nkeep-sockets-days = 8\nkeep-brief-days = 9\n')
+    environment = {"FLEETNET_SERVER_CONFIG": str(file), "FLEETNET_SERVER_KEEP_SOCKETS_DAYS": "80"}
+    settings = loaded("--keep-brief-days=90", environment=environment)
+    assert settings.keep == Keep(keep_listeners_days=None, keep_sockets_days=80, keep_brief_days=90)
+    assert settings.keep.longest_days is None
+    assert Keep().longest_days == 400
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "1.5", "never", "99999", "30d", "\u0663"])
+def test_days_that_are_no_number_are_refused_by_name(text: str) -> None:
+    with pytest.raises(ConfigError, match=r'^--keep-sockets-days .* a number of days from 1 to 36500 nor "forever"; '):
+        loaded(f"--keep-sockets-days={text}")
 
 
 def test_an_empty_variable_is_as_good_as_none() -> None:

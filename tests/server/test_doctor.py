@@ -1,6 +1,5 @@
 """`fleetnet-server migrate` and `fleetnet-server doctor`."""
 
-import os
 import sqlite3
 import subprocess
 from collections.abc import Callable
@@ -8,14 +7,7 @@ from pathlib import Path
 
 import pytest
 from server.agents import DEADLINE_S
-from server.running import SCRIPT, Running, launch, starts_well
-
-
-def run(*arguments: str) -> tuple[int, str]:
-    """Status and standard output of a command that ends by itself."""
-    process = launch(*arguments, log_file=Path(os.devnull))
-    said, _ = process.communicate(timeout=DEADLINE_S)
-    return process.returncode, said
+from server.running import SCRIPT, Running, run, starts_well
 
 
 def test_migrate_makes_a_database_and_leaves_one_alone_that_is_up_to_date(data: Path) -> None:

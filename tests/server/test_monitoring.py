@@ -1,6 +1,5 @@
 """What a monitoring system sees of a collector: metrics, /healthz, and gRPC's health service."""
 
-import http.client
 import socket
 import sqlite3
 import time
@@ -12,32 +11,11 @@ import pytest
 from fleetnet_proto.v1 import query_pb2, report_pb2
 from fleetnet_server.services import health
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from prometheus_client.parser import text_string_to_metric_families
 from server.agents import DEADLINE_S, ReportStream
+from server.monitored import get, metrics
 from server.running import Running, refused, start, wait_for
 
 from server import messages
-
-
-def get(collector: Running, path: str, method: str = "GET") -> tuple[int, str]:
-    connection = http.client.HTTPConnection(collector.metrics_address, timeout=DEADLINE_S)
-    try:
-        connection.request(method, path)
-        answer = connection.getresponse()
-        return answer.status, answer.read().decode()
-    finally:
-        connection.close()
-
-
-def metrics(collector: Running) -> dict[str, float]:
-    """Each sample by its name and labels."""
-    status, text = get(collector, "/metrics")
-    assert status == 200
-    return {
-        sample.name + "".join(f"|{value}" for value in sample.labels.values()): sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-    }
 
 
 @pytest.fixture

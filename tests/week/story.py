@@ -37,6 +37,9 @@ HELD_BACK = 1.0  # bytes a second: one part of a backlog, and for ages no other
 _KILLED_AT = {"after-look": 1.0, "spool-before-fsync": 0.8, "spool-after-fsync": 0.8}  # and how often of all looks
 SOONER_S, RARELY_S = 3.0, 3600.0  # at most between two attempts: where the collector comes back, and in the days before
 
+# All of the week is judged when it is over, and most sockets in it are brief.
+_KEEP = ("--keep-brief-days", "forever")
+
 
 @dataclass(frozen=True, slots=True)
 class Case:
@@ -114,7 +117,7 @@ class Story:
         at_once = [outcome for outcome in self.outcomes if not outcome.case.holds_back]
         with ThreadPoolExecutor(2 * len(self.outcomes)) as threads:
             list(threads.map(self._live, self.outcomes))
-            self.fleet.start_collector()
+            self.fleet.start_collector(*_KEEP)
             told = [threads.submit(self._note_told, outcome) for outcome in at_once]
             list(threads.map(self._ask, self.outcomes))
             list(threads.map(self._tell_what_was_held_back, [one for one in self.outcomes if one not in at_once]))
@@ -129,7 +132,7 @@ class Story:
     # Days ago.
 
     def _begin(self, outcomes: list[Outcome], days: float) -> None:
-        self.fleet.start_collector(wrap=_days_ago(days))
+        self.fleet.start_collector(*_KEEP, wrap=_days_ago(days))
         for outcome in outcomes:
             self.fleet.enroll(outcome.case.name)
             now_us = time.time_ns() // 1000

@@ -9,6 +9,11 @@ from fleetnet_cli.text import visible
 
 _STALE_NAMED = 5
 _NOTES_SHOWN = 10
+_KINDS = {
+    "sockets": "connections",
+    "brief": "sockets in TIME_WAIT",
+    "network": "interfaces and routes",
+}
 
 
 def write(
@@ -46,6 +51,10 @@ def sentences(coverage: Coverage, end: End | None, *, asked_at: bool, with_zone:
             if coverage.gaps == 1
             else f"{coverage.gaps} gaps overlap the time asked about"
         )
+    parts += [
+        f"{_KINDS.get(gone.kind, gone.kind)} that had ended by {times.local(gone.since_us)} are no longer kept"
+        for gone in coverage.not_kept
+    ]
     if end is not None and end.truncated:
         parts.append(f"cut at {end.items} by --limit, there is more")
     as_of = ""

@@ -49,6 +49,7 @@ def _head(kind: str, coverage: Coverage, truncated: bool) -> str:
             "hosts_fresh": coverage.hosts_fresh,
             "hosts_stale": [{"host": s.host, "last_seen": times.utc(s.last_seen_us)} for s in coverage.hosts_stale],
             "gaps": coverage.gaps,
+            "not_kept": [{"kind": gone.kind, "since": times.utc(gone.since_us)} for gone in coverage.not_kept],
             "truncated": truncated,
         },
     }

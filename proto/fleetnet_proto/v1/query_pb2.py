@@ -27,17 +27,19 @@ from fleetnet_proto.v1 import network_pb2 as fleetnet__proto_dot_v1_dot_network_
 from fleetnet_proto.v1 import sockets_pb2 as fleetnet__proto_dot_v1_dot_sockets__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x66leetnet_proto/v1/query.proto\x12\x0b\x66leetnet.v1\x1a\x1c\x66leetnet_proto/v1/live.proto\x1a\x1f\x66leetnet_proto/v1/network.proto\x1a\x1f\x66leetnet_proto/v1/sockets.proto\"(\n\tPortRange\x12\r\n\x05\x66irst\x18\x01 \x01(\r\x12\x0c\n\x04last\x18\x02 \x01(\r\"^\n\tSelection\x12\x11\n\thost_glob\x18\x01 \x01(\t\x12\x0c\n\x04host\x18\x02 \x01(\t\x12\r\n\x05\x61t_us\x18\x03 \x01(\x03\x12\x12\n\nmax_age_ms\x18\x04 \x01(\x04\x12\r\n\x05limit\x18\x05 \x01(\x04\"\x95\x02\n\x12ListSocketsRequest\x12)\n\tselection\x18\x01 \x01(\x0b\x32\x16.fleetnet.v1.Selection\x12\"\n\x06states\x18\x02 \x03(\x0e\x32\x12.fleetnet.v1.State\x12(\n\tprotocols\x18\x03 \x03(\x0e\x32\x15.fleetnet.v1.Protocol\x12+\n\x0blocal_ports\x18\x04 \x03(\x0b\x32\x16.fleetnet.v1.PortRange\x12\x16\n\x0elisteners_only\x18\x05 \x01(\x08\x12\x14\n\x0c\x65xposed_only\x18\x06 \x01(\x08\x12\x0f\n\x07process\x18\x07 \x01(\t\x12\x0c\n\x04unit\x18\x08 \x01(\t\x12\x0c\n\x04user\x18\t \x01(\t\"\x92\x01\n\x13ListSocketsResponse\x12)\n\x08\x63overage\x18\x01 \x01(\x0b\x32\x15.fleetnet.v1.CoverageH\x00\x12\'\n\x04page\x18\x02 \x01(\x0b\x32\x17.fleetnet.v1.SocketPageH\x00\x12\x1f\n\x03\x65nd\x18\x03 \x01(\x0b\x32\x10.fleetnet.v1.EndH\x00\x42\x06\n\x04part\"\x81\x01\n\x08\x43overage\x12\x10\n\x08\x61s_of_us\x18\x01 \x01(\x03\x12\x13\n\x0bhosts_asked\x18\x02 \x01(\x04\x12\x13\n\x0bhosts_fresh\x18\x03 \x01(\x04\x12+\n\x0bhosts_stale\x18\x04 \x03(\x0b\x32\x16.fleetnet.v1.StaleHost\x12\x0c\n\x04gaps\x18\x05 \x01(\x04\"/\n\tStaleHost\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\x14\n\x0clast_seen_us\x18\x02 \x01(\x03\"\'\n\x03\x45nd\x12\r\n\x05items\x18\x01 \x01(\x04\x12\x11\n\ttruncated\x18\x02 \x01(\x08\"4\n\nSocketPage\x12&\n\x05items\x18\x01 \x03(\x0b\x32\x17.fleetnet.v1.SocketItem\"[\n\tOwnerItem\x12\x0b\n\x03pid\x18\x01 \x01(\r\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0b\n\x03\x65xe\x18\x03 \x01(\t\x12\x15\n\rstarted_at_us\x18\x04 \x01(\x03\x12\x0f\n\x07program\x18\x05 \x01(\t\"\x94\x07\n\nSocketItem\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\r\n\x05netns\x18\x02 \x01(\t\x12\'\n\x08protocol\x18\x03 \x01(\x0e\x32\x15.fleetnet.v1.Protocol\x12#\n\x06\x66\x61mily\x18\x04 \x01(\x0e\x32\x13.fleetnet.v1.Family\x12!\n\x05state\x18\x05 \x01(\x0e\x32\x12.fleetnet.v1.State\x12\x11\n\tinterface\x18\x06 \x01(\t\x12\x13\n\x06v6only\x18\x07 \x01(\x08H\x00\x88\x01\x01\x12\x15\n\rlocal_address\x18\x08 \x01(\x0c\x12\x12\n\nlocal_port\x18\t \x01(\r\x12\x16\n\x0eremote_address\x18\n \x01(\x0c\x12\x13\n\x0bremote_port\x18\x0b \x01(\r\x12\x12\n\nrecv_queue\x18\x0c \x01(\r\x12\x12\n\nsend_queue\x18\r \x01(\r\x12\x10\n\x03uid\x18\x0e \x01(\rH\x01\x88\x01\x01\x12\x0c\n\x04user\x18\x0f \x01(\t\x12\r\n\x05inode\x18\x10 \x01(\x04\x12\x0c\n\x04unit\x18\x11 \x01(\t\x12\x11\n\tcontainer\x18\x12 \x01(\t\x12&\n\x06owners\x18\x13 \x03(\x0b\x32\x16.fleetnet.v1.OwnerItem\x12.\n\x0cowner_status\x18\x14 \x01(\x0e\x32\x18.fleetnet.v1.OwnerStatus\x12(\n\x05scope\x18\x15 \x01(\x0e\x32\x19.fleetnet.v1.AddressScope\x12\'\n\x08\x65xposure\x18\x16 \x01(\x0e\x32\x15.fleetnet.v1.Exposure\x12\x14\n\x0copened_at_us\x18\x17 \x01(\x03\x12-\n\x0copened_at_is\x18\x18 \x01(\x0e\x32\x17.fleetnet.v1.OpenedAtIs\x12\x14\n\x0c\x63losed_at_us\x18\x19 \x01(\x03\x12-\n\x0c\x63losed_at_is\x18\x1a \x01(\x0e\x32\x17.fleetnet.v1.ClosedAtIs\x12\x14\n\x0clast_seen_us\x18\x1b \x01(\x03\x12\x0e\n\x06\x63ookie\x18\x1c \x01(\x04\x12#\n\x06source\x18\x1d \x01(\x0e\x32\x13.fleetnet.v1.Source\x12\x0f\n\x07runtime\x18\x1e \x01(\t\x12%\n\x04type\x18\x1f \x01(\x0e\x32\x17.fleetnet.v1.SocketType\x12\x0c\n\x04path\x18  \x01(\x0c\x12\x12\n\npeer_inode\x18! \x01(\x04\x12\x13\n\x0bnetns_inode\x18\" \x01(\x04\x42\t\n\x07_v6onlyB\x06\n\x04_uid\"=\n\x10ListHostsRequest\x12)\n\tselection\x18\x01 \x01(\x0b\x32\x16.fleetnet.v1.Selection\"\x8e\x01\n\x11ListHostsResponse\x12)\n\x08\x63overage\x18\x01 \x01(\x0b\x32\x15.fleetnet.v1.CoverageH\x00\x12%\n\x04page\x18\x02 \x01(\x0b\x32\x15.fleetnet.v1.HostPageH\x00\x12\x1f\n\x03\x65nd\x18\x03 \x01(\x0b\x32\x10.fleetnet.v1.EndH\x00\x42\x06\n\x04part\"0\n\x08HostPage\x12$\n\x05items\x18\x01 \x03(\x0b\x32\x15.fleetnet.v1.HostItem\"\x96\x02\n\x08HostItem\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\r\n\x05\x66resh\x18\x02 \x01(\x08\x12\x11\n\tconnected\x18\x03 \x01(\x08\x12\x14\n\x0clast_seen_us\x18\x04 \x01(\x03\x12\x16\n\x0e\x65nrolled_at_us\x18\x05 \x01(\x03\x12\x0f\n\x07sockets\x18\x06 \x01(\x04\x12\x11\n\tlisteners\x18\x07 \x01(\x04\x12\x15\n\ragent_version\x18\x08 \x01(\t\x12\n\n\x02os\x18\t \x01(\t\x12\x0e\n\x06kernel\x18\n \x01(\t\x12\x14\n\x0c\x61rchitecture\x18\x0b \x01(\t\x12\x14\n\x0c\x62ooted_at_us\x18\x0c \x01(\x03\x12\x17\n\x0f\x63lock_offset_us\x18\r \x01(\x03\x12\x10\n\x08\x64\x65graded\x18\x0e \x03(\t\"\x88\x01\n\x15ListNamespacesRequest\x12)\n\tselection\x18\x01 \x01(\x0b\x32\x16.fleetnet.v1.Selection\x12\x10\n\x08own_only\x18\x02 \x01(\x08\x12\x1a\n\x12without_interfaces\x18\x03 \x01(\x08\x12\x16\n\x0ewithout_routes\x18\x04 \x01(\x08\"\x98\x01\n\x16ListNamespacesResponse\x12)\n\x08\x63overage\x18\x01 \x01(\x0b\x32\x15.fleetnet.v1.CoverageH\x00\x12*\n\x04page\x18\x02 \x01(\x0b\x32\x1a.fleetnet.v1.NamespacePageH\x00\x12\x1f\n\x03\x65nd\x18\x03 \x01(\x0b\x32\x10.fleetnet.v1.EndH\x00\x42\x06\n\x04part\":\n\rNamespacePage\x12)\n\x05items\x18\x01 \x03(\x0b\x32\x1a.fleetnet.v1.NamespaceItem\"\xb9\x01\n\rNamespaceItem\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\r\n\x05netns\x18\x02 \x01(\t\x12)\n\tnamespace\x18\x03 \x01(\x0b\x32\x16.fleetnet.v1.Namespace\x12\x14\n\x0copened_at_us\x18\x04 \x01(\x03\x12\x1b\n\x13interfaces_since_us\x18\x05 \x03(\x03\x12\x17\n\x0froutes_since_us\x18\x06 \x03(\x03\x12\x14\n\x0clast_seen_us\x18\x07 \x01(\x03\"D\n\x0bLiveRequest\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\'\n\x06wanted\x18\x02 \x01(\x0b\x32\x17.fleetnet.v1.LiveWanted\"\x89\x01\n\x0cLiveResponse\x12)\n\x08\x63overage\x18\x01 \x01(\x0b\x32\x15.fleetnet.v1.CoverageH\x00\x12%\n\x04page\x18\x02 \x01(\x0b\x32\x15.fleetnet.v1.LivePageH\x00\x12\x1f\n\x03\x65nd\x18\x03 \x01(\x0b\x32\x10.fleetnet.v1.EndH\x00\x42\x06\n\x04part\"\xa3\x01\n\x08LivePage\x12&\n\x07sockets\x18\x01 \x03(\x0b\x32\x15.fleetnet.v1.LiveItem\x12\x32\n\ninterfaces\x18\x02 \x03(\x0b\x32\x1e.fleetnet.v1.InterfaceCounters\x12*\n\nstatistics\x18\x03 \x03(\x0b\x32\x16.fleetnet.v1.Statistic\x12\x0f\n\x07trouble\x18\x04 \x01(\t\"\xa4\x01\n\x08LiveItem\x12\'\n\x06socket\x18\x01 \x01(\x0b\x32\x17.fleetnet.v1.SocketItem\x12!\n\x05timer\x18\x02 \x01(\x0b\x32\x12.fleetnet.v1.Timer\x12!\n\x03tcp\x18\x03 \x01(\x0b\x32\x14.fleetnet.v1.TcpInfo\x12)\n\x06memory\x18\x04 \x01(\x0b\x32\x19.fleetnet.v1.SocketMemory*\xb3\x01\n\x0c\x41\x64\x64ressScope\x12\x1d\n\x19\x41\x44\x44RESS_SCOPE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x41\x44\x44RESS_SCOPE_LOOPBACK\x10\x01\x12\x1c\n\x18\x41\x44\x44RESS_SCOPE_LINK_LOCAL\x10\x02\x12\x19\n\x15\x41\x44\x44RESS_SCOPE_PRIVATE\x10\x03\x12\x18\n\x14\x41\x44\x44RESS_SCOPE_PUBLIC\x10\x04\x12\x15\n\x11\x41\x44\x44RESS_SCOPE_ANY\x10\x05*]\n\x08\x45xposure\x12\x18\n\x14\x45XPOSURE_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x45XPOSURE_YES\x10\x01\x12\x0f\n\x0b\x45XPOSURE_NO\x10\x02\x12\x14\n\x10\x45XPOSURE_UNKNOWN\x10\x03\x32\xcc\x02\n\x0cQueryService\x12R\n\x0bListSockets\x12\x1f.fleetnet.v1.ListSocketsRequest\x1a .fleetnet.v1.ListSocketsResponse0\x01\x12L\n\tListHosts\x12\x1d.fleetnet.v1.ListHostsRequest\x1a\x1e.fleetnet.v1.ListHostsResponse0\x01\x12[\n\x0eListNamespaces\x12\".fleetnet.v1.ListNamespacesRequest\x1a#.fleetnet.v1.ListNamespacesResponse0\x01\x12=\n\x04Live\x12\x18.fleetnet.v1.LiveRequest\x1a\x19.fleetnet.v1.LiveResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x66leetnet_proto/v1/query.proto\x12\x0b\x66leetnet.v1\x1a\x1c\x66leetnet_proto/v1/live.proto\x1a\x1f\x66leetnet_proto/v1/network.proto\x1a\x1f\x66leetnet_proto/v1/sockets.proto\"(\n\tPortRange\x12\r\n\x05\x66irst\x18\x01 \x01(\r\x12\x0c\n\x04last\x18\x02 \x01(\r\"^\n\tSelection\x12\x11\n\thost_glob\x18\x01 \x01(\t\x12\x0c\n\x04host\x18\x02 \x01(\t\x12\r\n\x05\x61t_us\x18\x03 \x01(\x03\x12\x12\n\nmax_age_ms\x18\x04 \x01(\x04\x12\r\n\x05limit\x18\x05 \x01(\x04\"\x95\x02\n\x12ListSocketsRequest\x12)\n\tselection\x18\x01 \x01(\x0b\x32\x16.fleetnet.v1.Selection\x12\"\n\x06states\x18\x02 \x03(\x0e\x32\x12.fleetnet.v1.State\x12(\n\tprotocols\x18\x03 \x03(\x0e\x32\x15.fleetnet.v1.Protocol\x12+\n\x0blocal_ports\x18\x04 \x03(\x0b\x32\x16.fleetnet.v1.PortRange\x12\x16\n\x0elisteners_only\x18\x05 \x01(\x08\x12\x14\n\x0c\x65xposed_only\x18\x06 \x01(\x08\x12\x0f\n\x07process\x18\x07 \x01(\t\x12\x0c\n\x04unit\x18\x08 \x01(\t\x12\x0c\n\x04user\x18\t \x01(\t\"\x92\x01\n\x13ListSocketsResponse\x12)\n\x08\x63overage\x18\x01 \x01(\x0b\x32\x15.fleetnet.v1.CoverageH\x00\x12\'\n\x04page\x18\x02 \x01(\x0b\x32\x17.fleetnet.v1.SocketPageH\x00\x12\x1f\n\x03\x65nd\x18\x03 \x01(\x0b\x32\x10.fleetnet.v1.EndH\x00\x42\x06\n\x04part\"\xa9\x01\n\x08\x43overage\x12\x10\n\x08\x61s_of_us\x18\x01 \x01(\x03\x12\x13\n\x0bhosts_asked\x18\x02 \x01(\x04\x12\x13\n\x0bhosts_fresh\x18\x03 \x01(\x04\x12+\n\x0bhosts_stale\x18\x04 \x03(\x0b\x32\x16.fleetnet.v1.StaleHost\x12\x0c\n\x04gaps\x18\x05 \x01(\x04\x12&\n\x08not_kept\x18\x06 \x03(\x0b\x32\x14.fleetnet.v1.NotKept\"<\n\x07NotKept\x12\x1f\n\x04kind\x18\x01 \x01(\x0e\x32\x11.fleetnet.v1.Kept\x12\x10\n\x08since_us\x18\x02 \x01(\x03\"/\n\tStaleHost\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\x14\n\x0clast_seen_us\x18\x02 \x01(\x03\"\'\n\x03\x45nd\x12\r\n\x05items\x18\x01 \x01(\x04\x12\x11\n\ttruncated\x18\x02 \x01(\x08\"4\n\nSocketPage\x12&\n\x05items\x18\x01 \x03(\x0b\x32\x17.fleetnet.v1.SocketItem\"[\n\tOwnerItem\x12\x0b\n\x03pid\x18\x01 \x01(\r\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0b\n\x03\x65xe\x18\x03 \x01(\t\x12\x15\n\rstarted_at_us\x18\x04 \x01(\x03\x12\x0f\n\x07program\x18\x05 \x01(\t\"\x94\x07\n\nSocketItem\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\r\n\x05netns\x18\x02 \x01(\t\x12\'\n\x08protocol\x18\x03 \x01(\x0e\x32\x15.fleetnet.v1.Protocol\x12#\n\x06\x66\x61mily\x18\x04 \x01(\x0e\x32\x13.fleetnet.v1.Family\x12!\n\x05state\x18\x05 \x01(\x0e\x32\x12.fleetnet.v1.State\x12\x11\n\tinterface\x18\x06 \x01(\t\x12\x13\n\x06v6only\x18\x07 \x01(\x08H\x00\x88\x01\x01\x12\x15\n\rlocal_address\x18\x08 \x01(\x0c\x12\x12\n\nlocal_port\x18\t \x01(\r\x12\x16\n\x0eremote_address\x18\n \x01(\x0c\x12\x13\n\x0bremote_port\x18\x0b \x01(\r\x12\x12\n\nrecv_queue\x18\x0c \x01(\r\x12\x12\n\nsend_queue\x18\r \x01(\r\x12\x10\n\x03uid\x18\x0e \x01(\rH\x01\x88\x01\x01\x12\x0c\n\x04user\x18\x0f \x01(\t\x12\r\n\x05inode\x18\x10 \x01(\x04\x12\x0c\n\x04unit\x18\x11 \x01(\t\x12\x11\n\tcontainer\x18\x12 \x01(\t\x12&\n\x06owners\x18\x13 \x03(\x0b\x32\x16.fleetnet.v1.OwnerItem\x12.\n\x0cowner_status\x18\x14 \x01(\x0e\x32\x18.fleetnet.v1.OwnerStatus\x12(\n\x05scope\x18\x15 \x01(\x0e\x32\x19.fleetnet.v1.AddressScope\x12\'\n\x08\x65xposure\x18\x16 \x01(\x0e\x32\x15.fleetnet.v1.Exposure\x12\x14\n\x0copened_at_us\x18\x17 \x01(\x03\x12-\n\x0copened_at_is\x18\x18 \x01(\x0e\x32\x17.fleetnet.v1.OpenedAtIs\x12\x14\n\x0c\x63losed_at_us\x18\x19 \x01(\x03\x12-\n\x0c\x63losed_at_is\x18\x1a \x01(\x0e\x32\x17.fleetnet.v1.ClosedAtIs\x12\x14\n\x0clast_seen_us\x18\x1b \x01(\x03\x12\x0e\n\x06\x63ookie\x18\x1c \x01(\x04\x12#\n\x06source\x18\x1d \x01(\x0e\x32\x13.fleetnet.v1.Source\x12\x0f\n\x07runtime\x18\x1e \x01(\t\x12%\n\x04type\x18\x1f \x01(\x0e\x32\x17.fleetnet.v1.SocketType\x12\x0c\n\x04path\x18  \x01(\x0c\x12\x12\n\npeer_inode\x18! \x01(\x04\x12\x13\n\x0bnetns_inode\x18\" \x01(\x04\x42\t\n\x07_v6onlyB\x06\n\x04_uid\"=\n\x10ListHostsRequest\x12)\n\tselection\x18\x01 \x01(\x0b\x32\x16.fleetnet.v1.Selection\"\x8e\x01\n\x11ListHostsResponse\x12)\n\x08\x63overage\x18\x01 \x01(\x0b\x32\x15.fleetnet.v1.CoverageH\x00\x12%\n\x04page\x18\x02 \x01(\x0b\x32\x15.fleetnet.v1.HostPageH\x00\x12\x1f\n\x03\x65nd\x18\x03 \x01(\x0b\x32\x10.fleetnet.v1.EndH\x00\x42\x06\n\x04part\"0\n\x08HostPage\x12$\n\x05items\x18\x01 \x03(\x0b\x32\x15.fleetnet.v1.HostItem\"\x96\x02\n\x08HostItem\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\r\n\x05\x66resh\x18\x02 \x01(\x08\x12\x11\n\tconnected\x18\x03 \x01(\x08\x12\x14\n\x0clast_seen_us\x18\x04 \x01(\x03\x12\x16\n\x0e\x65nrolled_at_us\x18\x05 \x01(\x03\x12\x0f\n\x07sockets\x18\x06 \x01(\x04\x12\x11\n\tlisteners\x18\x07 \x01(\x04\x12\x15\n\ragent_version\x18\x08 \x01(\t\x12\n\n\x02os\x18\t \x01(\t\x12\x0e\n\x06kernel\x18\n \x01(\t\x12\x14\n\x0c\x61rchitecture\x18\x0b \x01(\t\x12\x14\n\x0c\x62ooted_at_us\x18\x0c \x01(\x03\x12\x17\n\x0f\x63lock_offset_us\x18\r \x01(\x03\x12\x10\n\x08\x64\x65graded\x18\x0e \x03(\t\"\x88\x01\n\x15ListNamespacesRequest\x12)\n\tselection\x18\x01 \x01(\x0b\x32\x16.fleetnet.v1.Selection\x12\x10\n\x08own_only\x18\x02 \x01(\x08\x12\x1a\n\x12without_interfaces\x18\x03 \x01(\x08\x12\x16\n\x0ewithout_routes\x18\x04 \x01(\x08\"\x98\x01\n\x16ListNamespacesResponse\x12)\n\x08\x63overage\x18\x01 \x01(\x0b\x32\x15.fleetnet.v1.CoverageH\x00\x12*\n\x04page\x18\x02 \x01(\x0b\x32\x1a.fleetnet.v1.NamespacePageH\x00\x12\x1f\n\x03\x65nd\x18\x03 \x01(\x0b\x32\x10.fleetnet.v1.EndH\x00\x42\x06\n\x04part\":\n\rNamespacePage\x12)\n\x05items\x18\x01 \x03(\x0b\x32\x1a.fleetnet.v1.NamespaceItem\"\xb9\x01\n\rNamespaceItem\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\r\n\x05netns\x18\x02 \x01(\t\x12)\n\tnamespace\x18\x03 \x01(\x0b\x32\x16.fleetnet.v1.Namespace\x12\x14\n\x0copened_at_us\x18\x04 \x01(\x03\x12\x1b\n\x13interfaces_since_us\x18\x05 \x03(\x03\x12\x17\n\x0froutes_since_us\x18\x06 \x03(\x03\x12\x14\n\x0clast_seen_us\x18\x07 \x01(\x03\"D\n\x0bLiveRequest\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\'\n\x06wanted\x18\x02 \x01(\x0b\x32\x17.fleetnet.v1.LiveWanted\"\x89\x01\n\x0cLiveResponse\x12)\n\x08\x63overage\x18\x01 \x01(\x0b\x32\x15.fleetnet.v1.CoverageH\x00\x12%\n\x04page\x18\x02 \x01(\x0b\x32\x15.fleetnet.v1.LivePageH\x00\x12\x1f\n\x03\x65nd\x18\x03 \x01(\x0b\x32\x10.fleetnet.v1.EndH\x00\x42\x06\n\x04part\"\xa3\x01\n\x08LivePage\x12&\n\x07sockets\x18\x01 \x03(\x0b\x32\x15.fleetnet.v1.LiveItem\x12\x32\n\ninterfaces\x18\x02 \x03(\x0b\x32\x1e.fleetnet.v1.InterfaceCounters\x12*\n\nstatistics\x18\x03 \x03(\x0b\x32\x16.fleetnet.v1.Statistic\x12\x0f\n\x07trouble\x18\x04 \x01(\t\"\xa4\x01\n\x08LiveItem\x12\'\n\x06socket\x18\x01 \x01(\x0b\x32\x17.fleetnet.v1.SocketItem\x12!\n\x05timer\x18\x02 \x01(\x0b\x32\x12.fleetnet.v1.Timer\x12!\n\x03tcp\x18\x03 \x01(\x0b\x32\x14.fleetnet.v1.TcpInfo\x12)\n\x06memory\x18\x04 \x01(\x0b\x32\x19.fleetnet.v1.SocketMemory*d\n\x04Kept\x12\x14\n\x10KEPT_UNSPECIFIED\x10\x00\x12\x12\n\x0eKEPT_LISTENERS\x10\x01\x12\x10\n\x0cKEPT_SOCKETS\x10\x02\x12\x0e\n\nKEPT_BRIEF\x10\x03\x12\x10\n\x0cKEPT_NETWORK\x10\x04*\xb3\x01\n\x0c\x41\x64\x64ressScope\x12\x1d\n\x19\x41\x44\x44RESS_SCOPE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x41\x44\x44RESS_SCOPE_LOOPBACK\x10\x01\x12\x1c\n\x18\x41\x44\x44RESS_SCOPE_LINK_LOCAL\x10\x02\x12\x19\n\x15\x41\x44\x44RESS_SCOPE_PRIVATE\x10\x03\x12\x18\n\x14\x41\x44\x44RESS_SCOPE_PUBLIC\x10\x04\x12\x15\n\x11\x41\x44\x44RESS_SCOPE_ANY\x10\x05*]\n\x08\x45xposure\x12\x18\n\x14\x45XPOSURE_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x45XPOSURE_YES\x10\x01\x12\x0f\n\x0b\x45XPOSURE_NO\x10\x02\x12\x14\n\x10\x45XPOSURE_UNKNOWN\x10\x03\x32\xcc\x02\n\x0cQueryService\x12R\n\x0bListSockets\x12\x1f.fleetnet.v1.ListSocketsRequest\x1a .fleetnet.v1.ListSocketsResponse0\x01\x12L\n\tListHosts\x12\x1d.fleetnet.v1.ListHostsRequest\x1a\x1e.fleetnet.v1.ListHostsResponse0\x01\x12[\n\x0eListNamespaces\x12\".fleetnet.v1.ListNamespacesRequest\x1a#.fleetnet.v1.ListNamespacesResponse0\x01\x12=\n\x04Live\x12\x18.fleetnet.v1.LiveRequest\x1a\x19.fleetnet.v1.LiveResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'fleetnet_proto.v1.query_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ADDRESSSCOPE']._serialized_start=3622
-  _globals['_ADDRESSSCOPE']._serialized_end=3801
-  _globals['_EXPOSURE']._serialized_start=3803
-  _globals['_EXPOSURE']._serialized_end=3896
+  _globals['_KEPT']._serialized_start=3723
+  _globals['_KEPT']._serialized_end=3823
+  _globals['_ADDRESSSCOPE']._serialized_start=3826
+  _globals['_ADDRESSSCOPE']._serialized_end=4005
+  _globals['_EXPOSURE']._serialized_start=4007
+  _globals['_EXPOSURE']._serialized_end=4100
   _globals['_PORTRANGE']._serialized_start=142
   _globals['_PORTRANGE']._serialized_end=182
   _globals['_SELECTION']._serialized_start=184
@@ -47,41 +49,43 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTSOCKETSRESPONSE']._serialized_start=561
   _globals['_LISTSOCKETSRESPONSE']._serialized_end=707
   _globals['_COVERAGE']._serialized_start=710
-  _globals['_COVERAGE']._serialized_end=839
-  _globals['_STALEHOST']._serialized_start=841
-  _globals['_STALEHOST']._serialized_end=888
-  _globals['_END']._serialized_start=890
-  _globals['_END']._serialized_end=929
-  _globals['_SOCKETPAGE']._serialized_start=931
-  _globals['_SOCKETPAGE']._serialized_end=983
-  _globals['_OWNERITEM']._serialized_start=985
-  _globals['_OWNERITEM']._serialized_end=1076
-  _globals['_SOCKETITEM']._serialized_start=1079
-  _globals['_SOCKETITEM']._serialized_end=1995
-  _globals['_LISTHOSTSREQUEST']._serialized_start=1997
-  _globals['_LISTHOSTSREQUEST']._serialized_end=2058
-  _globals['_LISTHOSTSRESPONSE']._serialized_start=2061
-  _globals['_LISTHOSTSRESPONSE']._serialized_end=2203
-  _globals['_HOSTPAGE']._serialized_start=2205
-  _globals['_HOSTPAGE']._serialized_end=2253
-  _globals['_HOSTITEM']._serialized_start=2256
-  _globals['_HOSTITEM']._serialized_end=2534
-  _globals['_LISTNAMESPACESREQUEST']._serialized_start=2537
-  _globals['_LISTNAMESPACESREQUEST']._serialized_end=2673
-  _globals['_LISTNAMESPACESRESPONSE']._serialized_start=2676
-  _globals['_LISTNAMESPACESRESPONSE']._serialized_end=2828
-  _globals['_NAMESPACEPAGE']._serialized_start=2830
-  _globals['_NAMESPACEPAGE']._serialized_end=2888
-  _globals['_NAMESPACEITEM']._serialized_start=2891
-  _globals['_NAMESPACEITEM']._serialized_end=3076
-  _globals['_LIVEREQUEST']._serialized_start=3078
-  _globals['_LIVEREQUEST']._serialized_end=3146
-  _globals['_LIVERESPONSE']._serialized_start=3149
-  _globals['_LIVERESPONSE']._serialized_end=3286
-  _globals['_LIVEPAGE']._serialized_start=3289
-  _globals['_LIVEPAGE']._serialized_end=3452
-  _globals['_LIVEITEM']._serialized_start=3455
-  _globals['_LIVEITEM']._serialized_end=3619
-  _globals['_QUERYSERVICE']._serialized_start=3899
-  _globals['_QUERYSERVICE']._serialized_end=4231
+  _globals['_COVERAGE']._serialized_end=879
+  _globals['_NOTKEPT']._serialized_start=881
+  _globals['_NOTKEPT']._serialized_end=941
+  _globals['_STALEHOST']._serialized_start=943
+  _globals['_STALEHOST']._serialized_end=990
+  _globals['_END']._serialized_start=992
+  _globals['_END']._serialized_end=1031
+  _globals['_SOCKETPAGE']._serialized_start=1033
+  _globals['_SOCKETPAGE']._serialized_end=1085
+  _globals['_OWNERITEM']._serialized_start=1087
+  _globals['_OWNERITEM']._serialized_end=1178
+  _globals['_SOCKETITEM']._serialized_start=1181
+  _globals['_SOCKETITEM']._serialized_end=2097
+  _globals['_LISTHOSTSREQUEST']._serialized_start=2099
+  _globals['_LISTHOSTSREQUEST']._serialized_end=2160
+  _globals['_LISTHOSTSRESPONSE']._serialized_start=2163
+  _globals['_LISTHOSTSRESPONSE']._serialized_end=2305
+  _globals['_HOSTPAGE']._serialized_start=2307
+  _globals['_HOSTPAGE']._serialized_end=2355
+  _globals['_HOSTITEM']._serialized_start=2358
+  _globals['_HOSTITEM']._serialized_end=2636
+  _globals['_LISTNAMESPACESREQUEST']._serialized_start=2639
+  _globals['_LISTNAMESPACESREQUEST']._serialized_end=2775
+  _globals['_LISTNAMESPACESRESPONSE']._serialized_start=2778
+  _globals['_LISTNAMESPACESRESPONSE']._serialized_end=2930
+  _globals['_NAMESPACEPAGE']._serialized_start=2932
+  _globals['_NAMESPACEPAGE']._serialized_end=2990
+  _globals['_NAMESPACEITEM']._serialized_start=2993
+  _globals['_NAMESPACEITEM']._serialized_end=3178
+  _globals['_LIVEREQUEST']._serialized_start=3180
+  _globals['_LIVEREQUEST']._serialized_end=3248
+  _globals['_LIVERESPONSE']._serialized_start=3251
+  _globals['_LIVERESPONSE']._serialized_end=3388
+  _globals['_LIVEPAGE']._serialized_start=3391
+  _globals['_LIVEPAGE']._serialized_end=3554
+  _globals['_LIVEITEM']._serialized_start=3557
+  _globals['_LIVEITEM']._serialized_end=3721
+  _globals['_QUERYSERVICE']._serialized_start=4103
+  _globals['_QUERYSERVICE']._serialized_end=4435
 # @@protoc_insertion_point(module_scope)

@@ -10,6 +10,14 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class Kept(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    KEPT_UNSPECIFIED: _ClassVar[Kept]
+    KEPT_LISTENERS: _ClassVar[Kept]
+    KEPT_SOCKETS: _ClassVar[Kept]
+    KEPT_BRIEF: _ClassVar[Kept]
+    KEPT_NETWORK: _ClassVar[Kept]
+
 class AddressScope(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     ADDRESS_SCOPE_UNSPECIFIED: _ClassVar[AddressScope]
@@ -25,6 +33,11 @@ class Exposure(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     EXPOSURE_YES: _ClassVar[Exposure]
     EXPOSURE_NO: _ClassVar[Exposure]
     EXPOSURE_UNKNOWN: _ClassVar[Exposure]
+KEPT_UNSPECIFIED: Kept
+KEPT_LISTENERS: Kept
+KEPT_SOCKETS: Kept
+KEPT_BRIEF: Kept
+KEPT_NETWORK: Kept
 ADDRESS_SCOPE_UNSPECIFIED: AddressScope
 ADDRESS_SCOPE_LOOPBACK: AddressScope
 ADDRESS_SCOPE_LINK_LOCAL: AddressScope
@@ -91,18 +104,28 @@ class ListSocketsResponse(_message.Message):
     def __init__(self, coverage: _Optional[_Union[Coverage, _Mapping]] = ..., page: _Optional[_Union[SocketPage, _Mapping]] = ..., end: _Optional[_Union[End, _Mapping]] = ...) -> None: ...
 
 class Coverage(_message.Message):
-    __slots__ = ("as_of_us", "hosts_asked", "hosts_fresh", "hosts_stale", "gaps")
+    __slots__ = ("as_of_us", "hosts_asked", "hosts_fresh", "hosts_stale", "gaps", "not_kept")
     AS_OF_US_FIELD_NUMBER: _ClassVar[int]
     HOSTS_ASKED_FIELD_NUMBER: _ClassVar[int]
     HOSTS_FRESH_FIELD_NUMBER: _ClassVar[int]
     HOSTS_STALE_FIELD_NUMBER: _ClassVar[int]
     GAPS_FIELD_NUMBER: _ClassVar[int]
+    NOT_KEPT_FIELD_NUMBER: _ClassVar[int]
     as_of_us: int
     hosts_asked: int
     hosts_fresh: int
     hosts_stale: _containers.RepeatedCompositeFieldContainer[StaleHost]
     gaps: int
-    def __init__(self, as_of_us: _Optional[int] = ..., hosts_asked: _Optional[int] = ..., hosts_fresh: _Optional[int] = ..., hosts_stale: _Optional[_Iterable[_Union[StaleHost, _Mapping]]] = ..., gaps: _Optional[int] = ...) -> None: ...
+    not_kept: _containers.RepeatedCompositeFieldContainer[NotKept]
+    def __init__(self, as_of_us: _Optional[int] = ..., hosts_asked: _Optional[int] = ..., hosts_fresh: _Optional[int] = ..., hosts_stale: _Optional[_Iterable[_Union[StaleHost, _Mapping]]] = ..., gaps: _Optional[int] = ..., not_kept: _Optional[_Iterable[_Union[NotKept, _Mapping]]] = ...) -> None: ...
+
+class NotKept(_message.Message):
+    __slots__ = ("kind", "since_us")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    SINCE_US_FIELD_NUMBER: _ClassVar[int]
+    kind: Kept
+    since_us: int
+    def __init__(self, kind: _Optional[_Union[Kept, str]] = ..., since_us: _Optional[int] = ...) -> None: ...
 
 class StaleHost(_message.Message):
     __slots__ = ("host", "last_seen_us")

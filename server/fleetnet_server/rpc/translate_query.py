@@ -69,6 +69,10 @@ def coverage(coverage: records.Coverage) -> query_pb2.Coverage:
             query_pb2.StaleHost(host=stale.host, last_seen_us=stale.last_seen_us) for stale in coverage.hosts_stale
         ],
         gaps=coverage.gaps,
+        not_kept=[
+            query_pb2.NotKept(kind=cast("query_pb2.Kept", gone.kind), since_us=gone.since_us)
+            for gone in coverage.not_kept
+        ],
     )
 
 

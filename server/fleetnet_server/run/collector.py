@@ -37,6 +37,7 @@ from fleetnet_server.run import farewell, memory, sockets
 from fleetnet_server.run.directory import prepare
 from fleetnet_server.run.monitoring import Watched, monitored
 from fleetnet_server.run.names import server_names
+from fleetnet_server.run.retention import keep_clearing
 from fleetnet_server.services.admission import Admission
 from fleetnet_server.services.enrollment import Enrollment
 from fleetnet_server.services.health import Health
@@ -45,6 +46,7 @@ from fleetnet_server.services.live import Live
 from fleetnet_server.services.load import Load
 from fleetnet_server.services.questions import Questions
 from fleetnet_server.services.quotas import Quotas
+from fleetnet_server.services.retention import Retention
 from fleetnet_server.storage.database import Database
 
 _log = structlog.get_logger()
@@ -131,7 +133,7 @@ async def _serve(config: Config, authority: ca.Authority, identity: ServerIdenti
                 await server.start()
             _say_ready(config, report_at, enroll_at, metrics_at)
             try:
-                await _until(told, health, identity)
+                await _until(told, health, identity, Retention(database, config.keep))
             finally:
                 admission.close()
                 await _end(streams, everything)
@@ -195,9 +197,12 @@ def _signals() -> asyncio.Future[str]:
     return told
 
 
-async def _until(told: asyncio.Future[str], health: Health, identity: ServerIdentity) -> None:
+async def _until(told: asyncio.Future[str], health: Health, identity: ServerIdentity, retention: Retention) -> None:
     """Return at a signal; raise StorageDamaged if the database is."""
-    beside = [asyncio.create_task(_keep_certificate(identity)), asyncio.create_task(memory.keep_giving_back())]
+    beside = [
+        asyncio.create_task(work)
+        for work in (_keep_certificate(identity), memory.keep_giving_back(), keep_clearing(retention, health))
+    ]
     try:
         await asyncio.wait((told, health.damaged), return_when=asyncio.FIRST_COMPLETED)
     finally:

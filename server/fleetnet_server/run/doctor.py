@@ -3,7 +3,7 @@
 import datetime
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -12,13 +12,17 @@ from cryptography import x509
 from fleetnet_server.config import Config
 from fleetnet_server.errors import ServerError
 from fleetnet_server.identity import ca, certificates, server
+from fleetnet_server.keep import Keep
 from fleetnet_server.logs import escaped
 from fleetnet_server.run.names import server_names
 from fleetnet_server.services.machines import SENTENCE
-from fleetnet_server.storage.inspection import SetAside, inspect
+from fleetnet_server.services.retention import days
+from fleetnet_server.storage.inspection import Reach, SetAside, inspect
 
 # What could not be stored before is no present problem, and stays listed.
 _QUARANTINE_WARNING = datetime.timedelta(days=7)
+# A round comes once an hour; one that is behind by more has too much to do, or none comes to its end.
+_RETENTION_WARNING = datetime.timedelta(days=2)
 _CA_WARNING = datetime.timedelta(days=365)
 
 
@@ -103,6 +107,7 @@ def _database(config: Config) -> Iterator[Finding]:
         for clone in database.clones:
             yield Finding(False, f"{clone.host}: {SENTENCE}")
         yield from _quarantine(database.set_aside)
+        yield from _history(database.kept, config.keep)
         return
     wanted = f"this version wants {database.newest_step}; `fleetnet-server migrate`"
     yield Finding(False, f"the tables are at step {database.step}, {wanted}")
@@ -121,3 +126,28 @@ def _quarantine(set_aside: tuple[SetAside, ...]) -> Iterator[Finding]:
             f"({escaped(last.reason)}); a mistake of the agent's or the collector's: report it; "
             "`fleetnet-server quarantine` lists them",
         )
+
+
+def _history(reaches: Mapping[int, Reach], keep: Keep) -> Iterator[Finding]:
+    """How far back each kind of history goes, and whether what is too old has gone."""
+    now = datetime.datetime.now(datetime.UTC)
+    for kind, many in days(keep).items():
+        what = f"history of {kind.name.lower()} is kept {'for ever' if many is None else f'for {many} d'}"
+        reach = reaches.get(kind)
+        if reach is not None and reach.since_us:
+            what += f"; what had ended by {_day(reach.since_us)} has been deleted"
+        if reach is None or many is None:
+            yield Finding(True, what)
+            continue
+        behind = now - _RETENTION_WARNING - datetime.timedelta(days=many)
+        late = reach.walked_us / 1e6 < behind.timestamp()
+        problem = (
+            f"; of some host what ended after {_day(reach.walked_us)} has not been looked through: see that the "
+            "collector has run for an hour, and its log"
+        )
+        yield Finding(not late, what + problem * late)
+
+
+def _day(time_us: int) -> str:
+    """To the minute; the first there is, of a host that has never been looked through."""
+    return f"{datetime.datetime.fromtimestamp(max(time_us, 0) / 1e6, datetime.UTC):%Y-%m-%d %H:%M} UTC"

@@ -13,7 +13,7 @@ from fleetnet_server.records import Backlog, Gap, PastSocket
 from fleetnet_server.services.intervals import ClosedAtIs, scope_of
 from fleetnet_server.services.past import Span, Timeline, Window, looked_from
 from fleetnet_server.services.quarantine import NOT_STORED
-from fleetnet_server.storage import gaps, history, holders, ids, sessions
+from fleetnet_server.storage import gaps, history, holders, ids, kept, sessions
 from fleetnet_server.storage.database import Connection
 from fleetnet_server.storage.history import Interval
 from fleetnet_server.storage.sockets import OpenSocket
@@ -74,6 +74,9 @@ def store(conn: Connection, host_id: int, told: Backlog) -> None:
             timeline.tell(interval, windows, told.to_us, unlooked)
         after[socket_id] = timeline.rows
     stored = history.replace_rows(conn, host_id, before, after)
+    # What is too old already goes with the next walk through what is kept.
+    ends = [*(past.closed_at_us for past in told.sockets), *(closed.closed_at_us for closed in told.ended)]
+    kept.set_back(conn, host_id, min([told.from_us, *filter(None, ends)]))
     if told.last:
         for window in windows:
             sessions.cover(conn, host_id, window.from_us, window.to_us)

@@ -8,21 +8,26 @@ the offset that the stream's Hello told, or a batch that was quicker. Within a s
 break, unless a gap is recorded: one that began more than `max_age` before T and lasts beyond it makes the host stale
 at T.
 
+What has ended is kept for a time and then goes (retention.py). Of what had gone by its end after T, an answer about T
+lacks what was open at T: the kinds asked about of which that is so are named.
+
 Intervals and gaps are kept by the host's clock, so T is converted the other way to look them up. Offsets of less
 than SKEW_US are mostly the time that a Hello travels, and are let be.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 
 from fleetnet_server.errors import HostUnknown
-from fleetnet_server.records import Coverage, Gap, Selection, StaleHost
-from fleetnet_server.storage import gaps, hosts, sessions
+from fleetnet_server.records import Coverage, Gap, NotKept, Selection, SocketQuestion, StaleHost
+from fleetnet_server.storage import gaps, hosts, kept, sessions
 from fleetnet_server.storage.database import Connection
+from fleetnet_server.storage.kept import Kind
 from fleetnet_server.storage.moments import Moment
 from fleetnet_server.storage.schema import SKEW_US
 
 _MS_US = 1_000
+_TCP, _TIME_WAIT, _CLOSE, _LISTEN = 6, 6, 7, 10  # IANA; include/net/tcp_states.h
 _NO_GAPS: tuple[Gap, ...] = ()
 
 
@@ -46,6 +51,7 @@ class Scene:
     asked: tuple[Asked, ...]
     moment: Moment | None  # None: now
     as_of_us: int
+    not_kept: tuple[NotKept, ...] = ()
 
     @property
     def coverage(self) -> Coverage:
@@ -55,6 +61,7 @@ class Scene:
             hosts_fresh=sum(host.fresh for host in self.asked),
             hosts_stale=tuple(StaleHost(host.name, host.last_seen_us) for host in self.asked if not host.fresh),
             gaps=sum(host.gaps for host in self.asked),
+            not_kept=self.not_kept,
         )
 
 
@@ -67,14 +74,30 @@ class Outline:
     only: list[int] | None  # the hosts that it concerns; None: all
 
 
-def outline(conn: Connection, selection: Selection, now_us: int) -> Outline:
-    """The outline of a question's scene. Raises as `survey`.
+def kinds_of(question: SocketQuestion) -> frozenset[Kind]:
+    """The kinds of history that could have an answer to a question about sockets at a time past.
+
+    What is known by its end alone has none, so of what is kept briefly it is TIME_WAIT that could.
+    """
+    if question.listeners_only or question.exposed_only:
+        return frozenset({Kind.LISTENERS})
+    states, protocols = set(question.states), set(question.protocols)
+    kinds = set() if states == {_TIME_WAIT} else {Kind.SOCKETS}
+    if not states or not states.isdisjoint({_LISTEN, _CLOSE}):
+        kinds.add(Kind.LISTENERS)
+    if (not states or _TIME_WAIT in states) and (not protocols or _TCP in protocols):
+        kinds.add(Kind.BRIEF)
+    return frozenset(kinds)
+
+
+def outline(conn: Connection, selection: Selection, now_us: int, kinds: Collection[Kind] = ()) -> Outline:
+    """The outline of a question's scene, which is about these kinds of history. Raises as `survey`.
 
     Of all hosts as they are now the database counts, for going through ten thousand of them takes longer than most
     answers.
     """
     if selection.at_us or selection.host or selection.host_glob:
-        scene = survey(conn, selection, now_us)
+        scene = survey(conn, selection, now_us, kinds)
         some = selection.host or selection.host_glob
         return Outline(scene.coverage, scene.moment, [host.host_id for host in scene.asked] if some else None)
     oldest_us = now_us - selection.max_age_ms * _MS_US
@@ -91,8 +114,9 @@ def outline(conn: Connection, selection: Selection, now_us: int) -> Outline:
     return Outline(coverage, None, None)
 
 
-def survey(conn: Connection, selection: Selection, now_us: int) -> Scene:
-    """The scene of a question. Raises HostUnknown if it names a host that has not enrolled."""
+def survey(conn: Connection, selection: Selection, now_us: int, kinds: Collection[Kind] = ()) -> Scene:
+    """The scene of a question about these kinds of history. Raises HostUnknown if it names a host that has not
+    enrolled."""
     heard = hosts.heard(conn, selection.host, selection.host_glob)
     if selection.host and not heard:
         raise HostUnknown(selection.host)
@@ -102,7 +126,10 @@ def survey(conn: Connection, selection: Selection, now_us: int) -> Scene:
     if not selection.host:
         # Who came later is no part of the fleet as it was.
         heard = [host for host in heard if host.enrolled_at_us <= selection.at_us]
-    return _past(conn, heard, only, selection)
+    scene = _past(conn, heard, only, selection)
+    assert scene.moment is not None
+    some = [host.host_id for host in heard] if selection.host or selection.host_glob else None
+    return replace(scene, not_kept=kept.lacking(conn, scene.moment, kinds, some))
 
 
 def _now(conn: Connection, heard: list[hosts.Heard], only: int | None, selection: Selection, now_us: int) -> Scene:

@@ -147,12 +147,13 @@ class Ingest:
         told = [self._rows(step) for step in steps]
         stored = storing.store(conn, told)
         for one in told:
-            self._stored.add(one.step.session, one.holders.holders)
+            self._stored.add(one.step.session, one.step.standing.holder_doubts, one.holders.holders)
         return stored
 
     def _rows(self, step: Step) -> Rows:
         session, batch = step.session, step.batch
-        told = rows(step, holders.tell(session.host_id, session.boot_id, _holders(batch), self._stored.of(session)))
+        stored = self._stored.of(session, step.standing.holder_doubts)
+        told = rows(step, holders.tell(session.host_id, session.boot_id, _holders(batch), stored))
         if batch.snapshot is not None or self._snapshots.underway(session):
             named = Named(set(told.reports), {namespace.netns for namespace in batch.namespaces})
             told.named = self._snapshots.follow(session, batch.snapshot, named)

@@ -19,10 +19,11 @@ from fleetnet_server.records import (
     SocketQuestion,
 )
 from fleetnet_server.services import machines
-from fleetnet_server.services.coverage import Asked, Scene, outline, survey
+from fleetnet_server.services.coverage import Asked, Scene, kinds_of, outline, survey
 from fleetnet_server.storage import machines as stored_machines
 from fleetnet_server.storage import network_search, search, sources
 from fleetnet_server.storage.database import Connection, Database
+from fleetnet_server.storage.kept import SOCKETS, Kind
 
 T = TypeVar("T")
 
@@ -61,7 +62,7 @@ class Questions:
 def _sockets(
     conn: Connection, question: SocketQuestion, now_us: int
 ) -> Iterator[Coverage | tuple[SocketAnswer, ...] | End]:
-    scene = outline(conn, question.selection, now_us)
+    scene = outline(conn, question.selection, now_us, kinds_of(question))
     yield scene.coverage
     found = search.pages(conn, question, scene.moment, scene.only)
     yield from _cut(found, question.selection.limit)
@@ -70,14 +71,14 @@ def _sockets(
 def _namespaces(
     conn: Connection, question: NamespaceQuestion, now_us: int
 ) -> Iterator[Coverage | tuple[NamespaceAnswer, ...] | End]:
-    scene = outline(conn, question.selection, now_us)
+    scene = outline(conn, question.selection, now_us, (Kind.NETWORK,))
     yield scene.coverage
     found = network_search.pages(conn, question, scene.moment, scene.only)
     yield from _cut(found, question.selection.limit)
 
 
 def _hosts(conn: Connection, selection: Selection, now_us: int) -> Iterator[Coverage | tuple[HostAnswer, ...] | End]:
-    scene = survey(conn, selection, now_us)
+    scene = survey(conn, selection, now_us, SOCKETS)
     yield scene.coverage
     counts = search.counts(conn, scene.moment, _only(selection, scene))
     # How sources fared is not kept for the past.

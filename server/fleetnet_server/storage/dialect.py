@@ -35,6 +35,7 @@ class Own(Protocol):
     def version(self, conn: Connection) -> str: ...
     def lock_tables(self, conn: Connection) -> None: ...
     def insert_new(self, table: Table) -> Insert: ...
+    def insert_or_clear(self, table: Table, mark: str) -> Insert: ...
     def execute_rows(
         self, conn: Connection, statement: Insert | Update | Delete, keys: tuple[str, ...], rows: Sequence[_Row]
     ) -> int: ...
@@ -105,6 +106,11 @@ def elsewhere(conn: Connection) -> str:
 def insert_new(conn: Connection, table: Table) -> Insert:
     """An INSERT that leaves a row alone whose key is there already."""
     return _of(conn.dialect.name).insert_new(table)
+
+
+def insert_or_clear(conn: Connection, table: Table, mark: str) -> Insert:
+    """The same, but where the row has this mark, a column that is not 0, that is taken from it."""
+    return _of(conn.dialect.name).insert_or_clear(table, mark)
 
 
 def execute_rows(

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select, tuple_
 
 from fleetnet_server.records import Holder, Process, Session
 from fleetnet_server.storage import ids
-from fleetnet_server.storage.dialect import execute_many, insert_new
+from fleetnet_server.storage.dialect import execute_many, insert_new, insert_or_clear
 from fleetnet_server.storage.schema import holder_processes, holders, processes
 
 # Of one stream: some 100 bytes each.
@@ -20,22 +20,26 @@ class StoredHolders:
     """Which holders each stream has stored, so that they are not written again with each of its batches.
 
     What must stay true: nothing is in here of a batch that was undone. So whoever cannot store one forgets its stream.
+    And nothing is relied on that has come into doubt since, wherever that was (unused_holders.py): so whoever asks
+    gives the number of the host's doubts (hosts.holder_doubts), read under the lock of the host's row.
     """
 
     def __init__(self) -> None:
-        self._by_stream: dict[tuple[int, int], set[int]] = {}
+        self._by_stream: dict[tuple[int, int], tuple[int, set[int]]] = {}
 
-    def of(self, session: Session) -> Container[int]:
-        """Ids of the holders that it has stored."""
-        return self._by_stream.get(_name(session), ())
+    def of(self, session: Session, doubts: int) -> Container[int]:
+        """Ids of the holders that it has stored since the last of so many doubts."""
+        since, stored = self._by_stream.get(_name(session), (doubts, ()))
+        return stored if since == doubts else ()
 
-    def add(self, session: Session, holder_ids: Collection[int]) -> None:
+    def add(self, session: Session, doubts: int, holder_ids: Collection[int]) -> None:
         """It has stored these too."""
         if holder_ids:
-            stored = self._by_stream.setdefault(_name(session), set())
-            if len(stored) + len(holder_ids) > MOST_REMEMBERED:
-                stored.clear()
+            since, stored = self._by_stream.get(_name(session), (doubts, set()))
+            if since != doubts or len(stored) + len(holder_ids) > MOST_REMEMBERED:
+                stored = set()
             stored.update(islice(holder_ids, MOST_REMEMBERED))
+            self._by_stream[_name(session)] = (doubts, stored)
 
     def forget(self, session: Session) -> None:
         """It has ended, or something of it could not be stored."""
@@ -76,12 +80,18 @@ def tell(host_id: int, boot_id: bytes, found: Iterable[Holder], stored: Containe
 
 
 def keep(conn: Connection, all_told: Sequence[Told]) -> None:
-    """Keep holders and their processes, each batch of another host."""
-    for table, rows in (
-        (holders, [_holder_row(told.host_id, *each) for told in all_told for each in told.holders.items()]),
-        (processes, [_process_row(told.host_id, *each) for told in all_told for each in told.processes.items()]),
+    """Keep holders and their processes, each batch of another host; what was in doubt of them is so no longer."""
+    for insert, rows in (
         (
-            holder_processes,
+            insert_or_clear(conn, holders, "doubted"),
+            [_holder_row(told.host_id, *each) for told in all_told for each in told.holders.items()],
+        ),
+        (
+            insert_new(conn, processes),
+            [_process_row(told.host_id, *each) for told in all_told for each in told.processes.items()],
+        ),
+        (
+            insert_new(conn, holder_processes),
             [
                 {"host_id": told.host_id, "holder_id": holder_id, "process_id": process_id}
                 for told in all_told
@@ -90,7 +100,7 @@ def keep(conn: Connection, all_told: Sequence[Told]) -> None:
         ),
     ):
         if rows:
-            execute_many(conn, insert_new(conn, table), rows)
+            execute_many(conn, insert, rows)
 
 
 def record(conn: Connection, host_id: int, boot_id: bytes, found: Iterable[Holder]) -> dict[int, int]:

@@ -131,6 +131,11 @@ def note_agreed(conn: Connection, looks: Sequence[tuple[int, int]]) -> None:
         execute_rows(conn, _NOTE_AGREED, ("of_host", "look_us"), looks)
 
 
+def all_ids(conn: Connection) -> list[int]:
+    """All hosts, ascending."""
+    return list(conn.execute(select(hosts.c.host_id).order_by(hosts.c.host_id)).scalars())
+
+
 def agreed(conn: Connection, host_id: int) -> int | None:
     """The last look at which the host's digest and ours were the same."""
     at_us: int | None = conn.execute(select(hosts.c.agreed_us).where(hosts.c.host_id == host_id)).scalar_one()

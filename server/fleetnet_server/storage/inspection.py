@@ -1,13 +1,15 @@
 """Whether a database is whole and up to date. Reads only, so that it may be asked while a collector uses it."""
 
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from fleetnet_server.errors import StorageError
-from fleetnet_server.storage import dialect, machines, migrate, quarantine
+from fleetnet_server.storage import dialect, kept, machines, migrate, quarantine
+from fleetnet_server.storage.kept import Reach as Reach
 from fleetnet_server.storage.machines import Clone as Clone
 from fleetnet_server.storage.quarantine import SetAside as SetAside
 
@@ -26,6 +28,7 @@ class Inspected:
     # Hosts as which more than one machine came, within the last day.
     clones: tuple[Clone, ...] = ()
     set_aside: tuple[SetAside, ...] = ()  # reports that could not be stored; where the tables are up to date
+    kept: Mapping[int, Reach] = field(default_factory=dict)  # how far back each kind of history goes, likewise
 
 
 def inspect(url: str) -> Inspected:
@@ -49,4 +52,5 @@ def _inspected(conn: Connection, name: str, newest_step: str | None) -> Inspecte
     if step != newest_step:
         return Inspected(name, True, step, newest_step, version)
     clones = machines.clones(conn, time.time_ns() // 1_000 - _DAY_US)
-    return Inspected(name, True, step, newest_step, version, tuple(clones), tuple(quarantine.listed(conn)))
+    set_aside = tuple(quarantine.listed(conn))
+    return Inspected(name, True, step, newest_step, version, tuple(clones), set_aside, kept.reaches(conn))

@@ -11,7 +11,9 @@ from typing import Any
 
 import psycopg
 from sqlalchemy import (
+    BigInteger,
     BindParameter,
+    ColumnElement,
     Connection,
     Delete,
     Dialect,
@@ -26,6 +28,7 @@ from sqlalchemy import (
     bindparam,
     column,
     func,
+    literal_column,
     select,
 )
 from sqlalchemy.dialects import postgresql
@@ -45,12 +48,21 @@ _COPIED_AS = {
     "BOOLEAN": "bool",
     "DOUBLE PRECISION": "float8",
 }
+_NONE: ColumnElement[int] = literal_column("0", BigInteger)
 
 
 @cache
 def insert_new(table: Table) -> Insert:
     """An INSERT that leaves a row alone whose key is there already."""
     return postgresql.insert(table).on_conflict_do_nothing()
+
+
+@cache
+def insert_or_clear(table: Table, mark: str) -> Insert:
+    """The same, but where the row has this mark (not 0), that is taken from it; only then is it written."""
+    return postgresql.insert(table).on_conflict_do_update(
+        index_elements=list(table.primary_key.columns), set_={mark: _NONE}, where=table.c[mark] != _NONE
+    )
 
 
 def execute_rows(

@@ -67,6 +67,13 @@ hosts = Table(
         BigInteger,
         comment="The last look at which the host's digest and ours of what it holds open were the same.",
     ),
+    Column(
+        "holder_doubts",
+        BigInteger,
+        nullable=False,
+        server_default="0",
+        comment="Counts how often holders of it came into doubt: nobody relies on one stored before that.",
+    ),
     comment="Hosts of the fleet.",
 )
 
@@ -233,6 +240,8 @@ history = Table(
     comment="Sockets that were in a state and have left it.",
 )
 
+_DOUBTED = "Which doubt of its host it came into, for nothing was found that names it; 0: none since a report last did."
+
 holders = Table(
     "holders",
     METADATA,
@@ -250,6 +259,7 @@ holders = Table(
     Column("container", Name, nullable=False, comment="Container id; empty where none."),
     Column("owner_status", SmallInteger, nullable=False, comment="What is known about the owners, the wire's number."),
     Column("runtime", Name, nullable=False, server_default="", comment="What runs the container; empty if not known."),
+    Column("doubted", BigInteger, nullable=False, server_default="0", comment=_DOUBTED),
     comment="Who and what held sockets, each combination once.",
 )
 
@@ -272,6 +282,8 @@ holder_processes = Table(
     Column("host_id", BigInteger, primary_key=True, autoincrement=False, comment="On which host."),
     Column("holder_id", BigInteger, primary_key=True, autoincrement=False, comment="The holder."),
     Column("process_id", BigInteger, primary_key=True, autoincrement=False, comment="One of its processes."),
+    # Whether any holder has a process still, when one of them goes.
+    Index(None, "host_id", "process_id"),
     comment="Which processes belong to which holder.",
     sqlite_with_rowid=False,
 )
@@ -286,6 +298,16 @@ gaps = Table(
     Index(None, "host_id", "to_us"),
     Index("ix_gaps_to_us", "to_us"),
     comment="Times about which a host's history is not whole.",
+)
+
+kept = Table(
+    "kept",
+    METADATA,
+    Column("host_id", BigInteger, primary_key=True, autoincrement=False, comment="Whose history it is."),
+    Column("kind", SmallInteger, primary_key=True, autoincrement=False, comment="Of what, the wire's number."),
+    Column("since_us", BigInteger, nullable=False, comment="The latest end of what is no longer kept; 0: all is kept."),
+    Column("walked_us", BigInteger, nullable=False, comment="What ended before has been looked through for this kind."),
+    comment="How far back the history of each host goes.",
 )
 
 source_status = Table(

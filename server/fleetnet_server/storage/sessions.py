@@ -24,6 +24,7 @@ class Standing(NamedTuple):
     last_look: Look | None  # the host's last whole look; None before the first
     whole: bool  # False while a snapshot of the host is stored in part only
     latest_us: int  # the host's latest look ever stored
+    holder_doubts: int  # see StoredHolders
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ def standings(conn: Connection, streams: Sequence[Session]) -> dict[int, Standin
     for host_id, generation, boot_id, look_boot_id, look_epoch, look_us, whole, *more in select_each(
         conn, _STANDING, ("of_host", "of_generation"), rows
     ):
-        latest_us, last_sequence, clock_offset_us, first_at_us, last_at_us = more
+        latest_us, holder_doubts, last_sequence, clock_offset_us, first_at_us, last_at_us = more
         found[host_id] = Standing(
             fenced=generation != generations[host_id],
             last_sequence=last_sequence,
@@ -105,6 +106,7 @@ def standings(conn: Connection, streams: Sequence[Session]) -> dict[int, Standin
             last_look=None if look_us is None else Look(look_boot_id, look_epoch, look_us),
             whole=bool(whole),
             latest_us=latest_us,
+            holder_doubts=holder_doubts,
         )
     return found
 
@@ -211,6 +213,7 @@ _STANDING = (
         hosts.c.last_look_us,
         hosts.c.whole,
         hosts.c.latest_us,
+        hosts.c.holder_doubts,
         sessions.c.last_sequence,
         sessions.c.clock_offset_us,
         sessions.c.first_at_us,

@@ -12,7 +12,21 @@ from itertools import chain
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, Delete, Dialect, Insert, Select, Table, Update, column, table
+from sqlalchemy import (
+    BigInteger,
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Delete,
+    Dialect,
+    Insert,
+    Select,
+    Table,
+    Update,
+    column,
+    literal_column,
+    table,
+)
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql import visitors
@@ -21,11 +35,21 @@ from sqlalchemy.sql.compiler import SQLCompiler
 # Of a table of values that a statement carries; each number of rows is a statement that the driver keeps prepared.
 _MOST_AT_ONCE = 256
 
+_NONE: ColumnElement[int] = literal_column("0", BigInteger)
+
 
 @cache
 def insert_new(table: Table) -> Insert:
     """An INSERT that leaves a row alone whose key is there already."""
     return sqlite.insert(table).on_conflict_do_nothing()
+
+
+@cache
+def insert_or_clear(table: Table, mark: str) -> Insert:
+    """The same, but where the row has this mark (not 0), that is taken from it; only then is it written."""
+    return sqlite.insert(table).on_conflict_do_update(
+        index_elements=list(table.primary_key.columns), set_={mark: _NONE}, where=table.c[mark] != _NONE
+    )
 
 
 def execute_rows(

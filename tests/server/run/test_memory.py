@@ -9,6 +9,7 @@ import pytest
 from fleetnet_server.identity.server import ServerIdentity
 from fleetnet_server.run import collector, memory
 from fleetnet_server.services.health import Health
+from fleetnet_server.services.retention import Retention
 
 # More than Python's own allocator takes, and less than malloc maps by itself; every tenth stays.
 AFTER_A_BURST = """
@@ -48,7 +49,8 @@ def test_a_collector_gives_back_again_and_again_as_long_as_it_runs(monkeypatch: 
 
         monkeypatch.setattr(memory, "give_back", give_back)
         monkeypatch.setattr(memory, "EVERY_S", 0.0)
-        await collector._until(told, Health(), cast(ServerIdentity, None))  # whose certificate is new
+        # Its certificate is new, and the first round of retention is later.
+        await collector._until(told, Health(), cast(ServerIdentity, None), cast(Retention, None))
 
     asyncio.run(serve())
     assert times >= 3

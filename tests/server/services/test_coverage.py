@@ -2,15 +2,23 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fleetnet_server.records import Coverage, Gap, Selection, SocketQuestion
-from fleetnet_server.services.coverage import outline, survey
+from fleetnet_server.services.coverage import kinds_of, outline, survey
 from fleetnet_server.storage import gaps, sessions
 from fleetnet_server.storage.database import Connection
 from server.costs import asked_of, plan
 from server.reports import (
+    CLOSE,
+    CLOSE_WAIT,
+    LISTEN,
     T0,
+    TCP,
+    TIME_WAIT,
+    UDP,
+    UNIX,
     Collector,
     S,
     difference,
@@ -179,3 +187,24 @@ def test_an_answer_about_now_goes_through_the_hosts_alone(tmp_path: Path) -> Non
         assert sum("SCAN hosts" in step for step in steps) == 1  # the fresh ones are counted
 
     tell(tmp_path, story)
+
+
+@pytest.mark.parametrize(
+    ("asked", "kinds"),
+    [
+        ({}, "LISTENERS SOCKETS BRIEF"),
+        ({"listeners_only": True}, "LISTENERS"),
+        ({"exposed_only": True, "states": (TIME_WAIT,)}, "LISTENERS"),
+        # A UNIX socket listens too, and is no listener.
+        ({"states": (LISTEN,)}, "LISTENERS SOCKETS"),
+        ({"states": (CLOSE_WAIT,)}, "SOCKETS"),
+        ({"states": (CLOSE_WAIT, TIME_WAIT)}, "SOCKETS BRIEF"),
+        ({"states": (TIME_WAIT,)}, "BRIEF"),
+        ({"states": (CLOSE,), "protocols": (UDP,)}, "LISTENERS SOCKETS"),
+        ({"protocols": (UDP, UNIX)}, "LISTENERS SOCKETS"),
+        ({"protocols": (TCP,), "local_ports": ((443, 443),)}, "LISTENERS SOCKETS BRIEF"),
+    ],
+)
+def test_what_a_question_could_find_is_of_these_kinds(asked: dict[str, Any], kinds: str) -> None:
+    found = kinds_of(SocketQuestion(Selection(), **asked))
+    assert {kind.name for kind in found} == set(kinds.split())

@@ -285,15 +285,15 @@ def test_holders_of_what_was_undone_are_written_again(tmp_path: Path) -> None:
 def test_no_stream_has_more_holders_remembered_than_a_bound() -> None:
     session = Session(1, 1, bytes(16), 1, 0)
     stored = StoredHolders()
-    stored.add(session, range(stored_holders.MOST_REMEMBERED))
-    assert 5 in stored.of(session)
-    stored.add(session, [10**9])
-    assert 5 not in stored.of(session)
-    assert 10**9 in stored.of(session)
-    stored.add(session, range(10 * stored_holders.MOST_REMEMBERED))
-    assert len(list(filter(stored.of(session).__contains__, range(10 * stored_holders.MOST_REMEMBERED)))) == 1_000
+    stored.add(session, 0, range(stored_holders.MOST_REMEMBERED))
+    assert 5 in stored.of(session, 0)
+    stored.add(session, 0, [10**9])
+    assert 5 not in stored.of(session, 0)
+    assert 10**9 in stored.of(session, 0)
+    stored.add(session, 0, range(10 * stored_holders.MOST_REMEMBERED))
+    assert len(list(filter(stored.of(session, 0).__contains__, range(10 * stored_holders.MOST_REMEMBERED)))) == 1_000
     stored.forget(session)
-    assert 5 not in stored.of(session)
+    assert 5 not in stored.of(session, 0)
 
 
 def test_batches_of_one_host_take_turns_and_what_follows_one_that_is_left_out_is_left_out_too() -> None:

@@ -191,6 +191,23 @@ def test_rows_of_0002_are_there_after_0003_and_the_same_on_the_way_back(tmp_path
     engine.dispose()
 
 
+def test_rows_of_0005_are_there_after_0006_with_no_doubts_and_the_same_on_the_way_back(tmp_path: Path) -> None:
+    engine = _old_database(tmp_path, "0001")
+    with engine.begin() as conn:
+        command.upgrade(migrate.configuration(conn), "0005")
+        before = {table: _rows(conn, table) for table in _ROWS_OF_0001}
+        command.upgrade(migrate.configuration(conn), "0006")
+        new: dict[str, dict[str, object]] = {"hosts": {"holder_doubts": 0}, "holders": {"doubted": 0}}
+        after = {table: [{**rows[0], **new.get(table, {})}] for table, rows in before.items()}
+        assert {table: _rows(conn, table) for table in _ROWS_OF_0001} == after
+        command.downgrade(migrate.configuration(conn), "0005")
+        assert {table: _rows(conn, table) for table in _ROWS_OF_0001} == before
+        assert "kept" not in inspect(conn).get_table_names()
+        command.upgrade(migrate.configuration(conn), "head")
+        assert compare_metadata(MigrationContext.configure(conn), METADATA) == []
+    engine.dispose()
+
+
 def test_a_collector_opens_a_database_of_0001_and_answers_from_it(tmp_path: Path) -> None:
     _old_database(tmp_path, "0001").dispose()
 

@@ -1,0 +1,420 @@
+"""What is too old goes, all of it and nothing else; answers about the time that is kept stay the same."""
+
+import asyncio
+import contextlib
+import random
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fleetnet_server.keep import Keep
+from fleetnet_server.records import Gap, NotKept, Selection, Session, SocketQuestion
+from fleetnet_server.services.retention import Pace, Retention, times
+from fleetnet_server.storage import kept as kept_rows
+from fleetnet_server.storage.database import Connection
+from fleetnet_server.storage.kept import Kind
+from fleetnet_server.storage.schema import METADATA
+from server.days import HOUR, UNSEEN, Life
+from server.reports import (
+    CLOSE_WAIT,
+    ESTABLISHED,
+    T0,
+    TIME_WAIT,
+    Collector,
+    S,
+    difference,
+    gone,
+    hello,
+    kept,
+    past,
+    snapshot,
+    sock,
+)
+from server.stories import reporting, tell
+from sqlalchemy import event
+
+DAY = 24 * HOUR
+ALL_KINDS = Keep(keep_listeners_days=5, keep_sockets_days=3, keep_brief_days=1)
+Tables = dict[str, list[dict[str, Any]]]
+
+
+async def no_rest(_: float) -> None:
+    """A test does not wait."""
+
+
+async def clear(c: Collector, now_us: int, keep: Keep = ALL_KINDS) -> Counter[str]:
+    """A round of retention, holders of all hosts included."""
+    retention = Retention(c.db, keep, no_rest)
+    deleted = await retention.round(now_us)
+    for row in (await tables(c))["hosts"]:
+        await retention.clear_holders(row["host_id"], deleted)
+    return deleted
+
+
+async def tables(c: Collector) -> Tables:
+    """Every row of every table, with what each is called."""
+
+    def read(conn: Connection) -> Tables:
+        found = {name: conn.execute(table.select()).mappings() for name, table in METADATA.tables.items()}
+        return {name: sorted(map(dict, rows), key=repr) for name, rows in found.items()}
+
+    return await c.db.read(read)
+
+
+def too_old(row: dict[str, Any], now_us: int) -> bool:
+    """Of history, in other words than those of the collector."""
+    brief = row["state"] == TIME_WAIT or row["opened_at_is"] == UNSEEN
+    days = 1 if brief else 5 if row["scope"] else 3
+    return bool(row["closed_at_us"] < now_us - days * DAY)
+
+
+def left(before: Tables, now_us: int) -> Tables:
+    """What is to be left of all that there was."""
+    after = {name: list(rows) for name, rows in before.items()}
+    after["history"] = [row for row in before["history"] if not too_old(row, now_us)]
+    for name in ("namespaces", "interfaces", "routes"):
+        after[name] = [row for row in before[name] if (row["closed_at_us"] or now_us) >= now_us - 5 * DAY]
+    after["gaps"] = [row for row in before["gaps"] if row["to_us"] >= now_us - 5 * DAY]
+    used = {(row["host_id"], row["holder_id"]) for name in ("history", "current") for row in after[name]}
+    for name in ("holders", "holder_processes"):
+        after[name] = [row for row in before[name] if (row["host_id"], row["holder_id"]) in used]
+    members = {(row["host_id"], row["process_id"]) for row in after["holder_processes"]}
+    after["processes"] = [row for row in before["processes"] if (row["host_id"], row["process_id"]) in members]
+    return after
+
+
+def but_for_its_own(told: Tables) -> Tables:
+    """Without what retention keeps for itself, and streams, which are judged by answers."""
+    own = ("holder_doubts", "doubted")
+    return {
+        table: [{name: value for name, value in row.items() if name not in own} for row in rows]
+        for table, rows in told.items()
+        if table not in ("kept", "sessions")
+    }
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_what_is_too_old_goes_and_nothing_else_whenever_it_is_looked_for(tmp_path: Path, seed: int) -> None:
+    async def story(c: Collector) -> None:
+        draw = random.Random(seed)
+        lives = [Life(draw, f"web{number}") for number in range(2)]
+        for life in lives:
+            await life.begin(c)
+        went: Counter[str] = Counter()
+        for _ in range(3):
+            until_us = lives[0].now_us + draw.randrange(48, 96) * HOUR
+            for life in lives:
+                while life.now_us < until_us:
+                    await life.go_on(c)
+            # Not so late that what they tell next is too old already.
+            now_us = max(life.now_us for life in lives) + draw.randrange(DAY // 2)
+            moments = [draw.randrange(now_us - 5 * DAY, now_us) for _ in range(4)]
+            before, asked = await tables(c), [await answers(c, at_us, now_us) for at_us in moments]
+            went += await clear(c, now_us)
+            after = await tables(c)
+            assert but_for_its_own(after) == but_for_its_own(left(before, now_us))
+            for at_us, answer in zip(moments, asked, strict=True):
+                assert await answers(c, at_us, now_us) == answer
+            assert not await clear(c, now_us)
+        assert went.keys() == {
+            "listeners", "sockets", "brief", "interfaces", "routes", "gaps", "sessions", "holders", "processes",
+        }  # fmt: skip
+
+    tell(tmp_path, story)
+
+
+async def answers(c: Collector, at_us: int, now_us: int) -> list[object]:
+    """What is answered about a time, as far as it is kept."""
+    told: list[object] = []
+    for kept_days, question in (
+        (1, SocketQuestion(Selection(at_us=at_us))),
+        (3, SocketQuestion(Selection(at_us=at_us), states=(ESTABLISHED, CLOSE_WAIT))),
+        (5, SocketQuestion(Selection(at_us=at_us), listeners_only=True)),
+    ):
+        if at_us >= now_us - kept_days * DAY:
+            answer = await c.ask(question, now_us)
+            assert answer.coverage.not_kept == ()
+            told.append(answer)
+    told.append(await c.ask_namespaces(at_us=at_us, now_us=now_us))
+    return told
+
+
+async def ended(c: Collector, *days_ago: float, now_us: int, state: int = TIME_WAIT, name: str = "web1") -> Session:
+    """A host of which sockets ended so many days ago, the earliest named first; each had been open for an hour."""
+    first_us = now_us - int(max(days_ago) * DAY) - HOUR
+    session = await c.connect(await c.enroll(name, at_us=first_us), hello(first_us), first_us)
+    await c.report(session, snapshot(1, first_us))
+    for number, days in enumerate(days_ago, 1):
+        at_us = now_us - int(days * DAY)
+        await c.report(
+            session,
+            difference(2 * number, at_us - HOUR, opened=(sock(number, at_us - HOUR, state),)),
+            difference(2 * number + 1, at_us, closed=(gone(number, at_us),)),
+        )
+    return session
+
+
+async def cookies(c: Collector) -> list[int]:
+    return [interval.cookie for interval in await c.intervals()]
+
+
+def test_an_answer_about_a_time_of_which_something_is_gone_says_what_and_since_when(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        now_us = T0 + 500 * DAY
+        await ended(c, 3, 2, 0.5, now_us=now_us)
+        await ended(c, 0.5, now_us=now_us, name="web2")
+
+        async def lacks(at_us: int, host: str = "") -> tuple[NotKept, ...]:
+            return (await c.ask(now_us=now_us, at_us=at_us, host=host)).coverage.not_kept
+
+        assert await lacks(now_us - 4 * DAY) == ()
+        assert await clear(c, now_us) == {"brief": 2}
+        gone_us = now_us - 2 * DAY
+        assert await lacks(gone_us) == ()
+        assert await lacks(gone_us - 1) == (NotKept(Kind.BRIEF, gone_us),)
+        # Nobody was there yet.
+        assert await lacks(now_us - 9 * DAY) == ()
+        # Of what else there is nothing is gone, nor of another host.
+        assert await lacks(gone_us - 1, host="web2") == ()
+        at = Selection(at_us=gone_us - 1)
+        for question in (SocketQuestion(at, listeners_only=True), SocketQuestion(at, states=(ESTABLISHED,))):
+            assert (await c.ask(question, now_us)).coverage.not_kept == ()
+        assert (await c.ask_namespaces(at_us=gone_us - 1, now_us=now_us)).coverage.not_kept == ()
+        assert (await c.ask_hosts(at_us=gone_us - 1, now_us=now_us)).coverage.not_kept != ()
+        # What is deleted does not come back when more is kept.
+        assert not await clear(c, now_us, Keep(None, None, None))
+        assert await lacks(gone_us - 1) != ()
+
+    tell(tmp_path, story)
+
+
+@pytest.mark.parametrize("offset_us", [-10 * DAY, 10 * DAY])
+def test_a_host_whose_clock_is_wrong_is_cleared_and_answered_for_by_its_own(tmp_path: Path, offset_us: int) -> None:
+    async def story(c: Collector) -> None:
+        session = await reporting(c, "skewed", sock(1, T0, TIME_WAIT), sock(2, T0, TIME_WAIT), offset_us=offset_us)
+        for cookie in (1, 2):
+            at_us = T0 + offset_us + cookie * DAY
+            await c.report(session, difference(cookie + 1, at_us, closed=(gone(cookie, at_us),)), delay_us=-offset_us)
+        now_us = T0 + 2 * DAY + HOUR
+        assert await clear(c, now_us) == {"brief": 1}
+        assert await cookies(c) == [2]
+        (lacking,) = (await c.ask(at_us=T0 + HOUR, now_us=now_us)).coverage.not_kept
+        assert lacking == NotKept(Kind.BRIEF, T0 + DAY)
+
+    tell(tmp_path, story)
+
+
+def test_what_a_host_tells_late_and_is_too_old_already_goes_with_the_next_round(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        now_us = T0 + 10 * DAY
+        session = await ended(c, 9, 0.1, now_us=now_us)
+        await clear(c, now_us)
+        gap = Gap(now_us - 8 * DAY, now_us - 2 * DAY, "kept", kept=True)
+        brief = past(sock(70, now_us - 7 * DAY, TIME_WAIT), now_us - 5 * DAY)
+        other = past(sock(71, now_us - 7 * DAY, ESTABLISHED), now_us - 2 * DAY)
+        await c.report(session, kept(6, gap, brief, other))
+        assert await cookies(c) == [2, 70, 71]
+        assert await clear(c, now_us) == {"brief": 1}
+        assert await cookies(c) == [2, 71]
+
+    tell(tmp_path, story)
+
+
+def test_what_comes_while_a_walk_is_under_way_is_found_by_the_next(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        now_us = T0 + 10 * DAY
+        session = await ended(c, 9, now_us=now_us)
+        late = kept(4, Gap(now_us - 8 * DAY, now_us - 2 * DAY, "kept", kept=True),
+                    past(sock(70, now_us - 7 * DAY, TIME_WAIT), now_us - 5 * DAY))  # fmt: skip
+        told = False
+
+        async def rest(_: float) -> None:
+            nonlocal told
+            if not told:
+                told = True
+                await c.report(session, late)
+
+        assert await Retention(c.db, ALL_KINDS, rest).round(now_us) == {"brief": 1}
+        assert await cookies(c) == [70]
+        assert (await clear(c, now_us))["brief"] == 1
+
+    tell(tmp_path, story)
+
+
+class EndsError(Exception):
+    """A collector has."""
+
+
+@pytest.mark.parametrize("steps", [1, 6])
+def test_a_collector_that_ends_amid_a_round_leaves_what_another_takes_up(tmp_path: Path, steps: int) -> None:
+    async def story(c: Collector) -> None:
+        draw = random.Random(steps)
+        life = Life(draw, "web1")
+        await life.begin(c)
+        for _ in range(30):
+            await life.go_on(c)
+        before, left_steps = await tables(c), steps
+        retention = Retention(c.db, ALL_KINDS, lambda _: rest())
+
+        async def rest() -> None:
+            nonlocal left_steps
+            left_steps -= 1
+            if not left_steps:
+                raise EndsError
+
+        with contextlib.suppress(EndsError):
+            await retention.round(life.now_us)
+        # Whatever is gone is told of as gone.
+        since = {row["kind"]: row["since_us"] for row in (await tables(c))["kept"]}
+        ids = {row["socket_id"] for row in (await tables(c))["history"]}
+        for row in before["history"]:
+            assert row["socket_id"] in ids or row["closed_at_us"] <= max(since.values())
+        await c.restart()
+        await clear(c, life.now_us)
+        assert but_for_its_own(await tables(c)) == but_for_its_own(left(before, life.now_us))
+
+    tell(tmp_path, story)
+
+
+def test_what_a_step_deletes_and_what_it_notes_are_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise EndsError
+
+    async def story(c: Collector) -> None:
+        now_us = T0 + 10 * DAY
+        await ended(c, 9, now_us=now_us)
+        monkeypatch.setattr(kept_rows, "note_deleted", fails)
+        with pytest.raises(EndsError):
+            await clear(c, now_us)
+        assert await cookies(c) == [1]
+
+    tell(tmp_path, story)
+
+
+def test_hosts_report_all_the_while_and_lose_nothing_by_it(tmp_path: Path) -> None:
+    async def lives(c: Collector, clearing: bool) -> tuple[Tables, int]:
+        life = Life(random.Random(5), "web1")
+        await life.begin(c)
+        for _ in range(25):
+            await life.go_on(c)
+        retention = Retention(c.db, ALL_KINDS, no_rest)
+        for _ in range(12):
+            round_ = asyncio.create_task(retention.round(life.now_us)) if clearing else None
+            for _ in range(2):
+                await life.go_on(c)
+            if round_:
+                await round_
+        now_us = life.now_us
+        if clearing:
+            await clear(c, now_us)
+        return await tables(c), now_us
+
+    plain, cleared = tmp_path / "plain", tmp_path / "cleared"
+    for directory in (plain, cleared):
+        directory.mkdir()
+    before, now_us = tell(plain, lambda c: lives(c, clearing=False))
+    after, _ = tell(cleared, lambda c: lives(c, clearing=True))
+    assert but_for_its_own(after) == but_for_its_own(left(before, now_us))
+
+
+@pytest.mark.engine("postgresql")
+def test_two_collectors_that_do_the_same_at_once_delete_each_row_once(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        lives = [Life(random.Random(seed), f"web{seed}") for seed in range(3)]
+        for life in lives:
+            await life.begin(c)
+            for _ in range(25):
+                await life.go_on(c)
+        now_us = max(life.now_us for life in lives)
+        before, other = await tables(c), Collector(c.url)
+        try:
+            rounds = [Retention(one.db, ALL_KINDS, no_rest).round(now_us) for one in (c, other)]
+            one, two = await asyncio.gather(*rounds)
+            await asyncio.gather(clear(c, now_us), clear(other, now_us))
+        finally:
+            await other.db.close()
+        gone = len(before["history"]) - len(left(before, now_us)["history"])
+        assert sum((one + two)[kind] for kind in ("listeners", "sockets", "brief")) == gone > 0
+        assert but_for_its_own(await tables(c)) == but_for_its_own(left(before, now_us))
+
+    tell(tmp_path, story)
+
+
+def test_a_step_deletes_no_more_than_its_pace_with_as_many_statements_whatever_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    most = 60
+    monkeypatch.setattr(Pace, "ROWS", range(1, most + 1))
+    steps: list[list[tuple[str, int]]] = [[]]
+
+    async def rest(_: float) -> None:
+        steps.append([])
+
+    async def story(c: Collector) -> None:
+        now_us = T0 + 10 * DAY
+        session = await c.connect(await c.enroll(), hello(T0), T0)
+        many = [sock(number, T0, TIME_WAIT) for number in range(1, 501)]
+        await c.report(
+            session,
+            snapshot(1, T0, *many),
+            difference(2, T0 + S, closed=tuple(gone(s.key.cookie, T0 + S) for s in many)),
+        )
+
+        def note(_conn: object, _cursor: object, sql: str, values: Any, *_: object) -> None:
+            steps[-1].append((sql, len(values)))
+
+        retention = Retention(c.db, ALL_KINDS, rest)
+        retention._pace.rows = most
+        event.listen(c.db._engines.writer, "before_cursor_execute", note)
+        assert await retention.round(now_us) == {"brief": 500}
+        deleting = [step for step in steps if any("DELETE" in sql for sql, _ in step)]
+        assert len(deleting) >= 500 / most
+        assert {len(step) for step in deleting[1:]} == {len(deleting[1])}
+        if c.db._engines.writer.dialect.name == "sqlite":
+            # A row of values for each row; on PostgreSQL one array for each column.
+            assert max(count for step in steps for sql, count in step if "DELETE" in sql) == most
+
+    tell(tmp_path, story)
+
+
+def test_a_pace_keeps_steps_short_and_rests_longer_than_it_works() -> None:
+    pace = Pace()
+    assert pace.rest_s(pace.rows, 0.010) == pytest.approx(0.010 * 0.85 / 0.15)
+    before = pace.rows
+    for _ in range(20):
+        pace.rest_s(pace.rows, pace.rows * 0.001)
+    assert pace.rows == Pace.ROWS[0] < before
+    for _ in range(20):
+        pace.rest_s(pace.rows, pace.rows * 0.000_01)
+    assert pace.rows == 1_000
+    # A small step says little, unless it took long.
+    pace.rest_s(1, 0.001)
+    assert pace.rows == 1_000
+    pace.rest_s(10, 0.020)
+    assert pace.rows == 502
+
+
+def test_each_kind_has_its_time_and_what_is_older_than_all_goes_whatever_it_is() -> None:
+    def bands(*days: int | None) -> list[tuple[str, set[str], int, int]]:
+        return [
+            (band.kind.name, {kind.name for kind in band.kinds}, band.from_us, (T0 - band.before_us) // DAY)
+            for band in times(Keep(*days), T0).bands
+        ]
+
+    oldest = -(1 << 62)
+    assert bands(400, 30, 1) == [
+        ("LISTENERS", {"LISTENERS", "SOCKETS", "BRIEF"}, oldest, 400),
+        ("SOCKETS", {"SOCKETS", "BRIEF"}, T0 - 400 * DAY, 30),
+        ("BRIEF", {"BRIEF"}, T0 - 30 * DAY, 1),
+    ]
+    assert bands(None, 30, 1)[0] == ("SOCKETS", {"SOCKETS", "BRIEF"}, oldest, 30)
+    assert bands(1, 2, None) == [
+        ("SOCKETS", {"SOCKETS", "LISTENERS"}, oldest, 2),
+        ("LISTENERS", {"LISTENERS"}, T0 - 2 * DAY, 1),
+    ]
+    assert bands(None, None, None) == []
+    assert times(Keep(None, 30, 1), T0).others == ()
+    assert dict(times(Keep(10, 30, 1), T0).others) == {
+        "gaps": T0 - 30 * DAY, **dict.fromkeys(("interfaces", "routes", "namespaces"), T0 - 10 * DAY)
+    }  # fmt: skip
