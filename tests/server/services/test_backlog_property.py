@@ -107,6 +107,7 @@ class World:
     kept: View = field(default_factory=View)  # by the agent
     deaf: bool = False  # it does not hear what is stored of this stream
     in_memory: tuple[View, View] | None = None  # both as they are without what the agent has not written down
+    forgotten: set[int] = field(default_factory=set)  # open, and not known to the agent: once gone, gone for good
     told_us: int = 0  # the last look that was told, as the agent knows
     stored_us: int = 0  # the last whole look that is stored
     first_us: int = 0  # the first look ever
@@ -131,8 +132,13 @@ class World:
         self.missed = False
         return found
 
+    def _without_gone(self, now: State) -> State:
+        gone = self.forgotten - self.known.open.keys()
+        return {cookie: state for cookie, state in now.items() if cookie not in gone}
+
     async def look(self, now: State) -> None:
         """A look at a host that changes; told as a difference where somebody takes it."""
+        now = self._without_gone(now)
         begun, ends = self._look(now)
         if self.session is None:
             return
@@ -164,6 +170,7 @@ class World:
         """A look and a snapshot of it, which may break off; then what was kept waits to be told."""
         if self.session is not None:
             return
+        now = self._without_gone(now)
         self._look(now)
         said = hello(self.now_us, boot_id=self.boot_id, epoch=self.epoch)
         self.session = await self.collector.connect(self.host, said, self.now_us)
@@ -235,10 +242,13 @@ class World:
             if self.in_memory:
                 self.known, self.kept = self.in_memory
                 self.in_memory = None
+                self.forgotten |= self.known.open.keys() - self.kept.open.keys()
             self.now_us += S
             self.epoch += 1
             self.sequence = 0
             self.boot += reboot
+            if reboot:
+                self.forgotten.clear()
             self.missed = True
 
     async def kill_collector(self) -> None:
