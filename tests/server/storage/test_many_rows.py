@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from fleetnet_server.storage.database import Database
-from fleetnet_server.storage.dialect import execute_many, insert_new
+from fleetnet_server.storage.dialect import execute_many, insert_new, insert_or_clear
 from fleetnet_server.storage.schema import current, holders
 from server.databases import url
 from server.reports import T0
@@ -97,7 +97,22 @@ def test_rows_that_are_there_stay_as_they_are_and_others_come_in(tmp_path: Path,
         for at in range(0, len(told), at_once):
             execute_many(conn, insert_new(conn, holders), [*told[at : at + at_once], holder_row(39, "again")][:at_once])
         assert kept(conn, holders, "holder_id") == [
-            row if n % 2 else holder_row(n, "first") for n, row in enumerate(told)
+            {**(row if n % 2 else holder_row(n, "first")), "doubted": 0} for n, row in enumerate(told)
+        ]
+
+    tell(tmp_path, story)
+
+
+@pytest.mark.parametrize("rows", [1, 40])
+def test_of_rows_that_are_there_a_mark_is_taken_and_nothing_else_changed(tmp_path: Path, rows: int) -> None:
+    def story(conn: Connection) -> None:
+        first = [holder_row(n, "first") for n in range(0, rows, 2)]
+        execute_many(conn, insert_or_clear(conn, holders, "doubted"), first)
+        conn.execute(update(holders).where(holders.c.holder_id % 4 == 0).values(doubted=7))
+        told = [holder_row(n, "again") for n in range(rows)]
+        execute_many(conn, insert_or_clear(conn, holders, "doubted"), told)
+        assert kept(conn, holders, "holder_id") == [
+            {**holder_row(n, "again" if n % 2 else "first"), "doubted": 0} for n in range(rows)
         ]
 
     tell(tmp_path, story)
