@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PACKAGES := proto agent server cli
 PROJECTS := $(PACKAGES:%=%/pyproject.toml)
+# Processes that share the tests; most of what they do is waiting.
+WORKERS ?= 3
 # Hundreds of programs are started by the tests; where nothing may be written each compiles what the one before has compiled.
 export PYTHONDONTWRITEBYTECODE :=
 
@@ -18,7 +20,7 @@ demo: $(VENV)/.runtime  ## The main job, on this machine's own sockets (more hos
 
 test: $(VENV)/.dev  ## All tests; those that need root say so where they cannot run
 	tests/install-tools
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) $(ARGS)
 
 test-faults: $(VENV)/.dev  ## 1,000 random faults upon a fleet under load, as root (docs/faults.md; ARGS=--count=N for fewer)
 	tests/install-tools

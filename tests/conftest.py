@@ -1,4 +1,5 @@
-"""What holds for all tests: where root is needed and not had they say so, and in CI nothing may be skipped."""
+"""What holds for all tests: where root is needed and not had they say so, in CI nothing may be skipped, and where they
+are shared out to several workers some have the machine to themselves (turns.py)."""
 
 import functools
 import gc
@@ -9,6 +10,7 @@ from typing import TypeVar
 
 import hypothesis
 import pytest
+from turns import Turns
 
 from demo import fabric
 
@@ -25,6 +27,20 @@ _ORACLES = ("ss", "netstat")  # what the answers are compared with, beyond what 
 def _why_not_root() -> str:
     missing = [tool for tool in _ORACLES if shutil.which(tool) is None]
     return fabric.why_not() or (f"needs {' and '.join(missing)} (run tests/install-tools as root)" if missing else "")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    # A worker's folder would lie in that of the whole run; paths of sockets are bounded, and some are opened to others.
+    if hasattr(config, "workerinput") and not any(
+        arg.startswith("--basetemp") for arg in config.invocation_params.args
+    ):
+        config.option.basetemp = None
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config) -> Turns:
+    return Turns(workers=len(config.option.tx))
 
 
 def pytest_collection_finish() -> None:

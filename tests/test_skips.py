@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+SHARED_OUT = ("-p", "xdist.plugin", "-n", "2")  # to two workers
 
 SKIPPED = """
 import pytest
@@ -23,23 +24,29 @@ pytest.skip("no such thing here", allow_module_level=True)
 """
 
 
-def run(directory: Path, test: str, ci: str) -> subprocess.CompletedProcess[str]:
+def run(directory: Path, tests: dict[str, str], ci: str, *options: str) -> subprocess.CompletedProcess[str]:
+    """pytest on these files, with what holds for ours."""
     shutil.copy(ROOT / "tests" / "conftest.py", directory)
-    (directory / "test_it.py").write_text(test)
-    environment = {**os.environ, "CI": ci, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    for name, test in tests.items():
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
+        (directory / name).write_text(test)
+    path = f"{ROOT}:{ROOT / 'tests'}"
+    environment = {**os.environ, "CI": ci, "PYTHONPATH": path, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", ".", "-rs"]
+    command += ["--import-mode=importlib", f"--basetemp={directory / 'folders'}", *options]
     return subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.parametrize("options", [(), SHARED_OUT], ids=["here", "shared out"])
 @pytest.mark.parametrize("test", [SKIPPED, SKIPPED_WHOLE])
-def test_a_skip_fails_where_ci_is_set(tmp_path: Path, test: str) -> None:
-    done = run(tmp_path, test, ci="true")
+def test_a_skip_fails_where_ci_is_set(tmp_path: Path, test: str, options: tuple[str, ...]) -> None:
+    done = run(tmp_path, {"test_it.py": test}, "true", *options)
     assert done.returncode not in (0, 5), done.stdout
     assert "no such thing here" in done.stdout
 
 
 def test_a_skip_is_a_skip_elsewhere_and_gives_its_reason(tmp_path: Path) -> None:
-    done = run(tmp_path, SKIPPED, ci="")
+    done = run(tmp_path, {"test_it.py": SKIPPED}, "")
     assert done.returncode == 0, done.stdout
     assert "SKIPPED [1] test_it.py" in done.stdout
     assert "no such thing here" in done.stdout

@@ -16,6 +16,7 @@ from fleetnet_proto.v1 import enroll_pb2, enroll_pb2_grpc, live_pb2, report_pb2,
 from grpc import aio
 
 Key = bytes
+Messages = asyncio.Queue[report_pb2.CollectorMessage]
 
 
 @dataclass
@@ -103,7 +104,7 @@ class Collector(report_pb2_grpc.ReportServiceServicer, enroll_pb2_grpc.EnrollSer
         self.peers: list[str] = []
         self.certificates: list[bytes] = []
         self.streams = 0
-        self.to_agent: asyncio.Queue[report_pb2.CollectorMessage] = asyncio.Queue()
+        self.to_agent: Messages = asyncio.Queue()
         self.tokens: dict[bytes, str] = {}
         self.advertised: tuple[str, ...] = ()
         self.certificate_days = 7.0
@@ -177,25 +178,30 @@ class Collector(report_pb2_grpc.ReportServiceServicer, enroll_pb2_grpc.EnrollSer
             return
         committed = self.store.committed.get(hello.epoch, 0)
         yield report_pb2.CollectorMessage(welcome=report_pb2.Welcome(committed_sequence=committed, credit=self.credit))
-        reader = asyncio.create_task(self._read(request_iterator, context))
+        # Of this stream alone: what an agent that has died is still answered is no answer to the next one.
+        acks: Messages = asyncio.Queue()
+        reader = asyncio.create_task(self._read(request_iterator, context, acks))
         try:
-            while (message := await self._next(reader)) is not None:
-                yield message
+            while messages := await self._next(reader, acks):
+                for message in messages:
+                    yield message
         finally:
             reader.cancel()
 
-    async def _next(self, reader: "asyncio.Task[None]") -> report_pb2.CollectorMessage | None:
-        getter = asyncio.create_task(self.to_agent.get())
+    async def _next(self, reader: "asyncio.Task[None]", acks: Messages) -> list[report_pb2.CollectorMessage]:
+        """What is to be told next; nothing when all has been read."""
+        getters = [asyncio.create_task(queue.get()) for queue in (acks, self.to_agent)]
         try:
-            await asyncio.wait((reader, getter), return_when=asyncio.FIRST_COMPLETED)
-            if getter.done():
-                return getter.result()
+            await asyncio.wait((reader, *getters), return_when=asyncio.FIRST_COMPLETED)
+            if messages := [getter.result() for getter in getters if getter.done()]:
+                return messages
             reader.result()
-            return None
+            return []
         finally:
-            getter.cancel()
+            for getter in getters:
+                getter.cancel()
 
-    async def _read(self, requests: Any, context: Any) -> None:
+    async def _read(self, requests: Any, context: Any, acks: Messages) -> None:
         named: set[Key] = set()
         parts = 0
         async for message in requests:
@@ -220,7 +226,7 @@ class Collector(report_pb2_grpc.ReportServiceServicer, enroll_pb2_grpc.EnrollSer
                 await context.abort(grpc.StatusCode.UNAVAILABLE, "the test wants it so")
             if self.answers_acks:
                 ack = report_pb2.Ack(sequence=self.store.committed[batch.epoch])
-                await self.to_agent.put(report_pb2.CollectorMessage(ack=ack))
+                await acks.put(report_pb2.CollectorMessage(ack=ack))
 
     async def Renew(self, request: report_pb2.RenewRequest, context: Any) -> report_pb2.RenewResponse:  # noqa: N802
         if not self.renews:

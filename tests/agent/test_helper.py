@@ -232,6 +232,15 @@ def test_a_client_without_a_helper_says_why(path: Path) -> None:
         HelperClient(path).scan(Question())
 
 
+def test_a_path_that_is_too_long_for_a_socket_is_called_that(tmp_path: Path) -> None:
+    path = tmp_path / ("x" * 108)  # sun_path in linux/un.h, and the file system allows 255
+    with start(path) as refused:
+        _, said = refused.communicate()
+    assert (refused.returncode, said) == (2, f"fleetnet-helper: cannot listen on {path}: AF_UNIX path too long\n")
+    with pytest.raises(HelperUnavailableError, match="path too long"):
+        HelperClient(path).scan(Question())
+
+
 def test_a_client_does_not_wait_for_ever(path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))

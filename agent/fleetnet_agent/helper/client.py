@@ -106,7 +106,7 @@ class HelperClient:
         except TimeoutError as error:
             raise HelperUnavailableError(f"it did not answer within {self._answer_within_s:g} s") from error
         except OSError as error:
-            raise HelperUnavailableError(f"{self._path}: {os.strerror(error.errno or 0)}") from error
+            raise HelperUnavailableError(f"{self._path}: {error.strerror or error}") from error
         except frames.ProtocolError as error:
             raise HelperUnavailableError(str(error)) from error
 

@@ -128,7 +128,7 @@ def _listen(path: Path, allowed_uid: int) -> socket.socket:
         listener.listen(CLIENTS_AT_ONCE)
     except OSError as error:
         listener.close()
-        raise SocketInUseError(f"cannot listen on {path}: {os.strerror(error.errno or 0)}") from error
+        raise SocketInUseError(f"cannot listen on {path}: {error.strerror or error}") from error
     finally:
         os.umask(before)
     return listener
