@@ -49,7 +49,14 @@ def document(snapshot: Snapshot) -> dict[str, Any]:
         "api_version": "fleetnet/v1",
         "kind": "SocketList",
         "as_of": _time(snapshot.look_at_us),
-        "coverage": {"hosts_asked": 1, "hosts_fresh": 1, "hosts_stale": [], "gaps": 0, "truncated": False},
+        "coverage": {
+            "hosts_asked": 1,
+            "hosts_fresh": 1,
+            "hosts_stale": [],
+            "gaps": 0,
+            "not_kept": [],
+            "truncated": False,
+        },
         "items": items,
         "namespaces": [namespace_item(namespace) for namespace in snapshot.namespaces],
     }

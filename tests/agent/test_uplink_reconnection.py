@@ -15,6 +15,7 @@ from agent.uplinks import agrees, eventually, running
 from fleetnet_agent.records import State
 from fleetnet_agent.uplink.run import Pace
 from fleetnet_agent.uplink.stream import Stream
+from fleetnet_agent.uplink.window import DEFAULT_CREDIT
 from fleetnet_proto.v1 import report_pb2
 
 Enrolled = Callable[..., Path]
@@ -125,7 +126,7 @@ def test_a_full_window_stops_looking_and_becomes_a_gap(loop: Loop, collector: Co
     assert gap.reason == "collector unreachable, queue full"
     assert gap.to_us == snapshot.look_at_us
     assert kept[-1].look_at_us <= gap.from_us < gap.to_us
-    assert len(kept) == 4
+    assert len(kept) == DEFAULT_CREDIT  # and not as many as this collector wants to have on their way
 
 
 def test_a_gap_whose_snapshot_was_cut_off_is_told_again(loop: Loop, collector: Collector, enrolled: Enrolled) -> None:

@@ -54,6 +54,22 @@ def test_the_credit_bounds_what_is_held_and_what_is_in_flight() -> None:
     assert not window.room
 
 
+def test_without_a_stream_as_many_are_held_as_were_given_at_the_beginning() -> None:
+    window = Window(credit=5)
+    window.begin_stream(0, 2)
+    window.put(Kind.DIFFERENCE, b"a")
+    window.put(Kind.DIFFERENCE, b"b")
+    assert not window.room
+    window.end_stream()
+    for body in (b"c", b"d", b"e"):
+        assert window.room
+        window.put(Kind.DIFFERENCE, body)
+    assert not window.room
+    window.begin_stream(0, 2)
+    assert [entry.body for entry in (window.next_unsent(), window.next_unsent()) if entry] == [b"a", b"b"]
+    assert window.next_unsent() is None
+
+
 def test_a_new_stream_sends_again_what_is_not_stored() -> None:
     window = Window()
     differences(window, b"a", b"b", b"c")

@@ -138,6 +138,7 @@ class Looks:
 
     def end_stream(self) -> None:
         """The stream is gone."""
+        self.window.end_stream()
         self._connected = self._snapshot_due = False
         self._stir()
 

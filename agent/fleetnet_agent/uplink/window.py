@@ -3,7 +3,8 @@
 What must stay true:
 - a batch leaves only when the collector says that it is stored;
 - sequence numbers on a stream go up by one, from the one after the last stored batch;
-- no more than `credit` batches are held, so memory stays flat while the collector is away or slow;
+- no more than `credit` batches are held, so memory stays flat while the collector is away or slow: as many as the
+  collector says while there is a stream, and as many as were given at the beginning while there is none;
 - parts of a snapshot live and die with their stream. The collector knows from all the parts together what has ended,
   and it collects them per stream: half a snapshot on another stream would end every socket of the other half.
 
@@ -42,7 +43,7 @@ class Window:
     """The unacknowledged batches of one epoch."""
 
     def __init__(self, credit: int = DEFAULT_CREDIT) -> None:
-        self._credit = credit
+        self._alone = self._credit = credit
         self._entries: deque[Entry] = deque()
         self._sent = 0  # how many from the left this stream has written
         self._acknowledged = 0
@@ -121,6 +122,10 @@ class Window:
         for entry in kept:
             self.put(entry.kind, entry.body, entry.look_us)
         return freed
+
+    def end_stream(self) -> None:
+        """The collector is away: how much it wants to have on its way is no matter any more."""
+        self._credit = self._alone
 
     def differences(self, *, behind_snapshot: bool = False) -> list[bytes]:
         """Bodies of all differences that wait, or of those behind the first part of a snapshot."""

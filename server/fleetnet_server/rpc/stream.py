@@ -1,7 +1,7 @@
 """One report stream from its Welcome to its end.
 
-Three tasks share it: one reads ahead and hands batches to Ingest in their order (at most the credit, and at most some
-bytes), one waits for their commits in the same order, one acknowledges whatever is committed when it gets to write. So
+Three tasks share it: one reads ahead and hands batches to Ingest in their order (of a bounded number and of bounded
+size), one waits for their commits in the same order, one acknowledges whatever is committed when it gets to write. So
 nothing is acknowledged that is not stored, and a peer that does not read delays only itself. Live looks pass through
 beside that (asked.py): the first hands their parts over and waits for nobody, the third writes the questions.
 
@@ -37,8 +37,13 @@ from fleetnet_server.services.quotas import Quotas
 
 Context: TypeAlias = "grpc.aio.ServicerContext[report_pb2.AgentMessage, report_pb2.CollectorMessage]"
 
-# How many batches an agent may have on their way.
-CREDIT = 32
+# How many batches an agent may have on their way: two of the present, and the two of what it kept that it sends at most.
+# What follows while these are not stored it tells in the next one. So where hosts tell more than can be stored at once,
+# each waits behind few of all the others, and batches become larger, of which a row costs less. A batch may hold 1 MiB,
+# so that this is no bound for a single host.
+CREDIT = 4
+# How many are taken from one that has more on their way all the same; one that has not is read on without a pause.
+_AHEAD = CREDIT + 1
 # And how much memory of them is taken before the first is stored; one batch is always taken.
 _AHEAD_BYTES = 32 * 1024 * 1024
 # Translating more parts than this takes long enough to keep other hosts waiting: it goes to a thread.
@@ -174,7 +179,7 @@ class Stream:
 
     async def _read(self) -> None:
         while True:
-            while self._ahead >= CREDIT or self._ahead_bytes >= _AHEAD_BYTES:
+            while self._ahead >= _AHEAD or self._ahead_bytes >= _AHEAD_BYTES:
                 self._room.clear()
                 await self._room.wait()
             await self._shared.held.readable()

@@ -31,7 +31,7 @@ def test_what_is_reported_is_acknowledged_and_answered(
 ) -> None:
     stream = ReportStream(channel)
     welcome = stream.open(messages.hello())
-    assert (welcome.committed_sequence, welcome.credit) == (0, 32)
+    assert (welcome.committed_sequence, welcome.credit) == (0, 4)
     assert abs(welcome.wall_clock_us - messages.now_us()) < 10_000_000
     stream.send(batch=messages.batch(1, messages.listener(443), messages.listener(80), snapshot=True))
     stream.await_ack(1)
