@@ -37,10 +37,10 @@ from fleetnet_server.services.quotas import Quotas
 
 Context: TypeAlias = "grpc.aio.ServicerContext[report_pb2.AgentMessage, report_pb2.CollectorMessage]"
 
-# How many batches an agent may have on their way: two of the present, and the two of what it kept that it sends at most.
-# What follows while these are not stored it tells in the next one. So where hosts tell more than can be stored at once,
-# each waits behind few of all the others, and batches become larger, of which a row costs less. A batch may hold 1 MiB,
-# so that this is no bound for a single host.
+# How many batches an agent may have on their way: two of the present, and the two of what it kept that it sends at
+# most. What follows while these are not stored it tells in the next one. So where hosts tell more than can be stored at
+# once, each waits behind few of all the others, and batches become larger, of which a row costs less. A batch may hold
+# 1 MiB, so that this is no bound for a single host.
 CREDIT = 4
 # How many are taken from one that has more on their way all the same; one that has not is read on without a pause.
 _AHEAD = CREDIT + 1
