@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 _ROOT = Path(__file__).resolve().parents[2]
 _FIRST_PORT = 20_000
 _ASK_EVERY_S = 0.05
+_LISTENER_EVERY_S = 0.25
 _USED_UP = 0.9
 _LOOK_S = 1.0  # a real agent sees a new listener within a second
 
@@ -161,12 +162,15 @@ class Bench:
         load = float(self.options.bar) if reached >= 1.1 * self.options.bar else 0.7 * reached
         *busy, quiet = self.processes
         hosts = max(1, self.options.churning // len(self.processes))
-        seconds = max(10.0, self.options.listeners * 0.3)
+        seconds = max(10.0, self.options.listeners * _LISTENER_EVERY_S * 1.2)
         rate = min(self.options.changes, load) / max(1, len(busy))
         for process in busy:
             process.tell(f"churn {hosts} {rate} {seconds}")
         stored_s, late_s = [], []
+        began_s = time.monotonic()
         for number in range(self.options.listeners):
+            # All through that time, and not as quickly as they are seen.
+            time.sleep(max(0.0, began_s + number * _LISTENER_EVERY_S - time.monotonic()))
             acknowledged, visible = self._listens_after_s(quiet, _FIRST_PORT + number)
             stored_s.append(acknowledged)
             late_s.append(visible)
