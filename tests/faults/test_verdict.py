@@ -73,6 +73,15 @@ def test_a_life_too_short_for_a_look_is_there_by_its_end() -> None:
     assert wrong(truth=truth, gaps=((10, 12),)) == []
 
 
+def test_what_is_left_of_an_aborted_connections_addresses_is_not_the_listener_that_has_them_later() -> None:
+    aborted = ("tcp", "ipv4", "127.0.0.1", NAME[3], "127.0.0.1", 9)
+    lived = [Change("ESTABLISHED", 4 * S, 5 * S, ""), Change(None, 5 * S, 6 * S, "")]
+    truth = Truth({**TRUTH.changes, aborted: lived}, {**TRUTH.cookies, 8: aborted})
+    end = but(socket_id=2, cookie=8, opened_at_us=5 * S, closed_at_us=5 * S, opened_at_is=UNSEEN, state="CLOSE")
+    assert wrong(RIGHT, end, truth=truth) == []
+    assert wrong(RIGHT, dataclasses.replace(end, cookie=9), truth=truth) != []
+
+
 def test_the_agents_own_connections_are_known() -> None:
     own = but(socket_id=3, cookie=9, name=("tcp", "ipv6", "::ffff:198.18.0.2", 4, "::ffff:198.18.0.1", 7543))
     assert wrong(RIGHT, own) == []

@@ -71,8 +71,10 @@ def judge(
     by_name: dict[Name, list[Interval]] = defaultdict(list)
     by_cookie: dict[int, list[Interval]] = defaultdict(list)
     for interval in history.intervals:
-        by_name[interval.name].append(interval)
         by_cookie[interval.cookie].append(interval)
+        # The end of an aborted connection has lost its addresses, and what is left of them may be another's name.
+        if interval.opened_at_is != UNSEEN or truth.cookies.get(interval.cookie, interval.name) == interval.name:
+            by_name[interval.name].append(interval)
     of_clock = union((begin - SLACK_US, end + SLACK_US) for begin, end in clock.set_between())
     # Of hours leapt over nothing can be wrong, for the host had no such moments. Others it had twice. Of those
     # after the last look before it was set nobody knows: the collector tells of no moment that no look has reached.

@@ -13,7 +13,6 @@ from fleetnet_server.storage import holders, ids, sessions, sockets
 from fleetnet_server.storage.spans import Ending
 
 _WORTH_CORRECTING_US = 100_000  # of a host's clock: less than what is let be, and not at every batch (coverage.py)
-_LONGEST_WAY_US = 25_000_000  # of a Hello; an agent does not wait longer for its answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +105,7 @@ class Step:
         if lead_us is None or not self.batch.look_boottime_us:
             return None
         offset_us = lead_us + self.batch.look_boottime_us - self.received_at_us
-        better = _WORTH_CORRECTING_US < offset_us - self.standing.clock_offset_us < _LONGEST_WAY_US
+        better = _WORTH_CORRECTING_US < offset_us - self.standing.clock_offset_us < sessions.LONGEST_WAY_US
         return offset_us if better else None
 
 

@@ -1,15 +1,19 @@
 """Report streams: which may write, how far each has come, and what of a host's time they covered."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, Select, bindparam, func, insert, literal_column, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, func, insert, literal_column, select, update
 
 from fleetnet_server.records import Hello, HostFacts, Session
 from fleetnet_server.storage.dialect import execute_rows, select_each
 from fleetnet_server.storage.hosts import Look
-from fleetnet_server.storage.schema import SKEWED, hosts, sessions
+from fleetnet_server.storage.schema import SKEW_US, SKEWED, hosts, sessions
+
+LONGEST_WAY_US: Final = 25_000_000  # of a Hello; an agent does not wait longer for its answer
+_BESIDE_US: Final = 3_600_000_000
+_HOSTS_AT_ONCE: Final = 500
 
 
 class Standing(NamedTuple):
@@ -224,6 +228,22 @@ _STANDING = (
     .order_by(hosts.c.host_id)
     .with_for_update(of=hosts)
 )
+_OFFSETS = (
+    select(
+        sessions.c.host_id,
+        sessions.c.generation,
+        sessions.c.boot_id,
+        sessions.c.booted_at_us,
+        sessions.c.started_at_us,
+        sessions.c.first_at_us,
+        sessions.c.clock_offset_us,
+    )
+    .where(
+        sessions.c.host_id.in_(bindparam("ids", expanding=True)),
+        sessions.c.started_at_us.between(bindparam("from_us"), bindparam("to_us")),
+    )
+    .order_by(sessions.c.generation)
+)
 _COVERED = (
     sessions.c.host_id,
     sessions.c.first_at_us,
@@ -276,7 +296,41 @@ def covering(conn: Connection, at_us: int, host_id: int | None = None) -> dict[i
         .select_from(sessions)
         .join(hosts, (hosts.c.host_id == sessions.c.host_id) & (sessions.c.first_at_us == begun))
     )
-    return _covered(conn, query.order_by(sessions.c.generation), host_id)
+    found = _covered(conn, query.order_by(sessions.c.generation), host_id)
+    return found | _by_quicker_ones(conn, [one for one in found.values() if one.clock_offset_us <= -SKEW_US])
+
+
+def _by_quicker_ones(conn: Connection, late: Sequence[Covered]) -> dict[int, Covered]:
+    """Streams with clocks that look late, each of another host, whose offsets another stream of that time knows better.
+
+    What travels makes a clock look late and never early. A stream of which every message took seconds is told from a
+    clock that is behind by the streams beside it, as long as nobody has set the host's clock in between.
+    """
+    beside: dict[int, list[Row[*tuple[Any, ...]]]] = {}
+    for at in range(0, len(late), _HOSTS_AT_ONCE):
+        some = {one.host_id: one for one in late[at : at + _HOSTS_AT_ONCE]}
+        times = [one.first_at_us for one in some.values()]
+        asked = {"ids": list(some), "from_us": min(times) - 2 * _BESIDE_US, "to_us": max(times) + 2 * _BESIDE_US}
+        for row in conn.execute(_OFFSETS, asked):
+            beside.setdefault(row.host_id, []).append(row)
+    found = {}
+    for one in late:
+        own = next((row for row in beside.get(one.host_id, ()) if row.first_at_us == one.first_at_us), None)
+        if own is None:  # it tells of a time long before it was opened
+            continue
+        offset_us = max(row.clock_offset_us for row in beside[one.host_id] if _same_clock(row, own))
+        if offset_us - own.clock_offset_us < LONGEST_WAY_US:
+            found[one.host_id] = replace(one, clock_offset_us=offset_us)
+    return found
+
+
+def _same_clock(row: Row[*tuple[Any, ...]], own: Row[*tuple[Any, ...]]) -> bool:
+    """Whether two streams were opened by a clock of the host that nobody had set in between, nor of ours, it seems."""
+    if row.generation == own.generation:
+        return True
+    set_by_us = abs(row.booted_at_us - own.booted_at_us)
+    known: bool = own.booted_at_us > 0 and row.boot_id == own.boot_id and set_by_us <= SKEW_US
+    return known and bool(abs(row.started_at_us - own.started_at_us) <= _BESIDE_US)
 
 
 def _covered(conn: Connection, query: Select[Any], host_id: int | None) -> dict[int, Covered]:

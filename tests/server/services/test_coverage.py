@@ -116,6 +116,38 @@ def test_a_hello_that_was_long_on_its_way_is_no_clock_that_is_late(
     tell(tmp_path, story)
 
 
+@pytest.mark.parametrize(("what", "at_s"), [("slow", 0), ("behind", 0), ("set in between", 4), ("long ago", 4)])
+def test_a_stream_of_which_all_was_slow_is_judged_by_the_streams_beside_it(
+    tmp_path: Path, what: str, at_s: int
+) -> None:
+    """A socket that opened 30 s after T0 by its host's clock, on a stream whose messages came 4 s late: `at_s` seconds
+    after that by the collector's clock it is there."""
+    behind_us = -4 * S if what == "behind" else 0
+    apart_us = 2 * 3_600 * S if what == "long ago" else 0
+
+    async def story(c: Collector) -> None:
+        host = await c.enroll()
+        first = await c.connect(host, hello(T0 - apart_us, clock_offset_us=behind_us), at_us=T0 - apart_us)
+        await c.report(first, snapshot(1, T0 - apart_us), delay_us=20_000 - behind_us)
+        said = hello(T0 + 20 * S, epoch=2, clock_offset_us=behind_us)
+        if what == "set in between":
+            said = replace(said, facts=replace(said.facts, booted_at_us=said.facts.booted_at_us - 4 * S))
+        late_us = 0 if what == "behind" else 4 * S
+        session = await c.connect(host, said, at_us=T0 + 20 * S + late_us)
+        opened = sock(1, T0 + 30 * S + behind_us)
+        for batch in (
+            snapshot(1, T0 + 20 * S + behind_us, epoch=2),
+            difference(2, T0 + 30 * S + behind_us, previous_us=T0 + 20 * S, opened=(opened,), epoch=2),
+        ):
+            boottime_us = said.boottime_us + batch.look_at_us - behind_us - T0 - 20 * S
+            await c.ingest.commit(session, replace(batch, look_boottime_us=boottime_us), batch.look_at_us + 4 * S)
+        for seconds, there in ((at_s - 0.1, False), (at_s + 0.1, True)):
+            answer = await c.ask(at_us=T0 + 30 * S + round(seconds * S), now_us=T0 + 99 * S)
+            assert bool(answer.items) is there, seconds
+
+    tell(tmp_path, story)
+
+
 def test_when_a_look_was_is_told_by_the_clock_that_nothing_sets(tmp_path: Path) -> None:
     async def story(c: Collector) -> None:
         said = replace(hello(T0), boottime_us=500 * S)
