@@ -118,7 +118,8 @@ class Writer:
         if first is None:
             return [], False
         group, rows = [first], first.rows
-        if first.patient:
+        # Who has as much company as a group may have waits for no more.
+        if first.patient and self._queue.qsize() < GROUP_LIMIT - 1:
             self._hurry.wait(self._patience_s)
         self._hurry.clear()
         # Who comes after a while of nothing does not wait.
@@ -132,6 +133,8 @@ class Writer:
                     return group, False
                 group.append(work)
                 rows += work.rows
+            # What is left may not be patient.
+            self._hurry.set()
         except queue.Empty:
             pass
         return group, True

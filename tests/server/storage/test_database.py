@@ -10,7 +10,7 @@ import pytest
 from fleetnet_server.errors import StorageError, StorageUnavailable
 from fleetnet_server.storage import database, hosts, tokens
 from fleetnet_server.storage.database import Database
-from fleetnet_server.storage.writer import GROUP_ROWS
+from fleetnet_server.storage.writer import GROUP_LIMIT, GROUP_ROWS
 from server.held import Held
 from sqlalchemy import Connection, event, text
 
@@ -128,6 +128,23 @@ def test_what_comes_soon_after_a_commit_waits_for_what_comes_with_it(tmp_path: P
             assert len(commits) == 2
         finally:
             await db.close()
+
+    asyncio.run(run())
+
+
+def nothing(_: Connection, number: int) -> int:
+    return number
+
+
+def test_what_is_patient_does_not_wait_with_more_company_than_a_group_has_room_for(tmp_path: Path) -> None:
+    async def run() -> None:
+        db = Database.open(databases.url(tmp_path), patience_s=300.0)
+        many = [asyncio.ensure_future(db.write(nothing, n, patient=True)) for n in range(3 * GROUP_LIMIT)]
+        await asyncio.sleep(0)
+        async with asyncio.timeout(60):
+            assert await db.write(nothing, -1) == -1
+            assert await asyncio.gather(*many) == list(range(len(many)))
+        await db.close()
 
     asyncio.run(run())
 
