@@ -38,10 +38,14 @@ def write(source: Path | None, beside: Mapping[str, bytes], to: Path) -> None:
                 with _opened(source, readonly=True) as conn:
                     conn.backup(copy)
             copy.execute("PRAGMA journal_mode = DELETE").fetchall()
+            # At one stroke: who finds the table finds all that is to be in it.
+            copy.execute("BEGIN")
             copy.execute(f"CREATE TABLE {_TABLE} (name TEXT PRIMARY KEY, content BLOB NOT NULL)")
             copy.executemany(f"INSERT INTO {_TABLE} VALUES (?, ?)", sorted(beside.items()))  # noqa: S608
+            copy.execute("COMMIT")
             _check(copy, to)
         _sync(to)
+        _sync(to.absolute().parent)
     except BaseException:
         to.unlink()
         raise
