@@ -128,6 +128,8 @@ class Retention:
         self._rest = rest
         self._pace = Pace()
         self._rounds: int | None = None
+        # Where to go on of hosts that have more holders than are looked at in one round.
+        self._holders_after: dict[int, int] = {}
         self._walks: list[Walked] = []
 
     async def round(self, now_us: int) -> Counter[str]:

@@ -29,6 +29,16 @@ from fleetnet_server.storage.dialect import execute_rows
 from fleetnet_server.storage.schema import current, history, holder_processes, holders, hosts, processes
 
 _END_OF_TIME_US = 1 << 62
+# Of one host, which may have stored any number: held in memory, some 90 bytes each.
+MOST_AT_ONCE = 200_000
+
+
+def after(conn: Connection, host_id: int, holder_id: int | None) -> list[int]:
+    """The next holders of a host behind one, or the first; at most MOST_AT_ONCE, ascending."""
+    query = select(holders.c.holder_id).where(holders.c.host_id == host_id)
+    if holder_id is not None:
+        query = query.where(holders.c.holder_id > holder_id)
+    return list(conn.execute(query.order_by(holders.c.holder_id).limit(MOST_AT_ONCE)).scalars())
 
 
 def unnamed(conn: Connection, host_id: int, among: Iterable[int] | None = None) -> list[int]:

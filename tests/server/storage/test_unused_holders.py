@@ -81,6 +81,23 @@ def test_what_nothing_names_goes_and_what_it_shares_with_others_stays(tmp_path: 
     tell(tmp_path, story)
 
 
+def test_a_host_with_many_is_looked_through_in_several_rounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unused_holders, "MOST_AT_ONCE", 1)
+
+    async def story(c: Collector) -> None:
+        async def rest(_: float) -> None:
+            """A test does not wait."""
+
+        session = await begun(c)
+        retention, deleted = Retention(c.db, Keep(), rest), Counter[str]()
+        for _ in range(2):
+            await retention.clear_holders(session.host_id, deleted)
+        assert deleted == {"holders": 1, "processes": 1}
+        assert await holders(c) == ["root 1"]
+
+    tell(tmp_path, story)
+
+
 def test_what_history_alone_names_stays(tmp_path: Path) -> None:
     async def story(c: Collector) -> None:
         session = await c.connect(await c.enroll(), hello(T0))
