@@ -152,8 +152,11 @@ class Retention:
 
     async def clear_holders(self, host_id: int, deleted: Counter[str]) -> None:
         """Delete the holders of a host that nothing names, and their processes: unused_holders.py has the steps."""
+        asked = await self._db.read(unused_holders.after, host_id, self._holders_after.pop(host_id, None))
+        if len(asked) == unused_holders.MOST_AT_ONCE:
+            self._holders_after[host_id] = asked[-1]
         marks: dict[int, int] = {}
-        for some in self._portions(await self._db.read(unused_holders.unnamed, host_id)):
+        for some in self._portions(await self._db.read(unused_holders.unnamed, host_id, asked)):
             marks |= await self._step(len(some), unused_holders.doubt, host_id, some)
         found = await self._db.read(unused_holders.unnamed, host_id, tuple(marks)) if marks else []
         for some in self._portions(found):
@@ -207,8 +210,9 @@ def _timed(conn: Connection, fn: Callable[[Connection, *Ts], T], args: tuple[*Ts
 
 
 def _clocks(conn: Connection) -> tuple[list[int], dict[int, int]]:
-    """All hosts, and by how much the clocks of some are ahead of ours."""
-    return hosts.all_ids(conn), sessions.skewed(conn)
+    """All hosts, and by how much the clocks of some are ahead of ours: never more than nothing. A clock that is ahead
+    may have been set a moment ago, by whoever owns the host, and what is deleted does not come back."""
+    return hosts.all_ids(conn), {host_id: min(us, 0) for host_id, us in sessions.skewed(conn).items()}
 
 
 def _look(conn: Connection, host_id: int, due: Times, offset_us: int) -> _Due | None:
@@ -220,12 +224,14 @@ def _look(conn: Connection, host_id: int, due: Times, offset_us: int) -> _Due | 
     walks: list[Walked] = []
     left = _MOST_FOUND
     for band in due.bands:
-        was_us = walked[band.kind]
+        was_us, before_us = walked[band.kind], band.before_us + offset_us
+        # A walk that has come much further was by a clock that was wrong, or while less was kept: it goes back.
+        begun_us = was_us if was_us <= before_us + _DAY_US else _BEFORE_ALL_US
         # What came late into an older band than its own goes with that.
-        from_us = band.from_us if band.whole else max(was_us, band.from_us + offset_us)
-        some = retention.sockets(conn, host_id, band.kinds, from_us, band.before_us + offset_us, left)
+        from_us = band.from_us if band.whole else max(begun_us, band.from_us + offset_us)
+        some = retention.sockets(conn, host_id, band.kinds, from_us, before_us, left)
         parts.append(_Part("history", some.rows))
-        walks.append(Walked(host_id, band.kind, was_us, max(was_us, some.up_to_us)))
+        walks.append(Walked(host_id, band.kind, was_us, max(begun_us, some.up_to_us)))
         left -= len(some.rows)
         if not left:
             return _Due(parts, walks, all=False)

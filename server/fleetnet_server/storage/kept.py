@@ -98,9 +98,12 @@ def lacking(
 
 def reaches(conn: Connection) -> dict[int, Reach]:
     """How each kind is kept over all hosts."""
-    ahead_us = by_clock(kept, Moment(0, sessions.skewed(conn)))
+    skewed = sessions.skewed(conn)
+    ahead_us = by_clock(kept, Moment(0, skewed))
+    # Nobody walks further than our clock allows (retention.py).
+    walks_ahead_us = by_clock(kept, Moment(0, {host_id: us for host_id, us in skewed.items() if us < 0}))
     latest_us = func.max(case((kept.c.since_us == 0, 0), else_=kept.c.since_us - ahead_us))
-    query = select(kept.c.kind, latest_us, func.min(kept.c.walked_us - ahead_us)).group_by(kept.c.kind)
+    query = select(kept.c.kind, latest_us, func.min(kept.c.walked_us - walks_ahead_us)).group_by(kept.c.kind)
     return {kind: Reach(since_us, walked_us) for kind, since_us, walked_us in conn.execute(query)}
 
 

@@ -190,17 +190,57 @@ def test_an_answer_about_a_time_of_which_something_is_gone_says_what_and_since_w
 
 
 @pytest.mark.parametrize("offset_us", [-10 * DAY, 10 * DAY])
-def test_a_host_whose_clock_is_wrong_is_cleared_and_answered_for_by_its_own(tmp_path: Path, offset_us: int) -> None:
+def test_a_host_whose_clock_is_wrong_is_cleared_by_its_own_but_never_sooner(tmp_path: Path, offset_us: int) -> None:
     async def story(c: Collector) -> None:
         session = await reporting(c, "skewed", sock(1, T0, TIME_WAIT), sock(2, T0, TIME_WAIT), offset_us=offset_us)
         for cookie in (1, 2):
             at_us = T0 + offset_us + cookie * DAY
             await c.report(session, difference(cookie + 1, at_us, closed=(gone(cookie, at_us),)), delay_us=-offset_us)
         now_us = T0 + 2 * DAY + HOUR
+        if offset_us > 0:
+            assert not await clear(c, now_us)
+            now_us += offset_us
         assert await clear(c, now_us) == {"brief": 1}
         assert await cookies(c) == [2]
         (lacking,) = (await c.ask(at_us=T0 + HOUR, now_us=now_us)).coverage.not_kept
         assert lacking == NotKept(Kind.BRIEF, T0 + DAY)
+
+    tell(tmp_path, story)
+
+
+def test_a_clock_that_is_set_ahead_for_a_while_deletes_nothing(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        now_us = T0 + 10 * DAY
+        await ended(c, 0.9, 0.1, now_us=now_us)
+        await c.ingest.open("web1", hello(now_us, clock_offset_us=30 * DAY), now_us)
+        assert not await clear(c, now_us)
+        assert len(await cookies(c)) == 2
+
+    tell(tmp_path, story)
+
+
+def test_a_walk_by_a_clock_that_was_wrong_hides_nothing_from_later_ones(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        session = await reporting(c, "web1", sock(1, T0, TIME_WAIT))
+        await clear(c, T0 + 500 * DAY)
+        await c.report(session, difference(2, T0 + DAY, closed=(gone(1, T0 + DAY),)))
+        assert (await clear(c, T0 + 2 * DAY + HOUR))["brief"] == 1
+
+    tell(tmp_path, story)
+
+
+def test_what_a_clock_that_was_ahead_has_told_makes_no_answer_partial(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        ahead_us = 300 * DAY
+        session = await reporting(c, "web1", sock(1, T0, TIME_WAIT), offset_us=ahead_us)
+        at_us = T0 + ahead_us + HOUR
+        await c.report(session, difference(2, at_us, closed=(gone(1, at_us),)), delay_us=-ahead_us)
+        await clear(c, T0 + 2 * DAY)
+        now_us = T0 + 10 * DAY
+        session = await c.ingest.open("web1", hello(now_us, epoch=2), now_us)
+        await c.report(session, snapshot(1, now_us, epoch=2))
+        await clear(c, now_us)
+        assert (await c.ask(at_us=now_us, now_us=now_us + HOUR)).coverage.not_kept == ()
 
     tell(tmp_path, story)
 
