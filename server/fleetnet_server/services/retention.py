@@ -235,8 +235,12 @@ def _look(conn: Connection, host_id: int, due: Times, offset_us: int) -> _Due | 
         left -= len(some.rows)
         if not left:
             return _Due(parts, walks, all=False)
-    for table, before_us in due.others:
-        rows = retention.beside(conn, table, host_id, before_us + offset_us, left)
+    for table, until_us in due.others:
+        before_us = until_us + offset_us
+        if table == "gaps":
+            # A stream that stays answers for a time before that, which would be whole without its gaps.
+            before_us = min(before_us, retention.begun_us(conn, host_id, until_us))
+        rows = retention.beside(conn, table, host_id, before_us, left)
         parts.append(_Part(table, rows))
         left -= len(rows)
         if not left:

@@ -39,6 +39,7 @@ _SLICE_US = 86_400_000_000
 
 
 NO_KIND = 0
+_LATER_US = 1 << 62
 
 
 class Ended(NamedTuple):
@@ -102,6 +103,16 @@ def beside(conn: Connection, table: str, host_id: int, before_us: int, most: int
     )
     kind = Kind.NETWORK if table in NETWORK else NO_KIND
     return [Ended(tuple(row[:-1]), kind, row[-1]) for row in conn.execute(query.limit(most))]
+
+
+def begun_us(conn: Connection, host_id: int, before_us: int) -> int:
+    """When, by its host's clock, the oldest of the streams began that `streams` leaves; later than all, if all began
+    after that time of the collector's."""
+    query = select(sessions.c.first_at_us + sessions.c.clock_offset_us).where(
+        sessions.c.host_id == host_id, sessions.c.first_at_us <= before_us
+    )
+    found = conn.execute(query.order_by(sessions.c.first_at_us.desc()).limit(1)).scalar()
+    return _LATER_US if found is None else int(found)
 
 
 def streams(conn: Connection, host_id: int, before_us: int, most: int) -> list[Ended]:

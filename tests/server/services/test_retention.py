@@ -75,13 +75,22 @@ def left(before: Tables, now_us: int) -> Tables:
     after["history"] = [row for row in before["history"] if not too_old(row, now_us)]
     for name in ("namespaces", "interfaces", "routes"):
         after[name] = [row for row in before[name] if (row["closed_at_us"] or now_us) >= now_us - 5 * DAY]
-    after["gaps"] = [row for row in before["gaps"] if row["to_us"] >= now_us - 5 * DAY]
+    after["gaps"] = [
+        row for row in before["gaps"] if row["to_us"] >= min(now_us - 5 * DAY, begun_us(before, row, now_us))
+    ]
     used = {(row["host_id"], row["holder_id"]) for name in ("history", "current") for row in after[name]}
     for name in ("holders", "holder_processes"):
         after[name] = [row for row in before[name] if (row["host_id"], row["holder_id"]) in used]
     members = {(row["host_id"], row["process_id"]) for row in after["holder_processes"]}
     after["processes"] = [row for row in before["processes"] if (row["host_id"], row["process_id"]) in members]
     return after
+
+
+def begun_us(before: Tables, gap: dict[str, Any], now_us: int) -> int:
+    """When the oldest stream of a gap's host began that stays."""
+    streams = [row for row in before["sessions"] if row["host_id"] == gap["host_id"] and row["first_at_us"]]
+    begun = [row["first_at_us"] for row in streams if row["first_at_us"] <= now_us - 5 * DAY]
+    return max(begun, default=now_us)
 
 
 def but_for_its_own(told: Tables) -> Tables:
@@ -241,6 +250,20 @@ def test_what_a_clock_that_was_ahead_has_told_makes_no_answer_partial(tmp_path: 
         await c.report(session, snapshot(1, now_us, epoch=2))
         await clear(c, now_us)
         assert (await c.ask(at_us=now_us, now_us=now_us + HOUR)).coverage.not_kept == ()
+
+    tell(tmp_path, story)
+
+
+def test_a_gap_stays_as_long_as_the_stream_that_it_is_in(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        session = await reporting(c, "web1", sock(1, T0))
+        await c.report(session, difference(2, T0 + 4 * HOUR, gaps=(Gap(T0 + HOUR, T0 + 3 * HOUR, "events lost"),)))
+        now_us = T0 + 5 * DAY + 5 * HOUR
+        question = SocketQuestion(Selection(at_us=T0 + 2 * HOUR), listeners_only=True)
+        before = await c.ask(question, now_us)
+        assert before.coverage.gaps == 1
+        assert not await clear(c, now_us)
+        assert await c.ask(question, now_us) == before
 
     tell(tmp_path, story)
 
