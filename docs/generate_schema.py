@@ -22,7 +22,8 @@ Written by `make generate` from server/fleetnet_server/storage; edit the sentenc
 To ask in SQL, use the three views: their columns keep their names and their meaning, and new ones come at the end. They
 need no more than `SELECT` on themselves (PostgreSQL: `GRANT SELECT ON listeners, sockets, socket_history TO reader`,
 once more after an upgrade that made them anew), and on SQLite `sqlite3 -readonly fleetnet.db` is enough, also while a
-collector writes. The tables may change with any version.
+collector writes. The tables may change with any version. On PostgreSQL a view of your own that shows one of these
+keeps an upgrade from changing them, and the collector says so: drop yours, start it, and make yours anew.
 
 Times of the views are text in UTC on SQLite and `timestamptz` on PostgreSQL, of the host's clock. Names, units and
 paths come from hosts as they are, control characters too. What a host was not heard to say is not in them:

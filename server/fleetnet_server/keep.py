@@ -14,19 +14,19 @@ class Keep:
     """Each field is an option of `run` and a key of the configuration file, with dashes: days from the end of what is
     kept; None for ever."""
 
-    keep_listeners_days: int | None = 400  # and interfaces, routes and namespaces
+    keep_listeners_days: int | None = 400
     keep_sockets_days: int | None = 30  # all that is neither of the others
     keep_brief_days: int | None = 1  # TIME_WAIT, and what is known by its end alone
 
     @property
     def longest_days(self) -> int | None:
-        """What gaps and streams are kept for, without which nothing else can be judged."""
+        """What gaps, streams and namespaces are kept for, without which nothing else can be judged or named."""
         all_days = [getattr(self, field.name) for field in fields(self)]
         return None if None in all_days else max(all_days)
 
 
 HELP = {
-    "keep-listeners-days": "days for which listeners, interfaces, routes and namespaces are kept when they have ended",
+    "keep-listeners-days": "days for which listeners are kept when they have ended",
     "keep-sockets-days": "days for which other sockets are",
     "keep-brief-days": "days for which TIME_WAITs are, and sockets that are known by their end alone",
 }

@@ -113,7 +113,9 @@ def _append(
     time_wait: tuple[int, int] | None,
 ) -> None:
     if time_wait:  # a new connection with the addresses of an old one: that is the end of its TIME_WAIT, or after it
-        _append(changes, None, time_wait[0], min(time_wait[1], before_us), clock, looked, None)
+        # Between two ends on one host a second is enough for that (tcp_tw_reuse).
+        begin_us, end_us = (min(at_us, before_us) for at_us in time_wait)
+        _append(changes, None, begin_us, end_us, clock, looked, None)
     seen = bisect.bisect_right(looked, after_us) + 1
     earliest_us, latest_us = clock.wall(before_us, after_us)
     # Where it was not looked at since, nothing is expected yet.

@@ -39,6 +39,13 @@ def test_a_time_wait_ends_by_itself_after_a_minute(tmp_path: Path) -> None:
     assert end.earliest_us == 69 * S - SLACK_US
 
 
+def test_a_time_wait_ends_where_its_addresses_are_used_again(tmp_path: Path) -> None:
+    paths = written(tmp_path, ("TIME_WAIT", 10 * S, 11 * S), ("ESTABLISHED", 20 * S, 21 * S))
+    _, end, again = next(iter(ledger.read(*paths, HostClock(0)).changes.values()))
+    assert (end.state, again.state) == (None, "ESTABLISHED")
+    assert end.earliest_us == again.earliest_us == 20 * S - SLACK_US
+
+
 def test_a_clock_that_was_set_counts_from_then_on_and_may_have_shown_either_meanwhile() -> None:
     clock = HostClock(0, [(20 * S, 21 * S, HOUR)])
     assert clock.wall(10 * S, 11 * S) == (10 * S, 11 * S)

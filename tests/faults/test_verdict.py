@@ -79,7 +79,7 @@ def test_what_is_left_of_an_aborted_connections_addresses_is_not_the_listener_th
     truth = Truth({**TRUTH.changes, aborted: lived}, {**TRUTH.cookies, 8: aborted})
     end = but(socket_id=2, cookie=8, opened_at_us=5 * S, closed_at_us=5 * S, opened_at_is=UNSEEN, state="CLOSE")
     assert wrong(RIGHT, end, truth=truth) == []
-    assert wrong(RIGHT, dataclasses.replace(end, cookie=9), truth=truth) != []
+    assert wrong(RIGHT, dataclasses.replace(end, opened_at_is=SEEN), truth=truth) != []
 
 
 def test_the_agents_own_connections_are_known() -> None:

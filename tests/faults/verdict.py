@@ -71,10 +71,8 @@ def judge(
     by_name: dict[Name, list[Interval]] = defaultdict(list)
     by_cookie: dict[int, list[Interval]] = defaultdict(list)
     for interval in history.intervals:
+        by_name[interval.name].append(interval)
         by_cookie[interval.cookie].append(interval)
-        # The end of an aborted connection has lost its addresses, and what is left of them may be another's name.
-        if interval.opened_at_is != UNSEEN or truth.cookies.get(interval.cookie, interval.name) == interval.name:
-            by_name[interval.name].append(interval)
     of_clock = union((begin - SLACK_US, end + SLACK_US) for begin, end in clock.set_between())
     # Of hours leapt over nothing can be wrong, for the host had no such moments. Others it had twice. Of those
     # after the last look before it was set nobody knows: the collector tells of no moment that no look has reached.
@@ -119,9 +117,15 @@ def _judge_name(
                 verdict.wrong.append(f"{name} is {state} from {begin} to {end}, and history does not say so: "
                                      f"{_shown(intervals)}; truth: {_told(changes)}")  # fmt: skip
         for one in intervals:
-            if one.state != state and _lies_in(one, known):
+            if one.state != state and _lies_in(one, known) and not _nameless(one):
                 verdict.wrong.append(f"{name} is {state or 'not there'} from {span[0]} to {span[1]}, but history has "
                                      f"{one}; truth: {_told(changes)}")  # fmt: skip
+
+
+def _nameless(one: Interval) -> bool:
+    """Whether it is the end of a connection that has lost its addresses, or of a socket that never had others: gRPC
+    binds one to ::1 to see whether there is IPv6. What is left may be another's name."""
+    return one.opened_at_is == UNSEEN and one.name[0] == "tcp" and not one.name[5]
 
 
 def _lies_in(one: Interval, spans: list[Span]) -> bool:
@@ -192,8 +196,7 @@ def _judge_strangers(verdict: Verdict, truth: Truth, history: History, collector
     for one in history.intervals:
         if one.name in truth.changes or one.cookie in truth.cookies:
             continue
-        nameless = one.opened_at_is == UNSEEN and not one.name[5]  # an aborted connection's end has lost its addresses
-        if (_plain(one.name[4]), one.name[5]) == collector or (nameless and one.name[0] == "tcp"):
+        if (_plain(one.name[4]), one.name[5]) == collector or _nameless(one):
             verdict.unknown += 1
         else:
             verdict.wrong.append(f"nobody opened this: {one}")

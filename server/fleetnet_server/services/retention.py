@@ -112,9 +112,8 @@ def times(keep: Keep, now_us: int) -> Times:
         from_us = bands[-1].before_us if bands else _BEFORE_ALL_US
         bands.append(Band(kind, kinds, from_us, now_us - many * _DAY_US))
     longest_us = None if keep.longest_days is None else now_us - keep.longest_days * _DAY_US
-    others = [] if longest_us is None else [("gaps", longest_us)]
-    if keep.keep_listeners_days is not None:
-        others += [(table, now_us - keep.keep_listeners_days * _DAY_US) for table in NETWORK]
+    # Answers about sockets show the names of their namespaces.
+    others = [] if longest_us is None else [(table, longest_us) for table in ("gaps", *NETWORK)]
     return Times(tuple(bands), tuple(others), longest_us)
 
 
@@ -131,18 +130,23 @@ class Retention:
         # Where to go on of hosts that have more holders than are looked at in one round.
         self._holders_after: dict[int, int] = {}
         self._walks: list[Walked] = []
+        self._at = 0  # the host that a round has come to
 
     async def round(self, now_us: int) -> Counter[str]:
         """Delete all that is too old now; how many rows of what. Raises StorageError, and then goes on another time."""
         deleted: Counter[str] = Counter()
         self._walks = []
-        due = times(self._keep, now_us)
-        host_ids, offsets_us = await self._db.read(_clocks)
-        for host_id in host_ids:
+        heard, offsets_us = await self._db.read(_clocks)
+        # One that failed begins again with the host that it failed at.
+        for host_id, heard_us in sorted(heard, key=lambda one: one[0] < self._at):
+            self._at = host_id
+            # A clock of ours that is ahead, as after a boot, does not age what hosts tell that are not heard by it.
+            due = times(self._keep, min(now_us, heard_us + _DAY_US))
             await self._clear(host_id, due, offsets_us.get(host_id, 0), deleted)
+        self._at = 0
         await self._note_walks()
         self._rounds = now_us // _HOUR_US if self._rounds is None else self._rounds + 1
-        for host_id in host_ids:
+        for host_id, _ in heard:
             if host_id % HOLDER_ROUNDS == self._rounds % HOLDER_ROUNDS:
                 await self.clear_holders(host_id, deleted)
         for kind, reach in (await self._db.read(kept.reaches)).items():
@@ -209,10 +213,11 @@ def _timed(conn: Connection, fn: Callable[[Connection, *Ts], T], args: tuple[*Ts
     return result, time.perf_counter() - began_s
 
 
-def _clocks(conn: Connection) -> tuple[list[int], dict[int, int]]:
-    """All hosts, and by how much the clocks of some are ahead of ours: never more than nothing. A clock that is ahead
-    may have been set a moment ago, by whoever owns the host, and what is deleted does not come back."""
-    return hosts.all_ids(conn), {host_id: min(us, 0) for host_id, us in sessions.skewed(conn).items()}
+def _clocks(conn: Connection) -> tuple[list[tuple[int, int]], dict[int, int]]:
+    """All hosts, each with when it was heard last by our clock, and by how much the clocks of some are ahead of ours:
+    never more than nothing. A clock that is ahead may have been set a moment ago, by whoever owns the host, and what is
+    deleted does not come back."""
+    return hosts.all_heard(conn), {host_id: min(us, 0) for host_id, us in sessions.skewed(conn).items()}
 
 
 def _look(conn: Connection, host_id: int, due: Times, offset_us: int) -> _Due | None:

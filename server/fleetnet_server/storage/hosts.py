@@ -131,9 +131,10 @@ def note_agreed(conn: Connection, looks: Sequence[tuple[int, int]]) -> None:
         execute_rows(conn, _NOTE_AGREED, ("of_host", "look_us"), looks)
 
 
-def all_ids(conn: Connection) -> list[int]:
-    """All hosts, ascending."""
-    return list(conn.execute(select(hosts.c.host_id).order_by(hosts.c.host_id)).scalars())
+def all_heard(conn: Connection) -> list[tuple[int, int]]:
+    """All hosts, ascending, each with when its last whole look was committed; 0 of one that has made none."""
+    query = select(hosts.c.host_id, func.coalesce(hosts.c.last_heard_us, 0)).order_by(hosts.c.host_id)
+    return [(host_id, heard_us) for host_id, heard_us in conn.execute(query)]
 
 
 def agreed(conn: Connection, host_id: int) -> int | None:

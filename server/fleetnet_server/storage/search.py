@@ -25,7 +25,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from fleetnet_server.records import SocketAnswer, SocketQuestion
+from fleetnet_server.records import Holder, SocketAnswer, SocketQuestion
 from fleetnet_server.storage import holders as holder_rows
 from fleetnet_server.storage import namespaces
 from fleetnet_server.storage.moments import Moment, by_clock, of_hosts
@@ -34,11 +34,14 @@ from fleetnet_server.storage.schema import current, history, holder_processes, h
 PAGE = 500
 
 _HOST_NETNS = 0
+_OWNER_GONE = 7  # of OwnerStatus, the wire's number
 _LOOPBACK = 1  # of the column scope
 # Protocols whose sockets have addresses: tcp, udp, sctp, udplite and raw, the wire's numbers.
 _IP = (6, 17, 132, 136, 255)
 # Those of them whose local port is one; a raw socket's is the number of its protocol.
 _WITH_PORTS = _IP[:-1]
+# Instead of a holder that is not there: no row keeps an answer from being given.
+_GONE = Holder(None, "", "", "", _OWNER_GONE, ())
 _COMM_BYTES = 15  # the kernel cuts a command's name to TASK_COMM_LEN - 1 (include/linux/sched.h)
 
 # In the order of the answer, the last ones only so that it is always the same.
@@ -219,7 +222,7 @@ def _answer(row: Row[Any], named: Mapping[tuple[int, int], Any], called: Mapping
         inode=row.inode,
         cookie=row.cookie,
         source=row.source,
-        holder=named[row.host_id, row.holder_id],
+        holder=named.get((row.host_id, row.holder_id), _GONE),
         opened_at_us=row.opened_at_us,
         opened_at_is=row.opened_at_is,
         closed_at_us=row.closed_at_us,

@@ -14,6 +14,9 @@ from typing import Final
 
 from sqlalchemy import Connection, text
 from sqlalchemy.engine import Dialect
+from sqlalchemy.exc import DBAPIError
+
+from fleetnet_server.errors import StorageError
 
 # As `-o json` writes them, by the wire's numbers; of states and families the kernel's.
 PROTOCOLS: Final = {6: "tcp", 17: "udp", 132: "sctp", 136: "udplite", 255: "raw", 256: "unix", 257: "packet"}
@@ -34,6 +37,7 @@ OWNER_STATUSES: Final = dict(
 OPENED_AT_IS: Final = dict(enumerate(("exact", "seen", "before", "unseen"), start=1))
 CLOSED_AT_IS: Final = dict(enumerate(("exact", "seen", "gap"), start=1))
 
+_DEPENDED_ON = "2BP01"  # dependent_objects_still_exist, appendix A of PostgreSQL's manual
 _MAPPED = "00000000000000000000FFFF"
 _SQLITE: Final = {
     "hex": "hex({0})",
@@ -131,9 +135,12 @@ def keep(conn: Connection) -> None:
     made = _digest(conn.dialect)
     if _kept(conn) == made:
         return
-    drop(conn)
+    # Where columns only came to the end, what others have made of a view stays, and who may read it.
+    if not (conn.dialect.name == "postgresql" and _replaced(conn)):
+        drop(conn)
+        for view in VIEWS:
+            _run(conn, f"CREATE VIEW {view.name} AS {definition(view, conn.dialect)}")
     for view in VIEWS:
-        _run(conn, f"CREATE VIEW {view.name} AS {definition(view, conn.dialect)}")
         if conn.dialect.name == "postgresql":
             for column, sentence in view.columns:
                 _run(conn, f"COMMENT ON COLUMN {view.name}.{column} IS {_quoted(sentence)}")
@@ -141,9 +148,30 @@ def keep(conn: Connection) -> None:
 
 
 def drop(conn: Connection) -> None:
-    """Before tables that they show are changed."""
+    """Before tables that they show are changed. Raises StorageError where somebody's own views show them."""
     for view in VIEWS:
-        _run(conn, f"DROP VIEW IF EXISTS {view.name}")
+        try:
+            _run(conn, f"DROP VIEW IF EXISTS {view.name}")
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) != _DEPENDED_ON:
+                raise
+            raise StorageError(
+                f"another view shows fleetnet's view {view.name}, whose tables are about to change: drop that one, "
+                "start again, and make it anew"
+            ) from error
+
+
+def _replaced(conn: Connection) -> bool:
+    """False where a view has another shape than before."""
+    savepoint = conn.begin_nested()
+    try:
+        for view in VIEWS:
+            _run(conn, f"CREATE OR REPLACE VIEW {view.name} AS {definition(view, conn.dialect)}")
+    except DBAPIError:
+        savepoint.rollback()
+        return False
+    savepoint.commit()
+    return True
 
 
 def _run(conn: Connection, statement: str) -> None:

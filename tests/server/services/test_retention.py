@@ -14,7 +14,7 @@ from fleetnet_server.services.retention import Pace, Retention, times
 from fleetnet_server.storage import kept as kept_rows
 from fleetnet_server.storage.database import Connection
 from fleetnet_server.storage.kept import Kind
-from fleetnet_server.storage.schema import METADATA
+from fleetnet_server.storage.schema import METADATA, hosts
 from server.days import HOUR, UNSEEN, Life
 from server.reports import (
     CLOSE_WAIT,
@@ -32,7 +32,7 @@ from server.reports import (
     sock,
 )
 from server.stories import reporting, tell
-from sqlalchemy import event
+from sqlalchemy import event, update
 
 DAY = 24 * HOUR
 ALL_KINDS = Keep(keep_listeners_days=5, keep_sockets_days=3, keep_brief_days=1)
@@ -45,11 +45,17 @@ async def no_rest(_: float) -> None:
 
 async def clear(c: Collector, now_us: int, keep: Keep = ALL_KINDS) -> Counter[str]:
     """A round of retention, holders of all hosts included."""
+    await hear(c, now_us)
     retention = Retention(c.db, keep, no_rest)
     deleted = await retention.round(now_us)
     for row in (await tables(c))["hosts"]:
         await retention.clear_holders(row["host_id"], deleted)
     return deleted
+
+
+async def hear(c: Collector, now_us: int) -> None:
+    """All hosts are heard then: what a silent host has told grows no older."""
+    await c.db.write(lambda conn: conn.execute(update(hosts).values(last_heard_us=now_us)))
 
 
 async def tables(c: Collector) -> Tables:
@@ -95,7 +101,7 @@ def begun_us(before: Tables, gap: dict[str, Any], now_us: int) -> int:
 
 def but_for_its_own(told: Tables) -> Tables:
     """Without what retention keeps for itself, and streams, which are judged by answers."""
-    own = ("holder_doubts", "doubted")
+    own = ("holder_doubts", "doubted", "last_heard_us")
     return {
         table: [{name: value for name, value in row.items() if name not in own} for row in rows]
         for table, rows in told.items()
@@ -228,6 +234,43 @@ def test_a_clock_that_is_set_ahead_for_a_while_deletes_nothing(tmp_path: Path) -
     tell(tmp_path, story)
 
 
+def test_a_collector_whose_own_clock_is_ahead_ages_no_host_that_it_has_not_heard(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        session = await ended(c, 0, now_us=T0)
+        retention = Retention(c.db, ALL_KINDS, no_rest)
+        assert not await retention.round(T0 + 500 * DAY)
+        assert await cookies(c) == [1]
+        await c.report(session, difference(4, T0 + HOUR, previous_us=T0))
+        assert await retention.round(T0 + 500 * DAY) == {"brief": 1}
+
+    tell(tmp_path, story)
+
+
+def test_a_round_that_failed_begins_again_with_the_host_that_it_failed_at(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        now_us = T0 + 10 * DAY
+        for name in ("web1", "web2", "web3"):
+            session = await c.connect(await c.enroll(name), hello(T0), T0)
+            first = snapshot(1, T0, sock(1, T0, TIME_WAIT))
+            await c.report(session, first, difference(2, T0 + S, closed=(gone(1, T0 + S),)))
+        await hear(c, now_us)
+        done = 0
+
+        async def rest(_: float) -> None:
+            nonlocal done
+            done += 1
+            if done == 2:
+                raise EndsError
+
+        retention = Retention(c.db, ALL_KINDS, rest)
+        with pytest.raises(EndsError):
+            await retention.round(now_us)
+        assert (await retention.round(now_us))["brief"] == 1
+        assert await cookies(c) == []
+
+    tell(tmp_path, story)
+
+
 def test_a_walk_by_a_clock_that_was_wrong_hides_nothing_from_later_ones(tmp_path: Path) -> None:
     async def story(c: Collector) -> None:
         session = await reporting(c, "web1", sock(1, T0, TIME_WAIT))
@@ -298,6 +341,7 @@ def test_what_comes_while_a_walk_is_under_way_is_found_by_the_next(tmp_path: Pat
                 told = True
                 await c.report(session, late)
 
+        await hear(c, now_us)
         assert await Retention(c.db, ALL_KINDS, rest).round(now_us) == {"brief": 1}
         assert await cookies(c) == [70]
         assert (await clear(c, now_us))["brief"] == 1
@@ -327,6 +371,7 @@ def test_a_collector_that_ends_amid_a_round_leaves_what_another_takes_up(tmp_pat
                 raise EndsError
 
         with contextlib.suppress(EndsError):
+            await hear(c, life.now_us)
             await retention.round(life.now_us)
         # Whatever is gone is told of as gone.
         since = {row["kind"]: row["since_us"] for row in (await tables(c))["kept"]}
@@ -392,6 +437,7 @@ def test_two_collectors_that_do_the_same_at_once_delete_each_row_once(tmp_path: 
         now_us = max(life.now_us for life in lives)
         before, other = await tables(c), Collector(c.url)
         try:
+            await hear(c, now_us)
             rounds = [Retention(one.db, ALL_KINDS, no_rest).round(now_us) for one in (c, other)]
             one, two = await asyncio.gather(*rounds)
             await asyncio.gather(clear(c, now_us), clear(other, now_us))
@@ -430,6 +476,8 @@ def test_a_step_deletes_no_more_than_its_pace_with_as_many_statements_whatever_t
         retention = Retention(c.db, ALL_KINDS, rest)
         retention._pace.rows = most
         event.listen(c.db._engines.writer, "before_cursor_execute", note)
+        await hear(c, now_us)
+        steps[:] = [[]]
         assert await retention.round(now_us) == {"brief": 500}
         deleting = [step for step in steps if any("DELETE" in sql for sql, _ in step)]
         assert len(deleting) >= 500 / most
@@ -478,6 +526,5 @@ def test_each_kind_has_its_time_and_what_is_older_than_all_goes_whatever_it_is()
     ]
     assert bands(None, None, None) == []
     assert times(Keep(None, 30, 1), T0).others == ()
-    assert dict(times(Keep(10, 30, 1), T0).others) == {
-        "gaps": T0 - 30 * DAY, **dict.fromkeys(("interfaces", "routes", "namespaces"), T0 - 10 * DAY)
-    }  # fmt: skip
+    longest = dict.fromkeys(("gaps", "interfaces", "routes", "namespaces"), T0 - 30 * DAY)
+    assert dict(times(Keep(10, 30, 1), T0).others) == longest

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from alembic import command
 from fleetnet_cli import wire
+from fleetnet_server.errors import StorageError
 from fleetnet_server.storage import migrate, views
 from server.reports import (
     ESTABLISHED,
@@ -44,7 +45,7 @@ TWO = WEB._replace(owners=(NGINX._replace(pid=900, name="worker"), NGINX))
 
 
 def rows(conn: Connection, view: str) -> list[Row]:
-    return [dict(row) for row in conn.execute(text(f"SELECT * FROM {view} ORDER BY 1, 2, 3, 4, 5, 6, 7")).mappings()]
+    return [dict(row) for row in conn.execute(text(f"SELECT * FROM {view} ORDER BY 1")).mappings()]
 
 
 def at(us: int, engine: str) -> object:
@@ -206,6 +207,21 @@ def test_the_page_about_the_database_is_as_what_it_is_made_from() -> None:
         [sys.executable, str(_PAGE.with_name("generate_schema.py"))], capture_output=True, text=True, check=True
     )
     assert _PAGE.read_text() == made.stdout, "run make generate"
+
+
+@pytest.mark.engine("postgresql")
+def test_a_view_that_shows_one_of_them_stays_or_is_named(tmp_path: Path) -> None:
+    engine = create_engine(databases.url(tmp_path))
+    with engine.begin() as conn:
+        migrate.upgrade(conn, "it")
+        conn.execute(text("CREATE VIEW mine AS SELECT host FROM listeners"))
+        conn.execute(text("COMMENT ON VIEW listeners IS 'as it was before'"))
+    with engine.begin() as conn:
+        migrate.upgrade(conn, "it")
+        assert rows(conn, "mine") == []
+    with pytest.raises(StorageError, match="another view shows fleetnet's view listeners"), engine.begin() as conn:
+        command.downgrade(migrate.configuration(conn), "0001")
+    engine.dispose()
 
 
 @pytest.mark.engine("sqlite")
