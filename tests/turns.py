@@ -28,7 +28,7 @@ ALONE = (
     "tests/system/test_zoo.py",
 )
 # What takes longest begins first, so that all workers end at about the same time.
-EARLY = ("tests/system", "tests/week", "tests/bench", "tests/server")
+EARLY = ("tests/system", "tests/week", "tests/bench", "tests/agent/test_uplink_spool.py", "tests/server")
 
 
 def among(file: str, places: Sequence[str]) -> list[bool]:

@@ -42,7 +42,8 @@ def test_it_ends_with_whatever_still_runs_on_its_hosts() -> None:
     with Fabric() as hosts:
         host = hosts.add_host("web")
         stubborn = subprocess.Popen(host.command("sh", "-c", "trap '' TERM; while :; do sleep 60; done"))
-        until(lambda: "trap" in Path(f"/proc/{stubborn.pid}/cmdline").read_text(), within_s=60.0, what="the shell")
+        cmdline = Path(f"/proc/{stubborn.pid}/cmdline")  # that of nsenter, until it is inside and becomes the shell
+        until(lambda: cmdline.read_text().startswith("sh\0"), within_s=60.0, what="the shell")
     assert stubborn.wait(timeout=5.0) != 0
     assert not [name for name in fabric.list_namespaces() if f"-{os.getpid()}-" in name]
 

@@ -163,8 +163,19 @@ class Followed:
     def __init__(self, host: Host) -> None:
         self.host = host
         self.clock = Clock()
+        self._witness = enter(host, News)  # made before the other, and so told after it
         self.network = Network(self.clock, lambda: opens(host), enter(host, News))
         self.settle()
+
+    def close(self) -> None:
+        self.network.close()
+        self._witness.close()
+
+    def change(self, *arguments: str) -> None:
+        """`ip ARGUMENTS` on the host, and wait for the kernel's word of it: of an IPv6 address that comes later."""
+        self._witness.heard()
+        self.host.ip(*arguments)
+        until(self._witness.heard, within_s=60, what=f"the kernel's word of {' '.join(arguments)}")
 
     def look(self) -> Namespace | None:
         """What is told at the next look, a second later."""
@@ -194,7 +205,7 @@ class Followed:
 def followed(host: Host) -> Iterator[Followed]:
     made = Followed(host)
     yield made
-    made.network.close()
+    made.close()
 
 
 def hop(network: Namespace, destination: bytes) -> NextHop:
@@ -227,7 +238,7 @@ def hop(network: Namespace, destination: bytes) -> NextHop:
 )
 def test_a_change_is_told_at_the_next_look(followed: Followed, change: str) -> None:
     before = followed.known
-    followed.host.ip(*change.split())
+    followed.change(*change.split())
     told = followed.look()
     assert told is not None
     assert (told.netns, told.unread) == (0, False)
