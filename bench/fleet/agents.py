@@ -88,7 +88,10 @@ class Agent:
     async def connect(self) -> None:
         """Open the stream and tell everything; returns once that is acknowledged."""
         while True:
-            answer = await self.greet()
+            try:
+                answer = await self.greet()
+            except grpc.aio.AioRpcError:  # as a real one, it comes again
+                answer = None
             if answer is not None and answer.HasField("welcome"):
                 break
             self._totals.sent_away += 1
