@@ -36,9 +36,24 @@ def test_who_let_go_of_a_socket_counts_until_it_is_given_up() -> None:
     assert holdings.left([3, 20]) == {5}
     assert [one.pid for one in holdings.processes_of(5)] == [3, 20]
     assert holdings.unowned() == {5}
-    assert holdings.give_up() == {5}
+    assert holdings.give_up(set) == {5}
     assert holdings.processes_of(5) == ()
-    assert holdings.give_up() == set()
+    assert holdings.give_up(set) == set()
+
+
+def test_what_has_ended_and_is_not_looked_at_yet_stays_its_owners() -> None:
+    holdings = Holdings()
+    holdings.follow(5)
+    holdings.read(process(3), [5])
+    holdings.left([3])
+    for _ in range(2):
+        assert holdings.give_up(lambda _: ()) == set()
+        assert [one.pid for one in holdings.processes_of(5)] == [3]
+    holdings.read(process(4), [5])  # another socket has got its inode
+    holdings.left([4])
+    assert [one.pid for one in holdings.processes_of(5)] == [4]
+    assert holdings.give_up(set) == {5}
+    assert holdings.processes_of(5) == ()
 
 
 def test_of_a_pid_that_is_used_again_the_process_that_held_the_socket_is_meant() -> None:
@@ -68,6 +83,7 @@ class Books(RuleBasedStateMachine):
         self.followed: set[int] = set()
         self.pairs: set[tuple[int, int]] = set()
         self.let_go: dict[int, list[int]] = {}
+        self.ended: set[int] = set()
 
     pids = st.integers(1, 4)
     inodes = st.integers(1, 5)
@@ -83,6 +99,7 @@ class Books(RuleBasedStateMachine):
         self.followed.discard(inode)
         self.pairs = {pair for pair in self.pairs if pair[1] != inode}
         self.let_go.pop(inode, None)
+        self.ended.discard(inode)
 
     @rule(pid=pids, inodes=st.sets(inodes))
     def read(self, pid: int, inodes: set[int]) -> None:
@@ -98,13 +115,19 @@ class Books(RuleBasedStateMachine):
         for pid in pids:
             self._leave({pair for pair in self.pairs if pair[0] == pid})
 
-    @rule()
-    def give_up(self) -> None:
-        assert self.holdings.give_up() == self.let_go.keys() - {inode for _, inode in self.pairs}
-        self.let_go.clear()
+    @rule(there=st.sets(inodes))
+    def give_up(self, there: set[int]) -> None:
+        held = {inode for _, inode in self.pairs}
+        asked = self.let_go.keys() - held - self.ended
+        assert self.holdings.give_up(there.intersection) == asked & there
+        self.ended = (self.ended | (asked - there)) - held
+        self.let_go = {inode: pids for inode, pids in self.let_go.items() if inode in self.ended}
 
     def _leave(self, leaving: set[tuple[int, int]]) -> None:
         for _, inode in leaving:
+            if inode in self.ended:
+                self.ended.discard(inode)
+                del self.let_go[inode]
             self.let_go.setdefault(inode, self._held_by(inode))
         self.pairs -= leaving
 

@@ -3,10 +3,11 @@
 What must stay true: the two ways say the same, and only followed inodes are in either.
 
 A process that ends lets go of its sockets a moment before the kernel has done away with them. So who held a socket is
-remembered until `give_up`: what ends in that moment ends as its owner's.
+remembered until `give_up`: what ends in that moment ends as its owner's. So does what has ended and is still followed,
+for other namespaces are looked at less often.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from fleetnet_agent.records import Process
 
@@ -23,6 +24,7 @@ class Holdings:
         self._processes: dict[int, Process] = {}
         self._tuples: dict[tuple[int, ...], tuple[int, ...]] = {}  # most sockets share a few
         self._owners: dict[tuple[int, ...], tuple[Process, ...]] = {}  # of some of these, while processes stay the same
+        self._ended: set[int] = set()  # of those that were let go of
         self._let_go: dict[int, tuple[Process, ...]] = {}  # who held it when somebody first left since `give_up`
 
     @property
@@ -48,6 +50,7 @@ class Holdings:
         """This inode counts no longer."""
         self._followed.discard(inode)
         self._let_go.pop(inode, None)
+        self._ended.discard(inode)
         for pid in self._pids_of.pop(inode, ()):
             self._inodes_of[pid].discard(inode)
             self._drop_if_idle(pid)
@@ -98,10 +101,12 @@ class Holdings:
                 touched |= before
         return touched
 
-    def give_up(self) -> set[int]:
-        """Who let go of a socket no longer counts. Returns the inodes that nobody holds now."""
-        given_up = self._let_go.keys() - self._pids_of.keys()
-        self._let_go.clear()
+    def give_up(self, still_there: Callable[[Collection[int]], Collection[int]]) -> set[int]:
+        """Who let go of a socket that is still there no longer counts. Returns the inodes that nobody holds now."""
+        asked = self._let_go.keys() - self._pids_of.keys() - self._ended
+        given_up = asked.intersection(still_there(asked)) if asked else set()
+        self._ended = (self._ended | (asked - given_up)) - self._pids_of.keys()
+        self._let_go = {inode: owners for inode, owners in self._let_go.items() if inode in self._ended}
         return given_up
 
     def holders(self) -> Collection[int]:
@@ -111,7 +116,8 @@ class Holdings:
     def _remember(self, inodes: Iterable[int]) -> None:
         """Somebody is about to let go of these."""
         for inode in inodes:
-            if inode not in self._let_go:
+            if inode not in self._let_go or inode in self._ended:  # then somebody has come to hold it since
+                self._ended.discard(inode)
                 self._let_go[inode] = self.processes_of(inode)
 
     def _move(self, pid: int, before: set[int], now: set[int]) -> None:

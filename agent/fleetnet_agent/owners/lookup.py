@@ -148,9 +148,10 @@ class OwnerLookup:
     def update(self, still_there: StillThere) -> set[int]:
         """Look as far as it is due; returns the inodes about which something is new, and maybe others.
 
-        That nobody holds a socket any more counts from the next update on: by then most such sockets have ended.
+        That nobody holds a socket any more counts from the next update on, and only where it is still there: by then
+        most such sockets have ended.
         """
-        return self._holdings.give_up() | self._look(still_there)
+        return self._holdings.give_up(still_there) | self._look(still_there)
 
     def _look(self, still_there: StillThere) -> set[int]:
         if self._due(REFRESH_SHARE, REFRESH_AT_LEAST_US):
