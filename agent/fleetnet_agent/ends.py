@@ -172,8 +172,13 @@ class Ends:
 
 def _end_reused(joined: Joined, moves: Moves) -> None:
     """A TIME_WAIT that gives way to a new connection with its addresses (net.ipv4.tcp_tw_reuse) ends without an event,
-    at the latest when that connection ends in its turn."""
-    left = {addresses_of(one): one for one in moves.closed if is_left(one) and one.name not in joined.times}
+    at the latest when that connection ends in its turn. So does a request to connect that a dump saw in the moment in
+    which it became a connection: it got a cookie of its own then, and the connection has another."""
+    left = {
+        addresses_of(one): one
+        for one in moves.closed
+        if (is_left(one) or _is_request(one)) and one.name not in joined.times
+    }
     if not left:
         return
     later = [(addresses_of(one), joined.times[one.name]) for one in moves.opened if one.name in joined.times]
@@ -222,6 +227,11 @@ class _Memory:
 def is_left(one: Sighting) -> bool:
     """True for what the kernel keeps of a connection without its socket: such have no uid either."""
     return one.uid is None and one.inode == 0 and one.state in _LEFT_BY_ITS_SOCKET
+
+
+def _is_request(one: Sighting) -> bool:
+    """True for a connection that has no socket yet (TCP_NEW_SYN_RECV): it becomes one, or goes, without an event."""
+    return one.state is State.SYN_RECV and one.inode == 0
 
 
 def addresses_of(one: Sighting) -> Addresses:

@@ -171,6 +171,14 @@ def test_so_does_one_that_a_brief_connection_has_followed(looking: Looking) -> N
     assert looking.look(later) == Joined(brief=[later], reused={1: NOW_US + 5})
 
 
+def test_so_does_a_request_to_connect_that_was_seen_as_it_became_a_connection(looking: Looking) -> None:
+    looking.kernel.put(sighting(1, state=State.SYN_RECV, uid=None, inode=0, remote_port=9))
+    assert looking.look() == Joined()
+    del looking.kernel.sockets[1]
+    connection = end(2, NOW_US + 5, remote_port=9)
+    assert looking.look(connection) == Joined(brief=[connection], reused={1: NOW_US + 5})
+
+
 def test_a_listener_ends_like_any_socket(looking: Looking) -> None:
     looking.kernel.put(listener(3))
     looking.look()
