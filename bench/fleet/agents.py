@@ -23,6 +23,7 @@ import random
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -31,13 +32,12 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 import grpc
 from fleetnet_agent.records import Difference
+from fleetnet_agent.uplink.channel import OPTIONS
 from fleetnet_agent.wire.batches import difference_batches
 from fleetnet_proto.v1 import report_pb2, report_pb2_grpc
 
 from bench.fleet.population import Population, now_us
 
-# As fleetnet_agent.uplink.channel has it.
-AS_AGENTS_DO: Final = (("grpc.keepalive_time_ms", 30_000),)
 _LOOKS_A_SECOND: Final = 1
 _COALESCED_S: Final = 5.0  # at most so much of a host's changes is told at a stroke
 _IN_PEACE, _ANEW = 0.5, 0.5  # the shares of those that leave
@@ -108,8 +108,7 @@ class Agent:
 
     async def greet(self) -> report_pb2.CollectorMessage | None:
         """Say Hello over a connection of its own; what comes back, None if that is the end."""
-        options = [("grpc.use_local_subchannel_pool", 1), *AS_AGENTS_DO]
-        self._channel = grpc.aio.secure_channel(self._report_at, self._credentials, options)
+        self._channel = grpc.aio.secure_channel(self._report_at, self._credentials, OPTIONS)
         self._call = report_pb2_grpc.ReportServiceStub(self._channel).Report()
         await self._call.write(report_pb2.AgentMessage(hello=self._hello()))
         answer = await self._call.read()
@@ -176,11 +175,12 @@ class Agent:
         return lived
 
     async def _read(self) -> None:
-        while (message := await self._call.read()) is not grpc.aio.EOF:
-            if message.HasField("ack"):
-                self._totals.acknowledged += message.ack.sequence - self._acked
-                self._acked = message.ack.sequence
-                self._heard.set()
+        with suppress(grpc.aio.AioRpcError):  # its words are asked for below
+            while (message := await self._call.read()) is not grpc.aio.EOF:
+                if message.HasField("ack"):
+                    self._totals.acknowledged += message.ack.sequence - self._acked
+                    self._acked = message.ack.sequence
+                    self._heard.set()
         if self._leaving:
             return
         code, words = await self._call.code(), await self._call.details()
