@@ -12,6 +12,8 @@ OPTIONS: Final = (
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 15_000),
     ("grpc.http2.max_pings_without_data", 0),  # an idle stream is the usual case
+    # What comes back are acknowledgements, so there is no use in measuring how much could: with a ping after each.
+    ("grpc.http2.bdp_probe", 0),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.enable_retries", 0),  # the window does it

@@ -23,7 +23,7 @@ _ALONE = ("grpc.so_reuseport", 0)
 _HANDSHAKE = ("grpc.server_handshake_timeout_ms", 10_000)
 _KEEPALIVE: _Options = [
     # An agent pings every 30 s without data; gRPC by itself would call that abuse below 5 minutes.
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
     # An agent that vanished without a word is noticed within two minutes.
     ("grpc.keepalive_time_ms", 90_000),
