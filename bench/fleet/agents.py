@@ -175,16 +175,19 @@ class Agent:
         return lived
 
     async def _read(self) -> None:
+        told = ""
         with suppress(grpc.aio.AioRpcError):  # its words are asked for below
             while (message := await self._call.read()) is not grpc.aio.EOF:
                 if message.HasField("ack"):
                     self._totals.acknowledged += message.ack.sequence - self._acked
                     self._acked = message.ack.sequence
                     self._heard.set()
+                elif message.HasField("reconnect"):
+                    told = message.reconnect.reason
         if self._leaving:
             return
         code, words = await self._call.code(), await self._call.details()
-        print(f"{self.host}: its stream ended: {code} {words}", file=sys.stderr, flush=True)
+        print(f"{self.host}: its stream ended: {code} {words} {told}", file=sys.stderr, flush=True)
         os._exit(1)  # what is measured after that would not be what is said
 
     async def _beat(self) -> None:

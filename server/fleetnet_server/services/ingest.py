@@ -9,7 +9,7 @@ after every difference that follows without a break. Only whole looks count as h
 """
 
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, TypeGuard
 
@@ -27,6 +27,7 @@ from fleetnet_server.services.together import Opening, Telling
 from fleetnet_server.storage import holders, sessions
 from fleetnet_server.storage.database import Connection, Database
 from fleetnet_server.storage.holders import StoredHolders
+from fleetnet_server.storage.writer import Haste
 
 # What is not the fault of the one batch, so that setting it aside would be no help.
 _NOT_OF_ONE_BATCH = (Fenced, SequenceHole, ForeignBatch, StorageError, MemoryError)
@@ -58,7 +59,7 @@ class Ingest:
         return session
 
     async def commit(
-        self, session: Session, batch: Batch, received_at_us: int, as_it_came: Callable[[], bytes] | None = None
+        self, session: Session, batch: Batch, received_at_us: int, as_it_came: bytes | None = None
     ) -> Stored:
         """Store a batch; returns what is committed, after the COMMIT. A batch already stored changes nothing.
 
@@ -77,7 +78,8 @@ class Ingest:
                 instead=instead,
                 together=self._do_together,
                 rows=_rows(batch),
-                patient=together.beat(batch),
+                haste=_haste(batch),
+                host_id=session.host_id,
             )
         except BaseException:
             # What the snapshot's parts have named may now differ from what was stored.
@@ -89,7 +91,7 @@ class Ingest:
 
     async def set_aside(self, session: Session, batch: RefusedBatch, received_at_us: int) -> Stored:
         """Put a batch into quarantine that could not even be read; otherwise as `commit`."""
-        return await self._db.write(self._set_aside, session, batch, received_at_us)
+        return await self._db.write(self._set_aside, session, batch, received_at_us, host_id=session.host_id)
 
     async def close(self, session: Session, at_us: int) -> None:
         """Note the end of a stream. Never raises: it is a note only, and whoever ends a stream has other worries."""
@@ -159,9 +161,7 @@ class Ingest:
             told.named = self._snapshots.follow(session, batch.snapshot, named)
         return told
 
-    def _store(
-        self, conn: Connection, session: Session, batch: Batch, received_at_us: int, _: Callable[[], bytes] | None
-    ) -> Stored:
+    def _store(self, conn: Connection, session: Session, batch: Batch, received_at_us: int, _: bytes | None) -> Stored:
         """Runs in the writer thread, inside the transaction."""
         try:
             return self._store_alone(conn, session, batch, received_at_us)
@@ -188,7 +188,7 @@ class Ingest:
         session: Session,
         batch: Batch,
         received_at_us: int,
-        as_it_came: Callable[[], bytes] | None,
+        as_it_came: bytes | None,
     ) -> Stored:
         """In place of _store, which raised `error` and of which nothing is left."""
         if as_it_came is None or isinstance(error, _NOT_OF_ONE_BATCH):
@@ -200,7 +200,7 @@ class Ingest:
             batch.look_at_us,
             batch.previous_look_at_us,
             why_refused(error),
-            as_it_came(),
+            as_it_came,
             None if batch.backlog is None else (batch.backlog.from_us, batch.backlog.to_us),
             batch.backlog is not None and batch.backlog.last,
         )
@@ -235,6 +235,13 @@ def why_refused(error: Exception) -> str:
 def _rows(batch: Batch) -> int:
     late = len(batch.backlog.sockets) + len(batch.backlog.ended) if batch.backlog else 0
     return 1 + len(batch.opened) + len(batch.changed) + len(batch.closed) + late
+
+
+def _haste(batch: Batch) -> Haste:
+    """A new listener does not wait behind the connections of a thousand other hosts."""
+    if together.beat(batch):
+        return Haste.NONE
+    return Haste.MOST if together.listens_anew(batch) else Haste.SOME
 
 
 def _holders(batch: Batch) -> Iterator[Holder]:

@@ -13,8 +13,10 @@ from fleetnet_server.services.steps import Step
 from fleetnet_server.storage import sessions
 from fleetnet_server.storage.database import Connection
 
+_LISTEN = 10  # include/net/tcp_states.h
+
 Opening: TypeAlias = tuple[str, Hello, int]  # the name of a host, and when its Hello was received
-Telling: TypeAlias = tuple[Session, Batch, int, Callable[[], bytes] | None]  # and when it was, and as it came
+Telling: TypeAlias = tuple[Session, Batch, int, bytes | None]  # and when it was, and as it came
 
 
 def ordinary(batch: Batch) -> bool:
@@ -39,6 +41,11 @@ def beat(batch: Batch) -> bool:
         or batch.namespaces_gone
         or batch.backlog
     )
+
+
+def listens_anew(batch: Batch) -> bool:
+    """Whether a batch tells of a new listener of TCP or SCTP: somebody may wait to see it. A snapshot tells of all."""
+    return batch.snapshot is None and any(socket.state == _LISTEN for socket in batch.opened)
 
 
 def turns(host_ids: Mapping[int, int], alone: Callable[[int], bool]) -> list[list[int]]:

@@ -7,6 +7,7 @@ errors.py.
 
 import asyncio
 import contextlib
+from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar, TypeVarTuple
@@ -17,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from fleetnet_server.storage import dialect, migrate
 from fleetnet_server.storage.answers import Answers
 from fleetnet_server.storage.reader import Reading
-from fleetnet_server.storage.writer import Writer
+from fleetnet_server.storage.writer import Haste, Work, Writer
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -36,6 +37,7 @@ class Database:
         self._engines = engines
         self._writer = Writer(engines.writer, engines.name, gather_s, patience_s)
         self._answers: Answers | None = None
+        self._on_their_way: defaultdict[int, list[Work]] = defaultdict(list)  # by host, in the order of the calls
         self._threads = ThreadPoolExecutor(_READER_THREADS, "fleetnet-reader")
         # So that no thread ever waits for a connection, which a stream gives back only through a thread.
         self._connections = asyncio.Semaphore(dialect.READERS)
@@ -73,21 +75,31 @@ class Database:
         instead: Callable[[Connection, Exception, *Ts], T] | None = None,
         together: Callable[[Connection, Sequence[tuple[*Ts]]], Sequence[T | None]] | None = None,
         rows: int = 1,
-        patient: bool = False,
+        haste: Haste = Haste.SOME,
+        host_id: int | None = None,
     ) -> T:
         """Run fn(conn, *args) in the writer thread; returns after the COMMIT that stores what it did.
 
-        Calls run in the order they were made (the order of the calls, not of their awaits' ends). What fn raises is
+        Calls run in the order they were made (the order of the calls, not of their awaits' ends), but for what has most
+        haste: that goes first, with what the same host has on its way. What fn raises is
         raised here and its writes are undone; its neighbours in the same commit are kept. With `instead`, that is run
         in its place, with what fn raised, and decides. Raises StorageUnavailable (nothing was stored, trying later may
         help) or StorageDamaged besides, for which nothing is run instead. `together` may do several at one stroke,
-        `rows` bounds how much shares a commit, and what is `patient` waits a little for that: see Writer.submit.
+        `rows` bounds how much shares a commit: see Writer.submit.
         """
         loop = asyncio.get_running_loop()
         if self._answers is None or self._answers.loop is not loop:
             self._answers = Answers(loop)
-        work: Future[T] = self._writer.submit(fn, args, instead, together, rows, patient)
-        return await self._answers.of(work)
+        before = self._on_their_way[host_id] if host_id is not None else []
+        work = self._writer.submit(fn, args, instead, together, rows, haste, before)
+        before.append(work)
+        done: Future[T] = work.done
+        try:
+            return await self._answers.of(done)
+        finally:
+            before.remove(work)
+            if host_id is not None and not before:
+                self._on_their_way.pop(host_id, None)
 
     async def read(self, fn: Callable[[Connection, *Ts], T], *args: *Ts) -> T:
         """Run fn(conn, *args) in a reader thread, in one read-only snapshot. Raises what fn raises; StorageError."""

@@ -10,9 +10,11 @@ lock (the row of its host) before it does anything that a savepoint does not und
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from enum import Enum
 from typing import Any
 
 from sqlalchemy import Connection, Engine
@@ -25,23 +27,36 @@ from fleetnet_server.storage import dialect
 # Bound how long the first of a group waits for its last: pieces of work, and the rows that they say they have.
 GROUP_LIMIT = 128
 GROUP_ROWS = 10_000
+# How many of a group may have gone before others.
+HURRIED_LIMIT = 32
 # How often work is begun that another collector is in the way of.
 _TRIES = 3
+
+
+class Haste(Enum):
+    """How long work may wait for its turn."""
+
+    NONE = "none"  # a while, for some that has more
+    SOME = "some"
+    MOST = "most"  # before what was submitted earlier
 
 
 class _ContendedError(Exception):
     """Another collector was in the way of a piece of work; it has been undone."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Work:
+@dataclass(slots=True, eq=False)
+class Work:
+    """What was submitted; `done` tells how it went."""
+
     fn: Callable[..., Any]
     args: tuple[Any, ...]
     instead: Callable[..., Any] | None
     together: Callable[[Connection, Sequence[Any]], Sequence[Any]] | None
     rows: int
-    patient: bool
+    haste: Haste
     done: Future[Any]
+    taken: bool = False  # into a group; it is in two queues where it has most haste
 
 
 # What came of a piece of work, and the error that it ended with.
@@ -52,15 +67,16 @@ class Writer:
     """Owns the one connection that writes."""
 
     def __init__(self, engine: Engine, name: str, gather_s: float = 0.0, patience_s: float = 0.0) -> None:
-        """It begins a group at most once in `gather_s`; what comes in between shares the next one. Patient work waits
-        up to `patience_s` for some that is not."""
+        """It begins a group at most once in `gather_s`; what comes in between shares the next one. Work without
+        haste waits up to `patience_s` for some that has it."""
         self._engine = engine
         self._name = name
         self._gather_s = gather_s
         self._patience_s = patience_s
         self._next_s = 0.0
-        self._hurry = threading.Event()  # set while there may be work in the queue that is not patient
-        self._queue: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
+        self._hurry = threading.Event()  # set while there may be work in the queue that has haste
+        self._queue: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
+        self._hurried: deque[Work] = deque()  # of what is in the queue, what has most haste
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="fleetnet-writer", daemon=True)
         self._thread.start()
@@ -72,11 +88,12 @@ class Writer:
         instead: Callable[..., Any] | None = None,
         together: Callable[[Connection, Sequence[Any]], Sequence[Any]] | None = None,
         rows: int = 1,
-        patient: bool = False,
-    ) -> "Future[Any]":
-        """Queue fn(conn, *args), which writes so many rows. Calls run in the order of submission. If fn fails, and the
-        database does not, what it did is undone and instead(conn, error, *args) takes its place. `patient` work may
-        wait for what comes after it.
+        haste: Haste = Haste.SOME,
+        after: Iterable["Work"] = (),
+    ) -> "Work":
+        """Queue fn(conn, *args), which writes so many rows. Calls run in the order of submission, but for what has most
+        haste: that goes first, and takes along what it must come `after`, given in the order of submission. If fn
+        fails, and the database does not, what it did is undone and instead(conn, error, *args) takes its place.
 
         Some that come after one another and have the same `together` are first given to that, as the list of their
         args: it does what can be done at one stroke, and returns a result for each; None of those that are then done
@@ -84,11 +101,14 @@ class Writer:
         """
         if self._closed:
             raise StorageError(f"the database {self._name} has been closed")
-        work = _Work(fn, args, instead, together, rows, patient, Future())
+        work = Work(fn, args, instead, together, rows, haste, Future())
+        if haste is Haste.MOST:
+            self._hurried.extend(after)
+            self._hurried.append(work)
         self._queue.put(work)
-        if not patient:
+        if haste is not Haste.NONE:
             self._hurry.set()
-        return work.done
+        return work
 
     def close(self) -> None:
         """Finish what is queued and end the thread."""
@@ -112,39 +132,54 @@ class Writer:
                     self._refuse_rest()
                     return
 
-    def _take(self) -> tuple[list[_Work], bool]:
-        """All that is queued, at least one; False with what comes before the end."""
+    def _take(self) -> tuple[list[Work], bool]:
+        """All that is queued, what has most haste before the rest; False with what comes before the end."""
         first = self._queue.get()
         if first is None:
             return [], False
-        group, rows = [first], first.rows
         # Who has as much company as a group may have waits for no more.
-        if first.patient and self._queue.qsize() < GROUP_LIMIT - 1:
+        if first.haste is Haste.NONE and self._queue.qsize() < GROUP_LIMIT - 1:
             self._hurry.wait(self._patience_s)
         self._hurry.clear()
         # Who comes after a while of nothing does not wait.
         if not self._closed and (wait_s := self._next_s - time.monotonic()) > 0:
             time.sleep(wait_s)
         self._next_s = time.monotonic() + self._gather_s
+        group: list[Work] = []
+        rows = self._add(group, first) + self._add_hurried(group)
         try:
             while len(group) < GROUP_LIMIT and rows < GROUP_ROWS:
                 work = self._queue.get_nowait()
                 if work is None:
                     return group, False
-                group.append(work)
-                rows += work.rows
-            # What is left may not be patient.
+                rows += self._add(group, work)
+            # What is left may have haste.
             self._hurry.set()
         except queue.Empty:
             pass
         return group, True
 
+    @staticmethod
+    def _add(group: list[Work], work: Work) -> int:
+        """Put it into the group, unless it is in one; how many rows that are more."""
+        if work.taken:
+            return 0
+        work.taken = True
+        group.append(work)
+        return work.rows
+
+    def _add_hurried(self, group: list[Work]) -> int:
+        rows = 0
+        while self._hurried and len(group) < HURRIED_LIMIT and rows < GROUP_ROWS:
+            rows += self._add(group, self._hurried.popleft())
+        return rows
+
     def _refuse_rest(self) -> None:
         while (work := self._queue.get()) is not None:
-            if work.done.set_running_or_notify_cancel():
+            if not work.taken and work.done.set_running_or_notify_cancel():
                 work.done.set_exception(StorageUnavailable(f"the database {self._name} has been closed"))
 
-    def _settle(self, group: list[_Work]) -> bool:
+    def _settle(self, group: list[Work]) -> bool:
         """Do a group; False if the database failed at the last of it."""
         tries, works = 1, True
         while group:
@@ -153,7 +188,7 @@ class Writer:
             group = left
         return works
 
-    def _settle_some(self, group: list[_Work], last_try: bool) -> tuple[list[_Work], bool]:
+    def _settle_some(self, group: list[Work], last_try: bool) -> tuple[list[Work], bool]:
         """Commit and answer the group up to the first work that another collector was in the way of; what is left of
         it, and whether the database did it."""
         try:
@@ -175,7 +210,7 @@ class Writer:
                     work.done.set_exception(failure)
         return [work for work, outcome in zip(group, outcomes, strict=True) if outcome is None], True
 
-    def _commit(self, group: list[_Work], last_try: bool) -> list[_Outcome | None]:
+    def _commit(self, group: list[Work], last_try: bool) -> list[_Outcome | None]:
         """What came of each; None of the first work that another collector was in the way of, and of what comes after
         it and was not done together with what came before."""
         outcomes: list[_Outcome | None] = [None] * len(group)
@@ -190,7 +225,7 @@ class Writer:
         return outcomes
 
     def _one_by_one(
-        self, conn: Connection, group: list[_Work], places: range, outcomes: list[_Outcome | None], last_try: bool
+        self, conn: Connection, group: list[Work], places: range, outcomes: list[_Outcome | None], last_try: bool
     ) -> bool:
         """Do those that have no outcome yet; False if another collector was in the way."""
         for place in places:
@@ -203,7 +238,7 @@ class Writer:
                     return False
         return True
 
-    def _together(self, conn: Connection, run: Sequence[_Work]) -> dict[int, Any]:
+    def _together(self, conn: Connection, run: Sequence[Work]) -> dict[int, Any]:
         """The results of those that could be done at one stroke, by their place."""
         together = run[0].together
         if together is None:
@@ -222,7 +257,7 @@ class Writer:
         failpoints.reached("mid-group")
         return {place: result for place, result in enumerate(results) if result is not None}
 
-    def _attempt(self, conn: Connection, work: _Work, last_try: bool) -> tuple[Any, Exception | None]:
+    def _attempt(self, conn: Connection, work: Work, last_try: bool) -> tuple[Any, Exception | None]:
         savepoint = conn.begin_nested()
         try:
             result = work.fn(conn, *work.args)
@@ -253,7 +288,7 @@ class Writer:
         return told
 
 
-def _runs(group: Sequence[_Work]) -> Iterator[tuple[int, Sequence[_Work]]]:
+def _runs(group: Sequence[Work]) -> Iterator[tuple[int, Sequence[Work]]]:
     """The works that come after one another and can be tried together, with the place of the first."""
     first = 0
     for place in range(1, len(group) + 1):

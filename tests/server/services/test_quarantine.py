@@ -51,7 +51,7 @@ def test_a_batch_that_breaks_our_code_is_set_aside_and_its_neighbours_are_stored
         bad = difference(2, T0 + S, previous_us=T0, opened=(sock(7, T0 + S, recv_queue=LARGE),))
         good = difference(3, T0 + 2 * S, previous_us=T0 + S, opened=(sock(8, T0 + 2 * S),))
         stored = await asyncio.gather(
-            c.ingest.commit(session, bad, T0 + S, lambda: b"raw"), c.ingest.commit(session, good, T0 + 2 * S)
+            c.ingest.commit(session, bad, T0 + S, b"raw"), c.ingest.commit(session, good, T0 + 2 * S)
         )
         assert [(s.sequence, bool(s.refused)) for s in stored] == [(2, True), (3, False)]
         assert stored[0].refused.startswith("a mistake of the collector's, ")
@@ -150,7 +150,7 @@ def test_a_gap_whose_last_words_were_set_aside_waits_no_longer(tmp_path: Path, *
         for sequence, last in ((3, False), (4, True)):
             bad = kept(sequence, gap, past(sock(7, T0 + S, recv_queue=LARGE)), last=last)
             if readable:
-                await c.ingest.commit(session, bad, T0 + 90 * S, lambda: b"raw")
+                await c.ingest.commit(session, bad, T0 + 90 * S, b"raw")
             else:
                 told = replace(refused(sequence), past_us=(gap.from_us, gap.to_us), past_last=last)
                 await c.ingest.set_aside(session, told, T0 + 90 * S)
@@ -163,7 +163,7 @@ def test_a_batch_of_another_boot_is_not_set_aside(tmp_path: Path) -> None:
     async def story(c: Collector) -> None:
         session = await connected(c)
         with pytest.raises(ForeignBatch):
-            await c.ingest.commit(session, snapshot(1, T0, boot_id=NEXT_BOOT), T0, lambda: b"raw")
+            await c.ingest.commit(session, snapshot(1, T0, boot_id=NEXT_BOOT), T0, b"raw")
         assert await c.db.read(quarantine.listed) == []
 
     tell(tmp_path, story)
@@ -187,7 +187,7 @@ def test_too_many_that_break_our_code_are_not_called_the_hosts_mistake(tmp_path:
 
         async def bad(n: int) -> None:
             batch = difference(n, T0 + n * S, opened=(sock(n, T0 + n * S, recv_queue=LARGE),))
-            await c.ingest.commit(session, batch, T0 + n * S, lambda: b"raw")
+            await c.ingest.commit(session, batch, T0 + n * S, b"raw")
 
         for n in range(1, 11):
             await bad(n)

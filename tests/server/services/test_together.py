@@ -18,10 +18,11 @@ from fleetnet_server.storage import holders as stored_holders
 from fleetnet_server.storage.database import Connection
 from fleetnet_server.storage.holders import StoredHolders
 from fleetnet_server.storage.metadata import METADATA
+from fleetnet_server.storage.writer import GROUP_LIMIT
 from server.costs import asked_of, pieces, plan
 from server.held import Held
 from server.lives import Life
-from server.reports import T0, WEB, Collector, S, difference, gone, hello, kept, snapshot, sock
+from server.reports import ESTABLISHED, LISTEN, T0, WEB, Collector, S, difference, gone, hello, kept, snapshot, sock
 from server.stories import tell
 from sqlalchemy import select
 
@@ -42,7 +43,7 @@ async def connected(c: Collector, names: int) -> list[Session]:
 
 async def at_once(c: Collector, told: Sequence[tuple[Session, Batch]]) -> list[Any]:
     """Commit them as one group; what came of each, or its error."""
-    return await group(c, [c.ingest.commit(s, batch, batch.look_at_us, lambda: b"") for s, batch in told])
+    return await group(c, [c.ingest.commit(s, batch, batch.look_at_us, b"") for s, batch in told])
 
 
 async def group(c: Collector, works: Iterable[Coroutine[Any, Any, Session | Stored]]) -> list[Any]:
@@ -81,7 +82,7 @@ async def live(c: Collector, seed: int) -> None:
                 opening[number] = len(works)
                 works.append(c.ingest.open(hosts[number].name, event, event.wall_clock_us))
             else:
-                works.append(c.ingest.commit(streams[number], event, event.look_at_us, lambda: b""))
+                works.append(c.ingest.commit(streams[number], event, event.look_at_us, b""))
         outcomes = await group(c, works)
         assert [one for one in outcomes if not isinstance(one, Session | Stored)] == []
         streams |= {number: outcomes[place] for number, place in opening.items()}
@@ -123,6 +124,35 @@ def kind_of(work: tuple[Any, ...]) -> str:
 def _made(directory: Path) -> Path:
     directory.mkdir()
     return directory
+
+
+def test_a_new_listener_waits_for_no_other_host_and_takes_along_what_its_own_has_told_before(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        busy, its_own, quiet = await connected(c, 3)
+        order: list[str] = []
+
+        def tell_of(what: str, session: Session, sequence: int, state: int) -> asyncio.Task[Stored]:
+            at_us = T0 + sequence * S
+            opened = (sock(100 + sequence, at_us, state),)
+            told = difference(sequence, at_us, previous_us=at_us - S, opened=opened, boot_id=session.boot_id)
+            work = asyncio.create_task(c.ingest.commit(session, told, at_us, b""))
+            work.add_done_callback(lambda _: order.append(what))
+            return work
+
+        held = Held(c.db)
+        await held.begun()
+        works = [tell_of("busy", busy, n, ESTABLISHED) for n in range(2, 2 + 2 * GROUP_LIMIT)]
+        works += [tell_of("its own", its_own, 2, ESTABLISHED), tell_of("its own listener", its_own, 3, LISTEN)]
+        works += [tell_of("its later", its_own, 4, ESTABLISHED), tell_of("quiet", quiet, 2, LISTEN)]
+        await asyncio.sleep(0)
+        await held.end()
+        stored = [one.sequence for one in await asyncio.gather(*works)]
+        assert stored == [*range(2, 2 + 2 * GROUP_LIMIT), 2, 3, 4, 2]
+        first = [what for what in order[:GROUP_LIMIT] if what != "busy"]
+        assert first == ["its own", "its own listener", "quiet"]
+        assert order[-1] == "its later"
+
+    tell(tmp_path, story)
 
 
 def test_a_group_of_hosts_takes_the_statements_of_one(tmp_path: Path, engine: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 from fleetnet_server.errors import StorageError, StorageUnavailable
 from fleetnet_server.storage import database, hosts, tokens
 from fleetnet_server.storage.database import Database
-from fleetnet_server.storage.writer import GROUP_LIMIT, GROUP_ROWS
+from fleetnet_server.storage.writer import GROUP_LIMIT, GROUP_ROWS, HURRIED_LIMIT, Haste
 from server.held import Held
 from sqlalchemy import Connection, event, text
 
@@ -136,10 +136,10 @@ def nothing(_: Connection, number: int) -> int:
     return number
 
 
-def test_what_is_patient_does_not_wait_with_more_company_than_a_group_has_room_for(tmp_path: Path) -> None:
+def test_what_has_no_haste_does_not_wait_with_more_company_than_a_group_has_room_for(tmp_path: Path) -> None:
     async def run() -> None:
         db = Database.open(databases.url(tmp_path), patience_s=300.0)
-        many = [asyncio.ensure_future(db.write(nothing, n, patient=True)) for n in range(3 * GROUP_LIMIT)]
+        many = [asyncio.ensure_future(db.write(nothing, n, haste=Haste.NONE)) for n in range(3 * GROUP_LIMIT)]
         await asyncio.sleep(0)
         async with asyncio.timeout(60):
             assert await db.write(nothing, -1) == -1
@@ -149,24 +149,53 @@ def test_what_is_patient_does_not_wait_with_more_company_than_a_group_has_room_f
     asyncio.run(run())
 
 
-def test_what_is_patient_waits_for_what_is_not_or_for_the_end(tmp_path: Path) -> None:
+def test_what_has_no_haste_waits_for_what_has_or_for_the_end(tmp_path: Path) -> None:
     async def run() -> None:
         db = Database.open(databases.url(tmp_path), patience_s=300.0)
         commits: list[int] = []
         event.listen(db._engines.writer, "commit", lambda _conn: commits.append(1))
-        patient = [asyncio.ensure_future(db.write(put, n, patient=True)) for n in range(3)]
+        patient = [asyncio.ensure_future(db.write(put, n, haste=Haste.NONE)) for n in range(3)]
         await asyncio.sleep(0)
         await asyncio.to_thread(lambda: until(lambda: db._writer._queue.qsize() == 2, within_s=30, what="the writer"))
         assert await db.write(put, 3) == 3
         assert await asyncio.gather(*patient) == [0, 1, 2]
         assert len(commits) == 1
-        late = asyncio.ensure_future(db.write(put, 4, patient=True))
+        late = asyncio.ensure_future(db.write(put, 4, haste=Haste.NONE))
         await asyncio.sleep(0)
         await db.close()
         assert await late == 4
         assert len(commits) == 2
 
     asyncio.run(run())
+
+
+def test_what_has_most_haste_goes_first_some_with_each_commit_and_each_once(tmp_path: Path) -> None:
+    async def story(db: Database) -> None:
+        order: list[int] = []
+        commits: list[int] = []
+        event.listen(db._engines.writer, "commit", lambda _conn: commits.append(len(order)))
+
+        def note(_: Connection, number: int) -> int:
+            order.append(number)
+            return number
+
+        held = Held(db)
+        await held.begun()
+        many = [asyncio.ensure_future(db.write(note, n)) for n in range(GROUP_LIMIT)]
+        hurried = [asyncio.ensure_future(db.write(note, 1_000 + n, haste=Haste.MOST)) for n in range(HURRIED_LIMIT + 1)]
+        await asyncio.sleep(0)
+        await held.end()
+        assert await asyncio.gather(*many, *hurried) == [*range(GROUP_LIMIT), *range(1_000, 1_001 + HURRIED_LIMIT)]
+        # The first in the queue goes with the first that have haste: a bound for both.
+        first = HURRIED_LIMIT - 1
+        assert order[:HURRIED_LIMIT] == [0, *range(1_000, 1_000 + first)]
+        assert sorted(order[GROUP_LIMIT:]) == [
+            *range(GROUP_LIMIT - first, GROUP_LIMIT), 1_000 + first, 1_000 + HURRIED_LIMIT
+        ]  # fmt: skip
+        assert order[GROUP_LIMIT + 1 : GROUP_LIMIT + 3] == [1_000 + first, 1_000 + HURRIED_LIMIT]
+        assert commits[1:] == [GROUP_LIMIT, GROUP_LIMIT + HURRIED_LIMIT + 1]
+
+    tell(tmp_path, story)
 
 
 def test_one_that_fails_is_undone_and_takes_no_neighbour_along(tmp_path: Path) -> None:
