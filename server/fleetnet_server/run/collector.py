@@ -78,7 +78,7 @@ def run(config: Config) -> None:
         lock = prepare(config.data)
         held.callback(lock.release)
         authority, identity = open_identity(config)
-        database = Database.open(config.database, _GATHER_S, _BEATS_WAIT_S)
+        database = Database.open(config.database, _GATHER_S, _BEATS_WAIT_S, config.limits.question_timeout)
         held.enter_context(sockets.admin_socket(config.admin_socket))
         memory.search_garbage_seldom()
         asyncio.run(_serve(config, authority, identity, database))

@@ -11,7 +11,7 @@ from typing import Final
 
 import structlog
 
-from fleetnet_server.errors import StorageDamaged, StorageError
+from fleetnet_server.errors import AnswerGivenUp, StorageDamaged, StorageError
 
 _log = structlog.get_logger()
 
@@ -31,6 +31,8 @@ class Health:
 
     def failed(self, error: StorageError) -> None:
         """The database refused something."""
+        if isinstance(error, AnswerGivenUp):
+            return  # that one answer was too much says nothing of others, nor of what hosts report
         if isinstance(error, StorageDamaged) and not self.damaged.done():
             self.damaged.set_result(error)
         if str(error) != self._trouble:

@@ -5,7 +5,10 @@ reads one moment and can write nothing; nobody waits for ever for a server that 
 that is. A connection that broke is thrown away, and the next piece of work opens another.
 """
 
+import contextlib
+import os
 import re
+import socket
 from typing import Any
 
 import psycopg
@@ -40,14 +43,20 @@ _WRITER = {
     "jit": "off",
 }
 _READER = {
-    "statement_timeout": "60s",  # of one page, not of the whole answer
     "idle_in_transaction_session_timeout": "180s",  # longer than an answer may stall (database.py)
     "jit": "off",  # compiling takes longer than most answers
 }
+# A server looks this often whether a collector that it works for is still there, where its kernel can tell it.
+_LOOK = "client_connection_check_interval"
+_LOOK_EVERY = "1s"
+# A statement is ended by the server, if not before by who asked (database.py), after a minute or what a question may
+# take, and a little.
+_STATEMENT_S = 60.0
+_AND_S = 10.0
 _LOCK = int.from_bytes(b"fleetnet", "big")
 
 
-def engines(url: URL, readers: int) -> tuple[str, Engine, Engine]:
+def engines(url: URL, readers: int, question_s: float) -> tuple[str, Engine, Engine]:
     """The name to show, without a password, the engine of the writer and that of its readers. Opens nothing.
 
     Raises StorageError for options that there are not.
@@ -60,13 +69,15 @@ def engines(url: URL, readers: int) -> tuple[str, Engine, Engine]:
         url, connect_args=told, poolclass=QueuePool, pool_size=1, max_overflow=0, pool_pre_ping=True,
         isolation_level="READ COMMITTED",
     )  # fmt: skip
-    # Each question is another: a plan made for one port is none for the next, so none is kept.
+    # Each question is another: a plan made for one port is none for the next, so none is kept. Nor is a connection
+    # tried: a question that finds its own broken begins again (reader.py).
     reader = create_engine(
         url, connect_args={**told, "prepare_threshold": None}, poolclass=QueuePool, pool_size=readers, max_overflow=0,
-        pool_pre_ping=True, isolation_level="REPEATABLE READ", execution_options={"postgresql_readonly": True},
+        isolation_level="REPEATABLE READ", execution_options={"postgresql_readonly": True},
     )  # fmt: skip
     event.listen(writer, "connect", lambda connection, _: _prepare(connection, _WRITER))
-    event.listen(reader, "connect", lambda connection, _: _prepare(connection, _READER))
+    bounded = {**_READER, "statement_timeout": f"{max(_STATEMENT_S, question_s) + _AND_S:.0f}s"}
+    event.listen(reader, "connect", lambda connection, _: _prepare(connection, bounded))
     return _shown(url), writer, reader
 
 
@@ -94,6 +105,7 @@ def _shown(url: URL) -> str:
 def _prepare(connection: "psycopg.Connection[Any]", settings: dict[str, str]) -> None:
     for name, value in settings.items():
         connection.execute("SELECT set_config(%s, %s, false)", (name, value))
+    connection.execute("SELECT set_config(%s, %s, false) WHERE version() LIKE '%%linux%%'", (_LOOK, _LOOK_EVERY))
     # Weaker than the disk of one server is not enough; stronger, with standbys, is the administrator's choice.
     connection.execute(
         "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
@@ -142,6 +154,13 @@ def check(conn: Connection, name: str) -> None:
             f"the database {name} has no schema for the tables, or its user no right to it; CREATE SCHEMA "
             "AUTHORIZATION the user, or check the search_path"
         )
+
+
+def interrupt(connection: "psycopg.Connection[Any]") -> None:
+    """See dialect.py. It hangs up, which a server that does not answer cannot hold up; one that works on the statement
+    finds out soon (_LOOK). To cancel it another connection would be needed, to the same server."""
+    with contextlib.suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as line:
+        line.shutdown(socket.SHUT_RDWR)
 
 
 def contended(error: DBAPIError) -> bool:

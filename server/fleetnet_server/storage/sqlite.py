@@ -35,7 +35,7 @@ _READERS_STATEMENTS = 16
 _CHECK_AT_MOST_BYTES = 128 * 1024 * 1024
 
 
-def engines(url: URL, readers: int) -> tuple[str, Engine, Engine]:
+def engines(url: URL, readers: int, _question_s: float) -> tuple[str, Engine, Engine]:
     """The file's name, the engine of its writer and that of its readers. Opens nothing."""
     path = Path(str(url.database))
     return str(path), _writer(path), _readers(path, readers)
@@ -64,6 +64,11 @@ def check(conn: Connection, name: str) -> None:
     finding = conn.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
     if finding != "ok":
         raise _damaged(name)
+
+
+def interrupt(connection: sqlite3.Connection) -> None:
+    """See dialect.py."""
+    connection.interrupt()
 
 
 def contended(_error: DBAPIError) -> bool:
