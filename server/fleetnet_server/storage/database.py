@@ -10,7 +10,7 @@ import contextlib
 import math
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar, TypeVarTuple
+from typing import NoReturn, TypeVar, TypeVarTuple
 
 from sqlalchemy import Connection as Connection  # services name it, hand it on, and never look inside
 from sqlalchemy.exc import DBAPIError
@@ -32,6 +32,7 @@ LONGEST_S = 1800.0
 QUESTION_S = 60.0  # what a question may take of the database, unless it is told otherwise
 # How soon a statement is interrupted again that had not begun the last time.
 _AGAIN_S = 0.05
+_WATCH_S = 1.0
 _STALLED = "the answer was given up, for it was not read on for too long; ask again"
 _LEFT = "nobody waits for the answer any more"
 
@@ -157,6 +158,16 @@ class Database:
         if reading.given_up:
             await _interrupt(reading, reading.given_up)
         await asyncio.get_running_loop().run_in_executor(self._threads, reading.close)
+
+    def waited_s(self) -> float:
+        """For how long the database has been at one commit; 0 while at none."""
+        return self._writer.line.waited_s()
+
+    async def keep_watch(self) -> NoReturn:
+        """Until cancelled: have the writer go to a server that answers, where one has stopped to."""
+        while True:
+            await asyncio.sleep(_WATCH_S)
+            self._writer.line.hang_up_if_overdue()
 
     async def close(self) -> None:
         """Finish what is queued, close the readers, then the writer. Streams still open are cut off."""

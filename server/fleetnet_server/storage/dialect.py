@@ -29,6 +29,7 @@ class Own(Protocol):
     """What the module of an engine has; the functions below say what each is for."""
 
     ELSEWHERE: str  # what to do about a database that is somebody else's
+    ON_A_SERVER: bool  # which may stop to answer, while another takes its place
 
     def engines(self, url: URL, readers: int, question_s: float) -> tuple[str, Engine, Engine]: ...
     def exists(self, name: str) -> bool: ...
@@ -150,8 +151,13 @@ def check(conn: Connection, name: str) -> None:
     _of(conn.dialect.name).check(conn, name)
 
 
+def on_a_server(engine: str) -> bool:
+    """Whether the database is another process's, which may stop to answer, and another may take its place."""
+    return _of(engine).ON_A_SERVER
+
+
 def interrupt(engine: str, connection: Any) -> None:  # noqa: ANN401  # the driver's own
-    """End what a reader's own connection of the driver is busy with, from another thread, without waiting: whoever uses
+    """End what a connection of the driver is busy with, from another thread, without waiting: whoever uses
     it hears an error, and uses it no more. Where it is busy with nothing this may do nothing."""
     _of(engine).interrupt(connection)
 

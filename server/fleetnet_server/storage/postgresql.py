@@ -14,6 +14,7 @@ from typing import Any
 import psycopg
 from psycopg.conninfo import make_conninfo
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import QueuePool
 
@@ -24,6 +25,7 @@ from fleetnet_server.storage.postgresql_rows import insert_or_clear as insert_or
 from fleetnet_server.storage.postgresql_rows import select_each as select_each
 
 ELSEWHERE = "give a database, or a schema (?options=-csearch_path%3DNAME), of its own to --database"
+ON_A_SERVER = True
 OLDEST = 15  # the oldest that its makers still mend, and the one that the tests run on
 
 # Told to libpq unless the URL says otherwise. A peer that is gone without a word is noticed within half a minute.
@@ -76,6 +78,7 @@ def engines(url: URL, readers: int, question_s: float) -> tuple[str, Engine, Eng
         isolation_level="REPEATABLE READ", execution_options={"postgresql_readonly": True},
     )  # fmt: skip
     event.listen(writer, "connect", lambda connection, _: _prepare(connection, _WRITER))
+    event.listen(writer, "handle_error", _leave_standby)
     bounded = {**_READER, "statement_timeout": f"{max(_STATEMENT_S, question_s) + _AND_S:.0f}s"}
     event.listen(reader, "connect", lambda connection, _: _prepare(connection, bounded))
     return _shown(url), writer, reader
@@ -111,6 +114,13 @@ def _prepare(connection: "psycopg.Connection[Any]", settings: dict[str, str]) ->
         "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
     )
     connection.commit()
+
+
+def _leave_standby(context: ExceptionContext) -> None:
+    """A server that cannot be written any more is left: an address may lead to the new primary by now, and a connection
+    that stays never would."""
+    if isinstance(context.original_exception, psycopg.errors.ReadOnlySqlTransaction):
+        context.is_disconnect = True
 
 
 def exists(_name: str) -> bool:
@@ -233,6 +243,11 @@ _REFUSALS = [
         (
             "SSL|certificate",
             "cannot be reached in the way that sslmode and sslrootcert ask for; see what both sides have",
+        ),
+        (
+            "session is read-only|server is in hot standby mode",
+            "cannot be written: what answers is a standby; promote one, or see that the primary runs; it goes on by "
+            "itself",
         ),
         ("too many (clients|connections)|remaining connection slots", _FULL),
         ("starting up|shutting down|recovery mode|not (yet )?accepting", _STOPS),

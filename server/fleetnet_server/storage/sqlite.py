@@ -25,6 +25,7 @@ from fleetnet_server.storage.sqlite_rows import select_each as select_each
 
 DRIVERS = ("sqlite", "sqlite+pysqlite")
 ELSEWHERE = "give another file to --database"
+ON_A_SERVER = False
 
 _BUSY_S = 5.0
 _PRIVATE_UMASK = 0o077

@@ -21,6 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from fleetnet_server import failpoints, metrics
 from fleetnet_server.errors import StorageError, StorageUnavailable
 from fleetnet_server.storage import dialect
+from fleetnet_server.storage.line import Line
 
 # Bound how long the first of a group waits for its last: pieces of work, and the rows that they say they have.
 GROUP_LIMIT = 128
@@ -55,6 +56,7 @@ class Writer:
         """It begins a group at most once in `gather_s`; what comes in between shares the next one. Patient work waits
         up to `patience_s` for some that is not."""
         self._engine = engine
+        self.line = Line(engine)
         self._name = name
         self._gather_s = gather_s
         self._patience_s = patience_s
@@ -157,7 +159,7 @@ class Writer:
         """Commit and answer the group up to the first work that another collector was in the way of; what is left of
         it, and whether the database did it."""
         try:
-            with metrics.COMMIT_SECONDS.time():
+            with metrics.COMMIT_SECONDS.time(), self.line.waiting():
                 outcomes = self._commit(group, last_try)
             failpoints.reached("after-commit-before-ack", len(group))
         except Exception as error:  # whatever it is, nothing was stored, all callers hear of it, and the thread lives
