@@ -69,6 +69,7 @@ class Database:
             with engines.writer.begin() as conn:
                 dialect.lock_tables(conn)
                 migrate.upgrade(conn, engines.name)
+            return cls(engines, gather_s, patience_s, question_s)
         except DBAPIError as error:
             engines.writer.dispose()
             told = dialect.translate(error, engines.name)
@@ -78,7 +79,6 @@ class Database:
         except BaseException:
             engines.writer.dispose()
             raise
-        return cls(engines, gather_s, patience_s, question_s)
 
     async def write(
         self,

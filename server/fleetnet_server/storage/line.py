@@ -64,4 +64,10 @@ class Line:
                 return
             self._hung_up = True
             self._at_most_s *= 2
-            dialect.interrupt(self._name, self._connection)
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        """Never waits; does nothing where nobody is at the other end."""
+        with self._lock:
+            if dialect.on_a_server(self._name):
+                dialect.interrupt(self._name, self._connection)

@@ -26,6 +26,8 @@ from fleetnet_server.storage.line import Line
 # Bound how long the first of a group waits for its last: pieces of work, and the rows that they say they have.
 GROUP_LIMIT = 128
 GROUP_ROWS = 10_000
+# One commit is waited for so long at the end.
+CLOSE_S = 5.0
 # How often work is begun that another collector is in the way of.
 _TRIES = 3
 
@@ -93,11 +95,14 @@ class Writer:
         return work.done
 
     def close(self) -> None:
-        """Finish what is queued and end the thread."""
+        """Finish what is queued and end the thread. A server that does not answer is not waited for."""
         self._closed = True
         self._queue.put(None)
         self._hurry.set()
-        self._thread.join()
+        while self._thread.is_alive():
+            self._thread.join(CLOSE_S)
+            if self.line.waited_s() > CLOSE_S:
+                self.line.hang_up()
 
     def _run(self) -> None:
         going_on = True

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from fleetnet_server.errors import SequenceHole, StorageUnavailable
 from fleetnet_server.records import Batch, Host, Session
-from fleetnet_server.storage import line
+from fleetnet_server.storage import line, writer
 from server.postgresql import Server, why_not
 from server.reports import T0, Collector, S, difference, gone, hello, snapshot, sock
 from server.running import wait_for
@@ -244,6 +244,29 @@ def test_a_server_that_stands_still_for_too_long_is_left_and_what_it_does_later_
         await c.report(again, snapshot(again.committed_sequence + 1, T0, sock(1, T0)))
         assert len(await c.intervals()) == 1
         watch.cancel()
+
+    tell(fresh, story)
+
+
+def test_a_server_that_stands_still_does_not_keep_a_collector_from_ending(
+    mortal: Server, fresh: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "CLOSE_S", 0.2)
+
+    async def story(c: Collector) -> None:
+        session = await c.connect(await c.enroll(), hello(T0))
+        mortal.freeze()
+        try:
+            commits = [
+                asyncio.create_task(c.ingest.commit(session, batch, T0))
+                for batch in (snapshot(1, T0, sock(1, T0)), difference(2, T0 + S))
+            ]
+            await asyncio.to_thread(wait_for, lambda: c.db.waited_s() or None, "a commit")
+            await c.db.close()
+        finally:
+            mortal.thaw()
+        outcomes = await asyncio.gather(*commits, return_exceptions=True)
+        assert {type(outcome) for outcome in outcomes} == {StorageUnavailable}, outcomes
 
     tell(fresh, story)
 
