@@ -43,18 +43,21 @@ def why_not() -> str:
 class Server:
     """A server that has been started."""
 
-    def __init__(self, *settings: str, standby_of: "Server | None" = None, port: int = 0) -> None:
+    def __init__(
+        self, *settings: str, standby_of: "Server | None" = None, port: int = 0, directory: Path | None = None
+    ) -> None:
         """With these settings, whenever it is started. A standby begins as a copy of its primary, and follows it. With
-        a port it is reached by TCP as well."""
-        self._settings, self._port = settings, port
+        a port it is reached by TCP as well. `directory` is that of one that has been removed."""
+        self._settings, self.port = settings, port
         # Not in pytest's folders, for those are closed to other users; and paths of sockets are bounded.
-        self._directory = Path(tempfile.mkdtemp(prefix="fleetnet-pg-"))
-        self._data = self._directory / "data"
-        self._as: dict[str, Any] = {"cwd": self._directory, "stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
+        self.directory = directory or Path(tempfile.mkdtemp(prefix="fleetnet-pg-"))
+        self.directory.mkdir(mode=0o700, exist_ok=True)
+        self._data = self.directory / "data"
+        self._as: dict[str, Any] = {"cwd": self.directory, "stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
         if os.geteuid() == 0:
             # It refuses to run as root.
             user = _unprivileged()
-            os.chown(self._directory, user.pw_uid, user.pw_gid)
+            os.chown(self.directory, user.pw_uid, user.pw_gid)
             self._as |= {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
         self._process: subprocess.Popen[bytes] | None = None
         try:
@@ -74,7 +77,7 @@ class Server:
         (self._data / "pg_hba.conf").write_text(_WHO_MAY)
 
     def _copy(self, primary: "Server") -> None:
-        options = ("--no-sync", "--checkpoint=fast", "--write-recovery-conf", "--dbname", primary._conninfo(""))
+        options = ("--no-sync", "--checkpoint=fast", "--write-recovery-conf", "--dbname", primary.conninfo(""))
         with self._log() as log:
             command: list[str | Path] = [self._program("pg_basebackup"), "-D", self._data, *options]
             subprocess.run(command, stderr=log, check=True, **self._as)
@@ -85,12 +88,12 @@ class Server:
         return folder / name
 
     def _log(self) -> Any:
-        return (self._directory / "log").open("ab")
+        return (self.directory / "log").open("ab")
 
     def start(self, *settings: str) -> None:
         """Start it, or start it again; returns when it answers."""
-        command: list[str | Path] = [self._program("postgres"), "-D", self._data, "-k", self._directory]
-        told = (f"port={self._port}", "listen_addresses=127.0.0.1") if self._port else ()
+        command: list[str | Path] = [self._program("postgres"), "-D", self._data, "-k", self.directory]
+        told = (f"port={self.port}", "listen_addresses=127.0.0.1") if self.port else ()
         for setting in (*_SETTINGS, *told, *self._settings, *settings):
             command += ["-c", setting]
         with self._log() as log:
@@ -116,33 +119,34 @@ class Server:
 
     def log(self) -> str:
         """What it has said."""
-        return (self._directory / "log").read_text()
+        return (self.directory / "log").read_text()
 
     def execute(self, *statements: str, database: str = "postgres") -> None:
         """Carry out statements as its master, each for itself."""
-        with psycopg.connect(self._conninfo(database), autocommit=True) as connection:
+        with psycopg.connect(self.conninfo(database), autocommit=True) as connection:
             for statement in statements:
                 connection.execute(statement.encode())
 
     def asked(self, question: str, database: str = "postgres") -> list[Any]:
         """The first column of an answer."""
-        with psycopg.connect(self._conninfo(database)) as connection:
+        with psycopg.connect(self.conninfo(database)) as connection:
             return [row[0] for row in connection.execute(question.encode())]
 
-    def _conninfo(self, database: str) -> str:
+    def conninfo(self, database: str = "postgres") -> str:
+        """As libpq takes it."""
         return psycopg.conninfo.make_conninfo(
-            host=str(self._directory), port=self._port or _PORT, user="postgres", dbname=database
+            host=str(self.directory), port=self.port or _PORT, user="postgres", dbname=database
         )
 
     def url(self, database: str = "postgres", user: str = "postgres", **query: str) -> str:
         """As `--database` takes it."""
-        told = "&".join(f"{name}={quote(value)}" for name, value in {"host": str(self._directory), **query}.items())
+        told = "&".join(f"{name}={quote(value)}" for name, value in {"host": str(self.directory), **query}.items())
         return f"postgresql+psycopg://{user}@/{database}?{told}"
 
     @property
     def address(self) -> str:
         """HOST:PORT of a server that has a port."""
-        return f"127.0.0.1:{self._port}"
+        return f"127.0.0.1:{self.port}"
 
     def promote(self) -> None:
         """Make a standby a primary; returns when it can be written."""
@@ -180,7 +184,7 @@ class Server:
     def remove(self) -> None:
         """Stop it, and leave nothing behind."""
         self.stop()
-        shutil.rmtree(self._directory)
+        shutil.rmtree(self.directory)
 
 
 def _unprivileged() -> pwd.struct_passwd:

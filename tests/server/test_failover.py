@@ -1,7 +1,5 @@
 """A PostgreSQL server that freezes, fails over to a standby or cannot be written, under a collector that goes on."""
 
-import contextlib
-import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,43 +10,11 @@ from fleetnet_server.errors import StorageUnavailable
 from fleetnet_server.storage.database import Database
 from server.agents import DEADLINE_S, ReportStream
 from server.monitored import get
-from server.postgresql import Server, why_not
+from server.postgresql import why_not
 from server.running import Running, ports_of, run, wait_for
+from server.standbys import Pair
 
 from server import messages
-
-# Nothing is acknowledged that the standby has not got, and does not show.
-_SYNCHRONOUS = ("synchronous_standby_names = '*'", "synchronous_commit = 'remote_apply'")
-
-
-class Pair:
-    """A primary and a standby that follows it."""
-
-    def __init__(self) -> None:
-        with contextlib.ExitStack() as held:
-            self.primary = Server(port=free_port())
-            held.callback(self.primary.remove)
-            self.standby = Server(standby_of=self.primary, port=free_port())
-            held.callback(self.standby.remove)
-            # From now on, when there is one that can answer for it.
-            for setting in _SYNCHRONOUS:
-                self.primary.execute(f"ALTER SYSTEM SET {setting}")
-            self.primary.execute("SELECT pg_reload_conf()")
-            wait_for(lambda: self.primary.asked("SELECT 1 FROM pg_stat_replication") or None, "a standby that follows")
-            self._held = held.pop_all()
-
-    def url(self, *hosts: Server, more: str = "&target_session_attrs=read-write") -> str:
-        """Both of them, or those given, as docs/operations.md has it."""
-        told = "&".join(f"host={server.address}" for server in hosts or (self.primary, self.standby))
-        return f"postgresql+psycopg://postgres@/postgres?{told}{more}"
-
-    def remove(self) -> None:
-        self._held.close()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
 
 
 @pytest.fixture(scope="module")
@@ -68,9 +34,8 @@ class Host:
     def __init__(self, running: Running, name: str) -> None:
         self._channel = running.channel(running.join(name))
         self.acknowledged = 0
+        self.missing: list[int] = []  # what was acknowledged, and then was not there
         self._stream: ReportStream | None = None
-        self._epoch = 1
-        self.began_anew = 0
 
     def tell(self) -> None:
         """One more; returns when it is acknowledged, however often it has to come again."""
@@ -80,20 +45,18 @@ class Host:
         try:
             if self._stream is None:
                 self._stream = ReportStream(self._channel)
-                stored = self._stream.open(messages.hello(self._epoch)).committed_sequence
-                if stored < self.acknowledged:
-                    # As an agent: of another past it tells in another epoch.
-                    self._epoch, self.acknowledged, self.began_anew = self._epoch + 1, 0, self.began_anew + 1
-                    self._stream.close()
-                    self._stream = None
-                    return None
+                self._stream.send(hello=messages.hello())
+                answer = self._stream.receive()
+                assert answer.HasField("welcome"), "sent away"
+                stored = answer.welcome.committed_sequence
+                self.missing += range(stored + 1, self.acknowledged + 1)
                 # More may be stored than was acknowledged, and then is not told again.
                 if stored > self.acknowledged:
                     self.acknowledged = stored
                     return True
             sequence = self.acknowledged + 1
-            told = [messages.listener(port) for port in (range(1, sequence + 1) if sequence == 1 else (sequence,))]
-            self._stream.send(batch=messages.batch(sequence, *told, epoch=self._epoch, snapshot=sequence == 1))
+            told = messages.batch(sequence, messages.listener(sequence), snapshot=sequence == 1)
+            self._stream.send(batch=told)
             self._stream.await_ack(sequence)
             self.acknowledged = sequence
             return True
@@ -131,7 +94,7 @@ def test_a_primary_that_stands_still_is_told_and_when_it_dies_its_standby_takes_
         telling.start()
         status, words = wait_for(lambda: told if (told := get(running, "/healthz"))[0] != 200 else None, "trouble")
         assert status == 503
-        assert "the database has not answered a question for" in words or "at one commit for" in words
+        assert "has not answered" in words or "at one commit for" in words
     finally:
         pair.primary.thaw()
     telling.join(DEADLINE_S)
@@ -144,7 +107,7 @@ def test_a_primary_that_stands_still_is_told_and_when_it_dies_its_standby_takes_
     pair.standby.promote()
     telling.join(DEADLINE_S)
     web1.tell()
-    assert (web1.acknowledged, web1.began_anew) == (stored + 2, 0)
+    assert (web1.acknowledged, web1.missing) == (stored + 2, [])
     assert ports_of(running, "web1") == list(range(1, stored + 3))
     said = run("doctor", f"--data={data}", database)[1]
     assert f"database postgresql://postgres@{pair.primary.address},{pair.standby.address}/postgres" in said

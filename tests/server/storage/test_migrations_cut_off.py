@@ -93,7 +93,7 @@ def finished(url: str) -> None:
 
 
 # With a stride of 1 it is each statement, and takes a minute.
-@pytest.mark.parametrize(("step", "stride"), [("", 7), ("0001", 3)], ids=["from-nothing", "from-0001"])
+@pytest.mark.parametrize(("step", "stride"), [("", 12), ("0001", 4)], ids=["from-nothing", "from-0001"])
 def test_kill_9_among_the_statements_leaves_the_tables_as_they_were_and_the_next_one_comes_through(
     tmp_path: Path, dying: Callable[[str], Dying], step: str, stride: int
 ) -> None:
@@ -109,7 +109,7 @@ def test_kill_9_among_the_statements_leaves_the_tables_as_they_were_and_the_next
         elif inspect(url).exists:
             assert inspect(url).step is None, f"after {where - 1} statements"
         where, statements = where + stride, statements + 1
-    assert statements > 5
+    assert statements > 4
     finished(url)
 
 
