@@ -1,7 +1,7 @@
 """`python -m server.storage.dying URL`: brings tables up to date in processes that are killed in the midst of it.
 
 Each line on stdin is where: a number, just before the statement that has it (comments are not counted, nor stopped at);
-`commit`, just before that; `after`, when all is done. The answer is how the process ended: 0 if it came through, -9.
+`commit`, just before that. The answer is how the process ended: 0 if it came through, -9.
 """
 
 import os
@@ -38,8 +38,6 @@ def _bring_up(url: str, where: str) -> None:
     if where == "commit":
         event.listen(Engine, "commit", lambda _: _die())
     Database.open(url)
-    if where == "after":
-        _die()
 
 
 def _die() -> None:
