@@ -3,6 +3,7 @@
     ServerError
     ├── StorageError           something about the database
     │   ├── StorageUnavailable     disk full, locked, not writable: passes; nothing was stored, come back later
+    │   │   └── AnswerGivenUp          one answer took too long; the database is well, and to ask for less may do
     │   ├── StorageDamaged         the file is corrupt, or is not fleetnet's: needs a person
     │   └── SchemaNewer            written by a later version of fleetnet-server: needs a person
     ├── ReportRefused          something about one agent's stream
@@ -38,6 +39,10 @@ class StorageError(ServerError):
 
 class StorageUnavailable(StorageError):
     """The database cannot be used at present. Nothing of what was asked has been stored; trying later may succeed."""
+
+
+class AnswerGivenUp(StorageUnavailable):
+    """One answer took too long of the database, or was not read on. Nothing else is wrong."""
 
 
 class StorageDamaged(StorageError):

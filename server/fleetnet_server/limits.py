@@ -1,4 +1,4 @@
-"""How much of the collector hosts may use, together and each. The standard library only, as config.py says."""
+"""How much of the collector hosts and questions may use. The standard library only, as config.py says."""
 
 import re
 from dataclasses import dataclass, fields
@@ -17,6 +17,7 @@ class Limits:
     rows_per_minute: int = 600_000  # of one host
     mib_per_minute: int = 64  # of one host, as they travel
     streams_per_second: int = 200  # let in, all hosts together
+    question_timeout: int = 60  # seconds of the database's time for one question
 
     @property
     def memory_bytes(self) -> int:
@@ -29,6 +30,7 @@ HELP = {
     "rows-per-minute": "rows that one host may report before it is read more slowly",
     "mib-per-minute": "MiB that one host may report before it is read more slowly",
     "streams-per-second": "report streams let in; others are told when to come back",
+    "question-timeout": "seconds that one question may take of the database before it is ended",
 }
 DEFAULTS = {field.name.replace("_", "-"): str(field.default) for field in fields(Limits)}
 

@@ -65,7 +65,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, default=6, help="of each leg")
     parser.add_argument("--faults", type=int, default=30, help="of each round")
     parser.add_argument("--window", type=float, default=20.0, help="seconds of a round in which faults begin")
-    parser.add_argument("--engine", choices=("sqlite", "postgresql"), default="sqlite", help="the collector's database")
+    parser.add_argument(
+        "--engine", choices=("sqlite", "postgresql", "failover"), default="sqlite",
+        help="the collector's database; failover: PostgreSQL with a standby that takes the place of a killed one",
+    )  # fmt: skip
     parser.add_argument("--wild", action="store_true", help="set clocks back amid other faults too: known to fail")
     parser.add_argument("--patience", type=float, default=1.0, help="factor on all bounds of time, for busy machines")
     parser.add_argument("--keep", type=Path, help="where logs, ledgers and the database of a failed leg are put")

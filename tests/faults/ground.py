@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 
 from faults.ledger import HostClock
-from faults.stores import PostgresqlStore, SqliteStore, Store
+from faults.stores import FailoverStore, PostgresqlStore, SqliteStore, Store
 from faults.workload import now_us
 
 from demo.fabric import Fabric, Host
@@ -131,7 +131,7 @@ class Ground:
         self.fleet = Fleet(directory, programs, self.place)
         self.advertised = (self.place.address, PROXY_PORT)
         mount(self.fleet.data, COLLECTOR_DISK)
-        self.store: Store = SqliteStore(self.fleet.data) if engine == "sqlite" else PostgresqlStore()
+        self.store = _store(engine, self.fleet.data)
         self.start_collector()
         self._await_collector()
         self.proxy = self._start_proxy()
@@ -225,3 +225,9 @@ def mount(path: Path, size: str) -> None:
     """A disk of this size, only for this process and what it starts."""
     path.mkdir(mode=0o700, exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=0700", "none", path], check=True)
+
+
+def _store(engine: str, data: Path) -> Store:
+    if engine == "sqlite":
+        return SqliteStore(data)
+    return FailoverStore() if engine == "failover" else PostgresqlStore()

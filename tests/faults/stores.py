@@ -6,7 +6,6 @@ batch, so it says what was stored and how often, whatever the collector believes
 
 import contextlib
 import fcntl
-import re
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any, Protocol
 
 import psycopg
 from server.postgresql import Server
+from server.standbys import Pair
 
 Rows = list[tuple[Any, ...]]
 
@@ -124,8 +124,12 @@ class PostgresqlStore:
     """A server of its own on a unix socket."""
 
     def __init__(self) -> None:
-        self._server = Server()
+        self._only = Server()
         self._holder: psycopg.Connection[Any] | None = None
+
+    @property
+    def _server(self) -> Server:
+        return self._only
 
     @property
     def options(self) -> tuple[str, ...]:
@@ -171,7 +175,30 @@ class PostgresqlStore:
         self._server.remove()
 
     def _connect(self) -> "psycopg.Connection[Any]":
-        return psycopg.connect(re.sub(r"^postgresql\+psycopg", "postgresql", self._server.url()))
+        return psycopg.connect(self._server.conninfo())
+
+
+class FailoverStore(PostgresqlStore):
+    """A server with a standby, which takes its place when it is killed."""
+
+    def __init__(self) -> None:
+        self._pair = Pair()
+        self._holder = None
+
+    @property
+    def _server(self) -> Server:
+        return self._pair.primary
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        return ("--database", self._pair.local_url())
+
+    def start(self) -> None:
+        self._pair.fail_over()
+
+    def remove(self) -> None:
+        self.unlock()
+        self._pair.remove()
 
 
 class _Postgresql:

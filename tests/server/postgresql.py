@@ -20,7 +20,11 @@ _DEADLINE_S = 60.0
 # Nobody's data: what a crash of the machine would cost is not paid for. A kill -9 costs nothing even so.
 _SETTINGS = ("listen_addresses=", "fsync=off", "max_connections=60", "autovacuum=off", "log_min_messages=fatal")
 # The first line that fits a user counts: who has a password must give it, all others are whom they say they are.
-_WHO_MAY = "local all with_password scram-sha-256\nlocal all not_let_in reject\nlocal all all trust\n"
+_WHO_MAY = (
+    "local all with_password scram-sha-256\nlocal all not_let_in reject\nlocal all all trust\n"
+    "local replication all trust\nhost all all 127.0.0.1/32 trust\n"
+)
+_PORT = 5432  # in the name of its socket; nobody listens there
 
 
 @functools.cache
@@ -39,19 +43,28 @@ def why_not() -> str:
 class Server:
     """A server that has been started."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, *settings: str, standby_of: "Server | None" = None, port: int = 0, directory: Path | None = None
+    ) -> None:
+        """With these settings, whenever it is started. A standby begins as a copy of its primary, and follows it. With
+        a port it is reached by TCP as well. `directory` is that of one that has been removed."""
+        self._settings, self.port = settings, port
         # Not in pytest's folders, for those are closed to other users; and paths of sockets are bounded.
-        self._directory = Path(tempfile.mkdtemp(prefix="fleetnet-pg-"))
-        self._data = self._directory / "data"
-        self._as: dict[str, Any] = {"cwd": self._directory, "stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
+        self.directory = directory or Path(tempfile.mkdtemp(prefix="fleetnet-pg-"))
+        self.directory.mkdir(mode=0o700, exist_ok=True)
+        self._data = self.directory / "data"
+        self._as: dict[str, Any] = {"cwd": self.directory, "stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
         if os.geteuid() == 0:
             # It refuses to run as root.
             user = _unprivileged()
-            os.chown(self._directory, user.pw_uid, user.pw_gid)
+            os.chown(self.directory, user.pw_uid, user.pw_gid)
             self._as |= {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
         self._process: subprocess.Popen[bytes] | None = None
         try:
-            self._make()
+            if standby_of is None:
+                self._make()
+            else:
+                self._copy(standby_of)
             self.start()
         except BaseException:
             self.remove()
@@ -63,18 +76,25 @@ class Server:
             subprocess.run([self._program("initdb"), "-D", self._data, *options], stderr=log, check=True, **self._as)
         (self._data / "pg_hba.conf").write_text(_WHO_MAY)
 
+    def _copy(self, primary: "Server") -> None:
+        options = ("--no-sync", "--checkpoint=fast", "--write-recovery-conf", "--dbname", primary.conninfo(""))
+        with self._log() as log:
+            command: list[str | Path] = [self._program("pg_basebackup"), "-D", self._data, *options]
+            subprocess.run(command, stderr=log, check=True, **self._as)
+
     def _program(self, name: str) -> Path:
         folder = binaries()
         assert folder is not None, why_not()
         return folder / name
 
     def _log(self) -> Any:
-        return (self._directory / "log").open("ab")
+        return (self.directory / "log").open("ab")
 
     def start(self, *settings: str) -> None:
         """Start it, or start it again; returns when it answers."""
-        command: list[str | Path] = [self._program("postgres"), "-D", self._data, "-k", self._directory]
-        for setting in (*_SETTINGS, *settings):
+        command: list[str | Path] = [self._program("postgres"), "-D", self._data, "-k", self.directory]
+        told = (f"port={self.port}", "listen_addresses=127.0.0.1") if self.port else ()
+        for setting in (*_SETTINGS, *told, *self._settings, *settings):
             command += ["-c", setting]
         with self._log() as log:
             self._process = subprocess.Popen(command, stderr=log, **self._as)
@@ -99,37 +119,61 @@ class Server:
 
     def log(self) -> str:
         """What it has said."""
-        return (self._directory / "log").read_text()
+        return (self.directory / "log").read_text()
 
     def execute(self, *statements: str, database: str = "postgres") -> None:
         """Carry out statements as its master, each for itself."""
-        with psycopg.connect(self._conninfo(database), autocommit=True) as connection:
+        with psycopg.connect(self.conninfo(database), autocommit=True) as connection:
             for statement in statements:
                 connection.execute(statement.encode())
 
     def asked(self, question: str, database: str = "postgres") -> list[Any]:
         """The first column of an answer."""
-        with psycopg.connect(self._conninfo(database)) as connection:
+        with psycopg.connect(self.conninfo(database)) as connection:
             return [row[0] for row in connection.execute(question.encode())]
 
-    def _conninfo(self, database: str) -> str:
-        return psycopg.conninfo.make_conninfo(host=str(self._directory), user="postgres", dbname=database)
+    def conninfo(self, database: str = "postgres") -> str:
+        """As libpq takes it."""
+        return psycopg.conninfo.make_conninfo(
+            host=str(self.directory), port=self.port or _PORT, user="postgres", dbname=database
+        )
 
     def url(self, database: str = "postgres", user: str = "postgres", **query: str) -> str:
         """As `--database` takes it."""
-        told = "&".join(f"{name}={quote(value)}" for name, value in {"host": str(self._directory), **query}.items())
+        told = "&".join(f"{name}={quote(value)}" for name, value in {"host": str(self.directory), **query}.items())
         return f"postgresql+psycopg://{user}@/{database}?{told}"
+
+    @property
+    def address(self) -> str:
+        """HOST:PORT of a server that has a port."""
+        return f"127.0.0.1:{self.port}"
+
+    def promote(self) -> None:
+        """Make a standby a primary; returns when it can be written."""
+        self.execute("SELECT pg_promote()")
 
     def kill(self) -> None:
         """End it and all its processes as a loss of power does."""
         assert self._process is not None
-        # Its processes leave its group, so each is ended by its number; the first of them cannot mourn the others then.
+        self._tell_all(signal.SIGKILL)
+        self._process.wait(_DEADLINE_S)
+
+    def freeze(self) -> None:
+        """Have it and all its processes stand still; its kernel goes on to take what is sent."""
+        self._tell_all(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Have them go on."""
+        self._tell_all(signal.SIGCONT)
+
+    def _tell_all(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        # Its processes leave its group, so each is told by its number; the first of them cannot mourn the others then.
         others = psutil.Process(self._process.pid).children(recursive=True)
-        self._process.kill()
+        self._process.send_signal(number)
         for process in others:
             with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
-        self._process.wait(_DEADLINE_S)
+                process.send_signal(number)
 
     def stop(self) -> None:
         """End it as an administrator does who does not wait for anybody."""
@@ -140,7 +184,7 @@ class Server:
     def remove(self) -> None:
         """Stop it, and leave nothing behind."""
         self.stop()
-        shutil.rmtree(self._directory)
+        shutil.rmtree(self.directory)
 
 
 def _unprivileged() -> pwd.struct_passwd:

@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
+import psycopg
 import pytest
+from fleetnet_proto.v1 import query_pb2
 from server.agents import ReportStream, ended_with
+from server.monitored import get
 from server.postgresql import Server
-from server.running import Running, launch, ports_of, refused, start
+from server.running import Running, launch, ports_of, refused, start, wait_for
 
 from server import messages
 
@@ -90,3 +93,30 @@ def test_a_host_moves_between_two_collectors_that_share_database_and_ca(tmp_path
         new.close()
     assert ports_of(one, "web1") == ports_of(other, "web1") == [80, 443]
     assert (one.terminate(), other.terminate()) == (0, 0)
+
+
+def test_a_question_whose_asker_is_gone_ends_on_the_server_and_holds_up_no_host(
+    data: Path, database: str, postgresql: Server
+) -> None:
+    asked = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%gaps%'"
+    running = Running(data, f"--database={database}", "--question-timeout=600")
+    web1 = running.join("web1")
+    with (
+        psycopg.connect(database.replace("+psycopg", "")) as holder,
+        running.channel(web1) as channel,
+        running.admin() as admin,
+    ):
+        holder.execute("LOCK TABLE gaps")
+        calls = [running.queries(admin).ListSockets(query_pb2.ListSocketsRequest()) for _ in range(8)]
+        assert wait_for(lambda: postgresql.asked(asked) > [3] or None, "questions that wait")
+        stream = ReportStream(channel)
+        stream.open(messages.hello())
+        stream.send(batch=messages.batch(1))
+        stream.await_ack(1)
+        for call in calls:
+            call.cancel()
+        assert wait_for(lambda: postgresql.asked(asked) == [0] or None, "the end of their statements")
+        assert get(running, "/healthz") == (200, "ok\n")
+        stream.close()
+    assert ports_of(running, "web1") == []
+    assert running.terminate() == 0

@@ -25,6 +25,7 @@ _log = structlog.get_logger()
 
 CODES: dict[type[errors.ServerError], grpc.StatusCode] = {
     errors.StorageUnavailable: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.AnswerGivenUp: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.StorageDamaged: grpc.StatusCode.DATA_LOSS,
     errors.SchemaNewer: grpc.StatusCode.DATA_LOSS,
     errors.Cloned: grpc.StatusCode.ABORTED,

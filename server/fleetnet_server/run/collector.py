@@ -78,7 +78,7 @@ def run(config: Config) -> None:
         lock = prepare(config.data)
         held.callback(lock.release)
         authority, identity = open_identity(config)
-        database = Database.open(config.database, _GATHER_S, _BEATS_WAIT_S)
+        database = Database.open(config.database, _GATHER_S, _BEATS_WAIT_S, config.limits.question_timeout)
         held.enter_context(sockets.admin_socket(config.admin_socket))
         memory.search_garbage_seldom()
         asyncio.run(_serve(config, authority, identity, database))
@@ -133,7 +133,7 @@ async def _serve(config: Config, authority: ca.Authority, identity: ServerIdenti
                 await server.start()
             _say_ready(config, report_at, enroll_at, metrics_at)
             try:
-                await _until(told, health, identity, Retention(database, config.keep))
+                await _until(told, health, identity, database, Retention(database, config.keep))
             finally:
                 admission.close()
                 await _end(streams, everything)
@@ -197,11 +197,18 @@ def _signals() -> asyncio.Future[str]:
     return told
 
 
-async def _until(told: asyncio.Future[str], health: Health, identity: ServerIdentity, retention: Retention) -> None:
+async def _until(
+    told: asyncio.Future[str], health: Health, identity: ServerIdentity, database: Database, retention: Retention
+) -> None:
     """Return at a signal; raise StorageDamaged if the database is."""
     beside = [
         asyncio.create_task(work)
-        for work in (_keep_certificate(identity), memory.keep_giving_back(), keep_clearing(retention, health))
+        for work in (
+            _keep_certificate(identity),
+            memory.keep_giving_back(),
+            keep_clearing(retention, health),
+            database.keep_watch(),
+        )
     ]
     try:
         await asyncio.wait((told, health.damaged), return_when=asyncio.FIRST_COMPLETED)

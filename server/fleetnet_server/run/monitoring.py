@@ -22,6 +22,8 @@ from fleetnet_server.services.health import Health
 from fleetnet_server.services.load import Load
 from fleetnet_server.storage.database import Database
 
+_DATABASE_S = 3.0  # less than http.py waits for the event loop
+
 
 @dataclass(frozen=True, slots=True)
 class Watched:
@@ -36,14 +38,18 @@ class Watched:
 
     def wrong(self) -> str:
         """What keeps data from moving, in a sentence; empty where nothing does."""
-        return self.health.wrong(self.streams.count())
+        return self.health.wrong(self.streams.count(), self.database.waited_s())
 
     async def healthy(self) -> str:
-        """The same. Raises StorageError where the database does not answer."""
-        wrong = self.wrong()
-        if not wrong:
-            await counts(self.database)
-        return wrong
+        """The same, and whether the database answers. Raises StorageError."""
+        if wrong := self.wrong():
+            return wrong
+        asking = asyncio.create_task(counts(self.database))
+        if not (await asyncio.wait({asking}, timeout=_DATABASE_S))[0]:
+            asking.cancel()  # and not waited for: its end may take as long as the database
+            return f"the database has not answered a question for {_DATABASE_S:g} s; look at its server, or at the disk"
+        asking.result()
+        return ""
 
     async def fleet(self) -> metrics.Fleet:
         """How the hosts stand. Raises StorageError."""

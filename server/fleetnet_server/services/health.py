@@ -11,13 +11,16 @@ from typing import Final
 
 import structlog
 
-from fleetnet_server.errors import StorageDamaged, StorageError
+from fleetnet_server.errors import AnswerGivenUp, StorageDamaged, StorageError
 
 _log = structlog.get_logger()
 
 
 STILL_S: Final = 180.0
 """Every agent beats once a minute: if hosts are connected and nothing was stored for this long, something hangs."""
+
+SLOW_S: Final = 20.0
+"""No commit takes that long but where the database hangs, or has far too much to do."""
 
 
 class Health:
@@ -31,6 +34,8 @@ class Health:
 
     def failed(self, error: StorageError) -> None:
         """The database refused something."""
+        if isinstance(error, AnswerGivenUp):
+            return  # that one answer was too much says nothing of others, nor of what hosts report
         if isinstance(error, StorageDamaged) and not self.damaged.done():
             self.damaged.set_result(error)
         if str(error) != self._trouble:
@@ -44,10 +49,13 @@ class Health:
             self._trouble = ""
             _log.info("storage works again")
 
-    def wrong(self, connected: int) -> str:
-        """What keeps data from moving while this many hosts are connected, in a sentence; empty where nothing does."""
+    def wrong(self, connected: int, waited_s: float = 0.0) -> str:
+        """What keeps data from moving while this many hosts are connected and one commit has taken so long, in a
+        sentence; empty where nothing does."""
         if self._trouble:
             return self._trouble
+        if waited_s > SLOW_S:
+            return f"the database has been at one commit for {waited_s:.0f} s; look at its server, or at the disk"
         still_s = time.monotonic() - self._worked_at_s
         if connected and still_s > STILL_S:
             return f"{connected} hosts are connected, and nothing has been stored for {still_s:.0f} s"

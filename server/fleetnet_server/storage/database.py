@@ -7,10 +7,11 @@ errors.py.
 
 import asyncio
 import contextlib
+import math
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar, TypeVarTuple
+from typing import NoReturn, TypeVar, TypeVarTuple
 
 from sqlalchemy import Connection as Connection  # services name it, hand it on, and never look inside
 from sqlalchemy.exc import DBAPIError
@@ -25,16 +26,26 @@ Ts = TypeVarTuple("Ts")
 
 # Engines let go of the interpreter's lock while they work; more threads than a few only contend for it.
 _READER_THREADS = 4
-# An answer that is not read on for so long is given up: its snapshot keeps SQLite's write-ahead log from shrinking, and
-# PostgreSQL from taking away what was deleted.
+# An answer that is not read on for so long is given up, and one that is read for so long in all: its snapshot keeps
+# SQLite's write-ahead log from shrinking, and PostgreSQL from taking away what was deleted.
 STALLED_S = 60.0
+LONGEST_S = 1800.0
+QUESTION_S = 60.0  # what a question may take of the database, unless it is told otherwise
+# How soon a statement is interrupted again that had not begun the last time.
+_AGAIN_S = 0.05
+_WATCH_S = 1.0
+_STALLED = "the answer was given up, for it was not read on for too long; ask again"
+_LEFT = "nobody waits for the answer any more"
 
 
 class Database:
     """An open database. Use `open`."""
 
-    def __init__(self, engines: dialect.Engines, gather_s: float = 0.0, patience_s: float = 0.0) -> None:
+    def __init__(
+        self, engines: dialect.Engines, gather_s: float = 0.0, patience_s: float = 0.0, question_s: float = QUESTION_S
+    ) -> None:
         self._engines = engines
+        self._question_s = question_s
         self._writer = Writer(engines.writer, engines.name, gather_s, patience_s)
         self._answers: Answers | None = None
         self._on_their_way: defaultdict[int, list[Work]] = defaultdict(list)  # by host, in the order of the calls
@@ -43,20 +54,24 @@ class Database:
         self._connections = asyncio.Semaphore(dialect.READERS)
 
     @classmethod
-    def open(cls, url: str, gather_s: float = 0.0, patience_s: float = 0.0) -> "Database":
+    def open(
+        cls, url: str, gather_s: float = 0.0, patience_s: float = 0.0, question_s: float = QUESTION_S
+    ) -> "Database":
         """Open (or make) the database, check it, bring its tables up to date. Blocks; call it before serving.
 
         `url` is sqlite:///relative or sqlite:////absolute, whose folder must exist and whose file is made with mode
-        0600, or postgresql+psycopg://USER@HOST/DATABASE, which must exist. See Writer for both times.
+        0600, or postgresql+psycopg://USER@HOST/DATABASE, which must exist. See Writer for the first two times, `stream`
+        for the third.
         Raises StorageUnavailable, StorageDamaged, SchemaNewer, or StorageError for what cannot be used.
         """
-        engines = dialect.engines(url)
+        engines = dialect.engines(url, question_s)
         try:
             with engines.writer.connect() as conn:
                 dialect.check(conn, engines.name)
             with engines.writer.begin() as conn:
                 dialect.lock_tables(conn)
                 migrate.upgrade(conn, engines.name)
+            return cls(engines, gather_s, patience_s, question_s)
         except DBAPIError as error:
             engines.writer.dispose()
             told = dialect.translate(error, engines.name)
@@ -66,7 +81,6 @@ class Database:
         except BaseException:
             engines.writer.dispose()
             raise
-        return cls(engines, gather_s, patience_s)
 
     async def write(
         self,
@@ -107,39 +121,65 @@ class Database:
         def only_page(conn: Connection, *args: *Ts) -> Iterator[T]:
             yield fn(conn, *args)
 
-        async with contextlib.aclosing(self.stream(only_page, *args)) as pages:
+        async with contextlib.aclosing(self._read(only_page, args, math.inf)) as pages:
             return await anext(pages)
 
-    async def stream(self, fn: Callable[[Connection, *Ts], Iterator[T]], *args: *Ts) -> AsyncGenerator[T]:
+    def stream(self, fn: Callable[[Connection, *Ts], Iterator[T]], *args: *Ts) -> AsyncGenerator[T]:
         """The pages of the generator fn(conn, *args), which runs in reader threads, in one read-only snapshot.
 
         A page is made when it is asked for and none in advance. Leave the loop early only through
-        contextlib.aclosing. Raises what fn raises, StorageError, and StorageUnavailable if the caller took longer
-        than STALLED_S over a page.
+        contextlib.aclosing. What is cancelled, or takes more than `question_s` of the database, is interrupted there.
+        Raises what fn raises, StorageError, and AnswerGivenUp after that time, or if the caller took longer than
+        STALLED_S over a page, or LONGEST_S over all.
         """
+        return self._read(fn, args, self._question_s)
+
+    async def _read(
+        self, fn: Callable[[Connection, *Ts], Iterator[T]], args: tuple[*Ts], limit_s: float
+    ) -> AsyncGenerator[T]:
         loop = asyncio.get_running_loop()
         reading = Reading(self._engines.readers, lambda conn: fn(conn, *args))
         async with self._connections:
+            bound = loop.create_task(_bound(reading, limit_s))
             try:
                 while (page := await self._step(reading)) is not None:
-                    alarm = loop.call_later(STALLED_S, self._threads.submit, reading.give_up)
+                    alarm = loop.call_later(STALLED_S, self._threads.submit, reading.give_up, _STALLED)
                     try:
                         yield page[0]
                     finally:
                         alarm.cancel()
             finally:
-                # Even if this is cancelled too, the thread carries it out, after the step that may be running.
-                await asyncio.shield(loop.run_in_executor(self._threads, reading.close))
+                bound.cancel()
+                # Even if this is cancelled too, it is carried out, after the step that may be running.
+                await asyncio.shield(self._end(reading))
 
     async def _step(self, reading: Reading[T]) -> tuple[T] | None:
         loop = asyncio.get_running_loop()
         try:
             return await loop.run_in_executor(self._threads, reading.step)
+        except asyncio.CancelledError:
+            reading.interrupt(_LEFT)
+            raise
         except DBAPIError as error:
             told = dialect.translate(error, self._engines.name)
             if told is None:
                 raise
             raise told from error
+
+    async def _end(self, reading: Reading[T]) -> None:
+        if reading.given_up:
+            await _interrupt(reading, reading.given_up)
+        await asyncio.get_running_loop().run_in_executor(self._threads, reading.close)
+
+    def waited_s(self) -> float:
+        """For how long the database has been at one commit; 0 while at none."""
+        return self._writer.line.waited_s()
+
+    async def keep_watch(self) -> NoReturn:
+        """Until cancelled: have the writer go to a server that answers, where one has stopped to."""
+        while True:
+            await asyncio.sleep(_WATCH_S)
+            self._writer.line.hang_up_if_overdue()
 
     async def close(self) -> None:
         """Finish what is queued, close the readers, then the writer. Streams still open are cut off."""
@@ -149,3 +189,24 @@ class Database:
         self._writer.close()
         self._threads.shutdown()
         self._engines.dispose()
+
+
+async def _bound(reading: Reading[T], limit_s: float) -> None:
+    """End it when it has taken so long."""
+    loop = asyncio.get_running_loop()
+    at_most_s = loop.time() + LONGEST_S
+    while (left_s := min(limit_s - reading.used_s(), at_most_s - loop.time())) > 0:  # noqa: ASYNC110 - it is time that is waited for
+        await asyncio.sleep(left_s)
+    if reading.used_s() >= limit_s:
+        why = (
+            f"the question took more than {limit_s:g} s of the database and was ended; ask for less (one host, one "
+            "port, a shorter time), or give questions longer with the collector's --question-timeout"
+        )
+    else:
+        why = f"the answer was not read to its end within {LONGEST_S / 60:g} minutes and was given up; ask for less"
+    await _interrupt(reading, why)
+
+
+async def _interrupt(reading: Reading[T], why: str) -> None:
+    while not reading.interrupt(why):  # noqa: ASYNC110 - a thread ends a step, and sets no event
+        await asyncio.sleep(_AGAIN_S)

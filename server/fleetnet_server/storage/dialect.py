@@ -29,8 +29,9 @@ class Own(Protocol):
     """What the module of an engine has; the functions below say what each is for."""
 
     ELSEWHERE: str  # what to do about a database that is somebody else's
+    ON_A_SERVER: bool  # which may stop to answer, while another takes its place
 
-    def engines(self, url: URL, readers: int) -> tuple[str, Engine, Engine]: ...
+    def engines(self, url: URL, readers: int, question_s: float) -> tuple[str, Engine, Engine]: ...
     def exists(self, name: str) -> bool: ...
     def version(self, conn: Connection) -> str: ...
     def lock_tables(self, conn: Connection) -> None: ...
@@ -43,6 +44,7 @@ class Own(Protocol):
         self, conn: Connection, statement: Select[Any], keys: tuple[str, ...], rows: Sequence[_Row]
     ) -> list[_Row]: ...
     def check(self, conn: Connection, name: str) -> None: ...
+    def interrupt(self, connection: Any) -> None: ...  # noqa: ANN401  # the driver's own
     def contended(self, error: DBAPIError) -> bool: ...
     def translate(self, error: DBAPIError, name: str) -> StorageError | None: ...
 
@@ -65,17 +67,20 @@ class Engines:
         self.writer.dispose()
 
 
-def engines(url: str) -> Engines:
-    """The engines of a database that may not exist yet. Opens nothing. Raises StorageError for a URL it cannot use."""
+def engines(url: str, question_s: float = 0.0) -> Engines:
+    """The engines of a database that may not exist yet. Opens nothing. Raises StorageError for a URL it cannot use.
+
+    Who asks ends a question himself that takes longer than `question_s`; a server that outlives him is told besides.
+    """
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):  # a port that is no number is told as the latter
         # It may hold a password all the same, so it is not repeated.
         raise StorageError(f"--database is not a database URL; {_EXAMPLES}") from None
     if parsed.drivername in sqlite.DRIVERS and parsed.database not in (None, "", ":memory:"):
-        return Engines(*sqlite.engines(parsed, READERS))
+        return Engines(*sqlite.engines(parsed, READERS, question_s))
     if parsed.drivername in ("postgresql+psycopg", "postgresql") and (parsed.database or "service" in parsed.query):
-        return Engines(*_of("postgresql").engines(parsed, READERS))
+        return Engines(*_of("postgresql").engines(parsed, READERS, question_s))
     shown = parsed.set(query={}).render_as_string(hide_password=True)
     raise StorageError(f"--database {shown} cannot be used by this version; {_EXAMPLES}")
 
@@ -144,6 +149,17 @@ def select_each(conn: Connection, statement: Select[Any], keys: tuple[str, ...],
 def check(conn: Connection, name: str) -> None:
     """Whether the database is fit for use, as far as can be told at once. Raises StorageError."""
     _of(conn.dialect.name).check(conn, name)
+
+
+def on_a_server(engine: str) -> bool:
+    """Whether the database is another process's, which may stop to answer, and another may take its place."""
+    return _of(engine).ON_A_SERVER
+
+
+def interrupt(engine: str, connection: Any) -> None:  # noqa: ANN401  # the driver's own
+    """End what a connection of the driver is busy with, from another thread, without waiting: whoever uses
+    it hears an error, and uses it no more. Where it is busy with nothing this may do nothing."""
+    _of(engine).interrupt(connection)
 
 
 def contended(error: DBAPIError) -> bool:

@@ -5,12 +5,16 @@ reads one moment and can write nothing; nobody waits for ever for a server that 
 that is. A connection that broke is thrown away, and the next piece of work opens another.
 """
 
+import contextlib
+import os
 import re
+import socket
 from typing import Any
 
 import psycopg
 from psycopg.conninfo import make_conninfo
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import QueuePool
 
@@ -21,6 +25,7 @@ from fleetnet_server.storage.postgresql_rows import insert_or_clear as insert_or
 from fleetnet_server.storage.postgresql_rows import select_each as select_each
 
 ELSEWHERE = "give a database, or a schema (?options=-csearch_path%3DNAME), of its own to --database"
+ON_A_SERVER = True
 OLDEST = 15  # the oldest that its makers still mend, and the one that the tests run on
 
 # Told to libpq unless the URL says otherwise. A peer that is gone without a word is noticed within half a minute.
@@ -40,14 +45,20 @@ _WRITER = {
     "jit": "off",
 }
 _READER = {
-    "statement_timeout": "60s",  # of one page, not of the whole answer
     "idle_in_transaction_session_timeout": "180s",  # longer than an answer may stall (database.py)
     "jit": "off",  # compiling takes longer than most answers
 }
+# A server looks this often whether a collector that it works for is still there, where its kernel can tell it.
+_LOOK = "client_connection_check_interval"
+_LOOK_EVERY = "1s"
+# A statement is ended by the server, if not before by who asked (database.py), after a minute or what a question may
+# take, and a little.
+_STATEMENT_S = 60.0
+_AND_S = 10.0
 _LOCK = int.from_bytes(b"fleetnet", "big")
 
 
-def engines(url: URL, readers: int) -> tuple[str, Engine, Engine]:
+def engines(url: URL, readers: int, question_s: float) -> tuple[str, Engine, Engine]:
     """The name to show, without a password, the engine of the writer and that of its readers. Opens nothing.
 
     Raises StorageError for options that there are not.
@@ -60,13 +71,16 @@ def engines(url: URL, readers: int) -> tuple[str, Engine, Engine]:
         url, connect_args=told, poolclass=QueuePool, pool_size=1, max_overflow=0, pool_pre_ping=True,
         isolation_level="READ COMMITTED",
     )  # fmt: skip
-    # Each question is another: a plan made for one port is none for the next, so none is kept.
+    # Each question is another: a plan made for one port is none for the next, so none is kept. Nor is a connection
+    # tried: a question that finds its own broken begins again (reader.py).
     reader = create_engine(
         url, connect_args={**told, "prepare_threshold": None}, poolclass=QueuePool, pool_size=readers, max_overflow=0,
-        pool_pre_ping=True, isolation_level="REPEATABLE READ", execution_options={"postgresql_readonly": True},
+        isolation_level="REPEATABLE READ", execution_options={"postgresql_readonly": True},
     )  # fmt: skip
     event.listen(writer, "connect", lambda connection, _: _prepare(connection, _WRITER))
-    event.listen(reader, "connect", lambda connection, _: _prepare(connection, _READER))
+    event.listen(writer, "handle_error", _leave_standby)
+    bounded = {**_READER, "statement_timeout": f"{max(_STATEMENT_S, question_s) + _AND_S:.0f}s"}
+    event.listen(reader, "connect", lambda connection, _: _prepare(connection, bounded))
     return _shown(url), writer, reader
 
 
@@ -94,11 +108,19 @@ def _shown(url: URL) -> str:
 def _prepare(connection: "psycopg.Connection[Any]", settings: dict[str, str]) -> None:
     for name, value in settings.items():
         connection.execute("SELECT set_config(%s, %s, false)", (name, value))
+    connection.execute("SELECT set_config(%s, %s, false) WHERE version() LIKE '%%linux%%'", (_LOOK, _LOOK_EVERY))
     # Weaker than the disk of one server is not enough; stronger, with standbys, is the administrator's choice.
     connection.execute(
         "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
     )
     connection.commit()
+
+
+def _leave_standby(context: ExceptionContext) -> None:
+    """A server that cannot be written any more is left: an address may lead to the new primary by now, and a connection
+    that stays never would."""
+    if isinstance(context.original_exception, psycopg.errors.ReadOnlySqlTransaction):
+        context.is_disconnect = True
 
 
 def exists(_name: str) -> bool:
@@ -142,6 +164,13 @@ def check(conn: Connection, name: str) -> None:
             f"the database {name} has no schema for the tables, or its user no right to it; CREATE SCHEMA "
             "AUTHORIZATION the user, or check the search_path"
         )
+
+
+def interrupt(connection: "psycopg.Connection[Any]") -> None:
+    """See dialect.py. It hangs up, which a server that does not answer cannot hold up; one that works on the statement
+    finds out soon (_LOOK). To cancel it another connection would be needed, to the same server."""
+    with contextlib.suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as line:
+        line.shutdown(socket.SHUT_RDWR)
 
 
 def contended(error: DBAPIError) -> bool:
@@ -214,6 +243,11 @@ _REFUSALS = [
         (
             "SSL|certificate",
             "cannot be reached in the way that sslmode and sslrootcert ask for; see what both sides have",
+        ),
+        (
+            "session is read-only|server is in hot standby mode",
+            "cannot be written: what answers is a standby; promote one, or see that the primary runs; it goes on by "
+            "itself",
         ),
         ("too many (clients|connections)|remaining connection slots", _FULL),
         ("starting up|shutting down|recovery mode|not (yet )?accepting", _STOPS),

@@ -6,6 +6,7 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Row, Select, bindparam, func, insert, literal_column, select, update
 
+from fleetnet_server.errors import SequenceHole
 from fleetnet_server.records import Hello, HostFacts, Session
 from fleetnet_server.storage.dialect import execute_rows, select_each
 from fleetnet_server.storage.hosts import Look
@@ -86,8 +87,14 @@ def _row(session: Session, hello: Hello) -> tuple[Any, ...]:
 
 
 def standing(conn: Connection, session: Session) -> Standing:
-    """How the stream stands. The host's row is held until the end of the transaction, so that no other gets between."""
-    return standings(conn, [session])[session.host_id]
+    """How the stream stands. The host's row is held until the end of the transaction, so that no other gets between.
+
+    Raises SequenceHole if the database knows nothing of it: it has gone back to a time before.
+    """
+    found = standings(conn, [session])
+    if session.host_id not in found:
+        raise SequenceHole("the database is of a time before this stream, as after a failover or a restore; reconnect")
+    return found[session.host_id]
 
 
 def standings(conn: Connection, streams: Sequence[Session]) -> dict[int, Standing]:

@@ -25,6 +25,7 @@ from fleetnet_server.storage.sqlite_rows import select_each as select_each
 
 DRIVERS = ("sqlite", "sqlite+pysqlite")
 ELSEWHERE = "give another file to --database"
+ON_A_SERVER = False
 
 _BUSY_S = 5.0
 _PRIVATE_UMASK = 0o077
@@ -35,7 +36,7 @@ _READERS_STATEMENTS = 16
 _CHECK_AT_MOST_BYTES = 128 * 1024 * 1024
 
 
-def engines(url: URL, readers: int) -> tuple[str, Engine, Engine]:
+def engines(url: URL, readers: int, _question_s: float) -> tuple[str, Engine, Engine]:
     """The file's name, the engine of its writer and that of its readers. Opens nothing."""
     path = Path(str(url.database))
     return str(path), _writer(path), _readers(path, readers)
@@ -64,6 +65,11 @@ def check(conn: Connection, name: str) -> None:
     finding = conn.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
     if finding != "ok":
         raise _damaged(name)
+
+
+def interrupt(connection: sqlite3.Connection) -> None:
+    """See dialect.py."""
+    connection.interrupt()
 
 
 def contended(_error: DBAPIError) -> bool:

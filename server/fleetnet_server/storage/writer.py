@@ -23,12 +23,15 @@ from sqlalchemy.exc import DBAPIError
 from fleetnet_server import failpoints, metrics
 from fleetnet_server.errors import StorageError, StorageUnavailable
 from fleetnet_server.storage import dialect
+from fleetnet_server.storage.line import Line
 
 # Bound how long the first of a group waits for its last: pieces of work, and the rows that they say they have.
 GROUP_LIMIT = 128
 GROUP_ROWS = 10_000
 # How many of a group may have gone before others.
 HURRIED_LIMIT = 32
+# One commit is waited for so long at the end.
+CLOSE_S = 5.0
 # How often work is begun that another collector is in the way of.
 _TRIES = 3
 
@@ -70,6 +73,7 @@ class Writer:
         """It begins a group at most once in `gather_s`; what comes in between shares the next one. Work without
         haste waits up to `patience_s` for some that has it."""
         self._engine = engine
+        self.line = Line(engine)
         self._name = name
         self._gather_s = gather_s
         self._patience_s = patience_s
@@ -111,11 +115,14 @@ class Writer:
         return work
 
     def close(self) -> None:
-        """Finish what is queued and end the thread."""
+        """Finish what is queued and end the thread. A server that does not answer is not waited for."""
         self._closed = True
         self._queue.put(None)
         self._hurry.set()
-        self._thread.join()
+        while self._thread.is_alive():
+            self._thread.join(CLOSE_S)
+            if self.line.waited_s() > CLOSE_S:
+                self.line.hang_up()
 
     def _run(self) -> None:
         going_on = True
@@ -192,7 +199,7 @@ class Writer:
         """Commit and answer the group up to the first work that another collector was in the way of; what is left of
         it, and whether the database did it."""
         try:
-            with metrics.COMMIT_SECONDS.time():
+            with metrics.COMMIT_SECONDS.time(), self.line.waiting():
                 outcomes = self._commit(group, last_try)
             failpoints.reached("after-commit-before-ack", len(group))
         except Exception as error:  # whatever it is, nothing was stored, all callers hear of it, and the thread lives

@@ -349,18 +349,6 @@ def test_a_connection_that_breaks_in_the_midst_of_copying_rows_stores_none_of_th
     tell(fresh, story)
 
 
-def test_a_question_that_takes_too_long_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(engine_module._READER, "statement_timeout", "50ms")
-
-    async def run() -> None:
-        async with collector(tmp_path) as c:
-            with pytest.raises(StorageUnavailable, match="took too long over a question"):
-                await c.db.read(lambda conn: conn.execute(text("SELECT pg_sleep(30)")).all())
-            assert (await c.ask()).items == []
-
-    asyncio.run(run())
-
-
 def test_a_mistake_of_ours_is_not_taken_for_the_databases(tmp_path: Path) -> None:
     async def run() -> None:
         async with collector(tmp_path) as c:

@@ -117,7 +117,7 @@ def test_opening_a_database_again_changes_nothing(tmp_path: Path) -> None:
 
 
 # A row of each table that later steps change, as the first step has it.
-_ROWS_OF_0001 = {
+ROWS_OF_0001 = {
     "hosts": {
         "host_id": 1, "name": "web1", "status": "active", "enrolled_at_us": 1, "certificate_serial": "0a",
         "generation": 1, "whole": True, "latest_us": 5,
@@ -133,18 +133,18 @@ _ROWS_OF_0001 = {
         "opened_at_is": 2, "seen_at_us": 5,
     },
 }  # fmt: skip
-_ROWS_OF_0001["history"] = {
-    **{name: value for name, value in _ROWS_OF_0001["current"].items() if name != "seen_at_us"},
+ROWS_OF_0001["history"] = {
+    **{name: value for name, value in ROWS_OF_0001["current"].items() if name != "seen_at_us"},
     "socket_id": 8, "closed_at_us": 4, "closed_at_is": 2, "last_seen_us": 3,
 }  # fmt: skip
 
 
-def _old_database(directory: Path, step: str) -> Engine:
+def old_database(directory: Path, step: str) -> Engine:
     """A database as an older version left it."""
     engine = create_engine(databases.url(directory))
     with engine.begin() as conn:
         command.upgrade(migrate.configuration(conn), step)
-        for table, row in _ROWS_OF_0001.items():
+        for table, row in ROWS_OF_0001.items():
             names = ", ".join(f'"{name}"' for name in row)
             conn.execute(text(f"INSERT INTO {table} ({names}) VALUES ({', '.join(f':{n}' for n in row)})"), row)
     return engine
@@ -157,19 +157,19 @@ def _rows(conn: Connection, table: str) -> list[dict[str, object]]:
 def test_rows_of_0001_are_there_after_0002_with_nothing_in_what_is_new_and_the_same_on_the_way_back(
     tmp_path: Path,
 ) -> None:
-    engine = _old_database(tmp_path, "0001")
+    engine = old_database(tmp_path, "0001")
     with engine.begin() as conn:
-        before = {table: _rows(conn, table) for table in _ROWS_OF_0001}
+        before = {table: _rows(conn, table) for table in ROWS_OF_0001}
         command.upgrade(migrate.configuration(conn), "0002")
         new = {"type": 0, "path": b"", "peer_inode": 0}
         for table in ("current", "history"):
             assert _rows(conn, table) == [{**before[table][0], **new}]
         assert _rows(conn, "holders") == [{**before["holders"][0], "runtime": ""}]
-        unix = {**_ROWS_OF_0001["current"], "protocol": 256, "family": 1, "socket_id": 70, "path": b"/run/x"}
+        unix = {**ROWS_OF_0001["current"], "protocol": 256, "family": 1, "socket_id": 70, "path": b"/run/x"}
         conn.execute(current.insert().values(unix))
         command.downgrade(migrate.configuration(conn), "0001")
         # A database of 0001 could not say of a UNIX socket what it is.
-        assert {table: _rows(conn, table) for table in _ROWS_OF_0001} == before
+        assert {table: _rows(conn, table) for table in ROWS_OF_0001} == before
         assert {"namespaces", "interfaces", "routes"}.isdisjoint(inspect(conn).get_table_names())
         command.upgrade(migrate.configuration(conn), "head")
         assert compare_metadata(MigrationContext.configure(conn), METADATA) == []
@@ -177,31 +177,31 @@ def test_rows_of_0001_are_there_after_0002_with_nothing_in_what_is_new_and_the_s
 
 
 def test_rows_of_0002_are_there_after_0003_and_the_same_on_the_way_back(tmp_path: Path) -> None:
-    engine = _old_database(tmp_path, "0001")
+    engine = old_database(tmp_path, "0001")
     with engine.begin() as conn:
         command.upgrade(migrate.configuration(conn), "0002")
-        before = {table: _rows(conn, table) for table in _ROWS_OF_0001}
+        before = {table: _rows(conn, table) for table in ROWS_OF_0001}
         command.upgrade(migrate.configuration(conn), "0003")
         after = {**before, "hosts": [{**before["hosts"][0], "agreed_us": None}]}
-        assert {table: _rows(conn, table) for table in _ROWS_OF_0001} == after
+        assert {table: _rows(conn, table) for table in ROWS_OF_0001} == after
         command.downgrade(migrate.configuration(conn), "0002")
-        assert {table: _rows(conn, table) for table in _ROWS_OF_0001} == before
+        assert {table: _rows(conn, table) for table in ROWS_OF_0001} == before
         command.upgrade(migrate.configuration(conn), "head")
         assert compare_metadata(MigrationContext.configure(conn), METADATA) == []
     engine.dispose()
 
 
 def test_rows_of_0005_are_there_after_0006_with_no_doubts_and_the_same_on_the_way_back(tmp_path: Path) -> None:
-    engine = _old_database(tmp_path, "0001")
+    engine = old_database(tmp_path, "0001")
     with engine.begin() as conn:
         command.upgrade(migrate.configuration(conn), "0005")
-        before = {table: _rows(conn, table) for table in _ROWS_OF_0001}
+        before = {table: _rows(conn, table) for table in ROWS_OF_0001}
         command.upgrade(migrate.configuration(conn), "0006")
         new: dict[str, dict[str, object]] = {"hosts": {"holder_doubts": 0}, "holders": {"doubted": 0}}
         after = {table: [{**rows[0], **new.get(table, {})}] for table, rows in before.items()}
-        assert {table: _rows(conn, table) for table in _ROWS_OF_0001} == after
+        assert {table: _rows(conn, table) for table in ROWS_OF_0001} == after
         command.downgrade(migrate.configuration(conn), "0005")
-        assert {table: _rows(conn, table) for table in _ROWS_OF_0001} == before
+        assert {table: _rows(conn, table) for table in ROWS_OF_0001} == before
         assert "kept" not in inspect(conn).get_table_names()
         command.upgrade(migrate.configuration(conn), "head")
         assert compare_metadata(MigrationContext.configure(conn), METADATA) == []
@@ -209,7 +209,7 @@ def test_rows_of_0005_are_there_after_0006_with_no_doubts_and_the_same_on_the_wa
 
 
 def test_a_collector_opens_a_database_of_0001_and_answers_from_it(tmp_path: Path) -> None:
-    _old_database(tmp_path, "0001").dispose()
+    old_database(tmp_path, "0001").dispose()
 
     async def story(c: Collector) -> None:
         [item] = (await c.ask()).items
