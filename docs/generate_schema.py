@@ -83,7 +83,7 @@ def _facts(table: Table) -> Iterator[str]:
 
 
 def _keys(index: Index) -> list[str]:
-    return [one.name if isinstance(one, Column) else str(one).strip("()") for one in index.expressions]
+    return [one.name if isinstance(one, Column) else str(one)[1:-1] for one in index.expressions]
 
 
 def _only(index: Index) -> str:

@@ -23,7 +23,7 @@ from sqlalchemy import (
     update,
 )
 
-from fleetnet_server.storage import ends, usual
+from fleetnet_server.storage import by_socket, ends, usual
 from fleetnet_server.storage.dialect import execute_many
 from fleetnet_server.storage.gaps import AGENT_RESTARTED
 from fleetnet_server.storage.schema import current, gaps, history
@@ -72,7 +72,8 @@ def between(
     left = most
     for some in chunks(socket_ids):
         asked = {"of_host": host_id, "ids": some, "to_us": to_us}
-        rows = [*conn.execute(_ENDED, {**asked, "from_us": from_us, "most": left + 1}), *conn.execute(_OPEN, asked)]
+        ended = {**asked, "numbers": by_socket.numbers(host_id, some), "from_us": from_us, "most": left + 1}
+        rows = [*conn.execute(_ENDED, ended), *conn.execute(_OPEN, asked)]
         left -= len(rows)
         if left < 0:
             return None
@@ -150,7 +151,8 @@ _IDS: BindParameter[int] = bindparam("ids", expanding=True)
 _ENDED = (
     select(history.c.socket_id, *map(_time, _TIMES), *(history.c[name] for name in _COLUMNS))
     .where(
-        history.c.host_id == bindparam("of_host"),
+        bindparam("of_host") == by_socket.HOST,
+        by_socket.NUMBER.in_(bindparam("numbers", expanding=True)),
         history.c.socket_id.in_(_IDS),
         history.c.closed_at_us >= bindparam("from_us"),
         history.c.opened_at_us <= bindparam("to_us"),
@@ -196,8 +198,7 @@ _END_EARLIER = (
 )
 _INSERT = insert(history)
 _REMOVE = delete(history).where(
-    history.c.host_id == bindparam("of_host"),
-    history.c.socket_id == bindparam("of_socket"),
+    *by_socket.is_of("of_host", "of_socket"),
     history.c.closed_at_us == bindparam("closed_us"),
     history.c.opened_at_us == bindparam("opened_us"),
     history.c.state == bindparam("in_state"),

@@ -27,7 +27,7 @@ from sqlalchemy import (
     select,
 )
 
-from fleetnet_server.storage import ends
+from fleetnet_server.storage import by_socket, ends
 from fleetnet_server.storage.dialect import execute_rows
 from fleetnet_server.storage.gaps import KEPT
 from fleetnet_server.storage.kept import Kind
@@ -147,7 +147,8 @@ def within(host_id: int, from_us: int, before_us: int) -> tuple[ColumnElement[bo
 def _removal(table: Table, names: Iterable[Column[Any]]) -> tuple[Delete, tuple[str, ...]]:
     """A deletion of one row, and what it takes."""
     by_key = {f"of_{column.key}": column for column in names}
-    return delete(table).where(*(column == bindparam(key) for key, column in by_key.items())), tuple(by_key)
+    found = by_socket.is_of("of_host_id", "of_socket_id") if table is history else ()
+    return delete(table).where(*found, *(column == bindparam(key) for key, column in by_key.items())), tuple(by_key)
 
 
 _KIND = case(

@@ -236,6 +236,8 @@ _CLOSED_AT = "When it left the state; never before opened_at_us."
 _LAST_SEEN = "The last look that confirmed it; empty: seen up to closed_at_us."
 # In which ten minutes since 1970 a row of history ended.
 ENDED_IN = text("(closed_at_us / 600000000)")
+# Of which host and socket it is, in one number (by_socket.py).
+OF_SOCKET = text("((host_id & 8388607) * 1099511627776 + socket_id / 8388608)")
 
 history = Table(
     "history",
@@ -253,8 +255,7 @@ history = Table(
     ),
     # Many rows of a host end in the same ten minutes, and PostgreSQL notes their common key once (ends.py).
     Index("ix_history_ends", "host_id", ENDED_IN),
-    # The narrowest that finds a socket: its name is a hash of 63 bits, so the host would add nothing but its width.
-    Index(None, "socket_id"),
+    Index("ix_history_sockets", OF_SOCKET),
     Index("ix_history_listeners", "local_port", "closed_at_us", sqlite_where=_LISTENERS, postgresql_where=_LISTENERS),
     comment="Sockets that were in a state and have left it.",
 )

@@ -1,8 +1,8 @@
-"""Rows of sockets in less room: all are written anew, minutes for ten million, with as much disk again meanwhile.
+"""Rows of sockets in less room: all are written anew, minutes for ten million, and with as much disk again.
 
 Why so: a row of history took 305 bytes on PostgreSQL, of which much was zeros, what lay unused between columns of
 different width, and two indexes that were half empty. Now what most rows have in common is empty, the widest columns
-come first, one index tells ten minutes from ten minutes and the other finds sockets by their name alone
+come first, one index tells ten minutes from ten minutes and the other finds sockets by one number
 (docs/decisions/0029-what-a-row-of-history-is-made-of.md).
 
 On the way back rows are as they were, zeros and all.
@@ -21,6 +21,7 @@ down_revision = "0006"
 
 LISTENERS = sa.text("scope <> 0")
 ENDED_IN = sa.text("(closed_at_us / 600000000)")
+OF_SOCKET = sa.text("((host_id & 8388607) * 1099511627776 + socket_id / 8388608)")
 HOST = {"current": "Whose socket it is.", "history": "Whose socket it was."}
 TABLE = {
     "current": "Sockets that are open, each in its present state.",
@@ -49,7 +50,7 @@ def upgrade() -> None:
         _write_anew(table, _columns(table), lambda name, usual: f"NULLIF({name}, {usual})")
     _index_current()
     op.create_index("ix_history_ends", "history", ["host_id", ENDED_IN])
-    op.create_index("ix_history_socket_id", "history", ["socket_id"])
+    op.create_index("ix_history_sockets", "history", [OF_SOCKET])
     _index_listeners_of_history()
     if op.get_context().dialect.name == "postgresql":
         # Of tables as new as these nothing is known, and the first questions come at once.
