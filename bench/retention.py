@@ -49,7 +49,6 @@ from bench.measures import Bar
 
 _DAY_US: Final = 86_400_000_000
 _FACTS: Final = HostFacts("Debian GNU/Linux 12", "6.1.0", "x86_64", 4, 4 << 30, 0)
-_BOOT_ID: Final = bytes(range(16))
 _ESTABLISHED, _TIME_WAIT, _LISTEN = 1, 6, 10  # include/net/tcp_states.h
 _SEEN, _EXACT = 2, 1  # OpenedAtIs and ClosedAtIs of the wire
 _TCP, _ANY = 6, 5  # IANA; Scope.ANY
@@ -66,6 +65,7 @@ class Host:
 
     def __init__(self, session: Session, seed: int) -> None:
         self.session = session
+        self.boot_id = session.boot_id
         self._address = seed.to_bytes(4, "big")
         self._cookies = itertools.count(1)
         self._sequence = itertools.count(1)
@@ -108,7 +108,7 @@ class Host:
         closed: tuple[ClosedSocket, ...],
     ) -> Batch:
         sequence = next(self._sequence)
-        return Batch(_BOOT_ID, 1, sequence, look_us, before_us, part, opened, (), closed, (), ())
+        return Batch(self.boot_id, 1, sequence, look_us, before_us, part, opened, (), closed, (), ())
 
 
 @dataclass
@@ -157,8 +157,9 @@ class Bench:
             await self._db.close()
 
     async def _join(self) -> None:
-        hello = Hello("0.1.0", _BOOT_ID, 1, b"", now_us(), 0, _FACTS, 1.0, 4026531840)
         for number in range(self._options.hosts):
+            # Of each host another: what names its sockets is made from it.
+            hello = Hello("0.1.0", number.to_bytes(16, "big"), 1, b"", now_us(), 0, _FACTS, 1.0, 4026531840)
             host = await self._db.write(hosts.enroll, f"host{number}", "0a", now_us())
             self._hosts.append(Host(await self._ingest.open(host.name, hello, now_us()), number))
             await self._ingest.commit(self._hosts[-1].session, self._hosts[-1].snapshot(), now_us())
@@ -177,7 +178,7 @@ class Bench:
 
     def _past(self, rows: int) -> Iterator[tuple[OpenSocket, Ending]]:
         now = now_us()
-        named = [holders.tell(h.session.host_id, _BOOT_ID, [h.holder]).names[id(h.holder)] for h in self._hosts]
+        named = [holders.tell(h.session.host_id, h.boot_id, [h.holder]).names[id(h.holder)] for h in self._hosts]
         for state, share, from_days, to_days in sorted(_MIX, key=lambda one: -one[3]):
             count = rows * share // 10
             for number in range(count):
@@ -187,7 +188,7 @@ class Bench:
                 at_us = now - int((to_days - (to_days - from_days) * number / count) * _DAY_US)
                 socket = host.socket(state, at_us - 5_000_000)
                 scope = _ANY if state == _LISTEN else 0
-                socket_id = ids.socket_id(_BOOT_ID, socket.key)
+                socket_id = ids.socket_id(host.boot_id, socket.key)
                 row = OpenSocket(host_id, socket_id, socket, named[which], scope, socket.opened_at_us, at_us)
                 yield row, Ending(host_id, socket_id, at_us, _EXACT, at_us)
 

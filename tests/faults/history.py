@@ -17,8 +17,8 @@ OPEN, EXACT, SEEN, GAP = 0, 1, 2, 3
 CLOSED_AT_IS = {OPEN: "open", EXACT: "exact", SEEN: "seen", GAP: "gap"}
 
 _COLUMNS = (
-    "socket_id, cookie, protocol, family, local_address, local_port, remote_address, remote_port, state, "
-    "opened_at_us, opened_at_is"
+    "socket_id, cookie, coalesce(protocol, 6), coalesce(family, 4), local_address, local_port, remote_address, "
+    "remote_port, state, opened_at_us, opened_at_is"
 )
 
 
@@ -65,8 +65,9 @@ def read(store: Store, host: str) -> History:
     """All of a host at one moment."""
     with store.moment() as moment:
         [(host_id, heard_us)] = moment.ask("SELECT host_id, last_look_us FROM hosts WHERE name = ?", host)
-        mine = "host_id = ? AND protocol IN (6, 17)"
-        closed = f"SELECT {_COLUMNS}, closed_at_us, closed_at_is, last_seen_us FROM history WHERE {mine}"
+        mine = "host_id = ? AND coalesce(protocol, 6) IN (6, 17)"
+        ends = "closed_at_us, closed_at_is, coalesce(last_seen_us, closed_at_us)"
+        closed = f"SELECT {_COLUMNS}, {ends} FROM history WHERE {mine}"
         still = f"SELECT {_COLUMNS}, {2**62}, {OPEN}, seen_at_us FROM current WHERE {mine}"
         rows = [*moment.ask(closed, host_id), *moment.ask(still, host_id)]
         gaps = moment.ask("SELECT from_us, to_us, reason FROM gaps WHERE host_id = ? ORDER BY 1", host_id)

@@ -33,7 +33,7 @@ from fleetnet_server.records import (
 )
 from fleetnet_server.services.ingest import Ingest
 from fleetnet_server.services.questions import Questions
-from fleetnet_server.storage import hosts
+from fleetnet_server.storage import hosts, usual
 from fleetnet_server.storage.database import Database
 from fleetnet_server.storage.schema import current, gaps, history, interfaces, namespaces, routes
 from sqlalchemy import select, text
@@ -328,19 +328,19 @@ class Collector:
 
     async def intervals(self) -> list[Interval]:
         """All that is kept, closed and open, in the order of their beginnings."""
-        told = ("cookie", "state", "opened_at_us", "opened_at_is", "closed_at_us", "closed_at_is", "last_seen_us")
-        closed = select(*(history.c[name] for name in told))
+        told = ("cookie", "state", "opened_at_us", "opened_at_is", "closed_at_us", "closed_at_is")
+        closed = select(*(history.c[name] for name in told), usual.last_seen())
         opened = select(*(current.c[name] for name in told[:4]))
         found = await self.db.read(
-            lambda conn: [Interval(*row) for query in (closed, opened) for row in conn.execute(query)]
+            lambda conn: [Interval(*tuple(row)) for query in (closed, opened) for row in conn.execute(query)]
         )
         return sorted(found, key=lambda i: (i.cookie, i.opened_at_us, i.closed_at_us or 1 << 62))
 
     async def intervals_by_socket(self) -> dict[int, list[Interval]]:
         """All that is kept, by the id of the socket, in the order of their beginnings."""
         times = ("cookie", "state", "opened_at_us", "opened_at_is")
-        ends = ("closed_at_us", "closed_at_is", "last_seen_us")
-        closed = select(*(history.c[name] for name in ("socket_id", *times, *ends)))
+        ends = ("closed_at_us", "closed_at_is")
+        closed = select(*(history.c[name] for name in ("socket_id", *times, *ends)), usual.last_seen())
         opened = select(*(current.c[name] for name in ("socket_id", *times)))
         rows = await self.db.read(
             lambda conn: [tuple(row) for query in (closed, opened) for row in conn.execute(query)]

@@ -26,10 +26,10 @@ _STATES = {
     10: "LISTEN",
     11: "CLOSING",
 }
-_WITH_ADDRESSES = "protocol IN (6, 17)"
+_WITH_ADDRESSES = "coalesce(protocol, 6) IN (6, 17)"
 _COLUMNS = (
-    "socket_id, protocol, family, state, local_address, local_port, remote_address, remote_port, "
-    "opened_at_us, opened_at_is"
+    "socket_id, coalesce(protocol, 6), coalesce(family, 4), state, local_address, local_port, remote_address, "
+    "remote_port, opened_at_us, opened_at_is"
 )
 
 _PROTOCOLS = {6: "tcp", 17: "udp"}  # others have no addresses by which the ledger could name them
@@ -106,7 +106,7 @@ _Ask = Callable[[str, tuple[object, ...]], Iterable[Any]]
 
 def _read(ask: _Ask, host: str, netns: int | None) -> Archive:
     [(host_id,)] = ask("SELECT host_id FROM hosts WHERE name = %s", (host,))
-    wanted = f"host_id = %s AND {_WITH_ADDRESSES}" + ("" if netns is None else f" AND netns = {netns:d}")
+    wanted = f"host_id = %s AND {_WITH_ADDRESSES}" + ("" if netns is None else f" AND coalesce(netns, 0) = {netns:d}")
     closed = ask(f"SELECT {_COLUMNS}, closed_at_us, closed_at_is FROM history WHERE {wanted}", (host_id,))
     still_open = ask(f"SELECT {_COLUMNS}, NULL, 0 FROM current WHERE {wanted}", (host_id,))
     gaps = ask("SELECT from_us, to_us, reason FROM gaps WHERE host_id = %s ORDER BY 1", (host_id,))

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     BindParameter,
+    ColumnElement,
     Connection,
     Row,
     bindparam,
@@ -22,6 +23,7 @@ from sqlalchemy import (
     update,
 )
 
+from fleetnet_server.storage import by_socket, ends, usual
 from fleetnet_server.storage.dialect import execute_many
 from fleetnet_server.storage.gaps import AGENT_RESTARTED
 from fleetnet_server.storage.schema import current, gaps, history
@@ -70,7 +72,8 @@ def between(
     left = most
     for some in chunks(socket_ids):
         asked = {"of_host": host_id, "ids": some, "to_us": to_us}
-        rows = [*conn.execute(_ENDED, {**asked, "from_us": from_us, "most": left + 1}), *conn.execute(_OPEN, asked)]
+        ended = {**asked, "numbers": by_socket.numbers(host_id, some), "from_us": from_us, "most": left + 1}
+        rows = [*conn.execute(_ENDED, ended), *conn.execute(_OPEN, asked)]
         left -= len(rows)
         if left < 0:
             return None
@@ -127,10 +130,16 @@ def _name(row: Interval) -> dict[str, Any]:
 
 def _as_history(row: Interval) -> dict[str, Any]:
     values = dict(zip(_COLUMNS, row.columns, strict=True))
-    return {**values, **{name: getattr(row, name) for name in _TIMES}}
+    values |= {name: getattr(row, name) for name in _TIMES}
+    return values | {"last_seen_us": row.last_seen_us if row.last_seen_us != row.closed_at_us else None}
+
+
+def _time(name: str) -> ColumnElement[int]:
+    return usual.last_seen() if name == "last_seen_us" else history.c[name]
 
 
 _TIMES = ("opened_at_us", "opened_at_is", "closed_at_us", "closed_at_is", "last_seen_us", "state")
+# As they are kept (usual.py): they are compared with others that are, and written down again.
 _COLUMNS = (
     *ENDPOINTS,
     *(column.name for column in history.columns if column.name not in (*ENDPOINTS, *_TIMES)),
@@ -140,9 +149,10 @@ _NONE = literal(0, BigInteger)
 _GAP = 3  # ClosedAtIs.GAP of the wire
 _IDS: BindParameter[int] = bindparam("ids", expanding=True)
 _ENDED = (
-    select(history.c.socket_id, *(history.c[name] for name in (*_TIMES, *_COLUMNS)))
+    select(history.c.socket_id, *map(_time, _TIMES), *(history.c[name] for name in _COLUMNS))
     .where(
-        history.c.host_id == bindparam("of_host"),
+        bindparam("of_host") == by_socket.HOST,
+        by_socket.NUMBER.in_(bindparam("numbers", expanding=True)),
         history.c.socket_id.in_(_IDS),
         history.c.closed_at_us >= bindparam("from_us"),
         history.c.opened_at_us <= bindparam("to_us"),
@@ -163,11 +173,14 @@ _OPEN = select(
     current.c.socket_id.in_(_IDS),
     current.c.opened_at_us <= bindparam("to_us"),
 )
+_LOOK_US: BindParameter[int] = bindparam("look_us", type_=BigInteger)
+# Where last_seen_us is empty it was seen up to that look: nothing to be ended earlier, and no comparison is true.
 _END_EARLIER = (
     update(history)
     .where(
         history.c.host_id == bindparam("of_host"),
-        history.c.closed_at_us == bindparam("look_us"),
+        ends.at(_LOOK_US),
+        history.c.closed_at_us == _LOOK_US,
         history.c.closed_at_is == _GAP,
         history.c.opened_at_us <= bindparam("from_us"),
         history.c.last_seen_us <= bindparam("from_us"),
@@ -185,8 +198,7 @@ _END_EARLIER = (
 )
 _INSERT = insert(history)
 _REMOVE = delete(history).where(
-    history.c.host_id == bindparam("of_host"),
-    history.c.socket_id == bindparam("of_socket"),
+    *by_socket.is_of("of_host", "of_socket"),
     history.c.closed_at_us == bindparam("closed_us"),
     history.c.opened_at_us == bindparam("opened_us"),
     history.c.state == bindparam("in_state"),

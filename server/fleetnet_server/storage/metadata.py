@@ -17,7 +17,7 @@ Name = String().with_variant(Text(collation="C"), "postgresql")
 
 
 class NoBytes(ColumnElement[bytes]):
-    """The empty value of a column of bytes, as a default: what is empty bytes to one engine is empty text to SQLite."""
+    """A value of no bytes, written into a statement: what is that to one engine is empty text to SQLite."""
 
     inherit_cache = True
 

@@ -27,6 +27,7 @@ from sqlalchemy import (
     select,
 )
 
+from fleetnet_server.storage import by_socket, ends
 from fleetnet_server.storage.dialect import execute_rows
 from fleetnet_server.storage.gaps import KEPT
 from fleetnet_server.storage.kept import Kind
@@ -75,8 +76,8 @@ _BESIDE["gaps"] = _Beside(gaps, gaps.c.to_us, (gaps.c.reason != KEPT,))
 def slices(conn: Connection, host_id: int, from_us: int, before_us: int) -> Iterator[tuple[int, int]]:
     """The times in which a host has rows of history, each no longer than a question may be about."""
     while True:
-        query = select(func.min(history.c.closed_at_us)).where(*within(host_id, from_us, before_us))
-        first_us = conn.execute(query).scalar_one()
+        query = select(history.c.closed_at_us).where(*within(host_id, from_us, before_us))
+        first_us = conn.execute(query.order_by(*ends.OLDEST_FIRST).limit(1)).scalar()
         if first_us is None:
             return
         from_us = min(first_us + _SLICE_US, before_us)
@@ -88,7 +89,7 @@ def sockets(conn: Connection, host_id: int, kinds: Collection[int], from_us: int
     rows: list[Ended] = []
     for first_us, until_us in slices(conn, host_id, from_us, before_us):
         query = select(*_SOCKET, _KIND).where(*within(host_id, first_us, until_us), _KIND.in_(list(kinds)))
-        query = query.order_by(history.c.closed_at_us).limit(most - len(rows))
+        query = query.order_by(*ends.OLDEST_FIRST).limit(most - len(rows))
         rows += [Ended((host_id, *row[:-1]), row[-1], row.closed_at_us) for row in conn.execute(query)]
         if len(rows) >= most:
             return Found(rows, rows[-1].ended_us)
@@ -139,13 +140,15 @@ def remove(conn: Connection, table: str, rows: Collection[Ended]) -> int:
 
 def within(host_id: int, from_us: int, before_us: int) -> tuple[ColumnElement[bool], ...]:
     """Rows of history of a host that ended from one time on and before another."""
-    return (history.c.host_id == host_id, history.c.closed_at_us >= from_us, history.c.closed_at_us < before_us)
+    exactly = (history.c.closed_at_us >= from_us, history.c.closed_at_us < before_us)
+    return (history.c.host_id == host_id, ends.since(from_us), ends.until(before_us), *exactly)
 
 
 def _removal(table: Table, names: Iterable[Column[Any]]) -> tuple[Delete, tuple[str, ...]]:
     """A deletion of one row, and what it takes."""
     by_key = {f"of_{column.key}": column for column in names}
-    return delete(table).where(*(column == bindparam(key) for key, column in by_key.items())), tuple(by_key)
+    found = by_socket.is_of("of_host_id", "of_socket_id") if table is history else ()
+    return delete(table).where(*found, *(column == bindparam(key) for key, column in by_key.items())), tuple(by_key)
 
 
 _KIND = case(

@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 
 from fleetnet_server.storage.metadata import METADATA as METADATA  # with all tables, those of the network included
-from fleetnet_server.storage.metadata import Name, NoBytes
+from fleetnet_server.storage.metadata import Name
 from fleetnet_server.storage.schema_network import interfaces as interfaces
 from fleetnet_server.storage.schema_network import namespaces as namespaces
 from fleetnet_server.storage.schema_network import routes as routes
@@ -166,42 +166,52 @@ sessions = Table(
 )
 
 
-_PROTOCOL = "Protocol: IANA's number, 255 of raw, 256 of UNIX and 257 of packet sockets."
-_FAMILY = "4 or 6; 1 of UNIX and 17 of packet sockets."
-_LOCAL_ADDRESS = "Local address, 4 or 16 bytes; empty where the family has none."
+_PROTOCOL = "Protocol: IANA's number, 255 of raw, 256 of UNIX and 257 of packet sockets; empty: TCP."
+_FAMILY = "6; 1 of UNIX and 17 of packet sockets; empty: 4."
+_SOURCE = "Where the agent read it, the wire's number; empty: the kernel's socket diagnostics."
+_LOCAL_ADDRESS = "Local address, 4 or 16 bytes; of no bytes where the family has none."
 _LOCAL_PORT = "Local port; of a raw socket its protocol, of a packet socket its Ethernet protocol."
-_TYPE = "Type of a UNIX or packet socket, the kernel's number; 0 of others."
+_HOW_EXACTLY = "How exactly that is known, the wire's number."
+_NETNS = "Inode of its network namespace; empty: the agent's own."
+_TYPE = "Type of a UNIX or packet socket, the kernel's number; empty of others."
 _PATH = "Name that a UNIX socket is bound to, a zero byte before an abstract one; empty where it has none."
-_PEER_INODE = "Inode of the UNIX socket at the other end; 0 where there is none."
-_SCOPE = "How far a listener's address reaches: 1 loopback, 2 link-local, 3 private, 4 public, 5 any; 0: no listener."
+_PEER_INODE = "Inode of the UNIX socket at the other end; empty where there is none."
+_SCOPE = (
+    "How far a listener's address reaches: 1 loopback, 2 link-local, 3 private, 4 public, 5 any; empty: no listener."
+)
 
 
-def _interval_columns() -> list[Column[Any]]:
-    """What an open and a closed interval have in common; Column objects belong to one table, so made anew."""
+def _interval_columns(times: list[Column[Any]], exactly: list[Column[Any]]) -> list[Column[Any]]:
+    """What an open and a closed interval have in common, and in their places what only one of them has.
+
+    By their width, the widest first, for PostgreSQL begins a number at a multiple of its own width. What most rows have
+    in common is left empty (usual.py). Column objects belong to one table, so made anew.
+    """
     return [
-        Column("netns", BigInteger, nullable=False, comment="Network namespace: 0 the agent's own, else its inode."),
-        Column("protocol", SmallInteger, nullable=False, comment=_PROTOCOL),
-        Column("family", SmallInteger, nullable=False, comment=_FAMILY),
-        Column("state", SmallInteger, nullable=False, comment="State, the kernel's number."),
-        Column("local_address", LargeBinary, nullable=False, comment=_LOCAL_ADDRESS),
-        Column("local_port", Integer, nullable=False, comment=_LOCAL_PORT),
-        Column("remote_address", LargeBinary, nullable=False, comment="Remote address; empty without a peer."),
-        Column("remote_port", Integer, nullable=False, comment="Remote port; 0 without a peer."),
-        Column("interface", Text, nullable=False, comment="Interface it is bound to; empty where none."),
-        Column("v6only", Boolean, comment="IPV6_V6ONLY; empty where not known."),
-        Column("recv_queue", BigInteger, nullable=False, comment="Recv-Q at the last report."),
-        Column("send_queue", BigInteger, nullable=False, comment="Send-Q at the last report."),
-        Column("inode", BigInteger, nullable=False, comment="Inode in sockfs; 0 where no process holds it."),
         Column("cookie", BigInteger, nullable=False, comment="The kernel's socket cookie; 0 if not known."),
-        Column("source", SmallInteger, nullable=False, comment="Where the agent read it, the wire's number."),
-        Column("scope", SmallInteger, nullable=False, comment=_SCOPE),
         Column("holder_id", BigInteger, nullable=False, comment="Who holds it: holders."),
         Column("opened_at_us", BigInteger, nullable=False, comment="When it entered the state."),
-        Column("opened_at_is", SmallInteger, nullable=False, comment="How exactly that is known, the wire's number."),
-        # With defaults, for they came later: an engine adds such a column without writing to any row.
-        Column("type", SmallInteger, nullable=False, server_default="0", comment=_TYPE),
-        Column("path", LargeBinary, nullable=False, server_default=NoBytes(), comment=_PATH),
-        Column("peer_inode", BigInteger, nullable=False, server_default="0", comment=_PEER_INODE),
+        *times,
+        Column("inode", BigInteger, comment="Inode in sockfs; empty where no process holds it."),
+        Column("netns", BigInteger, comment=_NETNS),
+        Column("recv_queue", BigInteger, comment="Recv-Q at the last report; empty where it is 0."),
+        Column("send_queue", BigInteger, comment="Send-Q at the last report; empty where it is 0."),
+        Column("peer_inode", BigInteger, comment=_PEER_INODE),
+        Column("local_port", Integer, nullable=False, comment=_LOCAL_PORT),
+        Column("remote_port", Integer, nullable=False, comment="Remote port; 0 without a peer."),
+        Column("state", SmallInteger, nullable=False, comment="State, the kernel's number."),
+        Column("opened_at_is", SmallInteger, nullable=False, comment=_HOW_EXACTLY),
+        *exactly,
+        Column("protocol", SmallInteger, comment=_PROTOCOL),
+        Column("family", SmallInteger, comment=_FAMILY),
+        Column("source", SmallInteger, comment=_SOURCE),
+        Column("scope", SmallInteger, comment=_SCOPE),
+        Column("type", SmallInteger, comment=_TYPE),
+        Column("v6only", Boolean, comment="IPV6_V6ONLY; empty where not known."),
+        Column("local_address", LargeBinary, nullable=False, comment=_LOCAL_ADDRESS),
+        Column("remote_address", LargeBinary, nullable=False, comment="Remote address; of no bytes without a peer."),
+        Column("interface", Text, comment="Interface it is bound to; empty where none."),
+        Column("path", LargeBinary, comment=_PATH),
     ]  # fmt: skip
 
 
@@ -214,14 +224,20 @@ current = Table(
     METADATA,
     Column("host_id", BigInteger, primary_key=True, autoincrement=False, comment="Whose socket it is."),
     Column("socket_id", BigInteger, primary_key=True, autoincrement=False, comment="Hash of what names the socket."),
-    *_interval_columns(),
-    Column("seen_at_us", BigInteger, nullable=False, comment=_SEEN),
+    *_interval_columns([Column("seen_at_us", BigInteger, nullable=False, comment=_SEEN)], []),
     # Of one host all is found by the key. Across the fleet listeners are asked for by port, connections by state.
     Index("ix_current_listeners", "local_port", sqlite_where=_LISTENERS, postgresql_where=_LISTENERS),
     Index(None, "state", "local_port"),
     comment="Sockets that are open, each in its present state.",
     sqlite_with_rowid=False,
 )  # fmt: skip
+
+_CLOSED_AT = "When it left the state; never before opened_at_us."
+_LAST_SEEN = "The last look that confirmed it; empty: seen up to closed_at_us."
+# In which ten minutes since 1970 a row of history ended.
+ENDED_IN = text("(closed_at_us / 600000000)")
+# Of which host and socket it is, in one number (by_socket.py).
+OF_SOCKET = text("((host_id & 8388607) * 1099511627776 + socket_id / 8388608)")
 
 history = Table(
     "history",
@@ -230,12 +246,16 @@ history = Table(
     # when its host tells afterwards of a time that it kept.
     Column("host_id", BigInteger, nullable=False, comment="Whose socket it was."),
     Column("socket_id", BigInteger, nullable=False, comment="Hash of what names the socket."),
-    *_interval_columns(),
-    Column("closed_at_us", BigInteger, nullable=False, comment="When it left the state; never before opened_at_us."),
-    Column("closed_at_is", SmallInteger, nullable=False, comment="How exactly that is known, the wire's number."),
-    Column("last_seen_us", BigInteger, nullable=False, comment="The last look that confirmed it."),
-    Index(None, "host_id", "closed_at_us"),
-    Index(None, "host_id", "socket_id", "closed_at_us"),
+    *_interval_columns(
+        [
+            Column("closed_at_us", BigInteger, nullable=False, comment=_CLOSED_AT),
+            Column("last_seen_us", BigInteger, comment=_LAST_SEEN),
+        ],
+        [Column("closed_at_is", SmallInteger, nullable=False, comment=_HOW_EXACTLY)],
+    ),
+    # Many rows of a host end in the same ten minutes, and PostgreSQL notes their common key once (ends.py).
+    Index("ix_history_ends", "host_id", ENDED_IN),
+    Index("ix_history_sockets", OF_SOCKET),
     Index("ix_history_listeners", "local_port", "closed_at_us", sqlite_where=_LISTENERS, postgresql_where=_LISTENERS),
     comment="Sockets that were in a state and have left it.",
 )

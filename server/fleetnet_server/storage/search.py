@@ -26,8 +26,8 @@ from sqlalchemy import (
 )
 
 from fleetnet_server.records import Holder, SocketAnswer, SocketQuestion
+from fleetnet_server.storage import ends, namespaces, usual
 from fleetnet_server.storage import holders as holder_rows
-from fleetnet_server.storage import namespaces
 from fleetnet_server.storage.moments import Moment, by_clock, of_hosts
 from fleetnet_server.storage.schema import current, history, holder_processes, holders, hosts, processes
 
@@ -108,7 +108,7 @@ def counts(conn: Connection, moment: Moment | None, host_ids: Collection[int] | 
     """Per host how many IP sockets were open and how many of them listeners; hosts without any are left out."""
     parts = [
         select(table.c.host_id, table.c.scope).where(
-            *_open_at(table, moment), *of_hosts(table, host_ids), table.c.protocol.in_(_IP)
+            *_open_at(table, moment), *of_hosts(table, host_ids), usual.told(table, "protocol").in_(_IP)
         )
         for table in _tables(moment)
     ]
@@ -121,7 +121,7 @@ def counts(conn: Connection, moment: Moment | None, host_ids: Collection[int] | 
 
 def _parts(question: SocketQuestion, moment: Moment | None, host_ids: Collection[int] | None) -> list[Select[Any]]:
     return [
-        select(hosts.c.name.label("host"), *(table.c[name] for name in _AS_KEPT), *_end_of(table))
+        select(hosts.c.name.label("host"), *(usual.told(table, name) for name in _AS_KEPT), *_end_of(table))
         .join_from(hosts, table, hosts.c.host_id == table.c.host_id)
         .where(*_open_at(table, moment), *of_hosts(table, host_ids), *_asked(table, question))
         for table in _tables(moment)
@@ -134,7 +134,7 @@ def _tables(moment: Moment | None) -> list[Table]:
 
 def _end_of(table: Table) -> list[ColumnElement[Any]]:
     if table is history:
-        return [history.c.closed_at_us, history.c.closed_at_is, history.c.last_seen_us]
+        return [history.c.closed_at_us, history.c.closed_at_is, usual.last_seen()]
     # Every whole look confirms all that is open, without a write to each row.
     seen = case((hosts.c.last_look_us > current.c.seen_at_us, hosts.c.last_look_us), else_=current.c.seen_at_us)
     none = literal(0, BigInteger)
@@ -149,7 +149,7 @@ def _open_at(table: Table, moment: Moment | None) -> list[ColumnElement[bool]]:
     conditions = [table.c.opened_at_us <= at]
     if table is history:
         # The second says nothing new; it is the one that the index understands.
-        conditions += [table.c.closed_at_us > at, table.c.closed_at_us > moment.earliest_us]
+        conditions += [table.c.closed_at_us > at, ends.since(moment.earliest_us)]
     return conditions
 
 
@@ -158,7 +158,7 @@ def _asked(table: Table, question: SocketQuestion) -> list[ColumnElement[bool]]:
     if question.states:
         conditions.append(table.c.state.in_(question.states))
     if protocols := question.protocols or _meant(question):
-        conditions.append(table.c.protocol.in_(protocols))
+        conditions.append(usual.told(table, "protocol").in_(protocols))
     if question.local_ports:
         conditions.append(or_(*(_ports(table, first, last) for first, last in question.local_ports)))
     if question.listeners_only or question.exposed_only:

@@ -6,9 +6,12 @@ host's clock did. Both are seen to here, where the rows are: an end before its b
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
+    BigInteger,
+    BindParameter,
     ColumnElement,
     Connection,
     SmallInteger,
@@ -21,6 +24,7 @@ from sqlalchemy import (
 )
 
 from fleetnet_server.records import Socket
+from fleetnet_server.storage import ends, usual
 from fleetnet_server.storage.dialect import execute_rows, select_each
 from fleetnet_server.storage.schema import current, history
 
@@ -45,25 +49,25 @@ class OpenSocket(NamedTuple):
 
     @property
     def attributes(self) -> tuple[object, ...]:
-        """What may differ between two reports of one socket in one state, in the order of _ATTRIBUTES."""
+        """What two reports of a socket in one state may differ in, as it is kept, in the order of _ATTRIBUTES."""
         s = self.socket
         return (
-            s.family,
+            _unusual(s.family, usual.IPV4),
             s.local_address,
             s.local_port,
             s.remote_address,
             s.remote_port,
-            s.path,
-            s.interface,
+            s.path or None,
+            s.interface or None,
             s.v6only,
-            s.recv_queue,
-            s.send_queue,
-            s.inode,
-            s.source,
-            self.scope,
+            s.recv_queue or None,
+            s.send_queue or None,
+            s.inode or None,
+            _unusual(s.source, usual.DIAG),
+            self.scope or None,
             self.holder_id,
-            s.type,
-            s.peer_inode,
+            s.type or None,
+            s.peer_inode or None,
         )
 
     @property
@@ -161,6 +165,7 @@ COLUMNS = (
     "seen_at_us",
 )  # fmt: skip
 _PASSED = (*COLUMNS[:-1], "closed_at_us", "closed_at_is", "last_seen_us")
+_BY_END = itemgetter(_PASSED.index("host_id"), _PASSED.index("closed_at_us"))
 # What the statements below take, in the order of what is handed over.
 _NAMES = ("of_host", "of_socket")
 _MOVED = (*_NAMES, "at_us", "how", "seen_us")  # the fields of an Ending
@@ -215,8 +220,8 @@ def ended_after(conn: Connection, host_id: int, socket_ids: Collection[int], aft
         return {}
     query = (
         select(history.c.closed_at_us, history.c.socket_id)
-        .where(history.c.host_id == host_id, history.c.closed_at_us > after_us)
-        .order_by(history.c.closed_at_us.desc())
+        .where(history.c.host_id == host_id, ends.since(after_us), history.c.closed_at_us > after_us)
+        .order_by(*ends.LATEST_FIRST)
         .limit(_ENDS_LOOKED_THROUGH)
     )
     latest = [(row[0], row[1]) for row in conn.execute(query)]
@@ -235,7 +240,9 @@ def open_new(conn: Connection, rows: Sequence[OpenSocket]) -> None:
 def pass_through(conn: Connection, passed: Sequence[tuple[OpenSocket, Ending]]) -> None:
     """Intervals that ended before they could be seen open: the same rows as `open_new` and then `end` would leave."""
     if passed:
-        execute_rows(conn, _PASS, _PASSED, [_closed_row(*each) for each in passed])
+        # One host after the other and as they ended: so an engine fills the pages of its index of ends.
+        rows = sorted((_closed_row(*each) for each in passed), key=_BY_END)
+        execute_rows(conn, _PASS, _PASSED, rows)
 
 
 def update_open(conn: Connection, rows: Sequence[OpenSocket]) -> None:
@@ -267,36 +274,40 @@ def as_row(row: OpenSocket) -> tuple[Any, ...]:
     return (
         row.host_id,
         row.socket_id,
-        key.netns,
-        key.protocol,
-        s.family,
+        key.netns or None,
+        _unusual(key.protocol, usual.TCP),
+        _unusual(s.family, usual.IPV4),
         s.state,
         s.local_address,
         s.local_port,
         s.remote_address,
         s.remote_port,
-        s.interface,
+        s.interface or None,
         s.v6only,
-        s.recv_queue,
-        s.send_queue,
-        s.inode,
+        s.recv_queue or None,
+        s.send_queue or None,
+        s.inode or None,
         key.cookie,
-        s.source,
-        row.scope,
+        _unusual(s.source, usual.DIAG),
+        row.scope or None,
         row.holder_id,
         row.opened_at_us,
         s.opened_at_is,
-        s.type,
-        s.path,
-        s.peer_inode,
+        s.type or None,
+        s.path or None,
+        s.peer_inode or None,
         row.seen_at_us,
     )
 
 
+def _unusual(value: int, than: int) -> int | None:
+    return value if value != than else None
+
+
 def _closed_row(row: OpenSocket, ending: Ending) -> tuple[Any, ...]:
     closed_at_us = max(row.opened_at_us, ending.at_us)
-    last_seen_us = min(max(row.seen_at_us, ending.seen_at_us), closed_at_us)
-    return (*as_row(row)[:-1], closed_at_us, ending.how, last_seen_us)
+    last_seen_us = max(row.seen_at_us, ending.seen_at_us)
+    return (*as_row(row)[:-1], closed_at_us, ending.how, last_seen_us if last_seen_us < closed_at_us else None)
 
 
 def _changes(row: OpenSocket) -> tuple[Any, ...]:
@@ -334,15 +345,17 @@ _BEGUN = select(
 ).where(current.c.host_id == bindparam("of_host"), current.c.socket_id.in_(bindparam("ids", expanding=True)))
 _OPEN_IDS = select(current.c.host_id, current.c.socket_id).where(_ONE[0])
 _NAMED = (
-    select(*(current.c[name] for name in Named._fields))
+    select(*(usual.told(current, name) for name in Named._fields))
     .where(current.c.host_id.in_(bindparam("of_hosts", expanding=True)))
     .order_by(current.c.host_id)
 )
+_ENDED_US: BindParameter[int] = bindparam("ended_us", type_=BigInteger)
 _RESTATE = (
     update(history)
     .where(
         history.c.host_id == bindparam("of_host"),
-        history.c.closed_at_us == bindparam("ended_us"),
+        ends.at(_ENDED_US),
+        history.c.closed_at_us == _ENDED_US,
         history.c.closed_at_is == bindparam("was"),
     )
     .values(closed_at_is=bindparam("becomes"))
@@ -357,6 +370,6 @@ _MOVE = insert(history).from_select(
         *(current.c[name] for name in _KEPT),
         _END,
         bindparam("how", type_=SmallInteger),
-        case((_SEEN < _END, _SEEN), else_=_END),
+        case((_SEEN < _END, _SEEN)),  # empty where it was seen up to its end
     ).where(*_ONE),
 )

@@ -46,7 +46,6 @@ _SQLITE: Final = {
     "time": "strftime('%Y-%m-%dT%H:%M:%S', ({0}) / 1000000, 'unixepoch') || printf('.%06dZ', ({0}) % 1000000)",
     "list": "group_concat({0}, ', ')",
     "path": "CASE substr({0}, 1, 1) WHEN x'00' THEN '@' || CAST(substr({0}, 2) AS TEXT) ELSE CAST({0} AS TEXT) END",
-    "none": "x''",
 }
 _POSTGRESQL: Final = {
     "hex": "upper(encode({0}, 'hex'))",
@@ -56,7 +55,6 @@ _POSTGRESQL: Final = {
     "list": "string_agg({0}, ', ')",
     "path": "CASE substr({0}, 1, 1) WHEN '\\x00' THEN '@' || encode(substr({0}, 2), 'escape')"
     " ELSE encode({0}, 'escape') END",
-    "none": "''",
 }
 
 
@@ -107,9 +105,10 @@ _CLOSED = (
     ("closed_at", "When it left the state; empty while it is open."),
     ("closed_at_is", "How exactly that is known: exact, seen (first look without it), gap (at some time since)."),
     ("last_seen_at", "The last look that is known to have found it so; host's clock."),
-    ("host_id", "Number of the host; with closed_at_us it leads straight to rows of history."),
+    ("host_id", "Number of the host; with ended_in it leads straight to rows of history."),
     ("opened_at_us", "opened_at in microseconds since 1970 UTC."),
     ("closed_at_us", "closed_at in microseconds since 1970 UTC."),
+    ("ended_in", "In which ten minutes since 1970 UTC it left the state; empty while it is open."),
 )
 
 LISTENERS: Final = View(
@@ -219,20 +218,21 @@ def _shared(own: dict[str, str]) -> dict[str, str]:
     holder = "FROM holders o WHERE o.host_id = s.host_id AND o.holder_id = s.holder_id"
     return {
         "host": "h.name",
-        "protocol": _word("s.protocol", PROTOCOLS),
-        "family": _word("s.family", FAMILIES),
+        "protocol": _word("coalesce(s.protocol, 6)", PROTOCOLS),
+        "family": _word("coalesce(s.family, 4)", FAMILIES),
         "state": _word("s.state", STATES),
         "local_address": _address("s.local_address", own),
         "local_port": "s.local_port",
         "remote_address": _address("s.remote_address", own),
         "remote_port": "s.remote_port",
-        "interface": "nullif(s.interface, '')",
-        "path": f"CASE WHEN s.path <> {own['none']} THEN {own['path'].format('s.path')} END",
-        "recv_queue": "s.recv_queue",
-        "send_queue": "s.send_queue",
+        "interface": "s.interface",
+        "path": f"CASE WHEN s.path IS NOT NULL THEN {own['path'].format('s.path')} END",
+        "recv_queue": "coalesce(s.recv_queue, 0)",
+        "send_queue": "coalesce(s.send_queue, 0)",
         "scope": _word("s.scope", SCOPES),
         "exposed": (
-            "CASE WHEN s.scope = 0 THEN NULL WHEN s.netns <> 0 THEN 'unknown' WHEN s.scope = 1 THEN 'no' ELSE 'yes' END"
+            "CASE WHEN s.scope IS NULL THEN NULL WHEN s.netns IS NOT NULL THEN 'unknown' WHEN s.scope = 1 THEN 'no'"
+            " ELSE 'yes' END"
         ),
         "uid": f"(SELECT o.uid {holder})",
         "user_name": f"(SELECT nullif(o.\"user\", '') {holder})",
@@ -259,6 +259,7 @@ def _of_current(own: dict[str, str]) -> dict[str, str]:
         "closed_at": own["time"].format("CAST(NULL AS BIGINT)"),
         "closed_at_is": "NULL",
         "closed_at_us": "CAST(NULL AS BIGINT)",
+        "ended_in": "CAST(NULL AS BIGINT)",
     }
 
 
@@ -266,10 +267,11 @@ def _of_history(own: dict[str, str]) -> dict[str, str]:
     at_the_end = "n.opened_at_us <= s.closed_at_us AND coalesce(n.closed_at_us, s.closed_at_us) >= s.opened_at_us"
     return {
         "netns": _netns(at_the_end),
-        "last_seen_at": own["time"].format("s.last_seen_us"),
+        "last_seen_at": own["time"].format("coalesce(s.last_seen_us, s.closed_at_us)"),
         "closed_at": own["time"].format("s.closed_at_us"),
         "closed_at_is": _word("s.closed_at_is", CLOSED_AT_IS),
         "closed_at_us": "s.closed_at_us",
+        "ended_in": "s.closed_at_us / 600000000",
     }
 
 
@@ -278,7 +280,7 @@ def _netns(at: str) -> str:
         "SELECT nullif(n.name, '') FROM namespaces n WHERE n.host_id = s.host_id AND n.netns = s.netns"
         f" AND {at} ORDER BY n.opened_at_us DESC LIMIT 1"
     )
-    return f"CASE s.netns WHEN 0 THEN 'host' ELSE coalesce(({named}), CAST(s.netns AS TEXT)) END"
+    return f"CASE WHEN s.netns IS NULL THEN 'host' ELSE coalesce(({named}), CAST(s.netns AS TEXT)) END"
 
 
 def _word(column: str, words: dict[int, str]) -> str:

@@ -1,0 +1,80 @@
+"""Rows of history are found by when they ended, to the microsecond, though the index knows of ten minutes only."""
+
+import itertools
+from pathlib import Path
+
+from fleetnet_server.storage import ends, retention, sockets
+from fleetnet_server.storage.dialect import execute_many
+from fleetnet_server.storage.schema import history
+from server.costs import asked_of, plan
+from server.reports import T0, Collector
+from server.stories import tell
+from sqlalchemy import BigInteger, Connection, bindparam, insert, literal, select
+
+SPAN = 600_000_000
+# Around the borders of the ten minutes, and before 1970, as a host without a clock has it.
+TIMES = sorted(
+    at + by for at, by in itertools.product((-2 * SPAN, -SPAN, 0, SPAN, T0 // SPAN * SPAN), (-SPAN // 2, -1, 0, 1, 7))
+)
+
+
+def fill(conn: Connection) -> None:
+    """A row that ended at each of the times, in another order than they come."""
+    row = {column.name: 0 for column in history.columns if not column.nullable}
+    empty = {"local_address": b"", "remote_address": b""}
+    rows = [{**row, **empty, "host_id": 1, "socket_id": at % 1_000_003, "closed_at_us": at} for at in TIMES[::-1]]
+    execute_many(conn, _INSERT, rows)
+
+
+_INSERT = insert(history)
+
+
+def test_the_borders_are_exact_and_the_order_is_that_of_the_times(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        await c.db.write(fill)
+
+        def found(conn: Connection) -> None:
+            query = select(history.c.closed_at_us).order_by(*ends.OLDEST_FIRST)
+            for from_us, before_us in itertools.product(TIMES, TIMES):
+                within = conn.execute(query.where(*retention.within(1, from_us, before_us))).scalars()
+                assert list(within) == [at for at in TIMES if from_us <= at < before_us]
+            assert list(conn.execute(query.order_by(None).order_by(*ends.LATEST_FIRST)).scalars()) == TIMES[::-1]
+            ended = bindparam("ended_us", type_=BigInteger)
+            at = query.where(history.c.host_id == literal(1), ends.at(ended), history.c.closed_at_us == ended)
+            assert [list(conn.execute(at, {"ended_us": us}).scalars()) for us in TIMES] == [[us] for us in TIMES]
+
+        await c.db.read(found)
+
+    tell(tmp_path, story)
+
+
+def test_whoever_looks_for_ends_goes_by_the_index(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        def looked_for(conn: Connection) -> list[str]:
+            asked = asked_of(conn.engine)
+            list(retention.slices(conn, 1, -(1 << 62), 1 << 62))
+            retention.sockets(conn, 1, (1, 2, 3), 0, 1 << 62, 10)
+            sockets.ended_after(conn, 1, {5}, T0)
+            sockets.restate_ends(conn, [(1, T0)], was=2, becomes=3)
+            return [step for sql, values in tuple(asked) for step in plan(conn, sql, values) if "history" in step]
+
+        await c.db.write(fill)
+        steps = await c.db.write(looked_for)
+        assert len(steps) >= 4
+        for step in steps:
+            assert "ix_history_ends" in step, steps
+            assert "600000000" in step or "<expr>" in step, steps
+
+    tell(tmp_path, story)
+
+
+def test_a_question_in_sql_goes_by_the_index_through_the_view(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        await c.db.write(fill)
+        question = "SELECT state FROM socket_history WHERE host_id = 1 AND ended_in >= 1795953600 / 600"
+        steps = await c.db.write(plan, question, ())
+        [step] = [one for one in steps if "ix_history" in one]
+        assert "ix_history_ends" in step
+        assert "600000000" in step or "<expr>" in step
+
+    tell(tmp_path, story)
