@@ -9,7 +9,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import TypeVar
 
-from fleetnet_server.counted import Counts, HostCount
+from fleetnet_server.counted import Counts, HostCount, Trend, TrendQuestion
 from fleetnet_server.network import NamespaceAnswer
 from fleetnet_server.records import (
     Coverage,
@@ -21,7 +21,7 @@ from fleetnet_server.records import (
     SocketAnswer,
     SocketQuestion,
 )
-from fleetnet_server.services import machines
+from fleetnet_server.services import machines, trend_answers
 from fleetnet_server.services.coverage import Asked, Scene, kinds_of, outline, survey
 from fleetnet_server.storage import counts, network_search, search, sources
 from fleetnet_server.storage import machines as stored_machines
@@ -67,6 +67,10 @@ class Questions:
         """How many sockets each host holds open now in these states and of these protocols (none: any), ordered by
         host, protocol, state. Steps and errors as for sockets."""
         return self._db.stream(_counts_by_host, selection, states, protocols, now_us)
+
+    async def trend(self, question: TrendQuestion, now_us: int) -> Trend:
+        """How counts went. Raises HostUnknown, StorageError."""
+        return await self._db.read(trend_answers.trend, question, now_us)
 
     def hosts(self, selection: Selection, now_us: int) -> AsyncGenerator[Coverage | tuple[HostAnswer, ...] | End]:
         """Hosts, ordered by name. Steps and errors as for sockets."""

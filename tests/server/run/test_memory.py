@@ -9,7 +9,6 @@ import pytest
 from fleetnet_server.identity.server import ServerIdentity
 from fleetnet_server.run import collector, memory
 from fleetnet_server.services.health import Health
-from fleetnet_server.services.retention import Retention
 
 # More than Python's own allocator takes, and less than malloc maps by itself; every tenth stays.
 AFTER_A_BURST = """
@@ -49,8 +48,8 @@ def test_a_collector_gives_back_again_and_again_as_long_as_it_runs(monkeypatch: 
 
         monkeypatch.setattr(memory, "give_back", give_back)
         monkeypatch.setattr(memory, "EVERY_S", 0.0)
-        # Its certificate is new, and the first round of retention is later.
-        await collector._until(told, Health(), cast(ServerIdentity, None), cast(Retention, None))
+        # Its certificate is new.
+        await collector._until(told, Health(), cast(ServerIdentity, None), ())
 
     asyncio.run(serve())
     assert times >= 3
