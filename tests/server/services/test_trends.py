@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -10,10 +10,11 @@ from fleetnet_server.counted import Trend, TrendCount, TrendQuestion
 from fleetnet_server.keep import Keep
 from fleetnet_server.records import Gap, NotKept, Selection, Session
 from fleetnet_server.services.retention import Retention
-from fleetnet_server.services.trend_answers import MOST_POINTS, PUT_DOWN_WITHIN_US, points_of
+from fleetnet_server.services.trend_answers import MOST_POINTS, PUT_DOWN_WITHIN_US, Known, points_of
 from fleetnet_server.services.trends import EVERY_US, Trends
 from fleetnet_server.storage.kept import Kind
 from fleetnet_server.storage.schema import trends
+from fleetnet_server.storage.sessions import Heard
 from server.reports import (
     BEFORE,
     CLOSE_WAIT,
@@ -280,6 +281,17 @@ def test_a_gap_amid_a_stream_is_unknown_as_far_as_it_is_longer_than_what_counts_
         assert found == [2] * 13 + [None] * 13 + [2] * 5
 
     tell(tmp_path, story)
+
+
+def test_a_gap_is_of_the_clock_of_its_host_and_what_was_heard_of_ours() -> None:
+    ahead_us = 3600 * S
+    lost = Gap(ahead_us + 10 * MIN, ahead_us + 20 * MIN, "lost")
+    known = Known([Heard(MIN, 100 * MIN, ahead_us)], [lost], 0, 2 * MIN)
+    settled = 20 * MIN + PUT_DOWN_WITHIN_US
+    assert known.spans([MIN]) == [(MIN, 12 * MIN + 1), (settled, 102 * MIN + 1)]
+    # What was put down sooner settles it sooner.
+    assert known.spans([MIN, 21 * MIN])[1] == (21 * MIN, 102 * MIN + 1)
+    assert replace(known, since_us=50 * MIN).spans([MIN]) == [(50 * MIN, 102 * MIN + 1)]
 
 
 def test_before_the_first_was_put_down_nothing_is_known(tmp_path: Path) -> None:
