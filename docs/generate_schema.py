@@ -19,16 +19,17 @@ _BEGINNING = """\
 
 Written by `make generate` from server/fleetnet_server/storage; edit the sentences there.
 
-To ask in SQL, use the three views: their columns keep their names and their meaning, and new ones come at the end. They
-need no more than `SELECT` on themselves (PostgreSQL: `GRANT SELECT ON listeners, sockets, socket_history TO reader`,
-once more after an upgrade that made them anew), and on SQLite `sqlite3 -readonly fleetnet.db` is enough, also while a
-collector writes. The tables may change with any version. On PostgreSQL a view of your own that shows one of these
-keeps an upgrade from changing them, and the collector says so: drop yours, start it, and make yours anew.
+To ask in SQL, use the five views: their columns keep their names and their meaning, and new ones come at the end. They
+need no more than `SELECT` on themselves (PostgreSQL: `GRANT SELECT ON listeners, sockets, socket_history,
+socket_counts, socket_trends TO reader`, once more after an upgrade that made them anew), and on SQLite `sqlite3
+-readonly fleetnet.db` is enough, also while a collector writes. The tables may change with any version. On PostgreSQL
+a view of your own that shows one of these keeps an upgrade from changing them, and the collector says so: drop yours,
+start it, and make yours anew.
 
-Times of the views are text in UTC on SQLite and `timestamptz` on PostgreSQL, of the host's clock. Names, units and
-paths come from hosts as they are, control characters too. What a host was not heard to say is not in them:
-`hosts.last_heard_us` tells how long ago that was, and `gaps` of which times its history is not whole. `fleetnet` itself
-says so with each answer.
+Times of the views are text in UTC on SQLite and `timestamptz` on PostgreSQL, of the host's clock; of `socket_trends`
+they are the collector's. Names, units and paths come from hosts as they are, control characters too. What a host was
+not heard to say is not in them: `hosts.last_heard_us` tells how long ago that was, and `gaps` of which times its
+history is not whole. `fleetnet` itself says so with each answer.
 
 ```sql
 -- What listens on 443, wherever it can be reached?
@@ -39,6 +40,14 @@ WHERE protocol = 'tcp' AND local_port = 443 AND exposed = 'yes';
 SELECT host, processes, local_port, remote_port, state, closed_at_is FROM socket_history
 WHERE remote_address = '10.1.2.3' AND opened_at <= '2026-11-29T12:00:00Z'
 AND (closed_at > '2026-11-29T12:00:00Z' OR closed_at IS NULL);
+
+-- In which states is all that the fleet holds open? Whatever it holds, this reads some ten rows for each host.
+SELECT protocol, state, sum(sockets) AS sockets FROM socket_counts GROUP BY protocol, state ORDER BY 3 DESC;
+
+-- Do connections that nobody closes grow on db3? Between two rows the count was that of the earlier one. Of a time in
+-- which db3 was not heard (sessions, gaps) there are no rows, and the one before says nothing of it.
+SELECT at, sockets, highest FROM socket_trends
+WHERE host = 'db3' AND protocol = 'tcp' AND state = 'CLOSE_WAIT' ORDER BY at;
 
 -- What of one host ended since then? Quick with much history: it follows an index, which knows of ten minutes at a
 -- time. The number is that of date +%s, once in its tens of minutes and once with six zeros.

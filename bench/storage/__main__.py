@@ -23,11 +23,11 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fleetnet_server.records import Host, Selection, SocketQuestion
 from fleetnet_server.services.questions import Questions
-from fleetnet_server.storage import holders, hosts, sockets
+from fleetnet_server.storage import counts, holders, hosts, sockets
 from fleetnet_server.storage.database import Connection, Database
 from sqlalchemy import text
 
@@ -40,6 +40,8 @@ from bench.storage import fill
 if TYPE_CHECKING:
     from server.postgresql import Server
 
+T = TypeVar("T")
+
 _GROUP = 2_000
 _INTERVALS = 25  # of a batch
 _WRITING_HOSTS = 40
@@ -51,7 +53,7 @@ class Asked:
     """A question, and what its first page and the whole answer may take; None: nothing was promised."""
 
     what: str
-    question: SocketQuestion
+    question: SocketQuestion | Callable[[Questions], AsyncGenerator[Any]]
     first_ms: float | None = None
     whole_ms: float | None = None
 
@@ -83,7 +85,18 @@ def questions(days: float, now: int) -> list[Asked]:
             "who listened on 443, an hour ago",
             SocketQuestion(Selection(at_us=now - 3_600_000_000), local_ports=https, listeners_only=True),
         ),
+        Asked("how many in each state, fleet, now", _counts, whole_ms=20),
+        Asked("how many CLOSE_WAITs each host has", _counts_by_host),
+        Asked("all hosts with their counts", lambda answers: answers.hosts(Selection(), now_us())),
     ]
+
+
+async def _counts(answers: Questions) -> AsyncGenerator[Any]:
+    yield (await answers.counts(Selection(), now_us())).counts
+
+
+def _counts_by_host(answers: Questions) -> AsyncGenerator[Any]:
+    return answers.counts_by_host(Selection(), (fill.CLOSE_WAIT,), (), now_us())
 
 
 class Bench:
@@ -145,8 +158,8 @@ class Bench:
         groups = [made[at : at + _GROUP] for at in range(0, len(made), _GROUP)]
         began_s = time.monotonic()
         for group in groups:
-            await self._db.write(sockets.open_new, [row for row, _ in group])
-            await self._db.write(sockets.end, [ending for _, ending in group])
+            await self._db.write(_counted, sockets.open_new, [row for row, _ in group])
+            await self._db.write(_counted, sockets.end, [ending for _, ending in group])
         took_s = time.monotonic() - began_s
         limit = 35_000 if self._server else 15_000
         rate = len(made) / took_s
@@ -164,7 +177,9 @@ class Bench:
         rounds = 0
         while until(rounds) if until else rounds < self._options.rounds:
             for one, figures in zip(asked, took, strict=True):
-                await _time(answers.sockets(one.question, now_us()), figures)
+                ask = one.question
+                answer = ask(answers) if callable(ask) else answers.sockets(ask, now_us())
+                await _time(answer, figures)
             rounds += 1
         return took
 
@@ -216,6 +231,11 @@ async def _time(answer: AsyncGenerator[Any], figures: Took) -> None:
                     figures.first.append((time.perf_counter() - began_s) * 1_000)
     figures.whole.append((time.perf_counter() - began_s) * 1_000)
     figures.items = items
+
+
+def _counted(conn: Connection, store: Callable[[Connection, list[T], counts.Tally], object], rows: list[T]) -> None:
+    with counts.kept(conn) as tally:
+        store(conn, rows, tally)
 
 
 def _scalar(conn: Connection, statement: str) -> int:

@@ -7,7 +7,7 @@ from typing import Final
 
 from fleetnet_server.records import Hello, Holder, HostFacts, Process, Socket, SocketKey
 from fleetnet_server.services.scopes import scope
-from fleetnet_server.storage import holders, hosts, ids, sessions, sockets
+from fleetnet_server.storage import counts, holders, hosts, ids, sessions, sockets
 from fleetnet_server.storage.database import Connection
 from fleetnet_server.storage.sockets import Ending, OpenSocket
 
@@ -53,7 +53,8 @@ class Filler:
         held = self.holders()
         named = holders.record(conn, host.host_id, _BOOT_ID, held)
         present = list(self._present(host.host_id, held, named, number))
-        sockets.open_new(conn, present)
+        with counts.kept(conn) as tally:
+            sockets.open_new(conn, present, tally)
         sockets.pass_through(conn, list(self.past(host.host_id, held, named, self._amounts.past_each)))
         hosts.note_looks(conn, [(host.host_id, hosts.Look(_BOOT_ID, 1, now_us), now_us)])
         sessions.note_looks(conn, [sessions.Progress(session, 1, began_us, now_us)])

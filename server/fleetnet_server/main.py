@@ -55,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     config.add_run_options(run)
     migrate = _add(commands, "migrate", "bring the database's tables up to date, and end", _migrate)
     migrate.add_argument("--plan", action="store_true", help="only say which steps are due")
+    migrate.add_argument("--recount", action="store_true", help="and count anew what hosts hold open")
     backup = _add(commands, "backup", "write CA and embedded database to a new file, collector running or not", _backup)
     restore = _add(commands, "restore", "put a backup into a data directory that has nothing yet", _restore)
     for command in (backup, restore):
@@ -94,7 +95,7 @@ def _run(settings: config.Config, _: argparse.Namespace) -> int:
 def _migrate(settings: config.Config, options: argparse.Namespace) -> int:
     from fleetnet_server.run.upkeep import migrate
 
-    for line in migrate(settings, only_plan=options.plan):
+    for line in migrate(settings, only_plan=options.plan, recount=options.recount):
         print(f"fleetnet-server: {line}", flush=True)
     return 0
 

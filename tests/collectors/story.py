@@ -146,6 +146,9 @@ def unlike(ledger: Ledger, kept: witness.Kept, stored: dict[int, int]) -> Iterat
         yield f"open are {_difference(open_now, Counter(ledger.open))}"
     if closed != Counter(ledger.closed_at_us.items()):
         yield f"closed are {_difference(closed, Counter(ledger.closed_at_us.items()))}"
+    # What was there once has a count that is 0.
+    if kept.counted != [count for count in kept.counts if count[1:] != (0, 0)]:
+        yield f"open are, by state, {kept.counted}, and the counts are {kept.counts}"
     for cookie, opened_at_us, *_ in (*kept.open, *kept.closed):
         if ledger.opened_at_us.get(cookie, opened_at_us) != opened_at_us:
             yield f"socket {cookie} opened at {ledger.opened_at_us[cookie]}, kept is {opened_at_us}"

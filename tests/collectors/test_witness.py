@@ -44,7 +44,7 @@ def test_two_writers_and_batches_stored_twice_or_not_at_all_are_found(seen: list
 
 
 LEDGER = Ledger("host", {1: 10}, {1: 20}, {2}, {5: 7}, restarts=1)
-KEPT = Kept([], [(1, 10, 20)], [(2, 3)], ["agent restarted"])
+KEPT = Kept([], [(1, 10, 20)], [(2, 3)], ["agent restarted"], [(10, 1, 1)], [(1, 0, 0), (10, 1, 1)])
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,10 @@ INSTALL: Final = (
 )
 
 
+_COUNTED: Final = "state, count(*), count(*) FILTER (WHERE scope <> 0)"
+_COUNTS: Final = "state, sum(sockets), sum(listeners)"
+
+
 @dataclass(frozen=True, slots=True)
 class Seen:
     """One row of the witness."""
@@ -69,6 +73,8 @@ class Kept:
     closed: list[tuple[int, int, int]]  # cookie, opened, closed
     open: list[tuple[int, int]]  # cookie, opened
     gaps: list[str]  # why
+    counted: list[tuple[int, int, int]]  # state, sockets, listeners
+    counts: list[tuple[int, int, int]]  # the same, by those who keep count
 
 
 def account(seen: Iterable[Seen]) -> Account:
@@ -110,4 +116,6 @@ def read(database: str, host: str) -> Kept:
             [(row[0], row[1], row[2]) for row in ask(f"cookie, opened_at_us, closed_at_us FROM history {mine}")],
             [(row[0], row[1]) for row in ask(f"cookie, opened_at_us FROM current {mine}")],
             [str(row[0]) for row in ask(f"reason FROM gaps {mine}")],
+            [(row[0], row[1], row[2]) for row in ask(f"{_COUNTED} FROM current {mine} GROUP BY 1 ORDER BY 1")],
+            [(row[0], row[1], row[2]) for row in ask(f"{_COUNTS} FROM counts {mine} GROUP BY 1 ORDER BY 1")],
         )

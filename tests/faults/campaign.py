@@ -250,6 +250,7 @@ class Leg:
             if site.clock.changes:  # hours that were leapt over would be most of all time
                 found.judged_us = found.excused_us = 0
             found.wrong += verdict.judge_sequence(kept, told)
+            found.wrong += [f"a count is not what is open: {row}" for row in kept.miscounted]
             found.wrong += verdict.judge_gaps(kept, site.agent.starts - 1, len(site.clock.changes))
             self._ask_about_the_past(ground, site, truth, kept, horizon, found)
             found.wrong = [f"{site.name}: {sentence}" for sentence in found.wrong]

@@ -1,6 +1,6 @@
 """What the collector has kept of each host, read from its database and not through the collector."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from faults.stores import Rows, Store
@@ -59,6 +59,16 @@ class History:
     gaps: list[Gap]
     stored: list[tuple[int, int, int]]  # epoch (64 bits, unsigned), sequence before, sequence after; in their order
     heard_us: int  # its last whole look
+    miscounted: Sequence[tuple[int, ...]] = ()  # protocol, state, sockets and listeners too many; by its counts
+
+
+_MISCOUNTED = (
+    "SELECT protocol, state, -sum(many), -sum(listen) FROM ("
+    "SELECT protocol, state, count(*) AS many, sum(CASE WHEN scope <> 0 THEN 1 ELSE 0 END) AS listen "
+    "FROM current WHERE host_id = ? GROUP BY protocol, state UNION ALL "
+    "SELECT protocol, state, -sockets, -listeners FROM counts WHERE host_id = ?"
+    ") AS both_of_them GROUP BY protocol, state HAVING sum(many) <> 0 OR sum(listen) <> 0"
+)
 
 
 def read(store: Store, host: str) -> History:
@@ -71,6 +81,7 @@ def read(store: Store, host: str) -> History:
         still = f"SELECT {_COLUMNS}, {2**62}, {OPEN}, seen_at_us FROM current WHERE {mine}"
         rows = [*moment.ask(closed, host_id), *moment.ask(still, host_id)]
         gaps = moment.ask("SELECT from_us, to_us, reason FROM gaps WHERE host_id = ? ORDER BY 1", host_id)
+        miscounted = moment.ask(_MISCOUNTED, host_id, host_id)
         told = moment.ask(
             "SELECT epoch, was, is_now FROM faults_stored WHERE host_id = ? AND was <> is_now ORDER BY number", host_id
         )
@@ -79,6 +90,7 @@ def read(store: Store, host: str) -> History:
         [Gap(*row) for row in gaps],
         [(epoch % 2**64, was, now) for epoch, was, now in told],
         heard_us or 0,
+        miscounted,
     )
 
 

@@ -33,7 +33,7 @@ from fleetnet_server.records import (
 )
 from fleetnet_server.services.ingest import Ingest
 from fleetnet_server.services.questions import Questions
-from fleetnet_server.storage import hosts, usual
+from fleetnet_server.storage import counts, hosts, usual
 from fleetnet_server.storage.database import Database
 from fleetnet_server.storage.schema import current, gaps, history, interfaces, namespaces, routes
 from sqlalchemy import select, text
@@ -355,6 +355,10 @@ class Collector:
     async def gaps(self) -> list[Gap]:
         query = select(gaps.c.from_us, gaps.c.to_us, gaps.c.reason).order_by(gaps.c.from_us, gaps.c.to_us)
         return await self.db.read(lambda conn: [Gap(*row) for row in conn.execute(query)])
+
+    async def miscounted(self) -> list[int]:
+        """Hosts whose counts are not what counting their rows would say: never any."""
+        return await self.db.read(counts.differing)
 
     async def dump(self) -> dict[str, list[tuple[object, ...]]]:
         """Every row of every table."""

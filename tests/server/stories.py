@@ -18,7 +18,9 @@ PEER = ip_address("10.1.2.3").packed
 def tell(directory: Path, story: Callable[[Collector], Awaitable[T]]) -> T:
     async def run() -> T:
         async with collector(directory) as c:
-            return await story(c)
+            told = await story(c)
+            assert await c.miscounted() == []
+            return told
 
     return asyncio.run(run())
 

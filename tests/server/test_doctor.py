@@ -1,5 +1,6 @@
 """`fleetnet-server migrate` and `fleetnet-server doctor`."""
 
+import contextlib
 import sqlite3
 import subprocess
 from collections.abc import Callable
@@ -84,6 +85,27 @@ def test_the_doctor_names_each_problem_and_what_to_do(used: Path, harm: Callable
     assert status == 2
     assert words in problem
     assert ";" in problem
+
+
+def test_counts_that_are_not_what_there_is_are_named_and_can_be_counted_anew(used: Path) -> None:
+    with contextlib.closing(sqlite3.connect(used / "fleetnet.db")) as conn, conn:
+        conn.execute(
+            "INSERT INTO hosts (host_id, name, status, enrolled_at_us, certificate_serial, generation, whole,"
+            " latest_us) VALUES (77, 'web77', 'active', 1, '0a', 0, 1, 0)"
+        )
+        conn.execute(
+            "INSERT INTO counts (host_id, protocol, state, sockets, listeners, highest) VALUES (77, 6, 10, 3, 3, 3)"
+        )
+    status, said = run("doctor", f"--data={used}")
+    (problem,) = (line for line in said.splitlines() if line.startswith("problem"))
+    assert status == 2
+    assert "of 1 of 1 hosts (web77)" in problem
+    assert "`fleetnet-server migrate --recount`" in problem
+    recounted = (
+        "fleetnet-server: what 1 hosts hold open was counted anew\nfleetnet-server: the database is up to date\n"
+    )
+    assert run("migrate", "--recount", f"--data={used}") == (0, recounted)
+    assert run("doctor", f"--data={used}")[0] == 0
 
 
 def test_the_doctor_says_so_where_no_collector_has_ever_run(data: Path) -> None:

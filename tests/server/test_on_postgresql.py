@@ -45,7 +45,8 @@ def test_a_collector_keeps_everything_on_the_server_and_no_file(data: Path, data
             stream.await_ack(1)
             stream.close()
         assert ports_of(running, "web1") == [443]
-        assert run("doctor", f"--data={data}", f"--database={database}")[0] == 0
+        status, said = run("doctor", f"--data={data}", f"--database={database}")
+        assert status == 0, said
         assert running.terminate() == 0
     assert not list(data.glob("*.db*"))
 

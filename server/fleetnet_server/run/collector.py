@@ -14,7 +14,9 @@ import os
 import random
 import resource
 import signal
+from collections.abc import Coroutine, Iterable
 from pathlib import Path
+from typing import Any, NoReturn
 
 import grpc
 import structlog
@@ -38,6 +40,7 @@ from fleetnet_server.run.directory import prepare
 from fleetnet_server.run.monitoring import Watched, monitored
 from fleetnet_server.run.names import server_names
 from fleetnet_server.run.retention import keep_clearing
+from fleetnet_server.run.trends import keep_putting_down
 from fleetnet_server.services.admission import Admission
 from fleetnet_server.services.enrollment import Enrollment
 from fleetnet_server.services.health import Health
@@ -47,6 +50,7 @@ from fleetnet_server.services.load import Load
 from fleetnet_server.services.questions import Questions
 from fleetnet_server.services.quotas import Quotas
 from fleetnet_server.services.retention import Retention
+from fleetnet_server.services.trends import Trends
 from fleetnet_server.storage.database import Database
 
 _log = structlog.get_logger()
@@ -133,7 +137,12 @@ async def _serve(config: Config, authority: ca.Authority, identity: ServerIdenti
                 await server.start()
             _say_ready(config, report_at, enroll_at, metrics_at)
             try:
-                await _until(told, health, identity, database, Retention(database, config.keep))
+                beside = (
+                    keep_clearing(Retention(database, config.keep), health),
+                    keep_putting_down(Trends(database), health),
+                    database.keep_watch(),
+                )
+                await _until(told, health, identity, beside)
             finally:
                 admission.close()
                 await _end(streams, everything)
@@ -198,18 +207,13 @@ def _signals() -> asyncio.Future[str]:
 
 
 async def _until(
-    told: asyncio.Future[str], health: Health, identity: ServerIdentity, database: Database, retention: Retention
+    told: asyncio.Future[str],
+    health: Health,
+    identity: ServerIdentity,
+    works: Iterable[Coroutine[Any, Any, NoReturn]],
 ) -> None:
-    """Return at a signal; raise StorageDamaged if the database is."""
-    beside = [
-        asyncio.create_task(work)
-        for work in (
-            _keep_certificate(identity),
-            memory.keep_giving_back(),
-            keep_clearing(retention, health),
-            database.keep_watch(),
-        )
-    ]
+    """Return at a signal; raise StorageDamaged if the database is. Meanwhile all works are done."""
+    beside = [asyncio.create_task(work) for work in (_keep_certificate(identity), memory.keep_giving_back(), *works)]
     try:
         await asyncio.wait((told, health.damaged), return_when=asyncio.FIRST_COMPLETED)
     finally:

@@ -23,6 +23,7 @@ from fleetnet_server.storage.inspection import Reach, SetAside, inspect
 _QUARANTINE_WARNING = datetime.timedelta(days=7)
 # A round comes once an hour; one that is behind by more has too much to do, or none comes to its end.
 _RETENTION_WARNING = datetime.timedelta(days=2)
+_SHOWN = 5
 _CA_WARNING = datetime.timedelta(days=365)
 
 
@@ -108,6 +109,7 @@ def _database(config: Config) -> Iterator[Finding]:
             yield Finding(False, f"{clone.host}: {SENTENCE}")
         yield from _quarantine(database.set_aside)
         yield from _history(database.kept, config.keep)
+        yield _counts(database.counted, database.miscounted)
         return
     wanted = f"this version wants {database.newest_step}; `fleetnet-server migrate`"
     yield Finding(False, f"the tables are at step {database.step}, {wanted}")
@@ -146,6 +148,18 @@ def _history(reaches: Mapping[int, Reach], keep: Keep) -> Iterator[Finding]:
             "collector has run for an hour, and its log"
         )
         yield Finding(not late, what + problem * late)
+
+
+def _counts(counted: int, miscounted: tuple[str, ...]) -> Finding:
+    """Whether the counts are what counting would say."""
+    if not miscounted:
+        return Finding(True, f"counts of open sockets are right of all {counted} hosts that were looked at")
+    shown = ", ".join(miscounted[:_SHOWN]) + f" and {len(miscounted) - _SHOWN} more" * (len(miscounted) > _SHOWN)
+    return Finding(
+        False,
+        f"the counts of open sockets are not what there is of {len(miscounted)} of {counted} hosts ({shown}): report "
+        "it, and count anew with `fleetnet-server migrate --recount` while the collector is stopped",
+    )
 
 
 def _day(time_us: int) -> str:

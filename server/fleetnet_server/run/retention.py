@@ -6,8 +6,7 @@ from typing import Final, NoReturn
 
 import structlog
 
-from fleetnet_server.errors import StorageError
-from fleetnet_server.logs import failure
+from fleetnet_server.run.rounds import tried
 from fleetnet_server.services.health import Health
 from fleetnet_server.services.retention import Retention
 
@@ -23,15 +22,9 @@ async def keep_clearing(retention: Retention, health: Health) -> NoReturn:
     """Until cancelled. What fails is tried again, for history that grows ends nothing else."""
     await asyncio.sleep(_FIRST_S)
     while True:
-        began_s, rest_s = time.monotonic(), EVERY_S
-        try:
-            deleted = await retention.round(time.time_ns() // 1_000)
-        except StorageError as error:
-            rest_s = _AGAIN_S
-            health.failed(error)
-        except Exception as error:  # whatever it is, it must not be the last that is heard of this
-            _log.error("what is too old could not be deleted for a mistake of the collector's", **failure(error))
-        else:
-            if deleted:
-                _log.info("deleted what is too old", seconds=round(time.monotonic() - began_s), **deleted)
-        await asyncio.sleep(rest_s)
+        began_s = time.monotonic()
+        clearing = retention.round(time.time_ns() // 1_000)
+        deleted, works = await tried(clearing, health, "what is too old could not be deleted")
+        if deleted:
+            _log.info("deleted what is too old", seconds=round(time.monotonic() - began_s), **deleted)
+        await asyncio.sleep(EVERY_S if works else _AGAIN_S)

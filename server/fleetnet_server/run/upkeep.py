@@ -8,14 +8,17 @@ from fleetnet_server.config import Config
 from fleetnet_server.errors import StartRefused
 from fleetnet_server.logs import escaped
 from fleetnet_server.run.directory import prepare
+from fleetnet_server.storage import counts, hosts
 from fleetnet_server.storage.database import Database
 from fleetnet_server.storage.inspection import inspect
 from fleetnet_server.storage.migrate import steps_after
 
+_HOSTS_AT_ONCE = 100
 
-def migrate(config: Config, *, only_plan: bool) -> Iterator[str]:
+
+def migrate(config: Config, *, only_plan: bool, recount: bool = False) -> Iterator[str]:
     """Bring the tables up to date, as `run` does when it starts; first a line for each step of that, then one for how
-    they are. Raises StartRefused, StorageError."""
+    they are. With `recount`, what is open is counted anew. Raises StartRefused, StorageError."""
     if not config.data.exists():
         raise StartRefused(f"there is no {config.data}; give the directory that the collector runs on with --data")
     database = inspect(config.database)
@@ -27,10 +30,23 @@ def migrate(config: Config, *, only_plan: bool) -> Iterator[str]:
         return
     lock = prepare(config.data)
     try:
-        asyncio.run(Database.open(config.database).close())
+        counted = asyncio.run(_brought_up(config, recount=recount))
     finally:
         lock.release()
+    if recount:
+        yield f"what {counted} hosts hold open was counted anew"
     yield "the database is up to date"
+
+
+async def _brought_up(config: Config, *, recount: bool) -> int:
+    database = Database.open(config.database)
+    try:
+        host_ids = [host_id for host_id, _ in await database.read(hosts.all_heard)] if recount else []
+        for at in range(0, len(host_ids), _HOSTS_AT_ONCE):
+            await database.write(counts.recount, sorted(host_ids)[at : at + _HOSTS_AT_ONCE])
+        return len(host_ids)
+    finally:
+        await database.close()
 
 
 def quarantined(config: Config) -> Iterator[str]:

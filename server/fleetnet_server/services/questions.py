@@ -5,8 +5,11 @@ it covers before its first item and whether it was cut after its last; its order
 """
 
 from collections.abc import AsyncGenerator, Iterator
+from dataclasses import replace
+from itertools import islice
 from typing import TypeVar
 
+from fleetnet_server.counted import Counts, HostCount, Trend, TrendQuestion
 from fleetnet_server.network import NamespaceAnswer
 from fleetnet_server.records import (
     Coverage,
@@ -18,10 +21,10 @@ from fleetnet_server.records import (
     SocketAnswer,
     SocketQuestion,
 )
-from fleetnet_server.services import machines
+from fleetnet_server.services import machines, trend_answers
 from fleetnet_server.services.coverage import Asked, Scene, kinds_of, outline, survey
+from fleetnet_server.storage import counts, network_search, search, sources
 from fleetnet_server.storage import machines as stored_machines
-from fleetnet_server.storage import network_search, search, sources
 from fleetnet_server.storage.database import Connection, Database
 from fleetnet_server.storage.kept import SOCKETS, Kind
 
@@ -54,6 +57,21 @@ class Questions:
         """Namespaces, ordered by host, the host's own first, name, inode. Steps and errors as for sockets."""
         return self._db.stream(_namespaces, question, now_us)
 
+    async def counts(self, selection: Selection, now_us: int) -> Counts:
+        """How many sockets these hosts hold open together, by protocol and state. Raises HostUnknown, StorageError."""
+        return await self._db.read(_counts, selection, now_us)
+
+    def counts_by_host(
+        self, selection: Selection, states: tuple[int, ...], protocols: tuple[int, ...], now_us: int
+    ) -> AsyncGenerator[Coverage | tuple[HostCount, ...] | End]:
+        """How many sockets each host holds open now in these states and of these protocols (none: any), ordered by
+        host, protocol, state. Steps and errors as for sockets."""
+        return self._db.stream(_counts_by_host, selection, states, protocols, now_us)
+
+    async def trend(self, question: TrendQuestion, now_us: int) -> Trend:
+        """How counts went. Raises HostUnknown, StorageError."""
+        return await self._db.read(trend_answers.trend, question, now_us)
+
     def hosts(self, selection: Selection, now_us: int) -> AsyncGenerator[Coverage | tuple[HostAnswer, ...] | End]:
         """Hosts, ordered by name. Steps and errors as for sockets."""
         return self._db.stream(_hosts, selection, now_us)
@@ -80,12 +98,29 @@ def _namespaces(
 def _hosts(conn: Connection, selection: Selection, now_us: int) -> Iterator[Coverage | tuple[HostAnswer, ...] | End]:
     scene = survey(conn, selection, now_us, SOCKETS)
     yield scene.coverage
-    counts = search.counts(conn, scene.moment, _only(selection, scene))
+    only = _only(selection, scene)
+    found = counts.of_each(conn, only) if scene.moment is None else search.counts(conn, scene.moment, only)
     # How sources fared is not kept for the past.
     degraded = _degraded(conn, now_us) if scene.moment is None else {}
-    answers = [_host(host, counts.get(host.host_id, (0, 0)), degraded.get(host.host_id, ())) for host in scene.asked]
+    answers = [_host(host, found.get(host.host_id, (0, 0)), degraded.get(host.host_id, ())) for host in scene.asked]
     pages = (tuple(answers[at : at + search.PAGE]) for at in range(0, len(answers), search.PAGE))
     yield from _cut(pages, selection.limit)
+
+
+def _counts(conn: Connection, selection: Selection, now_us: int) -> Counts:
+    scene = outline(conn, selection, now_us, SOCKETS)
+    if scene.moment is None:
+        return Counts(scene.coverage, counts.by_state(conn, scene.only))
+    return Counts(scene.coverage, search.counts_by_state(conn, scene.moment, scene.only))
+
+
+def _counts_by_host(
+    conn: Connection, selection: Selection, states: tuple[int, ...], protocols: tuple[int, ...], now_us: int
+) -> Iterator[Coverage | tuple[HostCount, ...] | End]:
+    scene = outline(conn, replace(selection, at_us=0), now_us)
+    yield scene.coverage
+    found = counts.by_host(conn, states, protocols, scene.only)
+    yield from _cut(iter(lambda: tuple(islice(found, search.PAGE)), ()), selection.limit)
 
 
 def _degraded(conn: Connection, now_us: int) -> dict[int, tuple[str, ...]]:

@@ -114,6 +114,8 @@ def times(keep: Keep, now_us: int) -> Times:
     longest_us = None if keep.longest_days is None else now_us - keep.longest_days * _DAY_US
     # Answers about sockets show the names of their namespaces.
     others = [] if longest_us is None else [(table, longest_us) for table in ("gaps", *NETWORK)]
+    if keep.keep_sockets_days is not None:
+        others.append(("trends", now_us - keep.keep_sockets_days * _DAY_US))
     return Times(tuple(bands), tuple(others), longest_us)
 
 
@@ -241,7 +243,8 @@ def _look(conn: Connection, host_id: int, due: Times, offset_us: int) -> _Due | 
         if not left:
             return _Due(parts, walks, all=False)
     for table, until_us in due.others:
-        before_us = until_us + offset_us
+        # Trends are of the collector's clock.
+        before_us = until_us if table == "trends" else until_us + offset_us
         if table == "gaps":
             # A stream that stays answers for a time before that, which would be whole without its gaps.
             before_us = min(before_us, retention.begun_us(conn, host_id, until_us))

@@ -15,7 +15,8 @@ from fleetnet_server.services import breaks, digests, namespaces
 from fleetnet_server.services.intervals import ClosedAtIs, OpenedAtIs, plan
 from fleetnet_server.services.snapshots import Named
 from fleetnet_server.services.steps import Rows, Step
-from fleetnet_server.storage import holders, hosts, sessions, sockets, sources
+from fleetnet_server.storage import counts, holders, hosts, sessions, sockets, sources
+from fleetnet_server.storage.counts import Tally
 from fleetnet_server.storage.database import Connection
 from fleetnet_server.storage.spans import Ending, Restated
 
@@ -29,11 +30,12 @@ def store(conn: Connection, told: Sequence[Rows]) -> list[Stored]:
     broken = breaks.note(conn, told)
     for one in told:
         one.resolve(after_gap=one.host_id in broken)
-    _end_earlier_boots(conn, [one.step for one in told])
-    holders.keep(conn, [one.holders for one in told])
-    _store_reports(conn, told)
-    namespaces.store(conn, [one.step.told for one in told])
-    _store_endings(conn, [one for one in told if one.named is None])
+    with counts.kept(conn) as tally:
+        _end_earlier_boots(conn, [one.step for one in told], tally)
+        holders.keep(conn, [one.holders for one in told])
+        _store_reports(conn, told, tally)
+        namespaces.store(conn, [one.step.told for one in told])
+        _store_endings(conn, [one for one in told if one.named is None], tally)
     _end_unnamed_namespaces(conn, told)
     _restate(conn, told)
     _store_sources(conn, told)
@@ -48,7 +50,7 @@ def store(conn: Connection, told: Sequence[Rows]) -> list[Stored]:
     ]
 
 
-def _end_earlier_boots(conn: Connection, steps: Sequence[Step]) -> None:
+def _end_earlier_boots(conn: Connection, steps: Sequence[Step], tally: Tally) -> None:
     """No socket outlives its boot, so the first word from the next one ends all, whole snapshot or not."""
     booted = [step for step in steps if step.standing.boot_id not in (None, step.session.boot_id)]
     if booted:
@@ -57,7 +59,7 @@ def _end_earlier_boots(conn: Connection, steps: Sequence[Step]) -> None:
             for step in booted
         }
         were_open = sockets.open_ids(conn, ends)
-        sockets.end(conn, [_ending(ends[host_id], i) for host_id, some in were_open.items() for i in some])
+        sockets.end(conn, [_ending(ends[host_id], i) for host_id, some in were_open.items() for i in some], tally)
         namespaces.end_unnamed(conn, {host_id: (end, ()) for host_id, end in ends.items()})
 
 
@@ -65,7 +67,7 @@ def _ending(end: Ending, socket_id: int) -> sockets.Ending:
     return sockets.Ending(end.host_id, socket_id, end.at_us, end.how, end.seen_at_us)
 
 
-def _store_reports(conn: Connection, told: Sequence[Rows]) -> None:
+def _store_reports(conn: Connection, told: Sequence[Rows], tally: Tally) -> None:
     """What is open, and what a whole snapshot did not name and so is no longer. What the same batch opens and ends goes
     to history at once, and its ends are taken out."""
     were_open = sockets.open_ids(conn, [one.host_id for one in told if one.named is not None])
@@ -92,8 +94,8 @@ def _store_reports(conn: Connection, told: Sequence[Rows]) -> None:
                 passed.append((row, ending))
             else:
                 opened.append(row)
-    sockets.end(conn, endings)
-    sockets.open_new(conn, opened)
+    sockets.end(conn, endings, tally)
+    sockets.open_new(conn, opened, tally)
     sockets.pass_through(conn, passed)
     sockets.update_open(conn, updated)
 
@@ -114,10 +116,10 @@ def _ended(conn: Connection, told: Rows, known: Collection[int]) -> dict[int, in
     return sockets.ended_after(conn, told.host_id, late, min(late.values())) if late else {}
 
 
-def _store_endings(conn: Connection, told: Sequence[Rows]) -> None:
+def _store_endings(conn: Connection, told: Sequence[Rows], tally: Tally) -> None:
     """The other ends; after the reports, for a batch may tell of a socket's change and end."""
     endings = [ending for one in told for ending in one.endings.values()]
-    ended = sockets.end(conn, endings)
+    ended = sockets.end(conn, endings, tally)
     if ended < len(endings):
         _log.debug("ends of sockets that were not open were passed over", count=len(endings) - ended)
 

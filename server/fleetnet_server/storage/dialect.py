@@ -4,12 +4,23 @@ An engine is a module with the functions of `Own`. `sqlite` is the embedded defa
 it is asked for, for its driver takes as long to import as all of SQLAlchemy's core.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, Protocol, TypeAlias
 
-from sqlalchemy import URL, Connection, Delete, Engine, Insert, Select, Table, Update, make_url
+from sqlalchemy import (
+    URL,
+    ColumnElement,
+    Connection,
+    Delete,
+    Engine,
+    Insert,
+    Select,
+    Table,
+    Update,
+    make_url,
+)
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from fleetnet_server.errors import StorageError
@@ -23,6 +34,8 @@ _EXAMPLES = (
 
 
 _Row: TypeAlias = tuple[Any, ...]
+# What becomes of columns of a row that is there, given the columns of what was to be put in.
+Becomes: TypeAlias = Callable[[Any], dict[str, ColumnElement[Any]]]
 
 
 class Own(Protocol):
@@ -37,11 +50,12 @@ class Own(Protocol):
     def lock_tables(self, conn: Connection) -> None: ...
     def insert_new(self, table: Table) -> Insert: ...
     def insert_or_clear(self, table: Table, mark: str) -> Insert: ...
+    def insert_or_set(self, table: Table, becomes: Becomes) -> Insert: ...
     def execute_rows(
         self, conn: Connection, statement: Insert | Update | Delete, keys: tuple[str, ...], rows: Sequence[_Row]
     ) -> int: ...
     def select_each(
-        self, conn: Connection, statement: Select[Any], keys: tuple[str, ...], rows: Sequence[_Row]
+        self, conn: Connection, statement: Select[Any] | Insert, keys: tuple[str, ...], rows: Sequence[_Row]
     ) -> list[_Row]: ...
     def check(self, conn: Connection, name: str) -> None: ...
     def interrupt(self, connection: Any) -> None: ...  # noqa: ANN401  # the driver's own
@@ -118,6 +132,11 @@ def insert_or_clear(conn: Connection, table: Table, mark: str) -> Insert:
     return _of(conn.dialect.name).insert_or_clear(table, mark)
 
 
+def insert_or_set(conn: Connection, table: Table, becomes: Becomes) -> Insert:
+    """An INSERT that changes the row whose key is there already. `becomes` must be a function of its module."""
+    return _of(conn.dialect.name).insert_or_set(table, becomes)
+
+
 def execute_rows(
     conn: Connection, statement: Insert | Update | Delete, keys: tuple[str, ...], rows: Sequence[_Row]
 ) -> int:
@@ -138,8 +157,11 @@ def execute_many(conn: Connection, statement: Insert | Update | Delete, rows: Se
     return execute_rows(conn, statement, keys, [values(row) if len(keys) > 1 else (values(row),) for row in rows])
 
 
-def select_each(conn: Connection, statement: Select[Any], keys: tuple[str, ...], rows: Sequence[_Row]) -> list[_Row]:
-    """What a SELECT that is written for one row of values finds for each of some, in no order.
+def select_each(
+    conn: Connection, statement: Select[Any] | Insert, keys: tuple[str, ...], rows: Sequence[_Row]
+) -> list[_Row]:
+    """What a SELECT, or an INSERT from one that returns what it puts in, finds for each of some rows of values, in no
+    order; it is written for one.
 
     For the hot path, as execute_rows: values come as the driver has them (a truth may be 0 or 1).
     """

@@ -1,5 +1,6 @@
 """Whether a database is whole and up to date. Reads only, so that it may be asked while a collector uses it."""
 
+import random
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,12 +9,14 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from fleetnet_server.errors import StorageError
-from fleetnet_server.storage import dialect, kept, machines, migrate, quarantine
+from fleetnet_server.storage import counts, dialect, hosts, kept, machines, migrate, quarantine
 from fleetnet_server.storage.kept import Reach as Reach
 from fleetnet_server.storage.machines import Clone as Clone
 from fleetnet_server.storage.quarantine import SetAside as SetAside
 
 _DAY_US = 86_400_000_000
+# Counting the rows of one takes a millisecond or so.
+_COUNTED_HOSTS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,8 @@ class Inspected:
     clones: tuple[Clone, ...] = ()
     set_aside: tuple[SetAside, ...] = ()  # reports that could not be stored; where the tables are up to date
     kept: Mapping[int, Reach] = field(default_factory=dict)  # how far back each kind of history goes, likewise
+    counted: int = 0  # hosts whose open sockets were counted, of all that there are at random where these are many
+    miscounted: tuple[str, ...] = ()  # those of them whose counts say something else
 
 
 def inspect(url: str) -> Inspected:
@@ -53,4 +58,18 @@ def _inspected(conn: Connection, name: str, newest_step: str | None) -> Inspecte
         return Inspected(name, True, step, newest_step, version)
     clones = machines.clones(conn, time.time_ns() // 1_000 - _DAY_US)
     set_aside = tuple(quarantine.listed(conn))
-    return Inspected(name, True, step, newest_step, version, tuple(clones), set_aside, kept.reaches(conn))
+    names = {host.host_id: host.name for host in hosts.heard(conn)}
+    looked_at = random.sample(sorted(names), min(len(names), _COUNTED_HOSTS))
+    miscounted = tuple(names[host_id] for host_id in counts.differing(conn, looked_at))
+    return Inspected(
+        name,
+        True,
+        step,
+        newest_step,
+        version,
+        tuple(clones),
+        set_aside,
+        kept.reaches(conn),
+        len(looked_at),
+        miscounted,
+    )

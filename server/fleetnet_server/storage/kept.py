@@ -26,6 +26,7 @@ class Kind(IntEnum):
     SOCKETS = 2
     BRIEF = 3  # TIME_WAIT, and what is known by its end alone
     NETWORK = 4  # interfaces, routes and namespaces
+    TRENDS = 5  # how counts went; no question on the wire is about them yet
 
 
 SOCKETS: Final = frozenset({Kind.LISTENERS, Kind.SOCKETS, Kind.BRIEF})
@@ -94,6 +95,15 @@ def lacking(
     if host_ids is None:
         query = query.where(hosts.c.enrolled_at_us <= moment.at_us)
     return tuple(NotKept(kind, since_us) for kind, since_us in conn.execute(query))
+
+
+def since(conn: Connection, kind: int, host_ids: Collection[int] | None) -> dict[int, int]:
+    """The latest end of what is no longer kept of each of these hosts, or of all (None); those of which all is are left
+    out."""
+    query = select(kept.c.host_id, kept.c.since_us).where(
+        kept.c.kind == kind, kept.c.since_us > 0, *of_hosts(kept, host_ids)
+    )
+    return {row.host_id: row.since_us for row in conn.execute(query)}
 
 
 def reaches(conn: Connection) -> dict[int, Reach]:

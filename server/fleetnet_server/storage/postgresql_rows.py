@@ -65,6 +65,13 @@ def insert_or_clear(table: Table, mark: str) -> Insert:
     )
 
 
+@cache
+def insert_or_set(table: Table, becomes: Callable[[Any], dict[str, ColumnElement[Any]]]) -> Insert:
+    """An INSERT that changes the row whose key is there already."""
+    made = postgresql.insert(table)
+    return made.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=becomes(made.excluded))
+
+
 def execute_rows(
     conn: Connection, statement: Insert | Update | Delete, keys: tuple[str, ...], rows: Sequence[tuple[Any, ...]]
 ) -> int:
@@ -76,7 +83,7 @@ def execute_rows(
 
 
 def select_each(
-    conn: Connection, statement: Select[Any], keys: tuple[str, ...], rows: Sequence[tuple[Any, ...]]
+    conn: Connection, statement: Select[Any] | Insert, keys: tuple[str, ...], rows: Sequence[tuple[Any, ...]]
 ) -> list[tuple[Any, ...]]:
     """See dialect.py. One statement, whatever the number of rows."""
     unfolding = _unfolding(conn.dialect, statement, keys)

@@ -31,7 +31,7 @@ from fleetnet_server.storage import by_socket, ends
 from fleetnet_server.storage.dialect import execute_rows
 from fleetnet_server.storage.gaps import KEPT
 from fleetnet_server.storage.kept import Kind
-from fleetnet_server.storage.schema import gaps, history, hosts, interfaces, namespaces, routes, sessions
+from fleetnet_server.storage.schema import gaps, history, hosts, interfaces, namespaces, routes, sessions, trends
 
 _TIME_WAIT = 6  # include/net/tcp_states.h
 _UNSEEN = 4  # OpenedAtIs.UNSEEN of the wire
@@ -64,13 +64,24 @@ class _Beside:
 
     table: Table
     ended_us: ColumnElement[int]
+    kind: int
     also: tuple[ColumnElement[bool], ...] = ()
+    began_us: ColumnElement[int] | None = None  # of rows whose end has to be looked for
 
 
-_BESIDE = {table.name: _Beside(table, table.c.closed_at_us) for table in (interfaces, routes, namespaces)}
+_BESIDE = {table.name: _Beside(table, table.c.closed_at_us, Kind.NETWORK) for table in (interfaces, routes, namespaces)}
 NETWORK = tuple(_BESIDE)
 # A host is still telling of those that it has kept.
-_BESIDE["gaps"] = _Beside(gaps, gaps.c.to_us, (gaps.c.reason != KEPT,))
+_BESIDE["gaps"] = _Beside(gaps, gaps.c.to_us, NO_KIND, (gaps.c.reason != KEPT,))
+# A count is what it came to until it came to something else: the last stays.
+_next = trends.alias()
+_UNTIL = (
+    select(func.min(_next.c.at_us))
+    .where(*(_next.c[name] == trends.c[name] for name in ("host_id", "protocol", "state")))
+    .where(_next.c.at_us > trends.c.at_us)
+    .scalar_subquery()
+)
+_BESIDE["trends"] = _Beside(trends, _UNTIL, Kind.TRENDS, began_us=trends.c.at_us)
 
 
 def slices(conn: Connection, host_id: int, from_us: int, before_us: int) -> Iterator[tuple[int, int]]:
@@ -97,13 +108,14 @@ def sockets(conn: Connection, host_id: int, kinds: Collection[int], from_us: int
 
 
 def beside(conn: Connection, table: str, host_id: int, before_us: int, most: int) -> list[Ended]:
-    """Gaps, or rows of one of NETWORK, that ended before a time."""
+    """Gaps, trends, or rows of one of NETWORK, that ended before a time."""
     what = _BESIDE[table]
     query = select(*what.table.primary_key.columns, what.ended_us).where(
         what.table.c.host_id == host_id, what.ended_us < before_us, *what.also
     )
-    kind = Kind.NETWORK if table in NETWORK else NO_KIND
-    return [Ended(tuple(row[:-1]), kind, row[-1]) for row in conn.execute(query.limit(most))]
+    if what.began_us is not None:
+        query = query.where(what.began_us < before_us)
+    return [Ended(tuple(row[:-1]), what.kind, row[-1]) for row in conn.execute(query.limit(most))]
 
 
 def begun_us(conn: Connection, host_id: int, before_us: int) -> int:
@@ -162,6 +174,6 @@ _REMOVALS = {
     "history": _removal(history, (history.c.host_id, *_SOCKET)),
     **{
         table.name: _removal(table, table.primary_key.columns)
-        for table in (interfaces, routes, namespaces, gaps, sessions)
+        for table in (interfaces, routes, namespaces, gaps, sessions, trends)
     },
 }

@@ -24,6 +24,8 @@ from sqlalchemy import (
 
 from fleetnet_server.storage.metadata import METADATA as METADATA  # with all tables, those of the network included
 from fleetnet_server.storage.metadata import Name
+from fleetnet_server.storage.schema_counts import counts as counts
+from fleetnet_server.storage.schema_counts import trends as trends
 from fleetnet_server.storage.schema_network import interfaces as interfaces
 from fleetnet_server.storage.schema_network import namespaces as namespaces
 from fleetnet_server.storage.schema_network import routes as routes
@@ -129,6 +131,8 @@ tokens = Table(
 SKEW_US = 1_000_000
 SKEWED = text(f"clock_offset_us >= {SKEW_US} OR clock_offset_us <= -{SKEW_US}")
 
+_TOLD_FROM = "From when on its looks were told afterwards; collector's clock. Empty: each was told as it was taken."
+
 sessions = Table(
     "sessions",
     METADATA,
@@ -148,6 +152,7 @@ sessions = Table(
     Column("clock_offset_us", BigInteger, nullable=False, comment="Host's clock minus collector's at the opening."),
     Column("first_at_us", BigInteger, comment="First whole look of the stream, converted to the collector's clock."),
     Column("last_at_us", BigInteger, comment="Last whole look of the stream, converted to the collector's clock."),
+    Column("told_from_us", BigInteger, comment=_TOLD_FROM),
     Column("agent_version", Text, nullable=False, comment="Version of the agent."),
     Column(
         "machine_id_hash", LargeBinary, nullable=False, comment="Tells a cloned identity; empty where there is none."

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Connection,
     Row,
     Select,
+    Subquery,
     Table,
     case,
     func,
@@ -25,9 +26,11 @@ from sqlalchemy import (
     union_all,
 )
 
+from fleetnet_server.counted import StateCount
 from fleetnet_server.records import Holder, SocketAnswer, SocketQuestion
 from fleetnet_server.storage import ends, namespaces, usual
 from fleetnet_server.storage import holders as holder_rows
+from fleetnet_server.storage.counts import IP
 from fleetnet_server.storage.moments import Moment, by_clock, of_hosts
 from fleetnet_server.storage.schema import current, history, holder_processes, holders, hosts, processes
 
@@ -36,10 +39,8 @@ PAGE = 500
 _HOST_NETNS = 0
 _OWNER_GONE = 7  # of OwnerStatus, the wire's number
 _LOOPBACK = 1  # of the column scope
-# Protocols whose sockets have addresses: tcp, udp, sctp, udplite and raw, the wire's numbers.
-_IP = (6, 17, 132, 136, 255)
-# Those of them whose local port is one; a raw socket's is the number of its protocol.
-_WITH_PORTS = _IP[:-1]
+# Those with addresses whose local port is one; a raw socket's is the number of its protocol.
+_WITH_PORTS = IP[:-1]
 # Instead of a holder that is not there: no row keeps an answer from being given.
 _GONE = Holder(None, "", "", "", _OWNER_GONE, ())
 _COMM_BYTES = 15  # the kernel cuts a command's name to TASK_COMM_LEN - 1 (include/linux/sched.h)
@@ -104,19 +105,32 @@ def pages(
             yield tuple(_answer(row, named, called) for row in rows)
 
 
-def counts(conn: Connection, moment: Moment | None, host_ids: Collection[int] | None) -> dict[int, tuple[int, int]]:
+def counts(conn: Connection, moment: Moment, host_ids: Collection[int] | None) -> dict[int, tuple[int, int]]:
     """Per host how many IP sockets were open and how many of them listeners; hosts without any are left out."""
+    found = _were_open(moment, host_ids)
+    query = select(found.c.host_id, *_how_many(found)).where(found.c.protocol.in_(IP)).group_by(found.c.host_id)
+    return {row[0]: (row[1], row[2]) for row in conn.execute(query)}
+
+
+def counts_by_state(conn: Connection, moment: Moment, host_ids: Collection[int] | None) -> tuple[StateCount, ...]:
+    """Over these hosts, or all (None), how many sockets were open in each state, by protocol and state."""
+    found = _were_open(moment, host_ids)
+    kind = (found.c.protocol, found.c.state)
+    query = select(*kind, *_how_many(found)).group_by(*kind).order_by(*kind)
+    return tuple(StateCount(*row) for row in conn.execute(query))
+
+
+def _were_open(moment: Moment, host_ids: Collection[int] | None) -> Subquery:
+    told = ("host_id", "protocol", "state", "scope")
     parts = [
-        select(table.c.host_id, table.c.scope).where(
-            *_open_at(table, moment), *of_hosts(table, host_ids), usual.told(table, "protocol").in_(_IP)
-        )
+        select(*(usual.told(table, name) for name in told)).where(*_open_at(table, moment), *of_hosts(table, host_ids))
         for table in _tables(moment)
     ]
-    found = union_all(*parts).subquery()
-    query = select(found.c.host_id, func.count(), func.sum(case((found.c.scope != 0, 1), else_=0))).group_by(
-        found.c.host_id
-    )
-    return {row[0]: (row[1], row[2]) for row in conn.execute(query)}
+    return union_all(*parts).subquery()
+
+
+def _how_many(found: Subquery) -> tuple[ColumnElement[int], ColumnElement[int]]:
+    return func.count(), func.sum(case((found.c.scope != 0, 1), else_=0))
 
 
 def _parts(question: SocketQuestion, moment: Moment | None, host_ids: Collection[int] | None) -> list[Select[Any]]:

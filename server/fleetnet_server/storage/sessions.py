@@ -1,6 +1,6 @@
 """Report streams: which may write, how far each has come, and what of a host's time they covered."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
@@ -10,6 +10,7 @@ from fleetnet_server.errors import SequenceHole
 from fleetnet_server.records import Hello, HostFacts, Session
 from fleetnet_server.storage.dialect import execute_rows, select_each
 from fleetnet_server.storage.hosts import Look
+from fleetnet_server.storage.moments import of_hosts
 from fleetnet_server.storage.schema import SKEW_US, SKEWED, hosts, sessions
 
 LONGEST_WAY_US: Final = 25_000_000  # of a Hello; an agent does not wait longer for its answer
@@ -42,6 +43,14 @@ class Covered:
     clock_offset_us: int
     agent_version: str
     facts: HostFacts
+
+
+class Heard(NamedTuple):
+    """A time in which a stream's looks were told as they were taken; collector's clock."""
+
+    from_us: int
+    to_us: int
+    clock_offset_us: int
 
 
 def open_sessions(conn: Connection, begun: Sequence[tuple[int, int, Hello, int]]) -> list[Session]:
@@ -155,7 +164,9 @@ def cover(conn: Connection, host_id: int, from_us: int, to_us: int) -> None:
     row = conn.execute(last.order_by(sessions.c.generation.desc()).limit(1)).one_or_none()
     if row is not None and to_us - row.clock_offset_us > row.last_at_us:
         this = (sessions.c.host_id == host_id, sessions.c.generation == row.generation)
-        conn.execute(update(sessions).where(*this).values(last_at_us=to_us - row.clock_offset_us))
+        told_from_us = func.coalesce(sessions.c.told_from_us, sessions.c.last_at_us)
+        told = {"last_at_us": to_us - row.clock_offset_us, "told_from_us": told_from_us}
+        conn.execute(update(sessions).where(*this).values(told))
 
 
 def correct_clock(conn: Connection, session: Session, offset_us: int) -> None:
@@ -274,6 +285,22 @@ def skewed(conn: Connection) -> dict[int, int]:
         .where(SKEWED)
     )
     return {row.host_id: row.clock_offset_us for row in conn.execute(query)}
+
+
+def heard(conn: Connection, host_ids: Collection[int] | None, from_us: int, to_us: int) -> dict[int, list[Heard]]:
+    """When each of these hosts, or of all (None), was heard within a time, in the order of its streams."""
+    told = (sessions.c.first_at_us, sessions.c.started_at_us, sessions.c.last_at_us, sessions.c.told_from_us)
+    query = (
+        select(sessions.c.host_id, *told, sessions.c.clock_offset_us)
+        .where(*of_hosts(sessions, host_ids), sessions.c.first_at_us <= to_us, sessions.c.last_at_us >= from_us)
+        .order_by(sessions.c.host_id, sessions.c.generation)
+    )
+    found: dict[int, list[Heard]] = {}
+    for host_id, first_us, started_us, last_us, told_from_us, offset_us in conn.execute(query):
+        # What came with the first look may have been kept in the agent's memory.
+        until_us = last_us if told_from_us is None else min(last_us, told_from_us)
+        found.setdefault(host_id, []).append(Heard(max(first_us, started_us), until_us, offset_us))
+    return found
 
 
 def newest(conn: Connection, host_id: int | None = None) -> dict[int, Covered]:

@@ -25,6 +25,7 @@ from sqlalchemy import (
 
 from fleetnet_server.records import Socket
 from fleetnet_server.storage import ends, usual
+from fleetnet_server.storage.counts import Tally, Told
 from fleetnet_server.storage.dialect import execute_rows, select_each
 from fleetnet_server.storage.schema import current, history
 
@@ -164,6 +165,7 @@ COLUMNS = (
     "peer_inode",
     "seen_at_us",
 )  # fmt: skip
+_TOLD = itemgetter(*map(COLUMNS.index, Told._fields))
 _PASSED = (*COLUMNS[:-1], "closed_at_us", "closed_at_is", "last_seen_us")
 _BY_END = itemgetter(_PASSED.index("host_id"), _PASSED.index("closed_at_us"))
 # What the statements below take, in the order of what is handed over.
@@ -231,10 +233,12 @@ def ended_after(conn: Connection, host_id: int, socket_ids: Collection[int], aft
     return found
 
 
-def open_new(conn: Connection, rows: Sequence[OpenSocket]) -> None:
+def open_new(conn: Connection, rows: Sequence[OpenSocket], tally: Tally) -> None:
     """Begin intervals of sockets that have none open."""
     if rows:
-        execute_rows(conn, _OPEN, COLUMNS, list(map(as_row, rows)))
+        made = list(map(as_row, rows))
+        execute_rows(conn, _OPEN, COLUMNS, made)
+        tally.opened(map(_TOLD, made))
 
 
 def pass_through(conn: Connection, passed: Sequence[tuple[OpenSocket, Ending]]) -> None:
@@ -251,12 +255,14 @@ def update_open(conn: Connection, rows: Sequence[OpenSocket]) -> None:
         execute_rows(conn, _UPDATE, _CHANGES, [_changes(row) for row in rows])
 
 
-def end(conn: Connection, endings: Sequence[Ending]) -> int:
+def end(conn: Connection, endings: Sequence[Ending], tally: Tally) -> int:
     """Move intervals to history and return how many moved. Each socket is named once; one not open is passed over."""
     if not endings:
         return 0
-    execute_rows(conn, _MOVE, _MOVED, endings)
-    return execute_rows(conn, _REMOVE, _NAMES, [ending[:2] for ending in endings])
+    moved = select_each(conn, _MOVE, _MOVED, endings)
+    tally.ended(moved)
+    execute_rows(conn, _REMOVE, _NAMES, [ending[:2] for ending in endings])
+    return len(moved)
 
 
 def restate_ends(conn: Connection, looks: Sequence[tuple[int, int]], was: int, becomes: int) -> None:
@@ -364,12 +370,16 @@ _REMOVE = delete(current).where(*_ONE)
 _END = _later(current.c.opened_at_us, bindparam("at_us"))
 _SEEN = _later(current.c.seen_at_us, bindparam("seen_us"))
 _KEPT = [column.name for column in history.columns if column.name in current.columns]
-_MOVE = insert(history).from_select(
-    [*_KEPT, "closed_at_us", "closed_at_is", "last_seen_us"],
-    select(
-        *(current.c[name] for name in _KEPT),
-        _END,
-        bindparam("how", type_=SmallInteger),
-        case((_SEEN < _END, _SEEN)),  # empty where it was seen up to its end
-    ).where(*_ONE),
+_MOVE = (
+    insert(history)
+    .from_select(
+        [*_KEPT, "closed_at_us", "closed_at_is", "last_seen_us"],
+        select(
+            *(current.c[name] for name in _KEPT),
+            _END,
+            bindparam("how", type_=SmallInteger),
+            case((_SEEN < _END, _SEEN)),  # empty where it was seen up to its end
+        ).where(*_ONE),
+    )
+    .returning(*(history.c[name] for name in Told._fields))
 )

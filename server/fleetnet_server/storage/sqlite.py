@@ -21,6 +21,7 @@ from fleetnet_server.errors import StorageDamaged, StorageError, StorageUnavaila
 from fleetnet_server.storage.sqlite_rows import execute_rows as execute_rows
 from fleetnet_server.storage.sqlite_rows import insert_new as insert_new
 from fleetnet_server.storage.sqlite_rows import insert_or_clear as insert_or_clear
+from fleetnet_server.storage.sqlite_rows import insert_or_set as insert_or_set
 from fleetnet_server.storage.sqlite_rows import select_each as select_each
 
 DRIVERS = ("sqlite", "sqlite+pysqlite")

@@ -52,6 +52,13 @@ def insert_or_clear(table: Table, mark: str) -> Insert:
     )
 
 
+@cache
+def insert_or_set(table: Table, becomes: Callable[[Any], dict[str, ColumnElement[Any]]]) -> Insert:
+    """An INSERT that changes the row whose key is there already."""
+    made = sqlite.insert(table)
+    return made.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=becomes(made.excluded))
+
+
 def execute_rows(
     conn: Connection, statement: Insert | Update | Delete, keys: tuple[str, ...], rows: Sequence[tuple[Any, ...]]
 ) -> int:
@@ -79,7 +86,7 @@ def _insert(conn: Connection, statement: Insert, keys: tuple[str, ...], rows: Se
 
 
 def select_each(
-    conn: Connection, statement: Select[Any], keys: tuple[str, ...], rows: Sequence[tuple[Any, ...]]
+    conn: Connection, statement: Select[Any] | Insert, keys: tuple[str, ...], rows: Sequence[tuple[Any, ...]]
 ) -> list[tuple[Any, ...]]:
     """See dialect.py. The rows are a table of values that the statement is joined with."""
     found: list[tuple[Any, ...]] = []

@@ -1,5 +1,6 @@
 # ruff: noqa: S608  # all of what is put together is written here
-"""Views for people who ask in SQL: `listeners`, `sockets` and `socket_history`, in words where the tables have numbers.
+"""Views for people who ask in SQL, in words where the tables have numbers: `listeners`, `sockets`, `socket_history`,
+and how many there are and were, `socket_counts` and `socket_trends`.
 
 They are a stable interface: columns are added at the end, never renamed or given another meaning. They belong to no
 step of the diary: they are gone while the tables change, and made anew where they are not as they are here.
@@ -126,7 +127,30 @@ HISTORY: Final = View(
     "Sockets in each state they were in, from when to when; what is open too. Gaps are in the table gaps.",
     (*_WHERE, *_WHAT, *_STATE, *_LOCAL, *_REMOTE, *_MORE, *_CLOSED),
 )
-VIEWS: Final = (LISTENERS, SOCKETS, HISTORY)
+_COUNTED = (
+    ("host", "Name of the host."),
+    ("protocol", "tcp, udp, sctp, udplite, raw, unix or packet."),
+    *_STATE,
+)
+_MANY = (("sockets", "How many are, or were, so."), ("listeners", "How many of them are, or were, listeners."))
+COUNTS: Final = View(
+    "socket_counts",
+    "How many sockets are open, as their hosts were last heard; read without looking at any of them.",
+    (*_COUNTED, *_MANY),
+)
+TRENDS: Final = View(
+    "socket_trends",
+    "What those counts came to, every five minutes where they had changed. A host that was not heard has no row then.",
+    (
+        *_COUNTED,
+        ("at", "From when on it was so, as far as was looked; collector's clock."),
+        *_MANY,
+        ("highest", "The most that were so at once at any commit since the row before."),
+        ("host_id", "Number of the host; it leads straight to rows of trends."),
+        ("at_us", "at in microseconds since 1970 UTC."),
+    ),
+)
+VIEWS: Final = (LISTENERS, SOCKETS, HISTORY, COUNTS, TRENDS)
 
 
 def keep(conn: Connection) -> None:
@@ -180,6 +204,11 @@ def _run(conn: Connection, statement: str) -> None:
 def definition(view: View, dialect: Dialect) -> str:
     """What the view is to an engine, as a SELECT."""
     own = _POSTGRESQL if dialect.name == "postgresql" else _SQLITE
+    if view in (COUNTS, TRENDS):
+        told = "counts s JOIN hosts h USING (host_id) WHERE s.sockets > 0"
+        if view is TRENDS:
+            told = "trends s JOIN hosts h USING (host_id)"
+        return f"SELECT {_columns(view, own, _of_counts(own))} FROM {told}"
     if view is not HISTORY:
         only = " WHERE s.scope <> 0" if view is LISTENERS else ""
         return f"SELECT {_columns(view, own, _of_current(own))} FROM current s JOIN hosts h USING (host_id){only}"
@@ -273,6 +302,11 @@ def _of_history(own: dict[str, str]) -> dict[str, str]:
         "closed_at_us": "s.closed_at_us",
         "ended_in": "s.closed_at_us / 600000000",
     }
+
+
+def _of_counts(own: dict[str, str]) -> dict[str, str]:
+    numbers = {name: f"s.{name}" for name in ("sockets", "listeners", "highest", "at_us")}
+    return {**numbers, "at": own["time"].format("s.at_us")}
 
 
 def _netns(at: str) -> str:

@@ -3,15 +3,12 @@
 import asyncio
 import subprocess
 import sys
-from pathlib import Path
 from typing import cast
 
 import pytest
 from fleetnet_server.identity.server import ServerIdentity
 from fleetnet_server.run import collector, memory
 from fleetnet_server.services.health import Health
-from fleetnet_server.services.retention import Retention
-from fleetnet_server.storage.database import Database
 
 # More than Python's own allocator takes, and less than malloc maps by itself; every tenth stays.
 AFTER_A_BURST = """
@@ -36,11 +33,8 @@ def test_what_a_burst_has_left_free_between_what_is_in_use_goes_back_to_the_kern
     assert after < before - 50_000_000
 
 
-def test_a_collector_gives_back_again_and_again_as_long_as_it_runs(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_collector_gives_back_again_and_again_as_long_as_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     times = 0
-    database = Database.open(f"sqlite:///{tmp_path}/fleetnet.db")
 
     async def serve() -> None:
         loop = asyncio.get_running_loop()
@@ -54,11 +48,8 @@ def test_a_collector_gives_back_again_and_again_as_long_as_it_runs(
 
         monkeypatch.setattr(memory, "give_back", give_back)
         monkeypatch.setattr(memory, "EVERY_S", 0.0)
-        # Its certificate is new, and the first round of retention is later.
-        try:
-            await collector._until(told, Health(), cast(ServerIdentity, None), database, cast(Retention, None))
-        finally:
-            await database.close()
+        # Its certificate is new.
+        await collector._until(told, Health(), cast(ServerIdentity, None), ())
 
     asyncio.run(serve())
     assert times >= 3

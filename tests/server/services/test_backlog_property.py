@@ -264,6 +264,7 @@ class World:
         for _ in range(1 + batch.sequence % 2):
             received_us = max(batch.look_at_us, self.now_us)
             assert (await self.collector.ingest.commit(self.session, batch, received_us)).sequence == batch.sequence
+            assert await self.collector.miscounted() == []
 
 
 def _within(gap: Gap, other: Gap) -> bool:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from fleetnet_server.records import Batch, Session
-from fleetnet_server.storage import sockets
+from fleetnet_server.storage import counts, sockets
+from fleetnet_server.storage.database import Connection
 from server.reports import (
     CLOSE,
     ESTABLISHED,
@@ -160,8 +161,13 @@ def test_what_passes_through_leaves_the_row_that_opening_and_ending_it_would_lea
     async def story(c: Collector, session: Session) -> None:
         row = sockets.OpenSocket(session.host_id, 11, sock(7, T0, CLOSE, how=UNSEEN), 3, 0, T0, T0 + 4)
         ending = sockets.Ending(session.host_id, 11, ended_us, EXACT, seen_us)
-        await c.db.write(sockets.open_new, [row])
-        await c.db.write(sockets.end, [ending])
+
+        def stepwise_too(conn: Connection) -> None:
+            with counts.kept(conn) as tally:
+                sockets.open_new(conn, [row], tally)
+                sockets.end(conn, [ending], tally)
+
+        await c.db.write(stepwise_too)
         await c.db.write(sockets.pass_through, [(row, ending)])
         stepwise, at_once = (await c.dump())["history"]
         assert at_once == stepwise

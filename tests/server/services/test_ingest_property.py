@@ -3,6 +3,7 @@
 import asyncio
 import random
 import tempfile
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from fleetnet_server.network import Namespace
 from fleetnet_server.records import Batch, Gap, Host, Session
+from fleetnet_server.storage import counts
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from server.reports import (
@@ -258,6 +260,7 @@ class World:
             assert (
                 await self.collector.ingest.commit(self.session, batch, batch.look_at_us)
             ).sequence == batch.sequence
+            assert await self.collector.miscounted() == []
         whole = False
         if batch.snapshot is not None:
             self.parts_seen = self.parts_seen + 1 if batch.snapshot.part == self.parts_seen else 0
@@ -437,5 +440,8 @@ async def _agree(world: World) -> None:
     now = await world.collector.ask(now_us=world.now_us)
     assert sorted((i.cookie, i.state) for i in now.items) == sorted(world.alive.items())
     assert now.coverage.hosts_fresh == 1
+    counted = await world.collector.db.read(counts.by_state, None)
+    assert {one.state: one.sockets for one in counted} == Counter(world.alive.values())
+    assert sum(one.listeners for one in counted) == sum(state == LISTEN for state in world.alive.values())
     held = [item.namespace for item in (await world.collector.ask_namespaces(now_us=world.now_us)).items]
     assert sorted(held, key=lambda one: one.netns) == list(spaces_of(world.spaces))

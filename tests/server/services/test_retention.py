@@ -525,6 +525,7 @@ def test_each_kind_has_its_time_and_what_is_older_than_all_goes_whatever_it_is()
         ("LISTENERS", {"LISTENERS"}, T0 - 2 * DAY, 1),
     ]
     assert bands(None, None, None) == []
-    assert times(Keep(None, 30, 1), T0).others == ()
-    longest = dict.fromkeys(("gaps", "interfaces", "routes", "namespaces"), T0 - 30 * DAY)
+    assert times(Keep(None, 30, 1), T0).others == (("trends", T0 - 30 * DAY),)
+    assert times(Keep(None, None, 1), T0).others == ()
+    longest = dict.fromkeys(("gaps", "interfaces", "routes", "namespaces", "trends"), T0 - 30 * DAY)
     assert dict(times(Keep(10, 30, 1), T0).others) == longest

@@ -10,7 +10,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from fleetnet_server.storage import migrate
+from fleetnet_server.storage import counts, migrate
 from fleetnet_server.storage.database import Database
 from fleetnet_server.storage.schema import METADATA, current
 from server.reports import Collector
@@ -259,6 +259,32 @@ def test_rows_of_0006_lose_with_0007_what_they_have_in_common_and_have_it_again_
         command.downgrade(migrate.configuration(conn), "0006")
         assert {table: _rows(conn, table) for table in ROWS_OF_0001} == before
         assert _shape(conn) == shape
+        command.upgrade(migrate.configuration(conn), "head")
+        assert compare_metadata(MigrationContext.configure(conn), METADATA) == []
+    engine.dispose()
+
+
+def test_what_is_open_in_a_database_of_0007_is_counted_by_0008_and_the_same_on_the_way_back(tmp_path: Path) -> None:
+    engine = old_database(tmp_path, "0001")
+    with engine.begin() as conn:
+        command.upgrade(migrate.configuration(conn), "0007")
+        others = (
+            {"socket_id": 71, "state": 1, "scope": 0},
+            {"socket_id": 72, "state": 1, "scope": 0},
+            {"socket_id": 73},
+        )
+        for other in others:
+            conn.execute(current.insert().values({**ROWS_OF_0001["current"], **other}))
+        before = {table: _rows(conn, table) for table in ROWS_OF_0001}
+        command.upgrade(migrate.configuration(conn), "0008")
+        assert {table: _rows(conn, table) for table in ROWS_OF_0001} == before
+        counted = [(row["protocol"], row["state"], row["sockets"], row["listeners"]) for row in _rows(conn, "counts")]
+        assert sorted(counted) == [(6, 1, 2, 0), (6, 10, 2, 2)]
+        assert counts.differing(conn) == []
+        assert _rows(conn, "trends") == []
+        command.downgrade(migrate.configuration(conn), "0007")
+        assert {table: _rows(conn, table) for table in ROWS_OF_0001} == before
+        assert {"counts", "trends"}.isdisjoint(inspect(conn).get_table_names())
         command.upgrade(migrate.configuration(conn), "head")
         assert compare_metadata(MigrationContext.configure(conn), METADATA) == []
     engine.dispose()

@@ -199,6 +199,7 @@ def test_however_streams_move_each_batch_is_stored_once_and_in_its_order(tmp_pat
         assert all(isinstance(outcome, Stored | ReportRefused) for outcome in outcomes), outcomes
         session = await one.connect(host, hello(T0))
         assert [i.cookie for i in await one.intervals()] == list(range(1, session.committed_sequence + 1))
+        assert await one.miscounted() == []
 
     def batch(n: int) -> Batch:
         return difference(n, T0 + n * S, opened=(sock(n, T0 + n * S),))

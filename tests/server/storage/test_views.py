@@ -12,7 +12,7 @@ import pytest
 from alembic import command
 from fleetnet_cli import wire
 from fleetnet_server.errors import StorageError
-from fleetnet_server.storage import migrate, views
+from fleetnet_server.storage import migrate, trends, views
 from server.reports import (
     ESTABLISHED,
     NGINX,
@@ -130,6 +130,23 @@ def test_each_interval_is_shown_with_its_end(tmp_path: Path, engine: str) -> Non
     tell(tmp_path, story)
 
 
+def test_counts_and_what_they_came_to_are_shown_in_words(tmp_path: Path, engine: str) -> None:
+    async def story(c: Collector) -> None:
+        await fleet(c)
+        counted = {(row["protocol"], row["state"]): row for row in await c.db.read(rows, "socket_counts")}
+        # Nothing is in TIME_WAIT any more.
+        assert counted.keys() == {("tcp", "LISTEN"), ("udp", "CLOSE"), ("unix", "LISTEN"), ("packet", "CLOSE")}
+        tcp = {"host": "web1", "protocol": "tcp", "state": "LISTEN", "sockets": 2, "listeners": 2}
+        assert counted["tcp", "LISTEN"] == tcp
+        await c.db.write(trends.put_down, [1], T0, T0 + S)
+        found = {(row["protocol"], row["state"]): row for row in await c.db.read(rows, "socket_trends")}
+        told = {"at": at(T0 + S, engine), "at_us": T0 + S, "host_id": 1, "highest": 2}
+        assert found["tcp", "LISTEN"] == {**tcp, **told}
+        assert (found["tcp", "TIME_WAIT"]["sockets"], found["tcp", "TIME_WAIT"]["highest"]) == (0, 1)
+
+    tell(tmp_path, story)
+
+
 @pytest.mark.parametrize(
     ("words", "numbers"),
     [
@@ -195,9 +212,10 @@ def test_the_examples_for_people_run(tmp_path: Path) -> None:
 
     async def story(c: Collector) -> None:
         await fleet(c)
-        listening, held, ended = await c.db.read(run)
+        listening, held, counted, trend, ended = await c.db.read(run)
         assert [(row["host"], row["processes"]) for row in listening] == [("web1", "nginx(812), worker(900)")]
-        assert (held, ended) == ([], [])
+        assert {(row["protocol"], row["state"]): row["sockets"] for row in counted}["tcp", "LISTEN"] == 2
+        assert (held, trend, ended) == ([], [], [])
 
     tell(tmp_path, story)
 
