@@ -6,6 +6,7 @@ from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, inser
 
 from fleetnet_server.records import Gap
 from fleetnet_server.storage.dialect import execute_rows, insert_new, select_each
+from fleetnet_server.storage.moments import Moment, by_clock
 from fleetnet_server.storage.schema import gaps
 
 # Of one host. Every question about all hosts goes through those about its time.
@@ -83,6 +84,18 @@ def withdraw_kept(conn: Connection, host_id: int, from_us: int, to_us: int) -> N
 def _kept(host_id: int, from_us: int, to_us: int) -> tuple[ColumnElement[bool], ...]:
     this = (gaps.c.host_id == host_id, gaps.c.reason == KEPT)
     return (*this, gaps.c.from_us >= from_us, gaps.c.to_us <= to_us, gaps.c.to_us >= from_us)
+
+
+def count_between(conn: Connection, begin: Moment, end: Moment) -> int:
+    """How many gaps, of all hosts, share a moment with a time that may be one moment; an end of a gap is no part of
+    it."""
+    # The first says nothing new; it is the one that the index understands.
+    over = (
+        gaps.c.to_us > begin.earliest_us,
+        gaps.c.to_us > by_clock(gaps, begin),
+        gaps.c.from_us <= by_clock(gaps, end),
+    )
+    return int(conn.execute(select(func.count()).select_from(gaps).where(*over)).scalar_one())
 
 
 def around(conn: Connection, from_us: int, to_us: int, host_id: int | None = None) -> dict[int, list[Gap]]:

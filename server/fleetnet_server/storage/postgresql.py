@@ -43,6 +43,7 @@ _READER = {
     "statement_timeout": "60s",  # of one page, not of the whole answer
     "idle_in_transaction_session_timeout": "180s",  # longer than an answer may stall (database.py)
     "jit": "off",  # compiling takes longer than most answers
+    "max_parallel_workers_per_gather": "0",  # so does starting processes, and they take the cores of who writes
 }
 _LOCK = int.from_bytes(b"fleetnet", "big")
 

@@ -208,6 +208,31 @@ def test_rows_of_0005_are_there_after_0006_with_no_doubts_and_the_same_on_the_wa
     engine.dispose()
 
 
+def test_rows_of_0006_are_there_after_0009_and_the_same_on_the_way_back(tmp_path: Path) -> None:
+    engine = _old_database(tmp_path, "0001")
+    new = {
+        "current": {"ix_current_listeners_of", "ix_current_listeners_since", "ix_current_remote_address"},
+        "history": {"ix_history_listeners_since"},
+    }
+
+    def indexes(conn: Connection, table: str) -> set[str | None]:
+        return {index["name"] for index in inspect(conn).get_indexes(table)}
+
+    with engine.begin() as conn:
+        command.upgrade(migrate.configuration(conn), "0006")
+        rows = {table: _rows(conn, table) for table in _ROWS_OF_0001}
+        before = {table: indexes(conn, table) for table in new}
+        command.upgrade(migrate.configuration(conn), "0009")
+        assert {table: _rows(conn, table) for table in _ROWS_OF_0001} == rows
+        assert {table: indexes(conn, table) - before[table] for table in new} == new
+        command.downgrade(migrate.configuration(conn), "0006")
+        assert {table: _rows(conn, table) for table in _ROWS_OF_0001} == rows
+        assert {table: indexes(conn, table) for table in new} == before
+        command.upgrade(migrate.configuration(conn), "head")
+        assert compare_metadata(MigrationContext.configure(conn), METADATA) == []
+    engine.dispose()
+
+
 def test_a_collector_opens_a_database_of_0001_and_answers_from_it(tmp_path: Path) -> None:
     _old_database(tmp_path, "0001").dispose()
 
