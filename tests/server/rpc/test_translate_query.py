@@ -96,6 +96,49 @@ def test_a_question_that_makes_no_sense_is_refused(
         translate_query.socket_question(message)
 
 
+def test_a_narrower_question_comes_through_whole() -> None:
+    message = query_pb2.FindSocketsRequest(
+        sockets=query_pb2.ListSocketsRequest(selection=query_pb2.Selection(at_us=9), user="root"),
+        remote=query_pb2.Net(address=bytes([10, 0, 0, 0]), prefix_bits=8),
+        remote_port=443,
+        opened_since_us=7,
+    )
+    assert translate_query.narrower_question(message) == records.SocketQuestion(
+        selection=records.Selection(at_us=9, max_age_ms=120_000),
+        user="root",
+        remote=records.Net(bytes([10, 0, 0, 0]), 8),
+        remote_port=443,
+        opened_since_us=7,
+    )
+    assert translate_query.narrower_question(query_pb2.FindSocketsRequest()) == records.SocketQuestion(
+        records.Selection(max_age_ms=120_000)
+    )
+
+
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        (query_pb2.FindSocketsRequest(remote=query_pb2.Net(address=bytes(4), prefix_bits=33)), "no net"),
+        (query_pb2.FindSocketsRequest(remote=query_pb2.Net(address=bytes(16), prefix_bits=129)), "no net"),
+        (query_pb2.FindSocketsRequest(remote=query_pb2.Net(address=b"")), "0 bytes"),
+        (query_pb2.FindSocketsRequest(remote=query_pb2.Net(address=bytes(5))), "5 bytes"),
+        (query_pb2.FindSocketsRequest(remote_port=80), "without a remote address"),
+        (query_pb2.FindSocketsRequest(remote=query_pb2.Net(address=bytes(4)), remote_port=65_536), "no port"),
+        (query_pb2.FindSocketsRequest(opened_since_us=-1), "not between 1970 and 2100"),
+        (query_pb2.FindSocketsRequest(opened_since_us=2**62), "not between 1970 and 2100"),
+        (
+            query_pb2.FindSocketsRequest(
+                sockets=query_pb2.ListSocketsRequest(selection=query_pb2.Selection(at_us=6)), opened_since_us=7
+            ),
+            "later than the time asked about",
+        ),
+    ],
+)
+def test_a_narrower_question_that_makes_no_sense_is_refused(message: query_pb2.FindSocketsRequest, words: str) -> None:
+    with pytest.raises(RequestRefused, match=words):
+        translate_query.narrower_question(message)
+
+
 def item_of(answer: records.SocketAnswer) -> query_pb2.SocketItem:
     (page,) = translate_query.socket_pages([answer])
     (item,) = page.items

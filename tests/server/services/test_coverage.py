@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fleetnet_server.records import Coverage, Gap, Selection, SocketQuestion
+from fleetnet_server.records import Coverage, Gap, Net, Selection, SocketQuestion
 from fleetnet_server.services.coverage import kinds_of, outline, survey
-from fleetnet_server.storage import gaps, sessions
+from fleetnet_server.storage import gaps, kept, sessions
 from fleetnet_server.storage.database import Connection
+from fleetnet_server.storage.kept import Kind
 from server.costs import asked_of, plan
 from server.reports import (
     CLOSE,
@@ -64,6 +65,34 @@ def test_freshness_in_the_past_follows_the_streams_and_their_gaps(tmp_path: Path
         }  # fmt: skip
         [stale] = (await c.ask(at_us=T0 + 400 * S, now_us=T0 + 9999 * S)).coverage.hosts_stale
         assert stale.last_seen_us == T0 + 120 * S
+
+    tell(tmp_path, story)
+
+
+@pytest.mark.parametrize("offset_us", [0, -3600 * S])
+def test_an_answer_about_what_began_counts_the_gaps_of_all_that_time_and_what_is_gone_of_it(
+    tmp_path: Path, offset_us: int
+) -> None:
+    async def story(c: Collector) -> None:
+        session = await reporting(c, "web1", sock(1, T0 + offset_us), offset_us=offset_us)
+        over = Gap(T0 + offset_us + 20 * S, T0 + offset_us + 30 * S, "queue full")
+        await c.report(session, difference(2, T0 + offset_us + 60 * S, gaps=(over,)), delay_us=-offset_us)
+        await c.db.write(kept.begin, session.host_id)
+        await c.db.write(kept.note_deleted, session.host_id, {int(Kind.LISTENERS): T0 + offset_us + 10 * S})
+        told: dict[tuple[int, int], list[tuple[int, bool]]] = {}
+        for since, until in ((5, 0), (9, 25), (10, 20), (15, 19), (25, 40), (29, 0), (30, 0)):
+            for host in ("", "web1"):
+                asked = SocketQuestion(
+                    Selection(host=host, at_us=until and T0 + until * S),
+                    listeners_only=True,
+                    opened_since_us=T0 + since * S,
+                )
+                coverage = (await c.ask(asked, now_us=T0 + 60 * S)).coverage
+                told.setdefault((since, until), []).append((coverage.gaps, bool(coverage.not_kept)))
+        assert told == {
+            (5, 0): [(1, True)] * 2, (9, 25): [(1, True)] * 2, (10, 20): [(1, False)] * 2, (15, 19): [(0, False)] * 2,
+            (25, 40): [(1, False)] * 2, (29, 0): [(1, False)] * 2, (30, 0): [(0, False)] * 2,
+        }  # fmt: skip
 
     tell(tmp_path, story)
 
@@ -234,6 +263,10 @@ def test_an_answer_about_now_goes_through_the_hosts_alone(tmp_path: Path) -> Non
         ({"states": (TIME_WAIT,)}, "BRIEF"),
         ({"states": (CLOSE,), "protocols": (UDP,)}, "LISTENERS SOCKETS"),
         ({"protocols": (UDP, UNIX)}, "LISTENERS SOCKETS"),
+        # What is known by its end alone began some time.
+        ({"states": (CLOSE,), "opened_since_us": T0}, "LISTENERS SOCKETS BRIEF"),
+        ({"listeners_only": True, "opened_since_us": T0}, "LISTENERS"),
+        ({"remote": Net(bytes(4), 0)}, "SOCKETS BRIEF"),
         ({"protocols": (TCP,), "local_ports": ((443, 443),)}, "LISTENERS SOCKETS BRIEF"),
     ],
 )
