@@ -21,11 +21,11 @@ import tempfile
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fleetnet_server.records import Host, Selection, SocketQuestion
+from fleetnet_server.records import Host, Net, Selection, SocketQuestion
 from fleetnet_server.services.questions import Questions
 from fleetnet_server.storage import holders, hosts, sockets
 from fleetnet_server.storage.database import Connection, Database
@@ -44,6 +44,8 @@ _GROUP = 2_000
 _INTERVALS = 25  # of a batch
 _WRITING_HOSTS = 40
 _WITHIN_S = 600.0
+# Its hosts were heard as it was filled, and stay fresh: a fleet of which every host is stale is not what is measured.
+_FLEET = Selection(max_age_ms=86_400_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,21 +69,29 @@ class Took:
 
 def questions(days: float, now: int) -> list[Asked]:
     """What is asked."""
-    back = Selection(host="host00007", at_us=now - round(days * fill.DAY_US * 0.99))
-    https = ((443, 443),)
+    hour_us = 3_600_000_000
+    one = replace(_FLEET, host="host00007")
+    back = replace(one, at_us=now - round(days * fill.DAY_US * 0.99))
+    https, rare = ((443, 443),), ((fill.RARE_PORT, fill.RARE_PORT),)
     return [
         Asked(
             "who listens on a rare port, now",
-            SocketQuestion(Selection(), local_ports=((fill.RARE_PORT, fill.RARE_PORT),), listeners_only=True),
+            SocketQuestion(_FLEET, local_ports=rare, listeners_only=True),
             whole_ms=5,
         ),
-        Asked("who listens on 443, now", SocketQuestion(Selection(), local_ports=https, listeners_only=True), 10),
-        Asked("one host, now", SocketQuestion(Selection(host="host00007")), whole_ms=10),
+        Asked("who listens on 443, now", SocketQuestion(_FLEET, local_ports=https, listeners_only=True), 10),
+        Asked("who talks to an address, now", SocketQuestion(_FLEET, remote=Net(fill.ASKED_PEER, 32)), whole_ms=10),
+        Asked("one host, now", SocketQuestion(one), whole_ms=10),
         Asked(f"one host, {days:g} days back", SocketQuestion(back), whole_ms=50),
-        Asked("who holds CLOSE_WAIT, now", SocketQuestion(Selection(), states=(fill.CLOSE_WAIT,))),
+        Asked(
+            "new listeners of the last hour",
+            SocketQuestion(_FLEET, listeners_only=True, opened_since_us=now - hour_us),
+            20,
+        ),
+        Asked("who holds CLOSE_WAIT, now", SocketQuestion(_FLEET, states=(fill.CLOSE_WAIT,))),
         Asked(
             "who listened on 443, an hour ago",
-            SocketQuestion(Selection(at_us=now - 3_600_000_000), local_ports=https, listeners_only=True),
+            SocketQuestion(replace(_FLEET, at_us=now - hour_us), local_ports=https, listeners_only=True),
         ),
     ]
 
@@ -131,7 +141,7 @@ class Bench:
             size = await self._db.read(_scalar, "SELECT pg_total_relation_size('history')")
         else:
             names = "'history', 'ix_history_host_id_closed_at_us', 'ix_history_host_id_socket_id_closed_at_us'"
-            named = f"name IN ({names}, 'ix_history_listeners')"
+            named = f"name IN ({names}, 'ix_history_listeners', 'ix_history_listeners_since')"
             size = await self._db.read(_scalar, f"SELECT sum(pgsize) FROM dbstat WHERE {named}")
         limit = 180 if self._server else 150
         self.bars.append(Bar("a closed interval, indexes included", limit, size / rows, "B"))
