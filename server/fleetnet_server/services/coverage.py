@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 
 from fleetnet_server.errors import HostUnknown
 from fleetnet_server.records import Coverage, Gap, NotKept, Selection, SocketQuestion, StaleHost
-from fleetnet_server.storage import gaps, hosts, kept, sessions
+from fleetnet_server.storage import gaps, heard, hosts, kept, sessions
 from fleetnet_server.storage.database import Connection
 from fleetnet_server.storage.kept import Kind
 from fleetnet_server.storage.moments import Moment
@@ -104,14 +104,13 @@ def outline(
     """The outline of a question's scene, which is about these kinds of history; with `since_us` about what began from
     then on. Raises as `survey`.
 
-    Of all hosts as they are now the database counts, for going through ten thousand of them takes longer than most
-    answers.
+    Of all hosts the database counts, for going through ten thousand of them takes longer than most answers.
     """
-    if selection.at_us or selection.host or selection.host_glob:
+    if selection.host or selection.host_glob:
         scene = survey(conn, selection, now_us, kinds, since_us)
-        some = selection.host or selection.host_glob
-        only = [host.host_id for host in scene.asked] if some else None
-        return Outline(scene.coverage, scene.moment, scene.since, only)
+        return Outline(scene.coverage, scene.moment, scene.since, [host.host_id for host in scene.asked])
+    if selection.at_us:
+        return _outline_of_past(conn, selection, kinds, since_us)
     oldest_us = now_us - selection.max_age_ms * _MS_US
     asked, fresh = hosts.count_heard(conn, oldest_us)
     skewed = _skewed(now_us, sessions.skewed(conn))
@@ -127,33 +126,62 @@ def outline(
     return Outline(coverage, None, since, None)
 
 
+def _outline_of_past(conn: Connection, selection: Selection, kinds: Collection[Kind], since_us: int) -> Outline:
+    """Of all hosts at a time past. Streams are looked at of those that are not as most are."""
+    at_us, oldest_us = selection.at_us, selection.at_us - selection.max_age_ms * _MS_US
+    streams = sessions.covering(conn, at_us, heard.ever_skewed(conn))
+    moment = _skewed(at_us, _offsets(streams))
+    since = moment.moved_to(since_us) if since_us else None
+    begin = since or moment
+    stale = heard.silent(conn, at_us, oldest_us)
+    found = gaps.around(conn, moment.earliest_us, moment.latest_us)
+    over = {host_id: some for host_id in found if (some := _between(moment, moment, host_id, found))}
+    streams |= sessions.covering(conn, at_us, over.keys() - streams.keys())
+    broken = {
+        host_id: last_seen_us
+        for host_id, some in over.items()
+        if (last_seen_us := _last_seen(at_us, streams.get(host_id), some, at_us - oldest_us)) < oldest_us
+    }
+    stale |= {host_id: (name, broken[host_id]) for host_id, name in heard.names(conn, broken.keys(), at_us).items()}
+    asked = heard.count_enrolled(conn, at_us)
+    coverage = Coverage(
+        as_of_us=at_us,
+        hosts_asked=asked,
+        hosts_fresh=asked - len(stale),
+        hosts_stale=tuple(StaleHost(*one) for one in sorted(stale.values())),
+        gaps=gaps.count_between(conn, begin, moment, at_us),
+        not_kept=kept.lacking(conn, begin, kinds, None, at_us),
+    )
+    return Outline(coverage, moment, since, None)
+
+
 def survey(
     conn: Connection, selection: Selection, now_us: int, kinds: Collection[Kind] = (), since_us: int = 0
 ) -> Scene:
     """The scene of a question about these kinds of history. Raises HostUnknown if it names a host that has not
     enrolled."""
-    heard = hosts.heard(conn, selection.host, selection.host_glob)
-    if selection.host and not heard:
+    asked = hosts.heard(conn, selection.host, selection.host_glob)
+    if selection.host and not asked:
         raise HostUnknown(selection.host)
-    only = heard[0].host_id if selection.host else None
+    only = asked[0].host_id if selection.host else None
     if selection.at_us and not selection.host:
         # Who came later is no part of the fleet as it was.
-        heard = [host for host in heard if host.enrolled_at_us <= selection.at_us]
+        asked = [host for host in asked if host.enrolled_at_us <= selection.at_us]
     if selection.at_us:
-        scene = _past(conn, heard, only, selection, since_us)
+        scene = _past(conn, asked, only, selection, since_us)
     else:
-        scene = _now(conn, heard, only, selection, now_us, since_us)
+        scene = _now(conn, asked, only, selection, now_us, since_us)
     begin = scene.since or scene.moment
     if begin is None:
         return scene
-    some = [host.host_id for host in heard] if selection.host or selection.host_glob else None
+    some = [host.host_id for host in asked] if selection.host or selection.host_glob else None
     return replace(scene, not_kept=kept.lacking(conn, begin, kinds, some, scene.as_of_us))
 
 
 def _now(
-    conn: Connection, heard: list[hosts.Heard], only: int | None, selection: Selection, now_us: int, since_us: int
+    conn: Connection, known: list[hosts.Heard], only: int | None, selection: Selection, now_us: int, since_us: int
 ) -> Scene:
-    streams = sessions.newest(conn, only)
+    streams = sessions.newest(conn, _one(only))
     skewed = _skewed(now_us, _offsets(streams))
     since = skewed.moved_to(since_us) if since_us else None
     begin = since or skewed
@@ -169,20 +197,20 @@ def _now(
             gaps=len(_between(begin, skewed, host.host_id, found)),
             session=streams.get(host.host_id),
         )
-        for host in heard
+        for host in known
     )
     return Scene(asked, None, now_us, since)
 
 
-def _past(conn: Connection, heard: list[hosts.Heard], only: int | None, selection: Selection, since_us: int) -> Scene:
+def _past(conn: Connection, known: list[hosts.Heard], only: int | None, selection: Selection, since_us: int) -> Scene:
     at_us, max_age_us = selection.at_us, selection.max_age_ms * _MS_US
-    streams = sessions.covering(conn, at_us, only)
+    streams = sessions.covering(conn, at_us, _one(only))
     moment = _skewed(at_us, _offsets(streams))
     since = moment.moved_to(since_us) if since_us else None
     begin = since or moment
     found = gaps.around(conn, begin.earliest_us, moment.latest_us, only)
     asked = []
-    for host in heard:
+    for host in known:
         stream = streams.get(host.host_id)
         last_seen_us = _last_seen(at_us, stream, _between(moment, moment, host.host_id, found), max_age_us)
         asked.append(
@@ -205,6 +233,10 @@ def _last_seen(at_us: int, stream: sessions.Covered | None, over: list[Gap], max
         return 0
     broken_off_us = [gap.from_us - stream.clock_offset_us for gap in over]
     return min([at_us, stream.last_at_us, *(us for us in broken_off_us if us < at_us - max_age_us)])
+
+
+def _one(host_id: int | None) -> list[int] | None:
+    return None if host_id is None else [host_id]
 
 
 def _offsets(streams: Mapping[int, sessions.Covered]) -> dict[int, int]:

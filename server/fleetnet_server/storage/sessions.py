@@ -1,6 +1,6 @@
 """Report streams: which may write, how far each has come, and what of a host's time they covered."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Row, Select, bindparam, func, insert, literal
 from fleetnet_server.records import Hello, HostFacts, Session
 from fleetnet_server.storage.dialect import execute_rows, select_each
 from fleetnet_server.storage.hosts import Look
+from fleetnet_server.storage.moments import of_hosts
 from fleetnet_server.storage.schema import SKEW_US, SKEWED, hosts, sessions
 
 LONGEST_WAY_US: Final = 25_000_000  # of a Hello; an agent does not wait longer for its answer
@@ -269,18 +270,18 @@ def skewed(conn: Connection) -> dict[int, int]:
     return {row.host_id: row.clock_offset_us for row in conn.execute(query)}
 
 
-def newest(conn: Connection, host_id: int | None = None) -> dict[int, Covered]:
-    """The newest stream of one host or of each."""
+def newest(conn: Connection, host_ids: Collection[int] | None = None) -> dict[int, Covered]:
+    """The newest stream of some hosts or of each."""
     query = (
         select(*_COVERED)
         .select_from(sessions)
         .join(hosts, (hosts.c.host_id == sessions.c.host_id) & (hosts.c.generation == sessions.c.generation))
     )
-    return _covered(conn, query, host_id)
+    return _covered(conn, query, host_ids)
 
 
-def covering(conn: Connection, at_us: int, host_id: int | None = None) -> dict[int, Covered]:
-    """Of one host or of each the last stream whose looks begin at or before a time of the collector's clock.
+def covering(conn: Connection, at_us: int, host_ids: Collection[int] | None = None) -> dict[int, Covered]:
+    """Of some hosts or of each the last stream whose looks begin at or before a time of the collector's clock.
 
     Only the newest stream of a host may write, so streams do not overlap and this one reaches nearest to the time.
     """
@@ -296,7 +297,7 @@ def covering(conn: Connection, at_us: int, host_id: int | None = None) -> dict[i
         .select_from(sessions)
         .join(hosts, (hosts.c.host_id == sessions.c.host_id) & (sessions.c.first_at_us == begun))
     )
-    found = _covered(conn, query.order_by(sessions.c.generation), host_id)
+    found = _covered(conn, query.order_by(sessions.c.generation), host_ids)
     return found | _by_quicker_ones(conn, [one for one in found.values() if one.clock_offset_us <= -SKEW_US])
 
 
@@ -333,9 +334,10 @@ def _same_clock(row: Row[*tuple[Any, ...]], own: Row[*tuple[Any, ...]]) -> bool:
     return known and bool(abs(row.started_at_us - own.started_at_us) <= _BESIDE_US)
 
 
-def _covered(conn: Connection, query: Select[Any], host_id: int | None) -> dict[int, Covered]:
-    if host_id is not None:
-        query = query.where(hosts.c.host_id == host_id)
+def _covered(conn: Connection, query: Select[Any], host_ids: Collection[int] | None) -> dict[int, Covered]:
+    if host_ids is not None and not host_ids:
+        return {}
+    query = query.where(*of_hosts(hosts, host_ids))
     return {
         row.host_id: Covered(
             row.host_id,

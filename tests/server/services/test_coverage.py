@@ -9,7 +9,7 @@ from fleetnet_server.records import Coverage, Gap, Net, Selection, SocketQuestio
 from fleetnet_server.services.coverage import kinds_of, outline, survey
 from fleetnet_server.storage import gaps, kept, sessions
 from fleetnet_server.storage.database import Connection
-from fleetnet_server.storage.kept import Kind
+from fleetnet_server.storage.kept import SOCKETS, Kind
 from server.costs import asked_of, plan
 from server.reports import (
     CLOSE,
@@ -226,6 +226,43 @@ def test_what_the_database_counts_is_what_going_through_all_hosts_finds(tmp_path
         assert surveyed == outlined
         assert (outlined.hosts_asked, outlined.hosts_fresh, outlined.gaps) == (6, 3, 5)
         assert [stale.host for stale in outlined.hosts_stale] == ["mute", "web3", "web4"]
+
+    tell(tmp_path, story)
+
+
+def test_what_is_counted_of_the_past_is_what_going_through_all_hosts_finds(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        await c.enroll("mute")
+        await c.enroll("late", at_us=T0 + 300 * S)
+        for number, offset_us in enumerate((0, S - 1, -7 * S, 3600 * S, 0, -3600 * S)):
+            host = await c.enroll(f"web{number}")
+            for stream, begins_us in enumerate((T0, T0 + 200 * S, T0 + 600 * S)[: 1 + number % 3], start=1):
+                said = hello(begins_us, epoch=stream, clock_offset_us=offset_us)
+                session = await c.connect(host, said, begins_us)
+                its_us = begins_us + offset_us
+                await c.report(session, snapshot(1, its_us, epoch=stream), delay_us=-offset_us)
+                last = difference(2, its_us + 150 * S, epoch=stream, previous_us=its_us)
+                await c.report(session, last, delay_us=-offset_us)
+            lost = Gap(T0 + offset_us + number * 40 * S, T0 + offset_us + 400 * S, "queue full")
+            await c.db.write(gaps.record, host.host_id, [lost])
+        session = await reporting(c, "web9", sock(1, T0))
+        await c.db.write(kept.begin, session.host_id)
+        await c.db.write(kept.note_deleted, session.host_id, {int(Kind.SOCKETS): T0 + 100 * S})
+
+        def both(conn: Connection, chosen: Selection, since_us: int) -> tuple[Coverage, Coverage, bool]:
+            scene = survey(conn, chosen, T0 + 999 * S, SOCKETS, since_us)
+            outlined = outline(conn, chosen, T0 + 999 * S, SOCKETS, since_us)
+            same = (outlined.moment, outlined.since) == (scene.moment, scene.since)
+            return scene.coverage, outlined.coverage, same
+
+        seen = set()
+        for seconds in (-5, 0, 40, 119, 121, 160, 250, 299, 301, 350, 400, 401, 640, 900):
+            for since_us in (0, T0 + (seconds - 90) * S):
+                surveyed, outlined, same = await c.db.read(both, Selection(at_us=T0 + seconds * S), since_us)
+                assert surveyed == outlined, (seconds, since_us)
+                assert same
+                seen.add((outlined.hosts_asked, outlined.hosts_fresh, outlined.gaps, bool(outlined.not_kept)))
+        assert len(seen) > 12
 
     tell(tmp_path, story)
 

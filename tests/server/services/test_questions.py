@@ -156,8 +156,8 @@ def test_a_question_costs_the_same_statements_however_many_hosts_answer(tmp_path
         assert len(statements) == 5 + pieces(engine, 12)
         statements.clear()
         assert len((await c.ask(at_us=T0 + S)).items) == 480
-        # And how far back history goes.
-        assert len(statements) == 6 + pieces(engine, 12)
+        # And whose clocks were wrong, how many hosts there were, and how far back history goes.
+        assert len(statements) == 8 + pieces(engine, 12)
         statements.clear()
         assert len((await c.ask_hosts()).items) == 12
         # Hosts, their streams, gaps, counts, sources, clones.
