@@ -40,12 +40,13 @@ def pages(
     few = _few(conn, question, times, host_ids)
     if few is not None:
         if few:
-            yield from _asked_at_once(conn, question, times, few, left)
+            # Not by these hosts: an engine might read all that they have, and what found the few finds their rows.
+            yield from _found(conn, sought.in_order(question, times, host_ids, few, left), times)
         return
     way = walk.Walk(conn, host_ids)
     while step := way.step():
         found = 0
-        for page in _asked_at_once(conn, question, times, step, left):
+        for page in _found(conn, sought.in_order(question, times, step, step, left), times):
             found += len(page)
             yield page
         if left is not None and (left := left - found) <= 0:
@@ -66,10 +67,7 @@ def _few(
     return None if len(rows) > LOOK else sorted(set(rows))
 
 
-def _asked_at_once(
-    conn: Connection, question: SocketQuestion, times: Times, host_ids: Collection[int], at_most: int | None
-) -> Iterator[tuple[SocketAnswer, ...]]:
-    query = sought.in_order(question, times, host_ids, at_most)
+def _found(conn: Connection, query: sought.Query, times: Times) -> Iterator[tuple[SocketAnswer, ...]]:
     with conn.execute(query, execution_options={"stream_results": True, "max_row_buffer": PAGE}) as result:
         while rows := result.fetchmany(PAGE):
             yield _answers(conn, rows, times.moment)

@@ -30,7 +30,7 @@ from fleetnet_server.storage.metadata import NoBytes
 from fleetnet_server.storage.moments import Moment, by_clock, of_hosts
 from fleetnet_server.storage.schema import current, history, holder_processes, holders, hosts, processes
 
-_Query: TypeAlias = Select[Any] | CompoundSelect[Any]
+Query: TypeAlias = Select[Any] | CompoundSelect[Any]
 
 _HOST_NETNS = 0
 _LOOPBACK = 1  # of the column scope
@@ -92,18 +92,27 @@ class Times:
     since: Moment | None = None
 
 
-def in_order(question: SocketQuestion, times: Times, host_ids: Collection[int], at_most: int | None) -> _Query:
-    """The rows asked for of these hosts, in the order of the answer, the first so many of them (None: all)."""
+def in_order(
+    question: SocketQuestion,
+    times: Times,
+    among: Collection[int] | None,
+    of: Collection[int],
+    at_most: int | None,
+) -> Query:
+    """The rows asked for, in the order of the answer, the first so many of them (None: all).
+
+    They are looked for among these hosts (None: all); the hosts `of` have all of them.
+    """
     parts = [
         # The hosts once more, for an engine that guesses how many rows there are might read all of them.
-        _ROWS[table].where(*of_hosts(hosts, host_ids), *conditions, *_held(table, question, host_ids))
-        for table, conditions in _parts(question, times, host_ids)
+        _ROWS[table].where(*of_hosts(hosts, among), *conditions, *_held(table, question, of))
+        for table, conditions in _parts(question, times, among)
     ]
-    found: _Query = union_all(*parts) if len(parts) > 1 else parts[0]
+    found: Query = union_all(*parts) if len(parts) > 1 else parts[0]
     return found.order_by(*_ORDER).limit(at_most)
 
 
-def hosts_of(question: SocketQuestion, times: Times, host_ids: Collection[int] | None, rows: int) -> _Query | None:
+def hosts_of(question: SocketQuestion, times: Times, host_ids: Collection[int] | None, rows: int) -> Query | None:
     """The hosts of rows that may be asked for, a host for each of them, as they come and so many at most; `host_ids`
     None looks among all.
 
