@@ -21,11 +21,11 @@ import tempfile
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from fleetnet_server.records import Host, Selection, SocketQuestion
+from fleetnet_server.records import Host, Net, Selection, SocketQuestion
 from fleetnet_server.services.questions import Questions
 from fleetnet_server.storage import counts, holders, hosts, sockets
 from fleetnet_server.storage.database import Connection, Database
@@ -46,6 +46,8 @@ _GROUP = 2_000
 _INTERVALS = 25  # of a batch
 _WRITING_HOSTS = 40
 _WITHIN_S = 600.0
+# Its hosts were heard as it was filled, and stay fresh: a fleet of which every host is stale is not what is measured.
+_FLEET = Selection(max_age_ms=86_400_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,21 +71,29 @@ class Took:
 
 def questions(days: float, now: int) -> list[Asked]:
     """What is asked."""
-    back = Selection(host="host00007", at_us=now - round(days * fill.DAY_US * 0.99))
-    https = ((443, 443),)
+    hour_us = 3_600_000_000
+    one = replace(_FLEET, host="host00007")
+    back = replace(one, at_us=now - round(days * fill.DAY_US * 0.99))
+    https, rare = ((443, 443),), ((fill.RARE_PORT, fill.RARE_PORT),)
     return [
         Asked(
             "who listens on a rare port, now",
-            SocketQuestion(Selection(), local_ports=((fill.RARE_PORT, fill.RARE_PORT),), listeners_only=True),
+            SocketQuestion(_FLEET, local_ports=rare, listeners_only=True),
             whole_ms=5,
         ),
-        Asked("who listens on 443, now", SocketQuestion(Selection(), local_ports=https, listeners_only=True), 10),
-        Asked("one host, now", SocketQuestion(Selection(host="host00007")), whole_ms=10),
+        Asked("who listens on 443, now", SocketQuestion(_FLEET, local_ports=https, listeners_only=True), 10),
+        Asked("who talks to an address, now", SocketQuestion(_FLEET, remote=Net(fill.ASKED_PEER, 32)), whole_ms=10),
+        Asked("one host, now", SocketQuestion(one), whole_ms=10),
         Asked(f"one host, {days:g} days back", SocketQuestion(back), whole_ms=50),
-        Asked("who holds CLOSE_WAIT, now", SocketQuestion(Selection(), states=(fill.CLOSE_WAIT,))),
+        Asked(
+            "new listeners of the last hour",
+            SocketQuestion(_FLEET, listeners_only=True, opened_since_us=now - hour_us),
+            20,
+        ),
+        Asked("who holds CLOSE_WAIT, now", SocketQuestion(_FLEET, states=(fill.CLOSE_WAIT,))),
         Asked(
             "who listened on 443, an hour ago",
-            SocketQuestion(Selection(at_us=now - 3_600_000_000), local_ports=https, listeners_only=True),
+            SocketQuestion(replace(_FLEET, at_us=now - hour_us), local_ports=https, listeners_only=True),
         ),
         Asked("how many in each state, fleet, now", _counts, whole_ms=20),
         Asked("how many CLOSE_WAITs each host has", _counts_by_host),

@@ -19,7 +19,13 @@ SEEN: Final = 2
 DAY_US: Final = 86_400_000_000
 RARE_PORT: Final = 6667
 RARE_HOSTS: Final = 3
+# An address that one host of so many talks to, and who drew no other.
 ASKED_PEER: Final = bytes([10, 9, 9, 9])
+_TALKS: Final = 100
+# A host of so many has begun to listen within the last hour.
+_NEW: Final = 50
+_NEW_PORT: Final = 9_999
+_HOUR_US: Final = 3_600_000_000
 _BOOT_ID: Final = bytes(16)
 _FACTS: Final = HostFacts("Debian GNU/Linux 12", "6.1.0", "x86_64", 4, 4 << 30, 0)
 
@@ -47,9 +53,10 @@ class Filler:
         """A host with its stream, what it holds open, and what it held in the past."""
         now_us, name = self._now_us, f"host{number:05}"
         host = hosts.enroll(conn, name, f"{number:x}", now_us)
-        hello = Hello("0.1.0", _BOOT_ID, 1, b"", now_us, 0, _FACTS, 1.0, 4026531840)
         began_us = now_us - round(self._amounts.days * DAY_US)
+        hello = Hello("0.1.0", _BOOT_ID, 1, b"", began_us, 0, _FACTS, 1.0, 4026531840)
         [session] = sessions.open_sessions(conn, [(host.host_id, 1, hello, began_us)])
+        hosts.fence(conn, [(host.host_id, 1)])
         held = self.holders()
         named = holders.record(conn, host.host_id, _BOOT_ID, held)
         present = list(self._present(host.host_id, held, named, number))
@@ -87,6 +94,11 @@ class Filler:
             yield self._row(host_id, held, named, LISTEN, old_us, place, port)
         if number < RARE_HOSTS:
             yield self._row(host_id, held, named, LISTEN, old_us, 0, RARE_PORT)
+        if number % _NEW == 0:
+            yield self._row(host_id, held, named, LISTEN, self._now_us - self._draw.randrange(_HOUR_US), 0, _NEW_PORT)
+        if number % _TALKS == 0:
+            opened_us = self._now_us - self._draw.randrange(DAY_US)
+            yield self._row(host_id, held, named, ESTABLISHED, opened_us, peer=ASKED_PEER)
         for _ in range(self._amounts.open_each - len(SERVICES)):
             state = CLOSE_WAIT if self._draw.random() < 0.005 else ESTABLISHED
             opened_us = self._now_us - round(self._draw.expovariate(1 / 3600) * 1e6)
@@ -94,7 +106,7 @@ class Filler:
 
     def _row(
         self, host_id: int, held: list[Holder], named: dict[int, int], state: int, opened_us: int,
-        place: int | None = None, port: int = 0,
+        place: int | None = None, port: int = 0, peer: bytes = b"",
     ) -> OpenSocket:  # fmt: skip
         draw = self._draw
         self._cookie += 1
@@ -102,7 +114,8 @@ class Filler:
         place = draw.randrange(len(SERVICES)) if place is None else place
         listening = state == LISTEN
         local = bytes(4) if listening else bytes([10, 20, host_id >> 8 & 255, host_id & 255])
-        peer = b"" if listening else bytes([10, draw.randrange(4), draw.randrange(256), draw.randrange(1, 255)])
+        drawn = bytes([10, draw.randrange(4), draw.randrange(256), draw.randrange(1, 255)])
+        peer = b"" if listening else peer or drawn
         socket = Socket(
             key, 4, state, local, port or SERVICES[place][1], peer, 0 if listening else draw.randrange(32768, 61000),
             "", None, 0, 511 if listening else 0, 20_000 + self._cookie, 1, held[place], opened_us, SEEN,

@@ -251,6 +251,15 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True)
+class Net:
+    """Addresses that begin alike: one alone, if all of its bits count. What an IPv4 address and its IPv4-mapped form
+    (::ffff:0:0/96) name is the same, so that each lies in a net if the other does."""
+
+    address: bytes  # 4 or 16
+    prefix_bits: int
+
+
+@dataclass(frozen=True, slots=True)
 class SocketQuestion:
     """Which sockets are asked for; an empty tuple or string means any."""
 
@@ -263,6 +272,11 @@ class SocketQuestion:
     process: str = ""
     unit: str = ""
     user: str = ""
+    remote: Net | None = None
+    remote_port: int = 0  # of that net; 0 means any
+    # 0: those that are open at the time asked about. Else those that began since this time, and not after that one,
+    # whether they have ended or not.
+    opened_since_us: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,8 +317,7 @@ class Coverage:
     not_kept: tuple[NotKept, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class SocketAnswer:
+class SocketAnswer(NamedTuple):
     """One socket in one state, as kept."""
 
     host: str

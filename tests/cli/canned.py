@@ -58,6 +58,11 @@ class Canned(query_pb2_grpc.QueryServiceServicer, admin_pb2_grpc.AdminServiceSer
         if not self.forgets_the_end:
             yield query_pb2.ListSocketsResponse(end=query_pb2.End(items=len(items), truncated=self.truncated))
 
+    def FindSockets(  # noqa: N802  # likewise
+        self, request: query_pb2.FindSocketsRequest, context: grpc.ServicerContext
+    ) -> Iterator[query_pb2.ListSocketsResponse]:
+        return self.ListSockets(request.sockets, context)
+
     def ListHosts(  # noqa: N802  # likewise
         self, request: query_pb2.ListHostsRequest, context: grpc.ServicerContext
     ) -> Iterator[query_pb2.ListHostsResponse]:

@@ -93,6 +93,26 @@ class ListSocketsRequest(_message.Message):
     user: str
     def __init__(self, selection: _Optional[_Union[Selection, _Mapping]] = ..., states: _Optional[_Iterable[_Union[_sockets_pb2.State, str]]] = ..., protocols: _Optional[_Iterable[_Union[_sockets_pb2.Protocol, str]]] = ..., local_ports: _Optional[_Iterable[_Union[PortRange, _Mapping]]] = ..., listeners_only: _Optional[bool] = ..., exposed_only: _Optional[bool] = ..., process: _Optional[str] = ..., unit: _Optional[str] = ..., user: _Optional[str] = ...) -> None: ...
 
+class Net(_message.Message):
+    __slots__ = ("address", "prefix_bits")
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    PREFIX_BITS_FIELD_NUMBER: _ClassVar[int]
+    address: bytes
+    prefix_bits: int
+    def __init__(self, address: _Optional[bytes] = ..., prefix_bits: _Optional[int] = ...) -> None: ...
+
+class FindSocketsRequest(_message.Message):
+    __slots__ = ("sockets", "remote", "remote_port", "opened_since_us")
+    SOCKETS_FIELD_NUMBER: _ClassVar[int]
+    REMOTE_FIELD_NUMBER: _ClassVar[int]
+    REMOTE_PORT_FIELD_NUMBER: _ClassVar[int]
+    OPENED_SINCE_US_FIELD_NUMBER: _ClassVar[int]
+    sockets: ListSocketsRequest
+    remote: Net
+    remote_port: int
+    opened_since_us: int
+    def __init__(self, sockets: _Optional[_Union[ListSocketsRequest, _Mapping]] = ..., remote: _Optional[_Union[Net, _Mapping]] = ..., remote_port: _Optional[int] = ..., opened_since_us: _Optional[int] = ...) -> None: ...
+
 class ListSocketsResponse(_message.Message):
     __slots__ = ("coverage", "page", "end")
     COVERAGE_FIELD_NUMBER: _ClassVar[int]

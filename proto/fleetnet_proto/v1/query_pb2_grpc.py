@@ -40,6 +40,11 @@ class QueryServiceStub:
                 request_serializer=fleetnet__proto_dot_v1_dot_query__pb2.ListSocketsRequest.SerializeToString,
                 response_deserializer=fleetnet__proto_dot_v1_dot_query__pb2.ListSocketsResponse.FromString,
                 _registered_method=True)
+        self.FindSockets = channel.unary_stream(
+                '/fleetnet.v1.QueryService/FindSockets',
+                request_serializer=fleetnet__proto_dot_v1_dot_query__pb2.FindSocketsRequest.SerializeToString,
+                response_deserializer=fleetnet__proto_dot_v1_dot_query__pb2.ListSocketsResponse.FromString,
+                _registered_method=True)
         self.ListHosts = channel.unary_stream(
                 '/fleetnet.v1.QueryService/ListHosts',
                 request_serializer=fleetnet__proto_dot_v1_dot_query__pb2.ListHostsRequest.SerializeToString,
@@ -64,6 +69,14 @@ class QueryServiceServicer:
     def ListSockets(self, request, context):
         """Sockets of the fleet, now or at a time past, ordered by host, netns_inode (so the host's own first), protocol,
         local port, then the rest of the addresses, then the path.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FindSockets(self, request, context):
+        """The same with narrower questions. A method of its own, for a collector that does not know what narrows them would
+        answer as if they did not ask for it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -98,6 +111,11 @@ def add_QueryServiceServicer_to_server(servicer, server):
             'ListSockets': grpc.unary_stream_rpc_method_handler(
                     servicer.ListSockets,
                     request_deserializer=fleetnet__proto_dot_v1_dot_query__pb2.ListSocketsRequest.FromString,
+                    response_serializer=fleetnet__proto_dot_v1_dot_query__pb2.ListSocketsResponse.SerializeToString,
+            ),
+            'FindSockets': grpc.unary_stream_rpc_method_handler(
+                    servicer.FindSockets,
+                    request_deserializer=fleetnet__proto_dot_v1_dot_query__pb2.FindSocketsRequest.FromString,
                     response_serializer=fleetnet__proto_dot_v1_dot_query__pb2.ListSocketsResponse.SerializeToString,
             ),
             'ListHosts': grpc.unary_stream_rpc_method_handler(
@@ -143,6 +161,33 @@ class QueryService:
             target,
             '/fleetnet.v1.QueryService/ListSockets',
             fleetnet__proto_dot_v1_dot_query__pb2.ListSocketsRequest.SerializeToString,
+            fleetnet__proto_dot_v1_dot_query__pb2.ListSocketsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindSockets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/fleetnet.v1.QueryService/FindSockets',
+            fleetnet__proto_dot_v1_dot_query__pb2.FindSocketsRequest.SerializeToString,
             fleetnet__proto_dot_v1_dot_query__pb2.ListSocketsResponse.FromString,
             options,
             channel_credentials,

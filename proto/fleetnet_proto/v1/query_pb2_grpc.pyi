@@ -39,6 +39,10 @@ class QueryServiceStub:
     """Sockets of the fleet, now or at a time past, ordered by host, netns_inode (so the host's own first), protocol,
     local port, then the rest of the addresses, then the path.
     """
+    FindSockets: _grpc.UnaryStreamMultiCallable[_query_pb2.FindSocketsRequest, _query_pb2.ListSocketsResponse]
+    """The same with narrower questions. A method of its own, for a collector that does not know what narrows them would
+    answer as if they did not ask for it.
+    """
     ListHosts: _grpc.UnaryStreamMultiCallable[_query_pb2.ListHostsRequest, _query_pb2.ListHostsResponse]
     """Hosts of the fleet, ordered by name."""
     ListNamespaces: _grpc.UnaryStreamMultiCallable[_query_pb2.ListNamespacesRequest, _query_pb2.ListNamespacesResponse]
@@ -58,6 +62,10 @@ class QueryServiceAsyncStub(QueryServiceStub):
     ListSockets: _aio.UnaryStreamMultiCallable[_query_pb2.ListSocketsRequest, _query_pb2.ListSocketsResponse]  # type: ignore[assignment]
     """Sockets of the fleet, now or at a time past, ordered by host, netns_inode (so the host's own first), protocol,
     local port, then the rest of the addresses, then the path.
+    """
+    FindSockets: _aio.UnaryStreamMultiCallable[_query_pb2.FindSocketsRequest, _query_pb2.ListSocketsResponse]  # type: ignore[assignment]
+    """The same with narrower questions. A method of its own, for a collector that does not know what narrows them would
+    answer as if they did not ask for it.
     """
     ListHosts: _aio.UnaryStreamMultiCallable[_query_pb2.ListHostsRequest, _query_pb2.ListHostsResponse]  # type: ignore[assignment]
     """Hosts of the fleet, ordered by name."""
@@ -81,6 +89,16 @@ class QueryServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_query_pb2.ListSocketsResponse], _abc.AsyncIterator[_query_pb2.ListSocketsResponse]]:
         """Sockets of the fleet, now or at a time past, ordered by host, netns_inode (so the host's own first), protocol,
         local port, then the rest of the addresses, then the path.
+        """
+
+    @_abc_1.abstractmethod
+    def FindSockets(
+        self,
+        request: _query_pb2.FindSocketsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_query_pb2.ListSocketsResponse], _abc.AsyncIterator[_query_pb2.ListSocketsResponse]]:
+        """The same with narrower questions. A method of its own, for a collector that does not know what narrows them would
+        answer as if they did not ask for it.
         """
 
     @_abc_1.abstractmethod

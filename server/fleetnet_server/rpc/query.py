@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 import grpc
@@ -11,7 +11,7 @@ from fleetnet_proto.v1 import query_pb2, query_pb2_grpc
 
 from fleetnet_server import metrics
 from fleetnet_server.errors import AgentAway
-from fleetnet_server.records import Coverage, End
+from fleetnet_server.records import Coverage, End, SocketQuestion
 from fleetnet_server.rpc import translate_network, translate_query
 from fleetnet_server.rpc.live import LiveDesk
 from fleetnet_server.rpc.status import errors_as_status
@@ -38,15 +38,30 @@ class QueryService(query_pb2_grpc.QueryServiceServicer):
         """Sockets of the fleet."""
         async with self._asked("sockets", context):
             question = translate_query.socket_question(request)
-            async with contextlib.aclosing(self._questions.sockets(question, _now_us())) as answer:
+            async with contextlib.aclosing(self._sockets(question)) as answer:
                 async for part in answer:
-                    if isinstance(part, Coverage):
-                        yield query_pb2.ListSocketsResponse(coverage=translate_query.coverage(part))
-                    elif isinstance(part, End):
-                        yield query_pb2.ListSocketsResponse(end=translate_query.end(part))
-                    else:
-                        for page in translate_query.socket_pages(part):
-                            yield query_pb2.ListSocketsResponse(page=page)
+                    yield part
+
+    async def FindSockets(  # noqa: N802  # gRPC's name
+        self, request: query_pb2.FindSocketsRequest, context: _Context
+    ) -> AsyncIterator[query_pb2.ListSocketsResponse]:
+        """Sockets of the fleet, asked for more narrowly."""
+        async with self._asked("sockets", context):
+            question = translate_query.narrower_question(request)
+            async with contextlib.aclosing(self._sockets(question)) as answer:
+                async for part in answer:
+                    yield part
+
+    async def _sockets(self, question: SocketQuestion) -> AsyncGenerator[query_pb2.ListSocketsResponse]:
+        async with contextlib.aclosing(self._questions.sockets(question, _now_us())) as answer:
+            async for part in answer:
+                if isinstance(part, Coverage):
+                    yield query_pb2.ListSocketsResponse(coverage=translate_query.coverage(part))
+                elif isinstance(part, End):
+                    yield query_pb2.ListSocketsResponse(end=translate_query.end(part))
+                else:
+                    for page in translate_query.socket_pages(part):
+                        yield query_pb2.ListSocketsResponse(page=page)
 
     async def ListHosts(  # noqa: N802  # gRPC's name
         self, request: query_pb2.ListHostsRequest, context: _Context

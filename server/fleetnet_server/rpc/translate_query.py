@@ -1,6 +1,7 @@
 """Questions from protobuf messages to records, and answers back."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import cast
 
 from fleetnet_proto.v1 import query_pb2, sockets_pb2
@@ -15,6 +16,7 @@ _PROTOCOLS = [number for number in sockets_pb2.Protocol.values() if number != so
 _DEFAULT_MAX_AGE_MS = 120_000
 _MAX_TEXT = 1_024
 _MAX_RANGES = 4_096
+_LAST_PORT = 0xFFFF
 
 
 def socket_question(message: query_pb2.ListSocketsRequest) -> records.SocketQuestion:
@@ -33,6 +35,24 @@ def socket_question(message: query_pb2.ListSocketsRequest) -> records.SocketQues
         process=_text(message.process, "process"),
         unit=_text(message.unit, "unit"),
         user=_text(message.user, "user"),
+    )
+
+
+def narrower_question(message: query_pb2.FindSocketsRequest) -> records.SocketQuestion:
+    """Which sockets are asked for, more narrowly. Raises RequestRefused."""
+    if not 0 <= message.opened_since_us <= bounds.LAST_US:
+        raise RequestRefused("the time since which sockets are asked for is not between 1970 and 2100")
+    if 0 < message.sockets.selection.at_us < message.opened_since_us:
+        raise RequestRefused("the time since which sockets are asked for is later than the time asked about")
+    if message.remote_port and not message.HasField("remote"):
+        raise RequestRefused("a remote port is asked for without a remote address")
+    if message.remote_port > _LAST_PORT:
+        raise RequestRefused(f"{message.remote_port} is no port")
+    return replace(
+        socket_question(message.sockets),
+        remote=_net(message.remote) if message.HasField("remote") else None,
+        remote_port=message.remote_port,
+        opened_since_us=message.opened_since_us,
     )
 
 
@@ -179,8 +199,15 @@ def host_item(host: records.HostAnswer, connected: bool) -> query_pb2.HostItem:
     )
 
 
+def _net(message: query_pb2.Net) -> records.Net:
+    size_bytes = len(message.address)
+    if size_bytes not in (4, 16) or message.prefix_bits > size_bytes * 8:
+        raise RequestRefused(f"{size_bytes} bytes of which {message.prefix_bits} bits count are no address and no net")
+    return records.Net(message.address, message.prefix_bits)
+
+
 def _port_range(message: query_pb2.PortRange) -> tuple[int, int]:
-    if not message.first <= message.last <= 0xFFFF:
+    if not message.first <= message.last <= _LAST_PORT:
         raise RequestRefused(f"{message.first}-{message.last} is no range of ports; write the lower one first")
     return message.first, message.last
 

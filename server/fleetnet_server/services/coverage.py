@@ -11,6 +11,9 @@ at T.
 What has ended is kept for a time and then goes (retention.py). Of what had gone by its end after T, an answer about T
 lacks what was open at T: the kinds asked about of which that is so are named.
 
+About what began from a time on, up to T, all of this is as for T, but that gaps count which lie anywhere in between,
+and that what had gone by its end since that time is lacking.
+
 Intervals and gaps are kept by the host's clock, so T is converted the other way to look them up. Offsets of less
 than SKEW_US are mostly the time that a Hello travels, and are let be.
 """
@@ -20,7 +23,7 @@ from dataclasses import dataclass, replace
 
 from fleetnet_server.errors import HostUnknown
 from fleetnet_server.records import Coverage, Gap, NotKept, Selection, SocketQuestion, StaleHost
-from fleetnet_server.storage import gaps, hosts, kept, sessions
+from fleetnet_server.storage import gaps, heard, hosts, kept, sessions
 from fleetnet_server.storage.database import Connection
 from fleetnet_server.storage.kept import Kind
 from fleetnet_server.storage.moments import Moment
@@ -40,7 +43,7 @@ class Asked:
     enrolled_at_us: int
     last_seen_us: int  # collector's clock; 0 if never
     fresh: bool
-    gaps: int  # that overlap the time asked about
+    gaps: int  # that overlap the time asked about, or lie between the two asked about
     session: sessions.Covered | None  # the stream that tells of the host at that time
 
 
@@ -51,6 +54,7 @@ class Scene:
     asked: tuple[Asked, ...]
     moment: Moment | None  # None: now
     as_of_us: int
+    since: Moment | None = None  # from when on, where it is about what began
     not_kept: tuple[NotKept, ...] = ()
 
     @property
@@ -71,71 +75,117 @@ class Outline:
 
     coverage: Coverage
     moment: Moment | None  # None: now
-    only: list[int] | None  # the hosts that it concerns; None: all
+    since: Moment | None  # from when on, if it is about what began
+    only: list[int] | None  # the hosts that it concerns, in the order of their names; None: all
 
 
 def kinds_of(question: SocketQuestion) -> frozenset[Kind]:
     """The kinds of history that could have an answer to a question about sockets at a time past.
 
-    What is known by its end alone has none, so of what is kept briefly it is TIME_WAIT that could.
+    What is known by its end alone has none, so of what is kept briefly it is TIME_WAIT that could; but it began some
+    time, and is part of an answer about that.
     """
     if question.listeners_only or question.exposed_only:
         return frozenset({Kind.LISTENERS})
     states, protocols = set(question.states), set(question.protocols)
     kinds = set() if states == {_TIME_WAIT} else {Kind.SOCKETS}
-    if not states or not states.isdisjoint({_LISTEN, _CLOSE}):
+    if question.remote is None and (not states or not states.isdisjoint({_LISTEN, _CLOSE})):
         kinds.add(Kind.LISTENERS)
     if (not states or _TIME_WAIT in states) and (not protocols or _TCP in protocols):
+        kinds.add(Kind.BRIEF)
+    if question.opened_since_us and (not states or _CLOSE in states):
         kinds.add(Kind.BRIEF)
     return frozenset(kinds)
 
 
-def outline(conn: Connection, selection: Selection, now_us: int, kinds: Collection[Kind] = ()) -> Outline:
-    """The outline of a question's scene, which is about these kinds of history. Raises as `survey`.
+def outline(
+    conn: Connection, selection: Selection, now_us: int, kinds: Collection[Kind] = (), since_us: int = 0
+) -> Outline:
+    """The outline of a question's scene, which is about these kinds of history; with `since_us` about what began from
+    then on. Raises as `survey`.
 
-    Of all hosts as they are now the database counts, for going through ten thousand of them takes longer than most
-    answers.
+    Of all hosts the database counts, for going through ten thousand of them takes longer than most answers.
     """
-    if selection.at_us or selection.host or selection.host_glob:
-        scene = survey(conn, selection, now_us, kinds)
-        some = selection.host or selection.host_glob
-        return Outline(scene.coverage, scene.moment, [host.host_id for host in scene.asked] if some else None)
+    if selection.host or selection.host_glob:
+        scene = survey(conn, selection, now_us, kinds, since_us)
+        return Outline(scene.coverage, scene.moment, scene.since, [host.host_id for host in scene.asked])
+    if selection.at_us:
+        return _outline_of_past(conn, selection, kinds, since_us)
     oldest_us = now_us - selection.max_age_ms * _MS_US
     asked, fresh = hosts.count_heard(conn, oldest_us)
     skewed = _skewed(now_us, sessions.skewed(conn))
-    found = gaps.around(conn, skewed.earliest_us, skewed.latest_us)
+    since = skewed.moved_to(since_us) if since_us else None
     coverage = Coverage(
         as_of_us=now_us,
         hosts_asked=asked,
         hosts_fresh=fresh,
         hosts_stale=tuple(StaleHost(*stale) for stale in hosts.not_heard(conn, oldest_us)) if fresh < asked else (),
-        gaps=sum(len(_at(skewed, host_id, found)) for host_id in found),
+        gaps=gaps.count_between(conn, since or skewed, skewed),
+        not_kept=kept.lacking(conn, since, kinds, None, now_us) if since else (),
     )
-    return Outline(coverage, None, None)
+    return Outline(coverage, None, since, None)
 
 
-def survey(conn: Connection, selection: Selection, now_us: int, kinds: Collection[Kind] = ()) -> Scene:
+def _outline_of_past(conn: Connection, selection: Selection, kinds: Collection[Kind], since_us: int) -> Outline:
+    """Of all hosts at a time past. Streams are looked at of those that are not as most are."""
+    at_us, oldest_us = selection.at_us, selection.at_us - selection.max_age_ms * _MS_US
+    streams = sessions.covering(conn, at_us, heard.ever_skewed(conn))
+    moment = _skewed(at_us, _offsets(streams))
+    since = moment.moved_to(since_us) if since_us else None
+    begin = since or moment
+    stale = heard.silent(conn, at_us, oldest_us)
+    found = gaps.around(conn, moment.earliest_us, moment.latest_us)
+    over = {host_id: some for host_id in found if (some := _between(moment, moment, host_id, found))}
+    streams |= sessions.covering(conn, at_us, over.keys() - streams.keys())
+    broken = {
+        host_id: last_seen_us
+        for host_id, some in over.items()
+        if (last_seen_us := _last_seen(at_us, streams.get(host_id), some, at_us - oldest_us)) < oldest_us
+    }
+    stale |= {host_id: (name, broken[host_id]) for host_id, name in heard.names(conn, broken.keys(), at_us).items()}
+    asked = heard.count_enrolled(conn, at_us)
+    coverage = Coverage(
+        as_of_us=at_us,
+        hosts_asked=asked,
+        hosts_fresh=asked - len(stale),
+        hosts_stale=tuple(StaleHost(*one) for one in sorted(stale.values())),
+        gaps=gaps.count_between(conn, begin, moment, at_us),
+        not_kept=kept.lacking(conn, begin, kinds, None, at_us),
+    )
+    return Outline(coverage, moment, since, None)
+
+
+def survey(
+    conn: Connection, selection: Selection, now_us: int, kinds: Collection[Kind] = (), since_us: int = 0
+) -> Scene:
     """The scene of a question about these kinds of history. Raises HostUnknown if it names a host that has not
     enrolled."""
-    heard = hosts.heard(conn, selection.host, selection.host_glob)
-    if selection.host and not heard:
+    asked = hosts.heard(conn, selection.host, selection.host_glob)
+    if selection.host and not asked:
         raise HostUnknown(selection.host)
-    only = heard[0].host_id if selection.host else None
-    if not selection.at_us:
-        return _now(conn, heard, only, selection, now_us)
-    if not selection.host:
+    only = asked[0].host_id if selection.host else None
+    if selection.at_us and not selection.host:
         # Who came later is no part of the fleet as it was.
-        heard = [host for host in heard if host.enrolled_at_us <= selection.at_us]
-    scene = _past(conn, heard, only, selection)
-    assert scene.moment is not None
-    some = [host.host_id for host in heard] if selection.host or selection.host_glob else None
-    return replace(scene, not_kept=kept.lacking(conn, scene.moment, kinds, some))
+        asked = [host for host in asked if host.enrolled_at_us <= selection.at_us]
+    if selection.at_us:
+        scene = _past(conn, asked, only, selection, since_us)
+    else:
+        scene = _now(conn, asked, only, selection, now_us, since_us)
+    begin = scene.since or scene.moment
+    if begin is None:
+        return scene
+    some = [host.host_id for host in asked] if selection.host or selection.host_glob else None
+    return replace(scene, not_kept=kept.lacking(conn, begin, kinds, some, scene.as_of_us))
 
 
-def _now(conn: Connection, heard: list[hosts.Heard], only: int | None, selection: Selection, now_us: int) -> Scene:
-    streams = sessions.newest(conn, only)
+def _now(
+    conn: Connection, known: list[hosts.Heard], only: int | None, selection: Selection, now_us: int, since_us: int
+) -> Scene:
+    streams = sessions.newest(conn, _one(only))
     skewed = _skewed(now_us, _offsets(streams))
-    found = gaps.around(conn, skewed.earliest_us, skewed.latest_us, only)
+    since = skewed.moved_to(since_us) if since_us else None
+    begin = since or skewed
+    found = gaps.around(conn, begin.earliest_us, skewed.latest_us, only)
     oldest_us = now_us - selection.max_age_ms * _MS_US
     asked = tuple(
         Asked(
@@ -144,24 +194,25 @@ def _now(conn: Connection, heard: list[hosts.Heard], only: int | None, selection
             enrolled_at_us=host.enrolled_at_us,
             last_seen_us=host.last_heard_us,
             fresh=host.last_heard_us > 0 and host.last_heard_us >= oldest_us,
-            gaps=len(_at(skewed, host.host_id, found)),
+            gaps=len(_between(begin, skewed, host.host_id, found)),
             session=streams.get(host.host_id),
         )
-        for host in heard
+        for host in known
     )
-    return Scene(asked, None, now_us)
+    return Scene(asked, None, now_us, since)
 
 
-def _past(conn: Connection, heard: list[hosts.Heard], only: int | None, selection: Selection) -> Scene:
+def _past(conn: Connection, known: list[hosts.Heard], only: int | None, selection: Selection, since_us: int) -> Scene:
     at_us, max_age_us = selection.at_us, selection.max_age_ms * _MS_US
-    streams = sessions.covering(conn, at_us, only)
+    streams = sessions.covering(conn, at_us, _one(only))
     moment = _skewed(at_us, _offsets(streams))
-    found = gaps.around(conn, moment.earliest_us, moment.latest_us, only)
+    since = moment.moved_to(since_us) if since_us else None
+    begin = since or moment
+    found = gaps.around(conn, begin.earliest_us, moment.latest_us, only)
     asked = []
-    for host in heard:
+    for host in known:
         stream = streams.get(host.host_id)
-        over = _at(moment, host.host_id, found)
-        last_seen_us = _last_seen(at_us, stream, over, max_age_us)
+        last_seen_us = _last_seen(at_us, stream, _between(moment, moment, host.host_id, found), max_age_us)
         asked.append(
             Asked(
                 host_id=host.host_id,
@@ -169,11 +220,11 @@ def _past(conn: Connection, heard: list[hosts.Heard], only: int | None, selectio
                 enrolled_at_us=host.enrolled_at_us,
                 last_seen_us=last_seen_us,
                 fresh=stream is not None and last_seen_us >= at_us - max_age_us,
-                gaps=len(over),
+                gaps=len(_between(begin, moment, host.host_id, found)),
                 session=stream,
             )
         )
-    return Scene(tuple(asked), moment, at_us)
+    return Scene(tuple(asked), moment, at_us, since)
 
 
 def _last_seen(at_us: int, stream: sessions.Covered | None, over: list[Gap], max_age_us: int) -> int:
@@ -182,6 +233,10 @@ def _last_seen(at_us: int, stream: sessions.Covered | None, over: list[Gap], max
         return 0
     broken_off_us = [gap.from_us - stream.clock_offset_us for gap in over]
     return min([at_us, stream.last_at_us, *(us for us in broken_off_us if us < at_us - max_age_us)])
+
+
+def _one(host_id: int | None) -> list[int] | None:
+    return None if host_id is None else [host_id]
 
 
 def _offsets(streams: Mapping[int, sessions.Covered]) -> dict[int, int]:
@@ -200,7 +255,8 @@ def _skewed(at_us: int, offsets_us: Mapping[int, int]) -> Moment:
     )
 
 
-def _at(moment: Moment, host_id: int, found: Mapping[int, list[Gap]]) -> list[Gap]:
-    """The host's gaps that overlap the moment."""
-    at_us = moment.by_host.get(host_id, moment.at_us)
-    return [gap for gap in found.get(host_id, _NO_GAPS) if gap.from_us <= at_us < gap.to_us]
+def _between(begin: Moment, end: Moment, host_id: int, found: Mapping[int, list[Gap]]) -> list[Gap]:
+    """The host's gaps that overlap a time, which may be one moment."""
+    begin_us = begin.by_host.get(host_id, begin.at_us)
+    end_us = end.by_host.get(host_id, end.at_us)
+    return [gap for gap in found.get(host_id, _NO_GAPS) if gap.from_us <= end_us and begin_us < gap.to_us]

@@ -80,9 +80,9 @@ class Questions:
 def _sockets(
     conn: Connection, question: SocketQuestion, now_us: int
 ) -> Iterator[Coverage | tuple[SocketAnswer, ...] | End]:
-    scene = outline(conn, question.selection, now_us, kinds_of(question))
+    scene = outline(conn, question.selection, now_us, kinds_of(question), question.opened_since_us)
     yield scene.coverage
-    found = search.pages(conn, question, scene.moment, scene.only)
+    found = search.pages(conn, question, search.Times(scene.moment, scene.since), scene.only)
     yield from _cut(found, question.selection.limit)
 
 

@@ -47,7 +47,7 @@ def trend(conn: Connection, question: TrendQuestion, now_us: int) -> Trend:
             points.add(steps, one.spans(step.at_us for step in steps))
     for one in known.values():
         points.add((), one.spans(()))
-    not_kept = kept.lacking(conn, Moment(from_us), (Kind.TRENDS,), only)
+    not_kept = kept.lacking(conn, Moment(from_us), (Kind.TRENDS,), only, to_us)
     return Trend(replace(scene.coverage, not_kept=not_kept), points.told())
 
 

@@ -6,7 +6,8 @@ from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, inser
 
 from fleetnet_server.records import Gap
 from fleetnet_server.storage.dialect import execute_rows, insert_new, select_each
-from fleetnet_server.storage.schema import gaps
+from fleetnet_server.storage.moments import Moment, by_clock
+from fleetnet_server.storage.schema import gaps, hosts
 
 # Of one host. Every question about all hosts goes through those about its time.
 MOST_KEPT = 10_000
@@ -83,6 +84,21 @@ def withdraw_kept(conn: Connection, host_id: int, from_us: int, to_us: int) -> N
 def _kept(host_id: int, from_us: int, to_us: int) -> tuple[ColumnElement[bool], ...]:
     this = (gaps.c.host_id == host_id, gaps.c.reason == KEPT)
     return (*this, gaps.c.from_us >= from_us, gaps.c.to_us <= to_us, gaps.c.to_us >= from_us)
+
+
+def count_between(conn: Connection, begin: Moment, end: Moment, enrolled_by_us: int | None = None) -> int:
+    """How many gaps, of all hosts or of those that had enrolled by a time, share a moment with a time that may be one
+    moment; an end of a gap is no part of it."""
+    # The first says nothing new; it is the one that the index understands.
+    over = (
+        gaps.c.to_us > begin.earliest_us,
+        gaps.c.to_us > by_clock(gaps, begin),
+        gaps.c.from_us <= by_clock(gaps, end),
+    )
+    query = select(func.count()).select_from(gaps).where(*over)
+    if enrolled_by_us is not None:
+        query = query.join(hosts, hosts.c.host_id == gaps.c.host_id).where(hosts.c.enrolled_at_us <= enrolled_by_us)
+    return int(conn.execute(query).scalar_one())
 
 
 def around(conn: Connection, from_us: int, to_us: int, host_id: int | None = None) -> dict[int, list[Gap]]:

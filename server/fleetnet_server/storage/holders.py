@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
 
-from sqlalchemy import Connection, select, tuple_
+from sqlalchemy import Connection, bindparam, select
 
 from fleetnet_server.records import Holder, Process, Session
 from fleetnet_server.storage import ids
-from fleetnet_server.storage.dialect import execute_many, insert_new, insert_or_clear
+from fleetnet_server.storage.dialect import execute_many, insert_new, insert_or_clear, select_each
 from fleetnet_server.storage.schema import holder_processes, holders, processes
 
 # Of one stream: some 100 bytes each.
@@ -135,28 +135,38 @@ def _process_row(host_id: int, process_id: int, process: Process) -> dict[str, o
     }
 
 
+_PROCESS = ("pid", "started_at_us", "name", "exe", "program")  # as a Process has them
+_LOAD = (
+    select(
+        *(holders.c[name] for name in ("host_id", "holder_id", "runtime")),
+        *(processes.c[name] for name in _PROCESS),
+        *(holders.c[name] for name in ("uid", "user", "unit", "container", "owner_status")),  # as a Holder has them
+    )
+    .select_from(
+        holders.outerjoin(
+            holder_processes,
+            (holder_processes.c.host_id == holders.c.host_id) & (holder_processes.c.holder_id == holders.c.holder_id),
+        ).outerjoin(
+            processes,
+            (processes.c.host_id == holder_processes.c.host_id)
+            & (processes.c.process_id == holder_processes.c.process_id),
+        )
+    )
+    .where(holders.c.host_id == bindparam("of_host"), holders.c.holder_id == bindparam("of_holder"))
+)
+
+
 def load(conn: Connection, wanted: Collection[tuple[int, int]]) -> dict[tuple[int, int], Holder]:
-    """The holders of these (host_id, holder_id), with their processes ascending by pid, in one statement."""
-    if not wanted:
-        return {}
-    joined = holders.outerjoin(
-        holder_processes,
-        (holder_processes.c.host_id == holders.c.host_id) & (holder_processes.c.holder_id == holders.c.holder_id),
-    ).outerjoin(
-        processes,
-        (processes.c.host_id == holder_processes.c.host_id) & (processes.c.process_id == holder_processes.c.process_id),
-    )
-    query = (
-        select(holders, *(processes.c[name] for name in ("pid", "started_at_us", "name", "exe", "program")))
-        .select_from(joined)
-        .where(tuple_(holders.c.host_id, holders.c.holder_id).in_(list(wanted)))
-        .order_by(processes.c.pid, processes.c.started_at_us)
-    )
+    """The holders of these (host_id, holder_id), with their processes ascending by pid."""
     owners: dict[tuple[int, int], list[Process]] = {}
-    told: dict[tuple[int, int], tuple[tuple[int | None, str, str, str, int], str]] = {}
-    for row in conn.execute(query):
-        name = (row.host_id, row.holder_id)
-        told[name] = ((row.uid, row.user, row.unit, row.container, row.owner_status), row.runtime)
-        if row.pid is not None:
-            owners.setdefault(name, []).append(Process(row.pid, row.started_at_us, row.name, row.exe, row.program))
-    return {name: Holder(*words, tuple(owners.get(name, ())), runtime) for name, (words, runtime) in told.items()}
+    told: dict[tuple[int, int], Holder] = {}
+    rows = select_each(conn, _LOAD, ("of_host", "of_holder"), sorted(wanted)) if wanted else ()
+    for host_id, holder_id, runtime, *process, uid, user, unit, container, owner_status in rows:
+        name = (host_id, holder_id)
+        told[name] = Holder(uid, user, unit, container, owner_status, (), runtime)
+        if process[0] is not None:
+            owners.setdefault(name, []).append(Process(*process))
+    for name, some in owners.items():
+        some.sort()  # by pid, and then by when they started
+        told[name] = told[name]._replace(owners=tuple(some))
+    return told

@@ -77,10 +77,10 @@ def set_back(conn: Connection, host_id: int, ended_us: int) -> None:
 
 
 def lacking(
-    conn: Connection, moment: Moment, kinds: Collection[int], host_ids: Collection[int] | None
+    conn: Connection, moment: Moment, kinds: Collection[int], host_ids: Collection[int] | None, until_us: int
 ) -> tuple[NotKept, ...]:
     """Those of the kinds of which a host has not everything any more that was there at a time; by the collector's
-    clock. Who enrolled later is no matter, unless asked for by name."""
+    clock. Who enrolled later than `until_us` is no matter, unless asked for by name."""
     if not kinds:
         return ()
     at_us = by_clock(kept, moment)
@@ -93,7 +93,7 @@ def lacking(
         .order_by(kept.c.kind)
     )
     if host_ids is None:
-        query = query.where(hosts.c.enrolled_at_us <= moment.at_us)
+        query = query.where(hosts.c.enrolled_at_us <= until_us)
     return tuple(NotKept(kind, since_us) for kind, since_us in conn.execute(query))
 
 

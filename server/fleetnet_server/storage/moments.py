@@ -21,6 +21,11 @@ class Moment:
     def latest_us(self) -> int:
         return max((self.at_us, *self.by_host.values()))
 
+    def moved_to(self, at_us: int) -> "Moment":
+        """Another time, with clocks that are wrong by as much."""
+        by_us = at_us - self.at_us
+        return Moment(at_us, {host_id: its_us + by_us for host_id, its_us in self.by_host.items()})
+
 
 def by_clock(table: Table, moment: Moment) -> ColumnElement[int]:
     """The time by the clock of the host that a row of the table belongs to."""

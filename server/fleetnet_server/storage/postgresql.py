@@ -48,6 +48,7 @@ _WRITER = {
 _READER = {
     "idle_in_transaction_session_timeout": "180s",  # longer than an answer may stall (database.py)
     "jit": "off",  # compiling takes longer than most answers
+    "max_parallel_workers_per_gather": "0",  # so does starting processes, and they take the cores of who writes
 }
 # A server looks this often whether a collector that it works for is still there, where its kernel can tell it.
 _LOOK = "client_connection_check_interval"

@@ -222,6 +222,8 @@ def _interval_columns(times: list[Column[Any]], exactly: list[Column[Any]]) -> l
 
 # Listeners are few among many connections: an index of their own costs next to nothing to keep.
 _LISTENERS = text("scope <> 0")
+# Most sockets of many a host have no other end.
+_REMOTE, _REMOTE_SQLITE = text("remote_address <> ''"), text("remote_address <> x''")
 _SEEN = "The look of the last report that wrote the row; hosts.last_look_us may confirm it beyond."
 
 current = Table(
@@ -230,8 +232,12 @@ current = Table(
     Column("host_id", BigInteger, primary_key=True, autoincrement=False, comment="Whose socket it is."),
     Column("socket_id", BigInteger, primary_key=True, autoincrement=False, comment="Hash of what names the socket."),
     *_interval_columns([Column("seen_at_us", BigInteger, nullable=False, comment=_SEEN)], []),
-    # Of one host all is found by the key. Across the fleet listeners are asked for by port, connections by state.
+    # Of one host all is found by the key. Across the fleet listeners are asked for by port or by when they began,
+    # connections by state or by the other end; where many hosts have a port, of some hosts at a time.
     Index("ix_current_listeners", "local_port", sqlite_where=_LISTENERS, postgresql_where=_LISTENERS),
+    Index("ix_current_listeners_of", "host_id", "local_port", sqlite_where=_LISTENERS, postgresql_where=_LISTENERS),
+    Index("ix_current_listeners_since", "opened_at_us", sqlite_where=_LISTENERS, postgresql_where=_LISTENERS),
+    Index("ix_current_remote_address", "remote_address", sqlite_where=_REMOTE_SQLITE, postgresql_where=_REMOTE),
     Index(None, "state", "local_port"),
     comment="Sockets that are open, each in its present state.",
     sqlite_with_rowid=False,
@@ -262,6 +268,7 @@ history = Table(
     Index("ix_history_ends", "host_id", ENDED_IN),
     Index("ix_history_sockets", OF_SOCKET),
     Index("ix_history_listeners", "local_port", "closed_at_us", sqlite_where=_LISTENERS, postgresql_where=_LISTENERS),
+    Index("ix_history_listeners_since", "opened_at_us", sqlite_where=_LISTENERS, postgresql_where=_LISTENERS),
     comment="Sockets that were in a state and have left it.",
 )
 

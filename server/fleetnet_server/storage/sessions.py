@@ -303,18 +303,18 @@ def heard(conn: Connection, host_ids: Collection[int] | None, from_us: int, to_u
     return found
 
 
-def newest(conn: Connection, host_id: int | None = None) -> dict[int, Covered]:
-    """The newest stream of one host or of each."""
+def newest(conn: Connection, host_ids: Collection[int] | None = None) -> dict[int, Covered]:
+    """The newest stream of some hosts or of each."""
     query = (
         select(*_COVERED)
         .select_from(sessions)
         .join(hosts, (hosts.c.host_id == sessions.c.host_id) & (hosts.c.generation == sessions.c.generation))
     )
-    return _covered(conn, query, host_id)
+    return _covered(conn, query, host_ids)
 
 
-def covering(conn: Connection, at_us: int, host_id: int | None = None) -> dict[int, Covered]:
-    """Of one host or of each the last stream whose looks begin at or before a time of the collector's clock.
+def covering(conn: Connection, at_us: int, host_ids: Collection[int] | None = None) -> dict[int, Covered]:
+    """Of some hosts or of each the last stream whose looks begin at or before a time of the collector's clock.
 
     Only the newest stream of a host may write, so streams do not overlap and this one reaches nearest to the time.
     """
@@ -330,7 +330,7 @@ def covering(conn: Connection, at_us: int, host_id: int | None = None) -> dict[i
         .select_from(sessions)
         .join(hosts, (hosts.c.host_id == sessions.c.host_id) & (sessions.c.first_at_us == begun))
     )
-    found = _covered(conn, query.order_by(sessions.c.generation), host_id)
+    found = _covered(conn, query.order_by(sessions.c.generation), host_ids)
     return found | _by_quicker_ones(conn, [one for one in found.values() if one.clock_offset_us <= -SKEW_US])
 
 
@@ -367,9 +367,10 @@ def _same_clock(row: Row[*tuple[Any, ...]], own: Row[*tuple[Any, ...]]) -> bool:
     return known and bool(abs(row.started_at_us - own.started_at_us) <= _BESIDE_US)
 
 
-def _covered(conn: Connection, query: Select[Any], host_id: int | None) -> dict[int, Covered]:
-    if host_id is not None:
-        query = query.where(hosts.c.host_id == host_id)
+def _covered(conn: Connection, query: Select[Any], host_ids: Collection[int] | None) -> dict[int, Covered]:
+    if host_ids is not None and not host_ids:
+        return {}
+    query = query.where(*of_hosts(hosts, host_ids))
     return {
         row.host_id: Covered(
             row.host_id,

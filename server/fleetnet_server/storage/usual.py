@@ -36,6 +36,12 @@ def told(table: Table, name: str) -> ColumnElement[Any]:
     return func.coalesce(column, _usual(column)).label(name) if name in COLUMNS else column
 
 
+def is_so(table: Table, name: str, value: int) -> ColumnElement[bool]:
+    """Whether a column of numbers has this value, in words of which an engine has counted how many rows they mean."""
+    column = table.c[name]
+    return column.is_(None) if _NUMBERS[name] == value else column == value
+
+
 def last_seen() -> ColumnElement[int]:
     """The last look that confirmed a row of history, under its name."""
     return func.coalesce(history.c.last_seen_us, history.c.closed_at_us).label("last_seen_us")

@@ -65,6 +65,20 @@ def test_a_limit_cuts_and_says_so(queries: query_pb2_grpc.QueryServiceStub) -> N
     assert answer[-1].end == query_pb2.End(items=3, truncated=True)
 
 
+def test_a_question_may_be_narrowed_to_another_end_or_to_what_began(queries: query_pb2_grpc.QueryServiceStub) -> None:
+    def found(**narrower: object) -> int:
+        asked = query_pb2.ListSocketsRequest(listeners_only=True)
+        question = query_pb2.FindSocketsRequest(sockets=asked, **narrower)  # type: ignore[arg-type]  # fields of it
+        return sum(len(part.page.items) for part in queries.FindSockets(question, timeout=DEADLINE_S))
+
+    [first] = sockets(queries, query_pb2.ListSocketsRequest(selection=query_pb2.Selection(limit=1)))[1].page.items
+    assert found() == 602
+    assert found(opened_since_us=first.opened_at_us) >= 1
+    assert found(opened_since_us=first.opened_at_us + 3_600_000_000) == 0
+    # A listener has no other end.
+    assert found(remote=query_pb2.Net(address=bytes(4))) == 0
+
+
 def test_hosts_are_listed_by_name_with_their_facts(queries: query_pb2_grpc.QueryServiceStub) -> None:
     answer = list(queries.ListHosts(query_pb2.ListHostsRequest(), timeout=DEADLINE_S))
     db1, web1 = (item for part in answer for item in part.page.items)

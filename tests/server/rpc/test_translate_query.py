@@ -1,6 +1,5 @@
 """Questions are checked, and answers say what is kept."""
 
-import dataclasses
 from collections.abc import Callable
 
 import pytest
@@ -97,6 +96,49 @@ def test_a_question_that_makes_no_sense_is_refused(
         translate_query.socket_question(message)
 
 
+def test_a_narrower_question_comes_through_whole() -> None:
+    message = query_pb2.FindSocketsRequest(
+        sockets=query_pb2.ListSocketsRequest(selection=query_pb2.Selection(at_us=9), user="root"),
+        remote=query_pb2.Net(address=bytes([10, 0, 0, 0]), prefix_bits=8),
+        remote_port=443,
+        opened_since_us=7,
+    )
+    assert translate_query.narrower_question(message) == records.SocketQuestion(
+        selection=records.Selection(at_us=9, max_age_ms=120_000),
+        user="root",
+        remote=records.Net(bytes([10, 0, 0, 0]), 8),
+        remote_port=443,
+        opened_since_us=7,
+    )
+    assert translate_query.narrower_question(query_pb2.FindSocketsRequest()) == records.SocketQuestion(
+        records.Selection(max_age_ms=120_000)
+    )
+
+
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        (query_pb2.FindSocketsRequest(remote=query_pb2.Net(address=bytes(4), prefix_bits=33)), "no net"),
+        (query_pb2.FindSocketsRequest(remote=query_pb2.Net(address=bytes(16), prefix_bits=129)), "no net"),
+        (query_pb2.FindSocketsRequest(remote=query_pb2.Net(address=b"")), "0 bytes"),
+        (query_pb2.FindSocketsRequest(remote=query_pb2.Net(address=bytes(5))), "5 bytes"),
+        (query_pb2.FindSocketsRequest(remote_port=80), "without a remote address"),
+        (query_pb2.FindSocketsRequest(remote=query_pb2.Net(address=bytes(4)), remote_port=65_536), "no port"),
+        (query_pb2.FindSocketsRequest(opened_since_us=-1), "not between 1970 and 2100"),
+        (query_pb2.FindSocketsRequest(opened_since_us=2**62), "not between 1970 and 2100"),
+        (
+            query_pb2.FindSocketsRequest(
+                sockets=query_pb2.ListSocketsRequest(selection=query_pb2.Selection(at_us=6)), opened_since_us=7
+            ),
+            "later than the time asked about",
+        ),
+    ],
+)
+def test_a_narrower_question_that_makes_no_sense_is_refused(message: query_pb2.FindSocketsRequest, words: str) -> None:
+    with pytest.raises(RequestRefused, match=words):
+        translate_query.narrower_question(message)
+
+
 def item_of(answer: records.SocketAnswer) -> query_pb2.SocketItem:
     (page,) = translate_query.socket_pages([answer])
     (item,) = page.items
@@ -112,7 +154,7 @@ def test_the_owners_of_a_holder_are_made_once_for_all_its_sockets(monkeypatch: p
         return real(holder)
 
     monkeypatch.setattr(translate_query, "owner_items", noted)
-    pages = list(translate_query.socket_pages([dataclasses.replace(ANSWER, local_port=port) for port in range(9)]))
+    pages = list(translate_query.socket_pages([ANSWER._replace(local_port=port) for port in range(9)]))
     assert made == [ANSWER.holder]
     assert [[owner.pid for owner in item.owners] for page in pages for item in page.items] == [[8, 9]] * 9
 
@@ -128,7 +170,7 @@ def test_an_answer_comes_through_with_owners_by_pid_and_absent_things_absent() -
 
 
 def test_zero_is_not_absent() -> None:
-    root = dataclasses.replace(ANSWER, v6only=False, holder=ANSWER.holder._replace(uid=0))
+    root = ANSWER._replace(v6only=False, holder=ANSWER.holder._replace(uid=0))
     item = item_of(root)
     assert item.HasField("uid")
     assert item.HasField("v6only")
@@ -152,7 +194,7 @@ def test_zero_is_not_absent() -> None:
     ],
 )
 def test_only_a_listener_has_a_scope(changes: dict[str, object], scope: int, exposure: int) -> None:
-    item = item_of(dataclasses.replace(ANSWER, **changes))  # type: ignore[arg-type]  # of the right kinds, above
+    item = item_of(ANSWER._replace(**changes))  # type: ignore[arg-type]  # of the right kinds, above
     assert (item.scope, item.exposure) == (scope, exposure)
 
 
@@ -173,8 +215,8 @@ def test_every_protocol_of_the_wire_may_be_asked_for(protocol: sockets_pb2.Proto
 
 def test_what_is_told_of_a_unix_socket_and_a_container_comes_through() -> None:
     holder = ANSWER.holder._replace(runtime="docker")
-    unix = dataclasses.replace(
-        ANSWER, protocol=256, family=1, local_address=b"", type=5, path=b"\0x\xff", peer_inode=9, holder=holder
+    unix = ANSWER._replace(
+        protocol=256, family=1, local_address=b"", type=5, path=b"\0x\xff", peer_inode=9, holder=holder
     )
     item = item_of(unix)
     assert (item.type, item.path, item.peer_inode, item.runtime) == (5, b"\0x\xff", 9, "docker")
@@ -182,15 +224,15 @@ def test_what_is_told_of_a_unix_socket_and_a_container_comes_through() -> None:
 
 
 def test_a_namespace_other_than_the_hosts_own_is_its_name_or_its_number() -> None:
-    named = item_of(dataclasses.replace(ANSWER, netns=4_026_532_000, netns_name="blue"))
+    named = item_of(ANSWER._replace(netns=4_026_532_000, netns_name="blue"))
     assert (named.netns, named.netns_inode) == ("blue", 4_026_532_000)
-    assert item_of(dataclasses.replace(ANSWER, netns=4_026_532_000)).netns == "4026532000"
+    assert item_of(ANSWER._replace(netns=4_026_532_000)).netns == "4026532000"
 
 
 def test_pages_stay_small_whatever_the_owners_weigh_and_keep_the_order() -> None:
     owners = tuple(records.Process(pid, 1, "n" * 64, "/" * 1_024, "p" * 64) for pid in range(1, 200))
-    heavy = dataclasses.replace(ANSWER, holder=ANSWER.holder._replace(owners=owners))
-    answers = [dataclasses.replace(heavy, local_port=port) for port in range(50)]
+    heavy = ANSWER._replace(holder=ANSWER.holder._replace(owners=owners))
+    answers = [heavy._replace(local_port=port) for port in range(50)]
     pages = list(translate_query.socket_pages(answers))
     assert len(pages) > 1
     assert all(page.ByteSize() < 2 * 1024 * 1024 for page in pages)

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fleetnet_server.records import Coverage, Gap, Selection, SocketQuestion
+from fleetnet_server.records import Coverage, Gap, Net, Selection, SocketQuestion
 from fleetnet_server.services.coverage import kinds_of, outline, survey
-from fleetnet_server.storage import gaps, sessions
+from fleetnet_server.storage import gaps, kept, sessions
 from fleetnet_server.storage.database import Connection
+from fleetnet_server.storage.kept import SOCKETS, Kind
 from server.costs import asked_of, plan
 from server.reports import (
     CLOSE,
@@ -64,6 +65,34 @@ def test_freshness_in_the_past_follows_the_streams_and_their_gaps(tmp_path: Path
         }  # fmt: skip
         [stale] = (await c.ask(at_us=T0 + 400 * S, now_us=T0 + 9999 * S)).coverage.hosts_stale
         assert stale.last_seen_us == T0 + 120 * S
+
+    tell(tmp_path, story)
+
+
+@pytest.mark.parametrize("offset_us", [0, -3600 * S])
+def test_an_answer_about_what_began_counts_the_gaps_of_all_that_time_and_what_is_gone_of_it(
+    tmp_path: Path, offset_us: int
+) -> None:
+    async def story(c: Collector) -> None:
+        session = await reporting(c, "web1", sock(1, T0 + offset_us), offset_us=offset_us)
+        over = Gap(T0 + offset_us + 20 * S, T0 + offset_us + 30 * S, "queue full")
+        await c.report(session, difference(2, T0 + offset_us + 60 * S, gaps=(over,)), delay_us=-offset_us)
+        await c.db.write(kept.begin, session.host_id)
+        await c.db.write(kept.note_deleted, session.host_id, {int(Kind.LISTENERS): T0 + offset_us + 10 * S})
+        told: dict[tuple[int, int], list[tuple[int, bool]]] = {}
+        for since, until in ((5, 0), (9, 25), (10, 20), (15, 19), (25, 40), (29, 0), (30, 0)):
+            for host in ("", "web1"):
+                asked = SocketQuestion(
+                    Selection(host=host, at_us=until and T0 + until * S),
+                    listeners_only=True,
+                    opened_since_us=T0 + since * S,
+                )
+                coverage = (await c.ask(asked, now_us=T0 + 60 * S)).coverage
+                told.setdefault((since, until), []).append((coverage.gaps, bool(coverage.not_kept)))
+        assert told == {
+            (5, 0): [(1, True)] * 2, (9, 25): [(1, True)] * 2, (10, 20): [(1, False)] * 2, (15, 19): [(0, False)] * 2,
+            (25, 40): [(1, False)] * 2, (29, 0): [(1, False)] * 2, (30, 0): [(0, False)] * 2,
+        }  # fmt: skip
 
     tell(tmp_path, story)
 
@@ -201,6 +230,43 @@ def test_what_the_database_counts_is_what_going_through_all_hosts_finds(tmp_path
     tell(tmp_path, story)
 
 
+def test_what_is_counted_of_the_past_is_what_going_through_all_hosts_finds(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        await c.enroll("mute")
+        await c.enroll("late", at_us=T0 + 300 * S)
+        for number, offset_us in enumerate((0, S - 1, -7 * S, 3600 * S, 0, -3600 * S)):
+            host = await c.enroll(f"web{number}")
+            for stream, begins_us in enumerate((T0, T0 + 200 * S, T0 + 600 * S)[: 1 + number % 3], start=1):
+                said = hello(begins_us, epoch=stream, clock_offset_us=offset_us)
+                session = await c.connect(host, said, begins_us)
+                its_us = begins_us + offset_us
+                await c.report(session, snapshot(1, its_us, epoch=stream), delay_us=-offset_us)
+                last = difference(2, its_us + 150 * S, epoch=stream, previous_us=its_us)
+                await c.report(session, last, delay_us=-offset_us)
+            lost = Gap(T0 + offset_us + number * 40 * S, T0 + offset_us + 400 * S, "queue full")
+            await c.db.write(gaps.record, host.host_id, [lost])
+        session = await reporting(c, "web9", sock(1, T0))
+        await c.db.write(kept.begin, session.host_id)
+        await c.db.write(kept.note_deleted, session.host_id, {int(Kind.SOCKETS): T0 + 100 * S})
+
+        def both(conn: Connection, chosen: Selection, since_us: int) -> tuple[Coverage, Coverage, bool]:
+            scene = survey(conn, chosen, T0 + 999 * S, SOCKETS, since_us)
+            outlined = outline(conn, chosen, T0 + 999 * S, SOCKETS, since_us)
+            same = (outlined.moment, outlined.since) == (scene.moment, scene.since)
+            return scene.coverage, outlined.coverage, same
+
+        seen = set()
+        for seconds in (-5, 0, 40, 119, 121, 160, 250, 299, 301, 350, 400, 401, 640, 900):
+            for since_us in (0, T0 + (seconds - 90) * S):
+                surveyed, outlined, same = await c.db.read(both, Selection(at_us=T0 + seconds * S), since_us)
+                assert surveyed == outlined, (seconds, since_us)
+                assert same
+                seen.add((outlined.hosts_asked, outlined.hosts_fresh, outlined.gaps, bool(outlined.not_kept)))
+        assert len(seen) > 12
+
+    tell(tmp_path, story)
+
+
 @pytest.mark.engine("sqlite")
 def test_an_answer_about_now_goes_through_the_hosts_alone(tmp_path: Path) -> None:
     async def story(c: Collector) -> None:
@@ -234,6 +300,10 @@ def test_an_answer_about_now_goes_through_the_hosts_alone(tmp_path: Path) -> Non
         ({"states": (TIME_WAIT,)}, "BRIEF"),
         ({"states": (CLOSE,), "protocols": (UDP,)}, "LISTENERS SOCKETS"),
         ({"protocols": (UDP, UNIX)}, "LISTENERS SOCKETS"),
+        # What is known by its end alone began some time.
+        ({"states": (CLOSE,), "opened_since_us": T0}, "LISTENERS SOCKETS BRIEF"),
+        ({"listeners_only": True, "opened_since_us": T0}, "LISTENERS"),
+        ({"remote": Net(bytes(4), 0)}, "SOCKETS BRIEF"),
         ({"protocols": (TCP,), "local_ports": ((443, 443),)}, "LISTENERS SOCKETS BRIEF"),
     ],
 )

@@ -1,20 +1,23 @@
 """Answers: their filters, order, pages, coverage and time."""
 
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fleetnet_server.errors import HostUnknown
 from fleetnet_server.records import (
     Holder,
+    Net,
     Process,
     Selection,
     SocketAnswer,
     SocketQuestion,
     SourceStatus,
 )
-from fleetnet_server.storage import search
-from server.costs import asked_of, plan
+from fleetnet_server.storage import search, walk
+from server.costs import asked_of, pieces, plan
 from server.reports import (
     ANY,
     CLOSE,
@@ -142,19 +145,19 @@ def test_pages_are_bounded_and_the_coverage_comes_first(tmp_path: Path) -> None:
     tell(tmp_path, story)
 
 
-def test_a_question_costs_the_same_statements_however_many_hosts_answer(tmp_path: Path) -> None:
+def test_a_question_costs_the_same_statements_however_many_hosts_answer(tmp_path: Path, engine: str) -> None:
     async def story(c: Collector) -> None:
         for n in range(12):
             holder = WEB._replace(owners=tuple(NGINX._replace(pid=n * 10 + i) for i in range(3)))
             await reporting(c, f"web{n}", *(sock(i + 1, T0, port=i, holder=holder) for i in range(40)))
         statements = asked_of(c.db._engines.readers)
         assert len((await c.ask()).items) == 480
-        # Hosts, their streams, gaps, sockets, holders.
-        assert len(statements) == 5
+        # Hosts, their streams, gaps, the hosts of a step, sockets, holders.
+        assert len(statements) == 5 + pieces(engine, 12)
         statements.clear()
         assert len((await c.ask(at_us=T0 + S)).items) == 480
-        # And how far back history goes.
-        assert len(statements) == 6
+        # And whose clocks were wrong, how many hosts there were, and how far back history goes.
+        assert len(statements) == 8 + pieces(engine, 12)
         statements.clear()
         assert len((await c.ask_hosts()).items) == 12
         # Hosts, their streams, gaps, counts, sources, clones.
@@ -163,16 +166,69 @@ def test_a_question_costs_the_same_statements_however_many_hosts_answer(tmp_path
     tell(tmp_path, story)
 
 
-@pytest.mark.parametrize("at_us", [0, T0])
-def test_listeners_of_the_fleet_are_found_through_their_index(tmp_path: Path, at_us: int) -> None:
+_HTTPS = {"local_ports": ((443, 443),), "listeners_only": True}
+
+
+@pytest.mark.parametrize(
+    ("asked", "indexes"),
+    [
+        (_HTTPS, ["current_listeners"]),
+        ({**_HTTPS, "selection": Selection(at_us=T0)}, ["current_listeners", "history_listeners"]),
+        ({"remote": Net(PEER, 32)}, ["current_remote_address"]),
+        ({"remote": Net(PEER, 16), "remote_port": 443}, ["current_remote_address"]),
+        (
+            {"listeners_only": True, "opened_since_us": T0 - S},
+            ["current_listeners_since", "history_listeners_since"],
+        ),
+    ],
+)
+def test_what_is_rare_in_the_fleet_is_found_through_an_index(
+    tmp_path: Path, asked: dict[str, Any], indexes: list[str]
+) -> None:
     async def story(c: Collector) -> None:
-        asked = asked_of(c.db._engines.readers)
+        statements = asked_of(c.db._engines.readers)
         await reporting(c, "web1", sock(1, T0))
-        await c.ask(SocketQuestion(Selection(at_us=at_us), local_ports=((443, 443),), listeners_only=True))
-        [query] = [query for query in asked if "local_port =" in query[0]]
-        steps = await c.db.read(plan, *query)
+        await c.ask(replace(SocketQuestion(Selection()), **asked), now_us=T0)
+        # The look for hosts, without any order; what these have is another matter.
+        [look] = [one for one in statements if "LIMIT" in one[0] and "hosts.name" not in one[0]]
+        steps = await c.db.read(plan, *look)
+        assert [index for index in indexes if not any(f"ix_{index}" in step for step in steps)] == [], steps
+        whole = [step for step in steps if ("SCAN current" in step or "SCAN history" in step or step.endswith("whole"))]
+        assert whole == [], steps
+
+    tell(tmp_path, story)
+
+
+def test_the_first_page_of_a_common_port_waits_for_some_hosts_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "LOOK", 20)
+    monkeypatch.setattr(walk, "FIRST_STEP", 4)
+
+    async def story(c: Collector) -> None:
+        for n in range(60):
+            await reporting(c, f"web{n:02}", sock(1, T0), sock(2, T0, port=22))
+        statements = asked_of(c.db._engines.readers)
+        question = SocketQuestion(Selection(), local_ports=((443, 443),), listeners_only=True)
+        pages: list[int] = []
+        costs: list[int] = []
+        async with aclosing(c.questions.sockets(question, T0)) as parts:
+            async for part in parts:
+                if isinstance(part, tuple):
+                    pages.append(len(part))
+                    costs.append(len(statements))
+        # Of coverage three; the look, hosts, their sockets, holders. Then longer steps, of which each finds a page.
+        assert pages == [4, 16, 40]
+        assert costs[0] == 7
+        taken = [one for one in statements if "hosts.name AS host" in one[0]]
+        assert len(taken) == len(pages)
+        steps = await c.db.read(plan, *taken[0])
         assert any("ix_current_listeners" in step for step in steps), steps
-        assert at_us == 0 or any("ix_history_listeners" in step for step in steps), steps
+        statements.clear()
+        limited = replace(question, selection=Selection(limit=4))
+        assert len((await c.ask(limited)).items) == 4
+        # The fifth tells that there are more.
+        assert len([one for one in statements if "hosts.name AS host" in one[0]]) == 2
 
     tell(tmp_path, story)
 

@@ -290,6 +290,31 @@ def test_what_is_open_in_a_database_of_0007_is_counted_by_0008_and_the_same_on_t
     engine.dispose()
 
 
+def test_rows_of_0008_are_there_after_0009_and_the_same_on_the_way_back(tmp_path: Path) -> None:
+    engine = old_database(tmp_path, "0001")
+    new = {
+        "current": {"ix_current_listeners_of", "ix_current_listeners_since", "ix_current_remote_address"},
+        "history": {"ix_history_listeners_since"},
+    }
+
+    def indexes(conn: Connection, table: str) -> set[str | None]:
+        return {index["name"] for index in inspect(conn).get_indexes(table)}
+
+    with engine.begin() as conn:
+        command.upgrade(migrate.configuration(conn), "0008")
+        rows = {table: _rows(conn, table) for table in ROWS_OF_0001}
+        before = {table: indexes(conn, table) for table in new}
+        command.upgrade(migrate.configuration(conn), "0009")
+        assert {table: _rows(conn, table) for table in ROWS_OF_0001} == rows
+        assert {table: indexes(conn, table) - before[table] for table in new} == new
+        command.downgrade(migrate.configuration(conn), "0008")
+        assert {table: _rows(conn, table) for table in ROWS_OF_0001} == rows
+        assert {table: indexes(conn, table) for table in new} == before
+        command.upgrade(migrate.configuration(conn), "head")
+        assert compare_metadata(MigrationContext.configure(conn), METADATA) == []
+    engine.dispose()
+
+
 def test_a_collector_opens_a_database_of_0001_and_answers_from_it(tmp_path: Path) -> None:
     old_database(tmp_path, "0001").dispose()
 

@@ -1,0 +1,280 @@
+"""Which rows a question about sockets asks for, in the words of SQL.
+
+What must stay true: a row of `current` and one of `history` never both match for one interval, and no row matches
+twice. Conditions that an index is for are said in its own words, or no engine would use it.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    CompoundSelect,
+    Select,
+    Table,
+    case,
+    literal,
+    literal_column,
+    or_,
+    select,
+    text,
+    tuple_,
+    union_all,
+)
+
+from fleetnet_server.records import SocketQuestion
+from fleetnet_server.storage import ends, nets, usual
+from fleetnet_server.storage.counts import IP
+from fleetnet_server.storage.metadata import NoBytes
+from fleetnet_server.storage.moments import Moment, by_clock, of_hosts
+from fleetnet_server.storage.schema import current, history, holder_processes, holders, hosts, processes
+
+Query: TypeAlias = Select[Any] | CompoundSelect[Any]
+
+_HOST_NETNS = 0
+_LOOPBACK = 1  # of the column scope
+# Those with addresses whose local port is one; a raw socket's is the number of its protocol.
+_WITH_PORTS = IP[:-1]
+_COMM_BYTES = 15  # the kernel cuts a command's name to TASK_COMM_LEN - 1 (include/linux/sched.h)
+
+# In the order of the answer, the last ones only so that it is always the same.
+_ORDER: Final[tuple[ColumnElement[Any], ...]] = tuple(
+    literal_column(name)
+    for name in (
+        "host",
+        "netns",
+        "protocol",
+        "local_port",
+        "local_address",
+        "remote_address",
+        "remote_port",
+        "path",
+        "state",
+        "cookie",
+        "inode",
+        "opened_at_us",
+    )
+)
+# As an answer has them, before and after its holder.
+_BEFORE = (
+    "netns",
+    "protocol",
+    "family",
+    "state",
+    "interface",
+    "v6only",
+    "local_address",
+    "local_port",
+    "remote_address",
+    "remote_port",
+    "recv_queue",
+    "send_queue",
+    "inode",
+    "cookie",
+    "source",
+)
+_BEGINNING = ("opened_at_us", "opened_at_is")
+_AFTER = ("type", "path", "peer_inode")
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """What a question asks for in time.
+
+    Without `since` what is open at the moment, which is now where there is none; with it what began from then on, and
+    not after the moment.
+    """
+
+    moment: Moment | None = None
+    since: Moment | None = None
+
+
+def in_order(
+    question: SocketQuestion,
+    times: Times,
+    among: Collection[int] | None,
+    of: Collection[int],
+    at_most: int | None,
+) -> Query:
+    """The rows asked for, in the order of the answer, the first so many of them (None: all).
+
+    They are looked for among these hosts (None: all); the hosts `of` have all of them.
+    """
+    parts = [
+        # The hosts once more, for an engine that guesses how many rows there are might read all of them.
+        _ROWS[table].where(*of_hosts(hosts, among), *conditions, *_held(table, question, of))
+        for table, conditions in _parts(question, times, among)
+    ]
+    found: Query = union_all(*parts) if len(parts) > 1 else parts[0]
+    return found.order_by(*_ORDER).limit(at_most)
+
+
+def hosts_of(question: SocketQuestion, times: Times, host_ids: Collection[int] | None, rows: int) -> Query | None:
+    """The hosts of rows that may be asked for, a host for each of them, as they come and so many at most; `host_ids`
+    None looks among all.
+
+    None where no index leads to them: then looking for the few might mean reading all.
+    """
+    if not _is_indexed(question, times):
+        return None
+    # A bound for each part, or PostgreSQL plans it as if all of its rows were wanted. And what is new in its order, or
+    # it takes listeners to be as new as connections are, of which it has counted more, and reads all to find some.
+    order = "opened_at_us" if times.since else None
+    parts = [
+        select(select(table.c.host_id).where(*conditions).order_by(order and table.c[order]).limit(rows).subquery())
+        for table, conditions in _parts(question, times, host_ids)
+    ]
+    return union_all(*parts).limit(rows)
+
+
+def _is_indexed(question: SocketQuestion, times: Times) -> bool:
+    listeners = question.listeners_only or question.exposed_only
+    if listeners and (question.local_ports or times.since):
+        return True
+    # Of what has ended only listeners are found across the fleet.
+    return times == Times() and bool(question.states or question.remote)
+
+
+def tables(moment: Moment | None) -> list[Table]:
+    """Where rows are that were open at a time."""
+    return [current] if moment is None else [current, history]
+
+
+def open_at(table: Table, moment: Moment | None) -> list[ColumnElement[bool]]:
+    """Of the time asked about: an interval holds its beginning and not its end, so adjoining ones never both match."""
+    if moment is None:
+        return []
+    at = by_clock(table, moment)
+    conditions = [table.c.opened_at_us <= at]
+    if table is history:
+        # The second says nothing new; it is the one that the index understands.
+        conditions += [table.c.closed_at_us > at, ends.since(moment.earliest_us)]
+    return conditions
+
+
+def _begun(
+    table: Table, since: Moment, moment: Moment | None, host_ids: Collection[int] | None
+) -> list[ColumnElement[bool]]:
+    # What an index understands, and then what is meant.
+    conditions = [table.c.opened_at_us >= since.earliest_us, table.c.opened_at_us >= by_clock(table, since)]
+    if table is history and host_ids is not None:
+        # Nothing new either; of some hosts it leads through the index of their past.
+        conditions.append(ends.since(since.earliest_us))
+    if moment is not None:
+        conditions.append(table.c.opened_at_us <= by_clock(table, moment))
+    return conditions
+
+
+def _parts(
+    question: SocketQuestion, times: Times, host_ids: Collection[int] | None
+) -> list[tuple[Table, list[ColumnElement[bool]]]]:
+    """The tables to look in, each with what is asked of its rows themselves; a table may be there twice."""
+    if times.since is not None:
+        told = [(table, _begun(table, times.since, times.moment, host_ids)) for table in (current, history)]
+    else:
+        told = [(table, open_at(table, times.moment)) for table in tables(times.moment)]
+    return [
+        (table, [*of_hosts(table, host_ids), *conditions, *_asked(table, question), *remote])
+        for table, conditions in told
+        for remote in _remotes(table, question)
+    ]
+
+
+def _asked(table: Table, question: SocketQuestion) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if question.states:
+        conditions.append(table.c.state.in_(question.states))
+    if protocols := question.protocols or _meant(question):
+        conditions.append(usual.told(table, "protocol").in_(protocols))
+    if question.local_ports:
+        conditions.append(or_(*(_ports(table, first, last) for first, last in question.local_ports)))
+    if question.listeners_only or question.exposed_only:
+        # As text, in the words of the listeners' index: with a value bound to it no engine would use that.
+        conditions.append(text(f"{table.name}.scope <> 0"))  # type: ignore[arg-type]  # a condition, though typed as text
+    if question.exposed_only:
+        conditions.append(or_(table.c.netns != _HOST_NETNS, table.c.scope != _LOOPBACK))
+    return conditions
+
+
+def _meant(question: SocketQuestion) -> tuple[int, ...]:
+    """The protocols of a question that names none: all, but what asks for ports or listeners means those with ports."""
+    return _WITH_PORTS if question.local_ports or question.listeners_only or question.exposed_only else ()
+
+
+def _ports(table: Table, first: int, last: int) -> ColumnElement[bool]:
+    return table.c.local_port == first if first == last else table.c.local_port.between(first, last)
+
+
+def _remotes(table: Table, question: SocketQuestion) -> list[list[ColumnElement[bool]]]:
+    """What is asked of the other end; a list for each range of addresses, for no engine reads two through an index
+    that leaves rows out."""
+    if question.remote is None:
+        return [[]]
+    address = table.c.remote_address
+    port = [table.c.remote_port == question.remote_port] if question.remote_port else []
+    found: list[list[ColumnElement[bool]]] = []
+    for first, last in nets.ranges(question.remote):
+        if first == last:
+            among = [address == first]
+        else:
+            # Of one length, in words that the engine has counted; it has not counted lengths.
+            among = [address.between(first, last), usual.is_so(table, "family", 4 if len(first) == 4 else 6)]
+        found.append([address != NoBytes(), *among, *port])
+    return found
+
+
+def _held(table: Table, question: SocketQuestion, host_ids: Collection[int]) -> list[ColumnElement[bool]]:
+    """By unit and user exactly; by process as its name or its program, a name cut as the kernel cuts it."""
+    holder = tuple_(table.c.host_id, table.c.holder_id)
+    conditions: list[ColumnElement[bool]] = []
+    of_holder = [
+        column == asked for column, asked in ((holders.c.unit, question.unit), (holders.c.user, question.user)) if asked
+    ]
+    if of_holder:
+        of_holder += of_hosts(holders, host_ids)
+        conditions.append(holder.in_(select(holders.c.host_id, holders.c.holder_id).where(*of_holder)))
+    if question.process:
+        cut = question.process.encode()[:_COMM_BYTES].decode(errors="ignore")
+        joined = holder_processes.join(
+            processes,
+            (processes.c.host_id == holder_processes.c.host_id)
+            & (processes.c.process_id == holder_processes.c.process_id),
+        )
+        conditions.append(
+            holder.in_(
+                select(holder_processes.c.host_id, holder_processes.c.holder_id)
+                .select_from(joined)
+                .where(
+                    or_(processes.c.name == cut, processes.c.program == question.process),
+                    *of_hosts(processes, host_ids),
+                )
+            )
+        )
+    return conditions
+
+
+def _rows(table: Table) -> Select[Any]:
+    """All rows of a table: which host and holder they are of, then what an answer has of them, in its order."""
+    if table is history:
+        end: list[ColumnElement[Any]] = [history.c.closed_at_us, history.c.closed_at_is, usual.last_seen()]
+    else:
+        # Every whole look confirms all that is open, without a write to each row.
+        seen = case((hosts.c.last_look_us > current.c.seen_at_us, hosts.c.last_look_us), else_=current.c.seen_at_us)
+        none = literal(0, BigInteger)
+        end = [none.label("closed_at_us"), none.label("closed_at_is"), seen.label("last_seen_us")]
+    columns: list[ColumnElement[Any]] = [
+        *(table.c[name] for name in ("host_id", "holder_id")),
+        hosts.c.name.label("host"),
+        *(usual.told(table, name) for name in (*_BEFORE, *_BEGINNING)),
+        *end,
+        *(usual.told(table, name) for name in _AFTER),
+    ]
+    return select(*columns).join_from(hosts, table, hosts.c.host_id == table.c.host_id)
+
+
+# How many values of a row come before an answer's holder, behind the two that name it.
+BEFORE_HOLDER: Final = 1 + len(_BEFORE)
+# Built once, for that costs as long as finding a row.
+_ROWS = {table: _rows(table) for table in (current, history)}
