@@ -30,4 +30,4 @@ def test_every_question_is_answered_while_a_fleet_is_written(engine: str) -> Non
     stored = re.search(r"while asked, ([\d,]+) changes a second were stored", said)
     assert stored
     assert int(stored[1].replace(",", "")) > 0
-    assert len(re.findall(r"  (?:NOT )?met$", said, re.M)) == 7
+    assert len(re.findall(r"  (?:NOT )?met$", said, re.M)) == 9

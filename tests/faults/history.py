@@ -64,8 +64,8 @@ class History:
 
 _MISCOUNTED = (
     "SELECT protocol, state, -sum(many), -sum(listen) FROM ("
-    "SELECT protocol, state, count(*) AS many, sum(CASE WHEN scope <> 0 THEN 1 ELSE 0 END) AS listen "
-    "FROM current WHERE host_id = ? GROUP BY protocol, state UNION ALL "
+    "SELECT coalesce(protocol, 6) AS protocol, state, 1 AS many, CASE WHEN scope <> 0 THEN 1 ELSE 0 END AS listen "
+    "FROM current WHERE host_id = ? UNION ALL "
     "SELECT protocol, state, -sockets, -listeners FROM counts WHERE host_id = ?"
     ") AS both_of_them GROUP BY protocol, state HAVING sum(many) <> 0 OR sum(listen) <> 0"
 )
