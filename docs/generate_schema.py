@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator
 
 from fleetnet_server.storage import views
+from fleetnet_server.storage.metadata import ONLY_ON
 from fleetnet_server.storage.schema import METADATA
 from sqlalchemy import Column, Index, Table, UniqueConstraint
 from sqlalchemy.dialects import postgresql
@@ -97,7 +98,8 @@ def _keys(index: Index) -> list[str]:
 
 def _only(index: Index) -> str:
     where = index.dialect_options["postgresql"]["where"]
-    return "" if where is None else f", of rows with {where}"
+    rows = "" if where is None else f", of rows with {where}"
+    return f"{rows}, on PostgreSQL alone" if ONLY_ON in index.info else rows
 
 
 def _names(columns: "Iterable[Column[object]]") -> str:

@@ -12,6 +12,9 @@ METADATA = MetaData(
     }
 )
 
+# In the info of an index that one engine alone has: the name of that engine.
+ONLY_ON = "only on"
+
 # Answers are ordered by name and address; PostgreSQL would order text by the language of its cluster.
 Name = String().with_variant(Text(collation="C"), "postgresql")
 

@@ -174,8 +174,6 @@ _HTTPS = {"local_ports": ((443, 443),), "listeners_only": True}
     [
         (_HTTPS, ["current_listeners"]),
         ({**_HTTPS, "selection": Selection(at_us=T0)}, ["current_listeners", "history_listeners"]),
-        ({"remote": Net(PEER, 32)}, ["current_remote_address"]),
-        ({"remote": Net(PEER, 16), "remote_port": 443}, ["current_remote_address"]),
         (
             {"listeners_only": True, "opened_since_us": T0 - S},
             ["current_listeners_since", "history_listeners_since"],
@@ -185,6 +183,16 @@ _HTTPS = {"local_ports": ((443, 443),), "listeners_only": True}
 def test_what_is_rare_in_the_fleet_is_found_through_an_index(
     tmp_path: Path, asked: dict[str, Any], indexes: list[str]
 ) -> None:
+    _found_through(tmp_path, asked, indexes)
+
+
+@pytest.mark.engine("postgresql")
+@pytest.mark.parametrize("asked", [{"remote": Net(PEER, 32)}, {"remote": Net(PEER, 16), "remote_port": 443}])
+def test_so_are_the_other_ends_of_connections_on_a_server(tmp_path: Path, asked: dict[str, Any]) -> None:
+    _found_through(tmp_path, asked, ["current_remote_address"])
+
+
+def _found_through(tmp_path: Path, asked: dict[str, Any], indexes: list[str]) -> None:
     async def story(c: Collector) -> None:
         statements = asked_of(c.db._engines.readers)
         await reporting(c, "web1", sock(1, T0))

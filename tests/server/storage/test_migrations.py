@@ -12,10 +12,11 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from fleetnet_server.storage import counts, migrate
 from fleetnet_server.storage.database import Database
+from fleetnet_server.storage.metadata import ONLY_ON
 from fleetnet_server.storage.schema import METADATA, current
 from server.reports import Collector
 from server.stories import tell
-from sqlalchemy import Connection, Engine, create_engine, create_mock_engine, inspect, text
+from sqlalchemy import Connection, Engine, Index, create_engine, create_mock_engine, inspect, text
 from sqlalchemy.sql.ddl import ExecutableDDLElement
 
 from server import databases
@@ -27,10 +28,16 @@ pytestmark = [
 ]
 
 
-def test_a_migrated_database_has_the_tables_of_the_metadata(tmp_path: Path) -> None:
-    def differences(conn: Connection) -> list[object]:
-        return list(compare_metadata(MigrationContext.configure(conn), METADATA))
+def differences(conn: Connection) -> list[object]:
+    """What a database has otherwise than the metadata; indexes of another engine are no matter."""
 
+    def is_for_it(thing: object, *_: object) -> bool:
+        return not isinstance(thing, Index) or thing.info.get(ONLY_ON, conn.dialect.name) == conn.dialect.name
+
+    return list(compare_metadata(MigrationContext.configure(conn, opts={"include_object": is_for_it}), METADATA))
+
+
+def test_a_migrated_database_has_the_tables_of_the_metadata(tmp_path: Path) -> None:
     async def run() -> None:
         db = Database.open(databases.url(tmp_path))
         try:
@@ -183,7 +190,7 @@ def test_rows_of_0001_are_there_after_0002_with_nothing_in_what_is_new_and_the_s
         assert {table: _rows(conn, table) for table in ROWS_OF_0001} == before
         assert {"namespaces", "interfaces", "routes"}.isdisjoint(inspect(conn).get_table_names())
         command.upgrade(migrate.configuration(conn), "head")
-        assert compare_metadata(MigrationContext.configure(conn), METADATA) == []
+        assert differences(conn) == []
     engine.dispose()
 
 
@@ -198,7 +205,7 @@ def test_rows_of_0002_are_there_after_0003_and_the_same_on_the_way_back(tmp_path
         command.downgrade(migrate.configuration(conn), "0002")
         assert {table: _rows(conn, table) for table in ROWS_OF_0001} == before
         command.upgrade(migrate.configuration(conn), "head")
-        assert compare_metadata(MigrationContext.configure(conn), METADATA) == []
+        assert differences(conn) == []
     engine.dispose()
 
 
@@ -215,7 +222,7 @@ def test_rows_of_0005_are_there_after_0006_with_no_doubts_and_the_same_on_the_wa
         assert {table: _rows(conn, table) for table in ROWS_OF_0001} == before
         assert "kept" not in inspect(conn).get_table_names()
         command.upgrade(migrate.configuration(conn), "head")
-        assert compare_metadata(MigrationContext.configure(conn), METADATA) == []
+        assert differences(conn) == []
     engine.dispose()
 
 
@@ -260,7 +267,7 @@ def test_rows_of_0006_lose_with_0007_what_they_have_in_common_and_have_it_again_
         assert {table: _rows(conn, table) for table in ROWS_OF_0001} == before
         assert _shape(conn) == shape
         command.upgrade(migrate.configuration(conn), "head")
-        assert compare_metadata(MigrationContext.configure(conn), METADATA) == []
+        assert differences(conn) == []
     engine.dispose()
 
 
@@ -286,16 +293,18 @@ def test_what_is_open_in_a_database_of_0007_is_counted_by_0008_and_the_same_on_t
         assert {table: _rows(conn, table) for table in ROWS_OF_0001} == before
         assert {"counts", "trends"}.isdisjoint(inspect(conn).get_table_names())
         command.upgrade(migrate.configuration(conn), "head")
-        assert compare_metadata(MigrationContext.configure(conn), METADATA) == []
+        assert differences(conn) == []
     engine.dispose()
 
 
 def test_rows_of_0008_are_there_after_0009_and_the_same_on_the_way_back(tmp_path: Path) -> None:
     engine = old_database(tmp_path, "0001")
     new = {
-        "current": {"ix_current_listeners_of", "ix_current_listeners_since", "ix_current_remote_address"},
+        "current": {"ix_current_listeners_of", "ix_current_listeners_since"},
         "history": {"ix_history_listeners_since"},
     }
+    if engine.dialect.name == "postgresql":
+        new["current"].add("ix_current_remote_address")
 
     def indexes(conn: Connection, table: str) -> set[str | None]:
         return {index["name"] for index in inspect(conn).get_indexes(table)}
@@ -311,7 +320,7 @@ def test_rows_of_0008_are_there_after_0009_and_the_same_on_the_way_back(tmp_path
         assert {table: _rows(conn, table) for table in ROWS_OF_0001} == rows
         assert {table: indexes(conn, table) for table in new} == before
         command.upgrade(migrate.configuration(conn), "head")
-        assert compare_metadata(MigrationContext.configure(conn), METADATA) == []
+        assert differences(conn) == []
     engine.dispose()
 
 

@@ -3,8 +3,9 @@
 Why so: an answer is put together host by host, and of one host the listeners of a port are to be found without reading
 all that it holds. Who talks to an address, and which listeners are new, was found by reading every row.
 
-Of history only listeners are in an index more, for they are few. While PostgreSQL builds these indexes collectors wait
-that would write; none can, for they are stopped for an upgrade. On the way back the indexes go.
+The index of addresses is PostgreSQL's alone: they come in no order, so each commit to SQLite would write most of its
+pages anew. Of history only listeners are in an index more, for they are few. While PostgreSQL builds these indexes
+collectors wait that would write; none can, for they are stopped for an upgrade. On the way back the indexes go.
 
 Revision 0009, after 0008.
 """
@@ -17,7 +18,6 @@ down_revision = "0008"
 
 _LISTENERS = sa.text("scope <> 0")
 _REMOTE = sa.text("remote_address <> ''")
-_REMOTE_SQLITE = sa.text("remote_address <> x''")
 _OF_LISTENERS = {
     "ix_current_listeners_of": ("current", ["host_id", "local_port"]),
     "ix_current_listeners_since": ("current", ["opened_at_us"]),
@@ -28,16 +28,12 @@ _OF_LISTENERS = {
 def upgrade() -> None:
     for name, (table, columns) in _OF_LISTENERS.items():
         op.create_index(name, table, columns, sqlite_where=_LISTENERS, postgresql_where=_LISTENERS)
-    op.create_index(
-        "ix_current_remote_address",
-        "current",
-        ["remote_address"],
-        sqlite_where=_REMOTE_SQLITE,
-        postgresql_where=_REMOTE,
-    )
+    if op.get_context().dialect.name == "postgresql":
+        op.create_index("ix_current_remote_address", "current", ["remote_address"], postgresql_where=_REMOTE)
 
 
 def downgrade() -> None:
-    op.drop_index("ix_current_remote_address", "current")
+    if op.get_context().dialect.name == "postgresql":
+        op.drop_index("ix_current_remote_address", "current")
     for name, (table, _) in _OF_LISTENERS.items():
         op.drop_index(name, table)
