@@ -3,8 +3,8 @@
 What must stay true: whatever the database does, no more is held than the bound. A report is weighed when it has come
 and waits, in the order of arrival, until there is room for it; while one waits nothing more is read. Streams that were
 reading just then may bring one report each: a quarter of the bound is for these, and when that is full too, a stream is
-sent away. Its report was not acknowledged, so the host still has it. As it came a report takes a third of what it takes
-when it has been taken in, so that for each that is stored there is room for those of many streams.
+sent away. Its report was not acknowledged, so the host still has it. As it came a report takes about half of what it
+takes when it has been taken in, and is weighed as that.
 """
 
 import asyncio
@@ -112,6 +112,6 @@ def weigh(message: report_pb2.Batch, size_bytes: int) -> Weight:
     """What a batch takes until it is stored."""
     parts = translate_report.parts(message)
     return Weight(
-        _MESSAGE_BYTES + size_bytes + _PART_OF_MESSAGE_BYTES * parts,
+        _MESSAGE_BYTES + 2 * size_bytes + _PART_OF_MESSAGE_BYTES * parts,
         _MESSAGE_BYTES + 2 * size_bytes + _PART_OF_RECORD_BYTES * parts,
     )

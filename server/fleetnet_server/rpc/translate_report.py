@@ -111,6 +111,7 @@ def parts(message: report_pb2.Batch) -> int:
     """How much of a batch there can be many of: what it costs to translate it."""
     # Not rows alone: what no row points at costs as much to read.
     others = len(message.processes) + len(message.holders) + len(message.gaps) + len(message.sources)
+    others += len(message.namespaces_gone)
     networks = translate_network.parts(message.namespaces) if message.namespaces else 0
     return rows(message) + others + networks
 

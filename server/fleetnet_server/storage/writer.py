@@ -28,8 +28,9 @@ from fleetnet_server.storage.line import Line
 # Bound how long the first of a group waits for its last: pieces of work, and the rows that they say they have.
 GROUP_LIMIT = 128
 GROUP_ROWS = 10_000
-# How many of a group may have gone before others.
+# How many of a group may have gone before others, and of its rows, so that nobody who always hurries keeps others away.
 HURRIED_LIMIT = 32
+HURRIED_ROWS = 2_500
 # One commit is waited for so long at the end.
 CLOSE_S = 5.0
 # How often work is begun that another collector is in the way of.
@@ -153,7 +154,7 @@ class Writer:
             time.sleep(wait_s)
         self._next_s = time.monotonic() + self._gather_s
         group: list[Work] = []
-        rows = self._add(group, first) + self._add_hurried(group)
+        rows = self._add(group, first) + min(self._add_hurried(group), HURRIED_ROWS)
         try:
             while len(group) < GROUP_LIMIT and rows < GROUP_ROWS:
                 work = self._queue.get_nowait()
@@ -177,7 +178,7 @@ class Writer:
 
     def _add_hurried(self, group: list[Work]) -> int:
         rows = 0
-        while self._hurried and len(group) < HURRIED_LIMIT and rows < GROUP_ROWS:
+        while self._hurried and len(group) < HURRIED_LIMIT and rows < HURRIED_ROWS:
             rows += self._add(group, self._hurried.popleft())
         return rows
 

@@ -169,20 +169,24 @@ def test_what_has_no_haste_waits_for_what_has_or_for_the_end(tmp_path: Path) -> 
     asyncio.run(run())
 
 
+def _noted(_: Connection, order: list[int], number: int) -> int:
+    order.append(number)
+    return number
+
+
 def test_what_has_most_haste_goes_first_some_with_each_commit_and_each_once(tmp_path: Path) -> None:
     async def story(db: Database) -> None:
         order: list[int] = []
         commits: list[int] = []
         event.listen(db._engines.writer, "commit", lambda _conn: commits.append(len(order)))
 
-        def note(_: Connection, number: int) -> int:
-            order.append(number)
-            return number
-
         held = Held(db)
         await held.begun()
-        many = [asyncio.ensure_future(db.write(note, n)) for n in range(GROUP_LIMIT)]
-        hurried = [asyncio.ensure_future(db.write(note, 1_000 + n, haste=Haste.MOST)) for n in range(HURRIED_LIMIT + 1)]
+        many = [asyncio.ensure_future(db.write(_noted, order, n)) for n in range(GROUP_LIMIT)]
+        hurried = [
+            asyncio.ensure_future(db.write(_noted, order, 1_000 + n, haste=Haste.MOST))
+            for n in range(HURRIED_LIMIT + 1)
+        ]
         await asyncio.sleep(0)
         await held.end()
         assert await asyncio.gather(*many, *hurried) == [*range(GROUP_LIMIT), *range(1_000, 1_001 + HURRIED_LIMIT)]
@@ -194,6 +198,24 @@ def test_what_has_most_haste_goes_first_some_with_each_commit_and_each_once(tmp_
         ]  # fmt: skip
         assert order[GROUP_LIMIT + 1 : GROUP_LIMIT + 3] == [1_000 + first, 1_000 + HURRIED_LIMIT]
         assert commits[1:] == [GROUP_LIMIT, GROUP_LIMIT + HURRIED_LIMIT + 1]
+
+    tell(tmp_path, story)
+
+
+def test_what_hurries_with_many_rows_leaves_room_for_others(tmp_path: Path) -> None:
+    async def story(db: Database) -> None:
+        order: list[int] = []
+        held = Held(db)
+        await held.begun()
+        works = [asyncio.ensure_future(db.write(_noted, order, n)) for n in range(3)]
+        works += [
+            asyncio.ensure_future(db.write(_noted, order, n, rows=GROUP_ROWS, haste=Haste.MOST))
+            for n in range(1_000, 1_003)
+        ]
+        await asyncio.sleep(0)
+        await held.end()
+        await asyncio.gather(*works)
+        assert order == [0, 1_000, 1, 2, 1_001, 1_002]
 
     tell(tmp_path, story)
 
