@@ -149,16 +149,23 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("engine", only.args if only else ENGINES, indirect=True)
 
 
-@pytest.fixture(scope="session")
-def postgresql() -> Iterator[Server]:
-    """A PostgreSQL server, started once."""
+@contextlib.contextmanager
+def own_server(*settings: str) -> Iterator[Server]:
+    """A PostgreSQL server for as long as it is needed. Skips where none can be started."""
     if reason := why_not():
         pytest.skip(reason)
-    server = Server()
+    server = Server(*settings)
     try:
         yield server
     finally:
         server.remove()
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Server]:
+    """A PostgreSQL server, started once."""
+    with own_server() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

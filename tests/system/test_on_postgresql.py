@@ -5,7 +5,8 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from server.postgresql import Server, why_not
+from server.databases import own_server
+from server.postgresql import Server
 from system import archive
 from system.laboratory import Laboratory
 from system.test_crashes import assert_true_to, connected, settle, told_all
@@ -21,14 +22,9 @@ _CRASHES = 3
 @pytest.fixture
 def postgresql() -> Iterator[Server]:
     """A server of the test's own."""
-    if reason := why_not():
-        pytest.skip(reason)
-    server = Server()
-    try:
+    with own_server() as server:
         server.execute("CREATE DATABASE fleet")
         yield server
-    finally:
-        server.remove()
 
 
 def test_history_stays_true_when_postgresql_is_killed_under_load(lab: Laboratory, postgresql: Server) -> None:

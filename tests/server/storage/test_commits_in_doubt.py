@@ -15,7 +15,8 @@ from fleetnet_server.errors import SequenceHole, StorageUnavailable
 from fleetnet_server.records import Batch, Host, Session
 from fleetnet_server.storage import line, writer
 from fleetnet_server.storage import postgresql as engine_module
-from server.postgresql import Server, why_not
+from server.databases import own_server
+from server.postgresql import Server
 from server.reports import T0, Collector, S, difference, gone, hello, snapshot, sock
 from server.running import wait_for
 from sqlalchemy import text
@@ -32,13 +33,8 @@ TOLD_ONE = [(1, 0)]
 @pytest.fixture(scope="module")
 def mortal() -> Iterator[Server]:
     """A server whose disk counts."""
-    if reason := why_not():
-        pytest.skip(reason)
-    server = Server("fsync=on")
-    try:
+    with own_server("fsync=on") as server:
         yield server
-    finally:
-        server.remove()
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ from fleetnet_server.records import Batch, Stored
 from fleetnet_server.storage import postgresql as engine_module
 from fleetnet_server.storage.database import Database
 from fleetnet_server.storage.inspection import inspect
-from server.postgresql import Server, why_not
+from server.databases import own_server
+from server.postgresql import Server
 from server.reports import T0, Collector, S, collector, difference, hello, snapshot, sock
 from sqlalchemy import Connection, text
 
@@ -43,13 +44,8 @@ def opens(where: str) -> None:
 @pytest.fixture(scope="module")
 def mortal() -> Iterator[Server]:
     """A server that tests may end as they like; each leaves it running."""
-    if reason := why_not():
-        pytest.skip(reason)
-    server = Server()
-    try:
+    with own_server() as server:
         yield server
-    finally:
-        server.remove()
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from fleetnet_server.errors import StorageUnavailable
 from fleetnet_server.storage import dialect, migrate
 from fleetnet_server.storage.database import Database
 from fleetnet_server.storage.inspection import inspect
-from server.postgresql import Server, why_not
+from server.postgresql import Server
 from server.storage.test_migrations import ROWS_OF_0001, old_database
 from sqlalchemy import Connection, Engine, event, text
 
@@ -163,13 +163,8 @@ def test_of_two_who_bring_the_tables_up_to_date_one_does_it_and_the_other_waits(
 @pytest.fixture(scope="module")
 def mortal() -> Iterator[Server]:
     """A server that is killed, and whose disk counts."""
-    if reason := why_not():
-        pytest.skip(reason)
-    server = Server()
-    try:
+    with databases.own_server("fsync=on") as server:
         yield server
-    finally:
-        server.remove()
 
 
 @pytest.mark.engine("postgresql")
