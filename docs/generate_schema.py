@@ -52,7 +52,7 @@ WHERE host = 'db3' AND protocol = 'tcp' AND state = 'CLOSE_WAIT' ORDER BY at;
 
 -- What of one host ended since then? Quick with much history: it follows an index, which knows of ten minutes at a
 -- time. The number is that of date +%s, once in its tens of minutes and once with six zeros.
-SELECT * FROM socket_history WHERE host_id = (SELECT host_id FROM hosts WHERE name = 'web1')
+SELECT * FROM socket_history WHERE host = 'web1'
 AND ended_in >= 1795953600 / 600 AND closed_at_us >= 1795953600000000;
 ```
 """

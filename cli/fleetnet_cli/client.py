@@ -164,7 +164,10 @@ class Stream(Generic[Item]):
             except StopIteration:
                 raise self._broken("it ended without saying so") from None
             except grpc.RpcError as error:
-                raise self._broken(str(self._patience.explained(error, self._translate))) from error
+                # What the collector gave up it tells with what to do; to ask the same again is not always that.
+                gave_up = isinstance(error, grpc.Call) and error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+                way_out = "" if gave_up else "; ask again"
+                raise self._broken(str(self._patience.explained(error, self._translate)), way_out) from error
             if message.WhichOneof("part") == "end":
                 self.end = self._checked_end(message)
             else:
@@ -175,9 +178,9 @@ class Stream(Generic[Item]):
             raise self._broken(f"{message.end.items} items were sent")
         return wire.end(message.end)
 
-    def _broken(self, why: str) -> errors.BrokenAnswer:
+    def _broken(self, why: str, way_out: str = "; ask again") -> errors.BrokenAnswer:
         return errors.BrokenAnswer(
-            f"the answer broke off after {self._taken} items, so this is not all ({why}); ask again"
+            f"the answer broke off after {self._taken} items, so this is not all ({why}){way_out}"
         )
 
 

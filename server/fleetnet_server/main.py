@@ -23,6 +23,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ServerError as error:
         print(f"fleetnet-server: {error}", file=sys.stderr)
         return 2
+    except PermissionError as error:  # wherever it is met: all files are the collector's own, or were named here
+        print(
+            f"fleetnet-server: {error.filename} cannot be used by this user: {error.strerror}; run this as the "
+            "collector's user, or give another path",
+            file=sys.stderr,
+        )
+        return 2
     except KeyboardInterrupt:
         return 130  # as a shell has it for SIGINT
     return status

@@ -115,8 +115,8 @@ def _gone(kept: Path) -> None:
 @pytest.mark.parametrize(
     ("harm", "why"),
     [
-        (_no_backup, "is damaged or is no SQLite file"),
-        (_a_database, "is not a backup"),
+        (_no_backup, "is no backup made by fleetnet-server, or is damaged; nothing was changed"),
+        (_a_database, "is no backup"),
         (_cut_off, "damaged"),
         (_of_a_newer, "newer fleetnet-server"),
         (_gone, "there is no file"),

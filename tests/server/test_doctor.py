@@ -1,12 +1,14 @@
 """`fleetnet-server migrate` and `fleetnet-server doctor`."""
 
 import contextlib
+import os
 import sqlite3
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from fleetnet_server.main import main
 from server.agents import DEADLINE_S
 from server.running import SCRIPT, Running, run, starts_well
 
@@ -31,7 +33,7 @@ def test_migrate_makes_no_directory_where_none_is(data: Path) -> None:
     assert done.returncode == 2
     assert (
         done.stderr
-        == f"fleetnet-server: there is no {data}; give the directory that the collector runs on with --data\n"
+        == f"fleetnet-server: there is no directory {data}; give the one that the collector runs on with --data\n"
     )
     assert not data.exists()
 
@@ -73,7 +75,7 @@ def _no_server_certificate(data: Path) -> None:
     [
         (_open_to_all, "others can look into"),
         (_key_open_to_all, "others can read the key"),
-        (_no_server_certificate, "server.pem cannot be read"),
+        (_no_server_certificate, "server.pem; where no collector has run yet start it"),
         (_foreign_file, "is damaged or is no SQLite file"),
         (_newer, "the tables are at step 9999"),
     ],
@@ -102,7 +104,8 @@ def test_counts_that_are_not_what_there_is_are_named_and_can_be_counted_anew(use
     assert "of 1 of 1 hosts (web77)" in problem
     assert "`fleetnet-server migrate --recount`" in problem
     recounted = (
-        "fleetnet-server: what 1 hosts hold open was counted anew\nfleetnet-server: the database is up to date\n"
+        "fleetnet-server: what hosts hold open was counted anew (hosts: 1)\n"
+        "fleetnet-server: the database is up to date\n"
     )
     assert run("migrate", "--recount", f"--data={used}") == (0, recounted)
     assert run("doctor", f"--data={used}")[0] == 0
@@ -112,3 +115,29 @@ def test_the_doctor_says_so_where_no_collector_has_ever_run(data: Path) -> None:
     status, said = run("doctor", f"--data={data}")
     assert status == 2
     assert "there is no directory" in said
+
+
+@contextlib.contextmanager
+def as_a_user_without_rights() -> Iterator[None]:
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.mark.parametrize("command", ["doctor", "migrate", "quarantine", "backup"])
+def test_who_may_not_look_there_is_told_so(tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0)
+    arguments = [command, f"--data={closed / 'data'}", *(["kept"] if command == "backup" else [])]
+    main(arguments)  # so that all that it needs is there
+    capsys.readouterr()
+    with as_a_user_without_rights():
+        assert main(arguments) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("fleetnet-server: ")
+    assert "cannot be used by this user: Permission denied; run this as the collector's user" in said

@@ -31,7 +31,10 @@ def backup(config: Config, file: Path) -> str:
             raise StartRefused(f"there is no CA in {config.data}; give the collector's directory with --data")
         copies.write(source, kept, file)
     except OSError as error:
-        raise StartRefused(f"{error.filename} cannot be used: {os.strerror(error.errno or 0)}") from error
+        raise StartRefused(
+            f"{error.filename} cannot be used: {os.strerror(error.errno or 0)}; name a file in a directory that this "
+            "user may write"
+        ) from error
     if source is None:
         return f"the CA is in {file}, and no history: that is on the server, and pg_dump makes a backup of it"
     return f"database and CA are in {file}, {file.stat().st_size / 1e6:,.1f} MB; keep it as safe as the CA's key"
@@ -41,7 +44,9 @@ def restore(config: Config, file: Path) -> str:
     """Put a backup into a data directory that has nothing of a collector yet, and say what was put there. Raises
     StartRefused, StorageError."""
     if not file.is_file():
-        raise StartRefused(f"there is no file {file}")
+        raise StartRefused(f"there is no file {file}; name the one that `fleetnet-server backup` has written")
+    if not os.access(file, os.R_OK):
+        raise StartRefused(f"{file} may not be read by this user; run this as a user who may")
     target = copies.embedded(config.database)
     kept = copies.beside(file)
     whole = copies.has_database(file)

@@ -53,6 +53,9 @@ def _guarded(check: Callable[[Config], Iterator[Finding]], config: Config) -> It
         yield from check(config)
     except ServerError as error:
         yield Finding(False, str(error))
+    except FileNotFoundError as error:
+        told = f"there is no {error.filename}; where no collector has run yet start it, else put back what a backup has"
+        yield Finding(False, told)
     except OSError as error:
         yield Finding(False, f"{error.filename} cannot be read: {error.strerror}; run this as the collector's user")
 
@@ -153,7 +156,7 @@ def _history(reaches: Mapping[int, Reach], keep: Keep) -> Iterator[Finding]:
 def _counts(counted: int, miscounted: tuple[str, ...]) -> Finding:
     """Whether the counts are what counting would say."""
     if not miscounted:
-        return Finding(True, f"counts of open sockets are right of all {counted} hosts that were looked at")
+        return Finding(True, f"counts of open sockets are right (hosts looked at: {counted})")
     shown = ", ".join(miscounted[:_SHOWN]) + f" and {len(miscounted) - _SHOWN} more" * (len(miscounted) > _SHOWN)
     return Finding(
         False,

@@ -19,13 +19,15 @@ _HOSTS_AT_ONCE = 100
 def migrate(config: Config, *, only_plan: bool, recount: bool = False) -> Iterator[str]:
     """Bring the tables up to date, as `run` does when it starts; first a line for each step of that, then one for how
     they are. With `recount`, what is open is counted anew. Raises StartRefused, StorageError."""
-    if not config.data.exists():
-        raise StartRefused(f"there is no {config.data}; give the directory that the collector runs on with --data")
+    if not config.data.is_dir():
+        raise StartRefused(f"there is no directory {config.data}; give the one that the collector runs on with --data")
     database = inspect(config.database)
     due = steps_after(database.step)
     for number, sentence in due:
         yield f"step {number}: {sentence}"
     if only_plan:
+        if recount:
+            yield "what hosts hold open would be counted anew"
         yield f"{len(due)} steps are due; nothing was changed" if due else "the database is up to date"
         return
     lock = prepare(config.data)
@@ -34,7 +36,7 @@ def migrate(config: Config, *, only_plan: bool, recount: bool = False) -> Iterat
     finally:
         lock.release()
     if recount:
-        yield f"what {counted} hosts hold open was counted anew"
+        yield f"what hosts hold open was counted anew (hosts: {counted})"
     yield "the database is up to date"
 
 

@@ -53,11 +53,17 @@ def write(source: Path | None, beside: Mapping[str, bytes], to: Path) -> None:
 
 def beside(backup: Path) -> dict[str, bytes]:
     """What a backup has beside the database. Raises StorageDamaged if it is none, or not whole."""
-    with _told(backup), _opened(backup, readonly=True) as conn:
-        _check(conn, backup)
-        if not conn.execute("SELECT 1 FROM sqlite_schema WHERE name = ?", (_TABLE,)).fetchall():
-            raise StorageDamaged(f"{backup} is not a backup made by fleetnet-server")
-        return dict(conn.execute(f"SELECT name, content FROM {_TABLE}"))  # noqa: S608
+    try:
+        with _told(backup), _opened(backup, readonly=True) as conn:
+            _check(conn, backup)
+            if not conn.execute("SELECT 1 FROM sqlite_schema WHERE name = ?", (_TABLE,)).fetchall():
+                raise StorageDamaged("it has no table of that kind")
+            return dict(conn.execute(f"SELECT name, content FROM {_TABLE}"))  # noqa: S608
+    except StorageDamaged as error:
+        # Not in the words for a database that is in use: nothing is to be moved away here.
+        raise StorageDamaged(
+            f"{backup} is no backup made by fleetnet-server, or is damaged; nothing was changed: take another"
+        ) from error
 
 
 def has_database(backup: Path) -> bool:

@@ -114,7 +114,7 @@ _CLOSED = (
 
 LISTENERS: Final = View(
     "listeners",
-    "Listeners that are open, as their hosts were last heard.",
+    "Listeners that are open, as their hosts were last heard; UNIX sockets that listen are in sockets alone.",
     (*_WHERE, *_WHAT, *_LOCAL, *_MORE, *_OPEN),
 )
 SOCKETS: Final = View(
@@ -132,7 +132,10 @@ _COUNTED = (
     ("protocol", "tcp, udp, sctp, udplite, raw, unix or packet."),
     *_STATE,
 )
-_MANY = (("sockets", "How many are, or were, so."), ("listeners", "How many of them are, or were, listeners."))
+_MANY = (
+    ("sockets", "How many are, or were, so."),
+    ("listeners", "How many of them are, or were, listeners, UNIX sockets left out."),
+)
 COUNTS: Final = View(
     "socket_counts",
     "How many sockets are open, as their hosts were last heard; read without looking at any of them.",

@@ -1,4 +1,4 @@
-"""How many sockets each host holds open in each state, and how that went.
+"""How many sockets each host holds open in each state: what is open is counted, a second for each million.
 
 Why so: to say how many sockets of a fleet are in a state all that is open had to be counted, millions of rows. Now each
 transaction that changes them keeps the counts beside them, and what they came to is put down every few minutes where

@@ -1,4 +1,4 @@
-"""Indexes by which the first page of an answer is found at once, and sockets by their other end or their beginning.
+"""Indexes by which the first page of an answer is there at once, built in a second for each million of open sockets.
 
 Why so: an answer is put together host by host, and of one host the listeners of a port are to be found without reading
 all that it holds. Who talks to an address, and which listeners are new, was found by reading every row.
