@@ -178,6 +178,7 @@ class Server:
     def stop(self) -> None:
         """End it as an administrator does who does not wait for anybody."""
         if self._process is not None and self._process.poll() is None:
+            self.thaw()
             self._process.send_signal(signal.SIGINT)
             self._process.wait(_DEADLINE_S)
 

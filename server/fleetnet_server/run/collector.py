@@ -140,7 +140,6 @@ async def _serve(config: Config, authority: ca.Authority, identity: ServerIdenti
                 beside = (
                     keep_clearing(Retention(database, config.keep), health),
                     keep_putting_down(Trends(database), health),
-                    database.keep_watch(),
                 )
                 await _until(told, health, identity, beside)
             finally:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 from fleetnet_server.records import Batch, Hello, Session
+from fleetnet_server.services.scopes import listens
 from fleetnet_server.services.steps import Step
 from fleetnet_server.storage import sessions
 from fleetnet_server.storage.database import Connection
@@ -45,7 +46,10 @@ def beat(batch: Batch) -> bool:
 
 def listens_anew(batch: Batch) -> bool:
     """Whether a batch tells of a new listener of TCP or SCTP: somebody may wait to see it. A snapshot tells of all."""
-    return batch.snapshot is None and any(socket.state == _LISTEN for socket in batch.opened)
+    return batch.snapshot is None and any(
+        socket.state == _LISTEN and listens(socket.key.protocol, socket.state, socket.remote_address)
+        for socket in batch.opened
+    )
 
 
 def turns(host_ids: Mapping[int, int], alone: Callable[[int], bool]) -> list[list[int]]:

@@ -49,9 +49,10 @@ class Database:
         self._writer = Writer(engines.writer, engines.name, gather_s, patience_s)
         self._answers: Answers | None = None
         self._on_their_way: defaultdict[int, list[Work]] = defaultdict(list)  # by host, in the order of the calls
-        self._threads = ThreadPoolExecutor(_READER_THREADS, "fleetnet-reader")
-        # So that no thread ever waits for a connection, which a stream gives back only through a thread.
-        self._connections = asyncio.Semaphore(dialect.READERS)
+        self._watch: asyncio.Task[NoReturn] | None = None
+        self._asked = _Places(ThreadPoolExecutor(_READER_THREADS, "fleetnet-reader"), dialect.READERS)
+        # Whoever watches the collector, and its own rounds, wait for no question, however many are asked.
+        self._own = _Places(ThreadPoolExecutor(dialect.OWN_READERS, "fleetnet-own-reader"), dialect.OWN_READERS)
 
     @classmethod
     def open(
@@ -104,6 +105,7 @@ class Database:
         loop = asyncio.get_running_loop()
         if self._answers is None or self._answers.loop is not loop:
             self._answers = Answers(loop)
+            self._watch = loop.create_task(self._keep_watch())
         before = self._on_their_way[host_id] if host_id is not None else []
         work = self._writer.submit(fn, args, instead, together, rows, haste, before)
         before.append(work)
@@ -116,12 +118,13 @@ class Database:
                 self._on_their_way.pop(host_id, None)
 
     async def read(self, fn: Callable[[Connection, *Ts], T], *args: *Ts) -> T:
-        """Run fn(conn, *args) in a reader thread, in one read-only snapshot. Raises what fn raises; StorageError."""
+        """Run fn(conn, *args), which the collector needs itself, in a reader thread, in one read-only snapshot. Waits
+        for no question. Raises what fn raises; StorageError."""
 
         def only_page(conn: Connection, *args: *Ts) -> Iterator[T]:
             yield fn(conn, *args)
 
-        async with contextlib.aclosing(self._read(only_page, args, math.inf)) as pages:
+        async with contextlib.aclosing(self._read(self._own, only_page, args, math.inf)) as pages:
             return await anext(pages)
 
     def stream(self, fn: Callable[[Connection, *Ts], Iterator[T]], *args: *Ts) -> AsyncGenerator[T]:
@@ -132,18 +135,18 @@ class Database:
         Raises what fn raises, StorageError, and AnswerGivenUp after that time, or if the caller took longer than
         STALLED_S over a page, or LONGEST_S over all.
         """
-        return self._read(fn, args, self._question_s)
+        return self._read(self._asked, fn, args, self._question_s)
 
     async def _read(
-        self, fn: Callable[[Connection, *Ts], Iterator[T]], args: tuple[*Ts], limit_s: float
+        self, places: "_Places", fn: Callable[[Connection, *Ts], Iterator[T]], args: tuple[*Ts], limit_s: float
     ) -> AsyncGenerator[T]:
         loop = asyncio.get_running_loop()
         reading = Reading(self._engines.readers, lambda conn: fn(conn, *args))
-        async with self._connections:
+        async with places.connections:
             bound = loop.create_task(_bound(reading, limit_s))
             try:
-                while (page := await self._step(reading)) is not None:
-                    alarm = loop.call_later(STALLED_S, self._threads.submit, reading.give_up, _STALLED)
+                while (page := await self._step(places, reading)) is not None:
+                    alarm = loop.call_later(STALLED_S, places.threads.submit, reading.give_up, _STALLED)
                     try:
                         yield page[0]
                     finally:
@@ -151,12 +154,12 @@ class Database:
             finally:
                 bound.cancel()
                 # Even if this is cancelled too, it is carried out, after the step that may be running.
-                await asyncio.shield(self._end(reading))
+                await asyncio.shield(_end(places, reading))
 
-    async def _step(self, reading: Reading[T]) -> tuple[T] | None:
+    async def _step(self, places: "_Places", reading: Reading[T]) -> tuple[T] | None:
         loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(self._threads, reading.step)
+            return await loop.run_in_executor(places.threads, reading.step)
         except asyncio.CancelledError:
             reading.interrupt(_LEFT)
             raise
@@ -166,16 +169,11 @@ class Database:
                 raise
             raise told from error
 
-    async def _end(self, reading: Reading[T]) -> None:
-        if reading.given_up:
-            await _interrupt(reading, reading.given_up)
-        await asyncio.get_running_loop().run_in_executor(self._threads, reading.close)
-
     def waited_s(self) -> float:
         """For how long the database has been at one commit; 0 while at none."""
         return self._writer.line.waited_s()
 
-    async def keep_watch(self) -> NoReturn:
+    async def _keep_watch(self) -> NoReturn:
         """Until cancelled: have the writer go to a server that answers, where one has stopped to."""
         while True:
             await asyncio.sleep(_WATCH_S)
@@ -183,12 +181,30 @@ class Database:
 
     async def close(self) -> None:
         """Finish what is queued, close the readers, then the writer. Streams still open are cut off."""
+        if self._watch is not None:
+            self._watch.cancel()
         await asyncio.get_running_loop().run_in_executor(None, self._close)
 
     def _close(self) -> None:
         self._writer.close()
-        self._threads.shutdown()
+        self._asked.threads.shutdown()
+        self._own.threads.shutdown()
         self._engines.dispose()
+
+
+class _Places:
+    """Threads that read, and how many readings may be under way."""
+
+    def __init__(self, threads: ThreadPoolExecutor, connections: int) -> None:
+        self.threads = threads
+        # So that no thread ever waits for a connection, which a stream gives back only through a thread.
+        self.connections = asyncio.Semaphore(connections)
+
+
+async def _end(places: _Places, reading: Reading[T]) -> None:
+    if reading.given_up:
+        await _interrupt(reading, reading.given_up)
+    await asyncio.get_running_loop().run_in_executor(places.threads, reading.close)
 
 
 async def _bound(reading: Reading[T], limit_s: float) -> None:
@@ -196,7 +212,7 @@ async def _bound(reading: Reading[T], limit_s: float) -> None:
     loop = asyncio.get_running_loop()
     at_most_s = loop.time() + LONGEST_S
     while (left_s := min(limit_s - reading.used_s(), at_most_s - loop.time())) > 0:  # noqa: ASYNC110 - it is time that is waited for
-        await asyncio.sleep(left_s)
+        await asyncio.sleep(max(left_s, _AGAIN_S))
     if reading.used_s() >= limit_s:
         why = (
             f"the question took more than {limit_s:g} s of the database and was ended; ask for less (one host, one "

@@ -26,7 +26,8 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from fleetnet_server.errors import StorageError
 from fleetnet_server.storage import sqlite
 
-READERS = 16  # connections that may be reading at the same time
+READERS = 16  # connections that may be answering questions at the same time
+OWN_READERS = 3  # beside these, for what the collector reads itself
 
 _EXAMPLES = (
     "give one such as sqlite:////var/lib/fleetnet/fleetnet.db or postgresql+psycopg://fleetnet@db.example.com/fleetnet"
@@ -92,9 +93,9 @@ def engines(url: str, question_s: float = 0.0) -> Engines:
         # It may hold a password all the same, so it is not repeated.
         raise StorageError(f"--database is not a database URL; {_EXAMPLES}") from None
     if parsed.drivername in sqlite.DRIVERS and parsed.database not in (None, "", ":memory:"):
-        return Engines(*sqlite.engines(parsed, READERS, question_s))
+        return Engines(*sqlite.engines(parsed, READERS + OWN_READERS, question_s))
     if parsed.drivername in ("postgresql+psycopg", "postgresql") and (parsed.database or "service" in parsed.query):
-        return Engines(*_of("postgresql").engines(parsed, READERS, question_s))
+        return Engines(*_of("postgresql").engines(parsed, READERS + OWN_READERS, question_s))
     shown = parsed.set(query={}).render_as_string(hide_password=True)
     raise StorageError(f"--database {shown} cannot be used by this version; {_EXAMPLES}")
 

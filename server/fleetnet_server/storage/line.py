@@ -64,7 +64,8 @@ class Line:
                 return
             self._hung_up = True
             self._at_most_s *= 2
-        self.hang_up()
+            # Within the lock, for the next commit may have begun after it.
+            dialect.interrupt(self._name, self._connection)
 
     def hang_up(self) -> None:
         """Never waits; does nothing where nobody is at the other end."""

@@ -9,14 +9,16 @@ import contextlib
 import os
 import re
 import socket
-from typing import Any
+import threading
+from functools import partial
+from typing import Any, Final
 
 import psycopg
 from psycopg.conninfo import make_conninfo
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import ArgumentError, DBAPIError
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from fleetnet_server.errors import StorageError, StorageUnavailable
 from fleetnet_server.storage.postgresql_rows import execute_rows as execute_rows
@@ -57,6 +59,8 @@ _LOOK_EVERY = "1s"
 # take, and a little.
 _STATEMENT_S = 60.0
 _AND_S = 10.0
+PREPARED_WITHIN_S: Final = 10.0  # a new connection, once it is let in
+_GUARD: Final = "fleetnet guard"
 _LOCK = int.from_bytes(b"fleetnet", "big")
 
 
@@ -79,10 +83,11 @@ def engines(url: URL, readers: int, question_s: float) -> tuple[str, Engine, Eng
         url, connect_args={**told, "prepare_threshold": None}, poolclass=QueuePool, pool_size=readers, max_overflow=0,
         isolation_level="REPEATABLE READ", execution_options={"postgresql_readonly": True},
     )  # fmt: skip
-    event.listen(writer, "connect", lambda connection, _: _prepare(connection, _WRITER))
     event.listen(writer, "handle_error", _leave_standby)
     bounded = {**_READER, "statement_timeout": f"{max(_STATEMENT_S, question_s) + _AND_S:.0f}s"}
-    event.listen(reader, "connect", lambda connection, _: _prepare(connection, bounded))
+    for engine, settings in ((writer, _WRITER), (reader, bounded)):
+        event.listen(engine, "connect", _guard, insert=True)  # before SQLAlchemy itself asks the first for its version
+        event.listen(engine, "connect", partial(_prepare, settings))
     return _shown(url), writer, reader
 
 
@@ -107,7 +112,14 @@ def _shown(url: URL) -> str:
     return f"postgresql://{user}{host if isinstance(host, str) else ','.join(host)}{port}/{url.database}"
 
 
-def _prepare(connection: "psycopg.Connection[Any]", settings: dict[str, str]) -> None:
+def _guard(connection: "psycopg.Connection[Any]", record: ConnectionPoolEntry) -> None:
+    """Nobody else knows of it yet, so nobody else can hang up on what lets one in and then does not answer."""
+    guard = record.info[_GUARD] = threading.Timer(PREPARED_WITHIN_S, interrupt, (connection,))
+    guard.daemon = True  # a connection that could not be prepared is closed, and nobody has to wait for its guard
+    guard.start()
+
+
+def _prepare(settings: dict[str, str], connection: "psycopg.Connection[Any]", record: ConnectionPoolEntry) -> None:
     for name, value in settings.items():
         connection.execute("SELECT set_config(%s, %s, false)", (name, value))
     connection.execute("SELECT set_config(%s, %s, false) WHERE version() LIKE '%%linux%%'", (_LOOK, _LOOK_EVERY))
@@ -116,6 +128,7 @@ def _prepare(connection: "psycopg.Connection[Any]", settings: dict[str, str]) ->
         "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
     )
     connection.commit()
+    record.info.pop(_GUARD).cancel()
 
 
 def _leave_standby(context: ExceptionContext) -> None:

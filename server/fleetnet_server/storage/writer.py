@@ -128,13 +128,15 @@ class Writer:
     def _run(self) -> None:
         going_on = True
         while going_on:
-            group, going_on = self._take()
+            taken, going_on = self._take()
             # A caller that no longer waits is spared the work; one whose work has begun cannot call it off any more.
-            group = [work for work in group if work.done.set_running_or_notify_cancel()]
+            group = [work for work in taken if work.done.set_running_or_notify_cancel()]
             if group:
                 metrics.QUEUED.set(self._queue.qsize())
                 metrics.COMMIT_WORKS.observe(len(group))
                 works = self._settle(group)
+                for work in taken:
+                    work.args = ()  # what hurried stays in the queue until its turn, and is not to keep its rows there
                 if not works and going_on and self._closed:
                     # Each further group might wait as long for a database that does nothing; nobody waits for them.
                     self._refuse_rest()

@@ -6,15 +6,20 @@ The moment is no matter of luck: the server is made to wait at it, and says so i
 
 import asyncio
 import contextlib
+import socket
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import psycopg
 import pytest
 from fleetnet_server.errors import SequenceHole, StorageUnavailable
 from fleetnet_server.records import Batch, Host, Session
-from fleetnet_server.storage import line, writer
+from fleetnet_server.storage import dialect, line, writer
 from fleetnet_server.storage import postgresql as engine_module
+from fleetnet_server.storage.database import Connection, Database
+from fleetnet_server.storage.writer import Haste
+from server.agents import DEADLINE_S
 from server.databases import own_server
 from server.postgresql import Server
 from server.reports import T0, Collector, S, difference, gone, hello, snapshot, sock
@@ -24,7 +29,6 @@ from sqlalchemy import text
 pytestmark = [pytest.mark.engine("postgresql"), pytest.mark.timeout(180)]
 
 HOSTS = 5
-DEADLINE_S = 60.0
 # What is kept of a host when its second batch is stored: an end, and what is open.
 TOLD_TWO = [(1, T0 + S), (2, 0)]
 TOLD_ONE = [(1, 0)]
@@ -232,17 +236,53 @@ def test_a_server_that_stands_still_for_too_long_is_left_and_what_it_does_later_
     async def story(c: Collector) -> None:
         host = await c.enroll()
         session = await c.connect(host, hello(T0))
-        watch = asyncio.create_task(c.db.keep_watch())
         mortal.freeze()
         try:
             with pytest.raises(StorageUnavailable, match="does not answer"):
                 await c.ingest.commit(session, snapshot(1, T0, sock(1, T0)), T0)
         finally:
-            watch.cancel()  # a busy machine is not left
+            # A busy machine is not left.
+            monkeypatch.setattr(line, "COMMIT_S", 3_600.0)
+            c.db._writer.line._at_most_s = 3_600.0
             mortal.thaw()
         again = await c.connect(host, hello(T0))
         await c.report(again, snapshot(again.committed_sequence + 1, T0, sock(1, T0)))
         assert len(await c.intervals()) == 1
+
+    tell(fresh, story)
+
+
+def test_each_time_in_turn_it_is_waited_twice_as_long_and_hung_up_once(
+    mortal: Server, fresh: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hung_up: list[str] = []
+    monkeypatch.setattr(line, "COMMIT_S", 0.05)
+    monkeypatch.setattr(dialect, "interrupt", lambda name, _connection: hung_up.append(name))
+
+    async def story(c: Collector) -> None:
+        own = line.Line(c.db._engines.writer)
+
+        def one_that_is_overdue(at_most_s: float) -> None:
+            with own.waiting():
+                own.hang_up_if_overdue()
+                while own.waited_s() <= at_most_s:
+                    assert not hung_up or own.waited_s() > at_most_s
+                    time.sleep(0.01)
+                    own.hang_up_if_overdue()
+                own.hang_up_if_overdue()
+                own.hang_up_if_overdue()
+                raise TimeoutError
+
+        for at_most_s in (0.05, 0.1, 0.2):
+            with pytest.raises(TimeoutError):
+                one_that_is_overdue(at_most_s)
+            assert hung_up == ["postgresql"]
+            hung_up.clear()
+        with own.waiting():
+            pass
+        with pytest.raises(TimeoutError):
+            one_that_is_overdue(0.05)
+        assert hung_up == ["postgresql"]
 
     tell(fresh, story)
 
@@ -261,13 +301,95 @@ def test_a_server_that_stands_still_does_not_keep_a_collector_from_ending(
                 for batch in (snapshot(1, T0, sock(1, T0)), difference(2, T0 + S))
             ]
             await asyncio.to_thread(wait_for, lambda: c.db.waited_s() or None, "a commit")
+            # What hurries stands in two lines, and is told once.
+            hurried = [asyncio.create_task(c.db.write(nothing, haste=haste)) for haste in (Haste.MOST, Haste.SOME)]
+            await asyncio.sleep(0)
             await c.db.close()
         finally:
             mortal.thaw()
-        outcomes = await asyncio.gather(*commits, return_exceptions=True)
+        outcomes = await asyncio.gather(*commits, *hurried, return_exceptions=True)
         assert {type(outcome) for outcome in outcomes} == {StorageUnavailable}, outcomes
 
     tell(fresh, story)
+
+
+def nothing(_: Connection) -> None:
+    """What is not begun cannot fail either."""
+
+
+class Pooler:
+    """In front of a server: it lets everybody in, and from a moment on passes no statement on."""
+
+    def __init__(self, server: Server) -> None:
+        self._server, self._listening = server, socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listening.getsockname()[1]
+        self.silent = threading.Event()
+        self._lines: list[socket.socket] = []
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+        self._threads[0].start()
+
+    def cut(self) -> None:
+        """All who are connected are not any more."""
+        for each in self._lines:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self._listening.shutdown(socket.SHUT_RDWR)
+        self._threads[0].join(DEADLINE_S)
+        self.cut()
+        for thread in self._threads:
+            thread.join(DEADLINE_S)
+        for each in (self._listening, *self._lines):
+            each.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                person = self._listening.accept()[0]
+                server = socket.socket(socket.AF_UNIX)
+                self._lines += [person, server]
+                server.connect(f"{self._server.directory}/.s.PGSQL.5432")
+                for source, sink, passes in ((person, server, False), (server, person, True)):
+                    self._threads.append(threading.Thread(target=self._pass, args=(source, sink, passes), daemon=True))
+                    self._threads[-1].start()
+
+    def _pass(self, source: socket.socket, sink: socket.socket, passes: bool) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65_536):
+                # Of what a person says: Query, Parse, and so on; the login has no letter in front.
+                if passes or not self.silent.is_set() or data[:1] not in b"QPBE":
+                    sink.sendall(data)
+        with contextlib.suppress(OSError):
+            sink.shutdown(socket.SHUT_RDWR)
+
+
+def test_who_lets_one_in_and_does_not_answer_then_is_left(
+    mortal: Server, fresh: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_module, "PREPARED_WITHIN_S", 0.5)
+    pooler = Pooler(mortal)
+
+    async def story() -> None:
+        db = Database.open(
+            f"postgresql+psycopg://postgres@127.0.0.1:{pooler.port}/fresh?sslmode=disable&gssencmode=disable"
+        )
+        try:
+            await db.write(nothing)
+            pooler.silent.set()
+            pooler.cut()
+            with pytest.raises(StorageUnavailable):
+                await db.write(nothing)
+            with pytest.raises(StorageUnavailable):
+                await db.read(nothing)
+        finally:
+            pooler.silent.clear()
+            await db.close()
+
+    try:
+        asyncio.run(asyncio.wait_for(story(), DEADLINE_S))
+    finally:
+        pooler.close()
 
 
 def test_a_server_that_cannot_be_written_is_left_for_one_that_can_by_then(mortal: Server, fresh: str) -> None:

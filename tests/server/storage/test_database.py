@@ -1,7 +1,10 @@
 """The one door to the database: what is written is kept, together or not at all, and readers see one moment."""
 
 import asyncio
+import gc
 import stat
+import threading
+import weakref
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import aclosing
 from pathlib import Path
@@ -11,7 +14,9 @@ from fleetnet_server.errors import StorageError, StorageUnavailable
 from fleetnet_server.storage import database, hosts, tokens
 from fleetnet_server.storage.database import Database
 from fleetnet_server.storage.writer import GROUP_LIMIT, GROUP_ROWS, HURRIED_LIMIT, Haste
+from server.agents import DEADLINE_S
 from server.held import Held
+from server.running import wait_for
 from sqlalchemy import Connection, event, text
 
 from demo.programs import until
@@ -198,6 +203,35 @@ def test_what_has_most_haste_goes_first_some_with_each_commit_and_each_once(tmp_
         ]  # fmt: skip
         assert order[GROUP_LIMIT + 1 : GROUP_LIMIT + 3] == [1_000 + first, 1_000 + HURRIED_LIMIT]
         assert commits[1:] == [GROUP_LIMIT, GROUP_LIMIT + HURRIED_LIMIT + 1]
+
+    tell(tmp_path, story)
+
+
+def test_what_has_hurried_is_not_kept_until_its_turn(tmp_path: Path) -> None:
+    class Rows:
+        """Something that takes memory."""
+
+    async def story(db: Database) -> None:
+        go_on = threading.Event()
+        held = Held(db)
+        await held.begun()
+        many = [asyncio.ensure_future(db.write(nothing, n)) for n in range(GROUP_LIMIT)]
+        many.append(asyncio.ensure_future(db.write(lambda _: int(go_on.wait(DEADLINE_S)))))
+        many += [asyncio.ensure_future(db.write(nothing, n)) for n in range(GROUP_LIMIT)]
+        rows = Rows()
+        alive = weakref.ref(rows)
+        hurried = asyncio.ensure_future(db.write(lambda _conn, _rows: None, rows, haste=Haste.MOST))
+        del rows
+        await asyncio.sleep(0)
+        await held.end()
+        try:
+            await hurried
+            # The caller is told before the writer lets go.
+            await asyncio.to_thread(wait_for, lambda: (gc.collect() >= 0 and not alive()) or None, "end of the rows")
+            assert not many[-1].done()
+        finally:
+            go_on.set()
+        await asyncio.gather(*many)
 
     tell(tmp_path, story)
 
