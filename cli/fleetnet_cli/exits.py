@@ -19,6 +19,15 @@ MEANINGS = {
 }
 
 
+# What the statuses of `diff` mean, where it is something else.
+OF_COMPARISON = {FOUND: "the same", NOTHING: "different", PARTIAL: "not everything is known"}
+
+
+def of_comparison(status: int) -> int:
+    """As diff(1) has it: 0 where nothing differs."""
+    return {FOUND: NOTHING, NOTHING: FOUND}.get(status, status)
+
+
 def status_of(found: bool, whole: bool) -> int:
     """Partial outranks nothing found: where a host was silent, nothing found does not mean that nothing is there."""
     if not whole:

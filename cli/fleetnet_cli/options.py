@@ -39,6 +39,8 @@ TIMEOUT = option(
 _OUTPUT = option("--output", "-o", metavar="FORMAT", help="table or json (default table).")
 _QUIET = option("--quiet", "-q", help="Items only: no heading, no line on coverage.")
 _AT = option("--at", metavar="TIME", help='As it was then: "10m ago", "yesterday 14:00", RFC 3339.')
+_SINCE = option("--since", metavar="TIME", help="From when on; a TIME as for --at in other commands.")
+_UNTIL = option("--until", metavar="TIME", help="Up to when (default now).")
 _HOST = option("--host", metavar="GLOB", help='Only hosts whose name matches, such as "web*".')
 _MAX_AGE = option("--max-age", metavar="LENGTH", help="A host silent for longer is stale (default 2m).")
 _LIMIT = option("--limit", metavar="N", min=1, help="At most N items.")
@@ -47,6 +49,8 @@ _LIMIT = option("--limit", metavar="N", min=1, help="At most N items.")
 _OPTIONS: dict[str, tuple[Any, Any, Any]] = {
     "output": (str | None, _OUTPUT, None),
     "at": (str | None, _AT, None),
+    "since": (str | None, _SINCE, None),
+    "until": (str | None, _UNTIL, None),
     "host": (str | None, _HOST, None),
     "max_age": (str | None, _MAX_AGE, None),
     "limit": (int | None, _LIMIT, None),
@@ -58,7 +62,9 @@ _OPTIONS: dict[str, tuple[Any, Any, Any]] = {
 
 CONNECTION = ("output", "quiet", "server", "context", "timeout")
 ONE_HOST = ("output", "at", "max_age", "limit", "quiet", "server", "context", "timeout")
-QUESTION = tuple(_OPTIONS)
+QUESTION = ("output", "at", "host", "max_age", "limit", "quiet", "server", "context", "timeout")
+SPAN = ("output", "since", "until", "host", "max_age", "limit", "quiet", "server", "context", "timeout")
+SPAN_OF_HOST = tuple(name for name in SPAN if name != "host")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +76,7 @@ class Common:
     output: str
     quiet: bool
     selection: Selection
+    since_us: int = 0  # 0 where it was not said; the selection is then about the time up to which
 
     @property
     def asked_at(self) -> bool:
@@ -108,10 +115,11 @@ def checked(given: dict[str, Any]) -> Common:
     if output not in FORMATS:
         guess = suggestion(output, FORMATS) or f"; the formats are {' and '.join(FORMATS)}"
         raise UsageError(f'-o {output}: there is no format "{output}"{guess}')
-    at, max_age = given.get("at"), given.get("max_age")
+    now_us = times.now_us()
+    at, max_age = given.get("at") or given.get("until"), given.get("max_age")
     selection = Selection(
         host_glob=given.get("host") or "",
-        at_us=times.parse_time(at, times.now_us()) if at else 0,
+        at_us=times.parse_time(at, now_us) if at else 0,
         max_age_ms=times.parse_duration(max_age) // 1000 if max_age else 0,
         limit=given.get("limit") or 0,
     )
@@ -124,7 +132,17 @@ def checked(given: dict[str, Any]) -> Common:
         output=output,
         quiet=bool(given.get("quiet")),
         selection=selection,
+        since_us=_since(given.get("since"), selection.at_us or now_us, now_us),
     )
+
+
+def _since(text: str | None, until_us: int, now_us: int) -> int:
+    since_us = times.parse_time(text, now_us) if text else 0
+    if since_us >= until_us:
+        raise UsageError(
+            f'--since "{text}" is not before {times.local(until_us)}; --since is the earlier time of the two'
+        )
+    return since_us
 
 
 def _nearest_given(name: str, given: dict[str, Any]) -> str | None:

@@ -158,11 +158,13 @@ class Coverage:
     hosts_stale: tuple[StaleHost, ...] = ()
     gaps: int = 0
     not_kept: tuple[NotKept, ...] = ()
+    since: "Coverage | None" = None  # that of the earlier time, where two are compared
 
     @property
     def whole(self) -> bool:
         """Nothing stale, no gap at the time asked about, and nothing of it deleted since."""
-        return not self.hosts_stale and not self.gaps and not self.not_kept
+        then = self.since is None or self.since.whole
+        return then and not self.hosts_stale and not self.gaps and not self.not_kept
 
 
 @dataclass(frozen=True, slots=True)

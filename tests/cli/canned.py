@@ -31,6 +31,8 @@ class Canned(query_pb2_grpc.QueryServiceServicer, admin_pb2_grpc.AdminServiceSer
         self.coverage = query_pb2.Coverage()
         self.sockets: list[query_pb2.SocketItem] = []
         self.hosts: list[query_pb2.HostItem] = []
+        self.then: tuple[query_pb2.Coverage, list[query_pb2.SocketItem]] | None = None  # of sockets at a time past
+        self.coverages_of_hosts: dict[str, query_pb2.Coverage] = {}  # of questions about one host
         self.truncated = False
         self.refuses: tuple[grpc.StatusCode, str] | None = None
         self.breaks_after_pages: int | None = None
@@ -51,8 +53,9 @@ class Canned(query_pb2_grpc.QueryServiceServicer, admin_pb2_grpc.AdminServiceSer
         host = request.selection.host
         self._know(host, context)
         protocols = request.protocols or sockets_pb2.Protocol.values()
-        items = [s for s in self.sockets if host in ("", s.host) and s.protocol in protocols]
-        yield query_pb2.ListSocketsResponse(coverage=self.coverage)
+        coverage, sockets = self.then if self.then and request.selection.at_us else (self.coverage, self.sockets)
+        items = [s for s in sockets if host in ("", s.host) and s.protocol in protocols]
+        yield query_pb2.ListSocketsResponse(coverage=coverage)
         for page in self._pages(items, context):
             yield query_pb2.ListSocketsResponse(page=query_pb2.SocketPage(items=page))
         if not self.forgets_the_end:
@@ -68,7 +71,8 @@ class Canned(query_pb2_grpc.QueryServiceServicer, admin_pb2_grpc.AdminServiceSer
     ) -> Iterator[query_pb2.ListHostsResponse]:
         self._take(request, context)
         items = [h for h in self.hosts if request.selection.host in ("", h.host)]
-        yield query_pb2.ListHostsResponse(coverage=self.coverage)
+        coverage = self.coverages_of_hosts.get(request.selection.host, self.coverage)
+        yield query_pb2.ListHostsResponse(coverage=coverage)
         for page in self._pages(items, context):
             yield query_pb2.ListHostsResponse(page=query_pb2.HostPage(items=page))
         yield query_pb2.ListHostsResponse(end=query_pb2.End(items=len(items), truncated=self.truncated))

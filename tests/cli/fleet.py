@@ -82,6 +82,23 @@ def listeners() -> list[query_pb2.SocketItem]:
     ]  # fmt: skip
 
 
+def listeners_before() -> list[query_pb2.SocketItem]:
+    """Two days before: db1 listened for itself, odd had been started less lately, on web1 another program had the port,
+    and something else was there."""
+    before = listeners()
+    db1, odd, web1, docker = before
+    db1.local_port = 5433
+    odd.inode, odd.owners[0].pid = 77, 16
+    web1.unit, web1.inode = "haproxy.service", 78
+    del web1.owners[:]
+    web1.owners.append(owner(700, "haproxy"))
+    for ended in (db1, odd, web1):
+        ended.opened_at_us -= 100 * HOUR_US
+        ended.closed_at_us, ended.closed_at_is = AS_OF_US - 31 * HOUR_US, sockets_pb2.CLOSED_AT_IS_EXACT
+    web1.closed_at_is, docker.local_port = sockets_pb2.CLOSED_AT_IS_GAP, 80
+    return before
+
+
 def connections() -> list[query_pb2.SocketItem]:
     since = AS_OF_US - 5 * MINUTE_US
     return [

@@ -27,6 +27,10 @@ ANSWERS: dict[str, tuple[str, ...]] = {
     "who-holds-by-host.json": ("who-holds", "CLOSE_WAIT", "TIME_WAIT", "--by", "host", "-o", "json"),
     "who-holds-by-process.table": ("who-holds", "CLOSE_WAIT", "TIME_WAIT", "--by", "process"),
     "who-holds-by-process.json": ("who-holds", "CLOSE_WAIT", "TIME_WAIT", "--by", "process", "-o", "json"),
+    "diff.table": ("diff", "--since", "2026-02-27T13:00:00Z"),
+    "diff.json": ("diff", "--since", "2026-02-27T13:00:00Z", "-o", "json"),
+    "diff-quiet.table": ("diff", "--since", "2026-02-27T13:00:00Z", "-q"),
+    "diff-partial.table": ("diff", "--since", "2026-02-27T13:00:00Z"),
     "hosts.table": ("hosts",),
     "hosts.json": ("hosts", "-o", "json"),
     "netstat.table": ("netstat", "web1", "-tuanp"),
@@ -54,6 +58,10 @@ ANSWERS: dict[str, tuple[str, ...]] = {
     "help-exit-codes.table": ("help", "exit-codes"),
 }
 WITH_UNIX = ("netstat-both.table", "netstat-unix.table", "netstat-unix.json")
+STATUSES = {
+    **dict.fromkeys(("hosts.table", "hosts.json", "diff-partial.table"), 3),
+    **dict.fromkeys(("diff.table", "diff.json", "diff-quiet.table"), 1),
+}
 
 
 @pytest.mark.parametrize("name", ANSWERS)
@@ -69,10 +77,24 @@ def test_an_answer_looks_as_it_always_has(name: str, canned: Canned, fleetnet: C
             as_of_us=fleet.AS_OF_US, hosts_asked=4, hosts_fresh=2,
             hosts_stale=[*fleet.stale(180, "web1"), query_pb2.StaleHost(host="web2")], gaps=1,
         )  # fmt: skip
+    elif arguments[0] == "diff":
+        _two_days_apart(canned, partial="partial" in name)
     ran = fleetnet(*arguments)
-    assert ran.status == (3 if arguments[0] == "hosts" else 0)
+    assert ran.status == STATUSES.get(name, 0)
     said = f"--- stderr\n{ran.err}" if ran.err else ""
     _compare(GOLDEN / name, ran.out + said)
+
+
+def _two_days_apart(canned: Canned, *, partial: bool) -> None:
+    then = query_pb2.Coverage(as_of_us=fleet.AS_OF_US - 48 * fleet.HOUR_US, hosts_asked=4, hosts_fresh=4)
+    if partial:
+        # db1 was silent, and odd enrolled afterwards.
+        then.hosts_asked, then.hosts_fresh = 3, 2
+        then.hosts_stale.add(host="db1", last_seen_us=then.as_of_us - 3 * fleet.HOUR_US)
+        canned.hosts[1].enrolled_at_us = fleet.AS_OF_US - fleet.HOUR_US
+        canned.then = (then, [s for s in fleet.listeners_before() if s.host != "odd"])
+        return
+    canned.then = (then, fleet.listeners_before())
 
 
 def _compare(path: Path, text: str) -> None:
@@ -85,7 +107,10 @@ def _compare(path: Path, text: str) -> None:
 def test_the_golden_documents_parse_and_have_the_one_envelope(name: str) -> None:
     document = json.loads((GOLDEN / name).read_text())
     assert list(document) == ["api_version", "kind", "as_of", "coverage", "items"]
-    assert list(document["coverage"]) == ["hosts_asked", "hosts_fresh", "hosts_stale", "gaps", "not_kept", "truncated"]
+    coverage = ["hosts_asked", "hosts_fresh", "hosts_stale", "gaps", "not_kept"]
+    then = document["coverage"].pop("since", None)
+    assert list(document["coverage"]) == [*coverage, "truncated"]
+    assert then is None or list(then) == ["as_of", *coverage]
 
 
 def test_every_file_in_golden_belongs_to_an_answer() -> None:

@@ -19,7 +19,7 @@ from fleetnet_proto.v1 import query_pb2
 
 from cli import fleet
 
-COMMANDS = [["who-listens"], ["who-holds"], ["hosts"], ["netstat"], ["token", "create"], ["help"]]
+COMMANDS = [["who-listens"], ["who-holds"], ["hosts"], ["diff"], ["netstat"], ["token", "create"], ["help"]]
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)

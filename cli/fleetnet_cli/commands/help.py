@@ -22,6 +22,8 @@ def help_(
     words = topic or []
     if words == ["exit-codes"]:
         click.echo("\n".join(f"{status}  {meaning}" for status, meaning in exits.MEANINGS.items()))
+        of_diff = ", ".join(f"{status} {meaning}" for status, meaning in exits.OF_COMPARISON.items())
+        click.echo(f"of diff: {of_diff}")
         return exits.FOUND
     context = click.get_current_context().find_root()
     for word in words:

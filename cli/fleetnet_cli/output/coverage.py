@@ -1,6 +1,7 @@
 """The line beneath an answer that says how far it reaches. What is missing is said; nothing is left out silently."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from fleetnet_cli import times
 from fleetnet_cli.output.terminal import YELLOW, Terminal
@@ -44,6 +45,8 @@ def _first_notes(notes: list[str]) -> list[str]:
 
 def sentences(coverage: Coverage, end: End | None, *, asked_at: bool, with_zone: bool, glob: str) -> str:
     """`as of …: 42 hosts, 2 stale: db3 (3 h), web9 (2 d); 1 gap overlaps the time asked about; cut at 100 items`."""
+    if coverage.since is not None:
+        return _of_both(coverage.since, coverage, end, with_zone=with_zone, glob=glob)
     parts = [_hosts(coverage, glob, asked_at)]
     if coverage.gaps:
         parts.append(
@@ -62,6 +65,17 @@ def sentences(coverage: Coverage, end: End | None, *, asked_at: bool, with_zone:
         zone = f" {times.zone_name()}" if with_zone else ""
         as_of = f"as of {times.local(coverage.as_of_us)}{zone}, "
     return as_of + "; ".join(parts)
+
+
+def _of_both(then: Coverage, now: Coverage, end: End | None, *, with_zone: bool, glob: str) -> str:
+    """`from … (41 hosts, all fresh) to … (42 hosts, 1 stale: db3 (3 h))`."""
+    zone = f" {times.zone_name()}" if with_zone else ""
+    # Whether a limit cut it is said once, at the end.
+    earlier, later = (
+        f"{times.local(each.as_of_us)}{zone} ({sentences(each, last, asked_at=False, with_zone=False, glob=glob)})"
+        for each, last in ((then, None), (replace(now, since=None), end))
+    )
+    return f"from {earlier} to {later}"
 
 
 def _hosts(coverage: Coverage, glob: str, asked_at: bool) -> str:

@@ -40,20 +40,26 @@ def write(answer: Answer[Item], presentation: Presentation[Item], out: Terminal,
 
 
 def _head(kind: str, coverage: Coverage, truncated: bool) -> str:
+    told = {**_coverage(coverage), "truncated": truncated}
+    if coverage.since is not None:
+        told["since"] = {"as_of": times.utc(coverage.since.as_of_us), **_coverage(coverage.since)}
     head: dict[str, object] = {
         "api_version": _API_VERSION,
         "kind": kind,
         "as_of": times.utc(coverage.as_of_us),
-        "coverage": {
-            "hosts_asked": coverage.hosts_asked,
-            "hosts_fresh": coverage.hosts_fresh,
-            "hosts_stale": [{"host": s.host, "last_seen": times.utc(s.last_seen_us)} for s in coverage.hosts_stale],
-            "gaps": coverage.gaps,
-            "not_kept": [{"kind": gone.kind, "since": times.utc(gone.since_us)} for gone in coverage.not_kept],
-            "truncated": truncated,
-        },
+        "coverage": told,
     }
     return _text(head).removesuffix("}") + ',\n "items": ['
+
+
+def _coverage(coverage: Coverage) -> dict[str, object]:
+    return {
+        "hosts_asked": coverage.hosts_asked,
+        "hosts_fresh": coverage.hosts_fresh,
+        "hosts_stale": [{"host": s.host, "last_seen": times.utc(s.last_seen_us)} for s in coverage.hosts_stale],
+        "gaps": coverage.gaps,
+        "not_kept": [{"kind": gone.kind, "since": times.utc(gone.since_us)} for gone in coverage.not_kept],
+    }
 
 
 def _write_items(items: Iterator[str], out: Terminal) -> int:
