@@ -22,6 +22,7 @@ from fleetnet_proto.v1 import admin_pb2_grpc, query_pb2, query_pb2_grpc
 
 from fleetnet_cli import errors, wire
 from fleetnet_cli.live import LiveItem, LiveQuestion
+from fleetnet_cli.lives import Life, LivesQuestion
 from fleetnet_cli.network import Namespace, NamespaceQuestion
 from fleetnet_cli.records import Coverage, End, Host, Selection, Socket, SocketQuestion, Token
 
@@ -30,6 +31,7 @@ Response = (
     query_pb2.ListSocketsResponse
     | query_pb2.ListHostsResponse
     | query_pb2.ListNamespacesResponse
+    | query_pb2.ListLivesResponse
     | query_pb2.LiveResponse
 )
 
@@ -76,6 +78,15 @@ class Collector:
         call = self._questions.ListNamespaces(wire_network.request(question))
         translate = functools.partial(translated, host=question.selection.host)
         return Stream(call, lambda m: map(wire_network.namespace, m.page.items), self._timeout_s, translate)
+
+    def lives(self, question: LivesQuestion) -> "Stream[Life]":
+        """Asks what happened on a host; the answer's coverage is here when this returns."""
+        from fleetnet_cli import wire_lives  # likewise
+
+        host = question.sockets.selection.host
+        call = self._questions.ListLives(wire_lives.request(question))
+        translate = functools.partial(translated, host=host)
+        return Stream(call, lambda m: wire_lives.items(m.page, host), self._timeout_s, translate)
 
     def live(self, question: LiveQuestion) -> "LiveLook":
         """Asks one host for a fresh look; raises HostAway or TooSoon where it cannot be had."""

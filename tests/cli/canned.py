@@ -18,6 +18,7 @@ Request = (
     query_pb2.ListSocketsRequest
     | query_pb2.ListHostsRequest
     | query_pb2.ListNamespacesRequest
+    | query_pb2.ListLivesRequest
     | query_pb2.LiveRequest
     | admin_pb2.CreateTokenRequest
 )
@@ -43,6 +44,7 @@ class Canned(query_pb2_grpc.QueryServiceServicer, admin_pb2_grpc.AdminServiceSer
         self.live_sockets: list[query_pb2.LiveItem] = []
         self.counters: list[live_pb2.InterfaceCounters] = []
         self.statistics: list[live_pb2.Statistic] = []
+        self.lives: list[query_pb2.LifeItem] = []
         self.trouble = ""
         self.live_refusals: list[tuple[grpc.StatusCode, str]] = []
 
@@ -87,6 +89,16 @@ class Canned(query_pb2_grpc.QueryServiceServicer, admin_pb2_grpc.AdminServiceSer
         for page in self._pages([_pruned(n, request) for n in items], context):
             yield query_pb2.ListNamespacesResponse(page=query_pb2.NamespacePage(items=page))
         yield query_pb2.ListNamespacesResponse(end=query_pb2.End(items=len(items)))
+
+    def ListLives(  # noqa: N802  # likewise
+        self, request: query_pb2.ListLivesRequest, context: grpc.ServicerContext
+    ) -> Iterator[query_pb2.ListLivesResponse]:
+        self._take(request, context)
+        self._know(request.sockets.selection.host, context)
+        yield query_pb2.ListLivesResponse(coverage=self.coverage)
+        for page in self._pages(self.lives, context):
+            yield query_pb2.ListLivesResponse(page=query_pb2.LivesPage(items=page))
+        yield query_pb2.ListLivesResponse(end=query_pb2.End(items=len(self.lives), truncated=self.truncated))
 
     def Live(  # noqa: N802  # likewise
         self, request: query_pb2.LiveRequest, context: grpc.ServicerContext

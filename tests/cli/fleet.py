@@ -148,3 +148,17 @@ def hosts() -> list[query_pb2.HostItem]:
     for host in answer[:3]:
         host.agent_version, host.architecture = "0.1.0", "x86_64"
     return answer
+
+
+def lives() -> list[query_pb2.LifeItem]:
+    """What happened on web1: the port was taken over, its agent was away, the host was booted."""
+    items = [query_pb2.LifeItem(socket=each) for each in (connections()[1], listeners()[2])]
+    start = query_pb2.AgentStart(
+        at_us=AS_OF_US - 29 * HOUR_US, booted=True, agent_version="0.1.0", kernel="6.1.0-30-amd64",
+        booted_at_us=AS_OF_US - 30 * HOUR_US,
+    )  # fmt: skip
+    items.append(query_pb2.LifeItem(agent_start=start))
+    gap = query_pb2.GapItem(from_us=AS_OF_US - 31 * HOUR_US, to_us=start.at_us, reason="host\x1b rebooted")
+    items.append(query_pb2.LifeItem(gap=gap))
+    items.append(query_pb2.LifeItem(socket=listeners_before()[2]))
+    return items

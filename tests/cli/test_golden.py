@@ -31,6 +31,8 @@ ANSWERS: dict[str, tuple[str, ...]] = {
     "diff.json": ("diff", "--since", "2026-02-27T13:00:00Z", "-o", "json"),
     "diff-quiet.table": ("diff", "--since", "2026-02-27T13:00:00Z", "-q"),
     "diff-partial.table": ("diff", "--since", "2026-02-27T13:00:00Z"),
+    "history.table": ("history", "web1", "--since", "2026-02-27T13:00:00Z"),
+    "history.json": ("history", "web1:443", "--since", "2026-02-27T13:00:00Z", "-o", "json"),
     "hosts.table": ("hosts",),
     "hosts.json": ("hosts", "-o", "json"),
     "netstat.table": ("netstat", "web1", "-tuanp"),
@@ -77,6 +79,9 @@ def test_an_answer_looks_as_it_always_has(name: str, canned: Canned, fleetnet: C
             as_of_us=fleet.AS_OF_US, hosts_asked=4, hosts_fresh=2,
             hosts_stale=[*fleet.stale(180, "web1"), query_pb2.StaleHost(host="web2")], gaps=1,
         )  # fmt: skip
+    elif arguments[0] == "history":
+        canned.coverage.hosts_asked = canned.coverage.hosts_fresh = 1
+        canned.lives = fleet.lives()
     elif arguments[0] == "diff":
         _two_days_apart(canned, partial="partial" in name)
     ran = fleetnet(*arguments)

@@ -19,7 +19,16 @@ from fleetnet_proto.v1 import query_pb2
 
 from cli import fleet
 
-COMMANDS = [["who-listens"], ["who-holds"], ["hosts"], ["diff"], ["netstat"], ["token", "create"], ["help"]]
+COMMANDS = [
+    ["who-listens"],
+    ["who-holds"],
+    ["hosts"],
+    ["diff"],
+    ["history"],
+    ["netstat"],
+    ["token", "create"],
+    ["help"],
+]
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
@@ -73,11 +82,16 @@ def test_help_and_wrong_usage_do_not_load_grpc() -> None:
 
 
 def test_what_only_netstat_needs_is_not_loaded_for_others(canned: Canned) -> None:
-    rare = {"live", "network", "wire_live", "wire_network", "output.netstat", "output.kernel", "output.names"}
+    wires = {"wire_live", "wire_lives", "wire_network"}
+    rare = {"live", "lives", "network", "output.netstat", "output.kernel", "output.names", *wires}
     status, modules = loaded("who-listens", "443")
     assert status == 0
     # The client has the types of what it hands over, and no more.
-    assert modules & {f"fleetnet_cli.{name}" for name in rare} <= {"fleetnet_cli.live", "fleetnet_cli.network"}
+    assert modules & {f"fleetnet_cli.{name}" for name in rare} <= {
+        "fleetnet_cli.live",
+        "fleetnet_cli.lives",
+        "fleetnet_cli.network",
+    }
     _, modules = loaded("netstat", "--help")
     assert not modules & {f"fleetnet_cli.{name}" for name in rare}
 

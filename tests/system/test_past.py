@@ -46,6 +46,16 @@ def differences(fleet: Fleet, status: int, *options: str) -> dict[tuple[str, int
     return {(i["host"], (i["after"] or i["before"])["local_port"]): i["change"] for i in items}
 
 
+def what_happened_is_in_history(fleet: Fleet, then: str) -> None:
+    items = fleet.expect(0, "history", f"here:{TAKEN_OVER}", "--tcp", "--since", then, "-o", "json").items
+    lives = [(i["owners"][0]["name"], i["closed_at"] is None) for i in items if i["what"] == "socket"]
+    assert lives == [("database", True), ("web", False)]
+    items = fleet.expect(PARTIAL, "history", f"away:{ELSEWHERE}", "--since", then, "-o", "json").items
+    told = {item["what"]: item for item in items}
+    assert sorted(told) == ["agent-start", "gap", "socket"]
+    assert told["socket"]["opened_at_is"] == "before"
+
+
 def test_what_began_stopped_and_gave_way_is_told_and_a_restart_is_not(lab: Laboratory) -> None:
     here, away = lab.fabric.add_host("here"), lab.fabric.add_host("away")
     fleet = lab.fleet()
@@ -83,6 +93,7 @@ def test_what_began_stopped_and_gave_way_is_told_and_a_restart_is_not(lab: Labor
     marks = [line.split()[:2] for line in shown.output.splitlines()[1:5]]
     assert marks == [["?", "away"], ["-", "here"], ["~", "here"], ["+", "here"]]
     assert "web → database" in shown.output
+    what_happened_is_in_history(fleet, then)
     quiet = fleet.expect(0, "diff", str(RESTARTED), "--since", then, "--host", "here", "-q")
     assert (quiet.output, quiet.errors) == ("", "")
     assert fleet.ask("diff", str(RESTARTED), "--since", then, "--until", now(), "--host", "here", "-q").output == ""

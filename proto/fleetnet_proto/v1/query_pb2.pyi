@@ -355,6 +355,64 @@ class NamespaceItem(_message.Message):
     last_seen_us: int
     def __init__(self, host: _Optional[str] = ..., netns: _Optional[str] = ..., namespace: _Optional[_Union[_network_pb2.Namespace, _Mapping]] = ..., opened_at_us: _Optional[int] = ..., interfaces_since_us: _Optional[_Iterable[int]] = ..., routes_since_us: _Optional[_Iterable[int]] = ..., last_seen_us: _Optional[int] = ...) -> None: ...
 
+class ListLivesRequest(_message.Message):
+    __slots__ = ("sockets", "since_us")
+    SOCKETS_FIELD_NUMBER: _ClassVar[int]
+    SINCE_US_FIELD_NUMBER: _ClassVar[int]
+    sockets: ListSocketsRequest
+    since_us: int
+    def __init__(self, sockets: _Optional[_Union[ListSocketsRequest, _Mapping]] = ..., since_us: _Optional[int] = ...) -> None: ...
+
+class ListLivesResponse(_message.Message):
+    __slots__ = ("coverage", "page", "end")
+    COVERAGE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_FIELD_NUMBER: _ClassVar[int]
+    END_FIELD_NUMBER: _ClassVar[int]
+    coverage: Coverage
+    page: LivesPage
+    end: End
+    def __init__(self, coverage: _Optional[_Union[Coverage, _Mapping]] = ..., page: _Optional[_Union[LivesPage, _Mapping]] = ..., end: _Optional[_Union[End, _Mapping]] = ...) -> None: ...
+
+class LivesPage(_message.Message):
+    __slots__ = ("items",)
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    items: _containers.RepeatedCompositeFieldContainer[LifeItem]
+    def __init__(self, items: _Optional[_Iterable[_Union[LifeItem, _Mapping]]] = ...) -> None: ...
+
+class LifeItem(_message.Message):
+    __slots__ = ("socket", "gap", "agent_start")
+    SOCKET_FIELD_NUMBER: _ClassVar[int]
+    GAP_FIELD_NUMBER: _ClassVar[int]
+    AGENT_START_FIELD_NUMBER: _ClassVar[int]
+    socket: SocketItem
+    gap: GapItem
+    agent_start: AgentStart
+    def __init__(self, socket: _Optional[_Union[SocketItem, _Mapping]] = ..., gap: _Optional[_Union[GapItem, _Mapping]] = ..., agent_start: _Optional[_Union[AgentStart, _Mapping]] = ...) -> None: ...
+
+class GapItem(_message.Message):
+    __slots__ = ("from_us", "to_us", "reason")
+    FROM_US_FIELD_NUMBER: _ClassVar[int]
+    TO_US_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    from_us: int
+    to_us: int
+    reason: str
+    def __init__(self, from_us: _Optional[int] = ..., to_us: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class AgentStart(_message.Message):
+    __slots__ = ("at_us", "booted", "agent_version", "kernel", "booted_at_us")
+    AT_US_FIELD_NUMBER: _ClassVar[int]
+    BOOTED_FIELD_NUMBER: _ClassVar[int]
+    AGENT_VERSION_FIELD_NUMBER: _ClassVar[int]
+    KERNEL_FIELD_NUMBER: _ClassVar[int]
+    BOOTED_AT_US_FIELD_NUMBER: _ClassVar[int]
+    at_us: int
+    booted: bool
+    agent_version: str
+    kernel: str
+    booted_at_us: int
+    def __init__(self, at_us: _Optional[int] = ..., booted: _Optional[bool] = ..., agent_version: _Optional[str] = ..., kernel: _Optional[str] = ..., booted_at_us: _Optional[int] = ...) -> None: ...
+
 class LiveRequest(_message.Message):
     __slots__ = ("host", "wanted")
     HOST_FIELD_NUMBER: _ClassVar[int]

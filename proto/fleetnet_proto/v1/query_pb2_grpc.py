@@ -55,6 +55,11 @@ class QueryServiceStub:
                 request_serializer=fleetnet__proto_dot_v1_dot_query__pb2.ListNamespacesRequest.SerializeToString,
                 response_deserializer=fleetnet__proto_dot_v1_dot_query__pb2.ListNamespacesResponse.FromString,
                 _registered_method=True)
+        self.ListLives = channel.unary_stream(
+                '/fleetnet.v1.QueryService/ListLives',
+                request_serializer=fleetnet__proto_dot_v1_dot_query__pb2.ListLivesRequest.SerializeToString,
+                response_deserializer=fleetnet__proto_dot_v1_dot_query__pb2.ListLivesResponse.FromString,
+                _registered_method=True)
         self.Live = channel.unary_stream(
                 '/fleetnet.v1.QueryService/Live',
                 request_serializer=fleetnet__proto_dot_v1_dot_query__pb2.LiveRequest.SerializeToString,
@@ -97,6 +102,14 @@ class QueryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListLives(self, request, context):
+        """What one host's sockets did in a time, with what stands beside it: gaps, and starts of its agent. What happened last
+        comes first: a socket's time in a state stands where it ended, or where it began if it had not ended by then.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Live(self, request, context):
         """A fresh look at one host, with numbers that are not kept. UNAVAILABLE where its agent is not connected or does
         not answer, RESOURCE_EXHAUSTED where it was asked a moment ago.
@@ -127,6 +140,11 @@ def add_QueryServiceServicer_to_server(servicer, server):
                     servicer.ListNamespaces,
                     request_deserializer=fleetnet__proto_dot_v1_dot_query__pb2.ListNamespacesRequest.FromString,
                     response_serializer=fleetnet__proto_dot_v1_dot_query__pb2.ListNamespacesResponse.SerializeToString,
+            ),
+            'ListLives': grpc.unary_stream_rpc_method_handler(
+                    servicer.ListLives,
+                    request_deserializer=fleetnet__proto_dot_v1_dot_query__pb2.ListLivesRequest.FromString,
+                    response_serializer=fleetnet__proto_dot_v1_dot_query__pb2.ListLivesResponse.SerializeToString,
             ),
             'Live': grpc.unary_stream_rpc_method_handler(
                     servicer.Live,
@@ -243,6 +261,33 @@ class QueryService:
             '/fleetnet.v1.QueryService/ListNamespaces',
             fleetnet__proto_dot_v1_dot_query__pb2.ListNamespacesRequest.SerializeToString,
             fleetnet__proto_dot_v1_dot_query__pb2.ListNamespacesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListLives(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/fleetnet.v1.QueryService/ListLives',
+            fleetnet__proto_dot_v1_dot_query__pb2.ListLivesRequest.SerializeToString,
+            fleetnet__proto_dot_v1_dot_query__pb2.ListLivesResponse.FromString,
             options,
             channel_credentials,
             insecure,

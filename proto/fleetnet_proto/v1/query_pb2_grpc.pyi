@@ -49,6 +49,10 @@ class QueryServiceStub:
     """Network namespaces with their interfaces and routes, now or at a time past, ordered by host, then the host's own
     first, then name, then inode.
     """
+    ListLives: _grpc.UnaryStreamMultiCallable[_query_pb2.ListLivesRequest, _query_pb2.ListLivesResponse]
+    """What one host's sockets did in a time, with what stands beside it: gaps, and starts of its agent. What happened last
+    comes first: a socket's time in a state stands where it ended, or where it began if it had not ended by then.
+    """
     Live: _grpc.UnaryStreamMultiCallable[_query_pb2.LiveRequest, _query_pb2.LiveResponse]
     """A fresh look at one host, with numbers that are not kept. UNAVAILABLE where its agent is not connected or does
     not answer, RESOURCE_EXHAUSTED where it was asked a moment ago.
@@ -72,6 +76,10 @@ class QueryServiceAsyncStub(QueryServiceStub):
     ListNamespaces: _aio.UnaryStreamMultiCallable[_query_pb2.ListNamespacesRequest, _query_pb2.ListNamespacesResponse]  # type: ignore[assignment]
     """Network namespaces with their interfaces and routes, now or at a time past, ordered by host, then the host's own
     first, then name, then inode.
+    """
+    ListLives: _aio.UnaryStreamMultiCallable[_query_pb2.ListLivesRequest, _query_pb2.ListLivesResponse]  # type: ignore[assignment]
+    """What one host's sockets did in a time, with what stands beside it: gaps, and starts of its agent. What happened last
+    comes first: a socket's time in a state stands where it ended, or where it began if it had not ended by then.
     """
     Live: _aio.UnaryStreamMultiCallable[_query_pb2.LiveRequest, _query_pb2.LiveResponse]  # type: ignore[assignment]
     """A fresh look at one host, with numbers that are not kept. UNAVAILABLE where its agent is not connected or does
@@ -117,6 +125,16 @@ class QueryServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_query_pb2.ListNamespacesResponse], _abc.AsyncIterator[_query_pb2.ListNamespacesResponse]]:
         """Network namespaces with their interfaces and routes, now or at a time past, ordered by host, then the host's own
         first, then name, then inode.
+        """
+
+    @_abc_1.abstractmethod
+    def ListLives(
+        self,
+        request: _query_pb2.ListLivesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_query_pb2.ListLivesResponse], _abc.AsyncIterator[_query_pb2.ListLivesResponse]]:
+        """What one host's sockets did in a time, with what stands beside it: gaps, and starts of its agent. What happened last
+        comes first: a socket's time in a state stands where it ended, or where it began if it had not ended by then.
         """
 
     @_abc_1.abstractmethod

@@ -12,7 +12,7 @@ from fleetnet_proto.v1 import query_pb2, query_pb2_grpc
 from fleetnet_server import metrics
 from fleetnet_server.errors import AgentAway
 from fleetnet_server.records import Coverage, End, SocketQuestion
-from fleetnet_server.rpc import translate_network, translate_query
+from fleetnet_server.rpc import translate_lives, translate_network, translate_query
 from fleetnet_server.rpc.live import LiveDesk
 from fleetnet_server.rpc.status import errors_as_status
 from fleetnet_server.rpc.streams import Streams
@@ -95,6 +95,22 @@ class QueryService(query_pb2_grpc.QueryServiceServicer):
                     else:
                         for page in translate_network.namespace_pages(part):
                             yield query_pb2.ListNamespacesResponse(page=page)
+
+    async def ListLives(  # noqa: N802  # gRPC's name
+        self, request: query_pb2.ListLivesRequest, context: _Context
+    ) -> AsyncIterator[query_pb2.ListLivesResponse]:
+        """What happened on one host."""
+        async with self._asked("lives", context):
+            question = translate_lives.question(request)
+            async with contextlib.aclosing(self._questions.lives(question, _now_us())) as answer:
+                async for part in answer:
+                    if isinstance(part, Coverage):
+                        yield query_pb2.ListLivesResponse(coverage=translate_query.coverage(part))
+                    elif isinstance(part, End):
+                        yield query_pb2.ListLivesResponse(end=translate_query.end(part))
+                    else:
+                        for page in translate_lives.pages(part):
+                            yield query_pb2.ListLivesResponse(page=page)
 
     async def Live(  # type: ignore[override]  # noqa: N802  # gRPC's name; writes through the context, which the generated signature does not know
         self, request: query_pb2.LiveRequest, context: _Context

@@ -7,9 +7,9 @@ it covers before its first item and whether it was cut after its last; its order
 from collections.abc import AsyncGenerator, Iterator
 from dataclasses import replace
 from itertools import islice
-from typing import TypeVar
 
 from fleetnet_server.counted import Counts, HostCount, Trend, TrendQuestion
+from fleetnet_server.lives import Life, LivesQuestion
 from fleetnet_server.network import NamespaceAnswer
 from fleetnet_server.records import (
     Coverage,
@@ -21,14 +21,13 @@ from fleetnet_server.records import (
     SocketAnswer,
     SocketQuestion,
 )
-from fleetnet_server.services import machines, trend_answers
+from fleetnet_server.services import lives, machines, trend_answers
 from fleetnet_server.services.coverage import Asked, Scene, kinds_of, outline, survey
+from fleetnet_server.services.cutting import cut
 from fleetnet_server.storage import counts, network_search, search, sources
 from fleetnet_server.storage import machines as stored_machines
 from fleetnet_server.storage.database import Connection, Database
 from fleetnet_server.storage.kept import SOCKETS, Kind
-
-T = TypeVar("T")
 
 _NO_FACTS = HostFacts(os="", kernel="", architecture="", cpu_count=0, memory_bytes=0, booted_at_us=0)
 
@@ -57,6 +56,10 @@ class Questions:
         """Namespaces, ordered by host, the host's own first, name, inode. Steps and errors as for sockets."""
         return self._db.stream(_namespaces, question, now_us)
 
+    def lives(self, question: LivesQuestion, now_us: int) -> AsyncGenerator[Coverage | tuple[Life, ...] | End]:
+        """What happened on a host, the latest first (services/lives.py). Steps and errors as for sockets."""
+        return self._db.stream(lives.answer, question, now_us)
+
     async def counts(self, selection: Selection, now_us: int) -> Counts:
         """How many sockets these hosts hold open together, by protocol and state. Raises HostUnknown, StorageError."""
         return await self._db.read(_counts, selection, now_us)
@@ -83,7 +86,7 @@ def _sockets(
     scene = outline(conn, question.selection, now_us, kinds_of(question), question.opened_since_us)
     yield scene.coverage
     found = search.pages(conn, question, search.Times(scene.moment, scene.since), scene.only)
-    yield from _cut(found, question.selection.limit)
+    yield from cut(found, question.selection.limit)
 
 
 def _namespaces(
@@ -92,7 +95,7 @@ def _namespaces(
     scene = outline(conn, question.selection, now_us, (Kind.NETWORK,))
     yield scene.coverage
     found = network_search.pages(conn, question, scene.moment, scene.only)
-    yield from _cut(found, question.selection.limit)
+    yield from cut(found, question.selection.limit)
 
 
 def _hosts(conn: Connection, selection: Selection, now_us: int) -> Iterator[Coverage | tuple[HostAnswer, ...] | End]:
@@ -104,7 +107,7 @@ def _hosts(conn: Connection, selection: Selection, now_us: int) -> Iterator[Cove
     degraded = _degraded(conn, now_us) if scene.moment is None else {}
     answers = [_host(host, found.get(host.host_id, (0, 0)), degraded.get(host.host_id, ())) for host in scene.asked]
     pages = (tuple(answers[at : at + search.PAGE]) for at in range(0, len(answers), search.PAGE))
-    yield from _cut(pages, selection.limit)
+    yield from cut(pages, selection.limit)
 
 
 def _counts(conn: Connection, selection: Selection, now_us: int) -> Counts:
@@ -120,7 +123,7 @@ def _counts_by_host(
     scene = outline(conn, replace(selection, at_us=0), now_us)
     yield scene.coverage
     found = counts.by_host(conn, states, protocols, scene.only)
-    yield from _cut(iter(lambda: tuple(islice(found, search.PAGE)), ()), selection.limit)
+    yield from cut(iter(lambda: tuple(islice(found, search.PAGE)), ()), selection.limit)
 
 
 def _degraded(conn: Connection, now_us: int) -> dict[int, tuple[str, ...]]:
@@ -134,20 +137,6 @@ def _degraded(conn: Connection, now_us: int) -> dict[int, tuple[str, ...]]:
 
 def _only(selection: Selection, scene: Scene) -> list[int] | None:
     return [host.host_id for host in scene.asked] if selection.host or selection.host_glob else None
-
-
-def _cut(pages: Iterator[tuple[T, ...]], limit: int) -> Iterator[tuple[T, ...] | End]:
-    """The pages up to the limit (0: all), and the end, which says whether there was more."""
-    items = 0
-    for page in pages:
-        kept = page[: limit - items] if limit else page
-        items += len(kept)
-        if kept:
-            yield kept
-        if len(kept) < len(page):
-            yield End(items, truncated=True)
-            return
-    yield End(items, truncated=False)
 
 
 def _host(host: Asked, counts: tuple[int, int], degraded: tuple[str, ...]) -> HostAnswer:

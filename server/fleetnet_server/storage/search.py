@@ -43,12 +43,12 @@ def pages(
     if few is not None:
         if few:
             # Not by these hosts: an engine might read all that they have, and what found the few finds their rows.
-            yield from _found(conn, sought.in_order(question, times, host_ids, few, left), times)
+            yield from answered(conn, sought.in_order(question, times, host_ids, few, left), times.moment)
         return
     way = walk.Walk(conn, host_ids)
     while step := way.step():
         found = 0
-        for page in _found(conn, sought.in_order(question, times, step, step, left), times):
+        for page in answered(conn, sought.in_order(question, times, step, step, left), times.moment):
             found += len(page)
             yield page
         if left is not None and (left := left - found) <= 0:
@@ -69,10 +69,11 @@ def _few(
     return None if len(rows) > LOOK else sorted(set(rows))
 
 
-def _found(conn: Connection, query: sought.Query, times: Times) -> Iterator[tuple[SocketAnswer, ...]]:
+def answered(conn: Connection, query: sought.Query, moment: Moment | None) -> Iterator[tuple[SocketAnswer, ...]]:
+    """What a query finds, at most PAGE a page; namespaces are called what they were at the moment."""
     with conn.execute(query, execution_options={"stream_results": True, "max_row_buffer": PAGE}) as result:
         while rows := result.fetchmany(PAGE):
-            yield _answers(conn, rows, times.moment)
+            yield _answers(conn, rows, moment)
             if len(rows) < PAGE:
                 return
 

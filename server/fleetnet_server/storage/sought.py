@@ -111,6 +111,14 @@ def in_order(
     return found.order_by(*_ORDER).limit(at_most)
 
 
+def rows_of(
+    table: Table, question: SocketQuestion, host_id: int, conditions: Collection[ColumnElement[bool]]
+) -> Select[Any]:
+    """One host's rows of a table that are asked for, whenever they were; in no order."""
+    asked = (*of_hosts(table, [host_id]), *conditions, *_asked(table, question), *_held(table, question, [host_id]))
+    return _ROWS[table].where(*asked)
+
+
 def hosts_of(question: SocketQuestion, times: Times, host_ids: Collection[int] | None, rows: int) -> Query | None:
     """The hosts of rows that may be asked for, a host for each of them, as they come and so many at most; `host_ids`
     None looks among all.

@@ -133,3 +133,20 @@ def test_an_answer_that_is_broken_off_does_not_hold_up_the_next(queries: query_p
         next(call)
         call.cancel()
     assert sockets(queries, query_pb2.ListSocketsRequest())[-1].HasField("end")
+
+
+def test_what_happened_is_told_from_the_start_of_the_agent_on(queries: query_pb2_grpc.QueryServiceStub) -> None:
+    asked = query_pb2.ListSocketsRequest(selection=query_pb2.Selection(host="web1"))
+    answer = list(queries.ListLives(query_pb2.ListLivesRequest(sockets=asked, since_us=1), timeout=DEADLINE_S))
+    assert answer[0].coverage.hosts_asked == 1
+    items = [item for part in answer for item in part.page.items]
+    assert sum(item.HasField("socket") for item in items) == 602
+    assert sum(item.HasField("agent_start") for item in items) == 1
+    assert answer[-1].end == query_pb2.End(items=603, truncated=False)
+
+
+def test_what_happened_on_a_host_that_nobody_knows_is_not_found(queries: query_pb2_grpc.QueryServiceStub) -> None:
+    asked = query_pb2.ListSocketsRequest(selection=query_pb2.Selection(host="nobody"))
+    with pytest.raises(grpc.RpcError) as refused:
+        list(queries.ListLives(query_pb2.ListLivesRequest(sockets=asked, since_us=1), timeout=DEADLINE_S))
+    assert refused.value.code() is grpc.StatusCode.NOT_FOUND

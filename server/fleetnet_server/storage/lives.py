@@ -1,0 +1,65 @@
+"""What one host's sockets did in a time, the latest first.
+
+Two statements find it, and each is read on as the answer is, so that memory does not grow with the time asked about:
+one what ended in it, along the index of ends, the other what was open at its end, no more than a host holds at once.
+Times are those of the host's clock.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, desc, literal_column, union_all
+
+from fleetnet_server.records import SocketAnswer, SocketQuestion
+from fleetnet_server.storage import ends, search, sought
+from fleetnet_server.storage.moments import Moment
+from fleetnet_server.storage.schema import current, history
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A time of one host, both ends included; without an end it lasts."""
+
+    host_id: int
+    from_us: int
+    to_us: int | None
+
+    def holds(self, at_us: int) -> bool:
+        """Whether a moment lies in it."""
+        return self.from_us <= at_us and (self.to_us is None or at_us <= self.to_us)
+
+
+def ended(
+    conn: Connection, question: SocketQuestion, span: Span, moment: Moment | None, at_most: int | None
+) -> Iterator[SocketAnswer]:
+    """What ended in it, the latest end first."""
+    conditions = [ends.since(span.from_us), history.c.closed_at_us >= span.from_us]
+    if span.to_us is not None:
+        conditions += [ends.until(span.to_us), history.c.closed_at_us <= span.to_us]
+    query = sought.rows_of(history, question, span.host_id, conditions).order_by(*ends.LATEST_FIRST, *_THEN)
+    return chain.from_iterable(search.answered(conn, query.limit(at_most), moment))
+
+
+def still_open(
+    conn: Connection, question: SocketQuestion, span: Span, moment: Moment | None, at_most: int | None
+) -> Iterator[SocketAnswer]:
+    """What was open at its end, whether it has ended since or not, the latest beginning first."""
+    to_us = span.to_us
+    if to_us is None:
+        query: sought.Query = sought.rows_of(current, question, span.host_id, ())
+    else:
+        gone = [history.c.opened_at_us <= to_us, ends.since(to_us), history.c.closed_at_us > to_us]
+        query = union_all(
+            sought.rows_of(current, question, span.host_id, [current.c.opened_at_us <= to_us]),
+            sought.rows_of(history, question, span.host_id, gone),
+        )
+    return chain.from_iterable(search.answered(conn, query.order_by(*_THEN).limit(at_most), moment))
+
+
+# The rest only so that the order is always the same.
+_THEN: Final[tuple[ColumnElement[Any], ...]] = (
+    desc(literal_column("opened_at_us")),
+    *map(literal_column, ("netns", "protocol", "local_port", "remote_port", "state", "cookie", "inode")),
+)

@@ -1,0 +1,201 @@
+"""Fleets and questions about their sockets that are drawn, and a plain account of what a question means: each row is
+judged in Python, by the sentences in query.proto.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from ipaddress import IPv6Address, IPv6Network, ip_address
+
+from fleetnet_server.records import Holder, Net, Process, Selection, Socket, SocketAnswer, SocketQuestion
+from fleetnet_server.services.scopes import Scope, listens, scope
+from fleetnet_server.storage import counts, holders, ids, sockets
+from fleetnet_server.storage.database import Connection
+from fleetnet_server.storage.sockets import Ending, OpenSocket
+from server.reports import (
+    BOOT,
+    CLOSE,
+    CLOSE_WAIT,
+    ESTABLISHED,
+    LISTEN,
+    SEEN,
+    T0,
+    TCP,
+    UDP,
+    Collector,
+    S,
+    hello,
+    snapshot,
+    sock,
+)
+
+NOW = T0 + 1_000 * S
+# In no order, of letters that languages sort otherwise than bytes, and each the beginning of another.
+NAMES = (
+    "web-1",
+    "web",
+    "web1",
+    "Web1",
+    "weB1",
+    "a.b",
+    "a-b",
+    "ab",
+    "a",
+    "zz9",
+    "z",
+    "éa",
+    "ea",
+    "db-01.example",
+    "db-01",
+)
+PORTS = (22, 443, 8080)
+ADDRESSES = tuple(
+    ip_address(text).packed
+    for text in ("10.0.0.1", "10.0.0.2", "10.0.1.1", "127.0.0.1", "::ffff:10.0.0.1", "::ffff:10.0.1.9", "::1", "a00::1")
+)
+NETS = (
+    Net(ip_address("10.0.0.1").packed, 32),
+    Net(ip_address("10.0.0.0").packed, 24),
+    Net(ip_address("10.9.9.9").packed, 8),
+    Net(ip_address("::ffff:10.0.0.1").packed, 128),
+    Net(ip_address("::ffff:10.0.0.0").packed, 120),
+    Net(ip_address("::").packed, 0),
+    Net(ip_address("0.0.0.0").packed, 0),
+    Net(ip_address("a00::").packed, 16),
+    Net(ip_address("192.0.2.1").packed, 32),
+)
+HOLDERS = tuple(
+    Holder(uid, user, f"{name}.service", "", 1, (Process(uid + 9, T0, name, f"/usr/sbin/{name}", name),))
+    for uid, user, name in ((0, "root", "nginx"), (70, "postgres", "postgres"))
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """An interval of a host, and by how much the host's clock is ahead."""
+
+    host: str
+    ahead_us: int
+    socket: Socket
+    closed_at_us: int  # 0 while it is open
+
+
+def drawn(draw: random.Random, most: int) -> list[Row]:
+    """What hosts hold and held."""
+    rows = []
+    for name in draw.sample(NAMES, draw.randint(1, len(NAMES))):
+        ahead_us = draw.choice((0, 0, 0, 100 * S, -100 * S))
+        for cookie in range(1, draw.randint(1, most)):
+            opened_us = T0 + draw.randint(-500, 990) * S + ahead_us
+            closed_us = draw.choice((0, 0, opened_us, opened_us + draw.randint(1, 400) * S))
+            rows.append(Row(name, ahead_us, _socket(draw, cookie, opened_us), closed_us))
+    return rows
+
+
+def _socket(draw: random.Random, cookie: int, opened_us: int) -> Socket:
+    what = draw.choice(("listener", "listener", "connection", "connection", "udp"))
+    remote = draw.choice(ADDRESSES)
+    local = draw.choice((bytes(len(remote)), remote)) if what != "connection" else bytes([10, 0, 0, 7])[: len(remote)]
+    if what == "connection" and len(remote) == 16:
+        local = bytes(15) + b"\x07"
+    state = {"listener": LISTEN, "connection": draw.choice((ESTABLISHED, CLOSE_WAIT)), "udp": CLOSE}[what]
+    connected = what == "connection"
+    return sock(
+        cookie, opened_us, state, port=draw.choice(PORTS), protocol=UDP if what == "udp" else TCP, local=local,
+        remote=remote if connected else b"", remote_port=draw.choice((80, 5432)) if connected else 0,
+        netns=draw.choice((0, 0, 0, 5)), holder=draw.choice(HOLDERS), how=SEEN,
+    )  # fmt: skip
+
+
+def asked(draw: random.Random) -> SocketQuestion:
+    """A question."""
+
+    at_us = T0 + draw.randint(-100, 900) * S if draw.random() < 0.4 else 0
+    listeners = draw.random() < 0.4
+    question = SocketQuestion(
+        Selection(
+            host_glob=draw.choice(("", "", "", "*b*", "web*")),
+            at_us=at_us,
+            limit=draw.choice((0, 0, 1, 3, 7, 1_000)),
+        ),
+        states=draw.choice(((), (), (), (LISTEN,), (CLOSE_WAIT,))),
+        local_ports=draw.choice(((), (), ((443, 443),), ((20, 500),), ((22, 22), (8080, 8080)))),
+        listeners_only=listeners,
+        exposed_only=listeners and draw.random() < 0.3,
+        unit=draw.choice(("", "", "", "nginx.service")),
+        process=draw.choice(("", "", "", "postgres")),
+    )
+    if not listeners and draw.random() < 0.6:
+        question = replace(question, remote=draw.choice(NETS), remote_port=draw.choice((0, 0, 80)))
+    if draw.random() < 0.4:
+        question = replace(question, opened_since_us=T0 + draw.randint(-300, 800) * S)
+    return question
+
+
+def meant(row: Row, question: SocketQuestion) -> bool:
+    one = row.socket
+    reach = _reach(one)
+    listeners = question.listeners_only or question.exposed_only
+    return (
+        fnmatchcase(row.host, question.selection.host_glob or "*")
+        and (not question.states or one.state in question.states)
+        and (not question.local_ports or any(a <= one.local_port <= b for a, b in question.local_ports))
+        and (not listeners or reach != Scope.NOT_A_LISTENER)
+        and (not question.exposed_only or bool(one.key.netns) or reach != Scope.LOOPBACK)
+        and (not question.unit or one.holder.unit == question.unit)
+        and (not question.process or one.holder.owners[0].name == question.process)
+        and (question.remote is None or _within(one.remote_address, question.remote))
+        and (not question.remote_port or question.remote is None or one.remote_port == question.remote_port)
+    )
+
+
+def _reach(one: Socket) -> Scope:
+    return (
+        scope(one.local_address) if listens(one.key.protocol, one.state, one.remote_address) else Scope.NOT_A_LISTENER
+    )
+
+
+def _within(address: bytes, net: Net) -> bool:
+    if not address:
+        return False
+    bits = net.prefix_bits + (96 if len(net.address) == 4 else 0)
+    return IPv6Address(_long(address)) in IPv6Network((_long(net.address), bits), strict=False)
+
+
+def _long(address: bytes) -> bytes:
+    return address if len(address) == 16 else bytes(10) + b"\xff\xff" + address
+
+
+def told(host: str, one: Socket | SocketAnswer, closed_at_us: int) -> tuple[object, ...]:
+    netns, protocol, cookie = (one.key.netns, one.key.protocol, one.key.cookie) if isinstance(one, Socket) else (
+        one.netns, one.protocol, one.cookie
+    )  # fmt: skip
+    return (
+        host.encode(), netns, protocol, one.local_port, one.local_address, one.remote_address, one.remote_port,
+        one.path, one.state, cookie, one.inode, one.opened_at_us, closed_at_us, one.holder,
+    )  # fmt: skip
+
+
+def _store(conn: Connection, rows: Sequence[Row], of_host: dict[str, int]) -> None:
+    for row in rows:
+        host_id, one = of_host[row.host], row.socket
+        named = holders.record(conn, host_id, BOOT, [one.holder])
+        socket_id = ids.socket_id(BOOT, one.key)
+        opened = OpenSocket(host_id, socket_id, one, named[id(one.holder)], int(_reach(one)), one.opened_at_us, NOW)
+        if row.closed_at_us:
+            ending = Ending(host_id, socket_id, row.closed_at_us, SEEN, row.closed_at_us)
+            sockets.pass_through(conn, [(opened, ending)])
+        else:
+            with counts.kept(conn) as tally:
+                sockets.open_new(conn, [opened], tally)
+
+
+async def enroll_all(c: Collector, rows: Sequence[Row]) -> None:
+    of_host = {}
+    for name, ahead_us in {row.host: row.ahead_us for row in rows}.items():
+        host = await c.enroll(name, at_us=T0 - 3_600 * S)
+        of_host[name] = host.host_id
+        session = await c.connect(host, hello(T0 - 600 * S, clock_offset_us=ahead_us), T0 - 600 * S)
+        await c.report(session, snapshot(1, T0 - 599 * S + ahead_us), delay_us=-ahead_us)
+    await c.db.write(_store, rows, of_host)
