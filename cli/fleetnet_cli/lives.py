@@ -12,6 +12,7 @@ class LivesQuestion:
 
     sockets: SocketQuestion  # its selection names the host, and up to when
     since_us: int
+    without_sockets: bool = False  # gaps and starts alone
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import click
 import typer
 
 from fleetnet_cli import exits, options
-from fleetnet_cli.commands import diff, help, history, hosts, netstat, token, who_holds, who_listens
+from fleetnet_cli.commands import diff, help, history, host, hosts, netstat, token, who_holds, who_listens
 from fleetnet_cli.errors import CliError, OutputFailed, UsageError
 from fleetnet_cli.output import terminal
 from fleetnet_cli.text import visible
@@ -45,6 +45,7 @@ def build() -> typer.Typer:
     app.callback()(_before_the_command)
     app.command("who-listens", epilog=who_listens.EXAMPLES)(who_listens.who_listens)
     app.command("who-holds", epilog=who_holds.EXAMPLES)(who_holds.who_holds)
+    app.command("host", epilog=host.EXAMPLES)(host.host)
     app.command("hosts", epilog=hosts.EXAMPLES)(hosts.hosts)
     app.command("diff", epilog=diff.EXAMPLES)(diff.diff)
     app.command("history", epilog=history.EXAMPLES)(history.history)

@@ -62,6 +62,7 @@ _OPTIONS: dict[str, tuple[Any, Any, Any]] = {
 
 CONNECTION = ("output", "quiet", "server", "context", "timeout")
 ONE_HOST = ("output", "at", "max_age", "limit", "quiet", "server", "context", "timeout")
+SHEET = tuple(name for name in ONE_HOST if name != "limit")
 QUESTION = ("output", "at", "host", "max_age", "limit", "quiet", "server", "context", "timeout")
 SPAN = ("output", "since", "until", "host", "max_age", "limit", "quiet", "server", "context", "timeout")
 SPAN_OF_HOST = tuple(name for name in SPAN if name != "host")

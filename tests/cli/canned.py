@@ -72,6 +72,7 @@ class Canned(query_pb2_grpc.QueryServiceServicer, admin_pb2_grpc.AdminServiceSer
         self, request: query_pb2.ListHostsRequest, context: grpc.ServicerContext
     ) -> Iterator[query_pb2.ListHostsResponse]:
         self._take(request, context)
+        self._know(request.selection.host, context)
         items = [h for h in self.hosts if request.selection.host in ("", h.host)]
         coverage = self.coverages_of_hosts.get(request.selection.host, self.coverage)
         yield query_pb2.ListHostsResponse(coverage=coverage)
@@ -95,10 +96,11 @@ class Canned(query_pb2_grpc.QueryServiceServicer, admin_pb2_grpc.AdminServiceSer
     ) -> Iterator[query_pb2.ListLivesResponse]:
         self._take(request, context)
         self._know(request.sockets.selection.host, context)
+        items = [life for life in self.lives if not (request.without_sockets and life.HasField("socket"))]
         yield query_pb2.ListLivesResponse(coverage=self.coverage)
-        for page in self._pages(self.lives, context):
+        for page in self._pages(items, context):
             yield query_pb2.ListLivesResponse(page=query_pb2.LivesPage(items=page))
-        yield query_pb2.ListLivesResponse(end=query_pb2.End(items=len(self.lives), truncated=self.truncated))
+        yield query_pb2.ListLivesResponse(end=query_pb2.End(items=len(items), truncated=self.truncated))
 
     def Live(  # noqa: N802  # likewise
         self, request: query_pb2.LiveRequest, context: grpc.ServicerContext

@@ -33,6 +33,8 @@ ANSWERS: dict[str, tuple[str, ...]] = {
     "diff-partial.table": ("diff", "--since", "2026-02-27T13:00:00Z"),
     "history.table": ("history", "web1", "--since", "2026-02-27T13:00:00Z"),
     "history.json": ("history", "web1:443", "--since", "2026-02-27T13:00:00Z", "-o", "json"),
+    "host.table": ("host", "web1"),
+    "host.json": ("host", "web1", "-o", "json"),
     "hosts.table": ("hosts",),
     "hosts.json": ("hosts", "-o", "json"),
     "netstat.table": ("netstat", "web1", "-tuanp"),
@@ -79,6 +81,10 @@ def test_an_answer_looks_as_it_always_has(name: str, canned: Canned, fleetnet: C
             as_of_us=fleet.AS_OF_US, hosts_asked=4, hosts_fresh=2,
             hosts_stale=[*fleet.stale(180, "web1"), query_pb2.StaleHost(host="web2")], gaps=1,
         )  # fmt: skip
+    elif arguments[0] == "host":
+        canned.coverage.hosts_asked = canned.coverage.hosts_fresh = 1
+        canned.sockets, canned.lives = fleet.listeners() + fleet.connections(), fleet.lives()
+        canned.hosts[2].degraded.append("owners: no\x1b helper")
     elif arguments[0] == "history":
         canned.coverage.hosts_asked = canned.coverage.hosts_fresh = 1
         canned.lives = fleet.lives()

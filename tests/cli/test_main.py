@@ -24,6 +24,7 @@ COMMANDS = [
     ["who-holds"],
     ["hosts"],
     ["diff"],
+    ["host"],
     ["history"],
     ["netstat"],
     ["token", "create"],

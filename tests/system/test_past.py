@@ -56,6 +56,16 @@ def what_happened_is_in_history(fleet: Fleet, then: str) -> None:
     assert told["socket"]["opened_at_is"] == "before"
 
 
+def both_hosts_are_shown_as_they_are(fleet: Fleet, hosts: dict[str, Host]) -> None:
+    for name, host in hosts.items():
+        (sheet,) = fleet.expect(0, "host", name, "-o", "json").items
+        assert host.address in [each["address"] for each in sheet["addresses"]]
+        ports = {RESTARTED, TAKEN_OVER, BEGUN} if name == "here" else {ELSEWHERE}
+        assert ports == {each["local_port"] for each in sheet["listening"] if each["local_port"] in range(8001, 8006)}
+        told = {each["what"] for each in sheet["lately"]}
+        assert told == ({"agent-start"} if name == "here" else {"agent-start", "gap"})
+
+
 def test_what_began_stopped_and_gave_way_is_told_and_a_restart_is_not(lab: Laboratory) -> None:
     here, away = lab.fabric.add_host("here"), lab.fabric.add_host("away")
     fleet = lab.fleet()
@@ -94,6 +104,7 @@ def test_what_began_stopped_and_gave_way_is_told_and_a_restart_is_not(lab: Labor
     assert marks == [["?", "away"], ["-", "here"], ["~", "here"], ["+", "here"]]
     assert "web → database" in shown.output
     what_happened_is_in_history(fleet, then)
+    both_hosts_are_shown_as_they_are(fleet, {each.name: each for each in (here, away)})
     quiet = fleet.expect(0, "diff", str(RESTARTED), "--since", then, "--host", "here", "-q")
     assert (quiet.output, quiet.errors) == ("", "")
     assert fleet.ask("diff", str(RESTARTED), "--since", then, "--until", now(), "--host", "here", "-q").output == ""

@@ -44,7 +44,8 @@ def history(
 
     The latest comes first, and --limit keeps the latest. Without --since it is the last 24 hours.
     """
-    from fleetnet_cli.lives import LivesQuestion  # other commands do without these
+    from fleetnet_cli.commands.netstat.asking import asked  # other commands do without these
+    from fleetnet_cli.lives import LivesQuestion
     from fleetnet_cli.output import lives
 
     services = load()
@@ -64,4 +65,5 @@ def history(
     question = LivesQuestion(sockets, common.since_us or until_us - _USUALLY_US)
     nothing = f"nothing is known to have happened on {host} since {times.local(question.since_us)}"
     with connect(common) as collector:
-        return show(collector.lives(question), lives.presentation(services, nothing), common)
+        answer = asked(collector, lambda: collector.lives(question))
+        return show(answer, lives.presentation(services, nothing), common)

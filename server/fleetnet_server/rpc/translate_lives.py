@@ -20,7 +20,7 @@ def question(message: query_pb2.ListLivesRequest) -> LivesQuestion:
         raise RequestRefused("the time since which is asked for is not between 1970 and 2100")
     if 0 < selection.at_us < message.since_us:
         raise RequestRefused("the time since which is asked for is later than the time up to which")
-    return LivesQuestion(translate_query.socket_question(message.sockets), message.since_us)
+    return LivesQuestion(translate_query.socket_question(message.sockets), message.since_us, message.without_sockets)
 
 
 def pages(lives: Sequence[Life]) -> Iterator[query_pb2.LivesPage]:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from itertools import islice
 
 from fleetnet_server.lives import Life, LivesQuestion
-from fleetnet_server.records import Coverage, End, Gap
+from fleetnet_server.records import Coverage, End, Gap, SocketQuestion
 from fleetnet_server.services.coverage import kinds_of, outline
 from fleetnet_server.services.cutting import cut
 from fleetnet_server.storage import gaps, lives, search, starts
@@ -24,7 +24,7 @@ _LATEST_US = 1 << 62
 def answer(conn: Connection, question: LivesQuestion, now_us: int) -> Iterator[Coverage | tuple[Life, ...] | End]:
     """Coverage, pages of at most search.PAGE, End. Raises HostUnknown."""
     asked, selection = question.sockets, question.sockets.selection
-    kinds = kinds_of(replace(asked, opened_since_us=question.since_us))
+    kinds = () if question.without_sockets else kinds_of(replace(asked, opened_since_us=question.since_us))
     scene = outline(conn, selection, now_us, kinds, question.since_us)
     yield scene.coverage
     assert scene.since is not None
@@ -32,15 +32,23 @@ def answer(conn: Connection, question: LivesQuestion, now_us: int) -> Iterator[C
     (host_id,) = scene.only
     from_us = _by_clock(scene.since, host_id)
     span = Span(host_id, from_us, None if scene.moment is None else _by_clock(scene.moment, host_id))
-    at_most = selection.limit + 1 if selection.limit else None
     told_of: tuple[Iterable[tuple[int, Life]], ...] = (
         ((start.at_us, start) for start in starts.within(conn, span)),
-        ((life.opened_at_us, life) for life in lives.still_open(conn, asked, span, scene.moment, at_most)),
-        ((life.closed_at_us, life) for life in lives.ended(conn, asked, span, scene.moment, at_most)),
+        *(() if question.without_sockets else _sockets(conn, asked, span, scene.moment)),
         _gaps(conn, span),
     )
     happened = heapq.merge(*told_of, key=lambda one: one[0], reverse=True)
     yield from cut(_pages(happened), selection.limit)
+
+
+def _sockets(
+    conn: Connection, asked: SocketQuestion, span: Span, moment: Moment | None
+) -> tuple[Iterator[tuple[int, Life]], ...]:
+    at_most = asked.selection.limit + 1 if asked.selection.limit else None
+    return (
+        ((life.opened_at_us, life) for life in lives.still_open(conn, asked, span, moment, at_most)),
+        ((life.closed_at_us, life) for life in lives.ended(conn, asked, span, moment, at_most)),
+    )
 
 
 def _gaps(conn: Connection, span: Span) -> list[tuple[int, Gap]]:

@@ -53,16 +53,7 @@ class Answer:
 async def ask(c: Collector, since_us: int, now_us: int, host: str = "web1", at_us: int = 0, **asked: object) -> Answer:
     selection = Selection(host=host, at_us=at_us, limit=asked.pop("limit", 0))  # type: ignore[arg-type]  # a number
     sockets = replace(SocketQuestion(selection), **asked)  # type: ignore[arg-type]  # the caller names fields
-    async with aclosing(c.questions.lives(LivesQuestion(sockets, since_us), now_us)) as parts:
-        coverage = await anext(parts)
-        *pages, end = [part async for part in parts]
-    assert isinstance(coverage, Coverage)
-    assert isinstance(end, End)
-    items: list[Life] = []
-    for page in pages:
-        assert isinstance(page, tuple)
-        items.extend(page)
-    return Answer(coverage, items, end)
+    return await _answer(c, LivesQuestion(sockets, since_us), now_us)
 
 
 def in_words(items: Iterable[Life]) -> list[str]:
@@ -154,6 +145,21 @@ def test_filters_are_those_of_other_questions_and_leave_gaps_and_starts(tmp_path
     tell(tmp_path, story)
 
 
+def test_sockets_may_be_left_out(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        await a_day(c)
+        sockets = SocketQuestion(Selection(host="web1"))
+        told = await _answer(c, LivesQuestion(sockets, T0 + 40 * S, without_sockets=True), T0 + 100 * S)
+        assert in_words(told.items) == [
+            "start 90 booted",
+            "gap 60-90 host rebooted",
+            "start 60",
+            "gap 30-60 agent restarted",
+        ]
+
+    tell(tmp_path, story)
+
+
 def test_a_limit_keeps_the_latest(tmp_path: Path) -> None:
     async def story(c: Collector) -> None:
         await a_day(c)
@@ -215,8 +221,8 @@ def _as_answer(row: accounts.Row) -> Life:
     return Gap(row.socket.opened_at_us, row.closed_at_us, "")
 
 
-async def _answer(c: Collector, question: LivesQuestion) -> Answer:
-    async with aclosing(c.questions.lives(question, NOW)) as parts:
+async def _answer(c: Collector, question: LivesQuestion, now_us: int = NOW) -> Answer:
+    async with aclosing(c.questions.lives(question, now_us)) as parts:
         coverage = await anext(parts)
         *pages, end = [part async for part in parts]
     assert isinstance(coverage, Coverage)

@@ -1,0 +1,66 @@
+"""`fleetnet host`: one host on one screen."""
+
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fleetnet_cli import exits, times
+from fleetnet_cli.asking import connect, show
+from fleetnet_cli.options import SHEET, Common, takes_common
+from fleetnet_cli.records import Coverage, End, ReadyAnswer, Selection, SocketQuestion
+from fleetnet_cli.services import load
+
+if TYPE_CHECKING:
+    from fleetnet_cli.client import Collector
+    from fleetnet_cli.sheet import Sheet
+
+_LATELY_US = 24 * 3600 * times.SECOND_US
+# As `hosts` counts them.
+_IP = ("tcp", "udp", "udplite", "sctp", "raw")
+
+EXAMPLES = """\b
+Examples:
+  fleetnet host web1
+  fleetnet host web1 --at "yesterday 14:00"
+"""
+
+
+@takes_common(SHEET)
+def host(
+    name: Annotated[str, typer.Argument(metavar="NAME", hidden=True)],
+    *,
+    common: Common,
+) -> int:
+    """Show one host: what it is, what is not seen of it, its listeners, and whom it talks to."""
+    from fleetnet_cli.output import sheet as layout  # other commands do without
+
+    with connect(common) as collector:
+        sheet, coverage = gathered(collector, replace(common.selection, host=name))
+        if common.output == "table":
+            layout.write_head(sheet, sys.stdout, asked_at=common.asked_at)
+            found = ReadyAnswer(coverage, list(sheet.listeners), End(len(sheet.listeners)))
+            show(found, layout.listeners(load(), name), common)
+        else:
+            show(ReadyAnswer(coverage, [sheet], End(1)), layout.presentation(load()), common)
+    return exits.status_of(found=True, whole=coverage.whole)
+
+
+def gathered(collector: "Collector", selection: Selection) -> "tuple[Sheet, Coverage]":
+    """What is known of the host that the selection names, and how far that reaches. Raises UnknownHost."""
+    from fleetnet_cli.commands.netstat.asking import asked  # likewise
+    from fleetnet_cli.lives import LivesQuestion
+    from fleetnet_cli.network import NamespaceQuestion
+    from fleetnet_cli.sheet import EVENTS, put_together
+
+    until_us = selection.at_us or times.now_us()
+    latest = SocketQuestion(replace(selection, limit=EVENTS))
+    hosts = asked(collector, lambda: collector.hosts(selection))
+    # All are asked before any is read: the collector finds one while another is on its way.
+    namespaces = collector.namespaces(NamespaceQuestion(selection, without_routes=True))
+    sockets = collector.sockets(SocketQuestion(selection, protocols=_IP))
+    happened = collector.lives(LivesQuestion(latest, until_us - _LATELY_US, without_sockets=True))
+    (found,) = hosts
+    not_kept = (*sockets.coverage.not_kept, *namespaces.coverage.not_kept)
+    return put_together(found, namespaces, sockets, happened), replace(sockets.coverage, not_kept=not_kept)
