@@ -45,6 +45,14 @@ class Program(NamedTuple):
     uid: int
 
 
+class Doubt(NamedTuple):
+    """Why it is not known what a host had at a time."""
+
+    at_us: int
+    why: str  # "silent", "never-heard", "not-enrolled", "gap", "not-kept"
+    last_seen_us: int = 0  # of a silent host
+
+
 @dataclass(frozen=True, slots=True)
 class Difference:
     """A service that is there at one of two times, or another one in its place; each as the socket that shows it."""
@@ -52,7 +60,7 @@ class Difference:
     change: str
     before: Socket | None
     after: Socket | None
-    doubts: tuple[str, ...] = ()  # why it is not known whether it began or stopped, a sentence for each time
+    doubts: tuple[Doubt, ...] = ()  # for each time of which it is not known whether something else was there
 
     @property
     def socket(self) -> Socket:
@@ -67,18 +75,15 @@ class Difference:
         return self.after.opened_at_us if self.after else self.socket.closed_at_us
 
 
-# Of a host, why it is not known what was there before, and after, for what was found at the other time alone.
-Doubt = Callable[[str, bool, bool], tuple[str, ...]]
+# Of a host, and whether something was found there before and after.
+DoubtsOf = Callable[[str, bool, bool], tuple[Doubt, ...]]
 
 
-def between(before: Iterable[Socket], after: Iterable[Socket], doubt: Doubt) -> Iterator[Difference]:
-    """Differences, ordered by host, namespace, protocol, port, address.
-
-    `doubt` is asked with a host, and whether the difference was found before and after.
-    """
+def between(before: Iterable[Socket], after: Iterable[Socket], doubts_of: DoubtsOf) -> Iterator[Difference]:
+    """Differences, ordered by host, namespace, protocol, port, address."""
     for host, was, now in _host_by_host(before, after):
         for one, other in of_host(was, now):
-            doubts = doubt(host, one is not None, other is not None)
+            doubts = doubts_of(host, one is not None, other is not None)
             yield Difference(NOT_KNOWN if doubts else _change(one, other), one, other, doubts)
 
 

@@ -11,6 +11,7 @@ from fleetnet_cli.differences import (
     NOT_KNOWN,
     STOPPED,
     Difference,
+    Doubt,
     Place,
     Program,
     between,
@@ -33,7 +34,7 @@ def listener(host: str = "web1", program: str = "nginx", pid: int = 812, **more:
     return replace(_NGINX, host=host, owners=owners, **told)  # type: ignore[arg-type]  # the caller names fields
 
 
-def all_known(host: str, was: bool, is_now: bool) -> tuple[str, ...]:
+def all_known(host: str, was: bool, is_now: bool) -> tuple[Doubt, ...]:
     return ()
 
 
@@ -100,13 +101,15 @@ def test_hosts_of_one_answer_alone_are_in_the_order_of_their_bytes() -> None:
 
 
 def test_what_is_not_known_has_neither_begun_nor_stopped() -> None:
-    def of_web2(host: str, was: bool, is_now: bool) -> tuple[str, ...]:
-        return ("silent",) if host == "web2" and not was else ()
+    silent = Doubt(5, "silent", 3)
+
+    def of_web2(host: str, was: bool, is_now: bool) -> tuple[Doubt, ...]:
+        return (silent,) if host == "web2" and not was else ()
 
     found = list(between([], [listener("web1"), listener("web2")], of_web2))
     assert [(d.socket.host, d.change, d.doubts) for d in found] == [
         ("web1", BEGAN, ()),
-        ("web2", NOT_KNOWN, ("silent",)),
+        ("web2", NOT_KNOWN, (silent,)),
     ]
 
 

@@ -133,6 +133,16 @@ def asked(draw: random.Random) -> SocketQuestion:
     return question
 
 
+def in_time(row: Row, at_us: int, since_us: int) -> bool:
+    """Whether it is asked for as to time: open then, or begun since."""
+    opened_us, closed_us = row.socket.opened_at_us - row.ahead_us, row.closed_at_us and row.closed_at_us - row.ahead_us
+    if since_us:
+        return since_us <= opened_us and (not at_us or opened_us <= at_us)
+    if not at_us:
+        return not closed_us
+    return opened_us <= at_us and (not closed_us or closed_us > at_us)
+
+
 def meant(row: Row, question: SocketQuestion) -> bool:
     one = row.socket
     reach = _reach(one)

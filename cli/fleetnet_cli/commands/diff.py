@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fleetnet_cli import exits, times
+from fleetnet_cli import exits
 from fleetnet_cli.asking import connect, show
 from fleetnet_cli.commands.who_listens import transports
-from fleetnet_cli.differences import Difference, between
+from fleetnet_cli.differences import Difference, Doubt, between
 from fleetnet_cli.errors import UsageError
 from fleetnet_cli.options import SPAN, Common, option, takes_common
 from fleetnet_cli.output import differences
@@ -115,9 +115,9 @@ class Comparison(Answer[Difference]):
         passing = socket.protocol == "udp" and _FIRST_EPHEMERAL <= socket.local_port <= _LAST_EPHEMERAL
         return self._ephemeral or not passing
 
-    def _doubts(self, host: str, was: bool, is_now: bool) -> tuple[str, ...]:
+    def _doubts(self, host: str, was: bool, is_now: bool) -> tuple[Doubt, ...]:
         told = (self._then.doubt(host, found=was), self._now.doubt(host, found=is_now))
-        return tuple(sentence for sentence in told if sentence)
+        return tuple(doubt for doubt in told if doubt is not None)
 
 
 class _Known:
@@ -149,21 +149,18 @@ class _Known:
             hosts_stale=tuple(sorted(stale, key=lambda stale: stale.host.encode())),
         )
 
-    def doubt(self, host: str, *, found: bool) -> str:
-        """Why it is not known what the host had then; "" where it is. What was found may be told of a time of which
-        other things are no longer kept."""
-        why = self._why(host, found=found)
-        return f"not known at {times.local(self._coverage.as_of_us)}, {why}" if why else ""
-
-    def _why(self, host: str, *, found: bool) -> str:
+    def doubt(self, host: str, *, found: bool) -> Doubt | None:
+        """Why it is not known what the host had then; None where it is. What was found is true, whatever is no longer
+        kept beside it."""
+        at_us = self._coverage.as_of_us
         if host in self._later:
-            return "for it had not enrolled yet"
+            return Doubt(at_us, "not-enrolled")
         if host in self._stale:
             heard_us = self._stale[host]
-            return f"for it was last heard at {times.local(heard_us)}" if heard_us else "for it had never been heard"
+            return Doubt(at_us, "silent", heard_us) if heard_us else Doubt(at_us, "never-heard")
         if self._coverage.not_kept and not found:
-            return "for what has ended since is no longer kept"
-        return "for there is a gap" if self._coverage.gaps and self._has_gap(host) else ""
+            return Doubt(at_us, "not-kept")
+        return Doubt(at_us, "gap") if self._coverage.gaps and self._has_gap(host) else None
 
     def _has_gap(self, host: str) -> bool:
         # Coverage counts the gaps of all hosts; of the few that differ each is asked about.

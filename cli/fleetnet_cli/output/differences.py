@@ -3,13 +3,20 @@
 from collections.abc import Callable
 
 from fleetnet_cli import times
-from fleetnet_cli.differences import BEGAN, CHANGED, NOT_KNOWN, STOPPED, Difference
+from fleetnet_cli.differences import BEGAN, CHANGED, NOT_KNOWN, STOPPED, Difference, Doubt
 from fleetnet_cli.output import sockets
 from fleetnet_cli.output.presentation import Column, Presentation
 from fleetnet_cli.records import Socket
 from fleetnet_cli.services import Services
 
 _MARKS = {BEGAN: "+", STOPPED: "-", CHANGED: "~", NOT_KNOWN: "?"}
+
+_WHY = {
+    "never-heard": "it had never been heard",
+    "not-enrolled": "it had not enrolled yet",
+    "not-kept": "what has ended since is no longer kept",
+    "gap": "there is a gap",
+}
 
 
 def presentation(services: Services, nothing: str) -> Presentation[Difference]:
@@ -21,7 +28,10 @@ def presentation(services: Services, nothing: str) -> Presentation[Difference]:
         before, after = (each and sockets.as_json(each, services) for each in (difference.before, difference.after))
         return {
             "change": difference.change,
-            "not_known": list(difference.doubts),
+            "not_known": [
+                {"at": times.utc(doubt.at_us), "why": doubt.why, "last_seen": times.utc(doubt.last_seen_us)}
+                for doubt in difference.doubts
+            ],
             "host": difference.socket.host,
             "happened_at": times.utc(difference.happened_at_us),
             "before": before,
@@ -68,4 +78,9 @@ def _when(difference: Difference, opened: Callable[[Socket], str]) -> str:
 
 
 def _note(difference: Difference) -> str | None:
-    return f"{difference.socket.host}: {'; '.join(difference.doubts)}" if difference.doubts else None
+    return f"{difference.socket.host}: {'; '.join(map(_sentence, difference.doubts))}" if difference.doubts else None
+
+
+def _sentence(doubt: Doubt) -> str:
+    why = _WHY.get(doubt.why) or f"it was last heard at {times.local(doubt.last_seen_us)}"
+    return f"not known at {times.local(doubt.at_us)}, for {why}"

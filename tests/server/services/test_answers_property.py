@@ -16,7 +16,7 @@ from fleetnet_server.records import SocketQuestion
 from fleetnet_server.storage import search, walk
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from server.accounts import NOW, Row, asked, drawn, enroll_all, meant, told
+from server.accounts import NOW, Row, asked, drawn, enroll_all, in_time, meant, told
 from server.reports import (
     Collector,
     collector,
@@ -28,17 +28,8 @@ _QUESTIONS = 20  # of each fleet
 def plainly(rows: Iterable[Row], question: SocketQuestion) -> list[tuple[object, ...]]:
     """The answer, from the sentences in query.proto."""
     at_us = question.selection.at_us
-    found = [row for row in rows if _in_time(row, at_us, question.opened_since_us) and meant(row, question)]
+    found = [row for row in rows if in_time(row, at_us, question.opened_since_us) and meant(row, question)]
     return sorted(told(row.host, row.socket, row.closed_at_us) for row in found)
-
-
-def _in_time(row: Row, at_us: int, since_us: int) -> bool:
-    opened_us, closed_us = row.socket.opened_at_us - row.ahead_us, row.closed_at_us and row.closed_at_us - row.ahead_us
-    if since_us:
-        return since_us <= opened_us and (not at_us or opened_us <= at_us)
-    if not at_us:
-        return not closed_us
-    return opened_us <= at_us and (not closed_us or closed_us > at_us)
 
 
 async def _asks(c: Collector, question: SocketQuestion, meant: list[tuple[object, ...]]) -> None:

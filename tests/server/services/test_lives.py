@@ -241,7 +241,7 @@ async def _all_is_as_the_account_has_it(directory: Path, draw: random.Random) ->
 
 @given(st.integers(0, 1 << 32))
 @example(0)
-@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_what_is_told_is_that_of_a_plain_account(tmp_path: Path, seed: int) -> None:
     draw = random.Random(seed)
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory(dir=tmp_path) as directory:
