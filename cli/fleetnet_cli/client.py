@@ -8,9 +8,11 @@ import errno
 import functools
 import os
 import socket
+import stat
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar
 
@@ -265,7 +267,8 @@ def _no_entry(path: str, error: OSError) -> errors.CliError:
         return errors.NotAuthorised(
             f"the collector's admin socket {path} is not open to you; ask as root or as a member of its group"
         )
-    if error.errno == errno.ECONNREFUSED:
+    # Linux refuses a connection to a file of any other kind, too.
+    if error.errno == errno.ECONNREFUSED and stat.S_ISSOCK(Path(path).stat().st_mode):
         return errors.Unreachable(f"nobody answers at {path}, where a collector was; start fleetnet-server again")
     if error.errno in (errno.EAGAIN, errno.ETIMEDOUT) or isinstance(error, TimeoutError):
         return errors.Unreachable(f"the collector at {path} is too busy to answer; try again, and look at its log")

@@ -182,7 +182,7 @@ def test_no_collector_is_5(tmp_path: Path, script: Callable[..., Ran]) -> None:
     for path, said in [
         (absent, "start fleetnet-server"),
         (left_behind, "start fleetnet-server"),
-        (tmp_path / "file", ""),
+        (tmp_path / "file", "is not the admin socket of a collector"),
         (tmp_path / ("x" * 120), "correct --server"),
     ]:
         ran = script("hosts", "--server", f"unix://{path}")

@@ -86,7 +86,8 @@ def translate(error: DBAPIError, name: str) -> StorageError | None:
     primary = code & 0xFF  # https://www.sqlite.org/rescode.html: the low byte of an extended code
     if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return _damaged(name)
-    reason = _UNAVAILABLE.get(primary)
+    # SQLite calls it an error of the disk.
+    reason = "is a directory; name a file in it" if Path(name).is_dir() else _UNAVAILABLE.get(primary)
     return None if reason is None else StorageUnavailable(f"the database {name} {reason}")
 
 
