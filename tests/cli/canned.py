@@ -101,7 +101,9 @@ class Canned(query_pb2_grpc.QueryServiceServicer, admin_pb2_grpc.AdminServiceSer
     ) -> Iterator[query_pb2.ListNamespacesResponse]:
         self._take(request, context)
         self._know(request.selection.host, context)
-        items = [n for n in self.namespaces if not request.own_only or n.namespace.netns == 0]
+        host = request.selection.host
+        of_host = [n for n in self.namespaces if host in ("", n.host)]
+        items = [n for n in of_host if not request.own_only or n.namespace.netns == 0]
         yield query_pb2.ListNamespacesResponse(coverage=self.coverage)
         for page in self._pages([_pruned(n, request) for n in items], context):
             yield query_pb2.ListNamespacesResponse(page=query_pb2.NamespacePage(items=page))
