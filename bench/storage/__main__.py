@@ -82,7 +82,7 @@ def questions(days: float, now: int) -> list[Asked]:
             whole_ms=5,
         ),
         Asked("who listens on 443, now", SocketQuestion(_FLEET, local_ports=https, listeners_only=True), 10),
-        Asked("who talks to an address, now", SocketQuestion(_FLEET, remote=Net(fill.ASKED_PEER, 32)), whole_ms=10),
+        Asked("who talks to an address, now", SocketQuestion(_FLEET, remotes=(Net(fill.ASKED_PEER, 32),)), whole_ms=10),
         Asked("one host, now", SocketQuestion(one), whole_ms=10),
         Asked(f"one host, {days:g} days back", SocketQuestion(back), whole_ms=50),
         Asked(

@@ -33,6 +33,11 @@ def show(answer: Answer[Item], presentation: Presentation[Item], common: Common)
         from fleetnet_cli.output import table
 
         found = table.write(
-            answer, presentation, out, quiet=common.quiet, asked_at=common.asked_at, glob=common.selection.host_glob
+            answer,
+            presentation,
+            out,
+            quiet=common.quiet,
+            asked_at=common.asked_at,
+            glob='" or "'.join(common.selection.host_globs),
         )
     return exits.status_of(found=found > 0, whole=answer.coverage.whole)

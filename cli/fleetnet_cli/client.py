@@ -61,13 +61,23 @@ class Collector:
 
     def sockets(self, question: SocketQuestion) -> "Stream[Socket]":
         """Asks for sockets; the answer's coverage is here when this returns."""
-        call = self._questions.ListSockets(wire.sockets_request(question))
+        request = wire.sockets_request(question)
+        if isinstance(request, query_pb2.SeekSocketsRequest):
+            call = self._questions.SeekSockets(request)
+        elif isinstance(request, query_pb2.FindSocketsRequest):
+            call = self._questions.FindSockets(request)
+        else:
+            call = self._questions.ListSockets(request)
         translate = functools.partial(translated, host=question.selection.host)
         return Stream(call, lambda m: map(wire.socket, m.page.items), self._timeout_s, translate)
 
     def hosts(self, selection: Selection) -> "Stream[Host]":
         """Asks for hosts; the answer's coverage is here when this returns."""
-        call = self._questions.ListHosts(wire.hosts_request(selection))
+        request = wire.hosts_request(selection)
+        if isinstance(request, query_pb2.SeekHostsRequest):
+            call = self._questions.SeekHosts(request)
+        else:
+            call = self._questions.ListHosts(request)
         translate = functools.partial(translated, host=selection.host)
         return Stream(call, lambda m: map(wire.host, m.page.items), self._timeout_s, translate)
 

@@ -10,7 +10,7 @@ import click
 import typer
 
 from fleetnet_cli import exits, options
-from fleetnet_cli.commands import help, hosts, netstat, token, who_holds, who_listens
+from fleetnet_cli.commands import help, hosts, netstat, token, who_holds, who_listens, who_talks_to
 from fleetnet_cli.errors import CliError, OutputFailed, UsageError
 from fleetnet_cli.output import terminal
 from fleetnet_cli.text import visible
@@ -45,6 +45,7 @@ def build() -> typer.Typer:
     app.callback()(_before_the_command)
     app.command("who-listens", epilog=who_listens.EXAMPLES)(who_listens.who_listens)
     app.command("who-holds", epilog=who_holds.EXAMPLES)(who_holds.who_holds)
+    app.command("who-talks-to", epilog=who_talks_to.EXAMPLES)(who_talks_to.who_talks_to)
     app.command("hosts", epilog=hosts.EXAMPLES)(hosts.hosts)
     app.command("netstat", epilog=netstat.EXAMPLES)(netstat.netstat)
     tokens = _typer(help="Let hosts join.", epilog=token.EXAMPLES)

@@ -39,7 +39,8 @@ TIMEOUT = option(
 _OUTPUT = option("--output", "-o", metavar="FORMAT", help="table or json (default table).")
 _QUIET = option("--quiet", "-q", help="Items only: no heading, no line on coverage.")
 _AT = option("--at", metavar="TIME", help='As it was then: "10m ago", "yesterday 14:00", RFC 3339.')
-_HOST = option("--host", metavar="GLOB", help='Only hosts whose name matches, such as "web*".')
+_SINCE = option("--since", metavar="TIME", help="What began since, open still or not.")
+_HOST = option("--host", metavar="GLOB", help='Only hosts whose name matches, such as "web*"; several times: or.')
 _MAX_AGE = option("--max-age", metavar="LENGTH", help="A host silent for longer is stale (default 2m).")
 _LIMIT = option("--limit", metavar="N", min=1, help="At most N items.")
 
@@ -47,7 +48,8 @@ _LIMIT = option("--limit", metavar="N", min=1, help="At most N items.")
 _OPTIONS: dict[str, tuple[Any, Any, Any]] = {
     "output": (str | None, _OUTPUT, None),
     "at": (str | None, _AT, None),
-    "host": (str | None, _HOST, None),
+    "since": (str | None, _SINCE, None),
+    "host": (list[str] | None, _HOST, None),
     "max_age": (str | None, _MAX_AGE, None),
     "limit": (int | None, _LIMIT, None),
     "quiet": (bool, _QUIET, False),
@@ -58,7 +60,8 @@ _OPTIONS: dict[str, tuple[Any, Any, Any]] = {
 
 CONNECTION = ("output", "quiet", "server", "context", "timeout")
 ONE_HOST = ("output", "at", "max_age", "limit", "quiet", "server", "context", "timeout")
-QUESTION = tuple(_OPTIONS)
+SOCKETS = tuple(_OPTIONS)
+QUESTION = tuple(name for name in SOCKETS if name != "since")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,7 @@ class Common:
     output: str
     quiet: bool
     selection: Selection
+    since_us: int = 0
 
     @property
     def asked_at(self) -> bool:
@@ -108,9 +112,9 @@ def checked(given: dict[str, Any]) -> Common:
     if output not in FORMATS:
         guess = suggestion(output, FORMATS) or f"; the formats are {' and '.join(FORMATS)}"
         raise UsageError(f'-o {output}: there is no format "{output}"{guess}')
-    at, max_age = given.get("at"), given.get("max_age")
+    at, since, max_age = given.get("at"), given.get("since"), given.get("max_age")
     selection = Selection(
-        host_glob=given.get("host") or "",
+        host_globs=tuple(dict.fromkeys(given.get("host") or ())),
         at_us=times.parse_time(at, times.now_us()) if at else 0,
         max_age_ms=times.parse_duration(max_age) // 1000 if max_age else 0,
         limit=given.get("limit") or 0,
@@ -124,7 +128,17 @@ def checked(given: dict[str, Any]) -> Common:
         output=output,
         quiet=bool(given.get("quiet")),
         selection=selection,
+        since_us=_since(since, selection.at_us) if since else 0,
     )
+
+
+def _since(text: str, at_us: int) -> int:
+    since_us = times.parse_time(text, times.now_us())
+    if 0 < at_us < since_us:
+        raise UsageError(
+            f'--since "{text}" is later than --at; what began in between can be asked for, the earlier first'
+        )
+    return since_us
 
 
 def _nearest_given(name: str, given: dict[str, Any]) -> str | None:

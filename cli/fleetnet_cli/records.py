@@ -18,10 +18,18 @@ class PortRange:
 
 
 @dataclass(frozen=True, slots=True)
+class Net:
+    """Addresses that begin alike; one alone if all of its bits count."""
+
+    address: str
+    prefix_bits: int
+
+
+@dataclass(frozen=True, slots=True)
 class Selection:
     """Which hosts, when, and how much; the empty value asks about everything now."""
 
-    host_glob: str = ""
+    host_globs: tuple[str, ...] = ()  # a host is asked that one of them matches
     host: str = ""
     at_us: int = 0
     max_age_ms: int = 0
@@ -41,6 +49,11 @@ class SocketQuestion:
     process: str = ""
     unit: str = ""
     user: str = ""
+    container: str = ""
+    local: Net | None = None  # and what listens on every address
+    remotes: tuple[Net, ...] = ()  # the other end lies in one of them
+    remote_ports: tuple[PortRange, ...] = ()  # of the other end
+    since_us: int = 0  # what began from then on, in place of what is open
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,14 +126,24 @@ class Host:
     degraded: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class RemoteEnd:
+    """Whom sockets talk to: a service there, or whoever there came to a service here."""
+
+    address: str  # IPv4 also where it is mapped; "" without a peer
+    port: int = 0  # 0 where each socket may have another
+    local_port: int = 0  # of the service here; 0 where it is there
+
+
 @dataclass(frozen=True, slots=True)
 class Count:
-    """How many of the asked sockets one host holds, or one process name on so many hosts."""
+    """How many of the asked sockets are alike in what they were counted by; the rest is empty."""
 
-    by: str  # "host" or "process"
-    name: str  # "" for sockets whose process is not known
     count: int
-    hosts: int
+    hosts: int  # on so many
+    host: str = ""
+    process: str = ""  # "" for sockets whose process is not known
+    remote: RemoteEnd | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,10 @@ from fleetnet_proto.v1 import admin_pb2, admin_pb2_grpc, live_pb2, query_pb2, qu
 Item = TypeVar("Item")
 Request = (
     query_pb2.ListSocketsRequest
+    | query_pb2.FindSocketsRequest
+    | query_pb2.SeekSocketsRequest
     | query_pb2.ListHostsRequest
+    | query_pb2.SeekHostsRequest
     | query_pb2.ListNamespacesRequest
     | query_pb2.LiveRequest
     | admin_pb2.CreateTokenRequest
@@ -47,7 +50,12 @@ class Canned(query_pb2_grpc.QueryServiceServicer, admin_pb2_grpc.AdminServiceSer
     def ListSockets(  # noqa: N802  # the name in the .proto
         self, request: query_pb2.ListSocketsRequest, context: grpc.ServicerContext
     ) -> Iterator[query_pb2.ListSocketsResponse]:
-        self._take(request, context)
+        return self._found(request, request, context)
+
+    def _found(
+        self, asked: Request, request: query_pb2.ListSocketsRequest, context: grpc.ServicerContext
+    ) -> Iterator[query_pb2.ListSocketsResponse]:
+        self._take(asked, context)
         host = request.selection.host
         self._know(host, context)
         protocols = request.protocols or sockets_pb2.Protocol.values()
@@ -61,12 +69,27 @@ class Canned(query_pb2_grpc.QueryServiceServicer, admin_pb2_grpc.AdminServiceSer
     def FindSockets(  # noqa: N802  # likewise
         self, request: query_pb2.FindSocketsRequest, context: grpc.ServicerContext
     ) -> Iterator[query_pb2.ListSocketsResponse]:
-        return self.ListSockets(request.sockets, context)
+        return self._found(request, request.sockets, context)
+
+    def SeekSockets(  # noqa: N802  # likewise
+        self, request: query_pb2.SeekSocketsRequest, context: grpc.ServicerContext
+    ) -> Iterator[query_pb2.ListSocketsResponse]:
+        return self._found(request, request.sockets, context)
 
     def ListHosts(  # noqa: N802  # likewise
         self, request: query_pb2.ListHostsRequest, context: grpc.ServicerContext
     ) -> Iterator[query_pb2.ListHostsResponse]:
-        self._take(request, context)
+        return self._listed(request, request, context)
+
+    def SeekHosts(  # noqa: N802  # likewise
+        self, request: query_pb2.SeekHostsRequest, context: grpc.ServicerContext
+    ) -> Iterator[query_pb2.ListHostsResponse]:
+        return self._listed(request, request.hosts, context)
+
+    def _listed(
+        self, asked: Request, request: query_pb2.ListHostsRequest, context: grpc.ServicerContext
+    ) -> Iterator[query_pb2.ListHostsResponse]:
+        self._take(asked, context)
         items = [h for h in self.hosts if request.selection.host in ("", h.host)]
         yield query_pb2.ListHostsResponse(coverage=self.coverage)
         for page in self._pages(items, context):
@@ -78,7 +101,9 @@ class Canned(query_pb2_grpc.QueryServiceServicer, admin_pb2_grpc.AdminServiceSer
     ) -> Iterator[query_pb2.ListNamespacesResponse]:
         self._take(request, context)
         self._know(request.selection.host, context)
-        items = [n for n in self.namespaces if not request.own_only or n.namespace.netns == 0]
+        host = request.selection.host
+        of_host = [n for n in self.namespaces if host in ("", n.host)]
+        items = [n for n in of_host if not request.own_only or n.namespace.netns == 0]
         yield query_pb2.ListNamespacesResponse(coverage=self.coverage)
         for page in self._pages([_pruned(n, request) for n in items], context):
             yield query_pb2.ListNamespacesResponse(page=query_pb2.NamespacePage(items=page))

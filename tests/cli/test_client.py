@@ -193,6 +193,86 @@ def test_a_question_arrives_as_it_was_asked(canned: Canned, fleetnet: Callable[.
     ]
 
 
+_HTTPS = query_pb2.PortRange(first=443, last=443)
+_PEER = query_pb2.Net(address=bytes([10, 0, 0, 5]), prefix_bits=32)
+_TEN = query_pb2.Net(address=bytes([10, 0, 0, 0]), prefix_bits=8)
+_SINCE_US = 1_767_225_600_000_000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "asked"),
+    [
+        (("who-talks-to", "10.0.0.5"), query_pb2.FindSocketsRequest(remote=_PEER)),
+        (("who-talks-to", "10.0.0.5:https"), query_pb2.FindSocketsRequest(remote=_PEER, remote_port=443)),
+        (
+            ("who-talks-to", "10.0.0.0/8", "--since", "2026-01-01T00:00:00Z"),
+            query_pb2.FindSocketsRequest(remote=_TEN, opened_since_us=_SINCE_US),
+        ),
+        (
+            ("who-talks-to", "10.0.0.5:443,5000-5009"),
+            query_pb2.SeekSocketsRequest(
+                remotes=[_PEER], remote_ports=[_HTTPS, query_pb2.PortRange(first=5000, last=5009)]
+            ),
+        ),
+        (("who-talks-to", ":443"), query_pb2.SeekSocketsRequest(remote_ports=[_HTTPS])),
+        (
+            ("who-talks-to", "10.0.0.5", "--container", "c0ffee"),
+            query_pb2.SeekSocketsRequest(remotes=[_PEER], container="c0ffee"),
+        ),
+        (
+            ("who-talks-to", "10.0.0.5", "--host", "web*", "--host", "db*"),
+            query_pb2.SeekSocketsRequest(remotes=[_PEER], host_globs=["web*", "db*"]),
+        ),
+        (("hosts", "--host", "web*", "--host", "db*"), query_pb2.SeekHostsRequest(host_globs=["web*", "db*"])),
+        (
+            ("hosts", "--host", "web*", "--host", "web*"),
+            query_pb2.ListHostsRequest(selection=query_pb2.Selection(host_glob="web*")),
+        ),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_a_question_is_asked_in_the_oldest_form_that_has_a_place_for_it(
+    arguments: tuple[str, ...], asked: object, canned: Canned, fleetnet: Callable[..., Ran]
+) -> None:
+    assert fleetnet(*arguments).status == 0
+    for request in canned.asked:  # what the forms have in common is another matter
+        if isinstance(request, query_pb2.FindSocketsRequest | query_pb2.SeekSocketsRequest):
+            request.ClearField("sockets")
+        elif isinstance(request, query_pb2.SeekHostsRequest):
+            request.ClearField("hosts")
+    assert canned.asked == [asked]
+
+
+def test_what_is_asked_of_listeners_and_states_is_narrowed_likewise(
+    canned: Canned, fleetnet: Callable[..., Ran]
+) -> None:
+    fleetnet("who-listens", "443", "--cidr", "10.0.0.0/8", "--container", "c0ffee")
+    fleetnet("who-holds", "CLOSE_WAIT", "--remote", "10.0.0.5:443", "--port", "80,https", "--port", "8000-8010")
+    fleetnet("who-holds", "CLOSE_WAIT", "--since", "2026-01-01T00:00:00Z")
+    listens, holds, since = canned.asked
+    assert isinstance(listens, query_pb2.SeekSocketsRequest)
+    assert (listens.local, listens.container, listens.sockets.listeners_only) == (_TEN, "c0ffee", True)
+    assert isinstance(holds, query_pb2.FindSocketsRequest)
+    assert (holds.remote, holds.remote_port) == (_PEER, 443)
+    assert [(r.first, r.last) for r in holds.sockets.local_ports] == [(80, 80), (443, 443), (8000, 8010)]
+    assert isinstance(since, query_pb2.FindSocketsRequest)
+    assert since.opened_since_us == _SINCE_US
+
+
+@pytest.mark.parametrize("by", [(), ("--by", "host"), ("--by", "process,remote")])
+def test_a_limit_is_one_of_what_is_shown_and_never_of_what_is_counted(
+    by: tuple[str, ...], canned: Canned, fleetnet: Callable[..., Ran]
+) -> None:
+    fleetnet("who-talks-to", "10.0.0.5", "--limit", "1", *by)
+    request = canned.asked[0]
+    assert isinstance(request, query_pb2.FindSocketsRequest)
+    assert request.sockets.selection.limit == 0
+    fleetnet("who-talks-to", "10.0.0.5", "--limit", "1", "-o", "json")
+    request = canned.asked[1]
+    assert isinstance(request, query_pb2.FindSocketsRequest)
+    assert request.sockets.selection.limit == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "protocols", "port"),
     [
@@ -261,6 +341,7 @@ def test_the_name_of_a_unix_socket_is_text_whatever_its_bytes(name: bytes, shown
 
 def test_every_state_can_be_asked_for_and_every_number_has_a_word() -> None:
     request = wire.sockets_request(SocketQuestion(Selection(), states=STATES, protocols=("tcp", "udp")))
+    assert isinstance(request, query_pb2.ListSocketsRequest)
     assert sorted(request.states) == [n for n in sorted(sockets_pb2.State.values()) if n]
     for number in sockets_pb2.State.values():
         assert (wire.socket(query_pb2.SocketItem(state=sockets_pb2.State.Name(number))).state == "unknown") is (

@@ -27,6 +27,13 @@ ANSWERS: dict[str, tuple[str, ...]] = {
     "who-holds-by-host.json": ("who-holds", "CLOSE_WAIT", "TIME_WAIT", "--by", "host", "-o", "json"),
     "who-holds-by-process.table": ("who-holds", "CLOSE_WAIT", "TIME_WAIT", "--by", "process"),
     "who-holds-by-process.json": ("who-holds", "CLOSE_WAIT", "TIME_WAIT", "--by", "process", "-o", "json"),
+    "who-holds-by-remote.table": ("who-holds", "CLOSE_WAIT", "TIME_WAIT", "--by", "remote"),
+    "who-holds-by-remote.json": ("who-holds", "CLOSE_WAIT", "TIME_WAIT", "--by", "remote", "-o", "json"),
+    "who-talks-to.table": ("who-talks-to", "198.18.0.3"),
+    "who-talks-to.json": ("who-talks-to", "198.18.0.3", "-o", "json"),
+    "who-talks-to-sockets.table": ("who-talks-to", "198.18.0.3", "--by", "socket"),
+    "who-talks-to-by.json": ("who-talks-to", "198.18.0.3", "--by", "host,process,remote", "-o", "json"),
+    "who-talks-to-host.table": ("who-talks-to", "web1"),
     "hosts.table": ("hosts",),
     "hosts.json": ("hosts", "-o", "json"),
     "netstat.table": ("netstat", "web1", "-tuanp"),
@@ -59,7 +66,7 @@ WITH_UNIX = ("netstat-both.table", "netstat-unix.table", "netstat-unix.json")
 @pytest.mark.parametrize("name", ANSWERS)
 def test_an_answer_looks_as_it_always_has(name: str, canned: Canned, fleetnet: Callable[..., Ran]) -> None:
     arguments = ANSWERS[name]
-    if arguments[0] == "who-holds":
+    if arguments[0] in ("who-holds", "who-talks-to"):
         canned.sockets = fleet.connections()
     elif arguments[0] == "netstat":
         canned.coverage.hosts_asked = canned.coverage.hosts_fresh = 1

@@ -19,7 +19,7 @@ from fleetnet_proto.v1 import query_pb2
 
 from cli import fleet
 
-COMMANDS = [["who-listens"], ["who-holds"], ["hosts"], ["netstat"], ["token", "create"], ["help"]]
+COMMANDS = [["who-listens"], ["who-holds"], ["who-talks-to"], ["hosts"], ["netstat"], ["token", "create"], ["help"]]
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
@@ -104,6 +104,12 @@ def test_wrong_usage_is_2(canned: Canned, script: Callable[..., Ran]) -> None:
         (["hosts", "-o", "jsn"], 'did you mean "json"?'),
         (["hosts", "--limit", "many"], "--limit"),
         (["hosts", "--server", "collector:7443"], "need a certificate for people"),
+        (["who-talks-to", "10.0.0.300"], "is no address"),
+        (["who-talks-to", "nowhere"], 'no host "nowhere" in this fleet'),
+        (["who-talks-to", "10.0.0.5", "--by", "hst"], 'did you mean "host"?'),
+        (["who-talks-to", "10.0.0.5", "--since", "10m ago", "--at", "1h ago"], "is later than --at"),
+        (["who-holds", "CLOSE_WAIT", "--remote", "web1"], '"fleetnet who-talks-to" knows hosts'),
+        (["who-listens", "--cidr", "10.0.0.0/33"], "it is 0 to 32"),
         (["who-listen"], 'did you mean "who-listens"?'),
         (["hosts", "--ouput", "json"], 'did you mean "--output"?'),
         (["netstat", "nowhere"], 'no host "nowhere" in this fleet'),

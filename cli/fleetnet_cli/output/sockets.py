@@ -116,8 +116,8 @@ def _netns(socket: Socket) -> str:
     return "" if socket.netns == "host" else socket.netns
 
 
-def _endpoint(address: str, interface: str, port: int) -> str:
-    # Address, interface and port the way ss(8) writes them.
+def endpoint(address: str, interface: str, port: int) -> str:
+    """Address, interface and port the way ss(8) writes them; port 0 is any."""
     host = f"[{address}]" if ":" in address else address
     return f"{host}%{interface}:{port or '*'}" if interface else f"{host}:{port or '*'}"
 
@@ -127,13 +127,13 @@ def _local(socket: Socket) -> str:
     if socket.family in ("unix", "packet"):
         return socket.path or (f"%{socket.interface}" if socket.interface else "")
     both = socket.v6only is False and socket.local_address == "::"
-    return _endpoint("*" if both else socket.local_address, socket.interface, socket.local_port)
+    return endpoint("*" if both else socket.local_address, socket.interface, socket.local_port)
 
 
 def _remote(socket: Socket) -> str:
     if socket.peer_inode:
         return f"inode {socket.peer_inode}"
-    return _endpoint(socket.remote_address, "", socket.remote_port) if socket.remote_address else ""
+    return endpoint(socket.remote_address, "", socket.remote_port) if socket.remote_address else ""
 
 
 def _scope(socket: Socket) -> str:

@@ -27,19 +27,19 @@ from fleetnet_proto.v1 import network_pb2 as fleetnet__proto_dot_v1_dot_network_
 from fleetnet_proto.v1 import sockets_pb2 as fleetnet__proto_dot_v1_dot_sockets__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x66leetnet_proto/v1/query.proto\x12\x0b\x66leetnet.v1\x1a\x1c\x66leetnet_proto/v1/live.proto\x1a\x1f\x66leetnet_proto/v1/network.proto\x1a\x1f\x66leetnet_proto/v1/sockets.proto\"(\n\tPortRange\x12\r\n\x05\x66irst\x18\x01 \x01(\r\x12\x0c\n\x04last\x18\x02 \x01(\r\"^\n\tSelection\x12\x11\n\thost_glob\x18\x01 \x01(\t\x12\x0c\n\x04host\x18\x02 \x01(\t\x12\r\n\x05\x61t_us\x18\x03 \x01(\x03\x12\x12\n\nmax_age_ms\x18\x04 \x01(\x04\x12\r\n\x05limit\x18\x05 \x01(\x04\"\x95\x02\n\x12ListSocketsRequest\x12)\n\tselection\x18\x01 \x01(\x0b\x32\x16.fleetnet.v1.Selection\x12\"\n\x06states\x18\x02 \x03(\x0e\x32\x12.fleetnet.v1.State\x12(\n\tprotocols\x18\x03 \x03(\x0e\x32\x15.fleetnet.v1.Protocol\x12+\n\x0blocal_ports\x18\x04 \x03(\x0b\x32\x16.fleetnet.v1.PortRange\x12\x16\n\x0elisteners_only\x18\x05 \x01(\x08\x12\x14\n\x0c\x65xposed_only\x18\x06 \x01(\x08\x12\x0f\n\x07process\x18\x07 \x01(\t\x12\x0c\n\x04unit\x18\x08 \x01(\t\x12\x0c\n\x04user\x18\t \x01(\t\"+\n\x03Net\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\x0c\x12\x13\n\x0bprefix_bits\x18\x02 \x01(\r\"\x96\x01\n\x12\x46indSocketsRequest\x12\x30\n\x07sockets\x18\x01 \x01(\x0b\x32\x1f.fleetnet.v1.ListSocketsRequest\x12 \n\x06remote\x18\x02 \x01(\x0b\x32\x10.fleetnet.v1.Net\x12\x13\n\x0bremote_port\x18\x03 \x01(\r\x12\x17\n\x0fopened_since_us\x18\x04 \x01(\x03\"\x92\x01\n\x13ListSocketsResponse\x12)\n\x08\x63overage\x18\x01 \x01(\x0b\x32\x15.fleetnet.v1.CoverageH\x00\x12\'\n\x04page\x18\x02 \x01(\x0b\x32\x17.fleetnet.v1.SocketPageH\x00\x12\x1f\n\x03\x65nd\x18\x03 \x01(\x0b\x32\x10.fleetnet.v1.EndH\x00\x42\x06\n\x04part\"\xa9\x01\n\x08\x43overage\x12\x10\n\x08\x61s_of_us\x18\x01 \x01(\x03\x12\x13\n\x0bhosts_asked\x18\x02 \x01(\x04\x12\x13\n\x0bhosts_fresh\x18\x03 \x01(\x04\x12+\n\x0bhosts_stale\x18\x04 \x03(\x0b\x32\x16.fleetnet.v1.StaleHost\x12\x0c\n\x04gaps\x18\x05 \x01(\x04\x12&\n\x08not_kept\x18\x06 \x03(\x0b\x32\x14.fleetnet.v1.NotKept\"<\n\x07NotKept\x12\x1f\n\x04kind\x18\x01 \x01(\x0e\x32\x11.fleetnet.v1.Kept\x12\x10\n\x08since_us\x18\x02 \x01(\x03\"/\n\tStaleHost\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\x14\n\x0clast_seen_us\x18\x02 \x01(\x03\"\'\n\x03\x45nd\x12\r\n\x05items\x18\x01 \x01(\x04\x12\x11\n\ttruncated\x18\x02 \x01(\x08\"4\n\nSocketPage\x12&\n\x05items\x18\x01 \x03(\x0b\x32\x17.fleetnet.v1.SocketItem\"[\n\tOwnerItem\x12\x0b\n\x03pid\x18\x01 \x01(\r\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0b\n\x03\x65xe\x18\x03 \x01(\t\x12\x15\n\rstarted_at_us\x18\x04 \x01(\x03\x12\x0f\n\x07program\x18\x05 \x01(\t\"\x94\x07\n\nSocketItem\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\r\n\x05netns\x18\x02 \x01(\t\x12\'\n\x08protocol\x18\x03 \x01(\x0e\x32\x15.fleetnet.v1.Protocol\x12#\n\x06\x66\x61mily\x18\x04 \x01(\x0e\x32\x13.fleetnet.v1.Family\x12!\n\x05state\x18\x05 \x01(\x0e\x32\x12.fleetnet.v1.State\x12\x11\n\tinterface\x18\x06 \x01(\t\x12\x13\n\x06v6only\x18\x07 \x01(\x08H\x00\x88\x01\x01\x12\x15\n\rlocal_address\x18\x08 \x01(\x0c\x12\x12\n\nlocal_port\x18\t \x01(\r\x12\x16\n\x0eremote_address\x18\n \x01(\x0c\x12\x13\n\x0bremote_port\x18\x0b \x01(\r\x12\x12\n\nrecv_queue\x18\x0c \x01(\r\x12\x12\n\nsend_queue\x18\r \x01(\r\x12\x10\n\x03uid\x18\x0e \x01(\rH\x01\x88\x01\x01\x12\x0c\n\x04user\x18\x0f \x01(\t\x12\r\n\x05inode\x18\x10 \x01(\x04\x12\x0c\n\x04unit\x18\x11 \x01(\t\x12\x11\n\tcontainer\x18\x12 \x01(\t\x12&\n\x06owners\x18\x13 \x03(\x0b\x32\x16.fleetnet.v1.OwnerItem\x12.\n\x0cowner_status\x18\x14 \x01(\x0e\x32\x18.fleetnet.v1.OwnerStatus\x12(\n\x05scope\x18\x15 \x01(\x0e\x32\x19.fleetnet.v1.AddressScope\x12\'\n\x08\x65xposure\x18\x16 \x01(\x0e\x32\x15.fleetnet.v1.Exposure\x12\x14\n\x0copened_at_us\x18\x17 \x01(\x03\x12-\n\x0copened_at_is\x18\x18 \x01(\x0e\x32\x17.fleetnet.v1.OpenedAtIs\x12\x14\n\x0c\x63losed_at_us\x18\x19 \x01(\x03\x12-\n\x0c\x63losed_at_is\x18\x1a \x01(\x0e\x32\x17.fleetnet.v1.ClosedAtIs\x12\x14\n\x0clast_seen_us\x18\x1b \x01(\x03\x12\x0e\n\x06\x63ookie\x18\x1c \x01(\x04\x12#\n\x06source\x18\x1d \x01(\x0e\x32\x13.fleetnet.v1.Source\x12\x0f\n\x07runtime\x18\x1e \x01(\t\x12%\n\x04type\x18\x1f \x01(\x0e\x32\x17.fleetnet.v1.SocketType\x12\x0c\n\x04path\x18  \x01(\x0c\x12\x12\n\npeer_inode\x18! \x01(\x04\x12\x13\n\x0bnetns_inode\x18\" \x01(\x04\x42\t\n\x07_v6onlyB\x06\n\x04_uid\"=\n\x10ListHostsRequest\x12)\n\tselection\x18\x01 \x01(\x0b\x32\x16.fleetnet.v1.Selection\"\x8e\x01\n\x11ListHostsResponse\x12)\n\x08\x63overage\x18\x01 \x01(\x0b\x32\x15.fleetnet.v1.CoverageH\x00\x12%\n\x04page\x18\x02 \x01(\x0b\x32\x15.fleetnet.v1.HostPageH\x00\x12\x1f\n\x03\x65nd\x18\x03 \x01(\x0b\x32\x10.fleetnet.v1.EndH\x00\x42\x06\n\x04part\"0\n\x08HostPage\x12$\n\x05items\x18\x01 \x03(\x0b\x32\x15.fleetnet.v1.HostItem\"\x96\x02\n\x08HostItem\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\r\n\x05\x66resh\x18\x02 \x01(\x08\x12\x11\n\tconnected\x18\x03 \x01(\x08\x12\x14\n\x0clast_seen_us\x18\x04 \x01(\x03\x12\x16\n\x0e\x65nrolled_at_us\x18\x05 \x01(\x03\x12\x0f\n\x07sockets\x18\x06 \x01(\x04\x12\x11\n\tlisteners\x18\x07 \x01(\x04\x12\x15\n\ragent_version\x18\x08 \x01(\t\x12\n\n\x02os\x18\t \x01(\t\x12\x0e\n\x06kernel\x18\n \x01(\t\x12\x14\n\x0c\x61rchitecture\x18\x0b \x01(\t\x12\x14\n\x0c\x62ooted_at_us\x18\x0c \x01(\x03\x12\x17\n\x0f\x63lock_offset_us\x18\r \x01(\x03\x12\x10\n\x08\x64\x65graded\x18\x0e \x03(\t\"\x88\x01\n\x15ListNamespacesRequest\x12)\n\tselection\x18\x01 \x01(\x0b\x32\x16.fleetnet.v1.Selection\x12\x10\n\x08own_only\x18\x02 \x01(\x08\x12\x1a\n\x12without_interfaces\x18\x03 \x01(\x08\x12\x16\n\x0ewithout_routes\x18\x04 \x01(\x08\"\x98\x01\n\x16ListNamespacesResponse\x12)\n\x08\x63overage\x18\x01 \x01(\x0b\x32\x15.fleetnet.v1.CoverageH\x00\x12*\n\x04page\x18\x02 \x01(\x0b\x32\x1a.fleetnet.v1.NamespacePageH\x00\x12\x1f\n\x03\x65nd\x18\x03 \x01(\x0b\x32\x10.fleetnet.v1.EndH\x00\x42\x06\n\x04part\":\n\rNamespacePage\x12)\n\x05items\x18\x01 \x03(\x0b\x32\x1a.fleetnet.v1.NamespaceItem\"\xb9\x01\n\rNamespaceItem\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\r\n\x05netns\x18\x02 \x01(\t\x12)\n\tnamespace\x18\x03 \x01(\x0b\x32\x16.fleetnet.v1.Namespace\x12\x14\n\x0copened_at_us\x18\x04 \x01(\x03\x12\x1b\n\x13interfaces_since_us\x18\x05 \x03(\x03\x12\x17\n\x0froutes_since_us\x18\x06 \x03(\x03\x12\x14\n\x0clast_seen_us\x18\x07 \x01(\x03\"D\n\x0bLiveRequest\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\'\n\x06wanted\x18\x02 \x01(\x0b\x32\x17.fleetnet.v1.LiveWanted\"\x89\x01\n\x0cLiveResponse\x12)\n\x08\x63overage\x18\x01 \x01(\x0b\x32\x15.fleetnet.v1.CoverageH\x00\x12%\n\x04page\x18\x02 \x01(\x0b\x32\x15.fleetnet.v1.LivePageH\x00\x12\x1f\n\x03\x65nd\x18\x03 \x01(\x0b\x32\x10.fleetnet.v1.EndH\x00\x42\x06\n\x04part\"\xa3\x01\n\x08LivePage\x12&\n\x07sockets\x18\x01 \x03(\x0b\x32\x15.fleetnet.v1.LiveItem\x12\x32\n\ninterfaces\x18\x02 \x03(\x0b\x32\x1e.fleetnet.v1.InterfaceCounters\x12*\n\nstatistics\x18\x03 \x03(\x0b\x32\x16.fleetnet.v1.Statistic\x12\x0f\n\x07trouble\x18\x04 \x01(\t\"\xa4\x01\n\x08LiveItem\x12\'\n\x06socket\x18\x01 \x01(\x0b\x32\x17.fleetnet.v1.SocketItem\x12!\n\x05timer\x18\x02 \x01(\x0b\x32\x12.fleetnet.v1.Timer\x12!\n\x03tcp\x18\x03 \x01(\x0b\x32\x14.fleetnet.v1.TcpInfo\x12)\n\x06memory\x18\x04 \x01(\x0b\x32\x19.fleetnet.v1.SocketMemory*d\n\x04Kept\x12\x14\n\x10KEPT_UNSPECIFIED\x10\x00\x12\x12\n\x0eKEPT_LISTENERS\x10\x01\x12\x10\n\x0cKEPT_SOCKETS\x10\x02\x12\x0e\n\nKEPT_BRIEF\x10\x03\x12\x10\n\x0cKEPT_NETWORK\x10\x04*\xb3\x01\n\x0c\x41\x64\x64ressScope\x12\x1d\n\x19\x41\x44\x44RESS_SCOPE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x41\x44\x44RESS_SCOPE_LOOPBACK\x10\x01\x12\x1c\n\x18\x41\x44\x44RESS_SCOPE_LINK_LOCAL\x10\x02\x12\x19\n\x15\x41\x44\x44RESS_SCOPE_PRIVATE\x10\x03\x12\x18\n\x14\x41\x44\x44RESS_SCOPE_PUBLIC\x10\x04\x12\x15\n\x11\x41\x44\x44RESS_SCOPE_ANY\x10\x05*]\n\x08\x45xposure\x12\x18\n\x14\x45XPOSURE_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x45XPOSURE_YES\x10\x01\x12\x0f\n\x0b\x45XPOSURE_NO\x10\x02\x12\x14\n\x10\x45XPOSURE_UNKNOWN\x10\x03\x32\xa0\x03\n\x0cQueryService\x12R\n\x0bListSockets\x12\x1f.fleetnet.v1.ListSocketsRequest\x1a .fleetnet.v1.ListSocketsResponse0\x01\x12R\n\x0b\x46indSockets\x12\x1f.fleetnet.v1.FindSocketsRequest\x1a .fleetnet.v1.ListSocketsResponse0\x01\x12L\n\tListHosts\x12\x1d.fleetnet.v1.ListHostsRequest\x1a\x1e.fleetnet.v1.ListHostsResponse0\x01\x12[\n\x0eListNamespaces\x12\".fleetnet.v1.ListNamespacesRequest\x1a#.fleetnet.v1.ListNamespacesResponse0\x01\x12=\n\x04Live\x12\x18.fleetnet.v1.LiveRequest\x1a\x19.fleetnet.v1.LiveResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x66leetnet_proto/v1/query.proto\x12\x0b\x66leetnet.v1\x1a\x1c\x66leetnet_proto/v1/live.proto\x1a\x1f\x66leetnet_proto/v1/network.proto\x1a\x1f\x66leetnet_proto/v1/sockets.proto\"(\n\tPortRange\x12\r\n\x05\x66irst\x18\x01 \x01(\r\x12\x0c\n\x04last\x18\x02 \x01(\r\"^\n\tSelection\x12\x11\n\thost_glob\x18\x01 \x01(\t\x12\x0c\n\x04host\x18\x02 \x01(\t\x12\r\n\x05\x61t_us\x18\x03 \x01(\x03\x12\x12\n\nmax_age_ms\x18\x04 \x01(\x04\x12\r\n\x05limit\x18\x05 \x01(\x04\"\x95\x02\n\x12ListSocketsRequest\x12)\n\tselection\x18\x01 \x01(\x0b\x32\x16.fleetnet.v1.Selection\x12\"\n\x06states\x18\x02 \x03(\x0e\x32\x12.fleetnet.v1.State\x12(\n\tprotocols\x18\x03 \x03(\x0e\x32\x15.fleetnet.v1.Protocol\x12+\n\x0blocal_ports\x18\x04 \x03(\x0b\x32\x16.fleetnet.v1.PortRange\x12\x16\n\x0elisteners_only\x18\x05 \x01(\x08\x12\x14\n\x0c\x65xposed_only\x18\x06 \x01(\x08\x12\x0f\n\x07process\x18\x07 \x01(\t\x12\x0c\n\x04unit\x18\x08 \x01(\t\x12\x0c\n\x04user\x18\t \x01(\t\"+\n\x03Net\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\x0c\x12\x13\n\x0bprefix_bits\x18\x02 \x01(\r\"\x96\x01\n\x12\x46indSocketsRequest\x12\x30\n\x07sockets\x18\x01 \x01(\x0b\x32\x1f.fleetnet.v1.ListSocketsRequest\x12 \n\x06remote\x18\x02 \x01(\x0b\x32\x10.fleetnet.v1.Net\x12\x13\n\x0bremote_port\x18\x03 \x01(\r\x12\x17\n\x0fopened_since_us\x18\x04 \x01(\x03\"\xf8\x01\n\x12SeekSocketsRequest\x12\x30\n\x07sockets\x18\x01 \x01(\x0b\x32\x1f.fleetnet.v1.ListSocketsRequest\x12\x12\n\nhost_globs\x18\x02 \x03(\t\x12\x17\n\x0fopened_since_us\x18\x03 \x01(\x03\x12!\n\x07remotes\x18\x04 \x03(\x0b\x32\x10.fleetnet.v1.Net\x12,\n\x0cremote_ports\x18\x05 \x03(\x0b\x32\x16.fleetnet.v1.PortRange\x12\x1f\n\x05local\x18\x06 \x01(\x0b\x32\x10.fleetnet.v1.Net\x12\x11\n\tcontainer\x18\x07 \x01(\t\"\x92\x01\n\x13ListSocketsResponse\x12)\n\x08\x63overage\x18\x01 \x01(\x0b\x32\x15.fleetnet.v1.CoverageH\x00\x12\'\n\x04page\x18\x02 \x01(\x0b\x32\x17.fleetnet.v1.SocketPageH\x00\x12\x1f\n\x03\x65nd\x18\x03 \x01(\x0b\x32\x10.fleetnet.v1.EndH\x00\x42\x06\n\x04part\"\xa9\x01\n\x08\x43overage\x12\x10\n\x08\x61s_of_us\x18\x01 \x01(\x03\x12\x13\n\x0bhosts_asked\x18\x02 \x01(\x04\x12\x13\n\x0bhosts_fresh\x18\x03 \x01(\x04\x12+\n\x0bhosts_stale\x18\x04 \x03(\x0b\x32\x16.fleetnet.v1.StaleHost\x12\x0c\n\x04gaps\x18\x05 \x01(\x04\x12&\n\x08not_kept\x18\x06 \x03(\x0b\x32\x14.fleetnet.v1.NotKept\"<\n\x07NotKept\x12\x1f\n\x04kind\x18\x01 \x01(\x0e\x32\x11.fleetnet.v1.Kept\x12\x10\n\x08since_us\x18\x02 \x01(\x03\"/\n\tStaleHost\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\x14\n\x0clast_seen_us\x18\x02 \x01(\x03\"\'\n\x03\x45nd\x12\r\n\x05items\x18\x01 \x01(\x04\x12\x11\n\ttruncated\x18\x02 \x01(\x08\"4\n\nSocketPage\x12&\n\x05items\x18\x01 \x03(\x0b\x32\x17.fleetnet.v1.SocketItem\"[\n\tOwnerItem\x12\x0b\n\x03pid\x18\x01 \x01(\r\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0b\n\x03\x65xe\x18\x03 \x01(\t\x12\x15\n\rstarted_at_us\x18\x04 \x01(\x03\x12\x0f\n\x07program\x18\x05 \x01(\t\"\x94\x07\n\nSocketItem\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\r\n\x05netns\x18\x02 \x01(\t\x12\'\n\x08protocol\x18\x03 \x01(\x0e\x32\x15.fleetnet.v1.Protocol\x12#\n\x06\x66\x61mily\x18\x04 \x01(\x0e\x32\x13.fleetnet.v1.Family\x12!\n\x05state\x18\x05 \x01(\x0e\x32\x12.fleetnet.v1.State\x12\x11\n\tinterface\x18\x06 \x01(\t\x12\x13\n\x06v6only\x18\x07 \x01(\x08H\x00\x88\x01\x01\x12\x15\n\rlocal_address\x18\x08 \x01(\x0c\x12\x12\n\nlocal_port\x18\t \x01(\r\x12\x16\n\x0eremote_address\x18\n \x01(\x0c\x12\x13\n\x0bremote_port\x18\x0b \x01(\r\x12\x12\n\nrecv_queue\x18\x0c \x01(\r\x12\x12\n\nsend_queue\x18\r \x01(\r\x12\x10\n\x03uid\x18\x0e \x01(\rH\x01\x88\x01\x01\x12\x0c\n\x04user\x18\x0f \x01(\t\x12\r\n\x05inode\x18\x10 \x01(\x04\x12\x0c\n\x04unit\x18\x11 \x01(\t\x12\x11\n\tcontainer\x18\x12 \x01(\t\x12&\n\x06owners\x18\x13 \x03(\x0b\x32\x16.fleetnet.v1.OwnerItem\x12.\n\x0cowner_status\x18\x14 \x01(\x0e\x32\x18.fleetnet.v1.OwnerStatus\x12(\n\x05scope\x18\x15 \x01(\x0e\x32\x19.fleetnet.v1.AddressScope\x12\'\n\x08\x65xposure\x18\x16 \x01(\x0e\x32\x15.fleetnet.v1.Exposure\x12\x14\n\x0copened_at_us\x18\x17 \x01(\x03\x12-\n\x0copened_at_is\x18\x18 \x01(\x0e\x32\x17.fleetnet.v1.OpenedAtIs\x12\x14\n\x0c\x63losed_at_us\x18\x19 \x01(\x03\x12-\n\x0c\x63losed_at_is\x18\x1a \x01(\x0e\x32\x17.fleetnet.v1.ClosedAtIs\x12\x14\n\x0clast_seen_us\x18\x1b \x01(\x03\x12\x0e\n\x06\x63ookie\x18\x1c \x01(\x04\x12#\n\x06source\x18\x1d \x01(\x0e\x32\x13.fleetnet.v1.Source\x12\x0f\n\x07runtime\x18\x1e \x01(\t\x12%\n\x04type\x18\x1f \x01(\x0e\x32\x17.fleetnet.v1.SocketType\x12\x0c\n\x04path\x18  \x01(\x0c\x12\x12\n\npeer_inode\x18! \x01(\x04\x12\x13\n\x0bnetns_inode\x18\" \x01(\x04\x42\t\n\x07_v6onlyB\x06\n\x04_uid\"=\n\x10ListHostsRequest\x12)\n\tselection\x18\x01 \x01(\x0b\x32\x16.fleetnet.v1.Selection\"T\n\x10SeekHostsRequest\x12,\n\x05hosts\x18\x01 \x01(\x0b\x32\x1d.fleetnet.v1.ListHostsRequest\x12\x12\n\nhost_globs\x18\x02 \x03(\t\"\x8e\x01\n\x11ListHostsResponse\x12)\n\x08\x63overage\x18\x01 \x01(\x0b\x32\x15.fleetnet.v1.CoverageH\x00\x12%\n\x04page\x18\x02 \x01(\x0b\x32\x15.fleetnet.v1.HostPageH\x00\x12\x1f\n\x03\x65nd\x18\x03 \x01(\x0b\x32\x10.fleetnet.v1.EndH\x00\x42\x06\n\x04part\"0\n\x08HostPage\x12$\n\x05items\x18\x01 \x03(\x0b\x32\x15.fleetnet.v1.HostItem\"\x96\x02\n\x08HostItem\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\r\n\x05\x66resh\x18\x02 \x01(\x08\x12\x11\n\tconnected\x18\x03 \x01(\x08\x12\x14\n\x0clast_seen_us\x18\x04 \x01(\x03\x12\x16\n\x0e\x65nrolled_at_us\x18\x05 \x01(\x03\x12\x0f\n\x07sockets\x18\x06 \x01(\x04\x12\x11\n\tlisteners\x18\x07 \x01(\x04\x12\x15\n\ragent_version\x18\x08 \x01(\t\x12\n\n\x02os\x18\t \x01(\t\x12\x0e\n\x06kernel\x18\n \x01(\t\x12\x14\n\x0c\x61rchitecture\x18\x0b \x01(\t\x12\x14\n\x0c\x62ooted_at_us\x18\x0c \x01(\x03\x12\x17\n\x0f\x63lock_offset_us\x18\r \x01(\x03\x12\x10\n\x08\x64\x65graded\x18\x0e \x03(\t\"\x88\x01\n\x15ListNamespacesRequest\x12)\n\tselection\x18\x01 \x01(\x0b\x32\x16.fleetnet.v1.Selection\x12\x10\n\x08own_only\x18\x02 \x01(\x08\x12\x1a\n\x12without_interfaces\x18\x03 \x01(\x08\x12\x16\n\x0ewithout_routes\x18\x04 \x01(\x08\"\x98\x01\n\x16ListNamespacesResponse\x12)\n\x08\x63overage\x18\x01 \x01(\x0b\x32\x15.fleetnet.v1.CoverageH\x00\x12*\n\x04page\x18\x02 \x01(\x0b\x32\x1a.fleetnet.v1.NamespacePageH\x00\x12\x1f\n\x03\x65nd\x18\x03 \x01(\x0b\x32\x10.fleetnet.v1.EndH\x00\x42\x06\n\x04part\":\n\rNamespacePage\x12)\n\x05items\x18\x01 \x03(\x0b\x32\x1a.fleetnet.v1.NamespaceItem\"\xb9\x01\n\rNamespaceItem\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\r\n\x05netns\x18\x02 \x01(\t\x12)\n\tnamespace\x18\x03 \x01(\x0b\x32\x16.fleetnet.v1.Namespace\x12\x14\n\x0copened_at_us\x18\x04 \x01(\x03\x12\x1b\n\x13interfaces_since_us\x18\x05 \x03(\x03\x12\x17\n\x0froutes_since_us\x18\x06 \x03(\x03\x12\x14\n\x0clast_seen_us\x18\x07 \x01(\x03\"D\n\x0bLiveRequest\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\'\n\x06wanted\x18\x02 \x01(\x0b\x32\x17.fleetnet.v1.LiveWanted\"\x89\x01\n\x0cLiveResponse\x12)\n\x08\x63overage\x18\x01 \x01(\x0b\x32\x15.fleetnet.v1.CoverageH\x00\x12%\n\x04page\x18\x02 \x01(\x0b\x32\x15.fleetnet.v1.LivePageH\x00\x12\x1f\n\x03\x65nd\x18\x03 \x01(\x0b\x32\x10.fleetnet.v1.EndH\x00\x42\x06\n\x04part\"\xa3\x01\n\x08LivePage\x12&\n\x07sockets\x18\x01 \x03(\x0b\x32\x15.fleetnet.v1.LiveItem\x12\x32\n\ninterfaces\x18\x02 \x03(\x0b\x32\x1e.fleetnet.v1.InterfaceCounters\x12*\n\nstatistics\x18\x03 \x03(\x0b\x32\x16.fleetnet.v1.Statistic\x12\x0f\n\x07trouble\x18\x04 \x01(\t\"\xa4\x01\n\x08LiveItem\x12\'\n\x06socket\x18\x01 \x01(\x0b\x32\x17.fleetnet.v1.SocketItem\x12!\n\x05timer\x18\x02 \x01(\x0b\x32\x12.fleetnet.v1.Timer\x12!\n\x03tcp\x18\x03 \x01(\x0b\x32\x14.fleetnet.v1.TcpInfo\x12)\n\x06memory\x18\x04 \x01(\x0b\x32\x19.fleetnet.v1.SocketMemory*d\n\x04Kept\x12\x14\n\x10KEPT_UNSPECIFIED\x10\x00\x12\x12\n\x0eKEPT_LISTENERS\x10\x01\x12\x10\n\x0cKEPT_SOCKETS\x10\x02\x12\x0e\n\nKEPT_BRIEF\x10\x03\x12\x10\n\x0cKEPT_NETWORK\x10\x04*\xb3\x01\n\x0c\x41\x64\x64ressScope\x12\x1d\n\x19\x41\x44\x44RESS_SCOPE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x41\x44\x44RESS_SCOPE_LOOPBACK\x10\x01\x12\x1c\n\x18\x41\x44\x44RESS_SCOPE_LINK_LOCAL\x10\x02\x12\x19\n\x15\x41\x44\x44RESS_SCOPE_PRIVATE\x10\x03\x12\x18\n\x14\x41\x44\x44RESS_SCOPE_PUBLIC\x10\x04\x12\x15\n\x11\x41\x44\x44RESS_SCOPE_ANY\x10\x05*]\n\x08\x45xposure\x12\x18\n\x14\x45XPOSURE_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x45XPOSURE_YES\x10\x01\x12\x0f\n\x0b\x45XPOSURE_NO\x10\x02\x12\x14\n\x10\x45XPOSURE_UNKNOWN\x10\x03\x32\xc2\x04\n\x0cQueryService\x12R\n\x0bListSockets\x12\x1f.fleetnet.v1.ListSocketsRequest\x1a .fleetnet.v1.ListSocketsResponse0\x01\x12R\n\x0b\x46indSockets\x12\x1f.fleetnet.v1.FindSocketsRequest\x1a .fleetnet.v1.ListSocketsResponse0\x01\x12R\n\x0bSeekSockets\x12\x1f.fleetnet.v1.SeekSocketsRequest\x1a .fleetnet.v1.ListSocketsResponse0\x01\x12L\n\tListHosts\x12\x1d.fleetnet.v1.ListHostsRequest\x1a\x1e.fleetnet.v1.ListHostsResponse0\x01\x12L\n\tSeekHosts\x12\x1d.fleetnet.v1.SeekHostsRequest\x1a\x1e.fleetnet.v1.ListHostsResponse0\x01\x12[\n\x0eListNamespaces\x12\".fleetnet.v1.ListNamespacesRequest\x1a#.fleetnet.v1.ListNamespacesResponse0\x01\x12=\n\x04Live\x12\x18.fleetnet.v1.LiveRequest\x1a\x19.fleetnet.v1.LiveResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'fleetnet_proto.v1.query_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_KEPT']._serialized_start=3921
-  _globals['_KEPT']._serialized_end=4021
-  _globals['_ADDRESSSCOPE']._serialized_start=4024
-  _globals['_ADDRESSSCOPE']._serialized_end=4203
-  _globals['_EXPOSURE']._serialized_start=4205
-  _globals['_EXPOSURE']._serialized_end=4298
+  _globals['_KEPT']._serialized_start=4258
+  _globals['_KEPT']._serialized_end=4358
+  _globals['_ADDRESSSCOPE']._serialized_start=4361
+  _globals['_ADDRESSSCOPE']._serialized_end=4540
+  _globals['_EXPOSURE']._serialized_start=4542
+  _globals['_EXPOSURE']._serialized_end=4635
   _globals['_PORTRANGE']._serialized_start=142
   _globals['_PORTRANGE']._serialized_end=182
   _globals['_SELECTION']._serialized_start=184
@@ -50,46 +50,50 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_NET']._serialized_end=603
   _globals['_FINDSOCKETSREQUEST']._serialized_start=606
   _globals['_FINDSOCKETSREQUEST']._serialized_end=756
-  _globals['_LISTSOCKETSRESPONSE']._serialized_start=759
-  _globals['_LISTSOCKETSRESPONSE']._serialized_end=905
-  _globals['_COVERAGE']._serialized_start=908
-  _globals['_COVERAGE']._serialized_end=1077
-  _globals['_NOTKEPT']._serialized_start=1079
-  _globals['_NOTKEPT']._serialized_end=1139
-  _globals['_STALEHOST']._serialized_start=1141
-  _globals['_STALEHOST']._serialized_end=1188
-  _globals['_END']._serialized_start=1190
-  _globals['_END']._serialized_end=1229
-  _globals['_SOCKETPAGE']._serialized_start=1231
-  _globals['_SOCKETPAGE']._serialized_end=1283
-  _globals['_OWNERITEM']._serialized_start=1285
-  _globals['_OWNERITEM']._serialized_end=1376
-  _globals['_SOCKETITEM']._serialized_start=1379
-  _globals['_SOCKETITEM']._serialized_end=2295
-  _globals['_LISTHOSTSREQUEST']._serialized_start=2297
-  _globals['_LISTHOSTSREQUEST']._serialized_end=2358
-  _globals['_LISTHOSTSRESPONSE']._serialized_start=2361
-  _globals['_LISTHOSTSRESPONSE']._serialized_end=2503
-  _globals['_HOSTPAGE']._serialized_start=2505
-  _globals['_HOSTPAGE']._serialized_end=2553
-  _globals['_HOSTITEM']._serialized_start=2556
-  _globals['_HOSTITEM']._serialized_end=2834
-  _globals['_LISTNAMESPACESREQUEST']._serialized_start=2837
-  _globals['_LISTNAMESPACESREQUEST']._serialized_end=2973
-  _globals['_LISTNAMESPACESRESPONSE']._serialized_start=2976
-  _globals['_LISTNAMESPACESRESPONSE']._serialized_end=3128
-  _globals['_NAMESPACEPAGE']._serialized_start=3130
-  _globals['_NAMESPACEPAGE']._serialized_end=3188
-  _globals['_NAMESPACEITEM']._serialized_start=3191
-  _globals['_NAMESPACEITEM']._serialized_end=3376
-  _globals['_LIVEREQUEST']._serialized_start=3378
-  _globals['_LIVEREQUEST']._serialized_end=3446
-  _globals['_LIVERESPONSE']._serialized_start=3449
-  _globals['_LIVERESPONSE']._serialized_end=3586
-  _globals['_LIVEPAGE']._serialized_start=3589
-  _globals['_LIVEPAGE']._serialized_end=3752
-  _globals['_LIVEITEM']._serialized_start=3755
-  _globals['_LIVEITEM']._serialized_end=3919
-  _globals['_QUERYSERVICE']._serialized_start=4301
-  _globals['_QUERYSERVICE']._serialized_end=4717
+  _globals['_SEEKSOCKETSREQUEST']._serialized_start=759
+  _globals['_SEEKSOCKETSREQUEST']._serialized_end=1007
+  _globals['_LISTSOCKETSRESPONSE']._serialized_start=1010
+  _globals['_LISTSOCKETSRESPONSE']._serialized_end=1156
+  _globals['_COVERAGE']._serialized_start=1159
+  _globals['_COVERAGE']._serialized_end=1328
+  _globals['_NOTKEPT']._serialized_start=1330
+  _globals['_NOTKEPT']._serialized_end=1390
+  _globals['_STALEHOST']._serialized_start=1392
+  _globals['_STALEHOST']._serialized_end=1439
+  _globals['_END']._serialized_start=1441
+  _globals['_END']._serialized_end=1480
+  _globals['_SOCKETPAGE']._serialized_start=1482
+  _globals['_SOCKETPAGE']._serialized_end=1534
+  _globals['_OWNERITEM']._serialized_start=1536
+  _globals['_OWNERITEM']._serialized_end=1627
+  _globals['_SOCKETITEM']._serialized_start=1630
+  _globals['_SOCKETITEM']._serialized_end=2546
+  _globals['_LISTHOSTSREQUEST']._serialized_start=2548
+  _globals['_LISTHOSTSREQUEST']._serialized_end=2609
+  _globals['_SEEKHOSTSREQUEST']._serialized_start=2611
+  _globals['_SEEKHOSTSREQUEST']._serialized_end=2695
+  _globals['_LISTHOSTSRESPONSE']._serialized_start=2698
+  _globals['_LISTHOSTSRESPONSE']._serialized_end=2840
+  _globals['_HOSTPAGE']._serialized_start=2842
+  _globals['_HOSTPAGE']._serialized_end=2890
+  _globals['_HOSTITEM']._serialized_start=2893
+  _globals['_HOSTITEM']._serialized_end=3171
+  _globals['_LISTNAMESPACESREQUEST']._serialized_start=3174
+  _globals['_LISTNAMESPACESREQUEST']._serialized_end=3310
+  _globals['_LISTNAMESPACESRESPONSE']._serialized_start=3313
+  _globals['_LISTNAMESPACESRESPONSE']._serialized_end=3465
+  _globals['_NAMESPACEPAGE']._serialized_start=3467
+  _globals['_NAMESPACEPAGE']._serialized_end=3525
+  _globals['_NAMESPACEITEM']._serialized_start=3528
+  _globals['_NAMESPACEITEM']._serialized_end=3713
+  _globals['_LIVEREQUEST']._serialized_start=3715
+  _globals['_LIVEREQUEST']._serialized_end=3783
+  _globals['_LIVERESPONSE']._serialized_start=3786
+  _globals['_LIVERESPONSE']._serialized_end=3923
+  _globals['_LIVEPAGE']._serialized_start=3926
+  _globals['_LIVEPAGE']._serialized_end=4089
+  _globals['_LIVEITEM']._serialized_start=4092
+  _globals['_LIVEITEM']._serialized_end=4256
+  _globals['_QUERYSERVICE']._serialized_start=4638
+  _globals['_QUERYSERVICE']._serialized_end=5216
 # @@protoc_insertion_point(module_scope)

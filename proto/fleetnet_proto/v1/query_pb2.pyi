@@ -113,6 +113,24 @@ class FindSocketsRequest(_message.Message):
     opened_since_us: int
     def __init__(self, sockets: _Optional[_Union[ListSocketsRequest, _Mapping]] = ..., remote: _Optional[_Union[Net, _Mapping]] = ..., remote_port: _Optional[int] = ..., opened_since_us: _Optional[int] = ...) -> None: ...
 
+class SeekSocketsRequest(_message.Message):
+    __slots__ = ("sockets", "host_globs", "opened_since_us", "remotes", "remote_ports", "local", "container")
+    SOCKETS_FIELD_NUMBER: _ClassVar[int]
+    HOST_GLOBS_FIELD_NUMBER: _ClassVar[int]
+    OPENED_SINCE_US_FIELD_NUMBER: _ClassVar[int]
+    REMOTES_FIELD_NUMBER: _ClassVar[int]
+    REMOTE_PORTS_FIELD_NUMBER: _ClassVar[int]
+    LOCAL_FIELD_NUMBER: _ClassVar[int]
+    CONTAINER_FIELD_NUMBER: _ClassVar[int]
+    sockets: ListSocketsRequest
+    host_globs: _containers.RepeatedScalarFieldContainer[str]
+    opened_since_us: int
+    remotes: _containers.RepeatedCompositeFieldContainer[Net]
+    remote_ports: _containers.RepeatedCompositeFieldContainer[PortRange]
+    local: Net
+    container: str
+    def __init__(self, sockets: _Optional[_Union[ListSocketsRequest, _Mapping]] = ..., host_globs: _Optional[_Iterable[str]] = ..., opened_since_us: _Optional[int] = ..., remotes: _Optional[_Iterable[_Union[Net, _Mapping]]] = ..., remote_ports: _Optional[_Iterable[_Union[PortRange, _Mapping]]] = ..., local: _Optional[_Union[Net, _Mapping]] = ..., container: _Optional[str] = ...) -> None: ...
+
 class ListSocketsResponse(_message.Message):
     __slots__ = ("coverage", "page", "end")
     COVERAGE_FIELD_NUMBER: _ClassVar[int]
@@ -260,6 +278,14 @@ class ListHostsRequest(_message.Message):
     SELECTION_FIELD_NUMBER: _ClassVar[int]
     selection: Selection
     def __init__(self, selection: _Optional[_Union[Selection, _Mapping]] = ...) -> None: ...
+
+class SeekHostsRequest(_message.Message):
+    __slots__ = ("hosts", "host_globs")
+    HOSTS_FIELD_NUMBER: _ClassVar[int]
+    HOST_GLOBS_FIELD_NUMBER: _ClassVar[int]
+    hosts: ListHostsRequest
+    host_globs: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, hosts: _Optional[_Union[ListHostsRequest, _Mapping]] = ..., host_globs: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ListHostsResponse(_message.Message):
     __slots__ = ("coverage", "page", "end")

@@ -11,7 +11,7 @@ from fleetnet_proto.v1 import query_pb2, query_pb2_grpc
 
 from fleetnet_server import metrics
 from fleetnet_server.errors import AgentAway
-from fleetnet_server.records import Coverage, End, SocketQuestion
+from fleetnet_server.records import Coverage, End, Selection, SocketQuestion
 from fleetnet_server.rpc import translate_network, translate_query
 from fleetnet_server.rpc.live import LiveDesk
 from fleetnet_server.rpc.status import errors_as_status
@@ -52,6 +52,16 @@ class QueryService(query_pb2_grpc.QueryServiceServicer):
                 async for part in answer:
                     yield part
 
+    async def SeekSockets(  # noqa: N802  # gRPC's name
+        self, request: query_pb2.SeekSocketsRequest, context: _Context
+    ) -> AsyncIterator[query_pb2.ListSocketsResponse]:
+        """Sockets of the fleet, asked for by all that narrows."""
+        async with self._asked("sockets", context):
+            question = translate_query.narrowest_question(request)
+            async with contextlib.aclosing(self._sockets(question)) as answer:
+                async for part in answer:
+                    yield part
+
     async def _sockets(self, question: SocketQuestion) -> AsyncGenerator[query_pb2.ListSocketsResponse]:
         async with contextlib.aclosing(self._questions.sockets(question, _now_us())) as answer:
             async for part in answer:
@@ -69,16 +79,31 @@ class QueryService(query_pb2_grpc.QueryServiceServicer):
         """Hosts of the fleet."""
         async with self._asked("hosts", context):
             selection = translate_query.selection(request.selection)
-            async with contextlib.aclosing(self._questions.hosts(selection, _now_us())) as answer:
+            async with contextlib.aclosing(self._hosts(selection)) as answer:
                 async for part in answer:
-                    if isinstance(part, Coverage):
-                        yield query_pb2.ListHostsResponse(coverage=translate_query.coverage(part))
-                    elif isinstance(part, End):
-                        yield query_pb2.ListHostsResponse(end=translate_query.end(part))
-                    else:
-                        items = (translate_query.host_item(host, self._streams.connected(host.host)) for host in part)
-                        for page in translate_query.host_pages(items):
-                            yield query_pb2.ListHostsResponse(page=page)
+                    yield part
+
+    async def SeekHosts(  # noqa: N802  # gRPC's name
+        self, request: query_pb2.SeekHostsRequest, context: _Context
+    ) -> AsyncIterator[query_pb2.ListHostsResponse]:
+        """Hosts of the fleet, asked for by all that narrows."""
+        async with self._asked("hosts", context):
+            selection = translate_query.hosts_sought(request)
+            async with contextlib.aclosing(self._hosts(selection)) as answer:
+                async for part in answer:
+                    yield part
+
+    async def _hosts(self, selection: Selection) -> AsyncGenerator[query_pb2.ListHostsResponse]:
+        async with contextlib.aclosing(self._questions.hosts(selection, _now_us())) as answer:
+            async for part in answer:
+                if isinstance(part, Coverage):
+                    yield query_pb2.ListHostsResponse(coverage=translate_query.coverage(part))
+                elif isinstance(part, End):
+                    yield query_pb2.ListHostsResponse(end=translate_query.end(part))
+                else:
+                    items = (translate_query.host_item(host, self._streams.connected(host.host)) for host in part)
+                    for page in translate_query.host_pages(items):
+                        yield query_pb2.ListHostsResponse(page=page)
 
     async def ListNamespaces(  # noqa: N802  # gRPC's name
         self, request: query_pb2.ListNamespacesRequest, context: _Context

@@ -89,7 +89,7 @@ def kinds_of(question: SocketQuestion) -> frozenset[Kind]:
         return frozenset({Kind.LISTENERS})
     states, protocols = set(question.states), set(question.protocols)
     kinds = set() if states == {_TIME_WAIT} else {Kind.SOCKETS}
-    if question.remote is None and (not states or not states.isdisjoint({_LISTEN, _CLOSE})):
+    if not (question.remotes or question.remote_ports) and (not states or not states.isdisjoint({_LISTEN, _CLOSE})):
         kinds.add(Kind.LISTENERS)
     if (not states or _TIME_WAIT in states) and (not protocols or _TCP in protocols):
         kinds.add(Kind.BRIEF)
@@ -106,7 +106,7 @@ def outline(
 
     Of all hosts the database counts, for going through ten thousand of them takes longer than most answers.
     """
-    if selection.host or selection.host_glob:
+    if selection.host or selection.host_globs:
         scene = survey(conn, selection, now_us, kinds, since_us)
         return Outline(scene.coverage, scene.moment, scene.since, [host.host_id for host in scene.asked])
     if selection.at_us:
@@ -160,7 +160,7 @@ def survey(
 ) -> Scene:
     """The scene of a question about these kinds of history. Raises HostUnknown if it names a host that has not
     enrolled."""
-    asked = hosts.heard(conn, selection.host, selection.host_glob)
+    asked = hosts.heard(conn, selection.host, selection.host_globs)
     if selection.host and not asked:
         raise HostUnknown(selection.host)
     only = asked[0].host_id if selection.host else None
@@ -174,7 +174,7 @@ def survey(
     begin = scene.since or scene.moment
     if begin is None:
         return scene
-    some = [host.host_id for host in asked] if selection.host or selection.host_glob else None
+    some = [host.host_id for host in asked] if selection.host or selection.host_globs else None
     return replace(scene, not_kept=kept.lacking(conn, begin, kinds, some, scene.as_of_us))
 
 

@@ -133,7 +133,7 @@ def _degraded(conn: Connection, now_us: int) -> dict[int, tuple[str, ...]]:
 
 
 def _only(selection: Selection, scene: Scene) -> list[int] | None:
-    return [host.host_id for host in scene.asked] if selection.host or selection.host_glob else None
+    return [host.host_id for host in scene.asked] if selection.host or selection.host_globs else None
 
 
 def _cut(pages: Iterator[tuple[T, ...]], limit: int) -> Iterator[tuple[T, ...] | End]:

@@ -1,6 +1,6 @@
 """Hosts of the fleet: who they are, how far their reports have come, and which stream of theirs may write."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -143,15 +143,15 @@ def agreed(conn: Connection, host_id: int) -> int | None:
     return at_us
 
 
-def heard(conn: Connection, name: str = "", glob: str = "") -> list[Heard]:
-    """The host of this name, or those that match the glob, or all; ordered by name."""
+def heard(conn: Connection, name: str = "", globs: Collection[str] = ()) -> list[Heard]:
+    """The host of this name, or those that match one of the globs, or all; ordered by name."""
     query = select(hosts.c.host_id, hosts.c.name, hosts.c.enrolled_at_us, hosts.c.last_heard_us).order_by(hosts.c.name)
     if name:
         query = query.where(hosts.c.name == name)
     return [
         Heard(row.host_id, row.name, row.enrolled_at_us, row.last_heard_us or 0)
         for row in conn.execute(query)
-        if name or not glob or fnmatchcase(row.name, glob)
+        if name or not globs or any(fnmatchcase(row.name, glob) for glob in globs)
     ]
 
 

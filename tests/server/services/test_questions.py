@@ -187,7 +187,16 @@ def test_what_is_rare_in_the_fleet_is_found_through_an_index(
 
 
 @pytest.mark.engine("postgresql")
-@pytest.mark.parametrize("asked", [{"remote": Net(PEER, 32)}, {"remote": Net(PEER, 16), "remote_port": 443}])
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"remotes": (Net(PEER, 32),)},
+        {"remotes": tuple(Net(PEER[:3] + bytes([n]), 32) for n in range(100))},
+        {"remotes": (Net(PEER, 16),), "remote_ports": ((443, 443),)},
+        {"remotes": (Net(PEER, 16), Net(LO, 8))},
+    ],
+    ids=["an address", "many", "a port of a net", "two nets"],
+)
 def test_so_are_the_other_ends_of_connections_on_a_server(tmp_path: Path, asked: dict[str, Any]) -> None:
     _found_through(tmp_path, asked, ["current_remote_address"])
 
@@ -246,11 +255,11 @@ def test_hosts_are_chosen_by_name_or_glob_and_an_unknown_name_is_an_error(tmp_pa
         for name in ("db1", "web1", "web2"):
             await reporting(c, name, sock(1, T0))
         assert [i.host for i in (await c.ask(host="web1")).items] == ["web1"]
-        answer = await c.ask(host_glob="web?")
+        answer = await c.ask(host_globs=("web?",))
         assert ([i.host for i in answer.items], answer.coverage.hosts_asked) == (["web1", "web2"], 2)
-        answer = await c.ask(host_glob="mail*")
+        answer = await c.ask(host_globs=("mail*",))
         assert (answer.items, answer.coverage.hosts_asked) == ([], 0)
-        assert [h.host for h in (await c.ask_hosts(host_glob="[dw]*1")).items] == ["db1", "web1"]
+        assert [h.host for h in (await c.ask_hosts(host_globs=("[dw]*1",))).items] == ["db1", "web1"]
         with pytest.raises(HostUnknown, match='no host named "web9" has enrolled'):
             await c.ask(host="web9")
         with pytest.raises(HostUnknown):
