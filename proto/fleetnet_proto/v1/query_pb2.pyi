@@ -141,6 +141,32 @@ class ListSocketsResponse(_message.Message):
     end: End
     def __init__(self, coverage: _Optional[_Union[Coverage, _Mapping]] = ..., page: _Optional[_Union[SocketPage, _Mapping]] = ..., end: _Optional[_Union[End, _Mapping]] = ...) -> None: ...
 
+class WatchSocketsRequest(_message.Message):
+    __slots__ = ("sockets",)
+    SOCKETS_FIELD_NUMBER: _ClassVar[int]
+    sockets: SeekSocketsRequest
+    def __init__(self, sockets: _Optional[_Union[SeekSocketsRequest, _Mapping]] = ...) -> None: ...
+
+class WatchSocketsResponse(_message.Message):
+    __slots__ = ("at_us", "coverage", "there", "came", "went", "mark")
+    AT_US_FIELD_NUMBER: _ClassVar[int]
+    COVERAGE_FIELD_NUMBER: _ClassVar[int]
+    THERE_FIELD_NUMBER: _ClassVar[int]
+    CAME_FIELD_NUMBER: _ClassVar[int]
+    WENT_FIELD_NUMBER: _ClassVar[int]
+    MARK_FIELD_NUMBER: _ClassVar[int]
+    at_us: int
+    coverage: Coverage
+    there: SocketPage
+    came: SocketPage
+    went: SocketPage
+    mark: Mark
+    def __init__(self, at_us: _Optional[int] = ..., coverage: _Optional[_Union[Coverage, _Mapping]] = ..., there: _Optional[_Union[SocketPage, _Mapping]] = ..., came: _Optional[_Union[SocketPage, _Mapping]] = ..., went: _Optional[_Union[SocketPage, _Mapping]] = ..., mark: _Optional[_Union[Mark, _Mapping]] = ...) -> None: ...
+
+class Mark(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
 class Coverage(_message.Message):
     __slots__ = ("as_of_us", "hosts_asked", "hosts_fresh", "hosts_stale", "gaps", "not_kept")
     AS_OF_US_FIELD_NUMBER: _ClassVar[int]

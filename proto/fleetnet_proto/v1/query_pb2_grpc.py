@@ -50,6 +50,11 @@ class QueryServiceStub:
                 request_serializer=fleetnet__proto_dot_v1_dot_query__pb2.SeekSocketsRequest.SerializeToString,
                 response_deserializer=fleetnet__proto_dot_v1_dot_query__pb2.ListSocketsResponse.FromString,
                 _registered_method=True)
+        self.WatchSockets = channel.unary_stream(
+                '/fleetnet.v1.QueryService/WatchSockets',
+                request_serializer=fleetnet__proto_dot_v1_dot_query__pb2.WatchSocketsRequest.SerializeToString,
+                response_deserializer=fleetnet__proto_dot_v1_dot_query__pb2.WatchSocketsResponse.FromString,
+                _registered_method=True)
         self.ListHosts = channel.unary_stream(
                 '/fleetnet.v1.QueryService/ListHosts',
                 request_serializer=fleetnet__proto_dot_v1_dot_query__pb2.ListHostsRequest.SerializeToString,
@@ -95,6 +100,14 @@ class QueryServiceServicer:
     def SeekSockets(self, request, context):
         """The same with all that narrows a question. A collector refuses a field of it that it does not know, so that fields
         may be added without a method for each.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchSockets(self, request, context):
+        """Sockets of the fleet that are there, then those that come and go, until it is left. What is not known of the question
+        is refused likewise.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -147,6 +160,11 @@ def add_QueryServiceServicer_to_server(servicer, server):
                     servicer.SeekSockets,
                     request_deserializer=fleetnet__proto_dot_v1_dot_query__pb2.SeekSocketsRequest.FromString,
                     response_serializer=fleetnet__proto_dot_v1_dot_query__pb2.ListSocketsResponse.SerializeToString,
+            ),
+            'WatchSockets': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchSockets,
+                    request_deserializer=fleetnet__proto_dot_v1_dot_query__pb2.WatchSocketsRequest.FromString,
+                    response_serializer=fleetnet__proto_dot_v1_dot_query__pb2.WatchSocketsResponse.SerializeToString,
             ),
             'ListHosts': grpc.unary_stream_rpc_method_handler(
                     servicer.ListHosts,
@@ -251,6 +269,33 @@ class QueryService:
             '/fleetnet.v1.QueryService/SeekSockets',
             fleetnet__proto_dot_v1_dot_query__pb2.SeekSocketsRequest.SerializeToString,
             fleetnet__proto_dot_v1_dot_query__pb2.ListSocketsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchSockets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/fleetnet.v1.QueryService/WatchSockets',
+            fleetnet__proto_dot_v1_dot_query__pb2.WatchSocketsRequest.SerializeToString,
+            fleetnet__proto_dot_v1_dot_query__pb2.WatchSocketsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -47,6 +47,10 @@ class QueryServiceStub:
     """The same with all that narrows a question. A collector refuses a field of it that it does not know, so that fields
     may be added without a method for each.
     """
+    WatchSockets: _grpc.UnaryStreamMultiCallable[_query_pb2.WatchSocketsRequest, _query_pb2.WatchSocketsResponse]
+    """Sockets of the fleet that are there, then those that come and go, until it is left. What is not known of the question
+    is refused likewise.
+    """
     ListHosts: _grpc.UnaryStreamMultiCallable[_query_pb2.ListHostsRequest, _query_pb2.ListHostsResponse]
     """Hosts of the fleet, ordered by name."""
     SeekHosts: _grpc.UnaryStreamMultiCallable[_query_pb2.SeekHostsRequest, _query_pb2.ListHostsResponse]
@@ -76,6 +80,10 @@ class QueryServiceAsyncStub(QueryServiceStub):
     SeekSockets: _aio.UnaryStreamMultiCallable[_query_pb2.SeekSocketsRequest, _query_pb2.ListSocketsResponse]  # type: ignore[assignment]
     """The same with all that narrows a question. A collector refuses a field of it that it does not know, so that fields
     may be added without a method for each.
+    """
+    WatchSockets: _aio.UnaryStreamMultiCallable[_query_pb2.WatchSocketsRequest, _query_pb2.WatchSocketsResponse]  # type: ignore[assignment]
+    """Sockets of the fleet that are there, then those that come and go, until it is left. What is not known of the question
+    is refused likewise.
     """
     ListHosts: _aio.UnaryStreamMultiCallable[_query_pb2.ListHostsRequest, _query_pb2.ListHostsResponse]  # type: ignore[assignment]
     """Hosts of the fleet, ordered by name."""
@@ -121,6 +129,16 @@ class QueryServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_query_pb2.ListSocketsResponse], _abc.AsyncIterator[_query_pb2.ListSocketsResponse]]:
         """The same with all that narrows a question. A collector refuses a field of it that it does not know, so that fields
         may be added without a method for each.
+        """
+
+    @_abc_1.abstractmethod
+    def WatchSockets(
+        self,
+        request: _query_pb2.WatchSocketsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_query_pb2.WatchSocketsResponse], _abc.AsyncIterator[_query_pb2.WatchSocketsResponse]]:
+        """Sockets of the fleet that are there, then those that come and go, until it is left. What is not known of the question
+        is refused likewise.
         """
 
     @_abc_1.abstractmethod

@@ -18,6 +18,7 @@ from fleetnet_server.rpc.status import errors_as_status
 from fleetnet_server.rpc.streams import Streams
 from fleetnet_server.services.health import Health
 from fleetnet_server.services.questions import Questions
+from fleetnet_server.services.watching import Watching
 
 _WRITE_S = 20.0
 _Context = grpc.aio.ServicerContext[Any, Any]
@@ -26,8 +27,11 @@ _Context = grpc.aio.ServicerContext[Any, Any]
 class QueryService(query_pb2_grpc.QueryServiceServicer):
     """Answers people."""
 
-    def __init__(self, questions: Questions, streams: Streams, health: Health, live: LiveDesk) -> None:
+    def __init__(
+        self, questions: Questions, watching: Watching, streams: Streams, health: Health, live: LiveDesk
+    ) -> None:
         self._questions = questions
+        self._watching = watching
         self._streams = streams
         self._health = health
         self._live = live
@@ -61,6 +65,18 @@ class QueryService(query_pb2_grpc.QueryServiceServicer):
             async with contextlib.aclosing(self._sockets(question)) as answer:
                 async for part in answer:
                     yield part
+
+    async def WatchSockets(  # noqa: N802  # gRPC's name
+        self, request: query_pb2.WatchSocketsRequest, context: _Context
+    ) -> AsyncIterator[query_pb2.WatchSocketsResponse]:
+        """Sockets of the fleet as they come and go."""
+        async with errors_as_status(context, self._health):
+            question = translate_query.watched_question(request)
+            async with contextlib.aclosing(self._watching.watch(question)) as answer:
+                async for news in answer:
+                    for part in translate_query.news(news):
+                        part.at_us = _now_us()
+                        yield part
 
     async def _sockets(self, question: SocketQuestion) -> AsyncGenerator[query_pb2.ListSocketsResponse]:
         async with contextlib.aclosing(self._questions.sockets(question, _now_us())) as answer:

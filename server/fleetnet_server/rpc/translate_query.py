@@ -10,7 +10,7 @@ from fleetnet_server import records
 from fleetnet_server.errors import RequestRefused
 from fleetnet_server.rpc import bounds, known, translate_network
 from fleetnet_server.rpc.pages import in_pages
-from fleetnet_server.services import scopes
+from fleetnet_server.services import scopes, watching
 
 _PROTOCOLS = [number for number in sockets_pb2.Protocol.values() if number != sockets_pb2.PROTOCOL_UNSPECIFIED]
 _DEFAULT_MAX_AGE_MS = 120_000
@@ -76,6 +76,27 @@ def narrowest_question(message: query_pb2.SeekSocketsRequest) -> records.SocketQ
         local=_net(message.local) if message.HasField("local") else None,
         container=_text(message.container, "container"),
     )
+
+
+def watched_question(message: query_pb2.WatchSocketsRequest) -> records.SocketQuestion:
+    """Which sockets are watched. Raises RequestRefused, also of what is not known here."""
+    known.check(message)
+    return narrowest_question(message.sockets)
+
+
+def news(news: watching.News) -> Iterator[query_pb2.WatchSocketsResponse]:
+    """What is new, on as many messages as its size needs."""
+    match news:
+        case records.Coverage():
+            yield query_pb2.WatchSocketsResponse(coverage=coverage(news))
+        case watching.There():
+            yield from (query_pb2.WatchSocketsResponse(there=page) for page in socket_pages(news.sockets))
+        case watching.Came():
+            yield from (query_pb2.WatchSocketsResponse(came=page) for page in socket_pages(news.sockets))
+        case watching.Went():
+            yield from (query_pb2.WatchSocketsResponse(went=page) for page in socket_pages(news.sockets))
+        case watching.Mark():
+            yield query_pb2.WatchSocketsResponse(mark=query_pb2.Mark())
 
 
 def hosts_sought(message: query_pb2.SeekHostsRequest) -> records.Selection:

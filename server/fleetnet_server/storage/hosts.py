@@ -23,6 +23,7 @@ from sqlalchemy import (
 
 from fleetnet_server.records import Host
 from fleetnet_server.storage.dialect import execute_rows, insert_new, select_each
+from fleetnet_server.storage.moments import among
 from fleetnet_server.storage.schema import hosts
 
 ACTIVE = "active"
@@ -151,8 +152,18 @@ def heard(conn: Connection, name: str = "", globs: Collection[str] = ()) -> list
     return [
         Heard(row.host_id, row.name, row.enrolled_at_us, row.last_heard_us or 0)
         for row in conn.execute(query)
-        if name or not globs or any(fnmatchcase(row.name, glob) for glob in globs)
+        if _is_meant(row.name, name, globs)
     ]
+
+
+def names(conn: Connection, host_ids: Collection[int], name: str = "", globs: Collection[str] = ()) -> dict[int, str]:
+    """Of these hosts the names of those that `heard` would find, in the order of the names."""
+    query = select(hosts.c.host_id, hosts.c.name).where(among(hosts, host_ids)).order_by(hosts.c.name)
+    return {row.host_id: row.name for row in conn.execute(query) if _is_meant(row.name, name, globs)}
+
+
+def _is_meant(host: str, name: str, globs: Collection[str]) -> bool:
+    return host == name if name else not globs or any(fnmatchcase(host, glob) for glob in globs)
 
 
 def count_heard(conn: Connection, since_us: int) -> tuple[int, int]:
