@@ -25,7 +25,7 @@ from fleetnet_proto.v1 import admin_pb2_grpc, query_pb2, query_pb2_grpc
 from fleetnet_cli import errors, wire
 from fleetnet_cli.live import LiveItem, LiveQuestion
 from fleetnet_cli.network import Namespace, NamespaceQuestion
-from fleetnet_cli.records import Coverage, End, Host, Selection, Socket, SocketQuestion, Token
+from fleetnet_cli.records import Coverage, End, Host, News, Selection, Socket, SocketQuestion, Token
 
 Item = TypeVar("Item")
 Response = (
@@ -33,12 +33,16 @@ Response = (
     | query_pb2.ListHostsResponse
     | query_pb2.ListNamespacesResponse
     | query_pb2.LiveResponse
+    | query_pb2.WatchSocketsResponse
 )
 
 # A message may be larger than gRPC's 4 MiB; the collector on the same machine is trusted that far.
 _OPTIONS = [("grpc.max_receive_message_length", 64 << 20), ("grpc.enable_http_proxy", 0)]
 
 _LEAVE_S = 2.0  # for a call to end that was called off: no time at all but on a machine that does nothing
+
+# Who watches hears at least a mark, every ten seconds.
+_MARKS_S = 30.0
 
 
 class Collector:
@@ -70,6 +74,13 @@ class Collector:
             call = self._questions.ListSockets(request)
         translate = functools.partial(translated, host=question.selection.host)
         return Stream(call, lambda m: map(wire.socket, m.page.items), self._timeout_s, translate)
+
+    def watch(self, question: SocketQuestion) -> "Stream[News]":
+        """Asks for sockets that are there, and then for those that come and go, for ever; the coverage of the beginning
+        is here when this returns."""
+        call = self._questions.WatchSockets(wire.watch_request(question))
+        translate = functools.partial(translated, host=question.selection.host)
+        return Stream(call, wire.news, max(self._timeout_s, _MARKS_S), translate)
 
     def hosts(self, selection: Selection) -> "Stream[Host]":
         """Asks for hosts; the answer's coverage is here when this returns."""

@@ -189,6 +189,16 @@ class Coverage:
 
 
 @dataclass(frozen=True, slots=True)
+class News:
+    """What is new of what is watched."""
+
+    kind: str  # "there" in the beginning, "came", "went"; "coverage"; "mark": all that was known then has been told
+    at_us: int
+    socket: Socket | None = None  # of the first three
+    coverage: Coverage | None = None  # of the fourth
+
+
+@dataclass(frozen=True, slots=True)
 class End:
     """The end of an answer that arrived whole."""
 

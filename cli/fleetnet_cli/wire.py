@@ -5,7 +5,7 @@ collector) becomes "unknown" and never an error.
 """
 
 import socket as sockets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from fleetnet_proto.v1 import admin_pb2, query_pb2, sockets_pb2
@@ -14,6 +14,7 @@ from fleetnet_cli.records import (
     Coverage,
     End,
     Host,
+    News,
     Net,
     NotKept,
     Owner,
@@ -69,6 +70,23 @@ def sockets_request(question: SocketQuestion) -> SocketsRequest:
         remote_port=question.remote_ports[0].first if question.remote_ports else 0,
         opened_since_us=question.since_us,
     )
+
+
+def watch_request(question: SocketQuestion) -> query_pb2.WatchSocketsRequest:
+    """What to watch."""
+    return query_pb2.WatchSocketsRequest(sockets=_sought(question))
+
+
+def news(message: query_pb2.WatchSocketsResponse) -> Iterator[News]:
+    """What a message tells; nothing where it is of a kind that is not known here."""
+    kind = message.WhichOneof("part") or ""
+    if kind in ("there", "came", "went"):
+        for item in getattr(message, kind).items:
+            yield News(kind, message.at_us, socket=socket(item))
+    elif kind == "coverage":
+        yield News(kind, message.at_us, coverage=coverage(message.coverage))
+    elif kind == "mark":
+        yield News(kind, message.at_us)
 
 
 def _has_one_end_at_most(question: SocketQuestion) -> bool:

@@ -18,6 +18,7 @@ Request = (
     query_pb2.ListSocketsRequest
     | query_pb2.FindSocketsRequest
     | query_pb2.SeekSocketsRequest
+    | query_pb2.WatchSocketsRequest
     | query_pb2.ListHostsRequest
     | query_pb2.SeekHostsRequest
     | query_pb2.ListNamespacesRequest
@@ -34,6 +35,7 @@ class Canned(query_pb2_grpc.QueryServiceServicer, admin_pb2_grpc.AdminServiceSer
         self.coverage = query_pb2.Coverage()
         self.sockets: list[query_pb2.SocketItem] = []
         self.hosts: list[query_pb2.HostItem] = []
+        self.watched: list[query_pb2.WatchSocketsResponse] = []
         self.truncated = False
         self.refuses: tuple[grpc.StatusCode, str] | None = None
         self.breaks_after_pages: int | None = None
@@ -75,6 +77,13 @@ class Canned(query_pb2_grpc.QueryServiceServicer, admin_pb2_grpc.AdminServiceSer
         self, request: query_pb2.SeekSocketsRequest, context: grpc.ServicerContext
     ) -> Iterator[query_pb2.ListSocketsResponse]:
         return self._found(request, request.sockets, context)
+
+    def WatchSockets(  # noqa: N802  # likewise
+        self, request: query_pb2.WatchSocketsRequest, context: grpc.ServicerContext
+    ) -> Iterator[query_pb2.WatchSocketsResponse]:
+        self._take(request, context)
+        yield from self.watched
+        context.abort(grpc.StatusCode.UNAVAILABLE, "shutting down")
 
     def ListHosts(  # noqa: N802  # likewise
         self, request: query_pb2.ListHostsRequest, context: grpc.ServicerContext
