@@ -191,7 +191,7 @@ class Stream(Generic[Item]):
                 gave_up = isinstance(error, grpc.Call) and error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
                 way_out = "" if gave_up else "; ask again"
                 raise self._broken(str(self._patience.explained(error, self._translate)), way_out) from error
-            if message.WhichOneof("part") == "end":
+            if not isinstance(message, query_pb2.WatchSocketsResponse) and message.WhichOneof("part") == "end":
                 self.end = self._checked_end(message)
             else:
                 yield message
