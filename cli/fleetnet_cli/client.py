@@ -33,8 +33,8 @@ Response = (
     | query_pb2.ListHostsResponse
     | query_pb2.ListNamespacesResponse
     | query_pb2.LiveResponse
-    | query_pb2.WatchSocketsResponse
 )
+Message = Response | query_pb2.WatchSocketsResponse  # of which the last never comes to an end
 
 # A message may be larger than gRPC's 4 MiB; the collector on the same machine is trusted that far.
 _OPTIONS = [("grpc.max_receive_message_length", 64 << 20), ("grpc.enable_http_proxy", 0)]
@@ -118,7 +118,7 @@ class Collector:
 class _Call(Protocol):
     """What is used of a gRPC call that answers with a stream."""
 
-    def __next__(self) -> Response: ...
+    def __next__(self) -> Message: ...
 
     def cancel(self) -> object: ...
 
@@ -164,7 +164,7 @@ class Stream(Generic[Item]):
         self._call.cancel()
         self._ended.wait(_LEAVE_S)
 
-    def _first(self) -> Response:
+    def _first(self) -> Message:
         try:
             with self._patience:
                 message = next(self._call)
@@ -179,7 +179,7 @@ class Stream(Generic[Item]):
             raise errors.CollectorFailed("the collector's answer does not begin with its coverage; upgrade fleetnet")
         return message
 
-    def _messages(self) -> Iterator[Response]:
+    def _messages(self) -> Iterator[Message]:
         while self.end is None:
             try:
                 with self._patience:
