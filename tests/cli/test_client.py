@@ -172,6 +172,7 @@ def test_an_empty_fleet_and_a_glob_that_matches_nobody_say_so(canned: Canned, fl
     assert 'no hosts in this fleet yet; "fleetnet token create' in fleetnet("who-listens").out
     ran = fleetnet("who-listens", "--host", "x*")
     assert (ran.status, 'no host matches "x*"' in ran.out) == (1, True)
+    assert 'no host matches "x*" or "y*"' in fleetnet("who-listens", "--host", "x*", "--host", "y*").out
 
 
 def test_a_question_arrives_as_it_was_asked(canned: Canned, fleetnet: Callable[..., Ran]) -> None:
