@@ -260,6 +260,16 @@ def test_what_is_asked_of_listeners_and_states_is_narrowed_likewise(
     assert since.opened_since_us == _SINCE_US
 
 
+@pytest.mark.parametrize("command", [("who-talks-to", "10.0.0.5"), ("who-holds", "ESTABLISHED", "--by", "host")])
+def test_of_what_began_since_a_socket_counts_once_however_many_states_it_came_to(
+    command: tuple[str, ...], canned: Canned, fleetnet: Callable[..., Ran]
+) -> None:
+    one = query_pb2.SocketItem(host="web1", protocol=sockets_pb2.PROTOCOL_TCP, cookie=7)
+    canned.sockets = [one, one, one]
+    assert fleetnet(*command, "-q").out.split()[:2] == ["3", "web1"]
+    assert fleetnet(*command, "-q", "--since", "2026-01-01T00:00:00Z").out.split()[:2] == ["1", "web1"]
+
+
 @pytest.mark.parametrize("by", [(), ("--by", "host"), ("--by", "process,remote")])
 def test_a_limit_is_one_of_what_is_shown_and_never_of_what_is_counted(
     by: tuple[str, ...], canned: Canned, fleetnet: Callable[..., Ran]
