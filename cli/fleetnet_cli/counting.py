@@ -4,7 +4,7 @@ What must stay true: an answer comes host by host, so that no more than one host
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 
 from fleetnet_cli.errors import UsageError, suggestion
@@ -38,10 +38,32 @@ def count(answer: Iterable[Socket], by: tuple[str, ...], at_least: int) -> list[
     return sorted(counted, key=lambda c: (-c.count, c.host, c.process, c.remote or RemoteEnd("")))
 
 
+def each_once(answer: Iterable[Socket]) -> Iterator[Socket]:
+    """Each socket once of an answer that has all states that it came to be in: as it was when its processes were known,
+    if it ever was."""
+    for _, sockets in groupby(answer, key=lambda socket: socket.host):
+        found: dict[tuple[object, ...], Socket] = {}
+        for socket in sockets:
+            key = _identity(socket)
+            if key not in found or (socket.owners and not found[key].owners):
+                found[key] = socket
+        yield from found.values()
+
+
 def cut(counted: list[Count], coverage: Coverage, limit: int) -> Answer[Count]:
     """The first `limit` counts as an answer that says whether it was cut; 0 means all."""
     kept = counted[:limit] if limit else counted
     return ReadyAnswer(coverage, kept, End(len(kept), truncated=len(kept) < len(counted)))
+
+
+def _identity(socket: Socket) -> tuple[object, ...]:
+    """What names a socket on its host: the kernel's cookie, or else its inode, or else its addresses."""
+    where = (socket.netns_inode, socket.protocol)
+    if socket.cookie:
+        return (*where, "cookie", socket.cookie)
+    if socket.inode:
+        return (*where, "inode", socket.inode)
+    return (*where, socket.local_address, socket.local_port, socket.remote_address, socket.remote_port)
 
 
 def _processes(socket: Socket) -> set[str]:

@@ -104,6 +104,7 @@ class Socket:
     path: str = ""  # what a UNIX socket is bound to; "@" leads an abstract name
     peer_inode: int = 0  # of the UNIX socket at the other end
     netns_inode: int = 0  # 0: the agent's own namespace
+    cookie: int = 0  # the kernel's, 0 where not known
 
 
 @dataclass(frozen=True, slots=True)

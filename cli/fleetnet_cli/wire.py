@@ -234,6 +234,7 @@ def socket(message: query_pb2.SocketItem) -> Socket:
         path=_path(message.path),
         peer_inode=message.peer_inode,
         netns_inode=message.netns_inode,
+        cookie=message.cookie,
     )
 
 

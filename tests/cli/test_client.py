@@ -172,6 +172,7 @@ def test_an_empty_fleet_and_a_glob_that_matches_nobody_say_so(canned: Canned, fl
     assert 'no hosts in this fleet yet; "fleetnet token create' in fleetnet("who-listens").out
     ran = fleetnet("who-listens", "--host", "x*")
     assert (ran.status, 'no host matches "x*"' in ran.out) == (1, True)
+    assert 'no host matches "x*" or "y*"' in fleetnet("who-listens", "--host", "x*", "--host", "y*").out
 
 
 def test_a_question_arrives_as_it_was_asked(canned: Canned, fleetnet: Callable[..., Ran]) -> None:
@@ -257,6 +258,16 @@ def test_what_is_asked_of_listeners_and_states_is_narrowed_likewise(
     assert [(r.first, r.last) for r in holds.sockets.local_ports] == [(80, 80), (443, 443), (8000, 8010)]
     assert isinstance(since, query_pb2.FindSocketsRequest)
     assert since.opened_since_us == _SINCE_US
+
+
+@pytest.mark.parametrize("command", [("who-talks-to", "10.0.0.5"), ("who-holds", "ESTABLISHED", "--by", "host")])
+def test_of_what_began_since_a_socket_counts_once_however_many_states_it_came_to(
+    command: tuple[str, ...], canned: Canned, fleetnet: Callable[..., Ran]
+) -> None:
+    one = query_pb2.SocketItem(host="web1", protocol=sockets_pb2.PROTOCOL_TCP, cookie=7)
+    canned.sockets = [one, one, one]
+    assert fleetnet(*command, "-q").out.split()[:2] == ["3", "web1"]
+    assert fleetnet(*command, "-q", "--since", "2026-01-01T00:00:00Z").out.split()[:2] == ["1", "web1"]
 
 
 @pytest.mark.parametrize("by", [(), ("--by", "host"), ("--by", "process,remote")])

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from fleetnet_cli import wire
-from fleetnet_cli.counting import BY, count, parse_by
+from fleetnet_cli.counting import BY, count, each_once, parse_by
 from fleetnet_cli.errors import UsageError
 from fleetnet_cli.records import Count, Owner, RemoteEnd, Socket
 from hypothesis import given
@@ -62,6 +62,18 @@ def test_an_ipv4_address_and_its_mapped_form_are_one_end() -> None:
 def test_a_socket_without_a_peer_is_counted_as_one() -> None:
     alone = replace(CONNECTION, remote_address="", remote_port=0)
     assert told([alone], ("remote",)) == [Count(1, 1, remote=RemoteEnd(""))]
+
+
+def test_a_socket_that_came_to_be_in_several_states_counts_once_and_for_its_process() -> None:
+    one = replace(talks("a", NGINX, 40_000, "10.0.0.5", 80), cookie=7)
+    left = replace(one, state="TIME_WAIT", owners=(), inode=0)
+    again = replace(one, cookie=8)
+    elsewhere = replace(one, host="b")
+    assert list(each_once([left, one, left, again, elsewhere])) == [one, again, elsewhere]
+    # Without a cookie the inode tells two apart, and without that their addresses.
+    assert len(list(each_once([replace(s, cookie=0) for s in (one, one, replace(one, inode=9))]))) == 2
+    alike = [replace(s, cookie=0, inode=0) for s in (one, one, replace(one, remote_port=81))]
+    assert len(list(each_once(alike))) == 2
 
 
 _SOCKETS = st.lists(

@@ -39,7 +39,9 @@ class Talk:
 
 def _ask(fleet: Fleet, *arguments: str) -> tuple[int, dict[str, int]]:
     answer = fleet.ask("who-talks-to", *arguments, "-o", "json")
-    return answer.status, dict(Counter(item["host"] for item in answer.items))
+    # Of what began since a time each state is there that a look came upon.
+    sockets = {(item["host"], item["local_port"], item["remote_port"]) for item in answer.items}
+    return answer.status, dict(Counter(host for host, *_ in sockets))
 
 
 def _now() -> str:

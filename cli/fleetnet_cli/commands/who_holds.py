@@ -8,7 +8,7 @@ import typer
 
 from fleetnet_cli.asking import connect, show
 from fleetnet_cli.commands.who_listens import since_words, transports
-from fleetnet_cli.counting import count, cut, parse_by
+from fleetnet_cli.counting import count, cut, each_once, parse_by
 from fleetnet_cli.errors import UsageError
 from fleetnet_cli.options import SOCKETS, Common, option, takes_common
 from fleetnet_cli.output import counts, sockets
@@ -83,7 +83,7 @@ def who_holds(
     question = replace(question, selection=replace(common.selection, limit=0))
     with connect(common) as collector:
         answer = collector.sockets(question)
-        counted = count(answer, counted_by, at_least or 1)
+        counted = count(each_once(answer) if common.since_us else answer, counted_by, at_least or 1)
         if at_least:
             nothing = f"nobody holds {at_least} or more sockets in {' or '.join(wanted)}{on_ports}{since_words(common)}"
         limited = cut(counted, answer.coverage, common.selection.limit)

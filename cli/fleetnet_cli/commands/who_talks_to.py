@@ -10,7 +10,7 @@ import typer
 from fleetnet_cli import exits
 from fleetnet_cli.asking import connect, show
 from fleetnet_cli.commands.who_listens import since_words, transports
-from fleetnet_cli.counting import BY, count, cut, parse_by
+from fleetnet_cli.counting import BY, count, cut, each_once, parse_by
 from fleetnet_cli.errors import NotKept
 from fleetnet_cli.options import SOCKETS, Common, option, takes_common
 from fleetnet_cli.output import counts, sockets, terminal
@@ -96,7 +96,9 @@ def _answer(
 ) -> int:
     answer = collector.sockets(question)
     if grouped:
-        counted = cut(count(answer, grouped, 1), answer.coverage, common.selection.limit)
+        counted = cut(
+            count(each_once(answer) if common.since_us else answer, grouped, 1), answer.coverage, common.selection.limit
+        )
         return show(counted, counts.presentation(grouped, nothing), common)
     return show(answer, sockets.presentation(load(), nothing, sockets.connection_columns()), common)
 

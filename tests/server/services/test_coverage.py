@@ -303,7 +303,8 @@ def test_an_answer_about_now_goes_through_the_hosts_alone(tmp_path: Path) -> Non
         # What is known by its end alone began some time.
         ({"states": (CLOSE,), "opened_since_us": T0}, "LISTENERS SOCKETS BRIEF"),
         ({"listeners_only": True, "opened_since_us": T0}, "LISTENERS"),
-        ({"remote": Net(bytes(4), 0)}, "SOCKETS BRIEF"),
+        ({"remotes": (Net(bytes(4), 0),)}, "SOCKETS BRIEF"),
+        ({"remote_ports": ((25, 25),), "states": (CLOSE_WAIT, CLOSE)}, "SOCKETS"),
         ({"protocols": (TCP,), "local_ports": ((443, 443),)}, "LISTENERS SOCKETS BRIEF"),
     ],
 )

@@ -72,6 +72,11 @@ def test_each_filter_keeps_what_it_names(tmp_path: Path) -> None:
             443,
             80,
         ]
+        assert await ports(c, remote_ports=((9, 9), (25, 25))) == [54]
+        assert await ports(c, remote_ports=((0, 0),)) == [], "no peer, no port"
+        assert await ports(c, local=Net(LO, 32)) == [443, 5432, 40000, 53, 54, 80]
+        assert await ports(c, local=Net(PEER, 32)) == [443], "it listens on every address"
+        assert await ports(c, local=Net(bytes(15) + b"\x01", 128)) == [], "of IPv4 alone"
 
     tell(tmp_path, story)
 
@@ -184,6 +189,25 @@ def test_what_is_rare_in_the_fleet_is_found_through_an_index(
     tmp_path: Path, asked: dict[str, Any], indexes: list[str]
 ) -> None:
     _found_through(tmp_path, asked, indexes)
+
+
+def test_as_many_nets_as_may_be_asked_for_are_answered(tmp_path: Path) -> None:
+    wide = tuple(Net(bytes([n, 0, 0, 0]), 9) for n in range(1, 65))
+    alone = tuple(Net(bytes([200, 0, *divmod(n, 256)]), 32) for n in range(1_024 - len(wide)))
+
+    async def story(c: Collector) -> None:
+        await reporting(
+            c,
+            "web1",
+            sock(1, T0, ESTABLISHED, remote=bytes([64, 0, 0, 1]), remote_port=1),
+            sock(2, T0, ESTABLISHED, remote=bytes([200, 0, 1, 2]), remote_port=2),
+            sock(3, T0, ESTABLISHED, remote=bytes([201, 0, 1, 2]), remote_port=3),
+        )
+        for since_us in (0, T0 - S):
+            question = SocketQuestion(Selection(), remotes=wide + alone, opened_since_us=since_us)
+            assert [item.remote_port for item in (await c.ask(question)).items] == [1, 2]
+
+    tell(tmp_path, story)
 
 
 @pytest.mark.engine("postgresql")
