@@ -15,6 +15,8 @@ def presentation(by: str, nothing: str) -> Presentation[Count]:
         columns=(count, name) if by == "host" else (count, hosts, name),
         nothing=nothing,
         host_of=lambda c: c.name if c.by == "host" else "",
+        fields=("host", "count") if by == "host" else ("process", "hosts", "count"),
+        name_of=lambda c: c.name,
     )
 
 

@@ -1,13 +1,14 @@
-"""`-o table`: aligned columns, then a line that says how far the answer reaches.
+"""`-o table` and `-o wide`: aligned columns, then a line that says how far the answer reaches.
 
 The first rows decide how wide the columns are, and which of those that are seldom needed are there; the rest flows. A
 later row that needs one more gets a heading anew. On a narrow terminal columns are squeezed, and where
-that is not enough the least important are left out, so that a row stays a line; in a pipe or a file nothing is cut.
+that is not enough the least important are left out, so that a row stays a line; in a pipe or a file, and with
+`-o wide`, nothing is cut.
 All text is made safe here, in one place.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import TypeVar
 
@@ -28,11 +29,20 @@ _EMPTY = "-"
 
 
 def write(
-    answer: Answer[Item], presentation: Presentation[Item], out: Terminal, *, quiet: bool, asked_at: bool, glob: str
+    answer: Answer[Item],
+    presentation: Presentation[Item],
+    out: Terminal,
+    *,
+    quiet: bool,
+    asked_at: bool,
+    glob: str,
+    wide: bool = False,
 ) -> int:
     """Writes the whole answer; returns how many items it had."""
+    if wide:
+        presentation = replace(presentation, columns=presentation.wide or presentation.columns)
     rows = _Rows(answer, presentation)
-    found = _write_rows(rows, presentation.columns, out, heading=not quiet)
+    found = _write_rows(rows, presentation.columns, replace(out, width=None) if wide else out, heading=not quiet)
     if rows.broken is not None:
         raise rows.broken
     if not quiet:
