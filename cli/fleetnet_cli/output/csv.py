@@ -20,9 +20,9 @@ from fleetnet_cli.text import visible
 Item = TypeVar("Item")
 _Cell = Callable[[Any], str]
 
-# At the beginning, or where a spreadsheet set to semicolons would begin a cell; wide signs are formulas to some, too.
-# Tab and CR, which lead into a formula as well, are numbers by then.
-_FORMULA = re.compile(r"(^|;)(?=\s*[=+\-@\uff1d\uff0b\uff0d\uff20])")
+# At the beginning, or where a spreadsheet set to semicolons would begin a cell, also a quoted one; wide signs are
+# formulas to some, too. Tab and CR, which lead into a formula as well, are numbers by then.
+_FORMULA = re.compile(r"""(^|;)(?=[ "]*[=+\-@\uff1d\uff0b\uff0d\uff20])""")
 
 
 class _Line:
