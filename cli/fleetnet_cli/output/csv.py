@@ -6,6 +6,7 @@ what is null is empty. Text is made safe twice: for a terminal, and for a spread
 """
 
 import csv
+import functools
 import re
 from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
@@ -49,9 +50,9 @@ def _lines(answer: Answer[Item], presentation: Presentation[Item]) -> Iterator[s
         fields = tuple(_names(first))
         items = chain([first], items)
     yield row(fields)
-    columns = [(*_split(name), _cell_of(name, presentation.cells)) for name in fields]
+    columns = [_column(name, presentation.cells) for name in fields]
     for item in items:
-        yield row([cell(_value(item, field, inner)) for field, inner, cell in columns])
+        yield row([cell(item.get(field)) for field, cell in columns])
 
 
 def _names(item: Mapping[str, object]) -> Iterator[str]:
@@ -59,26 +60,20 @@ def _names(item: Mapping[str, object]) -> Iterator[str]:
         yield from (f"{field}.{inner}" for inner in value) if isinstance(value, dict) else (field,)
 
 
-def _split(name: str) -> tuple[str, str]:
+def _column(name: str, cells: Mapping[str, _Cell]) -> tuple[str, _Cell]:
+    """The field of an item that a column is of, and what its cell is made of that."""
     field, _, inner = name.partition(".")
-    return field, inner
-
-
-def _value(item: Mapping[str, Any], field: str, inner: str) -> Any:  # noqa: ANN401  # whatever JSON has
-    value = item.get(field)
-    return value.get(inner) if inner and value is not None else value
-
-
-def _cell_of(name: str, cells: Mapping[str, _Cell]) -> _Cell:
     own = cells.get(name)
-    return _cell if own is None else lambda value: "" if value is None else safe(own(value))
+    if inner:
+        return field, lambda value: "" if value is None else _cell(value.get(inner))
+    return field, _cell if own is None else lambda value: "" if value is None else _cell(own(value))
 
 
 def _cell(value: Any) -> str:  # noqa: ANN401  # whatever JSON has
     if value is None:
         return ""
     if isinstance(value, str):
-        return safe(value)
+        return _seen_before(value) if len(value) < _WORTH_REMEMBERING else safe(value)
     if isinstance(value, bool):
         return "true" if value else "false"
     return safe(" ".join(map(str, value))) if isinstance(value, list) else str(value)
@@ -87,3 +82,8 @@ def _cell(value: Any) -> str:  # noqa: ANN401  # whatever JSON has
 def safe(text: str) -> str:
     """Text that neither a terminal nor a spreadsheet acts upon."""
     return _FORMULA.sub(r"\1'", visible(text))
+
+
+# Most texts of a row are those of the row before, and to look at each anew is most of what a row costs.
+_WORTH_REMEMBERING = 100
+_seen_before = functools.lru_cache(maxsize=4096)(safe)
