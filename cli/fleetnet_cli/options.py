@@ -7,7 +7,7 @@ options named, and arrives as one checked value.
 import functools
 import inspect
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ParamSpec
 
@@ -16,11 +16,11 @@ import typer
 
 from fleetnet_cli import settings, times
 from fleetnet_cli.errors import UsageError, suggestion
+from fleetnet_cli.output.presentation import FORMATS
 from fleetnet_cli.records import Selection
 
 P = ParamSpec("P")
 
-FORMATS = ["table", "json"]
 _DEFAULT_TIMEOUT = "20s"
 
 
@@ -36,7 +36,7 @@ CONTEXT = option("--context", metavar="NAME", help="A context of ~/.config/fleet
 TIMEOUT = option(
     "--timeout", metavar="LENGTH", help=f"Give up on a silent collector after this (default {_DEFAULT_TIMEOUT})."
 )
-_OUTPUT = option("--output", "-o", metavar="FORMAT", help="table or json (default table).")
+_OUTPUT = option("--output", "-o", metavar="FORMAT", help="table, wide, json, ndjson, csv or name (default table).")
 _QUIET = option("--quiet", "-q", help="Items only: no heading, no line on coverage.")
 _AT = option("--at", metavar="TIME", help='As it was then: "10m ago", "yesterday 14:00", RFC 3339.')
 _SINCE = option("--since", metavar="TIME", help="What began since, open still or not.")
@@ -80,6 +80,20 @@ class Common:
         """The question is about the past."""
         return self.selection.at_us != 0
 
+    @property
+    def by_item(self) -> bool:
+        """Items with all there is of them, where the table of a command may be a layout of its own."""
+        return self.output != "table"
+
+    def takes_format(self, formats: Sequence[str], what: str) -> None:
+        """UsageError where `what` makes no sense in the format asked for."""
+        if self.output not in formats:
+            raise UsageError(f"-o {self.output} makes no sense for {what}; ask for {_listed(formats)}")
+
+
+def _listed(formats: Sequence[str]) -> str:
+    return f"{', '.join(formats[:-1])} or {formats[-1]}"
+
 
 def takes_common(names: tuple[str, ...]) -> Callable[[Callable[P, int]], Callable[..., int]]:
     """Gives a command the named options in place of its parameter `common`."""
@@ -110,7 +124,7 @@ def checked(given: dict[str, Any]) -> Common:
     """The shared options as given, checked; UsageError where one makes no sense."""
     output = given.get("output") or "table"
     if output not in FORMATS:
-        guess = suggestion(output, FORMATS) or f"; the formats are {' and '.join(FORMATS)}"
+        guess = suggestion(output, list(FORMATS)) or f"; the formats are {_listed(FORMATS)}"
         raise UsageError(f'-o {output}: there is no format "{output}"{guess}')
     at, since, max_age = given.get("at"), given.get("since"), given.get("max_age")
     selection = Selection(

@@ -13,7 +13,7 @@ from cli.canned import Canned, serve
 from fleetnet_cli import services, times
 from fleetnet_cli.main import main
 
-from cli import fleet, network
+from cli import fleet, network, schemas
 
 SCRIPT = Path(sys.executable).parent / "fleetnet"
 
@@ -86,9 +86,19 @@ def fleetnet(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
     def run(*arguments: str) -> Ran:
         status = main(arguments)
         out, err = capsys.readouterr()
+        _hold_to_the_schemas(out)
         return Ran(status, out, err)
 
     return run
+
+
+def _hold_to_the_schemas(out: str) -> None:
+    """Whatever a test asks, a document is as published; one that broke off is none."""
+    if out.startswith('{"api_version"'):
+        if out.endswith("]}\n"):
+            schemas.check_document(out)
+        elif '\n{"kind": "End"' in out:
+            schemas.check_lines(out)
 
 
 @pytest.fixture

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from cli.canned import Canned
 from cli.conftest import Ran
+from fleetnet_cli import times
+from fleetnet_cli.output.presentation import FORMATS
 from fleetnet_proto.v1 import query_pb2
 
 from cli import fleet, network
@@ -60,11 +62,39 @@ ANSWERS: dict[str, tuple[str, ...]] = {
     "token-create.table": ("token", "create", "--host", "web1"),
     "help-exit-codes.table": ("help", "exit-codes"),
 }
-WITH_UNIX = ("netstat-both.table", "netstat-unix.table", "netstat-unix.json")
+# In every format beside the layouts above, each with its own ending.
+BY_ITEM: dict[str, tuple[str, ...]] = {
+    "who-listens": ("who-listens",),
+    "who-holds": ("who-holds", "CLOSE_WAIT", "TIME_WAIT"),
+    "who-holds-by-host": ("who-holds", "CLOSE_WAIT", "TIME_WAIT", "--by", "host"),
+    "who-holds-by-process": ("who-holds", "CLOSE_WAIT", "TIME_WAIT", "--by", "process"),
+    "hosts": ("hosts",),
+    "netstat": ("netstat", "web1", "-tuan"),
+    "netstat-unix": ("netstat", "web1", "-wxa"),
+    "netstat-routes": ("netstat", "web1", "-r"),
+    "netstat-interfaces": ("netstat", "web1", "-i"),
+    "netstat-interfaces-live": ("netstat", "web1", "-i", "--live"),
+    "netstat-statistics": ("netstat", "web1", "-s"),
+    "netstat-live": ("netstat", "web1", "-nta", "--live"),
+    "token-create": ("token", "create", "--host", "web1"),
+}
+MAKE_NO_SENSE = ("netstat-routes.name", "netstat-statistics.name", "token-create.wide", "token-create.name")
+ANSWERS |= {
+    f"{name}.{output}": (*arguments, "-o", output)
+    for name, arguments in BY_ITEM.items()
+    for output in ("wide", "ndjson", "csv", "name")
+    if f"{name}.{output}" not in MAKE_NO_SENSE
+}
+ANSWERS["token-create.json"] = (*BY_ITEM["token-create"], "-o", "json")
+# An interface whose name is hostile, and sockets whose process is not known.
+NOT_ALL_NAMED = ("netstat-interfaces.name", "who-holds-by-process.name")
+WITH_UNIX = ("netstat-both.table", *(f"netstat-unix.{output}" for output in ("table", *FORMATS)))
 
 
 @pytest.mark.parametrize("name", ANSWERS)
-def test_an_answer_looks_as_it_always_has(name: str, canned: Canned, fleetnet: Callable[..., Ran]) -> None:
+def test_an_answer_looks_as_it_always_has(
+    name: str, canned: Canned, fleetnet: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
     arguments = ANSWERS[name]
     if arguments[0] in ("who-holds", "who-talks-to"):
         canned.sockets = fleet.connections()
@@ -76,16 +106,18 @@ def test_an_answer_looks_as_it_always_has(name: str, canned: Canned, fleetnet: C
             as_of_us=fleet.AS_OF_US, hosts_asked=4, hosts_fresh=2,
             hosts_stale=[*fleet.stale(180, "web1"), query_pb2.StaleHost(host="web2")], gaps=1,
         )  # fmt: skip
+    monkeypatch.setattr(times, "now_us", lambda: fleet.AS_OF_US)
     ran = fleetnet(*arguments)
-    assert ran.status == (3 if arguments[0] == "hosts" else 0)
+    assert ran.status == (3 if arguments[0] == "hosts" or name in NOT_ALL_NAMED else 0)
     said = f"--- stderr\n{ran.err}" if ran.err else ""
     _compare(GOLDEN / name, ran.out + said)
 
 
 def _compare(path: Path, text: str) -> None:
+    # To the letter: the lines of CSV end with CR and LF.
     if os.environ.get("UPDATE_GOLDEN"):
-        path.write_text(text)
-    assert text == path.read_text()
+        path.write_bytes(text.encode())
+    assert text == path.read_bytes().decode()
 
 
 @pytest.mark.parametrize("name", [n for n in ANSWERS if n.endswith(".json")])

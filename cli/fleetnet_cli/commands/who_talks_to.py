@@ -43,7 +43,7 @@ def who_talks_to(
     target: Annotated[str, typer.Argument(metavar="ADDRESS[:PORT]|NET[:PORT]|HOST[:PORT]", hidden=True)],
     by: Annotated[
         str | None,
-        own("--by", metavar="host|process|remote|socket", help="Count by these (tables: all three), or one line each."),
+        own("--by", metavar="BY", help="Count by host, process or remote (tables: by all), or show each socket."),
     ] = None,
     state: Annotated[list[str] | None, own("--state", metavar="STATE", help="Only in this state.")] = None,
     tcp: Annotated[bool, own("--tcp", help="Only TCP.")] = False,

@@ -22,6 +22,8 @@ def presentation(by: tuple[str, ...], nothing: str) -> Presentation[Count]:
         columns=(count, *(() if "host" in by else (hosts,)), *(one for name in by for one in columns_of[name])),
         nothing=nothing,
         host_of=lambda c: c.host,
+        fields=tuple(_as_json(Count(0, 0), by)),
+        name_of=lambda c: _name(c, by),
     )
 
 
@@ -33,6 +35,11 @@ def _local(count: Count) -> str:
 def _remote(count: Count) -> str:
     remote = count.remote or _NOBODY
     return endpoint(remote.address, "", remote.port) if remote.address else ""
+
+
+def _name(count: Count, by: tuple[str, ...]) -> str:
+    """What it was counted by first."""
+    return {"host": count.host, "process": count.process, "remote": (count.remote or _NOBODY).address}[by[0]]
 
 
 def _as_json(count: Count, by: tuple[str, ...]) -> dict[str, object]:
