@@ -10,7 +10,7 @@ import click
 import typer
 
 from fleetnet_cli import exits, options
-from fleetnet_cli.commands import help, hosts, netstat, token, who_holds, who_listens
+from fleetnet_cli.commands import audit, help, hosts, netstat, token, who_holds, who_listens
 from fleetnet_cli.errors import CliError, OutputFailed, UsageError
 from fleetnet_cli.output import terminal
 from fleetnet_cli.text import visible
@@ -47,6 +47,7 @@ def build() -> typer.Typer:
     app.command("who-holds", epilog=who_holds.EXAMPLES)(who_holds.who_holds)
     app.command("hosts", epilog=hosts.EXAMPLES)(hosts.hosts)
     app.command("netstat", epilog=netstat.EXAMPLES)(netstat.netstat)
+    app.command("audit", epilog=audit.EXAMPLES)(audit.audit)
     tokens = _typer(help="Let hosts join.", epilog=token.EXAMPLES)
     tokens.callback()(_nothing)
     tokens.command("create", epilog=token.EXAMPLES)(token.create)

@@ -77,14 +77,16 @@ class Common:
         return self.selection.at_us != 0
 
 
-def takes_common(names: tuple[str, ...]) -> Callable[[Callable[P, int]], Callable[..., int]]:
-    """Gives a command the named options in place of its parameter `common`."""
+def takes_common(
+    names: tuple[str, ...], more_formats: tuple[str, ...] = ()
+) -> Callable[[Callable[P, int]], Callable[..., int]]:
+    """Gives a command the named options in place of its parameter `common`. `more_formats` are its own."""
 
     def decorate(command: Callable[P, int]) -> Callable[..., int]:
         @functools.wraps(command)
         def wrapper(**given: Any) -> int:  # noqa: ANN401  # typer passes what the options are typed as
             shared = {name: given.pop(name) for name in names}
-            given["common"] = checked(shared)
+            given["common"] = checked(shared, [*FORMATS, *more_formats])
             return command(**given)  # type: ignore[call-arg]  # typer calls by name
 
         own = [p for p in inspect.signature(command).parameters.values() if p.name != "common"]
@@ -102,11 +104,11 @@ def _parameter(name: str) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
-def checked(given: dict[str, Any]) -> Common:
+def checked(given: dict[str, Any], formats: list[str]) -> Common:
     """The shared options as given, checked; UsageError where one makes no sense."""
     output = given.get("output") or "table"
-    if output not in FORMATS:
-        guess = suggestion(output, FORMATS) or f"; the formats are {' and '.join(FORMATS)}"
+    if output not in formats:
+        guess = suggestion(output, formats) or f"; the formats are {', '.join(formats[:-1])} and {formats[-1]}"
         raise UsageError(f'-o {output}: there is no format "{output}"{guess}')
     at, max_age = given.get("at"), given.get("max_age")
     selection = Selection(

@@ -18,6 +18,10 @@ from cli import fleet, network
 GOLDEN = Path(__file__).parent / "golden"
 
 ANSWERS: dict[str, tuple[str, ...]] = {
+    "audit.table": ("audit", "policy.toml"),
+    "audit.json": ("audit", "policy.toml", "-o", "json"),
+    "audit.junit": ("audit", "policy.toml", "-o", "junit"),
+    "audit-learn.toml": ("audit", "--learn"),
     "who-listens.table": ("who-listens",),
     "who-listens.json": ("who-listens", "-o", "json"),
     "who-listens-quiet.table": ("who-listens", "-q"),
@@ -53,11 +57,14 @@ ANSWERS: dict[str, tuple[str, ...]] = {
     "token-create.table": ("token", "create", "--host", "web1"),
     "help-exit-codes.table": ("help", "exit-codes"),
 }
+STATUSES = {"hosts": 3, "audit": 1}
 WITH_UNIX = ("netstat-both.table", "netstat-unix.table", "netstat-unix.json")
 
 
 @pytest.mark.parametrize("name", ANSWERS)
-def test_an_answer_looks_as_it_always_has(name: str, canned: Canned, fleetnet: Callable[..., Ran]) -> None:
+def test_an_answer_looks_as_it_always_has(
+    name: str, canned: Canned, fleetnet: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
     arguments = ANSWERS[name]
     if arguments[0] == "who-holds":
         canned.sockets = fleet.connections()
@@ -69,8 +76,9 @@ def test_an_answer_looks_as_it_always_has(name: str, canned: Canned, fleetnet: C
             as_of_us=fleet.AS_OF_US, hosts_asked=4, hosts_fresh=2,
             hosts_stale=[*fleet.stale(180, "web1"), query_pb2.StaleHost(host="web2")], gaps=1,
         )  # fmt: skip
+    monkeypatch.chdir(Path(__file__).parent)
     ran = fleetnet(*arguments)
-    assert ran.status == (3 if arguments[0] == "hosts" else 0)
+    assert ran.status == (3 if "--learn" in arguments else STATUSES.get(arguments[0], 0))
     said = f"--- stderr\n{ran.err}" if ran.err else ""
     _compare(GOLDEN / name, ran.out + said)
 
