@@ -36,7 +36,16 @@ CONTEXT = option("--context", metavar="NAME", help="A context of ~/.config/fleet
 TIMEOUT = option(
     "--timeout", metavar="LENGTH", help=f"Give up on a silent collector after this (default {_DEFAULT_TIMEOUT})."
 )
-_OUTPUT = option("--output", "-o", metavar="FORMAT", help="table, wide, json, ndjson, csv or name (default table).")
+
+
+def _listed(formats: Sequence[str]) -> str:
+    return f"{', '.join(formats[:-1])} or {formats[-1]}"
+
+
+def _output(formats: Sequence[str]) -> Any:  # noqa: ANN401  # as typer types its options
+    return option("--output", "-o", metavar="FORMAT", help=f"{_listed(formats)} (default table).")
+
+
 _QUIET = option("--quiet", "-q", help="Items only: no heading, no line on coverage.")
 _AT = option("--at", metavar="TIME", help='As it was then: "10m ago", "yesterday 14:00", RFC 3339.')
 _SINCE = option("--since", metavar="TIME", help="What began since, open still or not.")
@@ -46,7 +55,7 @@ _LIMIT = option("--limit", metavar="N", min=1, help="At most N items.")
 
 # Name, type and option of each, in the order in which --help shows them.
 _OPTIONS: dict[str, tuple[Any, Any, Any]] = {
-    "output": (str | None, _OUTPUT, None),
+    "output": (str | None, _output(FORMATS), None),
     "at": (str | None, _AT, None),
     "since": (str | None, _SINCE, None),
     "host": (list[str] | None, _HOST, None),
@@ -91,40 +100,40 @@ class Common:
             raise UsageError(f"-o {self.output} makes no sense for {what}; ask for {_listed(formats)}")
 
 
-def _listed(formats: Sequence[str]) -> str:
-    return f"{', '.join(formats[:-1])} or {formats[-1]}"
-
-
-def takes_common(names: tuple[str, ...]) -> Callable[[Callable[P, int]], Callable[..., int]]:
+def takes_common(
+    names: tuple[str, ...], formats: tuple[str, ...] = FORMATS
+) -> Callable[[Callable[P, int]], Callable[..., int]]:
     """Gives a command the named options in place of its parameter `common`."""
 
     def decorate(command: Callable[P, int]) -> Callable[..., int]:
         @functools.wraps(command)
         def wrapper(**given: Any) -> int:  # noqa: ANN401  # typer passes what the options are typed as
             shared = {name: given.pop(name) for name in names}
-            given["common"] = checked(shared)
+            given["common"] = checked(shared, formats)
             return command(**given)  # type: ignore[call-arg]  # typer calls by name
 
         own = [p for p in inspect.signature(command).parameters.values() if p.name != "common"]
-        wrapper.__signature__ = inspect.Signature([*own, *map(_parameter, names)])  # type: ignore[attr-defined]  # typer reads it
+        wrapper.__signature__ = inspect.Signature([*own, *(_parameter(name, formats) for name in names)])  # type: ignore[attr-defined]  # typer reads it
         wrapper.__annotations__ = {p.name: p.annotation for p in wrapper.__signature__.parameters.values()}  # type: ignore[attr-defined]
         return wrapper
 
     return decorate
 
 
-def _parameter(name: str) -> inspect.Parameter:
+def _parameter(name: str, formats: tuple[str, ...]) -> inspect.Parameter:
     kind, option, default = _OPTIONS[name]
+    if name == "output" and formats != FORMATS:
+        option = _output(formats)
     # Annotated[kind, option] in words that a type checker does not take for a type.
     annotation = operator.getitem(Annotated, (kind, option))
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
-def checked(given: dict[str, Any]) -> Common:
+def checked(given: dict[str, Any], formats: Sequence[str]) -> Common:
     """The shared options as given, checked; UsageError where one makes no sense."""
     output = given.get("output") or "table"
-    if output not in FORMATS:
-        guess = suggestion(output, list(FORMATS)) or f"; the formats are {_listed(FORMATS)}"
+    if output not in formats:
+        guess = suggestion(output, list(formats)) or f"; the formats are {_listed(formats)}"
         raise UsageError(f'-o {output}: there is no format "{output}"{guess}')
     at, since, max_age = given.get("at"), given.get("since"), given.get("max_age")
     selection = Selection(

@@ -20,6 +20,10 @@ from cli import fleet, network
 GOLDEN = Path(__file__).parent / "golden"
 
 ANSWERS: dict[str, tuple[str, ...]] = {
+    "audit.table": ("audit", "policy.toml"),
+    "audit.json": ("audit", "policy.toml", "-o", "json"),
+    "audit.junit": ("audit", "policy.toml", "-o", "junit"),
+    "audit-learn.toml": ("audit", "--learn"),
     "who-listens.table": ("who-listens",),
     "who-listens.json": ("who-listens", "-o", "json"),
     "who-listens-quiet.table": ("who-listens", "-q"),
@@ -68,6 +72,9 @@ BY_ITEM: dict[str, tuple[str, ...]] = {
     "who-holds": ("who-holds", "CLOSE_WAIT", "TIME_WAIT"),
     "who-holds-by-host": ("who-holds", "CLOSE_WAIT", "TIME_WAIT", "--by", "host"),
     "who-holds-by-process": ("who-holds", "CLOSE_WAIT", "TIME_WAIT", "--by", "process"),
+    "who-holds-by-remote": ("who-holds", "CLOSE_WAIT", "TIME_WAIT", "--by", "remote"),
+    "who-talks-to": ("who-talks-to", "198.18.0.3"),
+    "audit": ("audit", "policy.toml"),
     "hosts": ("hosts",),
     "netstat": ("netstat", "web1", "-tuan"),
     "netstat-unix": ("netstat", "web1", "-wxa"),
@@ -89,6 +96,8 @@ ANSWERS["token-create.json"] = (*BY_ITEM["token-create"], "-o", "json")
 # An interface whose name is hostile, and sockets whose process is not known.
 NOT_ALL_NAMED = ("netstat-interfaces.name", "who-holds-by-process.name")
 WITH_UNIX = ("netstat-both.table", *(f"netstat-unix.{output}" for output in ("table", *FORMATS)))
+STATUSES = {"hosts": 3, "audit": 1}
+PARTIAL = (*NOT_ALL_NAMED, "audit-learn.toml")
 
 
 @pytest.mark.parametrize("name", ANSWERS)
@@ -107,8 +116,9 @@ def test_an_answer_looks_as_it_always_has(
             hosts_stale=[*fleet.stale(180, "web1"), query_pb2.StaleHost(host="web2")], gaps=1,
         )  # fmt: skip
     monkeypatch.setattr(times, "now_us", lambda: fleet.AS_OF_US)
+    monkeypatch.chdir(Path(__file__).parent)
     ran = fleetnet(*arguments)
-    assert ran.status == (3 if arguments[0] == "hosts" or name in NOT_ALL_NAMED else 0)
+    assert ran.status == (3 if name in PARTIAL else STATUSES.get(arguments[0], 0))
     said = f"--- stderr\n{ran.err}" if ran.err else ""
     _compare(GOLDEN / name, ran.out + said)
 

@@ -198,7 +198,8 @@ def endpoint(address: str, interface: str, port: int) -> str:
     return f"{host}%{interface}:{port or '*'}" if interface else f"{host}:{port or '*'}"
 
 
-def _local(socket: Socket) -> str:
+def local(socket: Socket) -> str:
+    """Its own end, as ss(8) writes it."""
     # As ss(8) has it: a dual-stack socket, which also takes IPv4, is "*", and [::] is IPv6 alone.
     if socket.family in ("unix", "packet"):
         return socket.path or (f"%{socket.interface}" if socket.interface else "")
@@ -278,7 +279,7 @@ _HOST: Column[Socket] = Column("HOST", lambda s: s.host, least=24)
 _NETNS: Column[Socket] = Column("NETNS", _netns, least=12, if_any=True)
 _PROTOCOL: Column[Socket] = Column("PROTO", lambda s: s.protocol)
 _STATE: Column[Socket] = Column("STATE", lambda s: s.state)
-_LOCAL: Column[Socket] = Column("LOCAL", _local)
+_LOCAL: Column[Socket] = Column("LOCAL", local)
 _REMOTE: Column[Socket] = Column("REMOTE", _remote)
 _PROCESS: Column[Socket] = Column("PROCESS", processes, least=14)
 _USER: Column[Socket] = Column("USER", _user, least=8, leaves=2)
