@@ -7,7 +7,7 @@ from fleetnet_cli import exits
 from fleetnet_cli.options import Common
 from fleetnet_cli.output import terminal
 from fleetnet_cli.output.presentation import Presentation
-from fleetnet_cli.records import Answer
+from fleetnet_cli.records import Answer, Socket, SocketQuestion
 
 if TYPE_CHECKING:
     from fleetnet_cli.client import Collector
@@ -20,6 +20,17 @@ def connect(common: Common) -> "Collector":
     from fleetnet_cli.client import Collector  # gRPC costs a tenth of a second, which --help need not pay
 
     return Collector(common.socket_path, common.timeout_s)
+
+
+def show_sockets(
+    collector: "Collector", question: SocketQuestion, presentation: Presentation[Socket], common: Common
+) -> int:
+    """Asks for sockets and writes the answer; where they are watched, what comes and goes then, for ever."""
+    if not common.watching:
+        return show(collector.sockets(question), presentation, common)
+    from fleetnet_cli import watching  # only `watch` needs it
+
+    return watching.watch(collector, lambda: connect(common), question, presentation, common)
 
 
 def show(answer: Answer[Item], presentation: Presentation[Item], common: Common) -> int:

@@ -10,7 +10,7 @@ import click
 import typer
 
 from fleetnet_cli import exits, options
-from fleetnet_cli.commands import audit, help, hosts, netstat, token, who_holds, who_listens, who_talks_to
+from fleetnet_cli.commands import audit, help, hosts, netstat, token, watch, who_holds, who_listens, who_talks_to
 from fleetnet_cli.errors import CliError, OutputFailed, UsageError
 from fleetnet_cli.output import terminal
 from fleetnet_cli.text import visible
@@ -49,6 +49,12 @@ def build() -> typer.Typer:
     app.command("hosts", epilog=hosts.EXAMPLES)(hosts.hosts)
     app.command("netstat", epilog=netstat.EXAMPLES)(netstat.netstat)
     app.command("audit", epilog=audit.EXAMPLES)(audit.audit)
+    watched = _typer(help=watch.HELP, epilog=watch.EXAMPLES)
+    watched.callback()(watch.nothing)
+    watched.command("who-listens", epilog=watch.EXAMPLES)(who_listens.who_listens)
+    watched.command("who-holds", epilog=watch.EXAMPLES)(who_holds.who_holds)
+    watched.command("who-talks-to", epilog=watch.EXAMPLES)(who_talks_to.who_talks_to)
+    app.add_typer(watched, name=options.WATCH)
     tokens = _typer(help="Let hosts join.", epilog=token.EXAMPLES)
     tokens.callback()(_nothing)
     tokens.command("create", epilog=token.EXAMPLES)(token.create)

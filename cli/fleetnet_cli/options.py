@@ -22,6 +22,8 @@ from fleetnet_cli.records import Selection
 P = ParamSpec("P")
 
 _DEFAULT_TIMEOUT = "20s"
+WATCH = "watch"  # the command whose commands are questions that stay open
+WATCH_FORMATS = ("table", "ndjson")
 
 
 def option(*flags: str, help: str, command: str = "", **more: Any) -> Any:  # noqa: ANN401  # as typer types its options
@@ -83,6 +85,12 @@ class Common:
     quiet: bool
     selection: Selection
     since_us: int = 0
+    watching: bool = False  # what comes and goes is to be shown, too
+
+    def only_answers(self, option: str) -> None:
+        """UsageError where something is watched, and `option` makes sense of an answer only."""
+        if self.watching:
+            raise UsageError(f"{option} makes no sense of what is watched; leave it out")
 
     @property
     def asked_at(self) -> bool:
@@ -131,6 +139,8 @@ def _parameter(name: str, formats: tuple[str, ...]) -> inspect.Parameter:
 
 def checked(given: dict[str, Any], formats: Sequence[str]) -> Common:
     """The shared options as given, checked; UsageError where one makes no sense."""
+    watching = _is_watched()
+    formats = WATCH_FORMATS if watching else formats
     output = given.get("output") or "table"
     if output not in formats:
         guess = suggestion(output, list(formats)) or f"; the formats are {_listed(formats)}"
@@ -143,6 +153,9 @@ def checked(given: dict[str, Any], formats: Sequence[str]) -> Common:
         limit=given.get("limit") or 0,
     )
     timeout_us = times.parse_duration(_nearest_given("timeout", given) or _DEFAULT_TIMEOUT)
+    for name in ("at", "since", "limit"):
+        if watching and given.get(name):
+            raise UsageError(f"--{name} makes no sense of what is watched, which is now, and all of it; leave it out")
     return Common(
         socket_path=settings.admin_socket(
             _nearest_given("server", given), _nearest_given("context", given), settings.this_machine()
@@ -152,7 +165,13 @@ def checked(given: dict[str, Any], formats: Sequence[str]) -> Common:
         quiet=bool(given.get("quiet")),
         selection=selection,
         since_us=_since(since, selection.at_us) if since else 0,
+        watching=watching,
     )
+
+
+def _is_watched() -> bool:
+    parent = click.get_current_context().parent
+    return parent is not None and parent.info_name == WATCH
 
 
 def _since(text: str, at_us: int) -> int:

@@ -35,7 +35,10 @@ class Canned(query_pb2_grpc.QueryServiceServicer, admin_pb2_grpc.AdminServiceSer
         self.coverage = query_pb2.Coverage()
         self.sockets: list[query_pb2.SocketItem] = []
         self.hosts: list[query_pb2.HostItem] = []
-        self.watched: list[query_pb2.WatchSocketsResponse] = []
+        self.watched: list[list[query_pb2.WatchSocketsResponse]] = []  # of each connection
+        self.connections = 0
+        self.stays = False  # after what is told it is waited for the test's end
+        self.left = threading.Event()
         self.truncated = False
         self.refuses: tuple[grpc.StatusCode, str] | None = None
         self.breaks_after_pages: int | None = None
@@ -82,7 +85,10 @@ class Canned(query_pb2_grpc.QueryServiceServicer, admin_pb2_grpc.AdminServiceSer
         self, request: query_pb2.WatchSocketsRequest, context: grpc.ServicerContext
     ) -> Iterator[query_pb2.WatchSocketsResponse]:
         self._take(request, context)
-        yield from self.watched
+        connection, self.connections = self.connections, self.connections + 1
+        yield from self.watched[connection]
+        if self.stays:
+            self.left.wait(30)
         context.abort(grpc.StatusCode.UNAVAILABLE, "shutting down")
 
     def ListHosts(  # noqa: N802  # likewise

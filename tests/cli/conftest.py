@@ -74,6 +74,7 @@ def canned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Canned]:
     end = serve(canned, path)
     monkeypatch.setenv("FLEETNET_SERVER", f"unix://{path}")
     yield canned
+    canned.left.set()
     if canned.silent is not None:
         canned.silent.set()
     end()

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from fleetnet_cli.asking import connect, show
+from fleetnet_cli.asking import connect, show, show_sockets
 from fleetnet_cli.commands.who_listens import since_words, transports
 from fleetnet_cli.counting import count, cut, each_once, parse_by
 from fleetnet_cli.errors import UsageError
@@ -78,7 +78,8 @@ def who_holds(
     if not counted_by:
         with connect(common) as collector:
             presentation = sockets.presentation(services, nothing, sockets.connection_columns())
-            return show(collector.sockets(question), presentation, common)
+            return show_sockets(collector, question, presentation, common)
+    common.only_answers("--by" if by else "--min")
     # The limit is one of counts, not of the sockets that are counted.
     question = replace(question, selection=replace(common.selection, limit=0))
     with connect(common) as collector:

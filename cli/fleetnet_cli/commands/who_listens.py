@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from fleetnet_cli import times
-from fleetnet_cli.asking import connect, show
+from fleetnet_cli.asking import connect, show_sockets
 from fleetnet_cli.options import SOCKETS, Common, option, takes_common
 from fleetnet_cli.output import sockets
 from fleetnet_cli.ports import parse_ports
@@ -73,7 +73,7 @@ def who_listens(
         nothing += " like that"
     with connect(common) as collector:
         presentation = sockets.presentation(services, nothing, sockets.listener_columns())
-        return show(collector.sockets(question), presentation, common)
+        return show_sockets(collector, question, presentation, common)
 
 
 def since_words(common: Common) -> str:

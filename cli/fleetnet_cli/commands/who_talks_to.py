@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fleetnet_cli import exits
-from fleetnet_cli.asking import connect, show
+from fleetnet_cli.asking import connect, show, show_sockets
 from fleetnet_cli.commands.who_listens import since_words, transports
 from fleetnet_cli.counting import BY, count, cut, each_once, parse_by
 from fleetnet_cli.errors import NotKept
@@ -94,19 +94,21 @@ def who_talks_to(
 def _answer(
     collector: "Collector", question: SocketQuestion, grouped: tuple[str, ...], nothing: str, common: Common
 ) -> int:
-    answer = collector.sockets(question)
     if grouped:
+        common.only_answers("--by")
+        answer = collector.sockets(question)
         counted = cut(
             count(each_once(answer) if common.since_us else answer, grouped, 1), answer.coverage, common.selection.limit
         )
         return show(counted, counts.presentation(grouped, nothing), common)
-    return show(answer, sockets.presentation(load(), nothing, sockets.connection_columns()), common)
+    presentation = sockets.presentation(load(), nothing, sockets.connection_columns())
+    return show_sockets(collector, question, presentation, common)
 
 
 def _grouped(by: str | None, common: Common) -> tuple[str, ...]:
     """What to count by; nothing where each socket is to be shown."""
     if by is None:
-        return BY if common.output == "table" else ()
+        return BY if common.output == "table" and not common.watching else ()
     words = parse_by(by, (*BY, _SOCKET))
     return () if _SOCKET in words else words
 

@@ -130,11 +130,11 @@ class Screen:
         self._known: dict[tuple[object, ...], Socket] | None = None  # None: nothing was written yet
         self._there: dict[tuple[object, ...], Socket] = {}
         self._coverage = Coverage(0)
-        self._begun = False
+        self.begun = False
 
     def connected(self, coverage: Coverage) -> None:
         """A connection has begun; what is there comes now."""
-        self._there, self._begun = {}, False
+        self._there, self.begun = {}, False
         if self._known is not None:
             self._writer.cover(coverage.as_of_us, self._coverage, coverage)
         self._coverage = coverage
@@ -150,13 +150,13 @@ class Screen:
             self._there[_key(news.socket)] = news.socket
         else:
             self._change(news.kind == "came", news.at_us, news.socket)
-        if self._begun:
+        if self.begun:
             self._out.flush()
 
     def _mark(self, at_us: int) -> None:
-        if self._begun:
+        if self.begun:
             return
-        self._begun = True
+        self.begun = True
         if self._known is None:
             self._writer.begin(self._coverage, self._there.values())
         else:
