@@ -37,6 +37,6 @@ def test_a_listener_that_comes_and_goes_is_told_and_so_is_what_changed_while_the
     lab.start(host, "listening", "named", "udp:0.0.0.0:53").wait_for("^ready")
     fleet.start_collector()
     watch.wait_for(r"^\+ \d\d:\d\d:\d\d  web1 +udp +0\.0\.0\.0:53 .*named", within_s=120.0)
-    changes = re.findall(r"^[+-] .*?:(\d+) ", watch.says(), re.MULTILINE)
+    changes = re.findall(r"^[+-] .* web1 .*?:(\d+) ", watch.says(), re.MULTILINE)
     assert changes == ["443", "443", "53"], watch.says()
     until(lambda: watch.running or None, within_s=1.0, what="the watch")
