@@ -8,14 +8,16 @@ from pathlib import Path
 
 import grpc
 import pytest
-from cli.canned import Canned
+from cli.canned import Canned, serve
 from cli.conftest import Ran
 from fleetnet_cli import errors, exits, wire
 from fleetnet_cli.client import Collector
 from fleetnet_cli.live import LiveQuestion
 from fleetnet_cli.records import Selection, SocketQuestion
 from fleetnet_cli.states import STATES
-from fleetnet_proto.v1 import query_pb2, sockets_pb2
+from fleetnet_proto.v1 import query_pb2, query_pb2_grpc, sockets_pb2
+
+from cli import fleet
 
 BECOMES: dict[grpc.StatusCode, type[errors.CliError]] = {
     grpc.StatusCode.CANCELLED: errors.Unreachable,
@@ -242,6 +244,37 @@ def test_a_question_is_asked_in_the_oldest_form_that_has_a_place_for_it(
         elif isinstance(request, query_pb2.SeekHostsRequest):
             request.ClearField("hosts")
     assert canned.asked == [asked]
+
+
+class Older(Canned):
+    """One of before there were questions that may grow."""
+
+    SeekSockets = query_pb2_grpc.QueryServiceServicer.SeekSockets  # type: ignore[assignment]  # which is not there
+    SeekHosts = query_pb2_grpc.QueryServiceServicer.SeekHosts  # type: ignore[assignment]  # likewise
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("who-listens", "443", "--cidr", "10.0.0.0/8"),
+        ("who-talks-to", "10.0.0.5", "--container", "c0ffee"),
+        ("hosts", "--host", "web*", "--host", "db*"),
+    ],
+)
+def test_an_older_collector_refuses_what_it_does_not_know_and_answers_the_rest(
+    arguments: tuple[str, ...], fleetnet: Callable[..., Ran], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older = Older()
+    older.coverage, older.sockets, older.hosts = fleet.all_fresh(), fleet.connections(), fleet.hosts()
+    end = serve(older, tmp_path / "older.sock")
+    monkeypatch.setenv("FLEETNET_SERVER", f"unix://{tmp_path / 'older.sock'}")
+    try:
+        ran = fleetnet(*arguments)
+        assert (ran.status, ran.out) == (2, "")
+        assert "the collector does not know this question; upgrade fleetnet-server" in ran.err
+        assert fleetnet(*arguments[:-2]).status == 0
+    finally:
+        end()
 
 
 def test_what_is_asked_of_listeners_and_states_is_narrowed_likewise(

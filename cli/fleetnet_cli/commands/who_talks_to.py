@@ -45,7 +45,9 @@ def who_talks_to(
         str | None,
         own("--by", metavar="BY", help="Count by host, process or remote (tables: by all), or show each socket."),
     ] = None,
-    state: Annotated[list[str] | None, own("--state", metavar="STATE", help="Only in this state.")] = None,
+    state: Annotated[
+        list[str] | None, own("--state", metavar="STATE", help="Only in this state; several times: or.")
+    ] = None,
     tcp: Annotated[bool, own("--tcp", help="Only TCP.")] = False,
     udp: Annotated[bool, own("--udp", help="Only UDP.")] = False,
     process: Annotated[str, own("--process", metavar="NAME", help="Held by a process of this name.")] = "",
