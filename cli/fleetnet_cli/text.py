@@ -4,8 +4,9 @@ A process may be called anything: escape sequences, line breaks, marks that turn
 printable is shown as its number, so a row stays a row and says what is in it.
 """
 
-# No text that a collector keeps is longer: 1,024 characters, which are four each where they are bytes of a path.
-LONGEST = 4096
+# As much as a cell of a spreadsheet holds. No text that a collector keeps comes near it, and a cell of all processes
+# that hold a socket only where they are thousands.
+LONGEST = 32_767
 
 # Letters and marks to Unicode, so printable, and yet nothing is seen of them: Default_Ignorable_Code_Point of its
 # DerivedCoreProperties.txt, and the empty pattern of Braille. With one of them two names look like one.
@@ -17,7 +18,7 @@ _UNSEEN = frozenset(
 
 def visible(text: str) -> str:
     """`text` with every character that is not seen (control, bidi, zero-width, blank, surrogate, unassigned) as \\x..,
-    \\u....; what is longer than any text that is kept is cut.
+    \\u....; what is longer than any text should be is cut.
     """
     # str.isprintable is false for just those (Unicode classes C*, Zl, Zp, and Zs but the space).
     if text.isascii() and text.isprintable():
@@ -27,7 +28,7 @@ def visible(text: str) -> str:
 
 
 def cut(text: str) -> str:
-    """`text` with at most as many characters as any that is kept, the cut marked."""
+    """`text` with at most so many characters, the cut marked."""
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 

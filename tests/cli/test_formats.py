@@ -20,7 +20,7 @@ from fleetnet_cli.output import csv as csv_output
 from fleetnet_cli.output import json as json_output
 from fleetnet_cli.output import name, ndjson, sockets, table
 from fleetnet_cli.output.presentation import FORMATS, Presentation
-from fleetnet_cli.output.terminal import Terminal
+from fleetnet_cli.output.terminal import ReaderGoneError, Terminal
 from fleetnet_cli.records import Coverage, End, ReadyAnswer, Socket
 from fleetnet_cli.services import parse
 
@@ -199,6 +199,33 @@ def test_each_format_is_loaded_only_where_it_is_asked_for(canned: Canned) -> Non
         assert modules & of_formats == own
         assert ("csv" in modules) is (output == "csv")
         assert "tempfile" not in modules
+
+
+class Gone(io.StringIO):
+    """Nobody reads it any more, after so many writes."""
+
+    left = 2
+
+    def write(self, text: str) -> int:
+        self.left -= 1
+        if self.left < 0:
+            raise BrokenPipeError
+        return super().write(text)
+
+
+def test_a_reader_that_has_gone_is_told_at_once_and_nothing_is_tried_again() -> None:
+    taken: list[int] = []
+
+    def items() -> Iterator[Socket]:
+        for number in range(10_000):
+            taken.append(number)
+            yield one()
+
+    out = Gone()
+    with pytest.raises(ReaderGoneError):
+        ndjson.write(Lazy(items()), presentation(), Terminal(out), limited=False)
+    assert len(taken) < 1000
+    assert out.left == -1
 
 
 class Watched(io.StringIO):

@@ -85,7 +85,7 @@ BY_ITEM: dict[str, tuple[str, ...]] = {
     "netstat-live": ("netstat", "web1", "-nta", "--live"),
     "token-create": ("token", "create", "--host", "web1"),
 }
-MAKE_NO_SENSE = ("netstat-routes.name", "netstat-statistics.name", "token-create.wide", "token-create.name")
+MAKE_NO_SENSE = ("netstat-routes.name", "netstat-statistics.name", "token-create.name")
 ANSWERS |= {
     f"{name}.{output}": (*arguments, "-o", output)
     for name, arguments in BY_ITEM.items()

@@ -2,16 +2,13 @@
 
 import io
 import itertools
-import subprocess
-import sys
 import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from cli.canned import serve
-from cli.long_answers import PAGE_ITEMS, Long
+from cli.long_answers import PAGE_ITEMS, asked
 from fleetnet_cli import wire
 from fleetnet_cli.output import csv, json, name, ndjson, sockets, table
 from fleetnet_cli.output.presentation import Presentation
@@ -79,49 +76,9 @@ def test_two_thousand_items_more_take_no_more_memory(output: str, monkeypatch: p
 
 def test_a_program_that_reads_lines_gets_each_of_a_long_answer_in_constant_memory(tmp_path: Path) -> None:
     short, long = 20, 400
-    few = asked(tmp_path / "short.sock", short)
-    many = asked(tmp_path / "long.sock", long)
+    few = asked(tmp_path / "short.sock", short, "ndjson")
+    many = asked(tmp_path / "long.sock", long, "ndjson")
     assert (few.lines, many.lines) == (short * PAGE_ITEMS + 2, long * PAGE_ITEMS + 2)
     assert many.last == f'{{"kind": "End", "items": {long * PAGE_ITEMS}, "complete": true}}\n'
     # The 40,000 items are 40 MB as lines and more as anything else; gRPC holds a few pages ahead.
     assert many.most_held_kb < few.most_held_kb + 12_000
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """How a run of the program went."""
-
-    lines: int
-    last: str
-    most_held_kb: int
-
-
-# What wait4(2) tells of a process begins with what its parent held, so it looks for itself.
-_PROGRAM = """
-import sys
-from pathlib import Path
-from fleetnet_cli.main import main
-status = main(sys.argv[1:])
-fields = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
-print(fields["VmHWM"].split()[0], file=sys.stderr)
-sys.exit(status)
-"""
-
-
-def asked(socket: Path, pages: int) -> Asked:
-    end = serve(Long(pages), socket)
-    arguments = ["who-holds", "LISTEN", "-o", "ndjson", "--server", f"unix://{socket}"]
-    try:
-        with subprocess.Popen(
-            [sys.executable, "-c", _PROGRAM, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        ) as process:
-            assert process.stdout is not None
-            assert process.stderr is not None
-            lines, last = 0, ""
-            for last in process.stdout:  # noqa: B007  # the last one is looked at
-                lines += 1
-            most_held_kb = int(process.stderr.read())
-            assert process.wait() == 0
-    finally:
-        end()
-    return Asked(lines, last, most_held_kb)

@@ -41,7 +41,7 @@ def create(
         raise UsageError(f"--ttl {ttl} is less than a second; write it as 10m or 1h")
     with connect(common) as collector:
         token = collector.create_token(host, ttl_s)
-    if common.by_item:
+    if common.output not in ("table", "wide"):
         answer = ReadyAnswer(Coverage(as_of_us=times.now_us()), [token], End(1))
         # Nobody was asked, so there is no coverage to be said beside it.
         return show(answer, tokens.presentation(), replace(common, quiet=True))

@@ -28,7 +28,7 @@ def head(kind: str, coverage: Coverage) -> dict[str, Any]:
 
 
 def text(value: dict[str, Any]) -> str:
-    """One line of JSON. No text in it is longer than any that is kept."""
+    """One line of JSON. No text in it is longer than any should be."""
     # Everything outside ASCII is escaped by json, so what a terminal would act upon is too, but for DEL.
     line = _encode(value).replace("\x7f", "\\u007f")
     # A whole item is seldom that long, and to look into each costs more than to write it.

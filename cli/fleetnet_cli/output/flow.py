@@ -18,13 +18,20 @@ def write_lines(lines: Iterable[str], out: Terminal) -> int:
             batch.append(line)
             written += 1
             if len(batch) >= _LINES_A_WRITE or written == 1:
-                out.write("".join(batch))
-                batch.clear()
+                _write(batch, out)
                 if written == 1:
                     out.flush()
     finally:
-        out.write("".join(batch))
+        _write(batch, out)
     return written
+
+
+def _write(batch: list[str], out: Terminal) -> None:
+    # Emptied before: what could not be written, or was interrupted, is not tried again.
+    text = "".join(batch)
+    batch.clear()
+    if text:
+        out.write(text)
 
 
 def refuse_cut(answer: Answer[object], *, limited: bool) -> None:

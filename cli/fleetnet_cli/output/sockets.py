@@ -123,7 +123,7 @@ def wide_columns() -> tuple[Column[Socket], ...]:
         Column("UID", lambda s: "" if s.uid is None else str(s.uid), right=True),
         Column("INODE", lambda s: str(s.inode or ""), right=True),
         Column("UNIT", lambda s: s.unit),
-        Column("CONTAINER", lambda s: f"{s.runtime}:{s.container}".strip(":"), if_any=True),
+        Column("CONTAINER", _container, if_any=True),
         Column(f"SINCE ({times.zone_name()})", _opened),
         Column(
             "ENDED", lambda s: f"{times.local(s.closed_at_us)} {s.closed_at_is}" if s.closed_at_us else "", if_any=True
@@ -259,6 +259,10 @@ def _unit(socket: Socket) -> str:
     # The scope that a runtime makes has the whole id in its name and says nothing else; documents have it.
     unit = "" if socket.container in socket.unit else socket.unit
     return f"{unit} {runtime}{container}".strip()
+
+
+def _container(socket: Socket) -> str:
+    return f"{socket.runtime}:{socket.container}" if socket.runtime else socket.container
 
 
 def _opened(socket: Socket) -> str:

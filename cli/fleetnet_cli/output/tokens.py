@@ -5,7 +5,7 @@ from fleetnet_cli.output.presentation import Column, Presentation
 from fleetnet_cli.records import Token
 
 # The table is the token alone; a secret is no name to hand on.
-FORMATS = ("table", "json", "ndjson", "csv")
+FORMATS = ("table", "wide", "json", "ndjson", "csv")
 
 
 def presentation() -> Presentation[Token]:
