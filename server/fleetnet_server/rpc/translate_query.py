@@ -75,7 +75,8 @@ def selection(message: query_pb2.Selection) -> records.Selection:
         host_glob=_text(message.host_glob, "host"),
         at_us=message.at_us,
         max_age_ms=min(message.max_age_ms, bounds.LAST_US // 1_000) or _DEFAULT_MAX_AGE_MS,
-        limit=min(message.limit, bounds.MAX_INTEGER),
+        # One more is looked for, and that too must be a number to the engine.
+        limit=min(message.limit, bounds.MAX_INTEGER - 1),
     )
 
 
