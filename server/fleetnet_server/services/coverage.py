@@ -31,6 +31,7 @@ from fleetnet_server.storage.schema import SKEW_US
 
 _MS_US = 1_000
 _TCP, _TIME_WAIT, _CLOSE, _LISTEN = 6, 6, 7, 10  # IANA; include/net/tcp_states.h
+_STREAMS = frozenset({_TCP, 132})  # with SCTP, IANA
 _NO_GAPS: tuple[Gap, ...] = ()
 
 
@@ -85,15 +86,18 @@ def kinds_of(question: SocketQuestion) -> frozenset[Kind]:
     What is known by its end alone has none, so of what is kept briefly it is TIME_WAIT that could; but it began some
     time, and is part of an answer about that.
     """
-    if question.listeners_only or question.exposed_only:
-        return frozenset({Kind.LISTENERS})
     states, protocols = set(question.states), set(question.protocols)
+    by_its_end = bool(question.opened_since_us) and (not states or _CLOSE in states)
+    if question.listeners_only or question.exposed_only:
+        # A socket of a protocol that knows no LISTEN waits for others in CLOSE, and may be known by its end alone.
+        brief = by_its_end and (not protocols or not protocols <= _STREAMS)
+        return frozenset({Kind.LISTENERS, Kind.BRIEF} if brief else {Kind.LISTENERS})
     kinds = set() if states == {_TIME_WAIT} else {Kind.SOCKETS}
     if question.remote is None and (not states or not states.isdisjoint({_LISTEN, _CLOSE})):
         kinds.add(Kind.LISTENERS)
     if (not states or _TIME_WAIT in states) and (not protocols or _TCP in protocols):
         kinds.add(Kind.BRIEF)
-    if question.opened_since_us and (not states or _CLOSE in states):
+    if by_its_end:
         kinds.add(Kind.BRIEF)
     return frozenset(kinds)
 
