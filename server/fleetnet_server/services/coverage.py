@@ -18,7 +18,7 @@ Intervals and gaps are kept by the host's clock, so T is converted the other way
 than SKEW_US are mostly the time that a Hello travels, and are let be.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from fleetnet_server.errors import HostUnknown
@@ -32,7 +32,6 @@ from fleetnet_server.storage.schema import SKEW_US
 _MS_US = 1_000
 _TCP, _TIME_WAIT, _CLOSE, _LISTEN = 6, 6, 7, 10  # IANA; include/net/tcp_states.h
 _STREAMS = frozenset({_TCP, 132})  # with SCTP, IANA
-_NO_GAPS: tuple[Gap, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +137,7 @@ def _outline_of_past(conn: Connection, selection: Selection, kinds: Collection[K
     since = moment.moved_to(since_us) if since_us else None
     begin = since or moment
     stale = heard.silent(conn, at_us, oldest_us)
-    found = gaps.around(conn, moment.earliest_us, moment.latest_us)
-    over = {host_id: some for host_id in found if (some := _between(moment, moment, host_id, found))}
+    over = gaps.between(conn, moment, moment)
     streams |= sessions.covering(conn, at_us, over.keys() - streams.keys())
     broken = {
         host_id: last_seen_us
@@ -189,7 +187,7 @@ def _now(
     skewed = _skewed(now_us, _offsets(streams))
     since = skewed.moved_to(since_us) if since_us else None
     begin = since or skewed
-    found = gaps.around(conn, begin.earliest_us, skewed.latest_us, only)
+    found = gaps.between(conn, begin, skewed, only)
     oldest_us = now_us - selection.max_age_ms * _MS_US
     asked = tuple(
         Asked(
@@ -198,7 +196,7 @@ def _now(
             enrolled_at_us=host.enrolled_at_us,
             last_seen_us=host.last_heard_us,
             fresh=host.last_heard_us > 0 and host.last_heard_us >= oldest_us,
-            gaps=len(_between(begin, skewed, host.host_id, found)),
+            gaps=len(found.get(host.host_id, ())),
             session=streams.get(host.host_id),
         )
         for host in known
@@ -212,11 +210,12 @@ def _past(conn: Connection, known: list[hosts.Heard], only: int | None, selectio
     moment = _skewed(at_us, _offsets(streams))
     since = moment.moved_to(since_us) if since_us else None
     begin = since or moment
-    found = gaps.around(conn, begin.earliest_us, moment.latest_us, only)
+    found = gaps.between(conn, begin, moment, only)
+    over = found if since is None else gaps.between(conn, moment, moment, only)
     asked = []
     for host in known:
         stream = streams.get(host.host_id)
-        last_seen_us = _last_seen(at_us, stream, _between(moment, moment, host.host_id, found), max_age_us)
+        last_seen_us = _last_seen(at_us, stream, over.get(host.host_id, ()), max_age_us)
         asked.append(
             Asked(
                 host_id=host.host_id,
@@ -224,14 +223,14 @@ def _past(conn: Connection, known: list[hosts.Heard], only: int | None, selectio
                 enrolled_at_us=host.enrolled_at_us,
                 last_seen_us=last_seen_us,
                 fresh=stream is not None and last_seen_us >= at_us - max_age_us,
-                gaps=len(_between(begin, moment, host.host_id, found)),
+                gaps=len(found.get(host.host_id, ())),
                 session=stream,
             )
         )
     return Scene(tuple(asked), moment, at_us, since)
 
 
-def _last_seen(at_us: int, stream: sessions.Covered | None, over: list[Gap], max_age_us: int) -> int:
+def _last_seen(at_us: int, stream: sessions.Covered | None, over: Sequence[Gap], max_age_us: int) -> int:
     """The last look at or before a time, as far as is known; 0 if there was none. Collector's clock."""
     if stream is None:
         return 0
@@ -257,10 +256,3 @@ def _skewed(at_us: int, offsets_us: Mapping[int, int]) -> Moment:
             if abs(offset_us) >= SKEW_US
         },
     )
-
-
-def _between(begin: Moment, end: Moment, host_id: int, found: Mapping[int, list[Gap]]) -> list[Gap]:
-    """The host's gaps that overlap a time, which may be one moment."""
-    begin_us = begin.by_host.get(host_id, begin.at_us)
-    end_us = end.by_host.get(host_id, end.at_us)
-    return [gap for gap in found.get(host_id, _NO_GAPS) if gap.from_us <= end_us and begin_us < gap.to_us]
