@@ -124,7 +124,8 @@ def selection(message: query_pb2.Selection) -> records.Selection:
         host_globs=(_text(message.host_glob, "host"),) if message.host_glob else (),
         at_us=message.at_us,
         max_age_ms=min(message.max_age_ms, bounds.LAST_US // 1_000) or _DEFAULT_MAX_AGE_MS,
-        limit=min(message.limit, bounds.MAX_INTEGER),
+        # One more is looked for, and that too must be a number to the engine.
+        limit=min(message.limit, bounds.MAX_INTEGER - 1),
     )
 
 

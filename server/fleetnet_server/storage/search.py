@@ -17,7 +17,7 @@ from fleetnet_server.records import Holder, SocketAnswer, SocketQuestion
 from fleetnet_server.storage import holders as holder_rows
 from fleetnet_server.storage import namespaces, sought, usual, walk
 from fleetnet_server.storage.counts import IP
-from fleetnet_server.storage.moments import Moment, of_hosts
+from fleetnet_server.storage.moments import Moment
 from fleetnet_server.storage.sought import Times as Times
 
 PAGE = 500
@@ -95,10 +95,8 @@ def counts_by_state(conn: Connection, moment: Moment, host_ids: Collection[int] 
 def _were_open(moment: Moment, host_ids: Collection[int] | None) -> Subquery:
     told = ("host_id", "protocol", "state", "scope")
     parts = [
-        select(*(usual.told(table, name) for name in told)).where(
-            *sought.open_at(table, moment), *of_hosts(table, host_ids)
-        )
-        for table in sought.tables(moment)
+        select(*(usual.told(table, name) for name in told)).where(*conditions)
+        for table, conditions in sought.were_open(moment, host_ids)
     ]
     return union_all(*parts).subquery()
 

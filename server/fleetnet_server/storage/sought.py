@@ -93,6 +93,10 @@ class Times:
     moment: Moment | None = None
     since: Moment | None = None
 
+    def of(self, host_ids: Collection[int]) -> "Times":
+        """The same, as far as it concerns these hosts."""
+        return Times(self.moment and self.moment.of(host_ids), self.since and self.since.of(host_ids))
+
 
 def in_order(
     question: SocketQuestion,
@@ -140,12 +144,28 @@ def _is_indexed(question: SocketQuestion, times: Times) -> bool:
     return times == Times() and bool(question.states or question.remotes)
 
 
-def tables(moment: Moment | None) -> list[Table]:
-    """Where rows are that were open at a time."""
-    return [current] if moment is None else [current, history]
+def were_open(moment: Moment | None, host_ids: Collection[int] | None) -> list[tuple[Table, list[ColumnElement[bool]]]]:
+    """Where rows are that these hosts, or all (None), held open at a time; each table with what is asked of its rows, a
+    table may be there twice."""
+    return [
+        (table, [*of_hosts(table, some), *_open_at(table, times.moment)])
+        for some, times in _by_clocks(Times(moment), host_ids)
+        for table in ([current] if moment is None else [current, history])
+    ]
 
 
-def open_at(table: Table, moment: Moment | None) -> list[ColumnElement[bool]]:
+def _by_clocks(times: Times, host_ids: Collection[int] | None) -> list[tuple[Collection[int] | None, Times]]:
+    """Hosts, and what is asked for in time as far as it concerns them: apart those whose clocks are wrong by much."""
+    at = times.since or times.moment
+    if host_ids is None or at is None:
+        return [(host_ids, times)]
+    far = at.far.intersection(host_ids)
+    near = [host_id for host_id in host_ids if host_id not in far]
+    parts = [near, far] if near and far else [host_ids]
+    return [(some, times.of(frozenset(some))) for some in parts]
+
+
+def _open_at(table: Table, moment: Moment | None) -> list[ColumnElement[bool]]:
     """Of the time asked about: an interval holds its beginning and not its end, so adjoining ones never both match."""
     if moment is None:
         return []
@@ -174,12 +194,17 @@ def _parts(
     question: SocketQuestion, times: Times, host_ids: Collection[int] | None
 ) -> list[tuple[Table, list[ColumnElement[bool]]]]:
     """The tables to look in, each with what is asked of its rows themselves; a table may be there twice."""
-    if times.since is not None:
-        told = [(table, _begun(table, times.since, times.moment, host_ids)) for table in (current, history)]
+    if times.since is None:
+        told = were_open(times.moment, host_ids)
     else:
-        told = [(table, open_at(table, times.moment)) for table in tables(times.moment)]
+        told = [
+            (table, [*of_hosts(table, some), *_begun(table, its.since, its.moment, some)])
+            for some, its in _by_clocks(times, host_ids)
+            if its.since is not None
+            for table in (current, history)
+        ]
     return [
-        (table, [*of_hosts(table, host_ids), *conditions, *_asked(table, question), *remote])
+        (table, [*conditions, *_asked(table, question), *remote])
         for table, conditions in told
         for remote in addresses.remotes(table, question.remotes, question.remote_ports)
     ]

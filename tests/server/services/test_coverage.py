@@ -15,6 +15,7 @@ from server.reports import (
     CLOSE,
     CLOSE_WAIT,
     LISTEN,
+    SCTP,
     T0,
     TCP,
     TIME_WAIT,
@@ -177,6 +178,27 @@ def test_a_stream_of_which_all_was_slow_is_judged_by_the_streams_beside_it(
     tell(tmp_path, story)
 
 
+def test_how_a_clock_is_judged_is_the_same_whoever_else_is_asked_about(tmp_path: Path) -> None:
+    hour, late_us = 3_600 * S, -10 * S
+
+    async def story(c: Collector) -> None:
+        # It tells of four hours ago on a stream that looks late, and opens one beside it that does not.
+        host = await c.enroll("web1")
+        session = await c.connect(host, hello(T0 + 4 * hour, clock_offset_us=late_us), T0 + 4 * hour)
+        await c.report(session, snapshot(1, T0 + late_us), delay_us=4 * hour)
+        await c.connect(host, hello(T0 + 4 * hour + 60 * S), T0 + 4 * hour + 60 * S)
+        other = await c.connect(await c.enroll("web2"), hello(T0 + 3 * hour, clock_offset_us=late_us), T0 + 3 * hour)
+        await c.report(other, snapshot(1, T0 + 3 * hour + late_us), delay_us=-late_us)
+
+        async def offset_us(*host_ids: int) -> int:
+            covered = await c.db.read(sessions.covering, T0 + 3 * hour, host_ids)
+            return covered[host.host_id].clock_offset_us
+
+        assert await offset_us(host.host_id) == await offset_us(host.host_id, other.host_id) == late_us
+
+    tell(tmp_path, story)
+
+
 def test_when_a_look_was_is_told_by_the_clock_that_nothing_sets(tmp_path: Path) -> None:
     async def story(c: Collector) -> None:
         said = replace(hello(T0), boottime_us=500 * S)
@@ -302,7 +324,10 @@ def test_an_answer_about_now_goes_through_the_hosts_alone(tmp_path: Path) -> Non
         ({"protocols": (UDP, UNIX)}, "LISTENERS SOCKETS"),
         # What is known by its end alone began some time.
         ({"states": (CLOSE,), "opened_since_us": T0}, "LISTENERS SOCKETS BRIEF"),
-        ({"listeners_only": True, "opened_since_us": T0}, "LISTENERS"),
+        ({"listeners_only": True, "opened_since_us": T0}, "LISTENERS BRIEF"),
+        ({"listeners_only": True, "opened_since_us": T0, "protocols": (TCP, UDP)}, "LISTENERS BRIEF"),
+        ({"listeners_only": True, "opened_since_us": T0, "protocols": (TCP, SCTP)}, "LISTENERS"),
+        ({"exposed_only": True, "opened_since_us": T0, "states": (LISTEN,)}, "LISTENERS"),
         ({"remotes": (Net(bytes(4), 0),)}, "SOCKETS BRIEF"),
         ({"remote_ports": ((25, 25),), "states": (CLOSE_WAIT, CLOSE)}, "SOCKETS"),
         ({"protocols": (TCP,), "local_ports": ((443, 443),)}, "LISTENERS SOCKETS BRIEF"),

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fleetnet_proto.v1 import query_pb2
 from fleetnet_server.errors import HostUnknown
 from fleetnet_server.records import (
     Holder,
+    NamespaceQuestion,
     Net,
     Process,
     Selection,
@@ -16,6 +18,7 @@ from fleetnet_server.records import (
     SocketQuestion,
     SourceStatus,
 )
+from fleetnet_server.rpc import translate_query
 from fleetnet_server.storage import search, walk
 from server.costs import asked_of, pieces, plan
 from server.reports import (
@@ -35,6 +38,7 @@ from server.reports import (
     gone,
     snapshot,
     sock,
+    space,
 )
 from server.stories import LO, PEER, ports, reporting, tell
 
@@ -136,6 +140,20 @@ def test_a_limit_cuts_and_says_so(tmp_path: Path, limit: int, items: int, trunca
         answer = await c.ask(limit=limit)
         assert [i.local_port for i in answer.items] == list(range(items))
         assert (answer.end.items, answer.end.truncated) == (items, truncated)
+
+    tell(tmp_path, story)
+
+
+def test_a_limit_beyond_all_numbers_is_none(tmp_path: Path) -> None:
+    asked = translate_query.selection(query_pb2.Selection(limit=2**64 - 1))
+
+    async def story(c: Collector) -> None:
+        session = await reporting(c, "web1", sock(1, T0))
+        await c.report(session, difference(2, T0 + S, namespaces=(space(),)))
+        answer = await c.ask(SocketQuestion(asked))
+        assert (answer.end.items, answer.end.truncated) == (1, False)
+        told = await c.ask_namespaces(NamespaceQuestion(asked))
+        assert (told.end.items, told.end.truncated) == (1, False)
 
     tell(tmp_path, story)
 
