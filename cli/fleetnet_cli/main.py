@@ -10,7 +10,7 @@ import click
 import typer
 
 from fleetnet_cli import exits, options
-from fleetnet_cli.commands import help, hosts, netstat, token, who_holds, who_listens
+from fleetnet_cli.commands import explain, help, hosts, netstat, token, who_holds, who_listens
 from fleetnet_cli.errors import CliError, OutputFailed, UsageError
 from fleetnet_cli.output import terminal
 from fleetnet_cli.text import visible
@@ -23,6 +23,8 @@ Examples:
 Every answer says how far it reaches, and the exit status says it too
 ("fleetnet help exit-codes"). Every option has a twin in the environment:
 FLEETNET_SERVER for --server, FLEETNET_WHO_LISTENS_EXPOSED for --exposed.
+What a state, column or port means: "fleetnet explain CLOSE_WAIT". How times,
+formats and filters are written: "fleetnet help times", formats, filters.
 """
 
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -51,6 +53,7 @@ def build() -> typer.Typer:
     tokens.callback()(_nothing)
     tokens.command("create", epilog=token.EXAMPLES)(token.create)
     app.add_typer(tokens, name="token")
+    app.command("explain", epilog=explain.EXAMPLES)(explain.explain)
     app.command("help", epilog=help.EXAMPLES)(help.help_)
     return app
 

@@ -66,6 +66,7 @@ class Common:
     """What the shared options say, checked."""
 
     socket_path: str
+    collector_named: bool  # by option, environment or file; False: the socket is the default's
     timeout_s: float
     output: str
     quiet: bool
@@ -116,10 +117,14 @@ def checked(given: dict[str, Any]) -> Common:
         limit=given.get("limit") or 0,
     )
     timeout_us = times.parse_duration(_nearest_given("timeout", given) or _DEFAULT_TIMEOUT)
+    server, context, machine = (
+        _nearest_given("server", given),
+        _nearest_given("context", given),
+        settings.this_machine(),
+    )
     return Common(
-        socket_path=settings.admin_socket(
-            _nearest_given("server", given), _nearest_given("context", given), settings.this_machine()
-        ),
+        socket_path=settings.admin_socket(server, context, machine),
+        collector_named=server is not None or settings.configured(context, machine) is not None,
         timeout_s=timeout_us / times.SECOND_US,
         output=output,
         quiet=bool(given.get("quiet")),

@@ -39,19 +39,32 @@ def this_machine() -> Machine:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A value of a configuration file, and where in it."""
+
+    value: str
+    file: Path
+    key: str  # "contexts.home.server"
+
+
 def admin_socket(server: str | None, context: str | None, machine: Machine) -> str:
     """Path of the admin socket to ask; UsageError where --server or a file says something that is none."""
-    if server is None:
-        server = _configured(context, machine)
-    if server is not None:
-        return _socket_path(server)
-    # Without any word on it: the system's collector, else the one this user runs.
-    if machine.user_socket is not None and _there(machine.user_socket) and not _there(machine.system_socket):
+    if server is None and (written := configured(context, machine)) is not None:
+        server = written.value
+    return _socket_path(server) if server is not None else default_socket(machine)
+
+
+def default_socket(machine: Machine) -> str:
+    """Path of the admin socket of whom nobody has said a word."""
+    # The system's collector, else the one this user runs.
+    if machine.user_socket is not None and there(machine.user_socket) and not there(machine.system_socket):
         return str(machine.user_socket)
     return str(machine.system_socket)
 
 
-def _there(path: Path) -> bool:
+def there(path: Path) -> bool:
+    """Whether something is there, be it closed to us."""
     try:
         return path.exists()
     except PermissionError:
@@ -74,10 +87,11 @@ def _socket_path(server: str) -> str:
     raise UsageError(f'--server "{server}" is not an address; write unix:///run/fleetnet/admin.sock')
 
 
-def _configured(context: str | None, machine: Machine) -> str | None:
+def configured(context: str | None, machine: Machine) -> Written | None:
+    """The server that a file names for this context, or for the one that the file itself chooses."""
     known: list[str] = []
     for path in machine.config_files:
-        table = _read(path)
+        table = read(path)
         contexts = _tables(table.get("contexts"), path)
         known += contexts
         wanted = context or _string(table.get("context"), "context", path)
@@ -93,14 +107,31 @@ def _configured(context: str | None, machine: Machine) -> str | None:
     return None
 
 
-def _server_of(table: dict[str, object], key: str, path: Path) -> str:
+def chosen_context(machine: Machine) -> Written | None:
+    """The context that a file chooses where nobody else does."""
+    for path in machine.config_files:
+        table = read(path)
+        if (name := _string(table.get("context"), "context", path)) is not None:
+            return Written(name, path, "context")
+        if "server" in table:
+            return None
+    return None
+
+
+def contexts(machine: Machine) -> list[str]:
+    """The names of all contexts."""
+    return [name for path in machine.config_files for name in _tables(read(path).get("contexts"), path)]
+
+
+def _server_of(table: dict[str, object], key: str, path: Path) -> Written:
     server = _string(table.get("server"), key, path)
     if server is None:
         raise UsageError(f'{path}: {key} is missing; write server = "unix:///run/fleetnet/admin.sock"')
-    return server
+    return Written(server, path, key)
 
 
-def _read(path: Path) -> dict[str, object]:
+def read(path: Path) -> dict[str, object]:
+    """A configuration file; empty where there is none, UsageError where it is none."""
     try:
         content = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):

@@ -100,3 +100,23 @@ def script() -> Callable[..., Ran]:
         return Ran(done.returncode, done.stdout, done.stderr)
 
     return run
+
+
+@pytest.fixture
+def as_nobody(tmp_path: Path) -> Callable[..., Ran]:
+    """Runs the program as a user to whom what is not open to all is closed. Needs root."""
+    for parent in [tmp_path, *tmp_path.parents[:2]]:
+        parent.chmod(0o755)
+
+    def run(*arguments: str, before: str = "") -> Ran:
+        # The program may lie where only root reads, so it gives root up when it has loaded all it needs.
+        program = (
+            f"import os, sys\nfrom fleetnet_cli import client, main\nimport fleetnet_cli.output.table\n{before}\n"
+            "os.setgroups([]); os.setgid(65534); os.setuid(65534)\nsys.exit(main.main(sys.argv[1:]))"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False, timeout=60
+        )
+        return Ran(done.returncode, done.stdout, done.stderr)
+
+    return run

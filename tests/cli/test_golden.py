@@ -51,7 +51,16 @@ ANSWERS: dict[str, tuple[str, ...]] = {
     "netstat-live.table": ("netstat", "web1", "-ntp", "--live", "--timers"),
     "netstat-live.json": ("netstat", "web1", "-nta", "--live", "-o", "json"),
     "token-create.table": ("token", "create", "--host", "web1"),
+    "explain.table": ("explain",),
+    "explain-state.table": ("explain", "close-wait"),
+    "explain-state.json": ("explain", "CLOSE_WAIT", "-o", "json"),
+    "explain-port.table": ("explain", "443"),
+    "explain-column.table": ("explain", "Send-Q"),
+    "explain-two.table": ("explain", "gap"),
     "help-exit-codes.table": ("help", "exit-codes"),
+    "help-times.table": ("help", "times"),
+    "help-formats.table": ("help", "formats"),
+    "help-filters.table": ("help", "filters"),
 }
 WITH_UNIX = ("netstat-both.table", "netstat-unix.table", "netstat-unix.json")
 
@@ -59,7 +68,7 @@ WITH_UNIX = ("netstat-both.table", "netstat-unix.table", "netstat-unix.json")
 @pytest.mark.parametrize("name", ANSWERS)
 def test_an_answer_looks_as_it_always_has(name: str, canned: Canned, fleetnet: Callable[..., Ran]) -> None:
     arguments = ANSWERS[name]
-    if arguments[0] == "who-holds":
+    if arguments[0] == "who-holds" or name.startswith("explain-state"):
         canned.sockets = fleet.connections()
     elif arguments[0] == "netstat":
         canned.coverage.hosts_asked = canned.coverage.hosts_fresh = 1
