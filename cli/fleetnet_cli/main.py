@@ -10,7 +10,7 @@ import click
 import typer
 
 from fleetnet_cli import exits, options
-from fleetnet_cli.commands import explain, help, hosts, netstat, token, who_holds, who_listens
+from fleetnet_cli.commands import config, explain, help, hosts, netstat, token, who_holds, who_listens
 from fleetnet_cli.errors import CliError, OutputFailed, UsageError
 from fleetnet_cli.output import terminal
 from fleetnet_cli.text import visible
@@ -54,6 +54,10 @@ def build() -> typer.Typer:
     tokens.command("create", epilog=token.EXAMPLES)(token.create)
     app.add_typer(tokens, name="token")
     app.command("explain", epilog=explain.EXAMPLES)(explain.explain)
+    configuration = _typer(help="Say where settings come from.", epilog=config.EXAMPLES)
+    configuration.callback()(config.nothing)
+    configuration.command("explain", epilog=config.EXAMPLES)(config.explain)
+    app.add_typer(configuration, name="config")
     app.command("help", epilog=help.EXAMPLES)(help.help_)
     return app
 

@@ -19,7 +19,16 @@ from fleetnet_proto.v1 import query_pb2
 
 from cli import fleet
 
-COMMANDS = [["who-listens"], ["who-holds"], ["hosts"], ["netstat"], ["token", "create"], ["explain"], ["help"]]
+COMMANDS = [
+    ["who-listens"],
+    ["who-holds"],
+    ["hosts"],
+    ["netstat"],
+    ["token", "create"],
+    ["explain"],
+    ["config", "explain"],
+    ["help"],
+]
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)

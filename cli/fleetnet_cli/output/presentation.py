@@ -33,3 +33,4 @@ class Presentation(Generic[Item]):
     nothing: str  # "nothing listens on 443"
     host_of: Callable[[Item], str] = lambda _item: ""
     note: Callable[[Item], str | None] = _no_note  # what must be said of an item beneath the table
+    of_hosts: bool = True  # False: about this machine, so how far the answer reaches is no question
