@@ -6,6 +6,7 @@ not matter; what must stay true is that an answer which broke off never looks li
 
 import errno
 import functools
+import itertools
 import os
 import socket
 import threading
@@ -36,6 +37,8 @@ Response = (
 # A message may be larger than gRPC's 4 MiB; the collector on the same machine is trusted that far.
 _OPTIONS = [("grpc.max_receive_message_length", 64 << 20), ("grpc.enable_http_proxy", 0)]
 
+_GUESS_S = 1.0  # for the names of hosts, one of which a wrong name may be meant for
+
 _LEAVE_S = 2.0  # for a call to end that was called off: no time at all but on a machine that does nothing
 
 
@@ -60,7 +63,7 @@ class Collector:
     def sockets(self, question: SocketQuestion) -> "Stream[Socket]":
         """Asks for sockets; the answer's coverage is here when this returns."""
         call = self._questions.ListSockets(wire.sockets_request(question))
-        translate = functools.partial(translated, host=question.selection.host)
+        translate = functools.partial(self._translated, host=question.selection.host)
         return Stream(call, lambda m: map(wire.socket, m.page.items), self._timeout_s, translate)
 
     def hosts(self, selection: Selection) -> "Stream[Host]":
@@ -74,14 +77,16 @@ class Collector:
         from fleetnet_cli import wire_network  # only these questions need it
 
         call = self._questions.ListNamespaces(wire_network.request(question))
-        translate = functools.partial(translated, host=question.selection.host)
+        translate = functools.partial(self._translated, host=question.selection.host)
         return Stream(call, lambda m: map(wire_network.namespace, m.page.items), self._timeout_s, translate)
 
     def live(self, question: LiveQuestion) -> "LiveLook":
         """Asks one host for a fresh look; raises HostAway or TooSoon where it cannot be had."""
         from fleetnet_cli import wire_live  # likewise
 
-        return LiveLook(self._questions.Live(wire_live.request(question)), wire_live.items, self._timeout_s, question)
+        call = self._questions.Live(wire_live.request(question))
+        translate = functools.partial(self._translated, host=question.host, translate=translated_live)
+        return LiveLook(call, wire_live.items, self._timeout_s, translate)
 
     def create_token(self, host: str, ttl_s: int) -> Token:
         """Has a one-time token made."""
@@ -90,6 +95,26 @@ class Collector:
         except grpc.RpcError as error:
             raise translated(error) from error
         return wire.token(answer)
+
+    def _translated(
+        self,
+        error: grpc.RpcError,
+        host: str,
+        translate: "Callable[[grpc.RpcError, str], errors.CliError] | None" = None,
+    ) -> errors.CliError:
+        """What the status means; where no such host is known, with the one that was probably meant."""
+        meaning = (translate or translated)(error, host)
+        return errors.UnknownHost(host, self._near(host)) if isinstance(meaning, errors.UnknownHost) else meaning
+
+    def _near(self, host: str) -> str | None:
+        until_s = time.monotonic() + _GUESS_S
+        try:
+            call = self._questions.ListHosts(wire.hosts_request(Selection()))
+            answer = Stream(call, lambda m: (h.host for h in m.page.items), min(self._timeout_s, _GUESS_S), translated)
+            names = list(itertools.takewhile(lambda _: time.monotonic() < until_s, answer))
+        except errors.CliError:
+            return None
+        return errors.nearest(host, names)
 
 
 class _Call(Protocol):
@@ -192,7 +217,7 @@ class LiveLook(Stream[LiveItem]):
         call: _Call,
         items_of: Callable[[query_pb2.LivePage], Iterable[LiveItem]],
         timeout_s: float,
-        question: LiveQuestion,
+        translate: Callable[[grpc.RpcError], errors.CliError],
     ) -> None:
         self.troubles: list[str] = []
 
@@ -201,7 +226,7 @@ class LiveLook(Stream[LiveItem]):
                 self.troubles.append(message.page.trouble)
             return items_of(message.page)
 
-        super().__init__(call, items, timeout_s, functools.partial(translated_live, host=question.host))
+        super().__init__(call, items, timeout_s, translate)
 
 
 class _Patience:

@@ -10,7 +10,7 @@ import click
 import typer
 
 from fleetnet_cli import exits, options
-from fleetnet_cli.commands import config, explain, help, hosts, netstat, token, who_holds, who_listens
+from fleetnet_cli.commands import config, explain, help, hosts, netstat, start, token, who_holds, who_listens
 from fleetnet_cli.errors import CliError, OutputFailed, UsageError
 from fleetnet_cli.output import terminal
 from fleetnet_cli.text import visible
@@ -109,7 +109,8 @@ def _run(arguments: Sequence[str] | None) -> int:
         )
         terminal.of(sys.stdout).flush()  # a full disk shows itself only now
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.ctx.get_help() if error.ctx else "", err=True)
+        below = error.ctx is not None and error.ctx.parent is not None
+        click.echo(error.format_message() if below else start.SCREEN.rstrip(), err=True)
         return exits.FAILED
     except click.ClickException as error:
         raise _usage_error(error) from error

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import shlex
 import signal
 import socket
 import subprocess
@@ -115,13 +116,45 @@ def test_wrong_usage_is_2(canned: Canned, script: Callable[..., Ran]) -> None:
         (["hosts", "--server", "collector:7443"], "need a certificate for people"),
         (["who-listen"], 'did you mean "who-listens"?'),
         (["hosts", "--ouput", "json"], 'did you mean "--output"?'),
-        (["netstat", "nowhere"], 'no host "nowhere" in this fleet'),
+        (["netstat", "nowhere"], 'no host "nowhere" in this fleet; "fleetnet hosts" lists them'),
+        (["netstat", "wbe1"], 'no host "wbe1" in this fleet, did you mean "web1"?'),
+        (["netstat", "wbe1", "--live"], 'did you mean "web1"?'),
+        (["netstat", "wbe1", "-r"], 'did you mean "web1"?'),
+        (["explain", "Snd-Q"], 'did you mean "Send-Q"?'),
+        (["help", "tmies"], 'did you mean "times"?'),
+        (["config", "explian"], 'did you mean "explain"?'),
         (["token", "create", "--host", "Web1"], 'did you mean "web1"?'),
     ]:
         ran = script(*arguments)
         assert (ran.status, ran.out) == (2, "")
         assert said in ran.err
         assert_one_sentence(ran.err)
+
+
+def test_alone_it_shows_what_to_ask_and_each_of_it_can_be_asked(
+    canned: Canned, script: Callable[..., Ran], fleetnet: Callable[..., Ran]
+) -> None:
+    ran = script()
+    assert (ran.status, ran.out) == (2, "")
+    assert len(ran.err.splitlines()) <= 15
+    proposed = [line.split("  ")[1].strip() for line in ran.err.splitlines() if line.startswith("  fleetnet")]
+    assert len(proposed) == 5
+    for line in proposed:
+        assert fleetnet(*shlex.split(line)[1:]).status == 0
+
+
+def test_a_group_alone_shows_its_help(script: Callable[..., Ran]) -> None:
+    for group in ("token", "config"):
+        ran = script(group)
+        assert (ran.status, ran.out) == (2, "")
+        assert f"Usage: fleetnet {group} " in ran.err
+
+
+def test_in_a_fleet_without_hosts_no_name_is_guessed(
+    canned: Canned, fleetnet: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(canned, "hosts", fleet.hosts()[:0])
+    assert fleetnet("netstat", "wbe1").err == 'fleetnet: no host "wbe1" in this fleet; "fleetnet hosts" lists them\n'
 
 
 def test_stale_is_3_and_outranks_nothing_found(canned: Canned, script: Callable[..., Ran]) -> None:
