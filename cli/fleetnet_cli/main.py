@@ -10,7 +10,18 @@ import click
 import typer
 
 from fleetnet_cli import exits, options
-from fleetnet_cli.commands import config, explain, help, hosts, netstat, start, token, who_holds, who_listens
+from fleetnet_cli.commands import (
+    completion,
+    config,
+    explain,
+    help,
+    hosts,
+    netstat,
+    start,
+    token,
+    who_holds,
+    who_listens,
+)
 from fleetnet_cli.errors import CliError, OutputFailed, UsageError
 from fleetnet_cli.output import terminal
 from fleetnet_cli.text import visible
@@ -58,6 +69,7 @@ def build() -> typer.Typer:
     configuration.callback()(config.nothing)
     configuration.command("explain", epilog=config.EXAMPLES)(config.explain)
     app.add_typer(configuration, name="config")
+    app.command("completion", epilog=completion.EXAMPLES)(completion.completion)
     app.command("help", epilog=help.EXAMPLES)(help.help_)
     return app
 
@@ -89,6 +101,10 @@ def _before_the_command(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit status."""
     terminal.make_tolerant()
+    if "_FLEETNET_COMPLETE" in os.environ:
+        from fleetnet_cli import completing  # a shell asks, and not a person
+
+        return completing.answer(typer.main.get_command(build()))
     try:
         status = _run(arguments)
     except KeyboardInterrupt:

@@ -34,6 +34,7 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterat
         if name.startswith("FLEETNET") or name in ("NO_COLOR", "COLUMNS", "XDG_RUNTIME_DIR"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("TZ", "UTC")
     (tmp_path / "services").write_text(fleet.SERVICES)
     monkeypatch.setattr(services, "PATH", tmp_path / "services")
