@@ -146,8 +146,12 @@ class Stream(Generic[Item]):
             self._ended.set()
         self._taken = 0
         self.end: End | None = None
-        first = self._first()
-        self.coverage: Coverage = wire.coverage(first.coverage)
+        try:
+            self._patience.begin()
+            self.coverage: Coverage = wire.coverage(self._first().coverage)
+        except BaseException:  # who interrupts is done with the call too
+            self._leave()
+            raise
 
     def __iter__(self) -> Iterator[Item]:
         try:
@@ -171,13 +175,10 @@ class Stream(Generic[Item]):
             with self._patience:
                 message = next(self._call)
         except StopIteration:
-            self._leave()
             raise errors.CollectorFailed("the collector gave an empty answer; its log says more") from None
         except grpc.RpcError as error:
-            self._leave()
             raise self._patience.explained(error, self._translate) from error
         if message.WhichOneof("part") != "coverage":
-            self._leave()
             raise errors.CollectorFailed("the collector's answer does not begin with its coverage; upgrade fleetnet")
         return message
 
@@ -241,6 +242,9 @@ class _Patience:
         self._waiting_since_s: float | None = None
         self._over = threading.Event()
         self.lost = False
+
+    def begin(self) -> None:
+        """From here on it looks at the time."""
         threading.Thread(target=self._watch, daemon=True, name="patience").start()
 
     def __enter__(self) -> None:
