@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from cli.canned import Canned, serve
-from fleetnet_cli import services, times
+from fleetnet_cli import client, services, times
+from fleetnet_cli.commands.explain import answer
 from fleetnet_cli.main import main
 
 from cli import fleet, network
@@ -74,6 +75,9 @@ def canned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Canned]:
     path = tmp_path / "admin.sock"
     end = serve(canned, path)
     monkeypatch.setenv("FLEETNET_SERVER", f"unix://{path}")
+    # What is only an extra is given up after a second; here a busy machine may take longer.
+    monkeypatch.setattr(answer, "_PATIENCE_S", 60.0)
+    monkeypatch.setattr(client, "_GUESS_S", 60.0)
     yield canned
     if canned.silent is not None:
         canned.silent.set()
@@ -115,8 +119,15 @@ def as_nobody(tmp_path: Path) -> Callable[..., Ran]:
             f"import os, sys\nfrom fleetnet_cli import client, main\nimport fleetnet_cli.output.table\n{before}\n"
             "os.setgroups([]); os.setgid(65534); os.setuid(65534)\nsys.exit(main.main(sys.argv[1:]))"
         )
+        # Another pytest that begins closes the folder of all of them again; settings are not to be looked for there.
+        env = {**os.environ, "XDG_CONFIG_HOME": "/nonexistent"}
         done = subprocess.run(
-            [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False, timeout=60
+            [sys.executable, "-c", program, *arguments],
+            env=env,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
         )
         return Ran(done.returncode, done.stdout, done.stderr)
 
