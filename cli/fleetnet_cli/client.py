@@ -6,6 +6,7 @@ not matter; what must stay true is that an answer which broke off never looks li
 
 import errno
 import functools
+import itertools
 import os
 import socket
 import stat
@@ -38,6 +39,8 @@ Message = Response | query_pb2.WatchSocketsResponse  # of which the last never c
 
 # A message may be larger than gRPC's 4 MiB; the collector on the same machine is trusted that far.
 _OPTIONS = [("grpc.max_receive_message_length", 64 << 20), ("grpc.enable_http_proxy", 0)]
+
+_GUESS_S = 1.0  # for the names of hosts, one of which a wrong name may be meant for
 
 _LEAVE_S = 2.0  # for a call to end that was called off: no time at all but on a machine that does nothing
 
@@ -72,14 +75,14 @@ class Collector:
             call = self._questions.FindSockets(request)
         else:
             call = self._questions.ListSockets(request)
-        translate = functools.partial(translated, host=question.selection.host)
+        translate = functools.partial(self._translated, host=question.selection.host)
         return Stream(call, lambda m: map(wire.socket, m.page.items), self._timeout_s, translate)
 
     def watch(self, question: SocketQuestion) -> "Stream[News]":
         """Asks for sockets that are there, and then for those that come and go, for ever; the coverage of the beginning
         is here when this returns."""
         call = self._questions.WatchSockets(wire.watch_request(question))
-        translate = functools.partial(translated, host=question.selection.host)
+        translate = functools.partial(self._translated, host=question.selection.host)
         return Stream(call, wire.news, max(self._timeout_s, _MARKS_S), translate)
 
     def hosts(self, selection: Selection) -> "Stream[Host]":
@@ -97,14 +100,16 @@ class Collector:
         from fleetnet_cli import wire_network  # only these questions need it
 
         call = self._questions.ListNamespaces(wire_network.request(question))
-        translate = functools.partial(translated, host=question.selection.host)
+        translate = functools.partial(self._translated, host=question.selection.host)
         return Stream(call, lambda m: map(wire_network.namespace, m.page.items), self._timeout_s, translate)
 
     def live(self, question: LiveQuestion) -> "LiveLook":
         """Asks one host for a fresh look; raises HostAway or TooSoon where it cannot be had."""
         from fleetnet_cli import wire_live  # likewise
 
-        return LiveLook(self._questions.Live(wire_live.request(question)), wire_live.items, self._timeout_s, question)
+        call = self._questions.Live(wire_live.request(question))
+        translate = functools.partial(self._translated, host=question.host, translate=translated_live)
+        return LiveLook(call, wire_live.items, self._timeout_s, translate)
 
     def create_token(self, host: str, ttl_s: int) -> Token:
         """Has a one-time token made."""
@@ -113,6 +118,26 @@ class Collector:
         except grpc.RpcError as error:
             raise translated(error) from error
         return wire.token(answer)
+
+    def _translated(
+        self,
+        error: grpc.RpcError,
+        host: str,
+        translate: "Callable[[grpc.RpcError, str], errors.CliError] | None" = None,
+    ) -> errors.CliError:
+        """What the status means; where no such host is known, with the one that was probably meant."""
+        meaning = (translate or translated)(error, host)
+        return errors.UnknownHost(host, self._near(host)) if isinstance(meaning, errors.UnknownHost) else meaning
+
+    def _near(self, host: str) -> str | None:
+        until_s = time.monotonic() + _GUESS_S
+        try:
+            call = self._questions.ListHosts(query_pb2.ListHostsRequest())
+            answer = Stream(call, lambda m: (h.host for h in m.page.items), min(self._timeout_s, _GUESS_S), translated)
+            names = list(itertools.takewhile(lambda _: time.monotonic() < until_s, answer))
+        except errors.CliError:
+            return None
+        return errors.nearest(host, names)
 
 
 class _Call(Protocol):
@@ -144,8 +169,12 @@ class Stream(Generic[Item]):
             self._ended.set()
         self._taken = 0
         self.end: End | None = None
-        first = self._first()
-        self.coverage: Coverage = wire.coverage(first.coverage)
+        try:
+            self._patience.begin()
+            self.coverage: Coverage = wire.coverage(self._first().coverage)
+        except BaseException:  # who interrupts is done with the call too
+            self._leave()
+            raise
 
     def __iter__(self) -> Iterator[Item]:
         try:
@@ -169,13 +198,10 @@ class Stream(Generic[Item]):
             with self._patience:
                 message = next(self._call)
         except StopIteration:
-            self._leave()
             raise errors.CollectorFailed("the collector gave an empty answer; its log says more") from None
         except grpc.RpcError as error:
-            self._leave()
             raise self._patience.explained(error, self._translate) from error
         if message.WhichOneof("part") != "coverage":
-            self._leave()
             raise errors.CollectorFailed("the collector's answer does not begin with its coverage; upgrade fleetnet")
         return message
 
@@ -215,7 +241,7 @@ class LiveLook(Stream[LiveItem]):
         call: _Call,
         items_of: Callable[[query_pb2.LivePage], Iterable[LiveItem]],
         timeout_s: float,
-        question: LiveQuestion,
+        translate: Callable[[grpc.RpcError], errors.CliError],
     ) -> None:
         self.troubles: list[str] = []
 
@@ -224,7 +250,7 @@ class LiveLook(Stream[LiveItem]):
                 self.troubles.append(message.page.trouble)
             return items_of(message.page)
 
-        super().__init__(call, items, timeout_s, functools.partial(translated_live, host=question.host))
+        super().__init__(call, items, timeout_s, translate)
 
 
 class _Patience:
@@ -239,6 +265,9 @@ class _Patience:
         self._waiting_since_s: float | None = None
         self._over = threading.Event()
         self.lost = False
+
+    def begin(self) -> None:
+        """From here on it looks at the time."""
         threading.Thread(target=self._watch, daemon=True, name="patience").start()
 
     def __enter__(self) -> None:

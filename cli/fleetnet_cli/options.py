@@ -7,7 +7,7 @@ options named, and arrives as one checked value.
 import functools
 import inspect
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ParamSpec
 
@@ -21,22 +21,27 @@ from fleetnet_cli.records import Selection
 
 P = ParamSpec("P")
 
-_DEFAULT_TIMEOUT = "20s"
+# What holds where nobody says anything; the collector's own is named here too.
+DEFAULTS = {"output": "table", "timeout": "20s", "max_age": "2m"}
 WATCH = "watch"  # the command whose commands are questions that stay open
 WATCH_FORMATS = ("table", "ndjson")
 
 
 def option(*flags: str, help: str, command: str = "", **more: Any) -> Any:  # noqa: ANN401  # as typer types its options
     """An option with its twin in the environment: FLEETNET_AT, or with a command FLEETNET_WHO_HOLDS_MIN."""
-    twin = "_".join(["fleetnet", *filter(None, [command]), flags[0].removeprefix("--")]).replace("-", "_").upper()
+    twin = _twin(*filter(None, [command]), flags[0].removeprefix("--"))
     # The twin would take a line at each option; the main help says how they are named.
     return typer.Option(*flags, envvar=twin, show_envvar=False, show_default=False, help=help, **more)
+
+
+def _twin(*words: str) -> str:
+    return "_".join(["fleetnet", *words]).replace("-", "_").upper()
 
 
 SERVER = option("--server", metavar="ADDRESS", help="The collector's admin socket: unix:///PATH.")
 CONTEXT = option("--context", metavar="NAME", help="A context of ~/.config/fleetnet/config.toml.")
 TIMEOUT = option(
-    "--timeout", metavar="LENGTH", help=f"Give up on a silent collector after this (default {_DEFAULT_TIMEOUT})."
+    "--timeout", metavar="LENGTH", help=f"Give up on a silent collector after this (default {DEFAULTS['timeout']})."
 )
 
 
@@ -80,6 +85,7 @@ class Common:
     """What the shared options say, checked."""
 
     socket_path: str
+    collector_named: bool  # by option, environment or file; False: the socket is the default's
     timeout_s: float
     output: str
     quiet: bool
@@ -137,11 +143,26 @@ def _parameter(name: str, formats: tuple[str, ...]) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
+def of_commands(command: click.Command, path: str = "") -> Iterator[tuple[str, click.Option]]:
+    """Every option that has a twin, of a command and all below it, each with its command's path."""
+    for parameter in command.params:
+        if isinstance(parameter, click.Option) and parameter.envvar:
+            yield path, parameter
+    for name, below in command.commands.items() if isinstance(command, click.Group) else ():
+        yield from of_commands(below, f"{path} {name}".strip())
+
+
+def shared(program: click.Command) -> dict[str, click.Option]:
+    """The shared options by name, as the commands of the program have them."""
+    by_twin = {str(o.envvar): o for _, o in of_commands(program)}
+    return {name: by_twin[_twin(name)] for name in _OPTIONS}
+
+
 def checked(given: dict[str, Any], formats: Sequence[str]) -> Common:
     """The shared options as given, checked; UsageError where one makes no sense."""
     watching = _is_watched()
     formats = WATCH_FORMATS if watching else formats
-    output = given.get("output") or "table"
+    output = given.get("output") or DEFAULTS["output"]
     if output not in formats:
         guess = suggestion(output, list(formats)) or f"; the formats are {_listed(formats)}"
         raise UsageError(f'-o {output}: there is no format "{output}"{guess}')
@@ -152,14 +173,18 @@ def checked(given: dict[str, Any], formats: Sequence[str]) -> Common:
         max_age_ms=times.parse_duration(max_age) // 1000 if max_age else 0,
         limit=given.get("limit") or 0,
     )
-    timeout_us = times.parse_duration(_nearest_given("timeout", given) or _DEFAULT_TIMEOUT)
+    timeout_us = times.parse_duration(_nearest_given("timeout", given) or DEFAULTS["timeout"])
     for name in ("at", "since", "limit"):
         if watching and given.get(name):
             raise UsageError(f"--{name} makes no sense of what is watched, which is now, and all of it; leave it out")
+    server, context, machine = (
+        _nearest_given("server", given),
+        _nearest_given("context", given),
+        settings.this_machine(),
+    )
     return Common(
-        socket_path=settings.admin_socket(
-            _nearest_given("server", given), _nearest_given("context", given), settings.this_machine()
-        ),
+        socket_path=settings.admin_socket(server, context, machine),
+        collector_named=server is not None or settings.configured(context, machine) is not None,
         timeout_s=timeout_us / times.SECOND_US,
         output=output,
         quiet=bool(given.get("quiet")),

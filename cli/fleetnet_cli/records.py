@@ -157,6 +157,18 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True)
+class Setting:
+    """A setting of this program, and who said what it is to be."""
+
+    name: str  # "--server"; of what nobody reads, the variable or the key
+    command: str  # "" where all commands have it
+    value: str | None  # None: nothing is set
+    origin: str
+    twin: str  # the variable of the environment
+    close: str | None = None  # what it was probably meant to be, where nobody reads it
+
+
+@dataclass(frozen=True, slots=True)
 class StaleHost:
     """A host whose part of the answer is old."""
 

@@ -5,13 +5,14 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import grpc
 import pytest
 from cli.canned import Canned, serve
 from cli.conftest import Ran
 from fleetnet_cli import errors, exits, wire
-from fleetnet_cli.client import Collector
+from fleetnet_cli.client import Collector, Stream, translated
 from fleetnet_cli.live import LiveQuestion
 from fleetnet_cli.records import Selection, SocketQuestion
 from fleetnet_cli.states import STATES
@@ -101,6 +102,33 @@ def test_when_an_answer_is_left_grpc_has_done_with_it(through: bool, canned: Can
                     break
         # Else its thread may hold the lock of the call when Python ends, and the command line would hang for ever.
         assert answer._ended.is_set()
+
+
+class Interrupted:
+    """A call during which somebody presses Ctrl-C; a real one cannot be had to be just there."""
+
+    def __init__(self) -> None:
+        self.ended: Callable[[], None] | None = None
+        self.left = False
+
+    def __next__(self) -> NoReturn:
+        raise KeyboardInterrupt
+
+    def cancel(self) -> None:
+        assert self.ended is not None
+        self.left = True
+        self.ended()
+
+    def add_callback(self, callback: Callable[[], None]) -> bool:
+        self.ended = callback
+        return True
+
+
+def test_an_interrupt_before_the_first_word_leaves_the_call_too() -> None:
+    call = Interrupted()
+    with pytest.raises(KeyboardInterrupt):
+        Stream(call, lambda _message: (), 10, translated)
+    assert call.left
 
 
 @pytest.mark.parametrize("arguments", [("who-listens",), ("who-listens", "-o", "json"), ("netstat", "web1", "-an")])

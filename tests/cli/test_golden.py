@@ -64,7 +64,18 @@ ANSWERS: dict[str, tuple[str, ...]] = {
     "netstat-live.table": ("netstat", "web1", "-ntp", "--live", "--timers"),
     "netstat-live.json": ("netstat", "web1", "-nta", "--live", "-o", "json"),
     "token-create.table": ("token", "create", "--host", "web1"),
+    "explain.table": ("explain",),
+    "explain-state.table": ("explain", "close-wait"),
+    "explain-state.json": ("explain", "CLOSE_WAIT", "-o", "json"),
+    "explain-port.table": ("explain", "443"),
+    "explain-column.table": ("explain", "Send-Q"),
+    "explain-two.table": ("explain", "gap"),
+    "config-explain.json": ("config", "explain", "--server", "/run/f.sock", "--max-age", "5m", "-o", "json"),
     "help-exit-codes.table": ("help", "exit-codes"),
+    "help-times.table": ("help", "times"),
+    "help-formats.table": ("help", "formats"),
+    "help-filters.table": ("help", "filters"),
+    "help-policies.table": ("help", "policies"),
 }
 # In every format beside the layouts above, each with its own ending.
 BY_ITEM: dict[str, tuple[str, ...]] = {
@@ -105,7 +116,7 @@ def test_an_answer_looks_as_it_always_has(
     name: str, canned: Canned, fleetnet: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arguments = ANSWERS[name]
-    if arguments[0] in ("who-holds", "who-talks-to"):
+    if arguments[0] in ("who-holds", "who-talks-to") or name.startswith("explain-state"):
         canned.sockets = fleet.connections()
     elif arguments[0] == "netstat":
         canned.coverage.hosts_asked = canned.coverage.hosts_fresh = 1
@@ -117,6 +128,7 @@ def test_an_answer_looks_as_it_always_has(
         )  # fmt: skip
     monkeypatch.setattr(times, "now_us", lambda: fleet.AS_OF_US)
     monkeypatch.chdir(Path(__file__).parent)
+    monkeypatch.setattr("fleetnet_cli.settings.SYSTEM_FILE", GOLDEN / "none.toml")
     ran = fleetnet(*arguments)
     assert ran.status == (3 if name in PARTIAL else STATUSES.get(arguments[0], 0))
     said = f"--- stderr\n{ran.err}" if ran.err else ""

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import shlex
 import signal
 import socket
 import subprocess
@@ -19,7 +20,20 @@ from fleetnet_proto.v1 import query_pb2
 
 from cli import fleet
 
-COMMANDS = [["who-listens"], ["who-holds"], ["who-talks-to"], ["hosts"], ["netstat"], ["token", "create"], ["help"]]
+COMMANDS = [
+    ["who-listens"],
+    ["who-holds"],
+    ["who-talks-to"],
+    ["hosts"],
+    ["netstat"],
+    ["audit"],
+    ["watch"],
+    ["watch", "who-listens"],
+    ["token", "create"],
+    ["explain"],
+    ["config", "explain"],
+    ["help"],
+]
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
@@ -121,6 +135,47 @@ def test_wrong_usage_is_2(canned: Canned, script: Callable[..., Ran]) -> None:
         assert_one_sentence(ran.err)
 
 
+def test_alone_it_shows_what_to_ask_and_each_of_it_can_be_asked(
+    canned: Canned, script: Callable[..., Ran], fleetnet: Callable[..., Ran]
+) -> None:
+    ran = script()
+    assert (ran.status, ran.out) == (2, "")
+    assert len(ran.err.splitlines()) <= 15
+    proposed = [line.split("  ")[1].strip() for line in ran.err.splitlines() if line.startswith("  fleetnet")]
+    assert len(proposed) == 5
+    for line in proposed:
+        assert fleetnet(*shlex.split(line)[1:]).status == 0
+
+
+def test_a_group_alone_shows_its_help(script: Callable[..., Ran]) -> None:
+    for group in ("token", "config"):
+        ran = script(group)
+        assert (ran.status, ran.out) == (2, "")
+        assert f"Usage: fleetnet {group} " in ran.err
+
+
+def test_a_slip_of_the_keyboard_is_told_what_was_probably_meant(canned: Canned, fleetnet: Callable[..., Ran]) -> None:
+    for arguments, meant in [
+        (["netstat", "wbe1"], "web1"),
+        (["netstat", "wbe1", "-r"], "web1"),
+        (["netstat", "wbe1", "--live"], "web1"),
+        (["explain", "Snd-Q"], "Send-Q"),
+        (["help", "tmies"], "times"),
+        (["config", "explian"], "explain"),
+    ]:
+        ran = fleetnet(*arguments)
+        assert (ran.status, ran.out) == (2, "")
+        assert f'did you mean "{meant}"?' in ran.err
+        assert_one_sentence(ran.err)
+
+
+def test_in_a_fleet_without_hosts_no_name_is_guessed(
+    canned: Canned, fleetnet: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(canned, "hosts", fleet.hosts()[:0])
+    assert fleetnet("netstat", "wbe1").err == 'fleetnet: no host "wbe1" in this fleet; "fleetnet hosts" lists them\n'
+
+
 def test_stale_is_3_and_outranks_nothing_found(canned: Canned, script: Callable[..., Ran]) -> None:
     canned.coverage.hosts_fresh = 2
     canned.coverage.hosts_stale.extend(fleet.stale(180, "db1") + fleet.stale(3000, "web9"))
@@ -157,26 +212,16 @@ def test_not_authorised_is_4(canned: Canned, script: Callable[..., Ran]) -> None
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become a user that the socket refuses")
-def test_a_closed_admin_socket_is_4(tmp_path: Path) -> None:
+def test_a_closed_admin_socket_is_4(tmp_path: Path, as_nobody: Callable[..., Ran]) -> None:
     path = tmp_path / "admin.sock"
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
         listener.listen()
         path.chmod(0o660)
-        for parent in [tmp_path, *tmp_path.parents[:2]]:
-            parent.chmod(0o755)
-        # The program may lie where only root reads, so it gives root up after its start.
-        program = (
-            "import os, sys\nfrom fleetnet_cli import client, main\nimport fleetnet_cli.output.table\n"
-            "os.setgroups([]); os.setgid(65534); os.setuid(65534)\nsys.exit(main.main(sys.argv[1:]))"
-        )
-        done = subprocess.run(
-            [sys.executable, "-c", program, "hosts", "--server", f"unix://{path}"],
-            capture_output=True, text=True, check=False, timeout=60,
-        )  # fmt: skip
-    assert done.returncode == 4
-    assert "not open to you; ask as root or as a member of its group" in done.stderr
-    assert_one_sentence(done.stderr)
+        ran = as_nobody("hosts", "--server", f"unix://{path}")
+    assert ran.status == 4
+    assert "not open to you; ask as root or as a member of its group" in ran.err
+    assert_one_sentence(ran.err)
 
 
 def test_no_collector_is_5(tmp_path: Path, script: Callable[..., Ran]) -> None:

@@ -14,7 +14,7 @@ _HOSTS_NAMED = 2
 _FOR_OTHERS = ("systemd", "init")  # which hold sockets for those that they start
 _HEAD = """\
 # What these hosts exposed when this was written. Read it before you keep it: what is here is what will be called right.
-# "fleetnet help audit" says what else a rule may ask.
+# "fleetnet help policies" says what else a rule may ask.
 """
 
 

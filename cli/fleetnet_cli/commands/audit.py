@@ -30,27 +30,7 @@ Examples:
   fleetnet audit policy.toml --at "yesterday 14:00" -o sarif
   fleetnet audit --learn --host "web*" > policy.toml
 
-A rule of a policy asks one of five things of the hosts it names:
-
-\b
-  [[rule]]
-  name = "web servers"
-  hosts = ["web*"]                    # all where it is left out; also except = [...]
-  severity = "warning"                # error where it is left out, or note
-  why = "asked for by security"
-  only = [                            # what is exposed is one of these
-    { port = 22, process = "sshd" },
-    { port = "80,443", unit = "nginx.service" },
-  ]
-
-\b
-  expect    each of these is there
-  forbid    none of these is there
-  only      whatever is exposed is one of these (loopback = true: whatever listens)
-  exactly   both expect and only
-  at_most   sockets by state: at_most = { CLOSE_WAIT = 100 }
-
-A listener is told by port, protocol, address, scope, exposed, process, user, unit, container and netns.
+What a rule may ask: "fleetnet help policies".
 """
 
 _OPTIONS = ("output", "at", "host", "max_age", "quiet", "server", "context", "timeout")

@@ -57,3 +57,4 @@ class Presentation(Generic[Item]):
     cells: Mapping[str, Callable[[Any], str]] = field(default_factory=dict)  # by field, from its value in the JSON
     name_of: Callable[[Item], str] | None = None  # None: host_of
     formats: tuple[str, ...] = FORMATS
+    of_hosts: bool = True  # False: about this machine, so how far the answer reaches is no question

@@ -45,7 +45,9 @@ def write(
     found = _write_rows(rows, presentation.columns, replace(out, width=None) if wide else out, heading=not quiet)
     if rows.broken is not None:
         raise rows.broken
-    if not quiet:
+    if not quiet and not presentation.of_hosts:
+        coverage.write_notes(rows.notes, out)
+    elif not quiet:
         zone_shown = found > 0 and any(f"({zone_name()})" in c.heading for c in presentation.columns)
         coverage.write(
             answer, out, found=found, nothing=presentation.nothing, asked_at=asked_at, zone_shown=zone_shown, glob=glob,

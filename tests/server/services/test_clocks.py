@@ -4,6 +4,7 @@ What a question costs is counted in the steps of SQLite's machine, which are the
 """
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fleetnet_server.records import Gap, Selection, SocketQuestion
@@ -41,29 +42,29 @@ def test_each_host_is_asked_about_that_time_by_its_own_clock(tmp_path: Path) -> 
         for name in OFFSETS:
             await lives(c, name)
 
-        async def told(**asked: int | str) -> tuple[dict[str, list[int]], int, int]:
+        async def told(**asked: Any) -> tuple[dict[str, list[int]], int, int]:
             since_us = int(asked.pop("since_us", 0))
-            question = SocketQuestion(Selection(**asked), opened_since_us=since_us)  # type: ignore[arg-type]  # the caller names fields
+            question = SocketQuestion(Selection(**asked), opened_since_us=since_us)
             answer = await c.ask(question, NOW)
             found: dict[str, list[int]] = {}
             for item in answer.items:
                 found.setdefault(item.host, []).append(item.local_port)
             return found, answer.coverage.hosts_fresh, answer.coverage.gaps
 
-        for glob in ("", "*"):
+        for globs in ((), ("*",)):
             for at_us, ports, over in (
                 (T0 + 55 * S, [2, 443], 1),
                 (T0 + 119 * S, [2, 443], 0),
                 (T0 + 120 * S, [3, 443], 0),
             ):
-                assert await told(at_us=at_us, host_glob=glob) == (dict.fromkeys(OFFSETS, ports), 5, 5 * over)
-            began = await told(at_us=T0 + 130 * S, since_us=T0 + 1 * S, host_glob=glob)
+                assert await told(at_us=at_us, host_globs=globs) == (dict.fromkeys(OFFSETS, ports), 5, 5 * over)
+            began = await told(at_us=T0 + 130 * S, since_us=T0 + 1 * S, host_globs=globs)
             assert began == ({name: [3] for name in OFFSETS}, 5, 5)
         for name in OFFSETS:
             assert await told(at_us=T0 + 55 * S, host=name) == ({name: [2, 443]}, 1, 1)
-        counted = await c.questions.counts(Selection(at_us=T0 + 55 * S, host_glob="*"), NOW)
+        counted = await c.questions.counts(Selection(at_us=T0 + 55 * S, host_globs=("*",)), NOW)
         assert [(one.state, one.sockets) for one in counted.counts] == [(CLOSE_WAIT, 5), (LISTEN, 5)]
-        nobody = await c.questions.counts(Selection(at_us=T0 + 55 * S, host_glob="nobody*"), NOW)
+        nobody = await c.questions.counts(Selection(at_us=T0 + 55 * S, host_globs=("nobody*",)), NOW)
         assert (nobody.coverage.hosts_asked, nobody.counts) == (0, ())
 
     tell(tmp_path, story)
