@@ -70,7 +70,7 @@ ANSWERS: dict[str, tuple[str, ...]] = {
     "explain-port.table": ("explain", "443"),
     "explain-column.table": ("explain", "Send-Q"),
     "explain-two.table": ("explain", "gap"),
-    "config-explain.json": ("config", "explain", "--server", "/run/f.sock", "--max-age", "5m", "-o", "json"),
+    "config-explain.json": ("config", "explain", "--server", "/run/f.sock", "-o", "json"),
     "help-exit-codes.table": ("help", "exit-codes"),
     "help-times.table": ("help", "times"),
     "help-formats.table": ("help", "formats"),
