@@ -96,17 +96,23 @@ def questions(days: float, now: int) -> list[Asked]:
             SocketQuestion(replace(_FLEET, at_us=now - hour_us), local_ports=https, listeners_only=True),
         ),
         Asked("how many in each state, fleet, now", _counts, whole_ms=20),
+        Asked("the same, every host being stale", _counts_of_stale),
         Asked("how many CLOSE_WAITs each host has", _counts_by_host),
-        Asked("all hosts with their counts", lambda answers: answers.hosts(Selection(), now_us())),
+        Asked("all hosts with their counts", lambda answers: answers.hosts(_FLEET, now_us())),
     ]
 
 
 async def _counts(answers: Questions) -> AsyncGenerator[Any]:
-    yield (await answers.counts(Selection(), now_us())).counts
+    yield (await answers.counts(_FLEET, now_us())).counts
+
+
+async def _counts_of_stale(answers: Questions) -> AsyncGenerator[Any]:
+    # What is told then is the name of each.
+    yield (await answers.counts(replace(_FLEET, max_age_ms=1), now_us())).counts
 
 
 def _counts_by_host(answers: Questions) -> AsyncGenerator[Any]:
-    return answers.counts_by_host(Selection(), (fill.CLOSE_WAIT,), (), now_us())
+    return answers.counts_by_host(_FLEET, (fill.CLOSE_WAIT,), (), now_us())
 
 
 class Bench:

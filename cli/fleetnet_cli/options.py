@@ -149,6 +149,8 @@ def of_commands(command: click.Command, path: str = "") -> Iterator[tuple[str, c
         if isinstance(parameter, click.Option) and parameter.envvar:
             yield path, parameter
     for name, below in command.commands.items() if isinstance(command, click.Group) else ():
+        if name == WATCH:  # the same commands once more, with the same twins
+            continue
         yield from of_commands(below, f"{path} {name}".strip())
 
 

@@ -291,8 +291,7 @@ class NamespaceQuestion:
     without_routes: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class StaleHost:
+class StaleHost(NamedTuple):
     """A host whose answer is old; `last_seen_us` is 0 if it was never heard."""
 
     host: str

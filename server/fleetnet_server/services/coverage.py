@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 
 from fleetnet_server.errors import HostUnknown
 from fleetnet_server.records import Coverage, Gap, NotKept, Selection, SocketQuestion, StaleHost
-from fleetnet_server.storage import gaps, heard, hosts, kept, sessions
+from fleetnet_server.storage import gaps, heard, hosts, kept, reach, sessions
 from fleetnet_server.storage.database import Connection
 from fleetnet_server.storage.kept import Kind
 from fleetnet_server.storage.moments import Moment
@@ -109,24 +109,48 @@ def outline(
 
     Of all hosts the database counts, for going through ten thousand of them takes longer than most answers.
     """
+    if selection.host and not selection.at_us:
+        return _outline_of_one(conn, selection, now_us, kinds, since_us)
     if selection.host or selection.host_globs:
         scene = survey(conn, selection, now_us, kinds, since_us)
         return Outline(scene.coverage, scene.moment, scene.since, [host.host_id for host in scene.asked])
     if selection.at_us:
         return _outline_of_past(conn, selection, kinds, since_us)
     oldest_us = now_us - selection.max_age_ms * _MS_US
-    asked, fresh = hosts.count_heard(conn, oldest_us)
-    skewed = _skewed(now_us, sessions.skewed(conn))
+    found = reach.now(conn, oldest_us, since_us or now_us, now_us)
+    skewed = _skewed(now_us, found.skewed)
     since = skewed.moved_to(since_us) if since_us else None
     coverage = Coverage(
         as_of_us=now_us,
-        hosts_asked=asked,
-        hosts_fresh=fresh,
-        hosts_stale=tuple(StaleHost(*stale) for stale in hosts.not_heard(conn, oldest_us)) if fresh < asked else (),
-        gaps=gaps.count_between(conn, since or skewed, skewed),
+        hosts_asked=found.known,
+        hosts_fresh=found.heard,
+        hosts_stale=hosts.not_heard(conn, oldest_us) if found.heard < found.known else (),
+        gaps=gaps.count_between(conn, since or skewed, skewed) if found.skewed else found.gaps,
         not_kept=kept.lacking(conn, since, kinds, None, now_us) if since else (),
     )
     return Outline(coverage, None, since, None)
+
+
+def _outline_of_one(
+    conn: Connection, selection: Selection, now_us: int, kinds: Collection[Kind], since_us: int
+) -> Outline:
+    """Of one host, now."""
+    one = reach.of_one(conn, selection.host)
+    if one is None:
+        raise HostUnknown(selection.host)
+    skewed = _skewed(now_us, {one.host_id: one.clock_offset_us})
+    since = skewed.moved_to(since_us) if since_us else None
+    begin_us, end_us = (moment.by_host.get(one.host_id, moment.at_us) for moment in (since or skewed, skewed))
+    fresh = one.heard_us > 0 and one.heard_us >= now_us - selection.max_age_ms * _MS_US
+    coverage = Coverage(
+        as_of_us=now_us,
+        hosts_asked=1,
+        hosts_fresh=int(fresh),
+        hosts_stale=() if fresh else (StaleHost(selection.host, one.heard_us),),
+        gaps=reach.gaps_of_one(conn, one.host_id, begin_us, end_us),
+        not_kept=kept.lacking(conn, since, kinds, [one.host_id], now_us) if since else (),
+    )
+    return Outline(coverage, None, since, [one.host_id])
 
 
 def _outline_of_past(conn: Connection, selection: Selection, kinds: Collection[Kind], since_us: int) -> Outline:

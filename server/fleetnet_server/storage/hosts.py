@@ -7,22 +7,18 @@ from fnmatch import fnmatchcase
 from sqlalchemy import (
     BigInteger,
     BindParameter,
-    ColumnElement,
     Connection,
-    and_,
     bindparam,
     case,
     func,
     literal_column,
-    not_,
-    or_,
     select,
     true,
     update,
 )
 
-from fleetnet_server.records import Host
-from fleetnet_server.storage.dialect import execute_rows, insert_new, select_each
+from fleetnet_server.records import Host, StaleHost
+from fleetnet_server.storage.dialect import execute_rows, insert_new, select_constant, select_each
 from fleetnet_server.storage.moments import among
 from fleetnet_server.storage.schema import hosts
 
@@ -166,25 +162,18 @@ def _is_meant(host: str, name: str, globs: Collection[str]) -> bool:
     return host == name if name else not globs or any(fnmatchcase(host, glob) for glob in globs)
 
 
-def count_heard(conn: Connection, since_us: int) -> tuple[int, int]:
-    """How many hosts there are, and how many of them were heard since a time."""
-    query = select(func.count(), func.count(case((_heard_since(since_us), 1)))).select_from(hosts)
-    known, heard = conn.execute(query).one()
-    return known, heard
+def not_heard(conn: Connection, since_us: int) -> tuple[StaleHost, ...]:
+    """Those that were not heard since a time, in the order of their names."""
+    # Who was never heard is not in any case, whatever time is asked about.
+    return tuple(map(StaleHost._make, select_constant(conn, _NOT_HEARD, {"since_us": max(since_us, 1)})))
 
 
-def not_heard(conn: Connection, since_us: int) -> list[tuple[str, int]]:
-    """Names of those that were not heard since a time, in their order, each with when it was; 0 if never."""
-    query = select(hosts.c.name, hosts.c.last_heard_us).where(
-        or_(hosts.c.last_heard_us.is_(None), not_(_heard_since(since_us)))
-    )
-    return [(row.name, row.last_heard_us or 0) for row in conn.execute(query.order_by(hosts.c.name))]
-
-
-def _heard_since(time_us: int) -> ColumnElement[bool]:
-    return and_(hosts.c.last_heard_us > 0, hosts.c.last_heard_us >= time_us)
-
-
+_LAST_HEARD = func.coalesce(hosts.c.last_heard_us, literal_column("0", BigInteger))
+_NOT_HEARD = (
+    select(hosts.c.name, _LAST_HEARD)
+    .where(bindparam("since_us", type_=BigInteger) > _LAST_HEARD)
+    .order_by(hosts.c.name)
+)
 # Every batch and beat runs one of these; built once, they cost a third of what they cost built anew.
 _LOOK: BindParameter[int] = bindparam("look_us", type_=BigInteger)
 _LATEST = case((hosts.c.latest_us > _LOOK, hosts.c.latest_us), else_=_LOOK)

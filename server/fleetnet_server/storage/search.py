@@ -43,12 +43,13 @@ def pages(
     if few is not None:
         if few:
             # Not by these hosts: an engine might read all that they have, and what found the few finds their rows.
-            yield from _found(conn, sought.in_order(question, times, host_ids, few, left), times)
+            at_most = left if few is host_ids else LOOK
+            yield from _found(conn, sought.in_order(question, times, host_ids, few, left), times, at_most)
         return
     way = walk.Walk(conn, host_ids)
     while step := way.step():
         found = 0
-        for page in _found(conn, sought.in_order(question, times, step, step, left), times):
+        for page in _found(conn, sought.in_order(question, times, step, step, left), times, left):
             found += len(page)
             yield page
         if left is not None and (left := left - found) <= 0:
@@ -69,7 +70,15 @@ def _few(
     return None if len(rows) > LOOK else sorted(set(rows))
 
 
-def _found(conn: Connection, query: sought.Query, times: Times) -> Iterator[tuple[SocketAnswer, ...]]:
+def _found(
+    conn: Connection, query: sought.Query, times: Times, at_most: int | None
+) -> Iterator[tuple[SocketAnswer, ...]]:
+    """Its rows a page at a time, of which there are so many at most (None: that is not known)."""
+    if at_most is not None and at_most <= PAGE:
+        # A cursor of the server's costs three journeys more.
+        if rows := conn.execute(query).all():
+            yield _answers(conn, rows, times.moment)
+        return
     with conn.execute(query, execution_options={"stream_results": True, "max_row_buffer": PAGE}) as result:
         while rows := result.fetchmany(PAGE):
             yield _answers(conn, rows, times.moment)

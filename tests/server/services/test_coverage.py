@@ -226,13 +226,15 @@ def test_when_a_look_was_is_told_by_the_clock_that_nothing_sets(tmp_path: Path) 
     tell(tmp_path, story)
 
 
-def test_what_the_database_counts_is_what_going_through_all_hosts_finds(tmp_path: Path) -> None:
+@pytest.mark.parametrize("offsets_us", [(0, S - 1, -7 * S, 3600 * S, 0), (0, S - 1, 0, 1 - S, 0)])
+def test_what_the_database_counts_is_what_going_through_all_hosts_finds(
+    tmp_path: Path, offsets_us: tuple[int, ...]
+) -> None:
     async def story(c: Collector) -> None:
         now_us = T0 + 500 * S
+        heard_each_us = (now_us, now_us - 119 * S, now_us, now_us - 121 * S, T0)
         await c.enroll("mute")
-        for number, (offset_us, heard_us) in enumerate(
-            ((0, now_us), (S - 1, now_us - 119 * S), (-7 * S, now_us), (3600 * S, now_us - 121 * S), (0, T0))
-        ):
+        for number, (offset_us, heard_us) in enumerate(zip(offsets_us, heard_each_us, strict=True)):
             host = await c.enroll(f"web{number}")
             session = await c.connect(host, hello(T0, clock_offset_us=offset_us), T0)
             its_now_us = now_us + offset_us
@@ -241,13 +243,19 @@ def test_what_the_database_counts_is_what_going_through_all_hosts_finds(tmp_path
                 await c.db.write(gaps.record, host.host_id, [row])
             await c.ingest.commit(session, snapshot(1, heard_us + offset_us, sock(1, T0)), heard_us)
 
-        def both(conn: Connection) -> tuple[Coverage, Coverage]:
-            return survey(conn, Selection(), now_us).coverage, outline(conn, Selection(), now_us).coverage
+        def both(conn: Connection, since_us: int, host: str = "") -> tuple[Coverage, Coverage]:
+            said = (conn, Selection(host=host), now_us, SOCKETS, since_us)
+            return survey(*said).coverage, outline(*said).coverage
 
-        surveyed, outlined = await c.db.read(both)
-        assert surveyed == outlined
-        assert (outlined.hosts_asked, outlined.hosts_fresh, outlined.gaps) == (6, 3, 5)
-        assert [stale.host for stale in outlined.hosts_stale] == ["mute", "web3", "web4"]
+        for since_us, overlap in ((0, 5), (now_us - 7 * S, 5), (now_us - 9 * S, 10)):
+            surveyed, outlined = await c.db.read(both, since_us)
+            assert surveyed == outlined
+            assert (outlined.hosts_asked, outlined.hosts_fresh, outlined.gaps) == (6, 3, overlap)
+            assert [stale.host for stale in outlined.hosts_stale] == ["mute", "web3", "web4"]
+            # And so of each by its name.
+            for name in ("mute", *(f"web{number}" for number in range(5))):
+                surveyed, outlined = await c.db.read(both, since_us, name)
+                assert surveyed == outlined, (since_us, name)
 
     tell(tmp_path, story)
 

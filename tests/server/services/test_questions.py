@@ -175,11 +175,16 @@ def test_a_question_costs_the_same_statements_however_many_hosts_answer(tmp_path
             await reporting(c, f"web{n}", *(sock(i + 1, T0, port=i, holder=holder) for i in range(40)))
         statements = asked_of(c.db._engines.readers)
         assert len((await c.ask()).items) == 480
-        # Hosts, their streams, gaps, the hosts of a step, sockets, holders.
-        assert len(statements) == 5 + pieces(engine, 12)
+        # Coverage, the hosts of a step, sockets, holders.
+        assert len(statements) == 3 + pieces(engine, 12)
+        statements.clear()
+        assert len((await c.ask(host="web7")).items) == 40
+        # The host, its gaps, sockets, its one holder.
+        assert len(statements) == 4
         statements.clear()
         assert len((await c.ask(at_us=T0 + S)).items) == 480
-        # And whose clocks were wrong, how many hosts there were, and how far back history goes.
+        # Of coverage six: streams, who was silent, gaps, whose clocks were wrong, how many hosts there were, how far
+        # back history goes.
         assert len(statements) == 8 + pieces(engine, 12)
         statements.clear()
         assert len((await c.ask_hosts()).items) == 12
@@ -276,9 +281,9 @@ def test_the_first_page_of_a_common_port_waits_for_some_hosts_alone(
                 if isinstance(part, tuple):
                     pages.append(len(part))
                     costs.append(len(statements))
-        # Of coverage three; the look, hosts, their sockets, holders. Then longer steps, of which each finds a page.
+        # Coverage; the look, hosts, their sockets, holders. Then longer steps, of which each finds a page.
         assert pages == [4, 16, 40]
-        assert costs[0] == 7
+        assert costs[0] == 5
         taken = [one for one in statements if "hosts.name AS host" in one[0]]
         assert len(taken) == len(pages)
         steps = await c.db.read(plan, *taken[0])
