@@ -30,7 +30,9 @@ def test_no_statement_is_compiled_again_for_other_values(tmp_path: Path) -> None
                 SocketQuestion(Selection(), local_ports=((443 + number, 443 + number),), listeners_only=True),
                 SocketQuestion(Selection(), local_ports=((1, 443 + number),), exposed_only=True),
                 SocketQuestion(Selection(), states=(CLOSE_WAIT + number,), unit=f"nginx{number}.service"),
-                SocketQuestion(Selection(), remote=Net(bytes([10, 0, 0, number]), 32), remote_port=number + 1),
+                SocketQuestion(
+                    Selection(), remotes=(Net(bytes([10, 0, 0, number]), 32),), remote_ports=((number + 1, number + 1),)
+                ),
                 SocketQuestion(Selection(), listeners_only=True, opened_since_us=T0 - number * S),
             ):
                 await c.ask(asked, now_us=T0 + 9 * S)
