@@ -9,7 +9,7 @@ WORKERS ?= 3
 # Hundreds of programs are started by the tests; where nothing may be written each compiles what the one before has compiled.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test test-faults test-week test-storage check bench bench-agent bench-collectors bench-fleet bench-herd bench-retention bench-storage soak dist generate wire-record clean help
+.PHONY: demo test test-faults test-week test-storage check bench bench-agent bench-answers bench-collectors bench-fleet bench-herd bench-retention bench-storage soak dist man generate wire-record clean help
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -46,6 +46,9 @@ bench-agent: $(VENV)/.dev  ## What the agent costs its host, each figure beside 
 	tests/install-tools
 	$(BIN)/python -m bench.agent $(ARGS)
 
+bench-answers: $(VENV)/.dev  ## What a row of an answer costs in each format, and a million as lines (ARGS=--help)
+	PYTHONPATH=tests:. $(BIN)/python -m bench.answers $(ARGS)
+
 bench-fleet: $(VENV)/.dev  ## One collector and 10,000 simulated agents on this machine (ARGS=--help; ARGS=--postgresql)
 	tests/install-tools
 	PYTHONPATH=tests:. $(BIN)/python -m bench.fleet $(ARGS)
@@ -74,6 +77,9 @@ dist: $(VENV)/.dev  ## Wheels of the four distributions, in dist/
 	$(BIN)/pip wheel --quiet --no-deps --no-build-isolation --no-index --wheel-dir dist $(PACKAGES:%=./%)
 	cd dist && sha256sum *.whl > SHA256SUMS && cat SHA256SUMS
 
+man: $(VENV)/.runtime  ## Manual pages of what --help says, in man/ (man -l man/fleetnet.1)
+	$(BIN)/python docs/generate_man.py man
+
 generate: $(VENV)/.dev  ## The Python code of the .proto files, and docs/schema.md
 	$(BIN)/python proto/generate.py
 	$(BIN)/python docs/generate_schema.py > docs/schema.md
@@ -82,7 +88,7 @@ wire-record: $(VENV)/.dev  ## Write down what is new on the wire, for the tests 
 	PYTHONPATH=tests:. $(BIN)/python -m recorded.record_wire
 
 clean:  ## Remove what the targets made
-	rm -rf $(VENV) dist demo/run .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) dist man demo/run .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.runtime: requirements/runtime.txt $(PROJECTS) requirements/bootstrap

@@ -82,7 +82,7 @@ def questions(days: float, now: int) -> list[Asked]:
             whole_ms=5,
         ),
         Asked("who listens on 443, now", SocketQuestion(_FLEET, local_ports=https, listeners_only=True), 10),
-        Asked("who talks to an address, now", SocketQuestion(_FLEET, remote=Net(fill.ASKED_PEER, 32)), whole_ms=10),
+        Asked("who talks to an address, now", SocketQuestion(_FLEET, remotes=(Net(fill.ASKED_PEER, 32),)), whole_ms=10),
         Asked("one host, now", SocketQuestion(one), whole_ms=10),
         Asked(f"one host, {days:g} days back", SocketQuestion(back), whole_ms=50),
         Asked(
@@ -96,17 +96,23 @@ def questions(days: float, now: int) -> list[Asked]:
             SocketQuestion(replace(_FLEET, at_us=now - hour_us), local_ports=https, listeners_only=True),
         ),
         Asked("how many in each state, fleet, now", _counts, whole_ms=20),
+        Asked("the same, every host being stale", _counts_of_stale),
         Asked("how many CLOSE_WAITs each host has", _counts_by_host),
-        Asked("all hosts with their counts", lambda answers: answers.hosts(Selection(), now_us())),
+        Asked("all hosts with their counts", lambda answers: answers.hosts(_FLEET, now_us())),
     ]
 
 
 async def _counts(answers: Questions) -> AsyncGenerator[Any]:
-    yield (await answers.counts(Selection(), now_us())).counts
+    yield (await answers.counts(_FLEET, now_us())).counts
+
+
+async def _counts_of_stale(answers: Questions) -> AsyncGenerator[Any]:
+    # What is told then is the name of each.
+    yield (await answers.counts(replace(_FLEET, max_age_ms=1), now_us())).counts
 
 
 def _counts_by_host(answers: Questions) -> AsyncGenerator[Any]:
-    return answers.counts_by_host(Selection(), (fill.CLOSE_WAIT,), (), now_us())
+    return answers.counts_by_host(_FLEET, (fill.CLOSE_WAIT,), (), now_us())
 
 
 class Bench:

@@ -6,11 +6,14 @@ not matter; what must stay true is that an answer which broke off never looks li
 
 import errno
 import functools
+import itertools
 import os
 import socket
+import stat
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar
 
@@ -24,7 +27,7 @@ from fleetnet_cli import errors, wire
 from fleetnet_cli.live import LiveItem, LiveQuestion
 from fleetnet_cli.lives import Life, LivesQuestion
 from fleetnet_cli.network import Namespace, NamespaceQuestion
-from fleetnet_cli.records import Coverage, End, Host, Selection, Socket, SocketQuestion, Token
+from fleetnet_cli.records import Coverage, End, Host, News, Selection, Socket, SocketQuestion, Token
 
 Item = TypeVar("Item")
 Response = (
@@ -34,11 +37,17 @@ Response = (
     | query_pb2.ListLivesResponse
     | query_pb2.LiveResponse
 )
+Message = Response | query_pb2.WatchSocketsResponse  # of which the last never comes to an end
 
 # A message may be larger than gRPC's 4 MiB; the collector on the same machine is trusted that far.
 _OPTIONS = [("grpc.max_receive_message_length", 64 << 20), ("grpc.enable_http_proxy", 0)]
 
+_GUESS_S = 1.0  # for the names of hosts, one of which a wrong name may be meant for
+
 _LEAVE_S = 2.0  # for a call to end that was called off: no time at all but on a machine that does nothing
+
+# Who watches hears at least a mark, every ten seconds.
+_MARKS_S = 30.0
 
 
 class Collector:
@@ -61,13 +70,30 @@ class Collector:
 
     def sockets(self, question: SocketQuestion) -> "Stream[Socket]":
         """Asks for sockets; the answer's coverage is here when this returns."""
-        call = self._questions.ListSockets(wire.sockets_request(question))
-        translate = functools.partial(translated, host=question.selection.host)
+        request = wire.sockets_request(question)
+        if isinstance(request, query_pb2.SeekSocketsRequest):
+            call = self._questions.SeekSockets(request)
+        elif isinstance(request, query_pb2.FindSocketsRequest):
+            call = self._questions.FindSockets(request)
+        else:
+            call = self._questions.ListSockets(request)
+        translate = functools.partial(self._translated, host=question.selection.host)
         return Stream(call, lambda m: map(wire.socket, m.page.items), self._timeout_s, translate)
+
+    def watch(self, question: SocketQuestion) -> "Stream[News]":
+        """Asks for sockets that are there, and then for those that come and go, for ever; the coverage of the beginning
+        is here when this returns."""
+        call = self._questions.WatchSockets(wire.watch_request(question))
+        translate = functools.partial(self._translated, host=question.selection.host)
+        return Stream(call, wire.news, max(self._timeout_s, _MARKS_S), translate)
 
     def hosts(self, selection: Selection) -> "Stream[Host]":
         """Asks for hosts; the answer's coverage is here when this returns."""
-        call = self._questions.ListHosts(wire.hosts_request(selection))
+        request = wire.hosts_request(selection)
+        if isinstance(request, query_pb2.SeekHostsRequest):
+            call = self._questions.SeekHosts(request)
+        else:
+            call = self._questions.ListHosts(request)
         translate = functools.partial(translated, host=selection.host)
         return Stream(call, lambda m: map(wire.host, m.page.items), self._timeout_s, translate)
 
@@ -76,7 +102,7 @@ class Collector:
         from fleetnet_cli import wire_network  # only these questions need it
 
         call = self._questions.ListNamespaces(wire_network.request(question))
-        translate = functools.partial(translated, host=question.selection.host)
+        translate = functools.partial(self._translated, host=question.selection.host)
         return Stream(call, lambda m: map(wire_network.namespace, m.page.items), self._timeout_s, translate)
 
     def lives(self, question: LivesQuestion) -> "Stream[Life]":
@@ -92,7 +118,9 @@ class Collector:
         """Asks one host for a fresh look; raises HostAway or TooSoon where it cannot be had."""
         from fleetnet_cli import wire_live  # likewise
 
-        return LiveLook(self._questions.Live(wire_live.request(question)), wire_live.items, self._timeout_s, question)
+        call = self._questions.Live(wire_live.request(question))
+        translate = functools.partial(self._translated, host=question.host, translate=translated_live)
+        return LiveLook(call, wire_live.items, self._timeout_s, translate)
 
     def create_token(self, host: str, ttl_s: int) -> Token:
         """Has a one-time token made."""
@@ -102,11 +130,31 @@ class Collector:
             raise translated(error) from error
         return wire.token(answer)
 
+    def _translated(
+        self,
+        error: grpc.RpcError,
+        host: str,
+        translate: "Callable[[grpc.RpcError, str], errors.CliError] | None" = None,
+    ) -> errors.CliError:
+        """What the status means; where no such host is known, with the one that was probably meant."""
+        meaning = (translate or translated)(error, host)
+        return errors.UnknownHost(host, self._near(host)) if isinstance(meaning, errors.UnknownHost) else meaning
+
+    def _near(self, host: str) -> str | None:
+        until_s = time.monotonic() + _GUESS_S
+        try:
+            call = self._questions.ListHosts(query_pb2.ListHostsRequest())
+            answer = Stream(call, lambda m: (h.host for h in m.page.items), min(self._timeout_s, _GUESS_S), translated)
+            names = list(itertools.takewhile(lambda _: time.monotonic() < until_s, answer))
+        except errors.CliError:
+            return None
+        return errors.nearest(host, names)
+
 
 class _Call(Protocol):
     """What is used of a gRPC call that answers with a stream."""
 
-    def __next__(self) -> Response: ...
+    def __next__(self) -> Message: ...
 
     def cancel(self) -> object: ...
 
@@ -132,8 +180,12 @@ class Stream(Generic[Item]):
             self._ended.set()
         self._taken = 0
         self.end: End | None = None
-        first = self._first()
-        self.coverage: Coverage = wire.coverage(first.coverage)
+        try:
+            self._patience.begin()
+            self.coverage: Coverage = wire.coverage(self._first().coverage)
+        except BaseException:  # who interrupts is done with the call too
+            self._leave()
+            raise
 
     def __iter__(self) -> Iterator[Item]:
         try:
@@ -152,22 +204,19 @@ class Stream(Generic[Item]):
         self._call.cancel()
         self._ended.wait(_LEAVE_S)
 
-    def _first(self) -> Response:
+    def _first(self) -> Message:
         try:
             with self._patience:
                 message = next(self._call)
         except StopIteration:
-            self._leave()
             raise errors.CollectorFailed("the collector gave an empty answer; its log says more") from None
         except grpc.RpcError as error:
-            self._leave()
             raise self._patience.explained(error, self._translate) from error
         if message.WhichOneof("part") != "coverage":
-            self._leave()
             raise errors.CollectorFailed("the collector's answer does not begin with its coverage; upgrade fleetnet")
         return message
 
-    def _messages(self) -> Iterator[Response]:
+    def _messages(self) -> Iterator[Message]:
         while self.end is None:
             try:
                 with self._patience:
@@ -179,7 +228,7 @@ class Stream(Generic[Item]):
                 gave_up = isinstance(error, grpc.Call) and error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
                 way_out = "" if gave_up else "; ask again"
                 raise self._broken(str(self._patience.explained(error, self._translate)), way_out) from error
-            if message.WhichOneof("part") == "end":
+            if not isinstance(message, query_pb2.WatchSocketsResponse) and message.WhichOneof("part") == "end":
                 self.end = self._checked_end(message)
             else:
                 yield message
@@ -203,7 +252,7 @@ class LiveLook(Stream[LiveItem]):
         call: _Call,
         items_of: Callable[[query_pb2.LivePage], Iterable[LiveItem]],
         timeout_s: float,
-        question: LiveQuestion,
+        translate: Callable[[grpc.RpcError], errors.CliError],
     ) -> None:
         self.troubles: list[str] = []
 
@@ -212,7 +261,7 @@ class LiveLook(Stream[LiveItem]):
                 self.troubles.append(message.page.trouble)
             return items_of(message.page)
 
-        super().__init__(call, items, timeout_s, functools.partial(translated_live, host=question.host))
+        super().__init__(call, items, timeout_s, translate)
 
 
 class _Patience:
@@ -227,6 +276,9 @@ class _Patience:
         self._waiting_since_s: float | None = None
         self._over = threading.Event()
         self.lost = False
+
+    def begin(self) -> None:
+        """From here on it looks at the time."""
         threading.Thread(target=self._watch, daemon=True, name="patience").start()
 
     def __enter__(self) -> None:
@@ -276,7 +328,8 @@ def _no_entry(path: str, error: OSError) -> errors.CliError:
         return errors.NotAuthorised(
             f"the collector's admin socket {path} is not open to you; ask as root or as a member of its group"
         )
-    if error.errno == errno.ECONNREFUSED:
+    # Linux refuses a connection to a file of any other kind, too.
+    if error.errno == errno.ECONNREFUSED and stat.S_ISSOCK(Path(path).stat().st_mode):
         return errors.Unreachable(f"nobody answers at {path}, where a collector was; start fleetnet-server again")
     if error.errno in (errno.EAGAIN, errno.ETIMEDOUT) or isinstance(error, TimeoutError):
         return errors.Unreachable(f"the collector at {path} is too busy to answer; try again, and look at its log")

@@ -2,6 +2,7 @@
 
 FOUND = 0
 NOTHING = 1
+VIOLATED = 1  # by `audit`
 FAILED = 2
 PARTIAL = 3
 DENIED = 4

@@ -10,7 +10,24 @@ import click
 import typer
 
 from fleetnet_cli import exits, options
-from fleetnet_cli.commands import diff, help, history, host, hosts, netstat, token, who_holds, who_listens
+from fleetnet_cli.commands import (
+    audit,
+    completion,
+    config,
+    diff,
+    explain,
+    help,
+    history,
+    host,
+    hosts,
+    netstat,
+    start,
+    token,
+    watch,
+    who_holds,
+    who_listens,
+    who_talks_to,
+)
 from fleetnet_cli.errors import CliError, OutputFailed, UsageError
 from fleetnet_cli.output import terminal
 from fleetnet_cli.text import visible
@@ -23,6 +40,8 @@ Examples:
 Every answer says how far it reaches, and the exit status says it too
 ("fleetnet help exit-codes"). Every option has a twin in the environment:
 FLEETNET_SERVER for --server, FLEETNET_WHO_LISTENS_EXPOSED for --exposed.
+What a state, column or port means: "fleetnet explain CLOSE_WAIT". How times,
+formats and filters are written: "fleetnet help times", formats, filters.
 """
 
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -45,15 +64,29 @@ def build() -> typer.Typer:
     app.callback()(_before_the_command)
     app.command("who-listens", epilog=who_listens.EXAMPLES)(who_listens.who_listens)
     app.command("who-holds", epilog=who_holds.EXAMPLES)(who_holds.who_holds)
+    app.command("who-talks-to", epilog=who_talks_to.EXAMPLES)(who_talks_to.who_talks_to)
     app.command("host", epilog=host.EXAMPLES)(host.host)
     app.command("hosts", epilog=hosts.EXAMPLES)(hosts.hosts)
     app.command("diff", epilog=diff.EXAMPLES)(diff.diff)
     app.command("history", epilog=history.EXAMPLES)(history.history)
     app.command("netstat", epilog=netstat.EXAMPLES)(netstat.netstat)
+    app.command("audit", epilog=audit.EXAMPLES)(audit.audit)
+    watched = _typer(help=watch.HELP, epilog=watch.EXAMPLES)
+    watched.callback()(watch.nothing)
+    watched.command("who-listens", epilog=watch.EXAMPLES)(who_listens.who_listens)
+    watched.command("who-holds", epilog=watch.EXAMPLES)(who_holds.who_holds)
+    watched.command("who-talks-to", epilog=watch.EXAMPLES)(who_talks_to.who_talks_to)
+    app.add_typer(watched, name=options.WATCH)
     tokens = _typer(help="Let hosts join.", epilog=token.EXAMPLES)
     tokens.callback()(_nothing)
     tokens.command("create", epilog=token.EXAMPLES)(token.create)
     app.add_typer(tokens, name="token")
+    app.command("explain", epilog=explain.EXAMPLES)(explain.explain)
+    configuration = _typer(help="Say where settings come from.", epilog=config.EXAMPLES)
+    configuration.callback()(config.nothing)
+    configuration.command("explain", epilog=config.EXAMPLES)(config.explain)
+    app.add_typer(configuration, name="config")
+    app.command("completion", epilog=completion.EXAMPLES)(completion.completion)
     app.command("help", epilog=help.EXAMPLES)(help.help_)
     return app
 
@@ -85,6 +118,10 @@ def _before_the_command(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit status."""
     terminal.make_tolerant()
+    if "_FLEETNET_COMPLETE" in os.environ:
+        from fleetnet_cli import completing  # a shell asks, and not a person
+
+        return completing.answer(typer.main.get_command(build()))
     try:
         status = _run(arguments)
     except KeyboardInterrupt:
@@ -105,7 +142,8 @@ def _run(arguments: Sequence[str] | None) -> int:
         )
         terminal.of(sys.stdout).flush()  # a full disk shows itself only now
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.ctx.get_help() if error.ctx else "", err=True)
+        below = error.ctx is not None and error.ctx.parent is not None
+        click.echo(error.format_message() if below else start.SCREEN.rstrip(), err=True)
         return exits.FAILED
     except click.ClickException as error:
         raise _usage_error(error) from error

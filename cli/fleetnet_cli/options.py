@@ -7,7 +7,7 @@ options named, and arrives as one checked value.
 import functools
 import inspect
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ParamSpec
 
@@ -16,42 +16,60 @@ import typer
 
 from fleetnet_cli import settings, times
 from fleetnet_cli.errors import UsageError, suggestion
+from fleetnet_cli.output.presentation import FORMATS
 from fleetnet_cli.records import Selection
 
 P = ParamSpec("P")
 
-FORMATS = ["table", "json"]
-_DEFAULT_TIMEOUT = "20s"
+# What holds where nobody says anything; the collector's own is named here too.
+DEFAULTS = {"output": "table", "timeout": "20s", "max_age": "2m"}
+WATCH = "watch"  # the command whose commands are questions that stay open
+WATCH_FORMATS = ("table", "ndjson")
 
 
 def option(*flags: str, help: str, command: str = "", **more: Any) -> Any:  # noqa: ANN401  # as typer types its options
     """An option with its twin in the environment: FLEETNET_AT, or with a command FLEETNET_WHO_HOLDS_MIN."""
-    twin = "_".join(["fleetnet", *filter(None, [command]), flags[0].removeprefix("--")]).replace("-", "_").upper()
+    twin = _twin(*filter(None, [command]), flags[0].removeprefix("--"))
     # The twin would take a line at each option; the main help says how they are named.
     return typer.Option(*flags, envvar=twin, show_envvar=False, show_default=False, help=help, **more)
+
+
+def _twin(*words: str) -> str:
+    return "_".join(["fleetnet", *words]).replace("-", "_").upper()
 
 
 SERVER = option("--server", metavar="ADDRESS", help="The collector's admin socket: unix:///PATH.")
 CONTEXT = option("--context", metavar="NAME", help="A context of ~/.config/fleetnet/config.toml.")
 TIMEOUT = option(
-    "--timeout", metavar="LENGTH", help=f"Give up on a silent collector after this (default {_DEFAULT_TIMEOUT})."
+    "--timeout", metavar="LENGTH", help=f"Give up on a silent collector after this (default {DEFAULTS['timeout']})."
 )
-_OUTPUT = option("--output", "-o", metavar="FORMAT", help="table or json (default table).")
+
+
+def _listed(formats: Sequence[str]) -> str:
+    return f"{', '.join(formats[:-1])} or {formats[-1]}"
+
+
+def _output(formats: Sequence[str]) -> Any:  # noqa: ANN401  # as typer types its options
+    return option("--output", "-o", metavar="FORMAT", help=f"{_listed(formats)} (default table).")
+
+
 _QUIET = option("--quiet", "-q", help="Items only: no heading, no line on coverage.")
 _AT = option("--at", metavar="TIME", help='As it was then: "10m ago", "yesterday 14:00", RFC 3339.')
-_SINCE = option("--since", metavar="TIME", help="From when on; a TIME as for --at in other commands.")
+_SINCE = option("--since", metavar="TIME", help="What began since, open still or not.")
+# Of commands that are about all that lies between two times.
+_SINCE_OF_SPAN = option("--since", metavar="TIME", help="From when on; a TIME as for --at in other commands.")
 _UNTIL = option("--until", metavar="TIME", help="Up to when (default now).")
-_HOST = option("--host", metavar="GLOB", help='Only hosts whose name matches, such as "web*".')
+_HOST = option("--host", metavar="GLOB", help='Only hosts whose name matches, such as "web*"; several times: or.')
 _MAX_AGE = option("--max-age", metavar="LENGTH", help="A host silent for longer is stale (default 2m).")
 _LIMIT = option("--limit", metavar="N", min=1, help="At most N items.")
 
 # Name, type and option of each, in the order in which --help shows them.
 _OPTIONS: dict[str, tuple[Any, Any, Any]] = {
-    "output": (str | None, _OUTPUT, None),
+    "output": (str | None, _output(FORMATS), None),
     "at": (str | None, _AT, None),
     "since": (str | None, _SINCE, None),
     "until": (str | None, _UNTIL, None),
-    "host": (str | None, _HOST, None),
+    "host": (list[str] | None, _HOST, None),
     "max_age": (str | None, _MAX_AGE, None),
     "limit": (int | None, _LIMIT, None),
     "quiet": (bool, _QUIET, False),
@@ -63,8 +81,9 @@ _OPTIONS: dict[str, tuple[Any, Any, Any]] = {
 CONNECTION = ("output", "quiet", "server", "context", "timeout")
 ONE_HOST = ("output", "at", "max_age", "limit", "quiet", "server", "context", "timeout")
 SHEET = tuple(name for name in ONE_HOST if name != "limit")
-QUESTION = ("output", "at", "host", "max_age", "limit", "quiet", "server", "context", "timeout")
-SPAN = ("output", "since", "until", "host", "max_age", "limit", "quiet", "server", "context", "timeout")
+SOCKETS = tuple(name for name in _OPTIONS if name != "until")
+QUESTION = tuple(name for name in SOCKETS if name != "since")
+SPAN = tuple(name for name in _OPTIONS if name != "at")
 SPAN_OF_HOST = tuple(name for name in SPAN if name != "host")
 
 
@@ -73,75 +92,133 @@ class Common:
     """What the shared options say, checked."""
 
     socket_path: str
+    collector_named: bool  # by option, environment or file; False: the socket is the default's
     timeout_s: float
     output: str
     quiet: bool
     selection: Selection
-    since_us: int = 0  # 0 where it was not said; the selection is then about the time up to which
+    since_us: int = 0  # 0 where it was not said; of a span the selection is about its end
+    watching: bool = False  # what comes and goes is to be shown, too
+
+    def only_answers(self, option: str) -> None:
+        """UsageError where something is watched, and `option` makes sense of an answer only."""
+        if self.watching:
+            raise UsageError(f"{option} makes no sense of what is watched; leave it out")
 
     @property
     def asked_at(self) -> bool:
         """The question is about the past."""
         return self.selection.at_us != 0
 
+    @property
+    def by_item(self) -> bool:
+        """Items with all there is of them, where the table of a command may be a layout of its own."""
+        return self.output != "table"
 
-def takes_common(names: tuple[str, ...]) -> Callable[[Callable[P, int]], Callable[..., int]]:
+    def takes_format(self, formats: Sequence[str], what: str) -> None:
+        """UsageError where `what` makes no sense in the format asked for."""
+        if self.output not in formats:
+            raise UsageError(f"-o {self.output} makes no sense for {what}; ask for {_listed(formats)}")
+
+
+def takes_common(
+    names: tuple[str, ...], formats: tuple[str, ...] = FORMATS
+) -> Callable[[Callable[P, int]], Callable[..., int]]:
     """Gives a command the named options in place of its parameter `common`."""
 
     def decorate(command: Callable[P, int]) -> Callable[..., int]:
         @functools.wraps(command)
         def wrapper(**given: Any) -> int:  # noqa: ANN401  # typer passes what the options are typed as
             shared = {name: given.pop(name) for name in names}
-            given["common"] = checked(shared)
+            given["common"] = checked(shared, formats)
             return command(**given)  # type: ignore[call-arg]  # typer calls by name
 
         own = [p for p in inspect.signature(command).parameters.values() if p.name != "common"]
-        wrapper.__signature__ = inspect.Signature([*own, *map(_parameter, names)])  # type: ignore[attr-defined]  # typer reads it
+        wrapper.__signature__ = inspect.Signature([*own, *_parameters(names, formats)])  # type: ignore[attr-defined]  # typer reads it
         wrapper.__annotations__ = {p.name: p.annotation for p in wrapper.__signature__.parameters.values()}  # type: ignore[attr-defined]
         return wrapper
 
     return decorate
 
 
-def _parameter(name: str) -> inspect.Parameter:
-    kind, option, default = _OPTIONS[name]
-    # Annotated[kind, option] in words that a type checker does not take for a type.
-    annotation = operator.getitem(Annotated, (kind, option))
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+def _parameters(names: tuple[str, ...], formats: tuple[str, ...]) -> Iterator[inspect.Parameter]:
+    # What some commands mean otherwise.
+    others = {"output": _output(formats)} | ({"since": _SINCE_OF_SPAN} if "until" in names else {})
+    for name in names:
+        kind, option, default = _OPTIONS[name]
+        # Annotated[kind, option] in words that a type checker does not take for a type.
+        annotation = operator.getitem(Annotated, (kind, others.get(name, option)))
+        yield inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
-def checked(given: dict[str, Any]) -> Common:
+def of_commands(command: click.Command, path: str = "") -> Iterator[tuple[str, click.Option]]:
+    """Every option that has a twin, of a command and all below it, each with its command's path."""
+    for parameter in command.params:
+        if isinstance(parameter, click.Option) and parameter.envvar:
+            yield path, parameter
+    for name, below in command.commands.items() if isinstance(command, click.Group) else ():
+        if name == WATCH:  # the same commands once more, with the same twins
+            continue
+        yield from of_commands(below, f"{path} {name}".strip())
+
+
+def shared(program: click.Command) -> dict[str, click.Option]:
+    """The shared options by name, as the commands of the program have them."""
+    by_twin = {str(o.envvar): o for _, o in of_commands(program)}
+    return {name: by_twin[_twin(name)] for name in _OPTIONS}
+
+
+def checked(given: dict[str, Any], formats: Sequence[str]) -> Common:
     """The shared options as given, checked; UsageError where one makes no sense."""
-    output = given.get("output") or "table"
-    if output not in FORMATS:
-        guess = suggestion(output, FORMATS) or f"; the formats are {' and '.join(FORMATS)}"
+    watching = _is_watched()
+    formats = WATCH_FORMATS if watching else formats
+    output = given.get("output") or DEFAULTS["output"]
+    if output not in formats:
+        guess = suggestion(output, list(formats)) or f"; the formats are {_listed(formats)}"
         raise UsageError(f'-o {output}: there is no format "{output}"{guess}')
     now_us = times.now_us()
-    at, max_age = given.get("at") or given.get("until"), given.get("max_age")
+    at, since, max_age = given.get("at") or given.get("until"), given.get("since"), given.get("max_age")
     selection = Selection(
-        host_glob=given.get("host") or "",
+        host_globs=tuple(dict.fromkeys(given.get("host") or ())),
         at_us=times.parse_time(at, now_us) if at else 0,
         max_age_ms=times.parse_duration(max_age) // 1000 if max_age else 0,
         limit=given.get("limit") or 0,
     )
-    timeout_us = times.parse_duration(_nearest_given("timeout", given) or _DEFAULT_TIMEOUT)
+    timeout_us = times.parse_duration(_nearest_given("timeout", given) or DEFAULTS["timeout"])
+    for name in ("at", "since", "limit"):
+        if watching and given.get(name):
+            raise UsageError(f"--{name} makes no sense of what is watched, which is now, and all of it; leave it out")
+    server, context, machine = (
+        _nearest_given("server", given),
+        _nearest_given("context", given),
+        settings.this_machine(),
+    )
     return Common(
-        socket_path=settings.admin_socket(
-            _nearest_given("server", given), _nearest_given("context", given), settings.this_machine()
-        ),
+        socket_path=settings.admin_socket(server, context, machine),
+        collector_named=server is not None or settings.configured(context, machine) is not None,
         timeout_s=timeout_us / times.SECOND_US,
         output=output,
         quiet=bool(given.get("quiet")),
         selection=selection,
-        since_us=_since(given.get("since"), selection.at_us or now_us, now_us),
+        since_us=_since(since, selection.at_us, now_us, of_span="until" in given) if since else 0,
+        watching=watching,
     )
 
 
-def _since(text: str | None, until_us: int, now_us: int) -> int:
-    since_us = times.parse_time(text, now_us) if text else 0
-    if since_us >= until_us:
+def _is_watched() -> bool:
+    parent = click.get_current_context().parent
+    return parent is not None and parent.info_name == WATCH
+
+
+def _since(text: str, at_us: int, now_us: int, *, of_span: bool) -> int:
+    since_us = times.parse_time(text, now_us)
+    if of_span and since_us >= (until_us := at_us or now_us):
         raise UsageError(
             f'--since "{text}" is not before {times.local(until_us)}; --since is the earlier time of the two'
+        )
+    if not of_span and 0 < at_us < since_us:
+        raise UsageError(
+            f'--since "{text}" is later than --at; what began in between can be asked for, the earlier first'
         )
     return since_us
 

@@ -1,4 +1,5 @@
-"""PORT, SERVICE and A-B as people write them on a command line; for raw sockets a protocol's name too."""
+"""PORT, SERVICE and A-B as people write them on a command line, several with commas between them; for raw sockets a
+protocol's name too."""
 
 import re
 
@@ -12,10 +13,15 @@ _RANGE = re.compile(r"([0-9]{1,9})-([0-9]{1,9})", re.ASCII)
 
 
 def parse_ports(text: str, services: Services, *, raw: bool = False) -> tuple[PortRange, ...]:
-    """One word as ranges of ports; a service may have several ports. UsageError where it is none of the three.
+    """One word as ranges of ports; a service may have several. UsageError where a part of it is none of the three.
 
     What is a port to TCP is to a raw socket the number of a protocol: with `raw` a name of /etc/protocols counts too.
     """
+    parts = text.split(",")
+    return tuple(ports for part in parts for ports in _parse_one(part, services, raw=raw))
+
+
+def _parse_one(text: str, services: Services, *, raw: bool) -> tuple[PortRange, ...]:
     if raw and (number := protocols.load().numbers.get(text.lower())) is not None:
         return (PortRange(number, number),)
     if _NUMBER.fullmatch(text):

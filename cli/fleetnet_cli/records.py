@@ -18,10 +18,18 @@ class PortRange:
 
 
 @dataclass(frozen=True, slots=True)
+class Net:
+    """Addresses that begin alike; one alone if all of its bits count."""
+
+    address: str
+    prefix_bits: int
+
+
+@dataclass(frozen=True, slots=True)
 class Selection:
     """Which hosts, when, and how much; the empty value asks about everything now."""
 
-    host_glob: str = ""
+    host_globs: tuple[str, ...] = ()  # a host is asked that one of them matches
     host: str = ""
     at_us: int = 0
     max_age_ms: int = 0
@@ -41,6 +49,11 @@ class SocketQuestion:
     process: str = ""
     unit: str = ""
     user: str = ""
+    container: str = ""
+    local: Net | None = None  # and what listens on every address
+    remotes: tuple[Net, ...] = ()  # the other end lies in one of them
+    remote_ports: tuple[PortRange, ...] = ()  # of the other end
+    since_us: int = 0  # what began from then on, in place of what is open
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +104,7 @@ class Socket:
     path: str = ""  # what a UNIX socket is bound to; "@" leads an abstract name
     peer_inode: int = 0  # of the UNIX socket at the other end
     netns_inode: int = 0  # 0: the agent's own namespace
+    cookie: int = 0  # the kernel's, 0 where not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,14 +127,24 @@ class Host:
     degraded: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class RemoteEnd:
+    """Whom sockets talk to: a service there, or whoever there came to a service here."""
+
+    address: str  # IPv4 also where it is mapped; "" without a peer
+    port: int = 0  # 0 where each socket may have another
+    local_port: int = 0  # of the service here; 0 where it is there
+
+
 @dataclass(frozen=True, slots=True)
 class Count:
-    """How many of the asked sockets one host holds, or one process name on so many hosts."""
+    """How many of the asked sockets are alike in what they were counted by; the rest is empty."""
 
-    by: str  # "host" or "process"
-    name: str  # "" for sockets whose process is not known
     count: int
-    hosts: int
+    hosts: int  # on so many
+    host: str = ""
+    process: str = ""  # "" for sockets whose process is not known
+    remote: RemoteEnd | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +154,18 @@ class Token:
     token: str
     host: str
     expires_at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A setting of this program, and who said what it is to be."""
+
+    name: str  # "--server"; of what nobody reads, the variable or the key
+    command: str  # "" where all commands have it
+    value: str | None  # None: nothing is set
+    origin: str
+    twin: str  # the variable of the environment
+    close: str | None = None  # what it was probably meant to be, where nobody reads it
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +201,16 @@ class Coverage:
         """Nothing stale, no gap at the time asked about, and nothing of it deleted since."""
         then = self.since is None or self.since.whole
         return then and not self.hosts_stale and not self.gaps and not self.not_kept
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What is new of what is watched."""
+
+    kind: str  # "there" in the beginning, "came", "went"; "coverage"; "mark": all that was known then has been told
+    at_us: int
+    socket: Socket | None = None  # of the first three
+    coverage: Coverage | None = None  # of the fourth
 
 
 @dataclass(frozen=True, slots=True)

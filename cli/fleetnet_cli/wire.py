@@ -5,7 +5,8 @@ collector) becomes "unknown" and never an error.
 """
 
 import socket as sockets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from fleetnet_proto.v1 import admin_pb2, query_pb2, sockets_pb2
 
@@ -13,8 +14,11 @@ from fleetnet_cli.records import (
     Coverage,
     End,
     Host,
+    Net,
+    News,
     NotKept,
     Owner,
+    PortRange,
     Selection,
     Socket,
     SocketQuestion,
@@ -48,13 +52,69 @@ _PROTOCOL_NUMBERS = {word: number for number, word in _PROTOCOLS.items()}
 UNKNOWN = "unknown"
 
 
-def sockets_request(question: SocketQuestion) -> query_pb2.ListSocketsRequest:
-    """The question about sockets, as asked."""
+SocketsRequest = query_pb2.ListSocketsRequest | query_pb2.FindSocketsRequest | query_pb2.SeekSocketsRequest
+
+
+def sockets_request(question: SocketQuestion) -> SocketsRequest:
+    """The question about sockets, as asked: in the oldest of its forms that has a place for all of it, so that a
+    collector that knows no newer one answers what it can, and never half of it."""
+    several_globs = len(question.selection.host_globs) > 1
+    if several_globs or question.container or question.local or not _has_one_end_at_most(question):
+        return _sought(question)
+    plain = listed(question)
+    if not (question.remotes or question.since_us):
+        return plain
+    return query_pb2.FindSocketsRequest(
+        sockets=plain,
+        remote=_net(question.remotes[0]) if question.remotes else None,
+        remote_port=question.remote_ports[0].first if question.remote_ports else 0,
+        opened_since_us=question.since_us,
+    )
+
+
+def watch_request(question: SocketQuestion) -> query_pb2.WatchSocketsRequest:
+    """What to watch."""
+    return query_pb2.WatchSocketsRequest(sockets=_sought(question))
+
+
+def news(message: query_pb2.WatchSocketsResponse) -> Iterator[News]:
+    """What a message tells; nothing where it is of a kind that is not known here."""
+    kind = message.WhichOneof("part") or ""
+    if kind in ("there", "came", "went"):
+        for item in getattr(message, kind).items:
+            yield News(kind, message.at_us, socket=socket(item))
+    elif kind == "coverage":
+        yield News(kind, message.at_us, coverage=coverage(message.coverage))
+    elif kind == "mark":
+        yield News(kind, message.at_us)
+
+
+def _has_one_end_at_most(question: SocketQuestion) -> bool:
+    """No other end, or one net with one port or any."""
+    nets, ports = question.remotes, question.remote_ports
+    return len(nets) <= 1 and len(ports) <= len(nets) and all(one.first == one.last for one in ports)
+
+
+def _sought(question: SocketQuestion) -> query_pb2.SeekSocketsRequest:
+    globs = question.selection.host_globs
+    return query_pb2.SeekSocketsRequest(
+        sockets=listed(replace(question, selection=replace(question.selection, host_globs=()))),
+        host_globs=globs,
+        opened_since_us=question.since_us,
+        remotes=map(_net, question.remotes),
+        remote_ports=map(_ports, question.remote_ports),
+        local=_net(question.local) if question.local else None,
+        container=question.container,
+    )
+
+
+def listed(question: SocketQuestion) -> query_pb2.ListSocketsRequest:
+    """The question in its oldest form, without what has no place in that."""
     return query_pb2.ListSocketsRequest(
         selection=selection(question.selection),
         states=[sockets_pb2.State.Name(_STATE_NUMBERS[s]) for s in question.states],
         protocols=[sockets_pb2.Protocol.Name(_PROTOCOL_NUMBERS[p]) for p in question.protocols],
-        local_ports=[query_pb2.PortRange(first=r.first, last=r.last) for r in question.local_ports],
+        local_ports=map(_ports, question.local_ports),
         listeners_only=question.listeners_only,
         exposed_only=question.exposed_only,
         process=question.process,
@@ -63,8 +123,20 @@ def sockets_request(question: SocketQuestion) -> query_pb2.ListSocketsRequest:
     )
 
 
-def hosts_request(asked: Selection) -> query_pb2.ListHostsRequest:
-    """The question about hosts, as asked."""
+def _net(net: Net) -> query_pb2.Net:
+    family = sockets.AF_INET6 if ":" in net.address else sockets.AF_INET
+    return query_pb2.Net(address=sockets.inet_pton(family, net.address), prefix_bits=net.prefix_bits)
+
+
+def _ports(ports: PortRange) -> query_pb2.PortRange:
+    return query_pb2.PortRange(first=ports.first, last=ports.last)
+
+
+def hosts_request(asked: Selection) -> query_pb2.ListHostsRequest | query_pb2.SeekHostsRequest:
+    """The question about hosts, as asked; likewise."""
+    if len(asked.host_globs) > 1:
+        plain = query_pb2.ListHostsRequest(selection=selection(replace(asked, host_globs=())))
+        return query_pb2.SeekHostsRequest(hosts=plain, host_globs=asked.host_globs)
     return query_pb2.ListHostsRequest(selection=selection(asked))
 
 
@@ -74,9 +146,10 @@ def token_request(host: str, ttl_s: int) -> admin_pb2.CreateTokenRequest:
 
 
 def selection(asked: Selection) -> query_pb2.Selection:
-    """Which hosts, when, and how much."""
+    """Which hosts, when, and how much. It has a place for one glob, and ValueError is raised where there are more."""
+    [glob] = asked.host_globs or [""]
     return query_pb2.Selection(
-        host_glob=asked.host_glob,
+        host_glob=glob,
         host=asked.host,
         at_us=asked.at_us,
         max_age_ms=asked.max_age_ms,
@@ -162,6 +235,7 @@ def socket(message: query_pb2.SocketItem) -> Socket:
         path=_path(message.path),
         peer_inode=message.peer_inode,
         netns_inode=message.netns_inode,
+        cookie=message.cookie,
     )
 
 

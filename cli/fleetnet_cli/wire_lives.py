@@ -11,7 +11,7 @@ from fleetnet_cli.lives import AgentStart, Gap, Life, LivesQuestion
 def request(question: LivesQuestion) -> query_pb2.ListLivesRequest:
     """The question, as asked."""
     return query_pb2.ListLivesRequest(
-        sockets=wire.sockets_request(question.sockets),
+        sockets=wire.listed(question.sockets),
         since_us=question.since_us,
         without_sockets=question.without_sockets,
     )

@@ -241,10 +241,10 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which hosts a question is asked of, and about when. Empty strings and 0 mean "all" and "now"."""
+    """Which hosts a question is asked of, and about when. What is empty or 0 means "all" and "now"."""
 
     host: str = ""
-    host_glob: str = ""
+    host_globs: tuple[str, ...] = ()  # a host is asked that one of them matches
     at_us: int = 0
     max_age_ms: int = 120_000
     limit: int = 0
@@ -272,8 +272,10 @@ class SocketQuestion:
     process: str = ""
     unit: str = ""
     user: str = ""
-    remote: Net | None = None
-    remote_port: int = 0  # of that net; 0 means any
+    container: str = ""
+    remotes: tuple[Net, ...] = ()  # the other end lies in one of them
+    remote_ports: tuple[tuple[int, int], ...] = ()  # of the other end; first and last, both included
+    local: Net | None = None  # and what listens on every address of a family that it has addresses of
     # 0: those that are open at the time asked about. Else those that began since this time, and not after that one,
     # whether they have ended or not.
     opened_since_us: int = 0
@@ -289,8 +291,7 @@ class NamespaceQuestion:
     without_routes: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class StaleHost:
+class StaleHost(NamedTuple):
     """A host whose answer is old; `last_seen_us` is 0 if it was never heard."""
 
     host: str

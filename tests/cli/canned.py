@@ -16,7 +16,11 @@ from fleetnet_proto.v1 import admin_pb2, admin_pb2_grpc, live_pb2, query_pb2, qu
 Item = TypeVar("Item")
 Request = (
     query_pb2.ListSocketsRequest
+    | query_pb2.FindSocketsRequest
+    | query_pb2.SeekSocketsRequest
+    | query_pb2.WatchSocketsRequest
     | query_pb2.ListHostsRequest
+    | query_pb2.SeekHostsRequest
     | query_pb2.ListNamespacesRequest
     | query_pb2.ListLivesRequest
     | query_pb2.LiveRequest
@@ -34,6 +38,10 @@ class Canned(query_pb2_grpc.QueryServiceServicer, admin_pb2_grpc.AdminServiceSer
         self.hosts: list[query_pb2.HostItem] = []
         self.then: tuple[query_pb2.Coverage, list[query_pb2.SocketItem]] | None = None  # of sockets at a time past
         self.coverages_of_hosts: dict[str, query_pb2.Coverage] = {}  # of questions about one host
+        self.watched: list[list[query_pb2.WatchSocketsResponse]] = []  # of each connection
+        self.connections = 0
+        self.stays = False  # after what is told it is waited for the test's end
+        self.left = threading.Event()
         self.truncated = False
         self.refuses: tuple[grpc.StatusCode, str] | None = None
         self.breaks_after_pages: int | None = None
@@ -51,7 +59,12 @@ class Canned(query_pb2_grpc.QueryServiceServicer, admin_pb2_grpc.AdminServiceSer
     def ListSockets(  # noqa: N802  # the name in the .proto
         self, request: query_pb2.ListSocketsRequest, context: grpc.ServicerContext
     ) -> Iterator[query_pb2.ListSocketsResponse]:
-        self._take(request, context)
+        return self._found(request, request, context)
+
+    def _found(
+        self, asked: Request, request: query_pb2.ListSocketsRequest, context: grpc.ServicerContext
+    ) -> Iterator[query_pb2.ListSocketsResponse]:
+        self._take(asked, context)
         host = request.selection.host
         self._know(host, context)
         protocols = request.protocols or sockets_pb2.Protocol.values()
@@ -66,12 +79,37 @@ class Canned(query_pb2_grpc.QueryServiceServicer, admin_pb2_grpc.AdminServiceSer
     def FindSockets(  # noqa: N802  # likewise
         self, request: query_pb2.FindSocketsRequest, context: grpc.ServicerContext
     ) -> Iterator[query_pb2.ListSocketsResponse]:
-        return self.ListSockets(request.sockets, context)
+        return self._found(request, request.sockets, context)
+
+    def SeekSockets(  # noqa: N802  # likewise
+        self, request: query_pb2.SeekSocketsRequest, context: grpc.ServicerContext
+    ) -> Iterator[query_pb2.ListSocketsResponse]:
+        return self._found(request, request.sockets, context)
+
+    def WatchSockets(  # noqa: N802  # likewise
+        self, request: query_pb2.WatchSocketsRequest, context: grpc.ServicerContext
+    ) -> Iterator[query_pb2.WatchSocketsResponse]:
+        self._take(request, context)
+        connection, self.connections = self.connections, self.connections + 1
+        yield from self.watched[connection]
+        if self.stays:
+            self.left.wait(30)
+        context.abort(grpc.StatusCode.UNAVAILABLE, "shutting down")
 
     def ListHosts(  # noqa: N802  # likewise
         self, request: query_pb2.ListHostsRequest, context: grpc.ServicerContext
     ) -> Iterator[query_pb2.ListHostsResponse]:
-        self._take(request, context)
+        return self._listed(request, request, context)
+
+    def SeekHosts(  # noqa: N802  # likewise
+        self, request: query_pb2.SeekHostsRequest, context: grpc.ServicerContext
+    ) -> Iterator[query_pb2.ListHostsResponse]:
+        return self._listed(request, request.hosts, context)
+
+    def _listed(
+        self, asked: Request, request: query_pb2.ListHostsRequest, context: grpc.ServicerContext
+    ) -> Iterator[query_pb2.ListHostsResponse]:
+        self._take(asked, context)
         self._know(request.selection.host, context)
         items = [h for h in self.hosts if request.selection.host in ("", h.host)]
         coverage = self.coverages_of_hosts.get(request.selection.host, self.coverage)
@@ -85,7 +123,9 @@ class Canned(query_pb2_grpc.QueryServiceServicer, admin_pb2_grpc.AdminServiceSer
     ) -> Iterator[query_pb2.ListNamespacesResponse]:
         self._take(request, context)
         self._know(request.selection.host, context)
-        items = [n for n in self.namespaces if not request.own_only or n.namespace.netns == 0]
+        host = request.selection.host
+        of_host = [n for n in self.namespaces if host in ("", n.host)]
+        items = [n for n in of_host if not request.own_only or n.namespace.netns == 0]
         yield query_pb2.ListNamespacesResponse(coverage=self.coverage)
         for page in self._pages([_pruned(n, request) for n in items], context):
             yield query_pb2.ListNamespacesResponse(page=query_pb2.NamespacePage(items=page))

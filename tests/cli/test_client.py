@@ -5,17 +5,20 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import grpc
 import pytest
-from cli.canned import Canned
+from cli.canned import Canned, serve
 from cli.conftest import Ran
 from fleetnet_cli import errors, exits, wire
-from fleetnet_cli.client import Collector
+from fleetnet_cli.client import Collector, Stream, translated
 from fleetnet_cli.live import LiveQuestion
 from fleetnet_cli.records import Selection, SocketQuestion
 from fleetnet_cli.states import STATES
-from fleetnet_proto.v1 import query_pb2, sockets_pb2
+from fleetnet_proto.v1 import query_pb2, query_pb2_grpc, sockets_pb2
+
+from cli import fleet
 
 BECOMES: dict[grpc.StatusCode, type[errors.CliError]] = {
     grpc.StatusCode.CANCELLED: errors.Unreachable,
@@ -101,6 +104,33 @@ def test_when_an_answer_is_left_grpc_has_done_with_it(through: bool, canned: Can
         assert answer._ended.is_set()
 
 
+class Interrupted:
+    """A call during which somebody presses Ctrl-C; a real one cannot be had to be just there."""
+
+    def __init__(self) -> None:
+        self.ended: Callable[[], None] | None = None
+        self.left = False
+
+    def __next__(self) -> NoReturn:
+        raise KeyboardInterrupt
+
+    def cancel(self) -> None:
+        assert self.ended is not None
+        self.left = True
+        self.ended()
+
+    def add_callback(self, callback: Callable[[], None]) -> bool:
+        self.ended = callback
+        return True
+
+
+def test_an_interrupt_before_the_first_word_leaves_the_call_too() -> None:
+    call = Interrupted()
+    with pytest.raises(KeyboardInterrupt):
+        Stream(call, lambda _message: (), 10, translated)
+    assert call.left
+
+
 @pytest.mark.parametrize("arguments", [("who-listens",), ("who-listens", "-o", "json"), ("netstat", "web1", "-an")])
 @pytest.mark.parametrize("how", ["breaks", "forgets its end"])
 def test_an_answer_that_breaks_off_is_status_3_and_never_looks_whole(
@@ -172,6 +202,7 @@ def test_an_empty_fleet_and_a_glob_that_matches_nobody_say_so(canned: Canned, fl
     assert 'no hosts in this fleet yet; "fleetnet token create' in fleetnet("who-listens").out
     ran = fleetnet("who-listens", "--host", "x*")
     assert (ran.status, 'no host matches "x*"' in ran.out) == (1, True)
+    assert 'no host matches "x*" or "y*"' in fleetnet("who-listens", "--host", "x*", "--host", "y*").out
 
 
 def test_a_question_arrives_as_it_was_asked(canned: Canned, fleetnet: Callable[..., Ran]) -> None:
@@ -191,6 +222,127 @@ def test_a_question_arrives_as_it_was_asked(canned: Canned, fleetnet: Callable[.
             user="root",
         )
     ]
+
+
+_HTTPS = query_pb2.PortRange(first=443, last=443)
+_PEER = query_pb2.Net(address=bytes([10, 0, 0, 5]), prefix_bits=32)
+_TEN = query_pb2.Net(address=bytes([10, 0, 0, 0]), prefix_bits=8)
+_SINCE_US = 1_767_225_600_000_000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "asked"),
+    [
+        (("who-talks-to", "10.0.0.5"), query_pb2.FindSocketsRequest(remote=_PEER)),
+        (("who-talks-to", "10.0.0.5:https"), query_pb2.FindSocketsRequest(remote=_PEER, remote_port=443)),
+        (
+            ("who-talks-to", "10.0.0.0/8", "--since", "2026-01-01T00:00:00Z"),
+            query_pb2.FindSocketsRequest(remote=_TEN, opened_since_us=_SINCE_US),
+        ),
+        (
+            ("who-talks-to", "10.0.0.5:443,5000-5009"),
+            query_pb2.SeekSocketsRequest(
+                remotes=[_PEER], remote_ports=[_HTTPS, query_pb2.PortRange(first=5000, last=5009)]
+            ),
+        ),
+        (("who-talks-to", ":443"), query_pb2.SeekSocketsRequest(remote_ports=[_HTTPS])),
+        (
+            ("who-talks-to", "10.0.0.5", "--container", "c0ffee"),
+            query_pb2.SeekSocketsRequest(remotes=[_PEER], container="c0ffee"),
+        ),
+        (
+            ("who-talks-to", "10.0.0.5", "--host", "web*", "--host", "db*"),
+            query_pb2.SeekSocketsRequest(remotes=[_PEER], host_globs=["web*", "db*"]),
+        ),
+        (("hosts", "--host", "web*", "--host", "db*"), query_pb2.SeekHostsRequest(host_globs=["web*", "db*"])),
+        (
+            ("hosts", "--host", "web*", "--host", "web*"),
+            query_pb2.ListHostsRequest(selection=query_pb2.Selection(host_glob="web*")),
+        ),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_a_question_is_asked_in_the_oldest_form_that_has_a_place_for_it(
+    arguments: tuple[str, ...], asked: object, canned: Canned, fleetnet: Callable[..., Ran]
+) -> None:
+    assert fleetnet(*arguments).status == 0
+    for request in canned.asked:  # what the forms have in common is another matter
+        if isinstance(request, query_pb2.FindSocketsRequest | query_pb2.SeekSocketsRequest):
+            request.ClearField("sockets")
+        elif isinstance(request, query_pb2.SeekHostsRequest):
+            request.ClearField("hosts")
+    assert canned.asked == [asked]
+
+
+class Older(Canned):
+    """One of before there were questions that may grow."""
+
+    SeekSockets = query_pb2_grpc.QueryServiceServicer.SeekSockets  # type: ignore[assignment]  # which is not there
+    SeekHosts = query_pb2_grpc.QueryServiceServicer.SeekHosts  # type: ignore[assignment]  # likewise
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("who-listens", "443", "--cidr", "10.0.0.0/8"),
+        ("who-talks-to", "10.0.0.5", "--container", "c0ffee"),
+        ("hosts", "--host", "web*", "--host", "db*"),
+    ],
+)
+def test_an_older_collector_refuses_what_it_does_not_know_and_answers_the_rest(
+    arguments: tuple[str, ...], fleetnet: Callable[..., Ran], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older = Older()
+    older.coverage, older.sockets, older.hosts = fleet.all_fresh(), fleet.connections(), fleet.hosts()
+    end = serve(older, tmp_path / "older.sock")
+    monkeypatch.setenv("FLEETNET_SERVER", f"unix://{tmp_path / 'older.sock'}")
+    try:
+        ran = fleetnet(*arguments)
+        assert (ran.status, ran.out) == (2, "")
+        assert "the collector does not know this question; upgrade fleetnet-server" in ran.err
+        assert fleetnet(*arguments[:-2]).status == 0
+    finally:
+        end()
+
+
+def test_what_is_asked_of_listeners_and_states_is_narrowed_likewise(
+    canned: Canned, fleetnet: Callable[..., Ran]
+) -> None:
+    fleetnet("who-listens", "443", "--cidr", "10.0.0.0/8", "--container", "c0ffee")
+    fleetnet("who-holds", "CLOSE_WAIT", "--remote", "10.0.0.5:443", "--port", "80,https", "--port", "8000-8010")
+    fleetnet("who-holds", "CLOSE_WAIT", "--since", "2026-01-01T00:00:00Z")
+    listens, holds, since = canned.asked
+    assert isinstance(listens, query_pb2.SeekSocketsRequest)
+    assert (listens.local, listens.container, listens.sockets.listeners_only) == (_TEN, "c0ffee", True)
+    assert isinstance(holds, query_pb2.FindSocketsRequest)
+    assert (holds.remote, holds.remote_port) == (_PEER, 443)
+    assert [(r.first, r.last) for r in holds.sockets.local_ports] == [(80, 80), (443, 443), (8000, 8010)]
+    assert isinstance(since, query_pb2.FindSocketsRequest)
+    assert since.opened_since_us == _SINCE_US
+
+
+@pytest.mark.parametrize("command", [("who-talks-to", "10.0.0.5"), ("who-holds", "ESTABLISHED", "--by", "host")])
+def test_of_what_began_since_a_socket_counts_once_however_many_states_it_came_to(
+    command: tuple[str, ...], canned: Canned, fleetnet: Callable[..., Ran]
+) -> None:
+    one = query_pb2.SocketItem(host="web1", protocol=sockets_pb2.PROTOCOL_TCP, cookie=7)
+    canned.sockets = [one, one, one]
+    assert fleetnet(*command, "-q").out.split()[:2] == ["3", "web1"]
+    assert fleetnet(*command, "-q", "--since", "2026-01-01T00:00:00Z").out.split()[:2] == ["1", "web1"]
+
+
+@pytest.mark.parametrize("by", [(), ("--by", "host"), ("--by", "process,remote")])
+def test_a_limit_is_one_of_what_is_shown_and_never_of_what_is_counted(
+    by: tuple[str, ...], canned: Canned, fleetnet: Callable[..., Ran]
+) -> None:
+    fleetnet("who-talks-to", "10.0.0.5", "--limit", "1", *by)
+    request = canned.asked[0]
+    assert isinstance(request, query_pb2.FindSocketsRequest)
+    assert request.sockets.selection.limit == 0
+    fleetnet("who-talks-to", "10.0.0.5", "--limit", "1", "-o", "json")
+    request = canned.asked[1]
+    assert isinstance(request, query_pb2.FindSocketsRequest)
+    assert request.sockets.selection.limit == 1
 
 
 @pytest.mark.parametrize(
@@ -261,6 +413,7 @@ def test_the_name_of_a_unix_socket_is_text_whatever_its_bytes(name: bytes, shown
 
 def test_every_state_can_be_asked_for_and_every_number_has_a_word() -> None:
     request = wire.sockets_request(SocketQuestion(Selection(), states=STATES, protocols=("tcp", "udp")))
+    assert isinstance(request, query_pb2.ListSocketsRequest)
     assert sorted(request.states) == [n for n in sorted(sockets_pb2.State.values()) if n]
     for number in sockets_pb2.State.values():
         assert (wire.socket(query_pb2.SocketItem(state=sockets_pb2.State.Name(number))).state == "unknown") is (

@@ -71,6 +71,19 @@ def test_both_times_are_asked_about_with_the_same_filters(
     assert earlier.unit == "nginx.service"
 
 
+def test_several_globs_are_asked_for_at_both_times(
+    canned: Canned, then: query_pb2.Coverage, fleetnet: Callable[..., Ran]
+) -> None:
+    then.hosts_asked = 3  # so that hosts are asked about, too
+    fleetnet("diff", "--since", SINCE, "--host", "web*", "--host", "db*")
+    earlier, later, hosts = canned.asked
+    assert isinstance(earlier, query_pb2.SeekSocketsRequest)
+    assert isinstance(later, query_pb2.SeekSocketsRequest)
+    assert isinstance(hosts, query_pb2.SeekHostsRequest)
+    assert list(earlier.host_globs) == list(later.host_globs) == list(hosts.host_globs) == ["web*", "db*"]
+    assert earlier.sockets.selection.at_us != later.sockets.selection.at_us == 0
+
+
 def test_of_hosts_that_differ_while_there_are_gaps_each_is_asked_whether_they_are_its_own(
     canned: Canned, then: query_pb2.Coverage, fleetnet: Callable[..., Ran]
 ) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from cli.canned import Canned
 from cli.conftest import Ran
+from fleetnet_cli import times
+from fleetnet_cli.output.presentation import FORMATS
 from fleetnet_proto.v1 import query_pb2
 
 from cli import fleet, network
@@ -18,6 +20,10 @@ from cli import fleet, network
 GOLDEN = Path(__file__).parent / "golden"
 
 ANSWERS: dict[str, tuple[str, ...]] = {
+    "audit.table": ("audit", "policy.toml"),
+    "audit.json": ("audit", "policy.toml", "-o", "json"),
+    "audit.junit": ("audit", "policy.toml", "-o", "junit"),
+    "audit-learn.toml": ("audit", "--learn"),
     "who-listens.table": ("who-listens",),
     "who-listens.json": ("who-listens", "-o", "json"),
     "who-listens-quiet.table": ("who-listens", "-q"),
@@ -35,6 +41,13 @@ ANSWERS: dict[str, tuple[str, ...]] = {
     "history.json": ("history", "web1:443", "--since", "2026-02-27T13:00:00Z", "-o", "json"),
     "host.table": ("host", "web1"),
     "host.json": ("host", "web1", "-o", "json"),
+    "who-holds-by-remote.table": ("who-holds", "CLOSE_WAIT", "TIME_WAIT", "--by", "remote"),
+    "who-holds-by-remote.json": ("who-holds", "CLOSE_WAIT", "TIME_WAIT", "--by", "remote", "-o", "json"),
+    "who-talks-to.table": ("who-talks-to", "198.18.0.3"),
+    "who-talks-to.json": ("who-talks-to", "198.18.0.3", "-o", "json"),
+    "who-talks-to-sockets.table": ("who-talks-to", "198.18.0.3", "--by", "socket"),
+    "who-talks-to-by.json": ("who-talks-to", "198.18.0.3", "--by", "host,process,remote", "-o", "json"),
+    "who-talks-to-host.table": ("who-talks-to", "web1"),
     "hosts.table": ("hosts",),
     "hosts.json": ("hosts", "-o", "json"),
     "netstat.table": ("netstat", "web1", "-tuanp"),
@@ -59,19 +72,62 @@ ANSWERS: dict[str, tuple[str, ...]] = {
     "netstat-live.table": ("netstat", "web1", "-ntp", "--live", "--timers"),
     "netstat-live.json": ("netstat", "web1", "-nta", "--live", "-o", "json"),
     "token-create.table": ("token", "create", "--host", "web1"),
+    "explain.table": ("explain",),
+    "explain-state.table": ("explain", "close-wait"),
+    "explain-state.json": ("explain", "CLOSE_WAIT", "-o", "json"),
+    "explain-port.table": ("explain", "443"),
+    "explain-column.table": ("explain", "Send-Q"),
+    "explain-two.table": ("explain", "gap"),
+    "config-explain.json": ("config", "explain", "--server", "/run/f.sock", "-o", "json"),
     "help-exit-codes.table": ("help", "exit-codes"),
+    "help-times.table": ("help", "times"),
+    "help-formats.table": ("help", "formats"),
+    "help-filters.table": ("help", "filters"),
+    "help-policies.table": ("help", "policies"),
 }
-WITH_UNIX = ("netstat-both.table", "netstat-unix.table", "netstat-unix.json")
-STATUSES = {
-    **dict.fromkeys(("hosts.table", "hosts.json", "diff-partial.table"), 3),
-    **dict.fromkeys(("diff.table", "diff.json", "diff-quiet.table"), 1),
+# In every format beside the layouts above, each with its own ending.
+BY_ITEM: dict[str, tuple[str, ...]] = {
+    "who-listens": ("who-listens",),
+    "who-holds": ("who-holds", "CLOSE_WAIT", "TIME_WAIT"),
+    "who-holds-by-host": ("who-holds", "CLOSE_WAIT", "TIME_WAIT", "--by", "host"),
+    "who-holds-by-process": ("who-holds", "CLOSE_WAIT", "TIME_WAIT", "--by", "process"),
+    "who-holds-by-remote": ("who-holds", "CLOSE_WAIT", "TIME_WAIT", "--by", "remote"),
+    "who-talks-to": ("who-talks-to", "198.18.0.3"),
+    "audit": ("audit", "policy.toml"),
+    "hosts": ("hosts",),
+    "diff": ("diff", "--since", "2026-02-27T13:00:00Z"),
+    "history": ("history", "web1", "--since", "2026-02-27T13:00:00Z"),
+    "netstat": ("netstat", "web1", "-tuan"),
+    "netstat-unix": ("netstat", "web1", "-wxa"),
+    "netstat-routes": ("netstat", "web1", "-r"),
+    "netstat-interfaces": ("netstat", "web1", "-i"),
+    "netstat-interfaces-live": ("netstat", "web1", "-i", "--live"),
+    "netstat-statistics": ("netstat", "web1", "-s"),
+    "netstat-live": ("netstat", "web1", "-nta", "--live"),
+    "token-create": ("token", "create", "--host", "web1"),
 }
+MAKE_NO_SENSE = ("netstat-routes.name", "netstat-statistics.name", "token-create.name")
+ANSWERS |= {
+    f"{name}.{output}": (*arguments, "-o", output)
+    for name, arguments in BY_ITEM.items()
+    for output in ("wide", "ndjson", "csv", "name")
+    if f"{name}.{output}" not in MAKE_NO_SENSE
+}
+ANSWERS["host.ndjson"] = ("host", "web1", "-o", "ndjson")
+ANSWERS["token-create.json"] = (*BY_ITEM["token-create"], "-o", "json")
+# An interface whose name is hostile, and sockets whose process is not known.
+NOT_ALL_NAMED = ("netstat-interfaces.name", "who-holds-by-process.name")
+WITH_UNIX = ("netstat-both.table", *(f"netstat-unix.{output}" for output in ("table", *FORMATS)))
+STATUSES = {"hosts": 3, "audit": 1, "diff": 1}
+PARTIAL = (*NOT_ALL_NAMED, "audit-learn.toml", "diff-partial.table")
 
 
 @pytest.mark.parametrize("name", ANSWERS)
-def test_an_answer_looks_as_it_always_has(name: str, canned: Canned, fleetnet: Callable[..., Ran]) -> None:
+def test_an_answer_looks_as_it_always_has(
+    name: str, canned: Canned, fleetnet: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
     arguments = ANSWERS[name]
-    if arguments[0] == "who-holds":
+    if arguments[0] in ("who-holds", "who-talks-to") or name.startswith("explain-state"):
         canned.sockets = fleet.connections()
     elif arguments[0] == "netstat":
         canned.coverage.hosts_asked = canned.coverage.hosts_fresh = 1
@@ -90,8 +146,11 @@ def test_an_answer_looks_as_it_always_has(name: str, canned: Canned, fleetnet: C
         canned.lives = fleet.lives()
     elif arguments[0] == "diff":
         _two_days_apart(canned, partial="partial" in name)
+    monkeypatch.setattr(times, "now_us", lambda: fleet.AS_OF_US)
+    monkeypatch.chdir(Path(__file__).parent)
+    monkeypatch.setattr("fleetnet_cli.settings.SYSTEM_FILE", GOLDEN / "none.toml")
     ran = fleetnet(*arguments)
-    assert ran.status == STATUSES.get(name, 0)
+    assert ran.status == (3 if name in PARTIAL else STATUSES.get(arguments[0], 0))
     said = f"--- stderr\n{ran.err}" if ran.err else ""
     _compare(GOLDEN / name, ran.out + said)
 
@@ -109,9 +168,10 @@ def _two_days_apart(canned: Canned, *, partial: bool) -> None:
 
 
 def _compare(path: Path, text: str) -> None:
+    # To the letter: the lines of CSV end with CR and LF.
     if os.environ.get("UPDATE_GOLDEN"):
-        path.write_text(text)
-    assert text == path.read_text()
+        path.write_bytes(text.encode())
+    assert text == path.read_bytes().decode()
 
 
 @pytest.mark.parametrize("name", [n for n in ANSWERS if n.endswith(".json")])

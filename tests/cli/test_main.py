@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import shlex
 import signal
 import socket
 import subprocess
@@ -22,12 +23,18 @@ from cli import fleet
 COMMANDS = [
     ["who-listens"],
     ["who-holds"],
+    ["who-talks-to"],
+    ["host"],
     ["hosts"],
     ["diff"],
-    ["host"],
     ["history"],
     ["netstat"],
+    ["audit"],
+    ["watch"],
+    ["watch", "who-listens"],
     ["token", "create"],
+    ["explain"],
+    ["config", "explain"],
     ["help"],
 ]
 
@@ -39,6 +46,17 @@ def test_every_command_has_a_short_help_with_an_example(command: list[str], flee
     assert f"  fleetnet {' '.join(command)}" in ran.out.partition("Examples:")[2]
     assert len(ran.out.splitlines()) <= 40
     assert fleetnet("help", *command).out == ran.out
+
+
+def test_the_help_says_of_since_what_it_means_there(fleetnet: Callable[..., Ran]) -> None:
+    told = {c: " ".join(fleetnet(c, "--help").out.split()) for c in ("who-listens", "who-holds", "diff", "history")}
+    for command in ("who-listens", "who-holds"):
+        assert "--since TIME What began since" in told[command]
+        assert "--until" not in told[command]
+    for command in ("diff", "history"):
+        assert "--since TIME From when on" in told[command]
+        assert "--until TIME" in told[command]
+        assert "--at TIME" not in told[command]
 
 
 def test_the_main_help_names_every_command(fleetnet: Callable[..., Ran]) -> None:
@@ -119,6 +137,13 @@ def test_wrong_usage_is_2(canned: Canned, script: Callable[..., Ran]) -> None:
         (["hosts", "-o", "jsn"], 'did you mean "json"?'),
         (["hosts", "--limit", "many"], "--limit"),
         (["hosts", "--server", "collector:7443"], "need a certificate for people"),
+        (["who-talks-to", "10.0.0.300"], "is no address"),
+        (["who-talks-to", "nowhere"], 'no host "nowhere" in this fleet'),
+        (["who-talks-to", "10.0.0.5", "--by", "hst"], 'did you mean "host"?'),
+        (["who-talks-to", "10.0.0.5", "--since", "10m ago", "--at", "1h ago"], "is later than --at"),
+        (["host", "web1", "-o", "csv"], "the formats are table, json or ndjson"),
+        (["who-holds", "CLOSE_WAIT", "--remote", "web1"], '"fleetnet who-talks-to" knows hosts'),
+        (["who-listens", "--cidr", "10.0.0.0/33"], "it is 0 to 32"),
         (["who-listen"], 'did you mean "who-listens"?'),
         (["hosts", "--ouput", "json"], 'did you mean "--output"?'),
         (["netstat", "nowhere"], 'no host "nowhere" in this fleet'),
@@ -128,6 +153,47 @@ def test_wrong_usage_is_2(canned: Canned, script: Callable[..., Ran]) -> None:
         assert (ran.status, ran.out) == (2, "")
         assert said in ran.err
         assert_one_sentence(ran.err)
+
+
+def test_alone_it_shows_what_to_ask_and_each_of_it_can_be_asked(
+    canned: Canned, script: Callable[..., Ran], fleetnet: Callable[..., Ran]
+) -> None:
+    ran = script()
+    assert (ran.status, ran.out) == (2, "")
+    assert len(ran.err.splitlines()) <= 15
+    proposed = [line.split("  ")[1].strip() for line in ran.err.splitlines() if line.startswith("  fleetnet")]
+    assert len(proposed) == 5
+    for line in proposed:
+        assert fleetnet(*shlex.split(line)[1:]).status == 0
+
+
+def test_a_group_alone_shows_its_help(script: Callable[..., Ran]) -> None:
+    for group in ("token", "config"):
+        ran = script(group)
+        assert (ran.status, ran.out) == (2, "")
+        assert f"Usage: fleetnet {group} " in ran.err
+
+
+def test_a_slip_of_the_keyboard_is_told_what_was_probably_meant(canned: Canned, fleetnet: Callable[..., Ran]) -> None:
+    for arguments, meant in [
+        (["netstat", "wbe1"], "web1"),
+        (["netstat", "wbe1", "-r"], "web1"),
+        (["netstat", "wbe1", "--live"], "web1"),
+        (["explain", "Snd-Q"], "Send-Q"),
+        (["help", "tmies"], "times"),
+        (["config", "explian"], "explain"),
+    ]:
+        ran = fleetnet(*arguments)
+        assert (ran.status, ran.out) == (2, "")
+        assert f'did you mean "{meant}"?' in ran.err
+        assert_one_sentence(ran.err)
+
+
+def test_in_a_fleet_without_hosts_no_name_is_guessed(
+    canned: Canned, fleetnet: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(canned, "hosts", fleet.hosts()[:0])
+    assert fleetnet("netstat", "wbe1").err == 'fleetnet: no host "wbe1" in this fleet; "fleetnet hosts" lists them\n'
 
 
 def test_stale_is_3_and_outranks_nothing_found(canned: Canned, script: Callable[..., Ran]) -> None:
@@ -166,26 +232,16 @@ def test_not_authorised_is_4(canned: Canned, script: Callable[..., Ran]) -> None
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become a user that the socket refuses")
-def test_a_closed_admin_socket_is_4(tmp_path: Path) -> None:
+def test_a_closed_admin_socket_is_4(tmp_path: Path, as_nobody: Callable[..., Ran]) -> None:
     path = tmp_path / "admin.sock"
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
         listener.listen()
         path.chmod(0o660)
-        for parent in [tmp_path, *tmp_path.parents[:2]]:
-            parent.chmod(0o755)
-        # The program may lie where only root reads, so it gives root up after its start.
-        program = (
-            "import os, sys\nfrom fleetnet_cli import client, main\nimport fleetnet_cli.output.table\n"
-            "os.setgroups([]); os.setgid(65534); os.setuid(65534)\nsys.exit(main.main(sys.argv[1:]))"
-        )
-        done = subprocess.run(
-            [sys.executable, "-c", program, "hosts", "--server", f"unix://{path}"],
-            capture_output=True, text=True, check=False, timeout=60,
-        )  # fmt: skip
-    assert done.returncode == 4
-    assert "not open to you; ask as root or as a member of its group" in done.stderr
-    assert_one_sentence(done.stderr)
+        ran = as_nobody("hosts", "--server", f"unix://{path}")
+    assert ran.status == 4
+    assert "not open to you; ask as root or as a member of its group" in ran.err
+    assert_one_sentence(ran.err)
 
 
 def test_no_collector_is_5(tmp_path: Path, script: Callable[..., Ran]) -> None:
@@ -197,7 +253,7 @@ def test_no_collector_is_5(tmp_path: Path, script: Callable[..., Ran]) -> None:
     for path, said in [
         (absent, "start fleetnet-server"),
         (left_behind, "start fleetnet-server"),
-        (tmp_path / "file", ""),
+        (tmp_path / "file", "is not the admin socket of a collector"),
         (tmp_path / ("x" * 120), "correct --server"),
     ]:
         ran = script("hosts", "--server", f"unix://{path}")

@@ -3,13 +3,15 @@
 import contextlib
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import pytest
 from fleetnet_cli import services, times
 from fleetnet_cli.errors import UsageError
 from fleetnet_cli.ports import parse_ports
-from fleetnet_cli.records import PortRange
+from fleetnet_cli.records import Net, PortRange
 from fleetnet_cli.states import STATES, parse_state
+from fleetnet_cli.targets import Target, parse_net, parse_target
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -151,6 +153,12 @@ def test_any_text_is_ports_or_an_error_in_one_sentence(text: str) -> None:
         assert all(1 <= r.first <= r.last <= 65535 for r in parse_ports(text, SERVICES))
 
 
+@given(st.lists(st.tuples(st.integers(1, 65535), st.integers(1, 65535)).map(sorted), min_size=1, max_size=5))
+def test_several_ports_read_back_with_commas_between_them(ranges: list[list[int]]) -> None:
+    text = ",".join(f"{first}-{last}" for first, last in ranges)
+    assert parse_ports(text, SERVICES) == tuple(PortRange(first, last) for first, last in ranges)
+
+
 def test_a_service_is_its_port_by_name_or_alias_in_any_case() -> None:
     assert parse_ports("https", SERVICES) == (PortRange(443, 443),)
     assert parse_ports("WWW", SERVICES) == (PortRange(80, 80),)
@@ -179,6 +187,99 @@ def test_the_first_name_counts_and_netstat_takes_the_last() -> None:
     assert table.last_names[99, "tcp"] == "new"
     assert table.name(99, "udp") == "other"
     assert "big" not in table.ports
+
+
+_ALL = PortRange(443, 443)
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("10.0.0.5", Target(Net("10.0.0.5", 32))),
+        ("10.0.0.5:5432", Target(Net("10.0.0.5", 32), ports=(PortRange(5432, 5432),))),
+        ("10.0.0.5:https,8000-8010", Target(Net("10.0.0.5", 32), ports=(_ALL, PortRange(8000, 8010)))),
+        ("10.0.0.0/8", Target(Net("10.0.0.0", 8))),
+        ("10.0.0.0/8:443", Target(Net("10.0.0.0", 8), ports=(_ALL,))),
+        ("::1", Target(Net("::1", 128))),
+        ("2001:db8::1:443", Target(Net("2001:db8::1:443", 128))),
+        ("[2001:db8::1]", Target(Net("2001:db8::1", 128))),
+        ("[2001:db8::1]:443", Target(Net("2001:db8::1", 128), ports=(_ALL,))),
+        ("2001:db8::/32", Target(Net("2001:db8::", 32))),
+        ("2001:db8::/32:443", Target(Net("2001:db8::", 32), ports=(_ALL,))),
+        ("[2001:db8::/32]:443", Target(Net("2001:db8::", 32), ports=(_ALL,))),
+        ("[2001:db8::]/32:443", Target(Net("2001:db8::", 32), ports=(_ALL,))),
+        ("::ffff:10.0.0.5", Target(Net("::ffff:10.0.0.5", 128))),
+        (":443", Target(ports=(_ALL,))),
+        ("web1", Target(host="web1")),
+        ("db-01.example.com:443", Target(host="db-01.example.com", ports=(_ALL,))),
+        ("12", Target(host="12")),
+    ],
+)
+def test_a_target_is_what_it_says(text: str, meant: Target) -> None:
+    found = parse_target(text, SERVICES)
+    assert (found.host, found.ports) == (meant.host, meant.ports)
+    assert (found.net and _packed(found.net)) == (meant.net and _packed(meant.net))
+
+
+def _packed(net: Net) -> tuple[bytes, int]:
+    return ip_address(net.address).packed, net.prefix_bits
+
+
+_ADDRESSES = st.ip_addresses()
+_PORTS = st.integers(1, 65535)
+
+
+@given(_ADDRESSES, st.integers(0, 128), _PORTS)
+def test_every_address_and_net_reads_back_with_a_port_and_without(
+    address: IPv4Address | IPv6Address, bits: int, port: int
+) -> None:
+    bits = min(bits, address.max_prefixlen)
+    alone, net = Net(str(address), address.max_prefixlen), Net(str(address), bits)
+    ports = (PortRange(port, port),)
+    with_port = f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"
+    assert parse_target(str(address), SERVICES) == Target(alone)
+    assert parse_target(with_port, SERVICES) == Target(alone, ports=ports)
+    assert parse_target(f"{address}/{bits}", SERVICES) == Target(net)
+    assert parse_target(f"{address}/{bits}:{port}", SERVICES) == Target(net, ports=ports)
+    assert parse_target(f"[{address}/{bits}]:{port}", SERVICES) == Target(net, ports=ports)
+    assert (parse_net(str(address)), parse_net(f"{address}/{bits}")) == (alone, net)
+
+
+@pytest.mark.parametrize(
+    ("text", "way_out"),
+    [
+        ("", "is no address, no net and no name of a host"),
+        (":", "is not a port"),
+        ("10.0.0.300", "is no address"),
+        ("10.0.0", "is no address"),
+        ("10.0.0.5:", "is not a port"),
+        ("10.0.0.5:0", "ports are 1 to 65535"),
+        ("10.0.0.5:htps", 'did you mean "https"'),
+        ("10.0.0.0/33", "it is 0 to 32"),
+        ("10.0.0.0/255.0.0.0", "it is 0 to 32"),
+        ("10.0.0.0/", "it is 0 to 32"),
+        ("web1/8", "is no address and no net"),
+        ("[2001:db8::/32]/32:443", "two lengths"),
+        ("[web1]:443", "is no address and no net"),
+        ("[::1", "is no address, no net"),
+        ("fe80::1%eth0", "leave it out"),
+        ("2001:db8::1::443", "is no address, no net"),
+        ("Web 1", "is no address, no net"),
+    ],
+)
+def test_what_is_no_target_says_what_would_be_one(text: str, way_out: str) -> None:
+    with pytest.raises(UsageError, match=way_out):
+        parse_target(text, SERVICES)
+
+
+@given(st.text() | st.from_regex(r"[0-9a-f:./\[\]%,-]{0,30}"))
+def test_any_text_is_a_target_or_an_error_in_one_sentence(text: str) -> None:
+    with contextlib.suppress(UsageError):
+        found = parse_target(text, SERVICES)
+        assert found.net or found.host or found.ports
+    with contextlib.suppress(UsageError):
+        net = parse_net(text)
+        assert 0 <= net.prefix_bits <= ip_address(net.address).max_prefixlen
 
 
 # Every state as netstat(8) and ss(8) print it.

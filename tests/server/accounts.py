@@ -65,9 +65,13 @@ NETS = (
     Net(ip_address("a00::").packed, 16),
     Net(ip_address("192.0.2.1").packed, 32),
 )
+# The first two begin alike for eleven digits, and each is the whole of a name or the beginning of an id.
+CONTAINERS = ("", "4f5e4f5e4f5e" + "0" * 52, "4f5e4f5e4f5f" + "0" * 52, "4f5e4f5e4f5", "mail%")
+IDS_CUT = ("4f5e4f5e4f5e", "4f5e4f5e4f5f0000")
 HOLDERS = tuple(
-    Holder(uid, user, f"{name}.service", "", 1, (Process(uid + 9, T0, name, f"/usr/sbin/{name}", name),))
+    Holder(uid, user, f"{name}.service", container, 1, (Process(uid + 9, T0, name, f"/usr/sbin/{name}", name),))
     for uid, user, name in ((0, "root", "nginx"), (70, "postgres", "postgres"))
+    for container in CONTAINERS
 )
 
 
@@ -101,11 +105,12 @@ def _socket(draw: random.Random, cookie: int, opened_us: int) -> Socket:
         local = bytes(15) + b"\x07"
     state = {"listener": LISTEN, "connection": draw.choice((ESTABLISHED, CLOSE_WAIT)), "udp": CLOSE}[what]
     connected = what == "connection"
-    return sock(
+    one = sock(
         cookie, opened_us, state, port=draw.choice(PORTS), protocol=UDP if what == "udp" else TCP, local=local,
         remote=remote if connected else b"", remote_port=draw.choice((80, 5432)) if connected else 0,
         netns=draw.choice((0, 0, 0, 5)), holder=draw.choice(HOLDERS), how=SEEN,
     )  # fmt: skip
+    return one._replace(v6only=draw.choice((None, True, False)) if len(remote) == 16 else None)
 
 
 def asked(draw: random.Random) -> SocketQuestion:
@@ -115,7 +120,7 @@ def asked(draw: random.Random) -> SocketQuestion:
     listeners = draw.random() < 0.4
     question = SocketQuestion(
         Selection(
-            host_glob=draw.choice(("", "", "", "*b*", "web*")),
+            host_globs=draw.choice(((), (), (), ("*b*",), ("web*",), ("z*", "*b*", "web"))),
             at_us=at_us,
             limit=draw.choice((0, 0, 1, 3, 7, 1_000)),
         ),
@@ -125,9 +130,14 @@ def asked(draw: random.Random) -> SocketQuestion:
         exposed_only=listeners and draw.random() < 0.3,
         unit=draw.choice(("", "", "", "nginx.service")),
         process=draw.choice(("", "", "", "postgres")),
+        container=draw.choice(("",) * 12 + (*CONTAINERS, *IDS_CUT, "nobody")),
+        local=draw.choice((None, None, None, draw.choice(NETS))),
     )
     if not listeners and draw.random() < 0.6:
-        question = replace(question, remote=draw.choice(NETS), remote_port=draw.choice((0, 0, 80)))
+        nets = tuple(draw.choices(NETS, k=draw.choice((0, 1, 1, 1, 2, 4))))
+        question = replace(
+            question, remotes=nets, remote_ports=draw.choice(((), (), ((80, 80),), ((1, 99), (5000, 6000))))
+        )
     if draw.random() < 0.4:
         question = replace(question, opened_since_us=T0 + draw.randint(-300, 800) * S)
     return question
@@ -148,15 +158,20 @@ def meant(row: Row, question: SocketQuestion) -> bool:
     reach = _reach(one)
     listeners = question.listeners_only or question.exposed_only
     return (
-        fnmatchcase(row.host, question.selection.host_glob or "*")
+        (
+            not question.selection.host_globs
+            or any(fnmatchcase(row.host, glob) for glob in question.selection.host_globs)
+        )
         and (not question.states or one.state in question.states)
         and (not question.local_ports or any(a <= one.local_port <= b for a, b in question.local_ports))
         and (not listeners or reach != Scope.NOT_A_LISTENER)
         and (not question.exposed_only or bool(one.key.netns) or reach != Scope.LOOPBACK)
         and (not question.unit or one.holder.unit == question.unit)
         and (not question.process or one.holder.owners[0].name == question.process)
-        and (question.remote is None or _within(one.remote_address, question.remote))
-        and (not question.remote_port or question.remote is None or one.remote_port == question.remote_port)
+        and (not question.remotes or any(_within(one.remote_address, net) for net in question.remotes))
+        and (not question.remote_ports or any(a <= one.remote_port <= b for a, b in question.remote_ports))
+        and (question.local is None or _within(one.local_address, question.local) or _everywhere(one, question.local))
+        and (not question.container or _contained(one.holder.container, question.container))
     )
 
 
@@ -166,11 +181,37 @@ def _reach(one: Socket) -> Scope:
     )
 
 
-def _within(address: bytes, net: Net) -> bool:
-    if not address:
+def _everywhere(one: Socket, net: Net) -> bool:
+    """Whether it listens on every address of a family that the net has addresses of."""
+    if _reach(one) != Scope.ANY:
         return False
+    ipv4 = Net(bytes(4), 0)
+    in_ipv4 = _overlap(net, ipv4)
+    in_ipv6 = not _lies_in(net, ipv4)
+    if one.local_address == bytes(16):
+        return in_ipv6 or (in_ipv4 and not one.v6only)
+    return in_ipv4
+
+
+def _overlap(a: Net, b: Net) -> bool:
+    return _network(a).overlaps(_network(b))
+
+
+def _lies_in(net: Net, other: Net) -> bool:
+    return _network(net).subnet_of(_network(other))
+
+
+def _network(net: Net) -> IPv6Network:
     bits = net.prefix_bits + (96 if len(net.address) == 4 else 0)
-    return IPv6Address(_long(address)) in IPv6Network((_long(net.address), bits), strict=False)
+    return IPv6Network((_long(net.address), bits), strict=False)
+
+
+def _contained(container: str, asked: str) -> bool:
+    return container.startswith(asked) if asked in IDS_CUT else container == asked
+
+
+def _within(address: bytes, net: Net) -> bool:
+    return bool(address) and IPv6Address(_long(address)) in _network(net)
 
 
 def _long(address: bytes) -> bytes:

@@ -270,7 +270,9 @@ class Collector:
         assert [one.sequence for one in stored] == [batch.sequence for batch in batches]
         return [one.snapshot_wanted for one in stored if one.snapshot_wanted]
 
-    async def ask(self, question: SocketQuestion | None = None, now_us: int = T0, **selection: int | str) -> Answer:
+    async def ask(
+        self, question: SocketQuestion | None = None, now_us: int = T0, **selection: int | str | tuple[str, ...]
+    ) -> Answer:
         chosen = question or SocketQuestion(Selection(**selection))  # type: ignore[arg-type]  # the caller names fields
         async with aclosing(self.questions.sockets(chosen, now_us)) as parts:
             coverage = await anext(parts)
@@ -284,7 +286,7 @@ class Collector:
             items.extend(page)
         return Answer(coverage, items, end)
 
-    async def ask_hosts(self, now_us: int = T0, **selection: int | str) -> HostsAnswer:
+    async def ask_hosts(self, now_us: int = T0, **selection: int | str | tuple[str, ...]) -> HostsAnswer:
         async with aclosing(self.questions.hosts(Selection(**selection), now_us)) as parts:  # type: ignore[arg-type]  # the caller names fields
             coverage = await anext(parts)
             rest = [part async for part in parts]

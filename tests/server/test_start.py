@@ -34,6 +34,11 @@ def _foreign_file(data: Path) -> None:
     (data / "fleetnet.db").write_bytes(b"not a database" * 1_000)
 
 
+def _directory_for_file(data: Path) -> None:
+    (data / "fleetnet.db").unlink()
+    (data / "fleetnet.db").mkdir()
+
+
 def _broken_page(data: Path) -> None:
     database = data / "fleetnet.db"
     content = bytearray(database.read_bytes())
@@ -70,6 +75,7 @@ def _link_for_lock(data: Path) -> None:
     [
         (_file_for_directory, "is not a directory, or not in one; choose another with --data"),
         (_foreign_file, "is damaged or is no SQLite file"),
+        (_directory_for_file, "is a directory; name a file in it"),
         (_broken_page, "is damaged or is no SQLite file"),
         (_newer, "was written by a newer fleetnet-server"),
         (_no_ca_key, r"ca\.key is missing"),

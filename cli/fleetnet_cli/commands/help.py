@@ -1,4 +1,4 @@
-"""`fleetnet help`: exit statuses, or the help of a command."""
+"""`fleetnet help`: what all commands have in common, or the help of a command."""
 
 from typing import Annotated
 
@@ -11,6 +11,7 @@ from fleetnet_cli.errors import UsageError, suggestion
 EXAMPLES = """\b
 Examples:
   fleetnet help exit-codes
+  fleetnet help times
   fleetnet help who-listens
 """
 
@@ -18,12 +19,10 @@ Examples:
 def help_(
     topic: Annotated[list[str] | None, typer.Argument(metavar="TOPIC", hidden=True)] = None,
 ) -> int:
-    """Explain the exit statuses, or a command."""
+    """Explain exit-codes, times, formats, filters, or a command."""
     words = topic or []
-    if words == ["exit-codes"]:
-        click.echo("\n".join(f"{status}  {meaning}" for status, meaning in exits.MEANINGS.items()))
-        of_diff = ", ".join(f"{status} {meaning}" for status, meaning in exits.OF_COMPARISON.items())
-        click.echo(f"of diff: {of_diff}")
+    if len(words) == 1 and (text := guides().get(words[0])) is not None:
+        click.echo(text.strip("\n"))
         return exits.FOUND
     context = click.get_current_context().find_root()
     for word in words:
@@ -32,11 +31,21 @@ def help_(
     return exits.FOUND
 
 
+def guides() -> dict[str, str]:
+    """What all commands have in common, by topic."""
+    from fleetnet_cli import topics  # reads a file
+
+    exit_codes = "\n".join(f"{status}  {meaning}" for status, meaning in exits.MEANINGS.items())
+    of_diff = ", ".join(f"{status} {meaning}" for status, meaning in exits.OF_COMPARISON.items())
+    return {"exit-codes": f"{exit_codes}\nof diff: {of_diff}", **topics.guides()}
+
+
 def _below(context: click.Context, word: str) -> click.Context:
     group = context.command
     known = sorted(group.commands) if isinstance(group, click.Group) else []
     command = group.get_command(context, word) if isinstance(group, click.Group) else None
     if command is None:
-        guess = suggestion(word, ["exit-codes", *known]) or '; "fleetnet --help" lists the commands'
+        topics = list(guides()) if context.parent is None else []
+        guess = suggestion(word, [*topics, *known]) or '; "fleetnet --help" lists the commands'
         raise UsageError(f'there is no help on "{word}"{guess}')
     return click.Context(command, parent=context, info_name=word)

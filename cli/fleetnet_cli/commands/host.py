@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from fleetnet_cli.sheet import Sheet
 
 _LATELY_US = 24 * 3600 * times.SECOND_US
+# A host is one item with much in it, for which no row has room.
+FORMATS = ("table", "json", "ndjson")
 # As `hosts` counts them.
 _IP = ("tcp", "udp", "udplite", "sctp", "raw")
 
@@ -27,9 +29,9 @@ Examples:
 """
 
 
-@takes_common(SHEET)
+@takes_common(SHEET, FORMATS)
 def host(
-    name: Annotated[str, typer.Argument(metavar="NAME", hidden=True)],
+    name: Annotated[str, typer.Argument(metavar="HOST", hidden=True)],
     *,
     common: Common,
 ) -> int:

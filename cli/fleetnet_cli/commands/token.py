@@ -3,6 +3,7 @@
 import functools
 import re
 import sys
+from dataclasses import replace
 from typing import Annotated
 
 from fleetnet_cli import exits, times
@@ -34,14 +35,16 @@ def create(
 ) -> int:
     """Make a token for one host. It works once. Only the token goes to stdout."""
     _check(host)
+    common.takes_format(tokens.FORMATS, "a token")
     ttl_s = times.parse_duration(ttl) // times.SECOND_US
     if ttl_s == 0:
         raise UsageError(f"--ttl {ttl} is less than a second; write it as 10m or 1h")
     with connect(common) as collector:
         token = collector.create_token(host, ttl_s)
-    if common.output == "json":
+    if common.output not in ("table", "wide"):
         answer = ReadyAnswer(Coverage(as_of_us=times.now_us()), [token], End(1))
-        return show(answer, tokens.presentation(), common)
+        # Nobody was asked, so there is no coverage to be said beside it.
+        return show(answer, tokens.presentation(), replace(common, quiet=True))
     out = terminal.of(sys.stdout)
     out.write(visible(token.token) + "\n")
     if not common.quiet:

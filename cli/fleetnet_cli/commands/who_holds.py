@@ -1,22 +1,22 @@
 """`fleetnet who-holds`: who has sockets in a state, and how many."""
 
 import functools
-from collections import Counter
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import Annotated
 
 import typer
 
-from fleetnet_cli.asking import connect, show
-from fleetnet_cli.commands.who_listens import transports
-from fleetnet_cli.errors import UsageError, suggestion
-from fleetnet_cli.options import QUESTION, Common, option, takes_common
+from fleetnet_cli.asking import connect, show, show_sockets
+from fleetnet_cli.commands.who_listens import since_words, transports
+from fleetnet_cli.counting import count, cut, each_once, parse_by
+from fleetnet_cli.errors import UsageError
+from fleetnet_cli.options import SOCKETS, Common, option, takes_common
 from fleetnet_cli.output import counts, sockets
 from fleetnet_cli.ports import parse_ports
-from fleetnet_cli.records import Answer, Count, Coverage, End, ReadyAnswer, Socket, SocketQuestion
+from fleetnet_cli.records import SocketQuestion
 from fleetnet_cli.services import load
 from fleetnet_cli.states import parse_state
+from fleetnet_cli.targets import Target, parse_target
 
 own = functools.partial(option, command="who-holds")
 
@@ -24,19 +24,20 @@ EXAMPLES = """\b
 Examples:
   fleetnet who-holds CLOSE_WAIT
   fleetnet who-holds close-wait --by process --min 100
+  fleetnet who-holds ESTAB --remote 10.0.0.0/8:5432 --by host,remote
   fleetnet who-holds SYN-SENT TIME-WAIT --host "web*" -o json
 """
 
-_BY = ["host", "process"]
 
-
-@takes_common(QUESTION)
+@takes_common(SOCKETS)
 def who_holds(
     states: Annotated[
         list[str],
         typer.Argument(metavar="STATE ...", hidden=True),
     ],
-    by: Annotated[str | None, own("--by", metavar="host|process", help="Count instead of listing.")] = None,
+    by: Annotated[
+        str | None, own("--by", metavar="host|process|remote", help="Count by these instead of listing.")
+    ] = None,
     at_least: Annotated[
         int | None, own("--min", metavar="N", min=1, help="Only counts of N and more (alone: by host).")
     ] = None,
@@ -44,7 +45,12 @@ def who_holds(
     udp: Annotated[bool, own("--udp", help="Only UDP.")] = False,
     raw: Annotated[bool, own("--raw", help="Only raw sockets.")] = False,
     unix: Annotated[bool, own("--unix", help="Only UNIX sockets.")] = False,
-    port: Annotated[str | None, own("--port", metavar="P", help="Only this local port, service or range.")] = None,
+    port: Annotated[
+        list[str] | None, own("--port", metavar="P", help="Only this local port, service or range; several times: or.")
+    ] = None,
+    remote: Annotated[
+        str | None, own("--remote", metavar="NET[:PORT]", help="Only those with this address or net at the other end.")
+    ] = None,
     *,
     common: Common,
 ) -> int:
@@ -53,44 +59,33 @@ def who_holds(
     States are spelled as netstat or ss does, in any case: CLOSE_WAIT, close-wait, estab.
     """
     services = load()
-    if by is not None and by not in _BY:
-        raise UsageError(f"--by {by}: count by {' or '.join(_BY)}{suggestion(by, _BY)}")
+    counted_by = parse_by(by) if by is not None else ("host",) if at_least else ()
+    other_end = parse_target(remote, services) if remote else Target()
+    if other_end.host:
+        raise UsageError(f'--remote {remote}: an address or a net is meant; "fleetnet who-talks-to" knows hosts')
     wanted = tuple(dict.fromkeys(parse_state(s) for s in states))
     question = SocketQuestion(
         selection=common.selection,
         states=wanted,
         protocols=transports(tcp=tcp, udp=udp, raw=raw, unix=unix),
-        local_ports=parse_ports(port, services, raw=raw) if port else (),
+        local_ports=tuple(r for word in port or () for r in parse_ports(word, services, raw=raw)),
+        remotes=(other_end.net,) if other_end.net else (),
+        remote_ports=other_end.ports,
+        since_us=common.since_us,
     )
-    nothing = f"nobody holds a socket in {' or '.join(wanted)}" + (f" on port {port}" if port else "")
-    if by is None and at_least is None:
+    on_ports = (f" on port {', '.join(port)}" if port else "") + (f" to {remote}" if remote else "")
+    nothing = f"nobody holds a socket in {' or '.join(wanted)}{on_ports}{since_words(common)}"
+    if not counted_by:
         with connect(common) as collector:
             presentation = sockets.presentation(services, nothing, sockets.connection_columns())
-            return show(collector.sockets(question), presentation, common)
+            return show_sockets(collector, question, presentation, common)
+    common.only_answers("--by" if by else "--min")
     # The limit is one of counts, not of the sockets that are counted.
     question = replace(question, selection=replace(common.selection, limit=0))
     with connect(common) as collector:
         answer = collector.sockets(question)
-        counted = count(answer, by or "host", at_least or 1)
+        counted = count(each_once(answer) if common.since_us else answer, counted_by, at_least or 1)
         if at_least:
-            nothing = f"nobody holds {at_least} or more sockets in {' or '.join(wanted)}"
+            nothing = f"nobody holds {at_least} or more sockets in {' or '.join(wanted)}{on_ports}{since_words(common)}"
         limited = cut(counted, answer.coverage, common.selection.limit)
-        return show(limited, counts.presentation(by or "host", nothing), common)
-
-
-def count(answer: Iterable[Socket], by: str, at_least: int) -> list[Count]:
-    """Counts, the highest first, then by name. A socket that several processes share counts once for each name."""
-    sockets_of: Counter[str] = Counter()
-    hosts_of: dict[str, set[str]] = {}
-    for socket in answer:
-        for name in {socket.host} if by == "host" else {o.name for o in socket.owners} or {""}:
-            sockets_of[name] += 1
-            hosts_of.setdefault(name, set()).add(socket.host)
-    kept = [Count(by, name, n, len(hosts_of[name])) for name, n in sockets_of.items() if n >= at_least]
-    return sorted(kept, key=lambda c: (-c.count, c.name))
-
-
-def cut(counted: list[Count], coverage: Coverage, limit: int) -> Answer[Count]:
-    """The first `limit` counts as an answer that says whether it was cut; 0 means all."""
-    kept = counted[:limit] if limit else counted
-    return ReadyAnswer(coverage, kept, End(len(kept), truncated=len(kept) < len(counted)))
+        return show(limited, counts.presentation(counted_by, nothing), common)

@@ -5,12 +5,14 @@ from typing import Annotated
 
 import typer
 
-from fleetnet_cli.asking import connect, show
-from fleetnet_cli.options import QUESTION, Common, option, takes_common
+from fleetnet_cli import times
+from fleetnet_cli.asking import connect, show_sockets
+from fleetnet_cli.options import SOCKETS, Common, option, takes_common
 from fleetnet_cli.output import sockets
 from fleetnet_cli.ports import parse_ports
 from fleetnet_cli.records import SocketQuestion
 from fleetnet_cli.services import load
+from fleetnet_cli.targets import parse_net
 
 own = functools.partial(option, command="who-listens")
 
@@ -18,11 +20,12 @@ EXAMPLES = """\b
 Examples:
   fleetnet who-listens 443
   fleetnet who-listens https 8000-8999 --tcp --exposed
+  fleetnet who-listens --cidr 10.0.0.0/8 --since "1h ago"
   fleetnet who-listens 5432 --at "yesterday 14:00" -o json
 """
 
 
-@takes_common(QUESTION)
+@takes_common(SOCKETS)
 def who_listens(
     ports: Annotated[
         list[str] | None,
@@ -35,6 +38,13 @@ def who_listens(
     process: Annotated[str, own("--process", metavar="NAME", help="Held by a process of this name.")] = "",
     unit: Annotated[str, own("--unit", metavar="NAME", help="Of this systemd unit.")] = "",
     user: Annotated[str, own("--user", metavar="NAME", help="Of this user.")] = "",
+    container: Annotated[str, own("--container", metavar="NAME", help="Of this container, or id from 12 digits.")] = "",
+    cidr: Annotated[
+        str | None,
+        own(
+            "--cidr", metavar="NET", help="On an address in it, or on every address of its family: reachable there too."
+        ),
+    ] = None,
     *,
     common: Common,
 ) -> int:
@@ -53,13 +63,22 @@ def who_listens(
         process=process,
         unit=unit,
         user=user,
+        container=container,
+        local=parse_net(cidr) if cidr else None,
+        since_us=common.since_us,
     )
-    nothing = "nothing listens" + (f" on {', '.join(words)}" if words else "")
-    if exposed or process or unit or user or tcp or udp or raw:
+    nothing = "nothing began to listen" if common.since_us else "nothing listens"
+    nothing += (f" on {', '.join(words)}" if words else "") + since_words(common)
+    if exposed or process or unit or user or container or cidr or tcp or udp or raw:
         nothing += " like that"
     with connect(common) as collector:
         presentation = sockets.presentation(services, nothing, sockets.listener_columns())
-        return show(collector.sockets(question), presentation, common)
+        return show_sockets(collector, question, presentation, common)
+
+
+def since_words(common: Common) -> str:
+    """` since 2026-03-01 12:00:00 UTC`, where a question is about that."""
+    return f" since {times.local(common.since_us)} {times.zone_name()}" if common.since_us else ""
 
 
 def transports(**wanted: bool) -> tuple[str, ...]:

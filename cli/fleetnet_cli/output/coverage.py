@@ -29,13 +29,18 @@ def write(
     notes: Iterable[str],
 ) -> None:
     """Notes, then the coverage as one line; where nothing was found, that first."""
-    for line in _first_notes([visible(note) for note in notes]):
-        out.write(out.paint(line, YELLOW) + "\n")
+    write_notes(notes, out)
     sentence = sentences(answer.coverage, answer.end, asked_at=asked_at, with_zone=not zone_shown, glob=glob)
     shown = sentence if answer.coverage.whole else out.paint(sentence, YELLOW)
     # Where nobody was asked, that is all there is to say.
     say_nothing = not found and answer.coverage.hosts_asked > 0
     out.write(f"{visible(nothing)}: {shown}\n" if say_nothing else shown + "\n")
+
+
+def write_notes(notes: Iterable[str], out: Terminal) -> None:
+    """What must be said of single items, each thing once."""
+    for line in _first_notes([visible(note) for note in notes]):
+        out.write(out.paint(line, YELLOW) + "\n")
 
 
 def _first_notes(notes: list[str]) -> list[str]:

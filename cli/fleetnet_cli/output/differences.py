@@ -1,6 +1,7 @@
 """What an answer shows of services that began, stopped, or gave way to others."""
 
 from collections.abc import Callable
+from typing import Any
 
 from fleetnet_cli import times
 from fleetnet_cli.differences import BEGAN, CHANGED, NOT_KNOWN, STOPPED, Difference, Doubt
@@ -8,6 +9,14 @@ from fleetnet_cli.output import sockets
 from fleetnet_cli.output.presentation import Column, Presentation
 from fleetnet_cli.records import Socket
 from fleetnet_cli.services import Services
+
+_FIELDS = (
+    "change",
+    "not_known",
+    "host",
+    "happened_at",
+    *(f"{time}.{field}" for time in ("before", "after") for field in sockets.FIELDS),
+)
 
 _MARKS = {BEGAN: "+", STOPPED: "-", CHANGED: "~", NOT_KNOWN: "?"}
 
@@ -54,7 +63,14 @@ def presentation(services: Services, nothing: str) -> Presentation[Difference]:
         nothing=nothing,
         host_of=lambda d: d.socket.host,
         note=_note,
+        fields=_FIELDS,
+        cells={"not_known": _doubts_in_a_cell}
+        | {f"{time}.{field}": cell for time in ("before", "after") for field, cell in sockets.CELLS.items()},
     )
+
+
+def _doubts_in_a_cell(doubts: list[dict[str, Any]]) -> str:
+    return "; ".join(f"{doubt['why']} at {doubt['at']}" for doubt in doubts)
 
 
 def _programs(difference: Difference, user: Callable[[Socket], str], unit: Callable[[Socket], str]) -> str:

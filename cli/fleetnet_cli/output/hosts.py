@@ -4,25 +4,52 @@ from fleetnet_cli import times
 from fleetnet_cli.output.presentation import Column, Presentation
 from fleetnet_cli.records import Host
 
+_FIELDS = (
+    "host",
+    "fresh",
+    "connected",
+    "last_seen",
+    "enrolled_at",
+    "sockets",
+    "listeners",
+    "agent_version",
+    "os",
+    "kernel",
+    "architecture",
+    "booted_at",
+    "clock_offset_us",
+    "degraded",
+)
+
 
 def presentation() -> Presentation[Host]:
     """Hosts."""
+    columns: tuple[Column[Host], ...] = (
+        Column("HOST", lambda h: h.host, least=24),
+        Column("STATUS", _status),
+        Column(f"LAST HEARD ({times.zone_name()})", lambda h: times.local(h.last_seen_us)),
+        Column("SOCKETS", lambda h: str(h.sockets), right=True),
+        Column("LISTENERS", lambda h: str(h.listeners), right=True),
+        Column("AGENT", lambda h: h.agent_version, leaves=3),
+        Column("KERNEL", lambda h: h.kernel, least=8, leaves=2),
+        Column("OS", lambda h: h.os, least=8, leaves=1),
+    )
     return Presentation(
         kind="HostList",
         as_json=_as_json,
-        columns=(
-            Column("HOST", lambda h: h.host, least=24),
-            Column("STATUS", _status),
-            Column(f"LAST HEARD ({times.zone_name()})", lambda h: times.local(h.last_seen_us)),
-            Column("SOCKETS", lambda h: str(h.sockets), right=True),
-            Column("LISTENERS", lambda h: str(h.listeners), right=True),
-            Column("AGENT", lambda h: h.agent_version, leaves=3),
-            Column("KERNEL", lambda h: h.kernel, least=8, leaves=2),
-            Column("OS", lambda h: h.os, least=8, leaves=1),
+        columns=columns,
+        wide=(
+            *columns,
+            Column("ARCHITECTURE", lambda h: h.architecture),
+            Column("BOOTED", lambda h: times.local(h.booted_at_us)),
+            Column("ENROLLED", lambda h: times.local(h.enrolled_at_us)),
+            Column("CLOCK (us)", lambda h: f"{h.clock_offset_us:+}" if h.clock_offset_us else "", right=True),
         ),
         nothing="no host found",
         host_of=lambda h: h.host,
         note=_note,
+        fields=_FIELDS,
+        cells={"degraded": "; ".join},
     )
 
 

@@ -9,6 +9,9 @@ from fleetnet_cli.output.presentation import Column, Presentation
 from fleetnet_cli.records import Socket
 from fleetnet_cli.services import Services
 
+# What a gap has, then what a start has.
+_OF_HAPPENINGS = ("from", "to", "reason", "at", "booted", "agent_version", "kernel", "booted_at")
+
 
 def presentation(services: Services, nothing: str) -> Presentation[Life]:
     """Lives of sockets, gaps and starts of agents."""
@@ -37,24 +40,32 @@ def presentation(services: Services, nothing: str) -> Presentation[Life]:
         ),
         nothing=nothing,
         host_of=lambda life: life.host,
+        fields=("what", *sockets.FIELDS, *_OF_HAPPENINGS),
+        cells=sockets.CELLS,
     )
 
 
 def _as_json(life: Life, services: Services) -> dict[str, object]:
+    if isinstance(life, Socket):
+        return {"what": "socket", **sockets.as_json(life, services), **dict.fromkeys(_OF_HAPPENINGS)}
+    told = happening_as_json(life)
+    what = {"what": told.pop("what")}
+    return {**what, **dict.fromkeys(sockets.FIELDS), **told}
+
+
+def happening_as_json(life: Gap | AgentStart) -> dict[str, object]:
+    """A gap or a start as documents have it."""
+    what = "gap" if isinstance(life, Gap) else "agent-start"
+    told: dict[str, object] = {"what": what, "host": life.host, **dict.fromkeys(_OF_HAPPENINGS)}
     if isinstance(life, Gap):
-        told = {"from": times.utc(life.from_us), "to": times.utc(life.to_us), "reason": life.reason}
-        return {"what": "gap", "host": life.host, **told}
-    if isinstance(life, AgentStart):
-        return {
-            "what": "agent-start",
-            "host": life.host,
-            "at": times.utc(life.at_us),
-            "booted": life.booted,
-            "agent_version": life.agent_version or None,
-            "kernel": life.kernel or None,
-            "booted_at": times.utc(life.booted_at_us),
-        }
-    return {"what": "socket", **sockets.as_json(life, services)}
+        return told | {"from": times.utc(life.from_us), "to": times.utc(life.to_us), "reason": life.reason}
+    return told | {
+        "at": times.utc(life.at_us),
+        "booted": life.booted,
+        "agent_version": life.agent_version or None,
+        "kernel": life.kernel or None,
+        "booted_at": times.utc(life.booted_at_us),
+    }
 
 
 def _from(life: Life) -> str:

@@ -1,10 +1,29 @@
-"""What a format must know of a kind of item: its name, its JSON, its columns, and what to say when there is none."""
+"""What a format must know of a kind of item: its name, its JSON, its columns, and what to say when there is none.
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+A new command gives one to asking.show() and has every format. It must give
+
+- `kind`, its own or one that there is, with its schema in docs/json/KIND.json;
+- `as_json`: every item has the same keys in the same order, all of them in the schema; null is where there is nothing;
+- `columns` and `nothing`;
+
+and should give
+
+- `host_of`: for `-o name`, and for the colour of a stale host's rows;
+- `fields`: the keys of `as_json` in its order, those of an object as `timer.kind`. Without them `-o csv` takes the
+  first item's, and has no header where nothing is found, which scripts rely on;
+- `cells`: what `-o csv` makes of a list of objects;
+- `wide`: more columns for `-o wide`, where no cell is shortened either;
+- `name_of`: where the bare name of an item is not its host's;
+- `formats`: fewer than all, where one makes no sense. Common.takes_format() says so before anything is asked.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
 
 Item = TypeVar("Item")
+
+FORMATS = ("table", "wide", "json", "ndjson", "csv", "name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,3 +52,9 @@ class Presentation(Generic[Item]):
     nothing: str  # "nothing listens on 443"
     host_of: Callable[[Item], str] = lambda _item: ""
     note: Callable[[Item], str | None] = _no_note  # what must be said of an item beneath the table
+    wide: tuple[Column[Item], ...] = ()  # in place of `columns`; (): these, uncut
+    fields: tuple[str, ...] = ()  # (): those of the first item
+    cells: Mapping[str, Callable[[Any], str]] = field(default_factory=dict)  # by field, from its value in the JSON
+    name_of: Callable[[Item], str] | None = None  # None: host_of
+    formats: tuple[str, ...] = FORMATS
+    of_hosts: bool = True  # False: about this machine, so how far the answer reaches is no question

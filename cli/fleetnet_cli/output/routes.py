@@ -5,15 +5,56 @@ from fleetnet_cli.network import Namespace, NextHop, RouteItem
 from fleetnet_cli.output import kernel
 from fleetnet_cli.output.presentation import Column, Presentation
 
+# Nobody hands a route on by its name, for it has none.
+FORMATS = ("table", "wide", "json", "ndjson", "csv")
+
+PLACE = ("host", "netns", "netns_inode", "container", "container_runtime", "unit")
+_FIELDS = (
+    *PLACE,
+    "family",
+    "destination",
+    "prefix_length",
+    "table",
+    "type",
+    "protocol",
+    "scope",
+    "metric",
+    "tos",
+    "preferred_source",
+    "next_hops",
+    "flags",
+    "mtu",
+    "advmss",
+    "window",
+    "rtt_us",
+    "since",
+    "last_seen",
+)
+
 
 def presentation() -> Presentation[RouteItem]:
     """Routes of every table."""
     return Presentation(
         kind="RouteList",
         as_json=_as_json,
-        columns=(Column("DESTINATION", lambda i: f"{i.route.destination}/{i.route.prefix_length}"),),
+        columns=(
+            Column("NETNS", lambda i: i.namespace.netns),
+            Column("DESTINATION", lambda i: f"{i.route.destination}/{i.route.prefix_length}"),
+            Column("NEXT HOPS", lambda i: ", ".join(_hop(h.gateway, h.interface) for h in i.route.next_hops)),
+            Column("TYPE", lambda i: kernel.route_type(i.route.type)),
+            Column("TABLE", lambda i: str(i.route.table), right=True),
+            Column("METRIC", lambda i: str(i.route.metric), right=True),
+            Column("PROTOCOL", lambda i: kernel.route_protocol(i.route.protocol)),
+            Column("SCOPE", lambda i: kernel.scope(i.route.scope)),
+            Column("SOURCE", lambda i: i.route.preferred_source),
+            Column("FLAGS", lambda i: " ".join(kernel.route_flags(i.route.flags)), if_any=True),
+            Column(f"SINCE ({times.zone_name()})", lambda i: times.local(i.route.since_us)),
+        ),
         nothing="no such routes",
         host_of=lambda i: i.namespace.host,
+        fields=_FIELDS,
+        cells={"next_hops": lambda hops: " ".join(_hop(h["gateway"], h["interface"]) for h in hops)},
+        formats=FORMATS,
     )
 
 
@@ -52,6 +93,11 @@ def _as_json(item: RouteItem) -> dict[str, object]:
         "since": times.utc(route.since_us),
         "last_seen": times.utc(item.namespace.last_seen_us),
     }
+
+
+def _hop(gateway: str | None, interface: str | None) -> str:
+    # As ip(8) writes an address on an interface.
+    return f"{gateway or ''}%{interface}" if interface else gateway or ""
 
 
 def _hop_as_json(hop: NextHop) -> dict[str, object]:

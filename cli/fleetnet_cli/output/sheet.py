@@ -14,12 +14,15 @@ from fleetnet_cli.services import Services
 from fleetnet_cli.sheet import Sheet
 from fleetnet_cli.text import visible
 
+# A host is one item with much in it, for which no row has room.
+FORMATS = ("table", "json", "ndjson")
+
 _SAID = 12  # columns of what a line is about
 
 
 def presentation(services: Services) -> Presentation[Sheet]:
     """A host as documents have it."""
-    of_host, of_life = hosts.presentation(), lives.presentation(services, "")
+    of_host = hosts.presentation()
 
     def as_json(sheet: Sheet) -> dict[str, object]:
         return {
@@ -38,10 +41,10 @@ def presentation(services: Services) -> Presentation[Sheet]:
             "without_owners": sheet.without_owners,
             "listening": [sockets.as_json(each, services) for each in sheet.listeners],
             "peers": [{"address": address, "count": count} for address, count in sheet.peers],
-            "lately": [of_life.as_json(each) for each in sheet.lately],
+            "lately": [lives.happening_as_json(each) for each in sheet.lately],
         }
 
-    return Presentation(kind="HostSheet", as_json=as_json, columns=(), nothing="")
+    return Presentation(kind="HostSheet", as_json=as_json, columns=(), nothing="", formats=FORMATS)
 
 
 def listeners(services: Services, host: str) -> Presentation[Socket]:

@@ -1,6 +1,7 @@
 """What an answer shows of a socket."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from fleetnet_cli import protocols, times
 from fleetnet_cli.output.presentation import Column, Presentation
@@ -9,6 +10,44 @@ from fleetnet_cli.services import Services
 
 KIND = "SocketList"
 
+FIELDS = (
+    "host",
+    "netns",
+    "netns_inode",
+    "protocol",
+    "family",
+    "type",
+    "state",
+    "interface",
+    "v6only",
+    "local_address",
+    "local_port",
+    "service",
+    "remote_address",
+    "remote_port",
+    "path",
+    "peer_inode",
+    "recv_queue",
+    "send_queue",
+    "uid",
+    "user",
+    "inode",
+    "unit",
+    "container",
+    "container_runtime",
+    "owners",
+    "owner_status",
+    "scope",
+    "exposed",
+    "opened_at",
+    "opened_at_is",
+    "closed_at",
+    "closed_at_is",
+    "last_seen",
+    "source",
+)
+
+_SPACE = "\\x20"
 _PIDS_SHOWN = 2
 _NAMES_SHOWN = 3
 _CONTAINER_SHOWN = 12  # of its id, as docker(1) does
@@ -33,6 +72,9 @@ def presentation(services: Services, nothing: str, columns: tuple[Column[Socket]
         nothing=nothing,
         host_of=lambda s: s.host,
         note=_note,
+        wide=wide_columns(),
+        fields=FIELDS,
+        cells=CELLS,
     )
 
 
@@ -60,6 +102,35 @@ def listener_columns() -> tuple[Column[Socket], ...]:
 def connection_columns() -> tuple[Column[Socket], ...]:
     """For sockets in any state."""
     return (_HOST, _NETNS, _PROTOCOL, _STATE, _LOCAL, _REMOTE, _PROCESS, _USER, _UNIT, _since())
+
+
+def wide_columns() -> tuple[Column[Socket], ...]:
+    """All there is, nothing shortened."""
+    return (
+        _HOST,
+        _NETNS,
+        _PROTOCOL,
+        Column("TYPE", lambda s: s.type, if_any=True),
+        _STATE,
+        _LOCAL,
+        _REMOTE,
+        Column("RECV-Q", lambda s: str(s.recv_queue), right=True),
+        Column("SEND-Q", lambda s: str(s.send_queue), right=True),
+        Column("SCOPE", _scope, if_any=True),
+        Column("EXPOSED", lambda s: s.exposed, if_any=True),
+        Column("PROCESS", _every_process),
+        _USER,
+        Column("UID", lambda s: "" if s.uid is None else str(s.uid), right=True),
+        Column("INODE", lambda s: str(s.inode or ""), right=True),
+        Column("UNIT", lambda s: s.unit),
+        Column("CONTAINER", _container, if_any=True),
+        Column(f"SINCE ({times.zone_name()})", _opened),
+        Column(
+            "ENDED", lambda s: f"{times.local(s.closed_at_us)} {s.closed_at_is}" if s.closed_at_us else "", if_any=True
+        ),
+        Column("LAST SEEN", lambda s: times.local(s.last_seen_us)),
+        Column("SOURCE", lambda s: s.source),
+    )
 
 
 def as_json(socket: Socket, services: Services) -> dict[str, object]:
@@ -112,28 +183,34 @@ def _owner_as_json(owner: Owner) -> dict[str, object]:
     }
 
 
+def _owners_in_a_cell(owners: list[dict[str, Any]]) -> str:
+    # A space ends an owner, so a name has none.
+    return " ".join(f"{o['name'].replace(' ', _SPACE)}/{o['pid']}" for o in owners)
+
+
 def _netns(socket: Socket) -> str:
     return "" if socket.netns == "host" else socket.netns
 
 
-def _endpoint(address: str, interface: str, port: int) -> str:
-    # Address, interface and port the way ss(8) writes them.
+def endpoint(address: str, interface: str, port: int) -> str:
+    """Address, interface and port the way ss(8) writes them; port 0 is any."""
     host = f"[{address}]" if ":" in address else address
     return f"{host}%{interface}:{port or '*'}" if interface else f"{host}:{port or '*'}"
 
 
-def _local(socket: Socket) -> str:
+def local(socket: Socket) -> str:
+    """Its own end, as ss(8) writes it."""
     # As ss(8) has it: a dual-stack socket, which also takes IPv4, is "*", and [::] is IPv6 alone.
     if socket.family in ("unix", "packet"):
         return socket.path or (f"%{socket.interface}" if socket.interface else "")
     both = socket.v6only is False and socket.local_address == "::"
-    return _endpoint("*" if both else socket.local_address, socket.interface, socket.local_port)
+    return endpoint("*" if both else socket.local_address, socket.interface, socket.local_port)
 
 
 def _remote(socket: Socket) -> str:
     if socket.peer_inode:
         return f"inode {socket.peer_inode}"
-    return _endpoint(socket.remote_address, "", socket.remote_port) if socket.remote_address else ""
+    return endpoint(socket.remote_address, "", socket.remote_port) if socket.remote_address else ""
 
 
 def _scope(socket: Socket) -> str:
@@ -142,22 +219,31 @@ def _scope(socket: Socket) -> str:
 
 def processes(socket: Socket) -> str:
     """`nginx (812, 813, +2)`: every owner, by name; what is known where there is none."""
+    return _processes(socket, _NAMES_SHOWN, _PIDS_SHOWN)
+
+
+def _every_process(socket: Socket) -> str:
+    every = len(socket.owners)
+    return _processes(socket, every, every)
+
+
+def _processes(socket: Socket, names_shown: int, pids_shown: int) -> str:
     if not socket.owners:
         return _NO_OWNER.get(socket.owner_status, "-")
     pids: dict[str, list[int]] = {}
     for owner in socket.owners:
         pids.setdefault(owner.name, []).append(owner.pid)
-    named = [f"{name or '?'} ({_pids(p)})" for name, p in list(pids.items())[:_NAMES_SHOWN]]
-    if len(pids) > _NAMES_SHOWN:
-        named.append(f"+{len(pids) - _NAMES_SHOWN}")
+    named = [f"{name or '?'} ({_pids(p, pids_shown)})" for name, p in list(pids.items())[:names_shown]]
+    if len(pids) > names_shown:
+        named.append(f"+{len(pids) - names_shown}")
     return ", ".join(named) + (" inferred" if socket.owner_status == "inferred" else "")
 
 
-def _pids(pids: Iterable[int]) -> str:
+def _pids(pids: Iterable[int], shown_at_most: int) -> str:
     ordered = sorted(pids)
-    shown = [str(p) for p in ordered[:_PIDS_SHOWN]]
-    if len(ordered) > _PIDS_SHOWN:
-        shown.append(f"+{len(ordered) - _PIDS_SHOWN}")
+    shown = [str(p) for p in ordered[:shown_at_most]]
+    if len(ordered) > shown_at_most:
+        shown.append(f"+{len(ordered) - shown_at_most}")
     return ", ".join(shown)
 
 
@@ -175,6 +261,10 @@ def _unit(socket: Socket) -> str:
     return f"{unit} {runtime}{container}".strip()
 
 
+def _container(socket: Socket) -> str:
+    return f"{socket.runtime}:{socket.container}" if socket.runtime else socket.container
+
+
 def _opened(socket: Socket) -> str:
     # Open already when the agent first looked: when it opened is not known better.
     or_before = " or before" if socket.opened_at_is == "before" else ""
@@ -187,11 +277,13 @@ def _note(socket: Socket) -> str | None:
     return f"{socket.host}: read from /proc/net, for its kernel refuses diag; a socket may be missed or doubled"
 
 
+CELLS: dict[str, Callable[[Any], str]] = {"owners": _owners_in_a_cell}
+
 _HOST: Column[Socket] = Column("HOST", lambda s: s.host, least=24)
 _NETNS: Column[Socket] = Column("NETNS", _netns, least=12, if_any=True)
 _PROTOCOL: Column[Socket] = Column("PROTO", lambda s: s.protocol)
 _STATE: Column[Socket] = Column("STATE", lambda s: s.state)
-_LOCAL: Column[Socket] = Column("LOCAL", _local)
+_LOCAL: Column[Socket] = Column("LOCAL", local)
 _REMOTE: Column[Socket] = Column("REMOTE", _remote)
 _PROCESS: Column[Socket] = Column("PROCESS", processes, least=14)
 _USER: Column[Socket] = Column("USER", _user, least=8, leaves=2)

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from fleetnet_cli.live import Statistic
 from fleetnet_cli.output.presentation import Column, Presentation
 
+# Names of counters are the same everywhere.
+FORMATS = ("table", "wide", "json", "ndjson", "csv")
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -30,6 +33,13 @@ def presentation(place: Place) -> Presentation[Statistic]:
     return Presentation(
         kind="StatisticList",
         as_json=as_json,
-        columns=(Column("NAME", lambda one: one.name),),
+        columns=(
+            Column("NETNS", lambda one: place.names.get(one.netns, str(one.netns))),
+            Column("GROUP", lambda one: one.group),
+            Column("NAME", lambda one: one.name),
+            Column("VALUE", lambda one: str(one.value), right=True),
+        ),
         nothing="no such statistics",
+        fields=("host", "netns", "netns_inode", "group", "name", "value"),
+        formats=FORMATS,
     )

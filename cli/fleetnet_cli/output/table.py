@@ -1,13 +1,14 @@
-"""`-o table`: aligned columns, then a line that says how far the answer reaches.
+"""`-o table` and `-o wide`: aligned columns, then a line that says how far the answer reaches.
 
 The first rows decide how wide the columns are, and which of those that are seldom needed are there; the rest flows. A
 later row that needs one more gets a heading anew. On a narrow terminal columns are squeezed, and where
-that is not enough the least important are left out, so that a row stays a line; in a pipe or a file nothing is cut.
+that is not enough the least important are left out, so that a row stays a line; in a pipe or a file, and with
+`-o wide`, nothing is cut.
 All text is made safe here, in one place.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import TypeVar
 
@@ -24,18 +25,29 @@ Item = TypeVar("Item")
 _ROWS_THAT_DECIDE = 1000
 _ROWS_A_WRITE = 200
 _GUTTER = "  "
-_EMPTY = "-"
+EMPTY = "-"
 
 
 def write(
-    answer: Answer[Item], presentation: Presentation[Item], out: Terminal, *, quiet: bool, asked_at: bool, glob: str
+    answer: Answer[Item],
+    presentation: Presentation[Item],
+    out: Terminal,
+    *,
+    quiet: bool,
+    asked_at: bool,
+    glob: str,
+    wide: bool = False,
 ) -> int:
     """Writes the whole answer; returns how many items it had."""
+    if wide:
+        presentation = replace(presentation, columns=presentation.wide or presentation.columns)
     rows = _Rows(answer, presentation)
-    found = _write_rows(rows, presentation.columns, out, heading=not quiet)
+    found = _write_rows(rows, presentation.columns, replace(out, width=None) if wide else out, heading=not quiet)
     if rows.broken is not None:
         raise rows.broken
-    if not quiet:
+    if not quiet and not presentation.of_hosts:
+        coverage.write_notes(rows.notes, out)
+    elif not quiet:
         zone_shown = found > 0 and any(f"({zone_name()})" in c.heading for c in presentation.columns)
         coverage.write(
             answer, out, found=found, nothing=presentation.nothing, asked_at=asked_at, zone_shown=zone_shown, glob=glob,
@@ -62,7 +74,7 @@ class _Rows:
             for item in answer:
                 if (note := presentation.note(item)) is not None:
                     self.notes[note] = None
-                yield presentation.host_of(item) in stale, [visible(cell(item)) or _EMPTY for cell in cells]
+                yield presentation.host_of(item) in stale, [visible(cell(item)) or EMPTY for cell in cells]
         except BrokenAnswer as error:
             self.broken = error
 
@@ -73,16 +85,16 @@ def _write_rows(rows: _Rows, columns: Sequence[Column[Item]], out: Terminal, *, 
     if not first:
         return 0
     deciding = [row for _, row in first]
-    form = _form(deciding, columns, out.width, heading)
+    shape = form(deciding, columns, out.width, heading)
     if heading:
-        out.write(out.paint(form.line([c.heading for c in columns]), BOLD) + "\n")
+        out.write(out.paint(shape.line([c.heading for c in columns]), BOLD) + "\n")
     found = 0
     batch: list[str] = []
     for stale, row in chain(first, flowing):
-        if any(row[i] != _EMPTY for i in form.absent):
-            form = _form([*deciding, row], columns, out.width, heading)
-            batch.extend([form.line([c.heading for c in columns])] if heading else [])
-        line = form.line(row)
+        if any(row[i] != EMPTY for i in shape.absent):
+            shape = form([*deciding, row], columns, out.width, heading)
+            batch.extend([shape.line([c.heading for c in columns])] if heading else [])
+        line = shape.line(row)
         batch.append(out.paint(line, YELLOW) if stale else line)
         found += 1
         if len(batch) >= _ROWS_A_WRITE:
@@ -104,7 +116,7 @@ class _Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class _Form:
+class Form:
     """A line's layout: the columns that have room."""
 
     cells: list[_Cell]
@@ -120,8 +132,9 @@ class _Form:
         return _GUTTER.join(shown).rstrip()
 
 
-def _form(rows: list[list[str]], columns: Sequence[Column[Item]], available: int | None, heading: bool) -> _Form:
-    absent = frozenset(i for i, c in enumerate(columns) if c.if_any and all(row[i] == _EMPTY for row in rows))
+def form(rows: list[list[str]], columns: Sequence[Column[Item]], available: int | None, heading: bool) -> Form:
+    """The layout in which these rows fit, as far as so many columns of a terminal (None: any) allow."""
+    absent = frozenset(i for i, c in enumerate(columns) if c.if_any and all(row[i] == EMPTY for row in rows))
     widths = {
         i: max(*(width(row[i]) for row in rows), len(column.heading) if heading else 0)
         for i, column in enumerate(columns)
@@ -129,7 +142,7 @@ def _form(rows: list[list[str]], columns: Sequence[Column[Item]], available: int
     }
     if available is not None:
         _make_fit(widths, columns, available)
-    return _Form(
+    return Form(
         [_Cell(i, w, columns[i].right, available is not None and columns[i].least > 0) for i, w in widths.items()],
         absent,
     )

@@ -8,6 +8,7 @@ from typing import TextIO
 BOLD = "1"
 YELLOW = "33"
 RED = "31"
+GREEN = "32"
 
 
 class ReaderGoneError(Exception):

@@ -4,6 +4,9 @@ from fleetnet_cli import times
 from fleetnet_cli.output.presentation import Column, Presentation
 from fleetnet_cli.records import Token
 
+# The table is the token alone; a secret is no name to hand on.
+FORMATS = ("table", "wide", "json", "ndjson", "csv")
+
 
 def presentation() -> Presentation[Token]:
     """A token, this once."""
@@ -12,4 +15,6 @@ def presentation() -> Presentation[Token]:
         as_json=lambda t: {"host": t.host, "token": t.token, "expires_at": times.utc(t.expires_at_us)},
         columns=(Column("TOKEN", lambda t: t.token),),
         nothing="no token",
+        fields=("host", "token", "expires_at"),
+        formats=FORMATS,
     )

@@ -113,6 +113,24 @@ class FindSocketsRequest(_message.Message):
     opened_since_us: int
     def __init__(self, sockets: _Optional[_Union[ListSocketsRequest, _Mapping]] = ..., remote: _Optional[_Union[Net, _Mapping]] = ..., remote_port: _Optional[int] = ..., opened_since_us: _Optional[int] = ...) -> None: ...
 
+class SeekSocketsRequest(_message.Message):
+    __slots__ = ("sockets", "host_globs", "opened_since_us", "remotes", "remote_ports", "local", "container")
+    SOCKETS_FIELD_NUMBER: _ClassVar[int]
+    HOST_GLOBS_FIELD_NUMBER: _ClassVar[int]
+    OPENED_SINCE_US_FIELD_NUMBER: _ClassVar[int]
+    REMOTES_FIELD_NUMBER: _ClassVar[int]
+    REMOTE_PORTS_FIELD_NUMBER: _ClassVar[int]
+    LOCAL_FIELD_NUMBER: _ClassVar[int]
+    CONTAINER_FIELD_NUMBER: _ClassVar[int]
+    sockets: ListSocketsRequest
+    host_globs: _containers.RepeatedScalarFieldContainer[str]
+    opened_since_us: int
+    remotes: _containers.RepeatedCompositeFieldContainer[Net]
+    remote_ports: _containers.RepeatedCompositeFieldContainer[PortRange]
+    local: Net
+    container: str
+    def __init__(self, sockets: _Optional[_Union[ListSocketsRequest, _Mapping]] = ..., host_globs: _Optional[_Iterable[str]] = ..., opened_since_us: _Optional[int] = ..., remotes: _Optional[_Iterable[_Union[Net, _Mapping]]] = ..., remote_ports: _Optional[_Iterable[_Union[PortRange, _Mapping]]] = ..., local: _Optional[_Union[Net, _Mapping]] = ..., container: _Optional[str] = ...) -> None: ...
+
 class ListSocketsResponse(_message.Message):
     __slots__ = ("coverage", "page", "end")
     COVERAGE_FIELD_NUMBER: _ClassVar[int]
@@ -122,6 +140,32 @@ class ListSocketsResponse(_message.Message):
     page: SocketPage
     end: End
     def __init__(self, coverage: _Optional[_Union[Coverage, _Mapping]] = ..., page: _Optional[_Union[SocketPage, _Mapping]] = ..., end: _Optional[_Union[End, _Mapping]] = ...) -> None: ...
+
+class WatchSocketsRequest(_message.Message):
+    __slots__ = ("sockets",)
+    SOCKETS_FIELD_NUMBER: _ClassVar[int]
+    sockets: SeekSocketsRequest
+    def __init__(self, sockets: _Optional[_Union[SeekSocketsRequest, _Mapping]] = ...) -> None: ...
+
+class WatchSocketsResponse(_message.Message):
+    __slots__ = ("at_us", "coverage", "there", "came", "went", "mark")
+    AT_US_FIELD_NUMBER: _ClassVar[int]
+    COVERAGE_FIELD_NUMBER: _ClassVar[int]
+    THERE_FIELD_NUMBER: _ClassVar[int]
+    CAME_FIELD_NUMBER: _ClassVar[int]
+    WENT_FIELD_NUMBER: _ClassVar[int]
+    MARK_FIELD_NUMBER: _ClassVar[int]
+    at_us: int
+    coverage: Coverage
+    there: SocketPage
+    came: SocketPage
+    went: SocketPage
+    mark: Mark
+    def __init__(self, at_us: _Optional[int] = ..., coverage: _Optional[_Union[Coverage, _Mapping]] = ..., there: _Optional[_Union[SocketPage, _Mapping]] = ..., came: _Optional[_Union[SocketPage, _Mapping]] = ..., went: _Optional[_Union[SocketPage, _Mapping]] = ..., mark: _Optional[_Union[Mark, _Mapping]] = ...) -> None: ...
+
+class Mark(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
 
 class Coverage(_message.Message):
     __slots__ = ("as_of_us", "hosts_asked", "hosts_fresh", "hosts_stale", "gaps", "not_kept")
@@ -260,6 +304,14 @@ class ListHostsRequest(_message.Message):
     SELECTION_FIELD_NUMBER: _ClassVar[int]
     selection: Selection
     def __init__(self, selection: _Optional[_Union[Selection, _Mapping]] = ...) -> None: ...
+
+class SeekHostsRequest(_message.Message):
+    __slots__ = ("hosts", "host_globs")
+    HOSTS_FIELD_NUMBER: _ClassVar[int]
+    HOST_GLOBS_FIELD_NUMBER: _ClassVar[int]
+    hosts: ListHostsRequest
+    host_globs: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, hosts: _Optional[_Union[ListHostsRequest, _Mapping]] = ..., host_globs: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ListHostsResponse(_message.Message):
     __slots__ = ("coverage", "page", "end")

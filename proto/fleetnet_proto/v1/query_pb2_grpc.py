@@ -45,9 +45,24 @@ class QueryServiceStub:
                 request_serializer=fleetnet__proto_dot_v1_dot_query__pb2.FindSocketsRequest.SerializeToString,
                 response_deserializer=fleetnet__proto_dot_v1_dot_query__pb2.ListSocketsResponse.FromString,
                 _registered_method=True)
+        self.SeekSockets = channel.unary_stream(
+                '/fleetnet.v1.QueryService/SeekSockets',
+                request_serializer=fleetnet__proto_dot_v1_dot_query__pb2.SeekSocketsRequest.SerializeToString,
+                response_deserializer=fleetnet__proto_dot_v1_dot_query__pb2.ListSocketsResponse.FromString,
+                _registered_method=True)
+        self.WatchSockets = channel.unary_stream(
+                '/fleetnet.v1.QueryService/WatchSockets',
+                request_serializer=fleetnet__proto_dot_v1_dot_query__pb2.WatchSocketsRequest.SerializeToString,
+                response_deserializer=fleetnet__proto_dot_v1_dot_query__pb2.WatchSocketsResponse.FromString,
+                _registered_method=True)
         self.ListHosts = channel.unary_stream(
                 '/fleetnet.v1.QueryService/ListHosts',
                 request_serializer=fleetnet__proto_dot_v1_dot_query__pb2.ListHostsRequest.SerializeToString,
+                response_deserializer=fleetnet__proto_dot_v1_dot_query__pb2.ListHostsResponse.FromString,
+                _registered_method=True)
+        self.SeekHosts = channel.unary_stream(
+                '/fleetnet.v1.QueryService/SeekHosts',
+                request_serializer=fleetnet__proto_dot_v1_dot_query__pb2.SeekHostsRequest.SerializeToString,
                 response_deserializer=fleetnet__proto_dot_v1_dot_query__pb2.ListHostsResponse.FromString,
                 _registered_method=True)
         self.ListNamespaces = channel.unary_stream(
@@ -87,8 +102,31 @@ class QueryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SeekSockets(self, request, context):
+        """The same with all that narrows a question. A collector refuses a field of it that it does not know, so that fields
+        may be added without a method for each.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchSockets(self, request, context):
+        """Sockets of the fleet that are there, then those that come and go, until it is left. What is not known of the question
+        is refused likewise.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListHosts(self, request, context):
         """Hosts of the fleet, ordered by name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SeekHosts(self, request, context):
+        """The same with all that narrows a question; what is not known of it is refused likewise.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -131,9 +169,24 @@ def add_QueryServiceServicer_to_server(servicer, server):
                     request_deserializer=fleetnet__proto_dot_v1_dot_query__pb2.FindSocketsRequest.FromString,
                     response_serializer=fleetnet__proto_dot_v1_dot_query__pb2.ListSocketsResponse.SerializeToString,
             ),
+            'SeekSockets': grpc.unary_stream_rpc_method_handler(
+                    servicer.SeekSockets,
+                    request_deserializer=fleetnet__proto_dot_v1_dot_query__pb2.SeekSocketsRequest.FromString,
+                    response_serializer=fleetnet__proto_dot_v1_dot_query__pb2.ListSocketsResponse.SerializeToString,
+            ),
+            'WatchSockets': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchSockets,
+                    request_deserializer=fleetnet__proto_dot_v1_dot_query__pb2.WatchSocketsRequest.FromString,
+                    response_serializer=fleetnet__proto_dot_v1_dot_query__pb2.WatchSocketsResponse.SerializeToString,
+            ),
             'ListHosts': grpc.unary_stream_rpc_method_handler(
                     servicer.ListHosts,
                     request_deserializer=fleetnet__proto_dot_v1_dot_query__pb2.ListHostsRequest.FromString,
+                    response_serializer=fleetnet__proto_dot_v1_dot_query__pb2.ListHostsResponse.SerializeToString,
+            ),
+            'SeekHosts': grpc.unary_stream_rpc_method_handler(
+                    servicer.SeekHosts,
+                    request_deserializer=fleetnet__proto_dot_v1_dot_query__pb2.SeekHostsRequest.FromString,
                     response_serializer=fleetnet__proto_dot_v1_dot_query__pb2.ListHostsResponse.SerializeToString,
             ),
             'ListNamespaces': grpc.unary_stream_rpc_method_handler(
@@ -218,6 +271,60 @@ class QueryService:
             _registered_method=True)
 
     @staticmethod
+    def SeekSockets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/fleetnet.v1.QueryService/SeekSockets',
+            fleetnet__proto_dot_v1_dot_query__pb2.SeekSocketsRequest.SerializeToString,
+            fleetnet__proto_dot_v1_dot_query__pb2.ListSocketsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchSockets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/fleetnet.v1.QueryService/WatchSockets',
+            fleetnet__proto_dot_v1_dot_query__pb2.WatchSocketsRequest.SerializeToString,
+            fleetnet__proto_dot_v1_dot_query__pb2.WatchSocketsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ListHosts(request,
             target,
             options=(),
@@ -233,6 +340,33 @@ class QueryService:
             target,
             '/fleetnet.v1.QueryService/ListHosts',
             fleetnet__proto_dot_v1_dot_query__pb2.ListHostsRequest.SerializeToString,
+            fleetnet__proto_dot_v1_dot_query__pb2.ListHostsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SeekHosts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/fleetnet.v1.QueryService/SeekHosts',
+            fleetnet__proto_dot_v1_dot_query__pb2.SeekHostsRequest.SerializeToString,
             fleetnet__proto_dot_v1_dot_query__pb2.ListHostsResponse.FromString,
             options,
             channel_credentials,

@@ -43,8 +43,18 @@ class QueryServiceStub:
     """The same with narrower questions. A method of its own, for a collector that does not know what narrows them would
     answer as if they did not ask for it.
     """
+    SeekSockets: _grpc.UnaryStreamMultiCallable[_query_pb2.SeekSocketsRequest, _query_pb2.ListSocketsResponse]
+    """The same with all that narrows a question. A collector refuses a field of it that it does not know, so that fields
+    may be added without a method for each.
+    """
+    WatchSockets: _grpc.UnaryStreamMultiCallable[_query_pb2.WatchSocketsRequest, _query_pb2.WatchSocketsResponse]
+    """Sockets of the fleet that are there, then those that come and go, until it is left. What is not known of the question
+    is refused likewise.
+    """
     ListHosts: _grpc.UnaryStreamMultiCallable[_query_pb2.ListHostsRequest, _query_pb2.ListHostsResponse]
     """Hosts of the fleet, ordered by name."""
+    SeekHosts: _grpc.UnaryStreamMultiCallable[_query_pb2.SeekHostsRequest, _query_pb2.ListHostsResponse]
+    """The same with all that narrows a question; what is not known of it is refused likewise."""
     ListNamespaces: _grpc.UnaryStreamMultiCallable[_query_pb2.ListNamespacesRequest, _query_pb2.ListNamespacesResponse]
     """Network namespaces with their interfaces and routes, now or at a time past, ordered by host, then the host's own
     first, then name, then inode.
@@ -71,8 +81,18 @@ class QueryServiceAsyncStub(QueryServiceStub):
     """The same with narrower questions. A method of its own, for a collector that does not know what narrows them would
     answer as if they did not ask for it.
     """
+    SeekSockets: _aio.UnaryStreamMultiCallable[_query_pb2.SeekSocketsRequest, _query_pb2.ListSocketsResponse]  # type: ignore[assignment]
+    """The same with all that narrows a question. A collector refuses a field of it that it does not know, so that fields
+    may be added without a method for each.
+    """
+    WatchSockets: _aio.UnaryStreamMultiCallable[_query_pb2.WatchSocketsRequest, _query_pb2.WatchSocketsResponse]  # type: ignore[assignment]
+    """Sockets of the fleet that are there, then those that come and go, until it is left. What is not known of the question
+    is refused likewise.
+    """
     ListHosts: _aio.UnaryStreamMultiCallable[_query_pb2.ListHostsRequest, _query_pb2.ListHostsResponse]  # type: ignore[assignment]
     """Hosts of the fleet, ordered by name."""
+    SeekHosts: _aio.UnaryStreamMultiCallable[_query_pb2.SeekHostsRequest, _query_pb2.ListHostsResponse]  # type: ignore[assignment]
+    """The same with all that narrows a question; what is not known of it is refused likewise."""
     ListNamespaces: _aio.UnaryStreamMultiCallable[_query_pb2.ListNamespacesRequest, _query_pb2.ListNamespacesResponse]  # type: ignore[assignment]
     """Network namespaces with their interfaces and routes, now or at a time past, ordered by host, then the host's own
     first, then name, then inode.
@@ -110,12 +130,40 @@ class QueryServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def SeekSockets(
+        self,
+        request: _query_pb2.SeekSocketsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_query_pb2.ListSocketsResponse], _abc.AsyncIterator[_query_pb2.ListSocketsResponse]]:
+        """The same with all that narrows a question. A collector refuses a field of it that it does not know, so that fields
+        may be added without a method for each.
+        """
+
+    @_abc_1.abstractmethod
+    def WatchSockets(
+        self,
+        request: _query_pb2.WatchSocketsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_query_pb2.WatchSocketsResponse], _abc.AsyncIterator[_query_pb2.WatchSocketsResponse]]:
+        """Sockets of the fleet that are there, then those that come and go, until it is left. What is not known of the question
+        is refused likewise.
+        """
+
+    @_abc_1.abstractmethod
     def ListHosts(
         self,
         request: _query_pb2.ListHostsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_query_pb2.ListHostsResponse], _abc.AsyncIterator[_query_pb2.ListHostsResponse]]:
         """Hosts of the fleet, ordered by name."""
+
+    @_abc_1.abstractmethod
+    def SeekHosts(
+        self,
+        request: _query_pb2.SeekHostsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_query_pb2.ListHostsResponse], _abc.AsyncIterator[_query_pb2.ListHostsResponse]]:
+        """The same with all that narrows a question; what is not known of it is refused likewise."""
 
     @_abc_1.abstractmethod
     def ListNamespaces(

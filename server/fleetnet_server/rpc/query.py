@@ -11,13 +11,14 @@ from fleetnet_proto.v1 import query_pb2, query_pb2_grpc
 
 from fleetnet_server import metrics
 from fleetnet_server.errors import AgentAway
-from fleetnet_server.records import Coverage, End, SocketQuestion
+from fleetnet_server.records import Coverage, End, Selection, SocketQuestion
 from fleetnet_server.rpc import translate_lives, translate_network, translate_query
 from fleetnet_server.rpc.live import LiveDesk
 from fleetnet_server.rpc.status import errors_as_status
 from fleetnet_server.rpc.streams import Streams
 from fleetnet_server.services.health import Health
 from fleetnet_server.services.questions import Questions
+from fleetnet_server.services.watching import Watching
 
 _WRITE_S = 20.0
 _Context = grpc.aio.ServicerContext[Any, Any]
@@ -26,8 +27,11 @@ _Context = grpc.aio.ServicerContext[Any, Any]
 class QueryService(query_pb2_grpc.QueryServiceServicer):
     """Answers people."""
 
-    def __init__(self, questions: Questions, streams: Streams, health: Health, live: LiveDesk) -> None:
+    def __init__(
+        self, questions: Questions, watching: Watching, streams: Streams, health: Health, live: LiveDesk
+    ) -> None:
         self._questions = questions
+        self._watching = watching
         self._streams = streams
         self._health = health
         self._live = live
@@ -52,6 +56,28 @@ class QueryService(query_pb2_grpc.QueryServiceServicer):
                 async for part in answer:
                     yield part
 
+    async def SeekSockets(  # noqa: N802  # gRPC's name
+        self, request: query_pb2.SeekSocketsRequest, context: _Context
+    ) -> AsyncIterator[query_pb2.ListSocketsResponse]:
+        """Sockets of the fleet, asked for by all that narrows."""
+        async with self._asked("sockets", context):
+            question = translate_query.narrowest_question(request)
+            async with contextlib.aclosing(self._sockets(question)) as answer:
+                async for part in answer:
+                    yield part
+
+    async def WatchSockets(  # noqa: N802  # gRPC's name
+        self, request: query_pb2.WatchSocketsRequest, context: _Context
+    ) -> AsyncIterator[query_pb2.WatchSocketsResponse]:
+        """Sockets of the fleet as they come and go."""
+        async with errors_as_status(context, self._health):
+            question = translate_query.watched_question(request)
+            async with contextlib.aclosing(self._watching.watch(question)) as answer:
+                async for news in answer:
+                    for part in translate_query.news(news):
+                        part.at_us = _now_us()
+                        yield part
+
     async def _sockets(self, question: SocketQuestion) -> AsyncGenerator[query_pb2.ListSocketsResponse]:
         async with contextlib.aclosing(self._questions.sockets(question, _now_us())) as answer:
             async for part in answer:
@@ -69,16 +95,31 @@ class QueryService(query_pb2_grpc.QueryServiceServicer):
         """Hosts of the fleet."""
         async with self._asked("hosts", context):
             selection = translate_query.selection(request.selection)
-            async with contextlib.aclosing(self._questions.hosts(selection, _now_us())) as answer:
+            async with contextlib.aclosing(self._hosts(selection)) as answer:
                 async for part in answer:
-                    if isinstance(part, Coverage):
-                        yield query_pb2.ListHostsResponse(coverage=translate_query.coverage(part))
-                    elif isinstance(part, End):
-                        yield query_pb2.ListHostsResponse(end=translate_query.end(part))
-                    else:
-                        items = (translate_query.host_item(host, self._streams.connected(host.host)) for host in part)
-                        for page in translate_query.host_pages(items):
-                            yield query_pb2.ListHostsResponse(page=page)
+                    yield part
+
+    async def SeekHosts(  # noqa: N802  # gRPC's name
+        self, request: query_pb2.SeekHostsRequest, context: _Context
+    ) -> AsyncIterator[query_pb2.ListHostsResponse]:
+        """Hosts of the fleet, asked for by all that narrows."""
+        async with self._asked("hosts", context):
+            selection = translate_query.hosts_sought(request)
+            async with contextlib.aclosing(self._hosts(selection)) as answer:
+                async for part in answer:
+                    yield part
+
+    async def _hosts(self, selection: Selection) -> AsyncGenerator[query_pb2.ListHostsResponse]:
+        async with contextlib.aclosing(self._questions.hosts(selection, _now_us())) as answer:
+            async for part in answer:
+                if isinstance(part, Coverage):
+                    yield query_pb2.ListHostsResponse(coverage=translate_query.coverage(part))
+                elif isinstance(part, End):
+                    yield query_pb2.ListHostsResponse(end=translate_query.end(part))
+                else:
+                    items = (translate_query.host_item(host, self._streams.connected(host.host)) for host in part)
+                    for page in translate_query.host_pages(items):
+                        yield query_pb2.ListHostsResponse(page=page)
 
     async def ListNamespaces(  # noqa: N802  # gRPC's name
         self, request: query_pb2.ListNamespacesRequest, context: _Context

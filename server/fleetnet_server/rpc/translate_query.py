@@ -1,6 +1,6 @@
 """Questions from protobuf messages to records, and answers back."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from dataclasses import replace
 from typing import cast
 
@@ -8,23 +8,24 @@ from fleetnet_proto.v1 import query_pb2, sockets_pb2
 
 from fleetnet_server import records
 from fleetnet_server.errors import RequestRefused
-from fleetnet_server.rpc import bounds, translate_network
+from fleetnet_server.rpc import bounds, known, translate_network
 from fleetnet_server.rpc.pages import in_pages
-from fleetnet_server.services import scopes
+from fleetnet_server.services import scopes, watching
 
 _PROTOCOLS = [number for number in sockets_pb2.Protocol.values() if number != sockets_pb2.PROTOCOL_UNSPECIFIED]
 _DEFAULT_MAX_AGE_MS = 120_000
 _MAX_TEXT = 1_024
 _MAX_RANGES = 4_096
+_MAX_NETS = 1_024
+# Each becomes a part of a statement, of which SQLite allows 500 (SQLITE_MAX_COMPOUND_SELECT).
+_MAX_WIDE_NETS = 64
+_MAX_GLOBS = 64
 _LAST_PORT = 0xFFFF
 
 
 def socket_question(message: query_pb2.ListSocketsRequest) -> records.SocketQuestion:
     """Which sockets are asked for. Raises RequestRefused."""
-    if len(message.local_ports) > _MAX_RANGES:
-        raise RequestRefused(
-            f"the question names {len(message.local_ports)} ranges of ports; at most {_MAX_RANGES} work"
-        )
+    _check_count(message.local_ports, _MAX_RANGES, "ranges of ports")
     return records.SocketQuestion(
         selection=selection(message.selection),
         states=_known(message.states, range(1, sockets_pb2.STATE_CLOSING + 1), "state"),
@@ -40,20 +41,68 @@ def socket_question(message: query_pb2.ListSocketsRequest) -> records.SocketQues
 
 def narrower_question(message: query_pb2.FindSocketsRequest) -> records.SocketQuestion:
     """Which sockets are asked for, more narrowly. Raises RequestRefused."""
-    if not 0 <= message.opened_since_us <= bounds.LAST_US:
-        raise RequestRefused("the time since which sockets are asked for is not between 1970 and 2100")
-    if 0 < message.sockets.selection.at_us < message.opened_since_us:
-        raise RequestRefused("the time since which sockets are asked for is later than the time asked about")
+    _check_since(message.opened_since_us, message.sockets.selection.at_us)
     if message.remote_port and not message.HasField("remote"):
         raise RequestRefused("a remote port is asked for without a remote address")
     if message.remote_port > _LAST_PORT:
         raise RequestRefused(f"{message.remote_port} is no port")
     return replace(
         socket_question(message.sockets),
-        remote=_net(message.remote) if message.HasField("remote") else None,
-        remote_port=message.remote_port,
+        remotes=(_net(message.remote),) if message.HasField("remote") else (),
+        remote_ports=((message.remote_port, message.remote_port),) if message.remote_port else (),
         opened_since_us=message.opened_since_us,
     )
+
+
+def narrowest_question(message: query_pb2.SeekSocketsRequest) -> records.SocketQuestion:
+    """Which sockets are asked for, with all that narrows. Raises RequestRefused, also of what is not known here."""
+    known.check(message)
+    _check_since(message.opened_since_us, message.sockets.selection.at_us)
+    _check_count(message.remote_ports, _MAX_RANGES, "ranges of ports")
+    _check_count(message.remotes, _MAX_NETS, "nets")
+    remotes = tuple(map(_net, message.remotes))
+    _check_count(
+        [net for net in remotes if net.prefix_bits < len(net.address) * 8],
+        _MAX_WIDE_NETS,
+        "nets of more than one address",
+    )
+    question = socket_question(message.sockets)
+    return replace(
+        question,
+        selection=_with_globs(question.selection, message.host_globs),
+        opened_since_us=message.opened_since_us,
+        remotes=remotes,
+        remote_ports=tuple(map(_port_range, message.remote_ports)),
+        local=_net(message.local) if message.HasField("local") else None,
+        container=_text(message.container, "container"),
+    )
+
+
+def watched_question(message: query_pb2.WatchSocketsRequest) -> records.SocketQuestion:
+    """Which sockets are watched. Raises RequestRefused, also of what is not known here."""
+    known.check(message)
+    return narrowest_question(message.sockets)
+
+
+def news(news: watching.News) -> Iterator[query_pb2.WatchSocketsResponse]:
+    """What is new, on as many messages as its size needs."""
+    match news:
+        case records.Coverage():
+            yield query_pb2.WatchSocketsResponse(coverage=coverage(news))
+        case watching.There():
+            yield from (query_pb2.WatchSocketsResponse(there=page) for page in socket_pages(news.sockets))
+        case watching.Came():
+            yield from (query_pb2.WatchSocketsResponse(came=page) for page in socket_pages(news.sockets))
+        case watching.Went():
+            yield from (query_pb2.WatchSocketsResponse(went=page) for page in socket_pages(news.sockets))
+        case watching.Mark():
+            yield query_pb2.WatchSocketsResponse(mark=query_pb2.Mark())
+
+
+def hosts_sought(message: query_pb2.SeekHostsRequest) -> records.Selection:
+    """Which hosts are asked for. Raises RequestRefused, also of what is not known here."""
+    known.check(message)
+    return _with_globs(selection(message.hosts.selection), message.host_globs)
 
 
 def namespace_question(message: query_pb2.ListNamespacesRequest) -> records.NamespaceQuestion:
@@ -72,10 +121,11 @@ def selection(message: query_pb2.Selection) -> records.Selection:
         raise RequestRefused("the time asked about is not between 1970 and 2100")
     return records.Selection(
         host=_text(message.host, "host"),
-        host_glob=_text(message.host_glob, "host"),
+        host_globs=(_text(message.host_glob, "host"),) if message.host_glob else (),
         at_us=message.at_us,
         max_age_ms=min(message.max_age_ms, bounds.LAST_US // 1_000) or _DEFAULT_MAX_AGE_MS,
-        limit=min(message.limit, bounds.MAX_INTEGER),
+        # One more is looked for, and that too must be a number to the engine.
+        limit=min(message.limit, bounds.MAX_INTEGER - 1),
     )
 
 
@@ -197,6 +247,25 @@ def host_item(host: records.HostAnswer, connected: bool) -> query_pb2.HostItem:
         clock_offset_us=host.clock_offset_us,
         degraded=host.degraded,
     )
+
+
+def _with_globs(asked: records.Selection, globs: Sequence[str]) -> records.Selection:
+    _check_count(globs, _MAX_GLOBS, "patterns of hosts")
+    if not all(globs):
+        raise RequestRefused("a pattern of hosts is empty; leave it out to ask all")
+    return replace(asked, host_globs=(*asked.host_globs, *(_text(glob, "host") for glob in globs)))
+
+
+def _check_since(since_us: int, at_us: int) -> None:
+    if not 0 <= since_us <= bounds.LAST_US:
+        raise RequestRefused("the time since which sockets are asked for is not between 1970 and 2100")
+    if 0 < at_us < since_us:
+        raise RequestRefused("the time since which sockets are asked for is later than the time asked about")
+
+
+def _check_count(given: Sized, most: int, what: str) -> None:
+    if len(given) > most:
+        raise RequestRefused(f"the question names {len(given)} {what}; at most {most} work")
 
 
 def _net(message: query_pb2.Net) -> records.Net:

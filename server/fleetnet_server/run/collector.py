@@ -51,6 +51,7 @@ from fleetnet_server.services.questions import Questions
 from fleetnet_server.services.quotas import Quotas
 from fleetnet_server.services.retention import Retention
 from fleetnet_server.services.trends import Trends
+from fleetnet_server.services.watching import Watching
 from fleetnet_server.storage.database import Database
 
 _log = structlog.get_logger()
@@ -117,7 +118,8 @@ async def _serve(config: Config, authority: ca.Authority, identity: ServerIdenti
         load = Load()
         quotas = Quotas(config.limits, load)
         admission = Admission(config.limits.streams_per_second, quotas, load)
-        shared = Shared(Ingest(database), health, Held(config.limits.memory_bytes, load), quotas, load)
+        watching = Watching(database)
+        shared = Shared(Ingest(database, watching.note), health, Held(config.limits.memory_bytes, load), quotas, load)
         enrollment = Enrollment(database, authority, _now)
         reports = ReportService(shared, admission, enrollment, streams, _now)
         report = servers.report_server(reports)
@@ -127,7 +129,7 @@ async def _serve(config: Config, authority: ca.Authority, identity: ServerIdenti
         enroll_at = _bind(
             enroll, config.enroll_listen, "--enroll-listen", identity.credentials(client_certificates=False)
         )
-        queries = QueryService(Questions(database), streams, health, LiveDesk(Live(database), streams))
+        queries = QueryService(Questions(database), watching, streams, health, LiveDesk(Live(database), streams))
         admin = servers.admin_server(queries, AdminService(enrollment, health))
         _bind_admin(admin, config.admin_socket)
         everything = (report, enroll, admin)

@@ -18,12 +18,12 @@ Intervals and gaps are kept by the host's clock, so T is converted the other way
 than SKEW_US are mostly the time that a Hello travels, and are let be.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from fleetnet_server.errors import HostUnknown
 from fleetnet_server.records import Coverage, Gap, NotKept, Selection, SocketQuestion, StaleHost
-from fleetnet_server.storage import gaps, heard, hosts, kept, sessions
+from fleetnet_server.storage import gaps, heard, hosts, kept, reach, sessions
 from fleetnet_server.storage.database import Connection
 from fleetnet_server.storage.kept import Kind
 from fleetnet_server.storage.moments import Moment
@@ -31,7 +31,7 @@ from fleetnet_server.storage.schema import SKEW_US
 
 _MS_US = 1_000
 _TCP, _TIME_WAIT, _CLOSE, _LISTEN = 6, 6, 7, 10  # IANA; include/net/tcp_states.h
-_NO_GAPS: tuple[Gap, ...] = ()
+_STREAMS = frozenset({_TCP, 132})  # with SCTP, IANA
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +85,18 @@ def kinds_of(question: SocketQuestion) -> frozenset[Kind]:
     What is known by its end alone has none, so of what is kept briefly it is TIME_WAIT that could; but it began some
     time, and is part of an answer about that.
     """
-    if question.listeners_only or question.exposed_only:
-        return frozenset({Kind.LISTENERS})
     states, protocols = set(question.states), set(question.protocols)
+    by_its_end = bool(question.opened_since_us) and (not states or _CLOSE in states)
+    if question.listeners_only or question.exposed_only:
+        # A socket of a protocol that knows no LISTEN waits for others in CLOSE, and may be known by its end alone.
+        brief = by_its_end and (not protocols or not protocols <= _STREAMS)
+        return frozenset({Kind.LISTENERS, Kind.BRIEF} if brief else {Kind.LISTENERS})
     kinds = set() if states == {_TIME_WAIT} else {Kind.SOCKETS}
-    if question.remote is None and (not states or not states.isdisjoint({_LISTEN, _CLOSE})):
+    if not (question.remotes or question.remote_ports) and (not states or not states.isdisjoint({_LISTEN, _CLOSE})):
         kinds.add(Kind.LISTENERS)
     if (not states or _TIME_WAIT in states) and (not protocols or _TCP in protocols):
         kinds.add(Kind.BRIEF)
-    if question.opened_since_us and (not states or _CLOSE in states):
+    if by_its_end:
         kinds.add(Kind.BRIEF)
     return frozenset(kinds)
 
@@ -106,24 +109,48 @@ def outline(
 
     Of all hosts the database counts, for going through ten thousand of them takes longer than most answers.
     """
-    if selection.host or selection.host_glob:
+    if selection.host and not selection.at_us:
+        return _outline_of_one(conn, selection, now_us, kinds, since_us)
+    if selection.host or selection.host_globs:
         scene = survey(conn, selection, now_us, kinds, since_us)
         return Outline(scene.coverage, scene.moment, scene.since, [host.host_id for host in scene.asked])
     if selection.at_us:
         return _outline_of_past(conn, selection, kinds, since_us)
     oldest_us = now_us - selection.max_age_ms * _MS_US
-    asked, fresh = hosts.count_heard(conn, oldest_us)
-    skewed = _skewed(now_us, sessions.skewed(conn))
+    found = reach.now(conn, oldest_us, since_us or now_us, now_us)
+    skewed = _skewed(now_us, found.skewed)
     since = skewed.moved_to(since_us) if since_us else None
     coverage = Coverage(
         as_of_us=now_us,
-        hosts_asked=asked,
-        hosts_fresh=fresh,
-        hosts_stale=tuple(StaleHost(*stale) for stale in hosts.not_heard(conn, oldest_us)) if fresh < asked else (),
-        gaps=gaps.count_between(conn, since or skewed, skewed),
+        hosts_asked=found.known,
+        hosts_fresh=found.heard,
+        hosts_stale=hosts.not_heard(conn, oldest_us) if found.heard < found.known else (),
+        gaps=gaps.count_between(conn, since or skewed, skewed) if found.skewed else found.gaps,
         not_kept=kept.lacking(conn, since, kinds, None, now_us) if since else (),
     )
     return Outline(coverage, None, since, None)
+
+
+def _outline_of_one(
+    conn: Connection, selection: Selection, now_us: int, kinds: Collection[Kind], since_us: int
+) -> Outline:
+    """Of one host, now."""
+    one = reach.of_one(conn, selection.host)
+    if one is None:
+        raise HostUnknown(selection.host)
+    skewed = _skewed(now_us, {one.host_id: one.clock_offset_us})
+    since = skewed.moved_to(since_us) if since_us else None
+    begin_us, end_us = (moment.by_host.get(one.host_id, moment.at_us) for moment in (since or skewed, skewed))
+    fresh = one.heard_us > 0 and one.heard_us >= now_us - selection.max_age_ms * _MS_US
+    coverage = Coverage(
+        as_of_us=now_us,
+        hosts_asked=1,
+        hosts_fresh=int(fresh),
+        hosts_stale=() if fresh else (StaleHost(selection.host, one.heard_us),),
+        gaps=reach.gaps_of_one(conn, one.host_id, begin_us, end_us),
+        not_kept=kept.lacking(conn, since, kinds, [one.host_id], now_us) if since else (),
+    )
+    return Outline(coverage, None, since, [one.host_id])
 
 
 def _outline_of_past(conn: Connection, selection: Selection, kinds: Collection[Kind], since_us: int) -> Outline:
@@ -134,8 +161,7 @@ def _outline_of_past(conn: Connection, selection: Selection, kinds: Collection[K
     since = moment.moved_to(since_us) if since_us else None
     begin = since or moment
     stale = heard.silent(conn, at_us, oldest_us)
-    found = gaps.around(conn, moment.earliest_us, moment.latest_us)
-    over = {host_id: some for host_id in found if (some := _between(moment, moment, host_id, found))}
+    over = gaps.between(conn, moment, moment)
     streams |= sessions.covering(conn, at_us, over.keys() - streams.keys())
     broken = {
         host_id: last_seen_us
@@ -160,7 +186,7 @@ def survey(
 ) -> Scene:
     """The scene of a question about these kinds of history. Raises HostUnknown if it names a host that has not
     enrolled."""
-    asked = hosts.heard(conn, selection.host, selection.host_glob)
+    asked = hosts.heard(conn, selection.host, selection.host_globs)
     if selection.host and not asked:
         raise HostUnknown(selection.host)
     only = asked[0].host_id if selection.host else None
@@ -174,7 +200,7 @@ def survey(
     begin = scene.since or scene.moment
     if begin is None:
         return scene
-    some = [host.host_id for host in asked] if selection.host or selection.host_glob else None
+    some = [host.host_id for host in asked] if selection.host or selection.host_globs else None
     return replace(scene, not_kept=kept.lacking(conn, begin, kinds, some, scene.as_of_us))
 
 
@@ -185,7 +211,7 @@ def _now(
     skewed = _skewed(now_us, _offsets(streams))
     since = skewed.moved_to(since_us) if since_us else None
     begin = since or skewed
-    found = gaps.around(conn, begin.earliest_us, skewed.latest_us, only)
+    found = gaps.between(conn, begin, skewed, only)
     oldest_us = now_us - selection.max_age_ms * _MS_US
     asked = tuple(
         Asked(
@@ -194,7 +220,7 @@ def _now(
             enrolled_at_us=host.enrolled_at_us,
             last_seen_us=host.last_heard_us,
             fresh=host.last_heard_us > 0 and host.last_heard_us >= oldest_us,
-            gaps=len(_between(begin, skewed, host.host_id, found)),
+            gaps=len(found.get(host.host_id, ())),
             session=streams.get(host.host_id),
         )
         for host in known
@@ -208,11 +234,12 @@ def _past(conn: Connection, known: list[hosts.Heard], only: int | None, selectio
     moment = _skewed(at_us, _offsets(streams))
     since = moment.moved_to(since_us) if since_us else None
     begin = since or moment
-    found = gaps.around(conn, begin.earliest_us, moment.latest_us, only)
+    found = gaps.between(conn, begin, moment, only)
+    over = found if since is None else gaps.between(conn, moment, moment, only)
     asked = []
     for host in known:
         stream = streams.get(host.host_id)
-        last_seen_us = _last_seen(at_us, stream, _between(moment, moment, host.host_id, found), max_age_us)
+        last_seen_us = _last_seen(at_us, stream, over.get(host.host_id, ()), max_age_us)
         asked.append(
             Asked(
                 host_id=host.host_id,
@@ -220,14 +247,14 @@ def _past(conn: Connection, known: list[hosts.Heard], only: int | None, selectio
                 enrolled_at_us=host.enrolled_at_us,
                 last_seen_us=last_seen_us,
                 fresh=stream is not None and last_seen_us >= at_us - max_age_us,
-                gaps=len(_between(begin, moment, host.host_id, found)),
+                gaps=len(found.get(host.host_id, ())),
                 session=stream,
             )
         )
     return Scene(tuple(asked), moment, at_us, since)
 
 
-def _last_seen(at_us: int, stream: sessions.Covered | None, over: list[Gap], max_age_us: int) -> int:
+def _last_seen(at_us: int, stream: sessions.Covered | None, over: Sequence[Gap], max_age_us: int) -> int:
     """The last look at or before a time, as far as is known; 0 if there was none. Collector's clock."""
     if stream is None:
         return 0
@@ -253,10 +280,3 @@ def _skewed(at_us: int, offsets_us: Mapping[int, int]) -> Moment:
             if abs(offset_us) >= SKEW_US
         },
     )
-
-
-def _between(begin: Moment, end: Moment, host_id: int, found: Mapping[int, list[Gap]]) -> list[Gap]:
-    """The host's gaps that overlap a time, which may be one moment."""
-    begin_us = begin.by_host.get(host_id, begin.at_us)
-    end_us = end.by_host.get(host_id, end.at_us)
-    return [gap for gap in found.get(host_id, _NO_GAPS) if gap.from_us <= end_us and begin_us < gap.to_us]

@@ -9,7 +9,7 @@ after every difference that follows without a break. Only whole looks count as h
 """
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, TypeGuard
 
@@ -41,8 +41,10 @@ _log = structlog.get_logger()
 class Ingest:
     """Takes the report streams of all hosts into the database."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, stored: Callable[[int, Batch], None] | None = None) -> None:
+        """`stored` is called with the host and each batch of its present once that is committed."""
         self._db = db
+        self._tell = stored
         self._snapshots = Snapshots()
         self._stored = StoredHolders()
 
@@ -87,6 +89,8 @@ class Ingest:
             raise
         if stored.sequence == batch.sequence and not stored.refused:
             _count(batch)
+            if self._tell is not None and batch.backlog is None:
+                self._tell(session.host_id, batch)
         return stored
 
     async def set_aside(self, session: Session, batch: RefusedBatch, received_at_us: int) -> Stored:

@@ -5,7 +5,7 @@ order holds for all; each kind is read as the answer goes on, and only gaps, of 
 """
 
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
 
@@ -21,7 +21,9 @@ from fleetnet_server.storage.moments import Moment
 _LATEST_US = 1 << 62
 
 
-def answer(conn: Connection, question: LivesQuestion, now_us: int) -> Iterator[Coverage | tuple[Life, ...] | End]:
+def answer(
+    conn: Connection, question: LivesQuestion, now_us: int
+) -> Generator[Coverage | tuple[Life, ...] | End, None, End]:
     """Coverage, pages of at most search.PAGE, End. Raises HostUnknown."""
     asked, selection = question.sockets, question.sockets.selection
     kinds = () if question.without_sockets else kinds_of(replace(asked, opened_since_us=question.since_us))
@@ -38,7 +40,7 @@ def answer(conn: Connection, question: LivesQuestion, now_us: int) -> Iterator[C
         _gaps(conn, span),
     )
     happened = heapq.merge(*told_of, key=lambda one: one[0], reverse=True)
-    yield from cut(_pages(happened), selection.limit)
+    return (yield from cut(_pages(happened), selection.limit))
 
 
 def _sockets(

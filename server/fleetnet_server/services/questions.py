@@ -4,7 +4,7 @@ What must stay true: an answer is one snapshot from beginning to end; it is neve
 it covers before its first item and whether it was cut after its last; its order is documented and stable.
 """
 
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Generator
 from dataclasses import replace
 from itertools import islice
 
@@ -82,23 +82,25 @@ class Questions:
 
 def _sockets(
     conn: Connection, question: SocketQuestion, now_us: int
-) -> Iterator[Coverage | tuple[SocketAnswer, ...] | End]:
+) -> Generator[Coverage | tuple[SocketAnswer, ...] | End, None, End]:
     scene = outline(conn, question.selection, now_us, kinds_of(question), question.opened_since_us)
     yield scene.coverage
     found = search.pages(conn, question, search.Times(scene.moment, scene.since), scene.only)
-    yield from cut(found, question.selection.limit)
+    return (yield from cut(found, question.selection.limit))
 
 
 def _namespaces(
     conn: Connection, question: NamespaceQuestion, now_us: int
-) -> Iterator[Coverage | tuple[NamespaceAnswer, ...] | End]:
+) -> Generator[Coverage | tuple[NamespaceAnswer, ...] | End, None, End]:
     scene = outline(conn, question.selection, now_us, (Kind.NETWORK,))
     yield scene.coverage
     found = network_search.pages(conn, question, scene.moment, scene.only)
-    yield from cut(found, question.selection.limit)
+    return (yield from cut(found, question.selection.limit))
 
 
-def _hosts(conn: Connection, selection: Selection, now_us: int) -> Iterator[Coverage | tuple[HostAnswer, ...] | End]:
+def _hosts(
+    conn: Connection, selection: Selection, now_us: int
+) -> Generator[Coverage | tuple[HostAnswer, ...] | End, None, End]:
     scene = survey(conn, selection, now_us, SOCKETS)
     yield scene.coverage
     only = _only(selection, scene)
@@ -107,7 +109,7 @@ def _hosts(conn: Connection, selection: Selection, now_us: int) -> Iterator[Cove
     degraded = _degraded(conn, now_us) if scene.moment is None else {}
     answers = [_host(host, found.get(host.host_id, (0, 0)), degraded.get(host.host_id, ())) for host in scene.asked]
     pages = (tuple(answers[at : at + search.PAGE]) for at in range(0, len(answers), search.PAGE))
-    yield from cut(pages, selection.limit)
+    return (yield from cut(pages, selection.limit))
 
 
 def _counts(conn: Connection, selection: Selection, now_us: int) -> Counts:
@@ -119,11 +121,11 @@ def _counts(conn: Connection, selection: Selection, now_us: int) -> Counts:
 
 def _counts_by_host(
     conn: Connection, selection: Selection, states: tuple[int, ...], protocols: tuple[int, ...], now_us: int
-) -> Iterator[Coverage | tuple[HostCount, ...] | End]:
+) -> Generator[Coverage | tuple[HostCount, ...] | End, None, End]:
     scene = outline(conn, replace(selection, at_us=0), now_us)
     yield scene.coverage
     found = counts.by_host(conn, states, protocols, scene.only)
-    yield from cut(iter(lambda: tuple(islice(found, search.PAGE)), ()), selection.limit)
+    return (yield from cut(iter(lambda: tuple(islice(found, search.PAGE)), ()), selection.limit))
 
 
 def _degraded(conn: Connection, now_us: int) -> dict[int, tuple[str, ...]]:
@@ -136,7 +138,7 @@ def _degraded(conn: Connection, now_us: int) -> dict[int, tuple[str, ...]]:
 
 
 def _only(selection: Selection, scene: Scene) -> list[int] | None:
-    return [host.host_id for host in scene.asked] if selection.host or selection.host_glob else None
+    return [host.host_id for host in scene.asked] if selection.host or selection.host_globs else None
 
 
 def _host(host: Asked, counts: tuple[int, int], degraded: tuple[str, ...]) -> HostAnswer:

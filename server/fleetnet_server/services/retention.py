@@ -149,7 +149,8 @@ class Retention:
         await self._note_walks()
         self._rounds = now_us // _HOUR_US if self._rounds is None else self._rounds + 1
         for host_id, _ in heard:
-            if host_id % HOLDER_ROUNDS == self._rounds % HOLDER_ROUNDS:
+            # Of more than are looked at at once the rest come with the next round: a host may use up as many in a day.
+            if host_id % HOLDER_ROUNDS == self._rounds % HOLDER_ROUNDS or host_id in self._holders_after:
                 await self.clear_holders(host_id, deleted)
         for kind, reach in (await self._db.read(kept.reaches)).items():
             metrics.KEPT_SINCE.labels(Kind(kind).name.lower()).set(reach.since_us / 1e6)

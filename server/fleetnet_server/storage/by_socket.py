@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from typing import Final
 
 from sqlalchemy import BigInteger, BindParameter, ColumnElement, bindparam, literal_column
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
 
 from fleetnet_server.storage.schema import OF_SOCKET, history
 
@@ -25,8 +27,25 @@ NUMBER: ColumnElement[int] = literal_column(
 )
 
 
-# The host of a row, and no index is led by it: SQLite, which counts nothing, would as soon go through all of a host.
-HOST: ColumnElement[int] = literal_column("history.host_id + 0", BigInteger)
+class _Host(ColumnElement[int]):
+    """The host of a row, by which SQLite uses no index: it counts nothing, and would as soon go through all of a host.
+
+    Others have counted, and one that is spread over machines goes by it to the machine of the host.
+    """
+
+    inherit_cache = True
+    type = BigInteger()
+
+
+@compiles(_Host)
+def _host(_element: _Host, compiler: SQLCompiler, **_: object) -> str:
+    # A term with a unary + before it is none for indexes: https://www.sqlite.org/optoverview.html#uplus
+    return "+history.host_id" if compiler.dialect.name == "sqlite" else "history.host_id"
+
+
+def of_host(name: str) -> ColumnElement[bool]:
+    """Rows of a host, the parameter of this name; beside it `NUMBER` is to stand."""
+    return _Host() == bindparam(name, type_=BigInteger)
 
 
 def numbers(host_id: int, socket_ids: Iterable[int]) -> list[int]:

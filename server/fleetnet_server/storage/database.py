@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import math
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NoReturn, TypeVar, TypeVarTuple
 
@@ -121,14 +121,16 @@ class Database:
         """Run fn(conn, *args), which the collector needs itself, in a reader thread, in one read-only snapshot. Waits
         for no question. Raises what fn raises; StorageError."""
 
-        def only_page(conn: Connection, *args: *Ts) -> Iterator[T]:
-            yield fn(conn, *args)
+        def only_page(conn: Connection, *args: *Ts) -> Generator[tuple[T], None, tuple[T]]:
+            yield from ()
+            return (fn(conn, *args),)
 
         async with contextlib.aclosing(self._read(self._own, only_page, args, math.inf)) as pages:
-            return await anext(pages)
+            return (await anext(pages))[0]
 
     def stream(self, fn: Callable[[Connection, *Ts], Iterator[T]], *args: *Ts) -> AsyncGenerator[T]:
-        """The pages of the generator fn(conn, *args), which runs in reader threads, in one read-only snapshot.
+        """The pages of the generator fn(conn, *args), which runs in reader threads, in one read-only snapshot; what it
+        returns is the last.
 
         A page is made when it is asked for and none in advance. Leave the loop early only through
         contextlib.aclosing. What is cancelled, or takes more than `question_s` of the database, is interrupted there.
@@ -145,7 +147,7 @@ class Database:
         async with places.connections:
             bound = loop.create_task(_bound(reading, limit_s))
             try:
-                while (page := await self._step(places, reading)) is not None:
+                while not reading.ended and (page := await self._step(places, reading)) is not None:
                     alarm = loop.call_later(STALLED_S, places.threads.submit, reading.give_up, _STALLED)
                     try:
                         yield page[0]
@@ -202,6 +204,8 @@ class _Places:
 
 
 async def _end(places: _Places, reading: Reading[T]) -> None:
+    if reading.ended:
+        return
     if reading.given_up:
         await _interrupt(reading, reading.given_up)
     await asyncio.get_running_loop().run_in_executor(places.threads, reading.close)

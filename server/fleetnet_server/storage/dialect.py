@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeAlias
 from sqlalchemy import (
     URL,
     ColumnElement,
+    CompoundSelect,
     Connection,
     Delete,
     Engine,
@@ -57,6 +58,9 @@ class Own(Protocol):
     ) -> int: ...
     def select_each(
         self, conn: Connection, statement: Select[Any] | Insert, keys: tuple[str, ...], rows: Sequence[_Row]
+    ) -> list[_Row]: ...
+    def select_constant(
+        self, conn: Connection, statement: Select[Any] | CompoundSelect[Any], values: dict[str, Any]
     ) -> list[_Row]: ...
     def check(self, conn: Connection, name: str) -> None: ...
     def interrupt(self, connection: Any) -> None: ...  # noqa: ANN401  # the driver's own
@@ -167,6 +171,17 @@ def select_each(
     For the hot path, as execute_rows: values come as the driver has them (a truth may be 0 or 1).
     """
     return _of(conn.dialect.name).select_each(conn, statement, keys, rows)
+
+
+def select_constant(
+    conn: Connection, statement: Select[Any] | CompoundSelect[Any], values: dict[str, Any]
+) -> list[_Row]:
+    """What a SELECT finds that is a constant of its module, given its values by their names.
+
+    For what every answer begins with: what SQLAlchemy does around a statement costs more than most of them do. Values
+    come as the driver has them, as with select_each.
+    """
+    return _of(conn.dialect.name).select_constant(conn, statement, values)
 
 
 def check(conn: Connection, name: str) -> None:

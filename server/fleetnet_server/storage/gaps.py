@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, insert, select
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, func, insert, select
 
 from fleetnet_server.records import Gap
 from fleetnet_server.storage.dialect import execute_rows, insert_new, select_each
-from fleetnet_server.storage.moments import Moment, by_clock
+from fleetnet_server.storage.moments import Moment, by_clock, since
 from fleetnet_server.storage.schema import gaps, hosts
 
 # Of one host. Every question about all hosts goes through those about its time.
@@ -89,16 +89,25 @@ def _kept(host_id: int, from_us: int, to_us: int) -> tuple[ColumnElement[bool], 
 def count_between(conn: Connection, begin: Moment, end: Moment, enrolled_by_us: int | None = None) -> int:
     """How many gaps, of all hosts or of those that had enrolled by a time, share a moment with a time that may be one
     moment; an end of a gap is no part of it."""
-    # The first says nothing new; it is the one that the index understands.
-    over = (
-        gaps.c.to_us > begin.earliest_us,
-        gaps.c.to_us > by_clock(gaps, begin),
-        gaps.c.from_us <= by_clock(gaps, end),
-    )
-    query = select(func.count()).select_from(gaps).where(*over)
+    query = select(func.count()).select_from(gaps).where(*_over(begin, end))
     if enrolled_by_us is not None:
         query = query.join(hosts, hosts.c.host_id == gaps.c.host_id).where(hosts.c.enrolled_at_us <= enrolled_by_us)
     return int(conn.execute(query).scalar_one())
+
+
+def between(conn: Connection, begin: Moment, end: Moment, host_id: int | None = None) -> dict[int, list[Gap]]:
+    """Those gaps, of one host or of each."""
+    query = select(gaps.c.host_id, gaps.c.from_us, gaps.c.to_us, gaps.c.reason).where(*_over(begin, end))
+    return _by_host(conn, query, host_id)
+
+
+def _over(begin: Moment, end: Moment) -> tuple[ColumnElement[bool], ...]:
+    # The first says nothing new; it is the one that the index understands.
+    return (
+        since(gaps, gaps.c.to_us, begin),
+        gaps.c.to_us > by_clock(gaps, begin),
+        gaps.c.from_us <= by_clock(gaps, end),
+    )
 
 
 def around(conn: Connection, from_us: int, to_us: int, host_id: int | None = None) -> dict[int, list[Gap]]:
@@ -106,6 +115,10 @@ def around(conn: Connection, from_us: int, to_us: int, host_id: int | None = Non
     query = select(gaps.c.host_id, gaps.c.from_us, gaps.c.to_us, gaps.c.reason).where(
         gaps.c.to_us >= from_us, gaps.c.from_us <= to_us
     )
+    return _by_host(conn, query, host_id)
+
+
+def _by_host(conn: Connection, query: Select[tuple[int, int, int, str]], host_id: int | None) -> dict[int, list[Gap]]:
     if host_id is not None:
         query = query.where(gaps.c.host_id == host_id)
     found: dict[int, list[Gap]] = {}

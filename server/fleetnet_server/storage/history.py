@@ -151,7 +151,7 @@ _IDS: BindParameter[int] = bindparam("ids", expanding=True)
 _ENDED = (
     select(history.c.socket_id, *map(_time, _TIMES), *(history.c[name] for name in _COLUMNS))
     .where(
-        bindparam("of_host") == by_socket.HOST,
+        by_socket.of_host("of_host"),
         by_socket.NUMBER.in_(bindparam("numbers", expanding=True)),
         history.c.socket_id.in_(_IDS),
         history.c.closed_at_us >= bindparam("from_us"),

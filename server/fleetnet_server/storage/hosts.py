@@ -1,28 +1,25 @@
 """Hosts of the fleet: who they are, how far their reports have come, and which stream of theirs may write."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from sqlalchemy import (
     BigInteger,
     BindParameter,
-    ColumnElement,
     Connection,
-    and_,
     bindparam,
     case,
     func,
     literal_column,
-    not_,
-    or_,
     select,
     true,
     update,
 )
 
-from fleetnet_server.records import Host
-from fleetnet_server.storage.dialect import execute_rows, insert_new, select_each
+from fleetnet_server.records import Host, StaleHost
+from fleetnet_server.storage.dialect import execute_rows, insert_new, select_constant, select_each
+from fleetnet_server.storage.moments import among
 from fleetnet_server.storage.schema import hosts
 
 ACTIVE = "active"
@@ -143,37 +140,40 @@ def agreed(conn: Connection, host_id: int) -> int | None:
     return at_us
 
 
-def heard(conn: Connection, name: str = "", glob: str = "") -> list[Heard]:
-    """The host of this name, or those that match the glob, or all; ordered by name."""
+def heard(conn: Connection, name: str = "", globs: Collection[str] = ()) -> list[Heard]:
+    """The host of this name, or those that match one of the globs, or all; ordered by name."""
     query = select(hosts.c.host_id, hosts.c.name, hosts.c.enrolled_at_us, hosts.c.last_heard_us).order_by(hosts.c.name)
     if name:
         query = query.where(hosts.c.name == name)
     return [
         Heard(row.host_id, row.name, row.enrolled_at_us, row.last_heard_us or 0)
         for row in conn.execute(query)
-        if name or not glob or fnmatchcase(row.name, glob)
+        if _is_meant(row.name, name, globs)
     ]
 
 
-def count_heard(conn: Connection, since_us: int) -> tuple[int, int]:
-    """How many hosts there are, and how many of them were heard since a time."""
-    query = select(func.count(), func.count(case((_heard_since(since_us), 1)))).select_from(hosts)
-    known, heard = conn.execute(query).one()
-    return known, heard
+def names(conn: Connection, host_ids: Collection[int], name: str = "", globs: Collection[str] = ()) -> dict[int, str]:
+    """Of these hosts the names of those that `heard` would find, in the order of the names."""
+    query = select(hosts.c.host_id, hosts.c.name).where(among(hosts, host_ids)).order_by(hosts.c.name)
+    return {row.host_id: row.name for row in conn.execute(query) if _is_meant(row.name, name, globs)}
 
 
-def not_heard(conn: Connection, since_us: int) -> list[tuple[str, int]]:
-    """Names of those that were not heard since a time, in their order, each with when it was; 0 if never."""
-    query = select(hosts.c.name, hosts.c.last_heard_us).where(
-        or_(hosts.c.last_heard_us.is_(None), not_(_heard_since(since_us)))
-    )
-    return [(row.name, row.last_heard_us or 0) for row in conn.execute(query.order_by(hosts.c.name))]
+def _is_meant(host: str, name: str, globs: Collection[str]) -> bool:
+    return host == name if name else not globs or any(fnmatchcase(host, glob) for glob in globs)
 
 
-def _heard_since(time_us: int) -> ColumnElement[bool]:
-    return and_(hosts.c.last_heard_us > 0, hosts.c.last_heard_us >= time_us)
+def not_heard(conn: Connection, since_us: int) -> tuple[StaleHost, ...]:
+    """Those that were not heard since a time, in the order of their names."""
+    # Who was never heard is not in any case, whatever time is asked about.
+    return tuple(map(StaleHost._make, select_constant(conn, _NOT_HEARD, {"since_us": max(since_us, 1)})))
 
 
+_LAST_HEARD = func.coalesce(hosts.c.last_heard_us, literal_column("0", BigInteger))
+_NOT_HEARD = (
+    select(hosts.c.name, _LAST_HEARD)
+    .where(bindparam("since_us", type_=BigInteger) > _LAST_HEARD)
+    .order_by(hosts.c.name)
+)
 # Every batch and beat runs one of these; built once, they cost a third of what they cost built anew.
 _LOOK: BindParameter[int] = bindparam("look_us", type_=BigInteger)
 _LATEST = case((hosts.c.latest_us > _LOOK, hosts.c.latest_us), else_=_LOOK)

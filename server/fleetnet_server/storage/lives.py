@@ -39,7 +39,7 @@ def ended(
     if span.to_us is not None:
         conditions += [ends.until(span.to_us), history.c.closed_at_us <= span.to_us]
     query = sought.rows_of(history, question, span.host_id, conditions).order_by(*ends.LATEST_FIRST, *_THEN)
-    return chain.from_iterable(search.answered(conn, query.limit(at_most), moment))
+    return chain.from_iterable(search.answered(conn, query.limit(at_most), moment, at_most))
 
 
 def still_open(
@@ -55,7 +55,7 @@ def still_open(
             sought.rows_of(current, question, span.host_id, [current.c.opened_at_us <= to_us]),
             sought.rows_of(history, question, span.host_id, gone),
         )
-    return chain.from_iterable(search.answered(conn, query.order_by(*_THEN).limit(at_most), moment))
+    return chain.from_iterable(search.answered(conn, query.order_by(*_THEN).limit(at_most), moment, at_most))
 
 
 # The rest only so that the order is always the same.

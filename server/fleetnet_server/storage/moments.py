@@ -2,8 +2,13 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
-from sqlalchemy import BigInteger, ColumnElement, Table, bindparam, case, literal
+from sqlalchemy import BigInteger, ColumnElement, Table, and_, bindparam, case, literal, or_
+
+# Hosts whose clocks are wrong by more are looked for apart from the others: else all that these have kept since a time
+# would be gone through for the sake of one whose clock stands at 1970.
+_FAR_US: Final = 3_600_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +23,13 @@ class Moment:
         return min((self.at_us, *self.by_host.values()))
 
     @property
-    def latest_us(self) -> int:
-        return max((self.at_us, *self.by_host.values()))
+    def far(self) -> frozenset[int]:
+        """Hosts whose clocks are wrong by much."""
+        return frozenset(host_id for host_id, its_us in self.by_host.items() if abs(its_us - self.at_us) > _FAR_US)
+
+    def of(self, host_ids: Collection[int]) -> "Moment":
+        """The same time, as far as it concerns these hosts."""
+        return Moment(self.at_us, {host_id: its_us for host_id, its_us in self.by_host.items() if host_id in host_ids})
 
     def moved_to(self, at_us: int) -> "Moment":
         """Another time, with clocks that are wrong by as much."""
@@ -38,6 +48,17 @@ def by_clock(table: Table, moment: Moment) -> ColumnElement[int]:
         *((among(table, host_ids), at_us) for at_us, host_ids in alike.items()),
         else_=literal(moment.at_us, BigInteger),
     )
+
+
+def since(table: Table, column: ColumnElement[int], moment: Moment) -> ColumnElement[bool]:
+    """True of every row of which a column says a time or a later one by its host's clock, and of some more; in words
+    that an index of the column understands."""
+    far = moment.far
+    near = moment.of(moment.by_host.keys() - far)
+    conditions = [column >= literal(near.earliest_us, BigInteger)]
+    if far:
+        conditions.append(and_(among(table, far), column >= literal(moment.earliest_us, BigInteger)))
+    return or_(*conditions)
 
 
 def of_hosts(table: Table, host_ids: Collection[int] | None) -> list[ColumnElement[bool]]:

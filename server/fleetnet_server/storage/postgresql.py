@@ -25,6 +25,7 @@ from fleetnet_server.storage.postgresql_rows import execute_rows as execute_rows
 from fleetnet_server.storage.postgresql_rows import insert_new as insert_new
 from fleetnet_server.storage.postgresql_rows import insert_or_clear as insert_or_clear
 from fleetnet_server.storage.postgresql_rows import insert_or_set as insert_or_set
+from fleetnet_server.storage.postgresql_rows import select_constant as select_constant
 from fleetnet_server.storage.postgresql_rows import select_each as select_each
 
 ELSEWHERE = "give a database, or a schema (?options=-csearch_path%3DNAME), of its own to --database"

@@ -14,6 +14,7 @@ from sqlalchemy import (
     BigInteger,
     BindParameter,
     ColumnElement,
+    CompoundSelect,
     Connection,
     Delete,
     Dialect,
@@ -90,6 +91,20 @@ def select_each(
     found = conn.exec_driver_sql(unfolding.sql, unfolding.arrays(rows)).cursor
     assert found is not None
     return list(found.fetchall())
+
+
+def select_constant(
+    conn: Connection, statement: Select[Any] | CompoundSelect[Any], values: dict[str, Any]
+) -> list[tuple[Any, ...]]:
+    """See dialect.py."""
+    found = conn.exec_driver_sql(_constant(conn.dialect, statement), values).cursor
+    assert found is not None
+    return list(found.fetchall())
+
+
+@cache
+def _constant(dialect: Dialect, statement: Select[Any] | CompoundSelect[Any]) -> str:
+    return str(statement.compile(dialect=dialect))
 
 
 _Written = Callable[[Any], str]

@@ -21,8 +21,8 @@ T = TypeVar("T")
 
 
 class Reading(Generic[T]):
-    """The pages of a generator over a read-only snapshot. All methods but `interrupt` and `used_s` block: call them in
-    a reader thread."""
+    """The pages of a generator over a read-only snapshot, of which what it returns is the last. All methods but
+    `interrupt` and `used_s` block: call them in a reader thread."""
 
     def __init__(self, engine: Engine, begin: Callable[[Connection], Iterator[T]]) -> None:
         self._engine = engine
@@ -31,6 +31,7 @@ class Reading(Generic[T]):
         self._conn: Connection | None = None
         self._pages: Iterator[T] | None = None
         self.given_up = ""  # why; empty while it goes on
+        self.ended = False  # there is no other page, and it is closed
         self._began_s: float | None = None  # of the step that is running
         self._used_s = 0.0  # by the steps before
         # What a step talks to the database through, while it may be interrupted; a lock of its own, held for a moment.
@@ -43,7 +44,7 @@ class Reading(Generic[T]):
         return self._used_s + (0.0 if began_s is None else time.monotonic() - began_s)
 
     def step(self) -> tuple[T] | None:
-        """The next page in a tuple of one, or None at the end. Raises AnswerGivenUp after `interrupt`."""
+        """The next page in a tuple of one, or None if there is none. Raises AnswerGivenUp after `interrupt`."""
         with self._lock:
             self._began_s = began_s = time.monotonic()
             try:
@@ -55,6 +56,8 @@ class Reading(Generic[T]):
                     self._began_s = None
 
     def _step(self) -> tuple[T] | None:
+        if self.ended:
+            return None
         first = self._pages is None
         try:
             return self._next()
@@ -79,9 +82,13 @@ class Reading(Generic[T]):
         if self._pages is None:
             self._conn.begin()
             self._pages = self._begin(self._conn)
-        for page in self._pages:
-            return (page,)
-        return None
+        try:
+            return (next(self._pages),)
+        except StopIteration as end:
+            # At once, for each way to a reader thread and back takes time.
+            self.ended = True
+            self._let_go()
+            return None if end.value is None else (end.value,)
 
     def interrupt(self, why: str) -> bool:
         """Refuse to go on, for this reason, and have the step that is running end; True if none is. Never waits. To be

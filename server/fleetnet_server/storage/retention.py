@@ -16,6 +16,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Delete,
+    SmallInteger,
     Table,
     and_,
     bindparam,
@@ -33,8 +34,10 @@ from fleetnet_server.storage.gaps import KEPT
 from fleetnet_server.storage.kept import Kind
 from fleetnet_server.storage.schema import gaps, history, hosts, interfaces, namespaces, routes, sessions, trends
 
-_TIME_WAIT = 6  # include/net/tcp_states.h
-_UNSEEN = 4  # OpenedAtIs.UNSEEN of the wire
+# Written into the statements, for those that are carried out for many rows take no values but theirs.
+_TIME_WAIT: ColumnElement[int] = literal_column("6")  # include/net/tcp_states.h
+_UNSEEN: ColumnElement[int] = literal_column("4")  # OpenedAtIs.UNSEEN of the wire
+_NO_SCOPE: ColumnElement[int] = literal_column("0")
 # What a walk goes through with one question: it is answered within seconds even where the pages lie on a slow disk.
 _SLICE_US = 86_400_000_000
 
@@ -101,7 +104,7 @@ def sockets(conn: Connection, host_id: int, kinds: Collection[int], from_us: int
     for first_us, until_us in slices(conn, host_id, from_us, before_us):
         query = select(*_SOCKET, _KIND).where(*within(host_id, first_us, until_us), _KIND.in_(list(kinds)))
         query = query.order_by(*ends.OLDEST_FIRST).limit(most - len(rows))
-        rows += [Ended((host_id, *row[:-1]), row[-1], row.closed_at_us) for row in conn.execute(query)]
+        rows += [Ended((host_id, *row), row[-1], row.closed_at_us) for row in conn.execute(query)]
         if len(rows) >= most:
             return Found(rows, rows[-1].ended_us)
     return Found(rows, before_us)
@@ -159,19 +162,27 @@ def within(host_id: int, from_us: int, before_us: int) -> tuple[ColumnElement[bo
 def _removal(table: Table, names: Iterable[Column[Any]]) -> tuple[Delete, tuple[str, ...]]:
     """A deletion of one row, and what it takes."""
     by_key = {f"of_{column.key}": column for column in names}
-    found = by_socket.is_of("of_host_id", "of_socket_id") if table is history else ()
-    return delete(table).where(*found, *(column == bindparam(key) for key, column in by_key.items())), tuple(by_key)
+    return delete(table).where(*(column == bindparam(key) for key, column in by_key.items())), tuple(by_key)
 
 
+def _removal_of_sockets() -> tuple[Delete, tuple[str, ...]]:
+    """The same of history, where the kind is part of what names a row."""
+    removal, keys = _removal(history, (history.c.host_id, *_SOCKET))
+    of_kind = bindparam("of_kind", type_=SmallInteger) == _KIND
+    return removal.where(*by_socket.is_of("of_host_id", "of_socket_id"), of_kind), (*keys, "of_kind")
+
+
+# What is known by its end alone lasted for no time, so no question about a moment misses it.
+_BY_ITS_END = and_(history.c.opened_at_is == _UNSEEN, history.c.opened_at_us == history.c.closed_at_us)
 _KIND = case(
-    (or_(history.c.state == _TIME_WAIT, history.c.opened_at_is == _UNSEEN), literal_column(str(int(Kind.BRIEF)))),
-    (history.c.scope != 0, literal_column(str(int(Kind.LISTENERS)))),
+    (or_(history.c.state == _TIME_WAIT, _BY_ITS_END), literal_column(str(int(Kind.BRIEF)))),
+    (history.c.scope != _NO_SCOPE, literal_column(str(int(Kind.LISTENERS)))),
     else_=literal_column(str(int(Kind.SOCKETS))),
 )
-# Rows of one socket that had all of these in common would be too old together.
+# Rows of one socket and kind that had all of these in common would be too old together.
 _SOCKET = (history.c.socket_id, history.c.closed_at_us, history.c.opened_at_us, history.c.state)
 _REMOVALS = {
-    "history": _removal(history, (history.c.host_id, *_SOCKET)),
+    "history": _removal_of_sockets(),
     **{
         table.name: _removal(table, table.primary_key.columns)
         for table in (interfaces, routes, namespaces, gaps, sessions, trends)

@@ -17,7 +17,7 @@ from fleetnet_server.records import Holder, SocketAnswer, SocketQuestion
 from fleetnet_server.storage import holders as holder_rows
 from fleetnet_server.storage import namespaces, sought, usual, walk
 from fleetnet_server.storage.counts import IP
-from fleetnet_server.storage.moments import Moment, of_hosts
+from fleetnet_server.storage.moments import Moment
 from fleetnet_server.storage.sought import Times as Times
 
 PAGE = 500
@@ -43,12 +43,13 @@ def pages(
     if few is not None:
         if few:
             # Not by these hosts: an engine might read all that they have, and what found the few finds their rows.
-            yield from answered(conn, sought.in_order(question, times, host_ids, few, left), times.moment)
+            at_most = left if few is host_ids else LOOK
+            yield from answered(conn, sought.in_order(question, times, host_ids, few, left), times.moment, at_most)
         return
     way = walk.Walk(conn, host_ids)
     while step := way.step():
         found = 0
-        for page in answered(conn, sought.in_order(question, times, step, step, left), times.moment):
+        for page in answered(conn, sought.in_order(question, times, step, step, left), times.moment, left):
             found += len(page)
             yield page
         if left is not None and (left := left - found) <= 0:
@@ -69,8 +70,16 @@ def _few(
     return None if len(rows) > LOOK else sorted(set(rows))
 
 
-def answered(conn: Connection, query: sought.Query, moment: Moment | None) -> Iterator[tuple[SocketAnswer, ...]]:
-    """What a query finds, at most PAGE a page; namespaces are called what they were at the moment."""
+def answered(
+    conn: Connection, query: sought.Query, moment: Moment | None, at_most: int | None
+) -> Iterator[tuple[SocketAnswer, ...]]:
+    """What a query finds, of which there are so many at most (None: that is not known), PAGE a page; namespaces are
+    called what they were at the moment."""
+    if at_most is not None and at_most <= PAGE:
+        # A cursor of the server's costs three journeys more.
+        if rows := conn.execute(query).all():
+            yield _answers(conn, rows, moment)
+        return
     with conn.execute(query, execution_options={"stream_results": True, "max_row_buffer": PAGE}) as result:
         while rows := result.fetchmany(PAGE):
             yield _answers(conn, rows, moment)
@@ -96,10 +105,8 @@ def counts_by_state(conn: Connection, moment: Moment, host_ids: Collection[int] 
 def _were_open(moment: Moment, host_ids: Collection[int] | None) -> Subquery:
     told = ("host_id", "protocol", "state", "scope")
     parts = [
-        select(*(usual.told(table, name) for name in told)).where(
-            *sought.open_at(table, moment), *of_hosts(table, host_ids)
-        )
-        for table in sought.tables(moment)
+        select(*(usual.told(table, name) for name in told)).where(*conditions)
+        for table, conditions in sought.were_open(moment, host_ids)
     ]
     return union_all(*parts).subquery()
 

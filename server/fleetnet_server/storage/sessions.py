@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, Row, Select, bindparam, func, insert, literal_column, select, update
+from sqlalchemy import Connection, Select, bindparam, func, insert, literal_column, select, update
 
 from fleetnet_server.errors import SequenceHole
 from fleetnet_server.records import Hello, HostFacts, Session
@@ -15,7 +15,6 @@ from fleetnet_server.storage.schema import SKEW_US, SKEWED, hosts, sessions
 
 LONGEST_WAY_US: Final = 25_000_000  # of a Hello; an agent does not wait longer for its answer
 _BESIDE_US: Final = 3_600_000_000
-_HOSTS_AT_ONCE: Final = 500
 
 
 class Standing(NamedTuple):
@@ -43,6 +42,18 @@ class Covered:
     clock_offset_us: int
     agent_version: str
     facts: HostFacts
+
+
+class Opened(NamedTuple):
+    """A stream as it was opened, and its first look; times by the collector's clock."""
+
+    host_id: int
+    generation: int
+    boot_id: bytes
+    booted_at_us: int  # host's clock
+    started_at_us: int
+    first_at_us: int | None
+    clock_offset_us: int
 
 
 class Heard(NamedTuple):
@@ -246,21 +257,9 @@ _STANDING = (
     .order_by(hosts.c.host_id)
     .with_for_update(of=hosts)
 )
-_OFFSETS = (
-    select(
-        sessions.c.host_id,
-        sessions.c.generation,
-        sessions.c.boot_id,
-        sessions.c.booted_at_us,
-        sessions.c.started_at_us,
-        sessions.c.first_at_us,
-        sessions.c.clock_offset_us,
-    )
-    .where(
-        sessions.c.host_id.in_(bindparam("ids", expanding=True)),
-        sessions.c.started_at_us.between(bindparam("from_us"), bindparam("to_us")),
-    )
-    .order_by(sessions.c.generation)
+_OFFSETS = select(*(sessions.c[name] for name in Opened._fields)).where(
+    sessions.c.host_id == bindparam("of_host"),
+    sessions.c.started_at_us.between(bindparam("from_us"), bindparam("to_us")),
 )
 _COVERED = (
     sessions.c.host_id,
@@ -340,13 +339,12 @@ def _by_quicker_ones(conn: Connection, late: Sequence[Covered]) -> dict[int, Cov
     What travels makes a clock look late and never early. A stream of which every message took seconds is told from a
     clock that is behind by the streams beside it, as long as nobody has set the host's clock in between.
     """
-    beside: dict[int, list[Row[*tuple[Any, ...]]]] = {}
-    for at in range(0, len(late), _HOSTS_AT_ONCE):
-        some = {one.host_id: one for one in late[at : at + _HOSTS_AT_ONCE]}
-        times = [one.first_at_us for one in some.values()]
-        asked = {"ids": list(some), "from_us": min(times) - 2 * _BESIDE_US, "to_us": max(times) + 2 * _BESIDE_US}
-        for row in conn.execute(_OFFSETS, asked):
-            beside.setdefault(row.host_id, []).append(row)
+    beside: dict[int, list[Opened]] = {}
+    # Of each host about its own time: what another has told long before or after is no matter.
+    times = [(one.host_id, one.first_at_us - 2 * _BESIDE_US, one.first_at_us + 2 * _BESIDE_US) for one in late]
+    for row in select_each(conn, _OFFSETS, ("of_host", "from_us", "to_us"), times) if times else ():
+        opened = Opened._make(row)
+        beside.setdefault(opened.host_id, []).append(opened)
     found = {}
     for one in late:
         own = next((row for row in beside.get(one.host_id, ()) if row.first_at_us == one.first_at_us), None)
@@ -358,13 +356,13 @@ def _by_quicker_ones(conn: Connection, late: Sequence[Covered]) -> dict[int, Cov
     return found
 
 
-def _same_clock(row: Row[*tuple[Any, ...]], own: Row[*tuple[Any, ...]]) -> bool:
+def _same_clock(row: Opened, own: Opened) -> bool:
     """Whether two streams were opened by a clock of the host that nobody had set in between, nor of ours, it seems."""
     if row.generation == own.generation:
         return True
     set_by_us = abs(row.booted_at_us - own.booted_at_us)
-    known: bool = own.booted_at_us > 0 and row.boot_id == own.boot_id and set_by_us <= SKEW_US
-    return known and bool(abs(row.started_at_us - own.started_at_us) <= _BESIDE_US)
+    known = own.booted_at_us > 0 and row.boot_id == own.boot_id and set_by_us <= SKEW_US
+    return known and abs(row.started_at_us - own.started_at_us) <= _BESIDE_US
 
 
 def _covered(conn: Connection, query: Select[Any], host_ids: Collection[int] | None) -> dict[int, Covered]:

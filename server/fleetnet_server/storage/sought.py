@@ -4,6 +4,7 @@ What must stay true: a row of `current` and one of `history` never both match fo
 twice. Conditions that an index is for are said in its own words, or no engine would use it.
 """
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
@@ -14,6 +15,7 @@ from sqlalchemy import (
     CompoundSelect,
     Select,
     Table,
+    and_,
     case,
     literal,
     literal_column,
@@ -25,9 +27,8 @@ from sqlalchemy import (
 )
 
 from fleetnet_server.records import SocketQuestion
-from fleetnet_server.storage import ends, nets, usual
+from fleetnet_server.storage import addresses, ends, usual
 from fleetnet_server.storage.counts import IP
-from fleetnet_server.storage.metadata import NoBytes
 from fleetnet_server.storage.moments import Moment, by_clock, of_hosts
 from fleetnet_server.storage.schema import current, history, holder_processes, holders, hosts, processes
 
@@ -37,6 +38,8 @@ _HOST_NETNS = 0
 _LOOPBACK = 1  # of the column scope
 # Those with addresses whose local port is one; a raw socket's is the number of its protocol.
 _WITH_PORTS = IP[:-1]
+# As much of a container's id as docker(1) shows, or more.
+_BEGINS_AN_ID = re.compile(r"[0-9a-f]{12,64}", re.ASCII)
 _COMM_BYTES = 15  # the kernel cuts a command's name to TASK_COMM_LEN - 1 (include/linux/sched.h)
 
 # In the order of the answer, the last ones only so that it is always the same.
@@ -90,6 +93,10 @@ class Times:
     moment: Moment | None = None
     since: Moment | None = None
 
+    def of(self, host_ids: Collection[int]) -> "Times":
+        """The same, as far as it concerns these hosts."""
+        return Times(self.moment and self.moment.of(host_ids), self.since and self.since.of(host_ids))
+
 
 def in_order(
     question: SocketQuestion,
@@ -142,15 +149,31 @@ def _is_indexed(question: SocketQuestion, times: Times) -> bool:
     if listeners and (question.local_ports or times.since):
         return True
     # Of what has ended only listeners are found across the fleet.
-    return times == Times() and bool(question.states or question.remote)
+    return times == Times() and bool(question.states or question.remotes)
 
 
-def tables(moment: Moment | None) -> list[Table]:
-    """Where rows are that were open at a time."""
-    return [current] if moment is None else [current, history]
+def were_open(moment: Moment | None, host_ids: Collection[int] | None) -> list[tuple[Table, list[ColumnElement[bool]]]]:
+    """Where rows are that these hosts, or all (None), held open at a time; each table with what is asked of its rows, a
+    table may be there twice."""
+    return [
+        (table, [*of_hosts(table, some), *_open_at(table, times.moment)])
+        for some, times in _by_clocks(Times(moment), host_ids)
+        for table in ([current] if moment is None else [current, history])
+    ]
 
 
-def open_at(table: Table, moment: Moment | None) -> list[ColumnElement[bool]]:
+def _by_clocks(times: Times, host_ids: Collection[int] | None) -> list[tuple[Collection[int] | None, Times]]:
+    """Hosts, and what is asked for in time as far as it concerns them: apart those whose clocks are wrong by much."""
+    at = times.since or times.moment
+    if host_ids is None or at is None:
+        return [(host_ids, times)]
+    far = at.far.intersection(host_ids)
+    near = [host_id for host_id in host_ids if host_id not in far]
+    parts = [near, far] if near and far else [host_ids]
+    return [(some, times.of(frozenset(some))) for some in parts]
+
+
+def _open_at(table: Table, moment: Moment | None) -> list[ColumnElement[bool]]:
     """Of the time asked about: an interval holds its beginning and not its end, so adjoining ones never both match."""
     if moment is None:
         return []
@@ -179,14 +202,19 @@ def _parts(
     question: SocketQuestion, times: Times, host_ids: Collection[int] | None
 ) -> list[tuple[Table, list[ColumnElement[bool]]]]:
     """The tables to look in, each with what is asked of its rows themselves; a table may be there twice."""
-    if times.since is not None:
-        told = [(table, _begun(table, times.since, times.moment, host_ids)) for table in (current, history)]
+    if times.since is None:
+        told = were_open(times.moment, host_ids)
     else:
-        told = [(table, open_at(table, times.moment)) for table in tables(times.moment)]
+        told = [
+            (table, [*of_hosts(table, some), *_begun(table, its.since, its.moment, some)])
+            for some, its in _by_clocks(times, host_ids)
+            if its.since is not None
+            for table in (current, history)
+        ]
     return [
-        (table, [*of_hosts(table, host_ids), *conditions, *_asked(table, question), *remote])
+        (table, [*conditions, *_asked(table, question), *remote])
         for table, conditions in told
-        for remote in _remotes(table, question)
+        for remote in addresses.remotes(table, question.remotes, question.remote_ports)
     ]
 
 
@@ -197,7 +225,9 @@ def _asked(table: Table, question: SocketQuestion) -> list[ColumnElement[bool]]:
     if protocols := question.protocols or _meant(question):
         conditions.append(usual.told(table, "protocol").in_(protocols))
     if question.local_ports:
-        conditions.append(or_(*(_ports(table, first, last) for first, last in question.local_ports)))
+        conditions.append(addresses.ports(table.c.local_port, question.local_ports))
+    if question.local is not None:
+        conditions.append(addresses.local(table, question.local))
     if question.listeners_only or question.exposed_only:
         # As text, in the words of the listeners' index: with a value bound to it no engine would use that.
         conditions.append(text(f"{table.name}.scope <> 0"))  # type: ignore[arg-type]  # a condition, though typed as text
@@ -211,35 +241,16 @@ def _meant(question: SocketQuestion) -> tuple[int, ...]:
     return _WITH_PORTS if question.local_ports or question.listeners_only or question.exposed_only else ()
 
 
-def _ports(table: Table, first: int, last: int) -> ColumnElement[bool]:
-    return table.c.local_port == first if first == last else table.c.local_port.between(first, last)
-
-
-def _remotes(table: Table, question: SocketQuestion) -> list[list[ColumnElement[bool]]]:
-    """What is asked of the other end; a list for each range of addresses, for no engine reads two through an index
-    that leaves rows out."""
-    if question.remote is None:
-        return [[]]
-    address = table.c.remote_address
-    port = [table.c.remote_port == question.remote_port] if question.remote_port else []
-    found: list[list[ColumnElement[bool]]] = []
-    for first, last in nets.ranges(question.remote):
-        if first == last:
-            among = [address == first]
-        else:
-            # Of one length, in words that the engine has counted; it has not counted lengths.
-            among = [address.between(first, last), usual.is_so(table, "family", 4 if len(first) == 4 else 6)]
-        found.append([address != NoBytes(), *among, *port])
-    return found
-
-
 def _held(table: Table, question: SocketQuestion, host_ids: Collection[int]) -> list[ColumnElement[bool]]:
-    """By unit and user exactly; by process as its name or its program, a name cut as the kernel cuts it."""
+    """By unit and user exactly; by container likewise, or by the beginning of its id; by process as its name or its
+    program, a name cut as the kernel cuts it."""
     holder = tuple_(table.c.host_id, table.c.holder_id)
     conditions: list[ColumnElement[bool]] = []
     of_holder = [
         column == asked for column, asked in ((holders.c.unit, question.unit), (holders.c.user, question.user)) if asked
     ]
+    if question.container:
+        of_holder.append(_contained(question.container))
     if of_holder:
         of_holder += of_hosts(holders, host_ids)
         conditions.append(holder.in_(select(holders.c.host_id, holders.c.holder_id).where(*of_holder)))
@@ -261,6 +272,13 @@ def _held(table: Table, question: SocketQuestion, host_ids: Collection[int]) -> 
             )
         )
     return conditions
+
+
+def _contained(asked: str) -> ColumnElement[bool]:
+    if not _BEGINS_AN_ID.fullmatch(asked):
+        return holders.c.container == asked
+    # "g" comes after all digits: what begins so lies between.
+    return and_(holders.c.container >= asked, holders.c.container < f"{asked}g")
 
 
 def _rows(table: Table) -> Select[Any]:

@@ -22,6 +22,7 @@ from fleetnet_server.storage.sqlite_rows import execute_rows as execute_rows
 from fleetnet_server.storage.sqlite_rows import insert_new as insert_new
 from fleetnet_server.storage.sqlite_rows import insert_or_clear as insert_or_clear
 from fleetnet_server.storage.sqlite_rows import insert_or_set as insert_or_set
+from fleetnet_server.storage.sqlite_rows import select_constant as select_constant
 from fleetnet_server.storage.sqlite_rows import select_each as select_each
 
 DRIVERS = ("sqlite", "sqlite+pysqlite")
@@ -86,7 +87,8 @@ def translate(error: DBAPIError, name: str) -> StorageError | None:
     primary = code & 0xFF  # https://www.sqlite.org/rescode.html: the low byte of an extended code
     if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return _damaged(name)
-    reason = _UNAVAILABLE.get(primary)
+    # SQLite calls it an error of the disk.
+    reason = "is a directory; name a file in it" if Path(name).is_dir() else _UNAVAILABLE.get(primary)
     return None if reason is None else StorageUnavailable(f"the database {name} {reason}")
 
 

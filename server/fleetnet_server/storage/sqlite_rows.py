@@ -16,6 +16,7 @@ from sqlalchemy import (
     BigInteger,
     BindParameter,
     ColumnElement,
+    CompoundSelect,
     Connection,
     Delete,
     Dialect,
@@ -98,6 +99,17 @@ def select_each(
     return found
 
 
+def select_constant(
+    conn: Connection, statement: Select[Any] | CompoundSelect[Any], values: dict[str, Any]
+) -> list[tuple[Any, ...]]:
+    """See dialect.py."""
+    sql, in_order = _compiled(conn.dialect, statement, tuple(values))
+    told = tuple(values.values())
+    told = told if in_order is None else in_order(told)
+    with _driver(conn, sql, told) as driver:
+        return driver.execute(sql, told).fetchall()
+
+
 @contextmanager
 def _driver(conn: Connection, sql: str, values: Sequence[Any]) -> Iterator[sqlite3.Connection]:
     driver = conn.connection.driver_connection
@@ -114,7 +126,7 @@ def _driver(conn: Connection, sql: str, values: Sequence[Any]) -> Iterator[sqlit
 
 @cache
 def _compiled(
-    dialect: Dialect, statement: Insert | Update | Delete, keys: tuple[str, ...]
+    dialect: Dialect, statement: Insert | Update | Delete | Select[Any] | CompoundSelect[Any], keys: tuple[str, ...]
 ) -> tuple[str, Callable[[tuple[Any, ...]], tuple[Any, ...]] | None]:
     """The statement, and what puts the values of a row into its order; None where they are."""
     compiled = statement.compile(dialect=dialect, column_keys=[] if statement.is_update else keys)

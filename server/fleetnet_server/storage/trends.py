@@ -10,9 +10,21 @@ from collections.abc import Collection, Iterator
 from itertools import groupby
 from typing import NamedTuple
 
-from sqlalchemy import BigInteger, BindParameter, ColumnElement, Connection, and_, bindparam, func, or_, select, update
+from sqlalchemy import (
+    BigInteger,
+    BindParameter,
+    ColumnElement,
+    Connection,
+    and_,
+    bindparam,
+    delete,
+    func,
+    or_,
+    select,
+    update,
+)
 
-from fleetnet_server.storage.dialect import insert_new
+from fleetnet_server.storage.dialect import execute_rows, insert_new
 from fleetnet_server.storage.moments import among, of_hosts
 from fleetnet_server.storage.schema import hosts
 from fleetnet_server.storage.schema_counts import counts, trends
@@ -44,6 +56,7 @@ def put_down(conn: Connection, host_ids: Collection[int], since_us: int, now_us:
     held = select(hosts.c.host_id).where(among(hosts, host_ids)).order_by(hosts.c.host_id)
     conn.execute(held.with_for_update())
     asked = {"since_us": since_us, "now_us": now_us}
+    _forget_ahead(conn, host_ids, asked)
     due = select(
         *(counts.c[name] for name in _NAME), _NOW.label("at_us"), *(counts.c[name] for name in _COUNTED)
     ).where(among(counts, host_ids), _DUE)
@@ -56,6 +69,16 @@ def put_down(conn: Connection, host_ids: Collection[int], since_us: int, now_us:
         noted_at_us=_NOW,
     )
     return conn.execute(noted.where(among(counts, host_ids), _DUE), asked).rowcount
+
+
+def _forget_ahead(conn: Connection, host_ids: Collection[int], asked: dict[str, int]) -> None:
+    """What a clock that was ahead put down of the counts that are due would be told of the time that it said, once that
+    has come."""
+    ahead = select(*(counts.c[name] for name in _NAME)).where(
+        among(counts, host_ids), _DUE, counts.c.noted_at_us > _NOW
+    )
+    if rows := [(*name, asked["now_us"]) for name in conn.execute(ahead, asked)]:
+        execute_rows(conn, _NEVER_CAME, (*_OF_COUNT, "now_us"), rows)
 
 
 def begun(conn: Connection, host_ids: Collection[int] | None) -> dict[int, int]:
@@ -104,4 +127,8 @@ _DUE = and_(
         counts.c.listeners != counts.c.noted_listeners,
         counts.c.highest > counts.c.noted_sockets,
     ),
+)
+_OF_COUNT = ("of_host", "of_protocol", "of_state")
+_NEVER_CAME = delete(trends).where(
+    *(trends.c[name] == bindparam(key) for name, key in zip(_NAME, _OF_COUNT, strict=True)), trends.c.at_us > _NOW
 )

@@ -79,6 +79,28 @@ def test_a_question_may_be_narrowed_to_another_end_or_to_what_began(queries: que
     assert found(remote=query_pb2.Net(address=bytes(4))) == 0
 
 
+def test_a_question_may_be_narrowed_by_all_that_there_is(queries: query_pb2_grpc.QueryServiceStub) -> None:
+    def found(**narrower: object) -> int:
+        question = query_pb2.SeekSocketsRequest(**narrower)  # type: ignore[arg-type]  # fields of it
+        return sum(len(part.page.items) for part in queries.SeekSockets(question, timeout=DEADLINE_S))
+
+    assert found() == found(host_globs=["db?", "web?"]) == 602
+    assert found(host_globs=["db?", "nobody"]) == found(container="c0ffee") == 0
+    # They listen on 0.0.0.0, and so in each net of IPv4.
+    assert found(local=query_pb2.Net(address=bytes([10, 0, 0, 0]), prefix_bits=8)) == 602
+    assert found(local=query_pb2.Net(address=b"\x20\x01" + bytes(14), prefix_bits=16)) == 0
+    assert found(remotes=[query_pb2.Net(address=bytes(4))]) == found(remote_ports=[query_pb2.PortRange(last=9)]) == 0
+
+
+def test_hosts_may_be_sought_by_several_names(queries: query_pb2_grpc.QueryServiceStub) -> None:
+    def found(*globs: str) -> list[str]:
+        answer = queries.SeekHosts(query_pb2.SeekHostsRequest(host_globs=globs), timeout=DEADLINE_S)
+        return [item.host for part in answer for item in part.page.items]
+
+    assert found("web*", "d*1", "nobody") == found() == ["db1", "web1"]
+    assert found("web*", "nobody") == ["web1"]
+
+
 def test_hosts_are_listed_by_name_with_their_facts(queries: query_pb2_grpc.QueryServiceStub) -> None:
     answer = list(queries.ListHosts(query_pb2.ListHostsRequest(), timeout=DEADLINE_S))
     db1, web1 = (item for part in answer for item in part.page.items)

@@ -60,7 +60,7 @@ def test_a_question_comes_through_whole() -> None:
         user="root",
     )
     assert translate_query.socket_question(message) == records.SocketQuestion(
-        selection=records.Selection(host_glob="web*", at_us=7, max_age_ms=8, limit=9),
+        selection=records.Selection(host_globs=("web*",), at_us=7, max_age_ms=8, limit=9),
         states=(10,),
         protocols=(17,),
         local_ports=((1, 65_535),),
@@ -106,8 +106,8 @@ def test_a_narrower_question_comes_through_whole() -> None:
     assert translate_query.narrower_question(message) == records.SocketQuestion(
         selection=records.Selection(at_us=9, max_age_ms=120_000),
         user="root",
-        remote=records.Net(bytes([10, 0, 0, 0]), 8),
-        remote_port=443,
+        remotes=(records.Net(bytes([10, 0, 0, 0]), 8),),
+        remote_ports=((443, 443),),
         opened_since_us=7,
     )
     assert translate_query.narrower_question(query_pb2.FindSocketsRequest()) == records.SocketQuestion(
@@ -137,6 +137,83 @@ def test_a_narrower_question_comes_through_whole() -> None:
 def test_a_narrower_question_that_makes_no_sense_is_refused(message: query_pb2.FindSocketsRequest, words: str) -> None:
     with pytest.raises(RequestRefused, match=words):
         translate_query.narrower_question(message)
+
+
+def test_the_narrowest_question_comes_through_whole() -> None:
+    message = query_pb2.SeekSocketsRequest(
+        sockets=query_pb2.ListSocketsRequest(selection=query_pb2.Selection(host_glob="db*", at_us=9), unit="x.service"),
+        host_globs=["web*", "a"],
+        opened_since_us=7,
+        remotes=[query_pb2.Net(address=bytes(16), prefix_bits=96), query_pb2.Net(address=bytes(4), prefix_bits=32)],
+        remote_ports=[query_pb2.PortRange(first=1, last=2), query_pb2.PortRange(first=9, last=9)],
+        local=query_pb2.Net(address=bytes([10, 0, 0, 0]), prefix_bits=8),
+        container="c0ffee",
+    )
+    assert translate_query.narrowest_question(message) == records.SocketQuestion(
+        selection=records.Selection(host_globs=("db*", "web*", "a"), at_us=9),
+        unit="x.service",
+        opened_since_us=7,
+        remotes=(records.Net(bytes(16), 96), records.Net(bytes(4), 32)),
+        remote_ports=((1, 2), (9, 9)),
+        local=records.Net(bytes([10, 0, 0, 0]), 8),
+        container="c0ffee",
+    )
+    assert translate_query.narrowest_question(query_pb2.SeekSocketsRequest()) == records.SocketQuestion(
+        records.Selection()
+    )
+
+
+def test_hosts_are_sought_by_all_globs_together() -> None:
+    message = query_pb2.SeekHostsRequest(
+        hosts=query_pb2.ListHostsRequest(selection=query_pb2.Selection(host_glob="db*", limit=3)), host_globs=["web*"]
+    )
+    assert translate_query.hosts_sought(message) == records.Selection(host_globs=("db*", "web*"), limit=3)
+    assert translate_query.hosts_sought(query_pb2.SeekHostsRequest()) == records.Selection()
+
+
+_ONE, _WIDE = query_pb2.Net(address=bytes(4), prefix_bits=32), query_pb2.Net(address=bytes(4), prefix_bits=31)
+
+
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        (query_pb2.SeekSocketsRequest(remotes=[_ONE] * 1_025), "1025 nets"),
+        (query_pb2.SeekSocketsRequest(remotes=[_WIDE] * 65), "65 nets of more than one address"),
+        (query_pb2.SeekSocketsRequest(remotes=[query_pb2.Net(address=b"")]), "0 bytes"),
+        (query_pb2.SeekSocketsRequest(local=query_pb2.Net(address=bytes(4), prefix_bits=33)), "no net"),
+        (query_pb2.SeekSocketsRequest(remote_ports=[query_pb2.PortRange(first=2, last=1)]), "2-1 is no range"),
+        (query_pb2.SeekSocketsRequest(remote_ports=[query_pb2.PortRange(last=1)] * 4_097), "4097 ranges"),
+        (query_pb2.SeekSocketsRequest(host_globs=[""]), "is empty"),
+        (query_pb2.SeekSocketsRequest(host_globs=["a"] * 65), "65 patterns"),
+        (query_pb2.SeekSocketsRequest(host_globs=["a\0"]), "holds a NUL"),
+        (query_pb2.SeekSocketsRequest(container="x" * 1_025), "container asked for"),
+        (query_pb2.SeekSocketsRequest(opened_since_us=-1), "not between 1970 and 2100"),
+    ],
+)
+def test_the_narrowest_question_that_makes_no_sense_is_refused(
+    message: query_pb2.SeekSocketsRequest, words: str
+) -> None:
+    with pytest.raises(RequestRefused, match=words):
+        translate_query.narrowest_question(message)
+
+
+def test_a_question_with_something_in_it_that_is_not_known_is_refused_and_not_half_answered() -> None:
+    unheard_of = b"\xfa\x3f\x01x"  # field 1023, of one byte
+    for message in (
+        query_pb2.SeekSocketsRequest.FromString(unheard_of),
+        query_pb2.SeekSocketsRequest(
+            sockets=query_pb2.ListSocketsRequest(selection=query_pb2.Selection.FromString(unheard_of))
+        ),
+        query_pb2.SeekSocketsRequest(remotes=[_ONE, query_pb2.Net.FromString(unheard_of)]),
+    ):
+        with pytest.raises(RequestRefused, match=r"does not know field 1023 of its .*; upgrade fleetnet-server"):
+            translate_query.narrowest_question(message)
+    with pytest.raises(RequestRefused, match="does not know field 1023 of its Selection"):
+        translate_query.hosts_sought(
+            query_pb2.SeekHostsRequest(
+                hosts=query_pb2.ListHostsRequest(selection=query_pb2.Selection.FromString(unheard_of))
+            )
+        )
 
 
 def item_of(answer: records.SocketAnswer) -> query_pb2.SocketItem:

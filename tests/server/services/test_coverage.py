@@ -15,6 +15,7 @@ from server.reports import (
     CLOSE,
     CLOSE_WAIT,
     LISTEN,
+    SCTP,
     T0,
     TCP,
     TIME_WAIT,
@@ -177,6 +178,27 @@ def test_a_stream_of_which_all_was_slow_is_judged_by_the_streams_beside_it(
     tell(tmp_path, story)
 
 
+def test_how_a_clock_is_judged_is_the_same_whoever_else_is_asked_about(tmp_path: Path) -> None:
+    hour, late_us = 3_600 * S, -10 * S
+
+    async def story(c: Collector) -> None:
+        # It tells of four hours ago on a stream that looks late, and opens one beside it that does not.
+        host = await c.enroll("web1")
+        session = await c.connect(host, hello(T0 + 4 * hour, clock_offset_us=late_us), T0 + 4 * hour)
+        await c.report(session, snapshot(1, T0 + late_us), delay_us=4 * hour)
+        await c.connect(host, hello(T0 + 4 * hour + 60 * S), T0 + 4 * hour + 60 * S)
+        other = await c.connect(await c.enroll("web2"), hello(T0 + 3 * hour, clock_offset_us=late_us), T0 + 3 * hour)
+        await c.report(other, snapshot(1, T0 + 3 * hour + late_us), delay_us=-late_us)
+
+        async def offset_us(*host_ids: int) -> int:
+            covered = await c.db.read(sessions.covering, T0 + 3 * hour, host_ids)
+            return covered[host.host_id].clock_offset_us
+
+        assert await offset_us(host.host_id) == await offset_us(host.host_id, other.host_id) == late_us
+
+    tell(tmp_path, story)
+
+
 def test_when_a_look_was_is_told_by_the_clock_that_nothing_sets(tmp_path: Path) -> None:
     async def story(c: Collector) -> None:
         said = replace(hello(T0), boottime_us=500 * S)
@@ -204,13 +226,15 @@ def test_when_a_look_was_is_told_by_the_clock_that_nothing_sets(tmp_path: Path) 
     tell(tmp_path, story)
 
 
-def test_what_the_database_counts_is_what_going_through_all_hosts_finds(tmp_path: Path) -> None:
+@pytest.mark.parametrize("offsets_us", [(0, S - 1, -7 * S, 3600 * S, 0), (0, S - 1, 0, 1 - S, 0)])
+def test_what_the_database_counts_is_what_going_through_all_hosts_finds(
+    tmp_path: Path, offsets_us: tuple[int, ...]
+) -> None:
     async def story(c: Collector) -> None:
         now_us = T0 + 500 * S
+        heard_each_us = (now_us, now_us - 119 * S, now_us, now_us - 121 * S, T0)
         await c.enroll("mute")
-        for number, (offset_us, heard_us) in enumerate(
-            ((0, now_us), (S - 1, now_us - 119 * S), (-7 * S, now_us), (3600 * S, now_us - 121 * S), (0, T0))
-        ):
+        for number, (offset_us, heard_us) in enumerate(zip(offsets_us, heard_each_us, strict=True)):
             host = await c.enroll(f"web{number}")
             session = await c.connect(host, hello(T0, clock_offset_us=offset_us), T0)
             its_now_us = now_us + offset_us
@@ -219,13 +243,19 @@ def test_what_the_database_counts_is_what_going_through_all_hosts_finds(tmp_path
                 await c.db.write(gaps.record, host.host_id, [row])
             await c.ingest.commit(session, snapshot(1, heard_us + offset_us, sock(1, T0)), heard_us)
 
-        def both(conn: Connection) -> tuple[Coverage, Coverage]:
-            return survey(conn, Selection(), now_us).coverage, outline(conn, Selection(), now_us).coverage
+        def both(conn: Connection, since_us: int, host: str = "") -> tuple[Coverage, Coverage]:
+            said = (conn, Selection(host=host), now_us, SOCKETS, since_us)
+            return survey(*said).coverage, outline(*said).coverage
 
-        surveyed, outlined = await c.db.read(both)
-        assert surveyed == outlined
-        assert (outlined.hosts_asked, outlined.hosts_fresh, outlined.gaps) == (6, 3, 5)
-        assert [stale.host for stale in outlined.hosts_stale] == ["mute", "web3", "web4"]
+        for since_us, overlap in ((0, 5), (now_us - 7 * S, 5), (now_us - 9 * S, 10)):
+            surveyed, outlined = await c.db.read(both, since_us)
+            assert surveyed == outlined
+            assert (outlined.hosts_asked, outlined.hosts_fresh, outlined.gaps) == (6, 3, overlap)
+            assert [stale.host for stale in outlined.hosts_stale] == ["mute", "web3", "web4"]
+            # And so of each by its name.
+            for name in ("mute", *(f"web{number}" for number in range(5))):
+                surveyed, outlined = await c.db.read(both, since_us, name)
+                assert surveyed == outlined, (since_us, name)
 
     tell(tmp_path, story)
 
@@ -302,8 +332,12 @@ def test_an_answer_about_now_goes_through_the_hosts_alone(tmp_path: Path) -> Non
         ({"protocols": (UDP, UNIX)}, "LISTENERS SOCKETS"),
         # What is known by its end alone began some time.
         ({"states": (CLOSE,), "opened_since_us": T0}, "LISTENERS SOCKETS BRIEF"),
-        ({"listeners_only": True, "opened_since_us": T0}, "LISTENERS"),
-        ({"remote": Net(bytes(4), 0)}, "SOCKETS BRIEF"),
+        ({"listeners_only": True, "opened_since_us": T0}, "LISTENERS BRIEF"),
+        ({"listeners_only": True, "opened_since_us": T0, "protocols": (TCP, UDP)}, "LISTENERS BRIEF"),
+        ({"listeners_only": True, "opened_since_us": T0, "protocols": (TCP, SCTP)}, "LISTENERS"),
+        ({"exposed_only": True, "opened_since_us": T0, "states": (LISTEN,)}, "LISTENERS"),
+        ({"remotes": (Net(bytes(4), 0),)}, "SOCKETS BRIEF"),
+        ({"remote_ports": ((25, 25),), "states": (CLOSE_WAIT, CLOSE)}, "SOCKETS"),
         ({"protocols": (TCP,), "local_ports": ((443, 443),)}, "LISTENERS SOCKETS BRIEF"),
     ],
 )

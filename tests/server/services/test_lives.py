@@ -197,7 +197,7 @@ async def _asks(c: Collector, draw: random.Random, rows: Sequence[accounts.Row],
     ahead_us = mine[0].ahead_us
     since_us = T0 + draw.randint(-600, 600) * S
     until_us = since_us + draw.randint(1, 400) * S if draw.random() < 0.6 else 0
-    question = replace(accounts.asked(draw), remote=None, remote_port=0, opened_since_us=0)
+    question = replace(accounts.asked(draw), remotes=(), remote_ports=(), opened_since_us=0)
     limit = question.selection.limit
     question = replace(question, selection=Selection(host=host, at_us=until_us, limit=limit))
     answer = await _answer(c, LivesQuestion(question, since_us))

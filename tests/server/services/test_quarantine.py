@@ -213,6 +213,18 @@ def test_the_oldest_of_a_host_with_too_many_goes(tmp_path: Path) -> None:
     tell(tmp_path, story)
 
 
+def test_of_two_that_are_called_the_same_the_later_is_kept(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        host = await c.enroll()
+        for boot_id, message in ((BOOT, b"one"), (NEXT_BOOT, b"other")):
+            session = await c.connect(host, hello(T0, boot_id=boot_id))
+            told = await c.ingest.set_aside(session, replace(refused(1, message), boot_id=boot_id), T0)
+            assert (told.sequence, told.refused) == (1, "it is bad")
+        assert [kept.kept_bytes for kept in await c.db.read(quarantine.listed)] == [len(b"other")]
+
+    tell(tmp_path, story)
+
+
 def test_where_all_is_full_a_host_gives_up_its_own_oldest_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fleetnet_proto.v1 import query_pb2
 from fleetnet_server.errors import HostUnknown
 from fleetnet_server.records import (
     Holder,
+    NamespaceQuestion,
     Net,
     Process,
     Selection,
@@ -16,6 +18,7 @@ from fleetnet_server.records import (
     SocketQuestion,
     SourceStatus,
 )
+from fleetnet_server.rpc import translate_query
 from fleetnet_server.storage import search, walk
 from server.costs import asked_of, pieces, plan
 from server.reports import (
@@ -35,6 +38,7 @@ from server.reports import (
     gone,
     snapshot,
     sock,
+    space,
 )
 from server.stories import LO, PEER, ports, reporting, tell
 
@@ -72,6 +76,11 @@ def test_each_filter_keeps_what_it_names(tmp_path: Path) -> None:
             443,
             80,
         ]
+        assert await ports(c, remote_ports=((9, 9), (25, 25))) == [54]
+        assert await ports(c, remote_ports=((0, 0),)) == [], "no peer, no port"
+        assert await ports(c, local=Net(LO, 32)) == [443, 5432, 40000, 53, 54, 80]
+        assert await ports(c, local=Net(PEER, 32)) == [443], "it listens on every address"
+        assert await ports(c, local=Net(bytes(15) + b"\x01", 128)) == [], "of IPv4 alone"
 
     tell(tmp_path, story)
 
@@ -135,6 +144,20 @@ def test_a_limit_cuts_and_says_so(tmp_path: Path, limit: int, items: int, trunca
     tell(tmp_path, story)
 
 
+def test_a_limit_beyond_all_numbers_is_none(tmp_path: Path) -> None:
+    asked = translate_query.selection(query_pb2.Selection(limit=2**64 - 1))
+
+    async def story(c: Collector) -> None:
+        session = await reporting(c, "web1", sock(1, T0))
+        await c.report(session, difference(2, T0 + S, namespaces=(space(),)))
+        answer = await c.ask(SocketQuestion(asked))
+        assert (answer.end.items, answer.end.truncated) == (1, False)
+        told = await c.ask_namespaces(NamespaceQuestion(asked))
+        assert (told.end.items, told.end.truncated) == (1, False)
+
+    tell(tmp_path, story)
+
+
 def test_pages_are_bounded_and_the_coverage_comes_first(tmp_path: Path) -> None:
     async def story(c: Collector) -> None:
         await reporting(c, "web1", *(sock(n + 1, T0, port=n) for n in range(search.PAGE + 1)))
@@ -152,11 +175,16 @@ def test_a_question_costs_the_same_statements_however_many_hosts_answer(tmp_path
             await reporting(c, f"web{n}", *(sock(i + 1, T0, port=i, holder=holder) for i in range(40)))
         statements = asked_of(c.db._engines.readers)
         assert len((await c.ask()).items) == 480
-        # Hosts, their streams, gaps, the hosts of a step, sockets, holders.
-        assert len(statements) == 5 + pieces(engine, 12)
+        # Coverage, the hosts of a step, sockets, holders.
+        assert len(statements) == 3 + pieces(engine, 12)
+        statements.clear()
+        assert len((await c.ask(host="web7")).items) == 40
+        # The host, its gaps, sockets, its one holder.
+        assert len(statements) == 4
         statements.clear()
         assert len((await c.ask(at_us=T0 + S)).items) == 480
-        # And whose clocks were wrong, how many hosts there were, and how far back history goes.
+        # Of coverage six: streams, who was silent, gaps, whose clocks were wrong, how many hosts there were, how far
+        # back history goes.
         assert len(statements) == 8 + pieces(engine, 12)
         statements.clear()
         assert len((await c.ask_hosts()).items) == 12
@@ -186,8 +214,36 @@ def test_what_is_rare_in_the_fleet_is_found_through_an_index(
     _found_through(tmp_path, asked, indexes)
 
 
+def test_as_many_nets_as_may_be_asked_for_are_answered(tmp_path: Path) -> None:
+    wide = tuple(Net(bytes([n, 0, 0, 0]), 9) for n in range(1, 65))
+    alone = tuple(Net(bytes([200, 0, *divmod(n, 256)]), 32) for n in range(1_024 - len(wide)))
+
+    async def story(c: Collector) -> None:
+        await reporting(
+            c,
+            "web1",
+            sock(1, T0, ESTABLISHED, remote=bytes([64, 0, 0, 1]), remote_port=1),
+            sock(2, T0, ESTABLISHED, remote=bytes([200, 0, 1, 2]), remote_port=2),
+            sock(3, T0, ESTABLISHED, remote=bytes([201, 0, 1, 2]), remote_port=3),
+        )
+        for since_us in (0, T0 - S):
+            question = SocketQuestion(Selection(), remotes=wide + alone, opened_since_us=since_us)
+            assert [item.remote_port for item in (await c.ask(question)).items] == [1, 2]
+
+    tell(tmp_path, story)
+
+
 @pytest.mark.engine("postgresql")
-@pytest.mark.parametrize("asked", [{"remote": Net(PEER, 32)}, {"remote": Net(PEER, 16), "remote_port": 443}])
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"remotes": (Net(PEER, 32),)},
+        {"remotes": tuple(Net(PEER[:3] + bytes([n]), 32) for n in range(100))},
+        {"remotes": (Net(PEER, 16),), "remote_ports": ((443, 443),)},
+        {"remotes": (Net(PEER, 16), Net(LO, 8))},
+    ],
+    ids=["an address", "many", "a port of a net", "two nets"],
+)
 def test_so_are_the_other_ends_of_connections_on_a_server(tmp_path: Path, asked: dict[str, Any]) -> None:
     _found_through(tmp_path, asked, ["current_remote_address"])
 
@@ -225,9 +281,9 @@ def test_the_first_page_of_a_common_port_waits_for_some_hosts_alone(
                 if isinstance(part, tuple):
                     pages.append(len(part))
                     costs.append(len(statements))
-        # Of coverage three; the look, hosts, their sockets, holders. Then longer steps, of which each finds a page.
+        # Coverage; the look, hosts, their sockets, holders. Then longer steps, of which each finds a page.
         assert pages == [4, 16, 40]
-        assert costs[0] == 7
+        assert costs[0] == 5
         taken = [one for one in statements if "hosts.name AS host" in one[0]]
         assert len(taken) == len(pages)
         steps = await c.db.read(plan, *taken[0])
@@ -246,11 +302,11 @@ def test_hosts_are_chosen_by_name_or_glob_and_an_unknown_name_is_an_error(tmp_pa
         for name in ("db1", "web1", "web2"):
             await reporting(c, name, sock(1, T0))
         assert [i.host for i in (await c.ask(host="web1")).items] == ["web1"]
-        answer = await c.ask(host_glob="web?")
+        answer = await c.ask(host_globs=("web?",))
         assert ([i.host for i in answer.items], answer.coverage.hosts_asked) == (["web1", "web2"], 2)
-        answer = await c.ask(host_glob="mail*")
+        answer = await c.ask(host_globs=("mail*",))
         assert (answer.items, answer.coverage.hosts_asked) == ([], 0)
-        assert [h.host for h in (await c.ask_hosts(host_glob="[dw]*1")).items] == ["db1", "web1"]
+        assert [h.host for h in (await c.ask_hosts(host_globs=("[dw]*1",))).items] == ["db1", "web1"]
         with pytest.raises(HostUnknown, match='no host named "web9" has enrolled'):
             await c.ask(host="web9")
         with pytest.raises(HostUnknown):

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from fleetnet_server.keep import Keep
-from fleetnet_server.records import Gap, NotKept, Selection, Session, SocketQuestion
+from fleetnet_server.records import ClosedSocket, Gap, NotKept, Selection, Session, SocketQuestion
 from fleetnet_server.services.retention import Pace, Retention, times
 from fleetnet_server.storage import kept as kept_rows
 from fleetnet_server.storage.database import Connection
@@ -17,10 +17,13 @@ from fleetnet_server.storage.kept import Kind
 from fleetnet_server.storage.schema import METADATA, hosts
 from server.days import HOUR, UNSEEN, Life
 from server.reports import (
+    CLOSE,
     CLOSE_WAIT,
     ESTABLISHED,
+    EXACT,
     T0,
     TIME_WAIT,
+    UDP,
     Collector,
     S,
     difference,
@@ -31,7 +34,7 @@ from server.reports import (
     snapshot,
     sock,
 )
-from server.stories import reporting, tell
+from server.stories import LO, PEER, reporting, tell
 from sqlalchemy import event, update
 
 DAY = 24 * HOUR
@@ -200,6 +203,59 @@ def test_an_answer_about_a_time_of_which_something_is_gone_says_what_and_since_w
         # What is deleted does not come back when more is kept.
         assert not await clear(c, now_us, Keep(None, None, None))
         assert await lacks(gone_us - 1) != ()
+
+    tell(tmp_path, story)
+
+
+@pytest.mark.parametrize("listeners_only", [False, True])
+def test_an_answer_about_what_began_misses_what_is_known_by_its_end_alone_and_says_so(
+    tmp_path: Path, *, listeners_only: bool
+) -> None:
+    async def story(c: Collector) -> None:
+        session = await reporting(c, "web1", sock(1, T0))
+        at_us = T0 + HOUR
+        resolver = sock(7, at_us, CLOSE, how=UNSEEN, protocol=UDP, port=5353)
+        ended_so = ClosedSocket(resolver.key, at_us, EXACT)
+        await c.report(session, difference(2, at_us + S, previous_us=T0, opened=(resolver,), closed=(ended_so,)))
+        question = SocketQuestion(Selection(), listeners_only=listeners_only, opened_since_us=T0 + S)
+
+        async def told(now_us: int) -> tuple[list[int], tuple[NotKept, ...]]:
+            answer = await c.ask(question, now_us)
+            return [item.local_port for item in answer.items], answer.coverage.not_kept
+
+        assert await told(T0 + 2 * HOUR) == ([5353], ())
+        assert await clear(c, T0 + 2 * DAY) == {"brief": 1}
+        assert await told(T0 + 2 * DAY) == ([], (NotKept(Kind.BRIEF, at_us),))
+
+    tell(tmp_path, story)
+
+
+def test_what_lasted_is_not_brief_however_it_is_said_to_have_begun(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        session = await reporting(c, "web1", sock(1, T0))
+        lasting = sock(7, T0 + S, ESTABLISHED, how=UNSEEN, local=LO, remote=PEER, remote_port=9)
+        end_us = T0 + HOUR
+        await c.report(session, difference(2, T0 + 2 * S, previous_us=T0, opened=(lasting,)))
+        await c.report(session, difference(3, end_us, previous_us=T0 + 2 * S, closed=(gone(7, end_us),)))
+        assert not await clear(c, end_us + 2 * DAY)
+        # An answer about a moment of its life is whole, and names nothing that is not kept.
+        answer = await c.ask(SocketQuestion(Selection(at_us=T0 + 60 * S), states=(ESTABLISHED,)), end_us + 2 * DAY)
+        assert ([item.cookie for item in answer.items], answer.coverage.not_kept) == ([7], ())
+        assert await clear(c, end_us + 4 * DAY) == {"sockets": 1}
+
+    tell(tmp_path, story)
+
+
+def test_of_two_rows_that_differ_in_their_kind_alone_the_one_that_is_too_old_goes(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        session = await reporting(c, "web1")
+        at_us = T0 + HOUR
+        for sequence, how in ((2, UNSEEN), (3, EXACT)):
+            told = sock(7, at_us, CLOSE, how=how, local=LO, remote=PEER, remote_port=9)
+            ended_so = (gone(7, at_us, EXACT),)
+            await c.report(session, difference(sequence, at_us + S, previous_us=T0, opened=(told,), closed=ended_so))
+        assert await clear(c, T0 + 2 * DAY) == {"brief": 1}
+        assert [row.opened_at_is for row in await c.intervals()] == [EXACT]
 
     tell(tmp_path, story)
 

@@ -181,6 +181,27 @@ def test_however_many_collectors_do_it_a_count_is_put_down_once_in_a_time(tmp_pa
     tell(tmp_path, story)
 
 
+def test_what_a_clock_that_was_ahead_put_down_is_not_told_when_that_time_has_come(tmp_path: Path) -> None:
+    ahead = BEGIN + 4 * EVERY_US
+
+    async def story(c: Collector) -> None:
+        web = await Web(c).comes(held=5)
+        other = await Web(c, "web2").comes(held=7)
+        await put_down(c, ahead)
+        assert await put_down(c, ahead + EVERY_US) == 0
+        await web.holds(1)
+        assert await put_down(c, BEGIN + EVERY_US) == 1
+        for one in (web, other):
+            await one.is_heard(ahead + 2 * EVERY_US)
+        # Of another host what was put down then is still so.
+        assert await put_down(c, ahead + 2 * EVERY_US) == 0
+        answer = await trend(c, ahead, ahead + 2 * EVERY_US, host="web1")
+        assert told(answer, CLOSE_WAIT) == [1, 1, 1]
+        assert told(await trend(c, ahead + EVERY_US, ahead + 2 * EVERY_US, host="web2"), CLOSE_WAIT) == [7, 7]
+
+    tell(tmp_path, story)
+
+
 @pytest.mark.engine("postgresql")
 def test_two_collectors_that_put_down_at_once_put_down_once(tmp_path: Path) -> None:
     async def story(c: Collector) -> None:

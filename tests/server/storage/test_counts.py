@@ -37,11 +37,11 @@ from server.stories import reporting, tell
 from sqlalchemy import delete, select
 
 
-async def counted(c: Collector, now_us: int = T0, **selection: int | str) -> Counts:
+async def counted(c: Collector, now_us: int = T0, **selection: int | str | tuple[str, ...]) -> Counts:
     return await c.questions.counts(Selection(**selection), now_us)  # type: ignore[arg-type]  # the caller names fields
 
 
-async def by_state(c: Collector, now_us: int = T0, **selection: int | str) -> dict[int, int]:
+async def by_state(c: Collector, now_us: int = T0, **selection: int | str | tuple[str, ...]) -> dict[int, int]:
     """Of TCP."""
     return {one.state: one.sockets for one in (await counted(c, now_us, **selection)).counts if one.protocol == TCP}
 
@@ -61,7 +61,7 @@ def test_the_counts_of_a_fleet_and_of_some_hosts_are_by_protocol_and_state(tmp_p
         )
         assert await counted(c) == Counts(Coverage(T0, 2, 2, (), 0), everywhere)
         assert (await counted(c, host="web2")).counts == (everywhere[1], StateCount(TCP, LISTEN, 1, 1))
-        assert (await counted(c, host_glob="web[1]")).counts[1] == StateCount(TCP, LISTEN, 1, 1)
+        assert (await counted(c, host_globs=("web[1]",))).counts[1] == StateCount(TCP, LISTEN, 1, 1)
         hosts = {host.host: (host.sockets, host.listeners) for host in (await c.ask_hosts()).items}
         assert hosts == {"web1": (3, 2), "web2": (3, 1)}
 
@@ -210,7 +210,7 @@ def test_no_question_about_counts_reads_a_socket(tmp_path: Path, engine: str) ->
         await reporting(c, "web1", sock(1, T0))
         said = asked_of(c.db._engines.readers)
         await counted(c)
-        await counted(c, host_glob="web*")
+        await counted(c, host_globs=("web*",))
         await c.ask_hosts()
         return [sql for sql, _ in said]
 

@@ -5,7 +5,7 @@ import gc
 import stat
 import threading
 import weakref
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterator
 from contextlib import aclosing
 from pathlib import Path
 
@@ -376,6 +376,21 @@ def test_a_stream_left_early_gives_its_connection_back(tmp_path: Path) -> None:
             async with aclosing(db.stream(counted, 3)) as pages:
                 await anext(pages)
         assert db._engines.readers.pool.checkedout() == 0  # type: ignore[attr-defined]  # a QueuePool
+
+    tell(tmp_path, story)
+
+
+def test_what_a_stream_returns_is_its_last_page_and_by_then_its_connection_is_back(tmp_path: Path) -> None:
+    def told(conn: Connection) -> Generator[int, None, int]:
+        yield from counted(conn, 2)
+        return 42
+
+    async def story(db: Database) -> None:
+        async with aclosing(db.stream(told)) as pages:
+            assert [await anext(pages) for _ in range(3)][2] == 42
+            assert db._engines.readers.pool.checkedout() == 0  # type: ignore[attr-defined]  # a QueuePool
+            with pytest.raises(StopAsyncIteration):
+                await anext(pages)
 
     tell(tmp_path, story)
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from fleetnet_server.keep import Keep
 from fleetnet_server.records import Holder, Process, Session
-from fleetnet_server.services.retention import Retention
+from fleetnet_server.services.retention import HOLDER_ROUNDS, Retention
 from fleetnet_server.storage import unused_holders
 from fleetnet_server.storage.database import Connection
 from server.databases import url
+from server.days import HOUR
 from server.reports import T0, WEB, Collector, S, difference, gone, hello, snapshot, sock
 from server.stories import tell
 from sqlalchemy import text
@@ -93,6 +94,31 @@ def test_a_host_with_many_is_looked_through_in_several_rounds(tmp_path: Path, mo
         for _ in range(2):
             await retention.clear_holders(session.host_id, deleted)
         assert deleted == {"holders": 1, "processes": 1}
+        assert await holders(c) == ["root 1"]
+
+    tell(tmp_path, story)
+
+
+def test_a_host_that_uses_up_many_is_looked_through_further_with_each_round(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unused_holders, "MOST_AT_ONCE", 2)
+    users = [f"user{n}" for n in range(6)]
+
+    async def story(c: Collector) -> None:
+        async def rest(_: float) -> None:
+            """A test does not wait."""
+
+        session = await c.connect(await c.enroll(), hello(T0))
+        told = [sock(2 + n, T0, holder=Holder(n, user, "", "", 1, ())) for n, user in enumerate(users)]
+        await c.report(session, snapshot(1, T0, sock(1, T0), *told))
+        await c.report(session, difference(2, T0 + S, closed=tuple(gone(one.key.cookie, T0 + S) for one in told)))
+        await forget(c)
+        # A round in which the turn of this host has come, and those that follow it.
+        due_us = (T0 // HOUR // HOLDER_ROUNDS * HOLDER_ROUNDS + session.host_id) * HOUR
+        retention = Retention(c.db, Keep(), rest)
+        for number in range(4):
+            await retention.round(due_us + number * HOUR)
         assert await holders(c) == ["root 1"]
 
     tell(tmp_path, story)

@@ -59,7 +59,7 @@ def netstat(
         live=live or timers or statistics,
         timers=timers,
         netns=netns,
-        document=common.output == "json",
+        document=common.by_item,
     )
     table = checked(wish, common, routes=routes, interfaces=interfaces, statistics=statistics, live=live)
     # Each table is loaded only where it is asked for.

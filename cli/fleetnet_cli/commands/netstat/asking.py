@@ -5,13 +5,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from fleetnet_cli import times
+from fleetnet_cli import asking, times
 from fleetnet_cli.commands.netstat.wish import Wish
 from fleetnet_cli.errors import HostAway, TooSoon, UnknownHost, UsageError, nearest, suggestion
 from fleetnet_cli.live import LiveQuestion
 from fleetnet_cli.network import Namespace, NamespaceQuestion
 from fleetnet_cli.options import Common
-from fleetnet_cli.output import coverage, terminal
+from fleetnet_cli.output import terminal
 from fleetnet_cli.records import Answer, Coverage, End, ReadyAnswer, Selection
 from fleetnet_cli.text import visible
 
@@ -124,19 +124,8 @@ class Sifted(Generic[Item]):
 
 def say(answer: Answer[object], common: Common, found: int, nothing: str, notes: list[str]) -> None:
     """What netstat(8) has no words for, on stderr, after the lines and not in the midst of them."""
-    if common.quiet:
-        return
-    terminal.of(sys.stdout).flush()
-    coverage.write(
-        answer,
-        terminal.of(sys.stderr),
-        found=found,
-        nothing=nothing,
-        asked_at=common.asked_at,
-        zone_shown=False,
-        glob="",
-        notes=notes,
-    )
+    if not common.quiet:
+        asking.say(answer, common, found=found, nothing=nothing, notes=notes)
 
 
 def warn(notes: Iterable[str], common: Common) -> None:

@@ -26,7 +26,7 @@ def show(wish: Wish, common: Common) -> int:
         selection = replace(common.selection, host=wish.host, limit=0)
         known, coverage = namespaces(collector, selection, interfaces=True)
         inode = inode_of(wish, known)
-        every = common.output == "json" and not wish.netns
+        every = common.by_item and not wish.netns
         asked = [n for n in known if every or n.inode == inode]
         items, notes = [InterfaceItem(n, i) for n in asked for i in n.interfaces], unread(asked)
         if wish.live:
@@ -61,7 +61,7 @@ def _with_counters(known: InterfaceItem | None, inside: Namespace, now: Interfac
 
 
 def _show(items: list[InterfaceItem], coverage: Coverage, notes: list[str], wish: Wish, common: Common) -> int:
-    if common.output == "json":
+    if common.by_item:
         status = show_all(cut(items, coverage, common.selection.limit), interfaces.presentation(), common)
         warn(notes, common)
         return status

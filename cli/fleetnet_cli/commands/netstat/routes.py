@@ -19,12 +19,13 @@ from fleetnet_cli.services import load
 
 def show(wish: Wish, common: Common) -> int:
     """Asks and shows; returns the exit status."""
+    common.takes_format(routes.FORMATS, "routes")
     selection = replace(common.selection, host=wish.host, limit=0)
     with connect(common) as collector:
         # The lines of IPv6's local table are told from the interfaces.
         known, coverage = namespaces(collector, selection, interfaces=True, routes=True)
     inode = inode_of(wish, known)
-    if common.output == "json":
+    if common.by_item:
         asked = [n for n in known if not wish.netns or n.inode == inode]
         items = [RouteItem(n, r) for n in asked for r in n.routes if wish.of_family(r.family)]
         status = show_all(cut(items, coverage, common.selection.limit), routes.presentation(), common)
@@ -34,7 +35,7 @@ def show(wish: Wish, common: Common) -> int:
         answer: ReadyAnswer[object] = ReadyAnswer(coverage)
         say(answer, common, found, "no such routes", unread(asked))
         status = exits.status_of(found > 0, coverage.whole)
-    if common.output == "json":
+    if common.by_item:
         warn(unread(asked), common)
     return exits.PARTIAL if unread(asked) else status
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 # out listeners alone.
 _WITH_PEER = tuple(s for s in STATES if s not in ("LISTEN", "CLOSE"))
 _NO_LISTENER = tuple(s for s in STATES if s != "LISTEN")
+_NOTHING = "no such sockets"
 
 
 def show(wish: Wish, common: Common) -> int:
@@ -39,9 +40,9 @@ def show(wish: Wish, common: Common) -> int:
         if wish.live:
             return _show_live(collector, wish, common, inode)
         answer = asked(collector, lambda: collector.sockets(_of_host(wish, common)))
-        if common.output == "json":
+        if common.by_item:
             kept = Sifted(answer, lambda items: (s for s in items if shown(s, wish) and _is_in(s, inode)))
-            return show_all(kept, sockets.presentation(load(), "", ()), common)
+            return show_all(kept, sockets.presentation(load(), _NOTHING, sockets.connection_columns()), common)
         return _show_table(answer, map(LiveSocket, answer), wish, common, inode, list)
 
 
@@ -64,11 +65,11 @@ def _of_host(wish: Wish, common: Common) -> SocketQuestion:
 
 
 def _show_live(collector: "Collector", wish: Wish, common: Common, inode: int | None) -> int:
-    as_json = common.output == "json"
-    netns = inode if wish.netns or as_json else 0
-    question = LiveQuestion(wish.host, sockets=True, details=as_json, netns=netns)
+    by_item = common.by_item
+    netns = inode if wish.netns or by_item else 0
+    question = LiveQuestion(wish.host, sockets=True, details=by_item, netns=netns)
     look = looked_at(collector, question, kept=not wish.timers)
-    if not as_json:
+    if not by_item:
         return _show_table(look, _sockets_of(look, wish), wish, common, inode, lambda: look.troubles)
     kept = Sifted(
         look, lambda items: (s for s in _sockets_of(items, wish) if shown(s.socket, wish) and _is_in(s.socket, inode))
@@ -95,7 +96,7 @@ def _show_table(
     if table.broken is not None:
         raise table.broken
     notes = [*troubles(), *table.notes(), *_past(common)]
-    say(answer, common, found, "no such sockets", notes)
+    say(answer, common, found, _NOTHING, notes)
     # Queues are kept as last reported and not as they were at each moment: of the past they are not an answer.
     return exits.status_of(found > 0, whole=answer.coverage.whole and not common.asked_at and not troubles())
 

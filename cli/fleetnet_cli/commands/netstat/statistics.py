@@ -21,16 +21,17 @@ _GROUPS = {"tcp": ("Tcp", "MPTcp"), "udp": ("Udp",), "raw": ("Ip", "Icmp")}
 
 def show(wish: Wish, common: Common) -> int:
     """Asks and shows; returns the exit status."""
+    common.takes_format(statistics.FORMATS, "protocol statistics")
     with connect(common) as collector:
         known: list[Namespace] = []
-        if wish.netns or common.output == "json":
+        if wish.netns or common.by_item:
             known, _ = namespaces(collector, replace(common.selection, host=wish.host, limit=0))
         inode = inode_of(wish, known)
-        every = common.output == "json" and not wish.netns
+        every = common.by_item and not wish.netns
         question = LiveQuestion(wish.host, statistics=True, netns=None if every else inode)
         look = looked_at(collector, question, kept=False)
         wanted = [s for s in _sifted(look, wish) if every or s.netns == inode]
-    if common.output == "json":
+    if common.by_item:
         place = statistics.Place(wish.host, {n.inode: n.netns for n in known} | {0: "host"})
         answer = cut(wanted, look.coverage, common.selection.limit)
         status = show_all(answer, statistics.presentation(place), common)

@@ -1,0 +1,178 @@
+"""A policy held against what the fleet has, host by host.
+
+What must stay true: what is called a violation was seen on a host that was fresh; where a host was not, or what a rule
+asks was not to be seen, the rule is not judged there, and that is said. A host is never called clean for want of data.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from fleetnet_cli import times
+from fleetnet_cli.audit.patterns import Pattern, all_of, any_of, is_ephemeral
+from fleetnet_cli.audit.policy import Rule
+from fleetnet_cli.errors import CollectorFailed
+from fleetnet_cli.output.sockets import local, processes
+from fleetnet_cli.records import Host, Socket
+
+VIOLATED = "violated"
+NOT_JUDGED = "not-judged"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A rule that is violated by a host, or that could not be judged there."""
+
+    rule: Rule
+    host: str
+    verdict: str  # VIOLATED or NOT_JUDGED
+    message: str
+    socket: Socket | None = None
+    count: int | None = None
+    most: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A rule on a host; satisfied where there are no findings."""
+
+    rule: Rule
+    host: str
+    findings: tuple[Finding, ...]
+
+
+Counts = Counter[tuple[str, str]]  # sockets by host and state
+
+
+def judge(
+    rules: Sequence[Rule],
+    hosts: Sequence[Host],
+    listeners: Iterable[Socket],
+    counts: Counts,
+    as_of_us: int,
+    ephemeral: bool,
+) -> Iterator[Judged]:
+    """Each rule on each host that it concerns, in the order of the hosts, then of the rules.
+
+    `listeners` come in the order of their hosts, as the collector gives them.
+    """  # fmt: skip
+    for host, sockets in _by_host(hosts, listeners):
+        for rule in rules:
+            if not rule.concerns(host.host):
+                continue
+            if host.fresh:
+                findings = tuple(_judged(rule, host.host, sockets, counts, ephemeral))
+            else:
+                findings = (Finding(rule, host.host, NOT_JUDGED, _silence(host, as_of_us)),)
+            yield Judged(rule, host.host, findings)
+
+
+def _by_host(hosts: Sequence[Host], listeners: Iterable[Socket]) -> Iterator[tuple[Host, list[Socket]]]:
+    """Every host with its listeners. A host that came between the two questions is left for the next time."""
+    groups = groupby(listeners, lambda socket: socket.host)
+    name, group = next(groups, ("", iter(())))
+    known = {host.host for host in hosts}
+    for host in hosts:
+        while name and name != host.host and name not in known:
+            name, group = next(groups, ("", iter(())))
+        if name == host.host:
+            yield host, list(group)
+            name, group = next(groups, ("", iter(())))
+        else:
+            yield host, []
+    if name in known:
+        raise CollectorFailed("the collector's answers are not in one order, and cannot be judged; upgrade it")
+
+
+def of_nobody(rules: Sequence[Rule], hosts: Sequence[Host]) -> Iterator[Judged]:
+    """The rules that concern none of all hosts: mistyped perhaps, and never to be taken for satisfied."""
+    for rule in rules:
+        if not any(rule.concerns(host.host) for host in hosts):
+            message = f"no host matches {', '.join(rule.hosts)}"
+            yield Judged(rule, "", (Finding(rule, "", NOT_JUDGED, message),))
+
+
+def _silence(host: Host, as_of_us: int) -> str:
+    if host.last_seen_us == 0:
+        return "it has never been heard"
+    return f"it was heard last {times.age(as_of_us - host.last_seen_us)} before"
+
+
+def _judged(rule: Rule, host: str, sockets: list[Socket], counts: Counts, ephemeral: bool) -> Iterator[Finding]:
+    if rule.says == "at_most":
+        yield from _too_many(rule, host, counts)
+    if rule.says in ("expect", "exactly"):
+        yield from _missing(rule, host, sockets)
+    if rule.says in ("only", "exactly"):
+        yield from _others(rule, host, sockets, ephemeral)
+    if rule.says == "forbid":
+        yield from _forbidden(rule, host, sockets, ephemeral)
+
+
+def _too_many(rule: Rule, host: str, counts: Counts) -> Iterator[Finding]:
+    for state, most in rule.most:
+        if (count := counts[host, state]) > most:
+            message = f"{count} {'socket' if count == 1 else 'sockets'} in {state}, where {most} at most are allowed"
+            yield Finding(rule, host, VIOLATED, message, count=count, most=most)
+
+
+def _missing(rule: Rule, host: str, sockets: list[Socket]) -> Iterator[Finding]:
+    for pattern in rule.patterns:
+        verdict = any_of(pattern.matches(socket) for socket in sockets)
+        if verdict is False:
+            yield Finding(rule, host, VIOLATED, f"nothing listens on {pattern.words()}")
+        elif verdict is None:
+            message = f"whether anything listens on {pattern.words()} is not known: {_unseen(pattern, sockets)}"
+            yield Finding(rule, host, NOT_JUDGED, message)
+
+
+def _others(rule: Rule, host: str, sockets: list[Socket], ephemeral: bool) -> Iterator[Finding]:
+    for socket in sockets:
+        if (socket.exposed == "no" and not rule.loopback) or (is_ephemeral(socket) and not ephemeral):
+            continue
+        # What is not certainly exposed is no certain violation either.
+        verdict = all_of((_not(any_of(p.matches(socket) for p in rule.patterns)), rule.loopback or _is_exposed(socket)))
+        if verdict is True:
+            yield Finding(rule, host, VIOLATED, f"{_shown(socket)}, which is not among those allowed", socket)
+        elif verdict is None:
+            message = f"whether {_shown(socket)} is among those allowed is not known: {_why(socket)}"
+            yield Finding(rule, host, NOT_JUDGED, message, socket)
+
+
+def _forbidden(rule: Rule, host: str, sockets: list[Socket], ephemeral: bool) -> Iterator[Finding]:
+    for socket in sockets:
+        patterns = [p for p in rule.patterns if p.ports or ephemeral or not is_ephemeral(socket)]
+        verdict = any_of(p.matches(socket, reached=True) for p in patterns)
+        if verdict is True:
+            yield Finding(rule, host, VIOLATED, _shown(socket), socket)
+        elif verdict is None:
+            message = f"whether {_shown(socket)} is forbidden is not known: {_why(socket)}"
+            yield Finding(rule, host, NOT_JUDGED, message, socket)
+
+
+def _not(verdict: bool | None) -> bool | None:
+    return None if verdict is None else not verdict
+
+
+def _is_exposed(socket: Socket) -> bool | None:
+    return {"yes": True, "no": False}.get(socket.exposed)
+
+
+def _shown(socket: Socket) -> str:
+    """`nginx (812) listens on tcp 0.0.0.0:80`."""
+    where = "" if socket.netns == "host" else f" in netns {socket.netns}"
+    who = processes(socket) if socket.owners else "something"
+    return f"{who} listens on {socket.protocol} {local(socket)}{where}"
+
+
+def _unseen(pattern: Pattern, sockets: list[Socket]) -> str:
+    return next(_why(socket) for socket in sockets if pattern.matches(socket) is None)
+
+
+def _why(socket: Socket) -> str:
+    if socket.owner_status not in ("known", "inferred", "kernel", "gone") and not socket.owners:
+        return f"its agent could not see who holds {local(socket)} ({socket.owner_status})"
+    if socket.exposed == "unknown":
+        return f"what leads to netns {socket.netns} is not known"
+    return "its agent could not see all of it"

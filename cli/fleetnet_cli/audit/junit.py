@@ -1,0 +1,61 @@
+"""`-o junit`: a suite for each rule, a case for each host that it concerns, as test reports of CI systems have it.
+
+There is no standard of it; what is written here is what Jenkins, GitLab and GitHub's actions read in common. What could
+not be judged is skipped, with the reason.
+"""
+
+from collections.abc import Iterable, Sequence
+from xml.sax.saxutils import escape, quoteattr
+
+from fleetnet_cli.audit.judge import VIOLATED, Judged
+from fleetnet_cli.audit.policy import Rule
+from fleetnet_cli.text import visible
+
+
+def write(rules: Sequence[Rule], judged: Iterable[Judged]) -> str:
+    """The whole document."""
+    by_rule: dict[str, list[Judged]] = {rule.name: [] for rule in rules}
+    for one in judged:
+        by_rule[one.rule.name].append(one)
+    suites = [_suite(name, cases) for name, cases in by_rule.items()]
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>\n<testsuites name="fleetnet audit">\n'
+        + "".join(suites)
+        + "</testsuites>\n"
+    )
+
+
+def _suite(name: str, cases: list[Judged]) -> str:
+    failures, skipped = sum(map(_failed, cases)), sum(map(_skipped, cases))
+    counted = f'tests="{len(cases)}" failures="{failures}" errors="0" skipped="{skipped}"'
+    return f"  <testsuite name={_quoted(name)} {counted}>\n" + "".join(map(_case, cases)) + "  </testsuite>\n"
+
+
+def _failed(case: Judged) -> bool:
+    return any(finding.verdict == VIOLATED for finding in case.findings)
+
+
+def _skipped(case: Judged) -> bool:
+    return bool(case.findings) and not _failed(case)
+
+
+def _case(case: Judged) -> str:
+    head = f"    <testcase classname={_quoted(case.rule.name)} name={_quoted(case.host or 'no host')}"
+    if not case.findings:
+        return head + "/>\n"
+    messages = [finding.message for finding in case.findings]
+    first, all_of_them = _quoted(messages[0]), escape(visible_lines(messages))
+    if _failed(case):
+        inside = f"<failure type={_quoted(case.rule.severity)} message={first}>{all_of_them}</failure>"
+    else:
+        inside = f"<skipped message={first}/>"
+    return f"{head}>\n      {inside}\n    </testcase>\n"
+
+
+def visible_lines(messages: Iterable[str]) -> str:
+    """One a line; what XML cannot hold is shown as its number."""
+    return "\n".join(map(visible, messages))
+
+
+def _quoted(text: str) -> str:
+    return quoteattr(visible(text))

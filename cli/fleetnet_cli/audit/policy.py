@@ -1,0 +1,239 @@
+"""A policy as a person writes it, and its rules as they are judged.
+
+    [[rule]]
+    name = "web servers"
+    hosts = ["web*"]                        # globs of host names; all where it is left out
+    except = ["web-test*"]
+    severity = "warning"                    # error where it is left out, or note
+    why = "asked for by the security team"  # shown with each violation
+    only = [
+        { port = "22", process = "sshd" },
+        { port = "80,443", protocol = "tcp", unit = "nginx.service" },
+    ]
+
+A rule says one of five things:
+
+    expect    each of these is there
+    forbid    none of these is there
+    only      whatever is exposed is one of these; with loopback = true, whatever listens at all
+    exactly   expect and only
+    at_most   sockets by state, as in { CLOSE_WAIT = 100, TIME_WAIT = 5000 }
+"""
+
+import ipaddress
+import tomllib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any, TypeVar
+
+from fleetnet_cli.audit.patterns import PROTOCOLS, SCOPES, Net, Pattern
+from fleetnet_cli.errors import UsageError, suggestion
+from fleetnet_cli.ports import parse_ports
+from fleetnet_cli.records import PortRange
+from fleetnet_cli.services import Services
+from fleetnet_cli.states import parse_state
+
+LISTENER_RULES = ("expect", "forbid", "only", "exactly")
+SEVERITIES = ("error", "warning", "note")
+
+_SAYS = (*LISTENER_RULES, "at_most")
+_RULE_KEYS = ("name", "hosts", "except", "severity", "why", "loopback", *_SAYS)
+_PATTERN_KEYS = (
+    "port", "protocol", "address", "scope", "exposed", "process", "user", "unit", "container", "netns",
+)  # fmt: skip
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule."""
+
+    name: str
+    says: str  # what kind it is: one of LISTENER_RULES, or "at_most"
+    hosts: tuple[str, ...] = ("*",)
+    but: tuple[str, ...] = ()
+    severity: str = "error"
+    why: str = ""
+    loopback: bool = False
+    patterns: tuple[Pattern, ...] = ()
+    most: tuple[tuple[str, int], ...] = ()  # by state
+    line: int = 0  # where it begins in its file; 0 where that is not known
+
+    def concerns(self, host: str) -> bool:
+        """Whether it is about this host."""
+        return _any_matches(host, self.hosts) and not _any_matches(host, self.but)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """All rules of a file, in its order."""
+
+    source: str
+    rules: tuple[Rule, ...]
+
+
+def _any_matches(host: str, globs: Iterable[str]) -> bool:
+    return any(fnmatchcase(host.lower(), glob.lower()) for glob in globs)
+
+
+def parse(text: str, source: str, services: Services) -> Policy:
+    """The policy that stands in `text`. Raises UsageError, which says where and what to write instead."""
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{source} is not TOML ({error}); correct it") from error
+    _check_keys(table, ("rule",), source)
+    rules = table.get("rule")
+    if not isinstance(rules, list) or not rules or not all(isinstance(rule, dict) for rule in rules):
+        raise UsageError(f"{source} has no rules; each begins with [[rule]], and fleetnet audit --learn writes some")
+    lines = [number for number, line in enumerate(text.splitlines(), 1) if line.split("#")[0].strip() == "[[rule]]"]
+    if len(lines) != len(rules):  # written as an array of tables inline
+        lines = [0] * len(rules)
+    parsed: dict[str, Rule] = {}
+    for number, (rule, line) in enumerate(zip(rules, lines, strict=True), 1):
+        at = f"{source}, line {line}" if line else f"{source}, rule {number}"
+        made = _rule(_Table(rule, at), line, services)
+        if made.name in parsed:
+            raise UsageError(f'{at}: there is a rule "{made.name}" already; give each a name of its own')
+        parsed[made.name] = made
+    return Policy(source, tuple(parsed.values()))
+
+
+def _rule(table: "_Table", line: int, services: Services) -> Rule:
+    _check_keys(table.values, _RULE_KEYS, table.at)
+    name = table.text("name")
+    if not name:
+        raise UsageError(f'{table.at}: the rule has no name; write name = "what it asks for"')
+    named = _Table(table.values, f'{table.at}, "{name}"')
+    says = [word for word in _SAYS if word in table.values]
+    if len(says) != 1:
+        raise UsageError(f"{named.at}: a rule says one of {', '.join(_SAYS)}; this one says {len(says) or 'none'}")
+    if "loopback" in table.values and says[0] not in ("only", "exactly"):
+        raise UsageError(f"{named.at}: loopback belongs to only and exactly; leave it out")
+    listens = says[0] in LISTENER_RULES
+    return Rule(
+        name=name,
+        says=says[0],
+        hosts=named.texts("hosts") or ("*",),
+        but=named.texts("except"),
+        severity=named.one_of("severity", SEVERITIES) or "error",
+        why=named.text("why"),
+        loopback=named.flag("loopback") or False,
+        patterns=_patterns(named, says[0], services) if listens else (),
+        most=() if listens else _most(named),
+        line=line,
+    )
+
+
+def _patterns(rule: "_Table", says: str, services: Services) -> tuple[Pattern, ...]:
+    value = rule.values[says]
+    tables = [value] if isinstance(value, dict) else value
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise UsageError(
+            f'{rule.at}: {says} is a list of listeners, such as {says} = [{{ port = 22, process = "sshd" }}]'
+        )
+    if not tables and says in ("expect", "forbid"):
+        raise UsageError(f"{rule.at}: {says} names nothing; name a listener, or leave the rule out")
+    return tuple(_pattern(_Table(table, rule.at), services) for table in tables)
+
+
+def _pattern(table: "_Table", services: Services) -> Pattern:
+    _check_keys(table.values, _PATTERN_KEYS, table.at)
+    if not table.values:
+        raise UsageError(f"{table.at}: {{}} would be any listener; name at least one of {', '.join(_PATTERN_KEYS)}")
+    protocols = table.each("protocol", lambda word: _known(word.lower(), PROTOCOLS, "protocol"))
+    return Pattern(
+        ports=tuple(r for ranges in _ports(table, services, "raw" in protocols) for r in ranges),
+        protocols=protocols,
+        addresses=table.each("address", _net),
+        scopes=table.each("scope", lambda word: _known(word.lower(), SCOPES, "scope")),
+        exposed=table.flag("exposed"),
+        process=table.text("process"),
+        user=table.text("user"),
+        unit=table.text("unit"),
+        container=table.text("container"),
+        netns=table.text("netns"),
+    )
+
+
+def _ports(table: "_Table", services: Services, raw: bool) -> tuple[tuple[PortRange, ...], ...]:
+    value = table.values.get("port")
+    values = value if isinstance(value, list) else [] if value is None else [value]
+    if not all(isinstance(v, int | str) and not isinstance(v, bool) for v in values):
+        raise UsageError(f'{table.at}: port is a number or a text, such as 443, "https", "80,443" or "8000-8999"')
+    words = [word.strip() for v in values for word in str(v).split(",")]
+    return tuple(table.said(lambda word: parse_ports(word, services, raw=raw), word, "port") for word in words)
+
+
+def _most(rule: "_Table") -> tuple[tuple[str, int], ...]:
+    table = rule.values["at_most"]
+    if not isinstance(table, dict) or not table:
+        raise UsageError(f"{rule.at}: at_most is a table of states, such as at_most = {{ CLOSE_WAIT = 100 }}")
+    for state, most in table.items():
+        if not isinstance(most, int) or isinstance(most, bool) or most < 0:
+            raise UsageError(f"{rule.at}: at_most.{state} is not a number of sockets; write {state} = 100")
+    return tuple((rule.said(parse_state, state, "at_most"), most) for state, most in table.items())
+
+
+def _net(word: str) -> Net:
+    try:
+        return ipaddress.ip_network(word)
+    except ValueError as error:
+        raise UsageError(f'"{word}" is no address or net ({error}); write 10.0.0.0/8 or 2001:db8::1') from error
+
+
+def _known(word: str, known: tuple[str, ...], what: str) -> str:
+    if word not in known:
+        guess = suggestion(word, list(known)) or f"; there are {', '.join(known)}"
+        raise UsageError(f'"{word}" is no {what}{guess}')
+    return word
+
+
+def _check_keys(table: dict[str, Any], known: tuple[str, ...], at: str) -> None:
+    for key in table:
+        if key not in known:
+            guess = suggestion(key, list(known)) or f"; there are {', '.join(known)}"
+            raise UsageError(f'{at}: "{key}" is not known{guess}')
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """A table of the file, and where it stands."""
+
+    values: dict[str, Any]
+    at: str
+
+    def text(self, key: str) -> str:
+        value = self.values.get(key, "")
+        if not isinstance(value, str):
+            raise UsageError(f"{self.at}: {key} is not a text; put it in quotes")
+        return value
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        value = self.values.get(key, [])
+        values = [value] if isinstance(value, str) else value
+        if not isinstance(values, list) or not all(isinstance(v, str) for v in values):
+            raise UsageError(f'{self.at}: {key} is not a list of texts; write {key} = ["…", "…"]')
+        return tuple(values)
+
+    def flag(self, key: str) -> bool | None:
+        value = self.values.get(key)
+        if value is not None and not isinstance(value, bool):
+            raise UsageError(f"{self.at}: {key} is true or false, without quotes")
+        return value
+
+    def one_of(self, key: str, known: tuple[str, ...]) -> str:
+        word = self.text(key)
+        return self.said(lambda w: _known(w, known, key), word, key) if word else ""
+
+    def each(self, key: str, meaning: Callable[[str], T]) -> tuple[T, ...]:
+        return tuple(self.said(meaning, word, key) for word in self.texts(key))
+
+    def said(self, meaning: Callable[[str], T], word: str, key: str) -> T:
+        """What a word means; where it means nothing, with the place."""
+        try:
+            return meaning(word)
+        except UsageError as error:
+            raise UsageError(f"{self.at}: {key}: {error}") from error

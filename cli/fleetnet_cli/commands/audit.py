@@ -1,0 +1,150 @@
+"""`fleetnet audit`: what a policy says held against what the fleet has."""
+
+import functools
+import sys
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fleetnet_cli import exits
+from fleetnet_cli.asking import connect, globs, show
+from fleetnet_cli.errors import UsageError
+from fleetnet_cli.options import Common, option, takes_common
+from fleetnet_cli.output import coverage, terminal
+from fleetnet_cli.output.presentation import FORMATS
+from fleetnet_cli.records import Coverage, End, ReadyAnswer, Selection, SocketQuestion
+from fleetnet_cli.services import load
+
+if TYPE_CHECKING:
+    from fleetnet_cli.audit.judge import Finding, Judged
+    from fleetnet_cli.audit.policy import Policy
+
+own = functools.partial(option, command="audit")
+
+EXAMPLES = """\b
+Examples:
+  fleetnet audit policy.toml
+  fleetnet audit policy.toml --at "yesterday 14:00" -o sarif
+  fleetnet audit --learn --host "web*" > policy.toml
+
+What a rule may ask: "fleetnet help policies".
+"""
+
+_OPTIONS = ("output", "at", "host", "max_age", "quiet", "server", "context", "timeout")
+_PROTOCOLS = ("tcp", "udp", "udplite", "sctp")
+
+
+@takes_common(_OPTIONS, (*FORMATS, "junit", "sarif"))
+def audit(
+    policy: Annotated[str | None, typer.Argument(metavar="POLICY.toml", hidden=True)] = None,
+    learn: Annotated[bool, own("--learn", help="Write a policy that says what is there now.")] = False,
+    ephemeral: Annotated[bool, own("--ephemeral", help="UDP on ports that the kernel hands out, too.")] = False,
+    raw: Annotated[bool, own("--raw", help="Raw sockets, too.")] = False,
+    *,
+    common: Common,
+) -> int:
+    """Hold the fleet against a policy: what must, may and must not listen.
+
+    Ends with 0 if nothing violates it, with 1 if something does, and with 3 if nothing was found to but not everything
+    could be judged: a host was silent, or an agent could not see who holds a socket.
+    """
+    if learn:
+        if policy is not None:
+            raise UsageError(
+                f'--learn writes a policy and reads none; leave out "{policy}", or write to it: > {policy}'
+            )
+        return _learn(common, ephemeral=ephemeral, raw=raw)
+    if policy is None:
+        raise UsageError("give a policy, such as policy.toml; fleetnet audit --learn writes one to begin with")
+    return _audit(policy, common, ephemeral=ephemeral, raw=raw)
+
+
+def _audit(path: str, common: Common, *, ephemeral: bool, raw: bool) -> int:
+    from fleetnet_cli.audit import judge, policy  # with what they need no other command needs
+
+    asked = policy.parse(_read(path), path, load())
+    with connect(common) as collector:
+        answer = collector.hosts(common.selection)
+        hosts = list(answer)
+        states = {state for rule in asked.rules for state, _ in rule.most}
+        held = collector.sockets(_in(common.selection, states)) if states else ()
+        counts = Counter((socket.host, socket.state) for socket in held)
+        listeners = collector.sockets(_listeners(common.selection, raw=raw))
+        judged = list(judge.judge(asked.rules, hosts, listeners, counts, answer.coverage.as_of_us, ephemeral))
+    if not common.selection.host_globs:
+        judged += judge.of_nobody(asked.rules, hosts)
+    reach = _widest(answer.coverage, listeners.coverage)
+    findings = [finding for one in judged for finding in one.findings]
+    findings.sort(key=lambda finding: finding.verdict != judge.VIOLATED)
+    _write(asked, judged, findings, reach, common)
+    if findings and findings[0].verdict == judge.VIOLATED:
+        return exits.VIOLATED
+    return exits.FOUND if reach.whole and not findings else exits.PARTIAL
+
+
+def _write(asked: "Policy", judged: "list[Judged]", findings: "list[Finding]", reach: Coverage, common: Common) -> None:
+    from fleetnet_cli.audit import junit, report, sarif
+
+    out = terminal.of(sys.stdout)
+    if common.output == "junit":
+        out.write(junit.write(asked.rules, judged))
+    elif common.output == "sarif":
+        said = coverage.sentences(reach, None, asked_at=common.asked_at, with_zone=True, glob=globs(common))
+        out.write(sarif.write(asked, findings, _version(), said, reach.whole))
+    else:
+        for_people = common.output in ("table", "wide")
+        shown = report.together(findings) if for_people else findings
+        answer = ReadyAnswer(reach, shown, End(len(shown)))
+        show(answer, report.presentation(load(), f"nothing violates {asked.source}"), common)
+        if for_people and not common.quiet:
+            out.write(report.summary(asked, judged) + "\n")
+
+
+def _learn(common: Common, *, ephemeral: bool, raw: bool) -> int:
+    from fleetnet_cli.audit import learn
+
+    if common.output != "table":
+        raise UsageError("--learn writes TOML; leave out -o")
+    with connect(common) as collector:
+        answer = collector.hosts(common.selection)
+        hosts = list(answer)
+        listeners = collector.sockets(_listeners(common.selection, raw=raw))
+        terminal.of(sys.stdout).write(learn.learn(hosts, listeners, ephemeral))
+    return exits.status_of(found=bool(hosts), whole=answer.coverage.whole and all(host.fresh for host in hosts))
+
+
+def _listeners(selection: Selection, *, raw: bool) -> SocketQuestion:
+    return SocketQuestion(selection, protocols=(*_PROTOCOLS, *["raw"] * raw), listeners_only=True)
+
+
+def _in(selection: Selection, states: set[str]) -> SocketQuestion:
+    return SocketQuestion(selection, protocols=_PROTOCOLS, states=tuple(sorted(states)))
+
+
+def _widest(first: Coverage, second: Coverage) -> Coverage:
+    """Of two answers about the same: whatever is lacking of either is lacking."""
+    return replace(
+        first,
+        gaps=max(first.gaps, second.gaps),
+        not_kept=tuple(dict.fromkeys((*first.not_kept, *second.not_kept))),
+    )
+
+
+def _read(path: str) -> str:
+    try:
+        return sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be read ({error.strerror}); name a policy, or write one with --learn"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not UTF-8 ({error}); save it as that") from error
+
+
+def _version() -> str:
+    from importlib.metadata import version  # slow, and only one format tells it
+
+    return version("fleetnet")

@@ -1,0 +1,20 @@
+"""`fleetnet watch`: a question that stays open, and what comes and goes meanwhile."""
+
+HELP = "Ask, and show what comes and goes until it is interrupted."
+
+EXAMPLES = """\b
+Examples:
+  fleetnet watch who-listens 1-1023
+  fleetnet watch who-holds CLOSE_WAIT --host "web*"
+  fleetnet watch who-talks-to 10.0.0.5:5432 -o ndjson
+
+What is there is shown first, then + for what comes and - for what goes, with
+the time at which the collector knew. A host that is silent shows nothing, and
+that is said. Where the connection is lost it is tried again; what changed
+meanwhile is shown then. What came and went again within a moment may not be;
+"fleetnet who-listens --since" has all of it.
+"""
+
+
+def nothing() -> None:
+    """Ask, and show what comes and goes until it is interrupted."""

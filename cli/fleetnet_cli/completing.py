@@ -1,0 +1,124 @@
+"""What a shell may complete: click knows the commands and options, this module the values.
+
+A value's words are found by the metavar of its option or argument, so a new command has them by naming its values
+like the others. What must stay true: nothing is ever said but words, whatever goes wrong, and a word is made of plain
+characters, for a shell may act upon others.
+"""
+
+import contextlib
+import os
+import re
+from collections.abc import Callable, Iterable
+
+import click
+from click.shell_completion import CompletionItem, ShellComplete, get_completion_class
+
+from fleetnet_cli import exits, known_hosts, settings
+from fleetnet_cli.output.presentation import FORMATS
+from fleetnet_cli.services import load
+from fleetnet_cli.states import STATES
+
+VARIABLE = "_FLEETNET_COMPLETE"  # "bash_complete", set by the script when it asks
+_PROGRAM = "fleetnet"
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./-]*", re.ASCII)
+_CHOICE = re.compile(r"[a-z]+(\|[a-z]+)+", re.ASCII)  # the metavar "host|process"
+
+Words = Callable[[click.Context, str], Iterable[str]]
+
+
+def script(shell: str) -> str:
+    """What the shell is to read."""
+    complete = _of(shell, click.Command(_PROGRAM))
+    return complete.source_template % complete.source_vars()
+
+
+def answer(program: click.Command) -> int:
+    """Tells a script what the line that the environment has may go on with; nothing where anything is amiss."""
+    with contextlib.suppress(Exception):  # what is said here lands in the midst of what somebody types
+        click.echo(_answer(program))
+    return exits.FOUND
+
+
+def _answer(program: click.Command) -> str:
+    complete = _of(os.environ[VARIABLE].partition("_")[0], program)
+    for command in _commands(program):
+        for parameter in command.params:
+            if (words := _words_of(parameter)) is not None:
+                parameter.type = _Value(words)
+    arguments, incomplete = complete.get_completion_args()
+    # bash takes --host=web for three words.
+    arguments = [a for a in arguments if a != "="]
+    return "\n".join(complete.format_completion(i) for i in complete.get_completions(arguments, incomplete))
+
+
+def _of(shell: str, program: click.Command) -> ShellComplete:
+    kind = get_completion_class(shell)
+    if kind is None:
+        raise LookupError(shell)
+    return kind(program, {}, _PROGRAM, VARIABLE)
+
+
+def _commands(command: click.Command) -> Iterable[click.Command]:
+    yield command
+    for below in command.commands.values() if isinstance(command, click.Group) else ():
+        yield from _commands(below)
+
+
+class _Value(click.ParamType):  # type: ignore[type-arg]  # takes an argument since click 8.4 only
+    """A value that is one of some words, as far as completing goes."""
+
+    name = "word"
+
+    def __init__(self, words: Words) -> None:
+        self._words = words
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        # State names may be typed in any case.
+        begun = incomplete.lower()
+        words = dict.fromkeys(w for w in self._words(ctx, incomplete) if w.lower().startswith(begun))
+        return [CompletionItem(w) for w in words if _PLAIN.fullmatch(w)]
+
+
+def _words_of(parameter: click.Parameter) -> Words | None:
+    metavar = (parameter.metavar or "").removesuffix(" ...")
+    if parameter.name == "context":
+        return lambda _context, _incomplete: settings.contexts(settings.this_machine())
+    if _CHOICE.fullmatch(metavar):
+        return lambda _context, _incomplete: metavar.split("|")
+    return _WORDS.get(metavar)
+
+
+def _hosts(context: click.Context, _incomplete: str) -> Iterable[str]:
+    root = context.find_root()
+    server, name = (context.params.get(n) or root.params.get(n) for n in ("server", "context"))
+    return known_hosts.names(settings.admin_socket(server, name, settings.this_machine()))
+
+
+def _services(_context: click.Context, incomplete: str) -> Iterable[str]:
+    return load().ports if incomplete else ()  # hundreds of them help nobody
+
+
+def _topics(_context: click.Context, incomplete: str) -> Iterable[str]:
+    from fleetnet_cli import topics  # reads files
+
+    return [t.name for group in topics.GROUPS for t in topics.of(group)]
+
+
+def _help_topics(context: click.Context, _incomplete: str) -> Iterable[str]:
+    from fleetnet_cli.commands.help import guides  # likewise
+
+    program = context.find_root().command
+    return [*guides(), *(program.commands if isinstance(program, click.Group) else ())]
+
+
+_WORDS: dict[str, Words] = {
+    "FORMAT": lambda _context, _incomplete: FORMATS,
+    "STATE": lambda _context, _incomplete: STATES,
+    "HOST": _hosts,
+    "HOST[:PORT|:SERVICE|:A-B]": _hosts,
+    "GLOB": _hosts,
+    "P": _services,
+    "PORT|SERVICE|A-B": _services,
+    "[STATE|COLUMN|SCOPE|PORT]": _topics,
+    "TOPIC": _help_topics,
+}

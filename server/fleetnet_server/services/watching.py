@@ -1,0 +1,358 @@
+"""Questions that stay open: what is there, and then what comes and goes, as hosts report it.
+
+A question that several people watch is kept up once. Hosts whose reports may have changed its answer are asked again,
+and what they answer is held against what they had answered before: so what is told is always what a question would
+have been told, and nothing that was not stored. What other collectors of the same database store is noticed by asking
+all hosts again, once a minute.
+
+What must stay true: nothing is watched by asking again and again while nothing is reported; no more than MOST_SOCKETS
+are kept for one question and MOST_QUESTIONS are kept up; who does not read is left behind, and told so.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Final, TypeAlias
+
+import structlog
+
+from fleetnet_server.errors import AnswerGivenUp, RequestRefused, ServerError
+from fleetnet_server.logs import failure
+from fleetnet_server.records import Batch, Coverage, Socket, SocketAnswer, SocketKey, SocketQuestion
+from fleetnet_server.services.coverage import outline
+from fleetnet_server.services.scopes import listens
+from fleetnet_server.storage import hosts, search
+from fleetnet_server.storage.database import Connection, Database
+
+MOST_SOCKETS: Final = 50_000
+MOST_QUESTIONS: Final = 32
+# Messages that wait for somebody; behind that he is left behind.
+MOST_WAITING: Final = 256
+# Reports that come within so long are answered together: a busy host reports once a second.
+GATHER_S: Final = 0.25
+COVERAGE_S: Final = 10.0
+SWEEP_S: Final = 60.0
+MARK_S: Final = 10.0
+
+_Key: TypeAlias = tuple[object, ...]
+_Answers: TypeAlias = dict[_Key, SocketAnswer]
+
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class There:
+    """Sockets that are there in the beginning."""
+
+    sockets: tuple[SocketAnswer, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Came:
+    """Sockets that an answer has from now on."""
+
+    sockets: tuple[SocketAnswer, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Went:
+    """Sockets that an answer has no longer; as they were last."""
+
+    sockets: tuple[SocketAnswer, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """All that was known by now has been told."""
+
+
+News: TypeAlias = Coverage | There | Came | Went | Mark
+
+
+class Watching:
+    """All questions that are watched."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._kept: dict[SocketQuestion, _Kept] = {}
+
+    def note(self, host_id: int, batch: Batch) -> None:
+        """What a host reported has been stored. Never waits."""
+        for kept in self._kept.values():
+            kept.note(host_id, batch)
+
+    async def watch(self, question: SocketQuestion) -> AsyncGenerator[News]:
+        """Coverage, what is there, a mark; then for ever what comes and goes and what becomes of the coverage, and a
+        mark where there is nothing to tell.
+
+        Leave it through contextlib.aclosing. Raises RequestRefused where too much is asked for, HostUnknown,
+        StorageError.
+        """
+        if question.selection.at_us or question.opened_since_us or question.selection.limit:
+            raise RequestRefused("only what is there now can be watched, and all of it")
+        kept = self._kept.get(question)
+        if kept is None:
+            if len(self._kept) >= MOST_QUESTIONS:
+                raise RequestRefused(f"{len(self._kept)} questions are watched already; end one, or watch one of them")
+            kept = self._kept[question] = _Kept(self._db, question, lambda kept: self._forget(question, kept))
+        with kept.watched():
+            await kept.begun()
+            watcher = _Watcher()
+            for news in kept.beginning():
+                watcher.tell(news)
+            with kept.told_to(watcher):
+                while True:
+                    yield await watcher.next()
+
+    def _forget(self, question: SocketQuestion, kept: "_Kept") -> None:
+        if self._kept.get(question) is kept:
+            del self._kept[question]
+
+
+class _Watcher:
+    """What somebody has not been told yet."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[News] = deque()
+        self._error: ServerError | None = None
+        self._woken = asyncio.Event()
+
+    def tell(self, news: News) -> None:
+        """Never waits."""
+        if len(self._waiting) >= MOST_WAITING:
+            self._waiting.clear()
+            self.fail(AnswerGivenUp("what came was not read on for too long, and you were left behind; watch again"))
+        if self._error is None:
+            self._waiting.append(news)
+            self._woken.set()
+
+    def fail(self, error: ServerError) -> None:
+        """There is no more than what waits."""
+        self._error = self._error or error
+        self._woken.set()
+
+    async def next(self) -> News:
+        """What comes next. Raises what it failed with."""
+        while not self._waiting:
+            if self._error is not None:
+                raise self._error
+            self._woken.clear()
+            try:
+                async with asyncio.timeout(MARK_S):
+                    await self._woken.wait()
+            except TimeoutError:
+                return Mark()
+        return self._waiting.popleft()
+
+
+class _Kept:
+    """One question that is kept up, and what is known of its answer."""
+
+    def __init__(self, db: Database, question: SocketQuestion, ended: "Callable[[_Kept], None]") -> None:
+        self._db, self._question, self._ended = db, question, ended
+        self._people = 0
+        self._watchers: set[_Watcher] = set()
+        self._coverage: Coverage | None = None
+        self._known: dict[int, _Answers] = {}
+        self._named: dict[int, str] = {}
+        self._due: set[int] = set()
+        self._woken = asyncio.Event()
+        self._ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._task = asyncio.create_task(self._keep_up())
+
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[None]:
+        """While somebody is interested; it ends with the last."""
+        self._people += 1
+        try:
+            yield
+        finally:
+            self._people -= 1
+            if not self._people:
+                self._ended(self)
+                self._task.cancel()
+
+    @contextlib.contextmanager
+    def told_to(self, watcher: _Watcher) -> Iterator[None]:
+        """While he is told the news. To be entered without waiting after the beginning."""
+        self._watchers.add(watcher)
+        try:
+            yield
+        finally:
+            self._watchers.discard(watcher)
+
+    async def begun(self) -> None:
+        """Once the beginning is known. Raises what that raised."""
+        await asyncio.shield(self._ready)
+
+    def beginning(self) -> Iterator[News]:
+        """What is known now."""
+        assert self._coverage is not None
+        yield self._coverage
+        answers = list(chain.from_iterable(self._known[host_id].values() for host_id in self._in_order(self._known)))
+        for start in range(0, len(answers), search.PAGE):
+            yield There(tuple(answers[start : start + search.PAGE]))
+        yield Mark()
+
+    def note(self, host_id: int, batch: Batch) -> None:
+        """See Watching."""
+        if host_id not in self._due and self._may_concern(host_id, batch):
+            self._due.add(host_id)
+            self._woken.set()
+
+    def _may_concern(self, host_id: int, batch: Batch) -> bool:
+        if batch.snapshot is not None or batch.namespaces_gone:
+            return True
+        if any(self._may_match(socket) for some in (batch.opened, batch.changed) for socket in some):
+            return True
+        known = self._known.get(host_id)
+        if not known:
+            return False
+        told = {_name(socket.key) for some in (batch.changed, batch.closed) for socket in some}
+        return any((a.netns, a.protocol, a.cookie or a.inode) in told for a in known.values())
+
+    def _may_match(self, socket: Socket) -> bool:
+        """Whether an answer may have it, as far as can be told without asking."""
+        question, protocol = self._question, socket.key.protocol
+        ports = question.local_ports
+        return (
+            (not question.states or socket.state in question.states)
+            and (not question.protocols or protocol in question.protocols)
+            and (not question.listeners_only or listens(protocol, socket.state, socket.remote_address))
+            and (not ports or any(first <= socket.local_port <= last for first, last in ports))
+        )
+
+    async def _keep_up(self) -> None:
+        try:
+            await self._ask(None)
+            self._ready.set_result(None)
+            await self._follow()
+        except ServerError as error:
+            self._fail(error)
+        except Exception as error:
+            _log.error("what is watched could not be kept up", **failure(error))
+            self._fail(ServerError("the collector failed inside; its log says where"))
+
+    def _fail(self, error: ServerError) -> None:
+        self._ended(self)
+        if not self._ready.done():
+            self._ready.set_exception(error)
+            self._ready.exception()  # who waits for it is told, and nobody may be waiting any more
+        for watcher in self._watchers:
+            watcher.fail(error)
+
+    async def _follow(self) -> None:
+        swept_s = looked_s = time.monotonic()
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, looked_s + COVERAGE_S - time.monotonic())):
+                    await self._woken.wait()
+            await asyncio.sleep(GATHER_S)
+            now_s = time.monotonic()
+            self._woken.clear()
+            due, self._due = self._due, set()
+            if now_s >= swept_s + SWEEP_S:
+                await self._ask(None)
+                swept_s = looked_s = now_s
+                continue
+            if due:
+                await self._ask(due)
+            if now_s >= looked_s + COVERAGE_S:
+                await self._cover()
+                looked_s = now_s
+
+    async def _cover(self) -> None:
+        async with contextlib.aclosing(self._db.stream(_coverage, self._question, _now_us())) as answer:
+            async for coverage in answer:
+                self._covered(coverage)
+
+    async def _ask(self, host_ids: Collection[int] | None) -> None:
+        """Ask these hosts again, or all, and tell what is new."""
+        asked: Collection[int] = host_ids if host_ids is not None else self._known.keys()
+        others = sum(len(answers) for host_id, answers in self._known.items() if host_id not in asked)
+        found: dict[int, _Answers] = {}
+        async with contextlib.aclosing(self._db.stream(_answers, self._question, host_ids, _now_us())) as answer:
+            async for part in answer:
+                if isinstance(part, Coverage):
+                    self._covered(part)
+                elif isinstance(part, dict):
+                    self._named.update(part)
+                else:
+                    host_id, page = part
+                    found.setdefault(host_id, {}).update((_key(socket), socket) for socket in page)
+                    others += len(page)
+                    if others > MOST_SOCKETS:
+                        raise RequestRefused(
+                            f"more than {MOST_SOCKETS} sockets are asked for, and no more can be watched; ask for less"
+                        )
+        self._hold_against(found, {*asked, *found})
+
+    def _hold_against(self, found: dict[int, _Answers], host_ids: Collection[int]) -> None:
+        went: list[SocketAnswer] = []
+        came: list[SocketAnswer] = []
+        for host_id in self._in_order(host_ids):
+            before, after = self._known.pop(host_id, {}), found.get(host_id, {})
+            went += (socket for key, socket in before.items() if key not in after)
+            came += (socket for key, socket in after.items() if key not in before)
+            if after:
+                self._known[host_id] = after
+        self._tell(Went(tuple(went)) if went else None)
+        self._tell(Came(tuple(came)) if came else None)
+
+    def _in_order(self, host_ids: Collection[int]) -> list[int]:
+        return sorted(host_ids, key=lambda host_id: self._named.get(host_id, ""))
+
+    def _covered(self, coverage: Coverage) -> None:
+        before, self._coverage = self._coverage, coverage
+        if before is None or replace(before, as_of_us=coverage.as_of_us) != coverage:
+            self._tell(coverage)
+
+    def _tell(self, news: News | None) -> None:
+        if news is not None:
+            for watcher in self._watchers:
+                watcher.tell(news)
+
+
+def _coverage(conn: Connection, question: SocketQuestion, now_us: int) -> Iterator[Coverage]:
+    yield outline(conn, question.selection, now_us).coverage
+
+
+def _answers(
+    conn: Connection, question: SocketQuestion, host_ids: Collection[int] | None, now_us: int
+) -> Iterator[Coverage | dict[int, str] | tuple[int, tuple[SocketAnswer, ...]]]:
+    """Coverage where all hosts are asked, the names of the hosts, then what each has, some at a time."""
+    selection = question.selection
+    if host_ids is None:
+        yield outline(conn, selection, now_us).coverage
+        names = {host.host_id: host.name for host in hosts.heard(conn, selection.host, selection.host_globs)}
+    else:
+        names = hosts.names(conn, host_ids, selection.host, selection.host_globs)
+    yield names
+    numbers = {name: host_id for host_id, name in names.items()}
+    for page in search.pages(conn, question, search.Times(), list(names)) if names else ():
+        of_host: dict[int, list[SocketAnswer]] = {}
+        for socket in page:
+            of_host.setdefault(numbers[socket.host], []).append(socket)
+        for host_id, sockets in of_host.items():
+            yield host_id, tuple(sockets)
+
+
+def _name(key: SocketKey) -> tuple[int, int, int]:
+    return (key.netns, key.protocol, key.cookie or key.inode)
+
+
+def _key(socket: SocketAnswer) -> _Key:
+    """What makes it another socket, or another state of it. Not what it holds or who holds it."""
+    return (
+        socket.netns, socket.protocol, socket.state, socket.cookie, socket.inode, socket.local_address,
+        socket.local_port, socket.remote_address, socket.remote_port, socket.interface, socket.path,
+    )  # fmt: skip
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1_000

@@ -1,0 +1,304 @@
+"""What is watched: what is there, what comes and goes, and that nobody is asked while nothing happens."""
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from fleetnet_server.errors import AnswerGivenUp, RequestRefused, StorageUnavailable
+from fleetnet_server.records import Batch, Coverage, Selection, Session, Socket, SocketAnswer, SocketQuestion
+from fleetnet_server.services import watching
+from fleetnet_server.services.ingest import Ingest
+from fleetnet_server.services.watching import Came, Mark, News, There, Watching, Went
+from fleetnet_server.storage import search
+from server.agents import DEADLINE_S
+from server.costs import asked_of
+from server.reports import (
+    CLOSE_WAIT,
+    ESTABLISHED,
+    LISTEN,
+    T0,
+    Collector,
+    S,
+    difference,
+    gone,
+    hello,
+    snapshot,
+    sock,
+)
+from server.stories import PEER, reporting, tell
+
+LISTENERS = SocketQuestion(Selection(), listeners_only=True, local_ports=((1, 1_023),))
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "GATHER_S", 0.01)
+
+
+def watched(c: Collector) -> Watching:
+    made = Watching(c.db)
+    c.ingest = Ingest(c.db, made.note)
+    return made
+
+
+async def until_mark(stream: AsyncGenerator[News]) -> list[News]:
+    told: list[News] = []
+    async with asyncio.timeout(DEADLINE_S):
+        while not told or not isinstance(told[-1], Mark):
+            told.append(await anext(stream))
+    return told
+
+
+async def news(stream: AsyncGenerator[News]) -> Came | Went:
+    async with asyncio.timeout(DEADLINE_S):
+        while not isinstance(told := await anext(stream), Came | Went):
+            pass
+    return told
+
+
+def ports(told: News) -> list[tuple[str, int]]:
+    assert isinstance(told, There | Came | Went)
+    return [(socket.host, socket.local_port) for socket in told.sockets]
+
+
+def test_what_is_there_is_told_first_and_then_what_comes_and_goes(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        watching = watched(c)
+        session = await reporting(c, "web1", sock(1, T0, port=443), sock(2, T0, port=8080))
+        await reporting(c, "db1", sock(3, T0, port=22))
+        async with aclosing(watching.watch(LISTENERS)) as stream:
+            coverage, there, _ = await until_mark(stream)
+            assert isinstance(coverage, Coverage)
+            assert coverage.hosts_asked == 2
+            assert ports(there) == [("db1", 22), ("web1", 443)]
+            opened = (sock(4, T0 + S, port=80), sock(5, T0 + S, ESTABLISHED, port=443, remote=PEER, remote_port=9))
+            await c.report(session, difference(2, T0 + S, opened=opened))
+            told = await news(stream)
+            assert isinstance(told, Came)
+            assert ports(told) == [("web1", 80)]
+            assert told.sockets[0].holder.unit == "nginx.service"
+            await c.report(session, difference(3, T0 + 2 * S, closed=(gone(1, T0 + S), gone(5, T0 + S))))
+            told = await news(stream)
+            assert isinstance(told, Went)
+            assert ports(told) == [("web1", 443)]
+
+    tell(tmp_path, story)
+
+
+def test_a_socket_that_enters_another_state_comes_and_goes_where_states_are_watched(tmp_path: Path) -> None:
+    def connection(state: int, at_us: int) -> tuple[Socket]:
+        return (sock(7, at_us, state, port=443, remote=PEER, remote_port=9),)
+
+    async def story(c: Collector) -> None:
+        watching = watched(c)
+        session = await reporting(c, "web1", *connection(ESTABLISHED, T0))
+        async with aclosing(watching.watch(SocketQuestion(Selection(), states=(CLOSE_WAIT,)))) as stream:
+            await until_mark(stream)
+            await c.report(session, difference(2, T0 + S, changed=connection(CLOSE_WAIT, T0 + S)))
+            assert isinstance(await news(stream), Came)
+            await c.report(session, difference(3, T0 + 2 * S, closed=(gone(7, T0 + 2 * S),)))
+            assert isinstance(await news(stream), Went)
+
+    tell(tmp_path, story)
+
+
+def test_a_host_that_comes_is_watched_as_well_and_one_that_does_not_match_is_not(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        watching = watched(c)
+        question = SocketQuestion(Selection(host_globs=("web*",)), listeners_only=True)
+        async with aclosing(watching.watch(question)) as stream:
+            assert [type(told) for told in await until_mark(stream)] == [Coverage, Mark]
+            await reporting(c, "db1", sock(1, T0, port=22))
+            await reporting(c, "web1", sock(1, T0, port=443))
+            assert ports(await news(stream)) == [("web1", 443)]
+
+    tell(tmp_path, story)
+
+
+def test_a_hundred_who_watch_the_same_are_one_question_and_no_report_beside_it_is_one(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        watching = watched(c)
+        session = await reporting(c, "web1", sock(1, T0, port=443))
+        streams = [watching.watch(LISTENERS) for _ in range(100)]
+        await asyncio.gather(*map(until_mark, streams))
+        asked = asked_of(c.db._engines.readers)
+        connections = tuple(sock(n, T0 + S, ESTABLISHED, port=443, remote=PEER, remote_port=n) for n in range(10, 60))
+        await c.report(session, difference(2, T0 + S, opened=connections))
+        await c.report(session, difference(3, T0 + 2 * S, closed=tuple(gone(n, T0 + 2 * S) for n in range(10, 60))))
+        await asyncio.sleep(0.05)  # there is nothing to wait for: nothing is to happen
+        assert asked == []
+        await c.report(session, difference(4, T0 + 3 * S, opened=(sock(2, T0 + 3 * S, port=80),)))
+        told = await asyncio.gather(*map(news, streams))
+        assert len({id(one) for one in told}) == 1
+        assert len(asked) <= 5
+        for stream in streams:
+            await stream.aclose()
+        await asyncio.sleep(0)
+        assert watching._kept == {}
+
+    tell(tmp_path, story)
+
+
+def test_what_nobody_told_this_collector_is_found_when_all_are_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "SWEEP_S", 0.1)
+    monkeypatch.setattr(watching, "COVERAGE_S", 0.05)
+
+    async def story(c: Collector) -> None:
+        mine = watched(c)
+        session = await reporting(c, "web1", sock(1, T0, port=443))
+        async with aclosing(mine.watch(LISTENERS)) as stream:
+            await until_mark(stream)
+            c.ingest = Ingest(c.db)  # as that of another collector
+            again = await c.connect(await c.enroll("web1"), hello(T0 + S))
+            await c.report(
+                again, snapshot(again.committed_sequence + 1, T0 + S, sock(1, T0, port=443), sock(2, T0 + S, port=80))
+            )
+            assert ports(await news(stream)) == [("web1", 80)]
+        assert session.host_id == again.host_id
+
+    tell(tmp_path, story)
+
+
+def test_who_does_not_read_is_left_behind_and_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "MOST_WAITING", 4)
+
+    async def story(c: Collector) -> None:
+        mine = watched(c)
+        session = await reporting(c, "web1")
+        async with aclosing(mine.watch(LISTENERS)) as reads, aclosing(mine.watch(LISTENERS)) as does_not:
+            await until_mark(reads)
+            await until_mark(does_not)
+            for n in range(2, 9):
+                await c.report(session, difference(n, T0 + n * S, opened=(sock(n, T0 + n * S, port=n),)))
+                assert ports(await news(reads)) == [("web1", n)]
+            with pytest.raises(AnswerGivenUp, match="left behind"):
+                await news(does_not)
+
+    tell(tmp_path, story)
+
+
+def test_too_much_is_refused_at_once_and_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "MOST_SOCKETS", 2)
+    monkeypatch.setattr(watching, "MOST_QUESTIONS", 1)
+
+    async def story(c: Collector) -> None:
+        mine = watched(c)
+        session = await reporting(c, "web1", *(sock(n, T0, port=n) for n in (1, 2)))
+        for selection in (Selection(at_us=T0), Selection(limit=5)):
+            with pytest.raises(RequestRefused, match="only what is there now"):
+                await anext(mine.watch(SocketQuestion(selection)))
+        async with aclosing(mine.watch(LISTENERS)) as stream:
+            await until_mark(stream)
+            with pytest.raises(RequestRefused, match="1 questions are watched already"):
+                await anext(mine.watch(SocketQuestion(Selection())))
+            await c.report(session, difference(2, T0 + S, opened=(sock(3, T0 + S, port=3),)))
+            with pytest.raises(RequestRefused, match="more than 2 sockets"):
+                await news(stream)
+        with pytest.raises(RequestRefused, match="more than 2 sockets"):
+            await anext(mine.watch(LISTENERS))
+        assert mine._kept == {}
+
+    tell(tmp_path, story)
+
+
+def test_a_database_that_fails_ends_what_is_watched_and_who_comes_again_is_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(c: Collector) -> None:
+        mine = watched(c)
+        session = await reporting(c, "web1", sock(1, T0, port=443))
+        async with aclosing(mine.watch(LISTENERS)) as stream:
+            await until_mark(stream)
+            with monkeypatch.context() as broken:
+
+                def fails(*_: object) -> None:
+                    raise StorageUnavailable("the database is away")
+
+                broken.setattr(search, "pages", fails)
+                await c.report(session, difference(2, T0 + S, opened=(sock(2, T0 + S, port=80),)))
+                with pytest.raises(StorageUnavailable, match="is away"):
+                    await news(stream)
+            async with aclosing(mine.watch(LISTENERS)) as again:
+                assert ports((await until_mark(again))[1]) == [("web1", 80), ("web1", 443)]
+
+    tell(tmp_path, story)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_was_there_with_what_came_and_without_what_went_is_the_answer(tmp_path: Path, seed: int) -> None:
+    questions = (
+        LISTENERS,
+        SocketQuestion(Selection(), states=(ESTABLISHED, CLOSE_WAIT)),
+        SocketQuestion(Selection(host_globs=("a*", "b*")), local_ports=((20, 30),)),
+    )
+    dice = random.Random(seed)
+
+    async def story(c: Collector) -> None:
+        mine = watched(c)
+        hosts = [_Host(await reporting(c, name, _socket(1, LISTEN, T0))) for name in ("a1", "b1", "c1")]
+        folded: list[dict[object, SocketAnswer]] = [{} for _ in questions]
+        following = [asyncio.create_task(_fold(mine, q, f)) for q, f in zip(questions, folded, strict=True)]
+        for n in range(2, 40):
+            host = dice.choice(hosts)
+            await c.report(host.session, host.drawn(dice, n))
+        try:
+            for question, found in zip(questions, folded, strict=True):
+                answer = {(*watching._key(item), item.host) for item in (await c.ask(question)).items}
+                async with asyncio.timeout(DEADLINE_S):
+                    while set(found) != answer:
+                        assert not any(task.done() for task in following)
+                        await asyncio.sleep(0.01)
+        finally:
+            for task in following:
+                task.cancel()
+            await asyncio.gather(*following, return_exceptions=True)
+
+    tell(tmp_path, story)
+
+
+@dataclass
+class _Host:
+    """A host that reports what is drawn for it."""
+
+    session: Session
+    states: dict[int, int] = field(default_factory=lambda: {1: LISTEN})
+    sequence: int = 1
+
+    def drawn(self, dice: random.Random, n: int) -> Batch:
+        at_us, self.sequence = T0 + n * S, self.sequence + 1
+        ended = tuple(c for c in self.states if dice.random() < 0.2)
+        for cookie in ended:
+            del self.states[cookie]
+        changed = {c: CLOSE_WAIT for c, state in self.states.items() if state == ESTABLISHED and dice.random() < 0.4}
+        opened = {n * 10 + i: dice.choice((LISTEN, ESTABLISHED)) for i in range(dice.randrange(3))}
+        self.states |= changed | opened
+        return difference(
+            self.sequence,
+            at_us,
+            opened=tuple(_socket(cookie, state, at_us) for cookie, state in opened.items()),
+            changed=tuple(_socket(cookie, state, at_us) for cookie, state in changed.items()),
+            closed=tuple(gone(cookie, at_us) for cookie in ended),
+        )
+
+
+def _socket(cookie: int, state: int, at_us: int) -> Socket:
+    remote = {} if state == LISTEN else {"remote": PEER, "remote_port": cookie}
+    return sock(cookie, at_us, state, port=20 + cookie % 20, **remote)  # type: ignore[arg-type]
+
+
+async def _fold(mine: Watching, question: SocketQuestion, folded: dict[object, SocketAnswer]) -> None:
+    async with aclosing(mine.watch(question)) as stream:
+        async for told in stream:
+            for socket in told.sockets if isinstance(told, There | Came | Went) else ():
+                key = (*watching._key(socket), socket.host)
+                if isinstance(told, Went):
+                    del folded[key]
+                else:
+                    assert key not in folded
+                    folded[key] = socket
