@@ -7,12 +7,13 @@ from fleetnet_proto.v1 import query_pb2
 from fleetnet_server.errors import RequestRefused
 from fleetnet_server.lives import AgentStart, Life, LivesQuestion
 from fleetnet_server.records import Gap
-from fleetnet_server.rpc import bounds, translate_query
+from fleetnet_server.rpc import bounds, known, translate_query
 from fleetnet_server.rpc.pages import in_pages
 
 
 def question(message: query_pb2.ListLivesRequest) -> LivesQuestion:
-    """Which sockets of which host, and of what time. Raises RequestRefused."""
+    """Which sockets of which host, and of what time. Raises RequestRefused, also of what is not known here."""
+    known.check(message)
     selection = message.sockets.selection
     if not selection.host or selection.host_glob:
         raise RequestRefused("what happened is asked of one host; name it exactly")

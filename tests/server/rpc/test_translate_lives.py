@@ -35,6 +35,13 @@ def test_what_makes_no_sense_is_refused(message: query_pb2.ListLivesRequest, why
         translate_lives.question(message)
 
 
+def test_what_is_not_known_of_a_question_is_refused() -> None:
+    # Field 1000, a number.
+    newer = query_pb2.ListLivesRequest.FromString(asked().SerializeToString() + b"\xc0\x3e\x01")
+    with pytest.raises(RequestRefused, match="newer than the collector"):
+        translate_lives.question(newer)
+
+
 def test_gaps_and_starts_are_told_as_they_are_kept() -> None:
     lives = (Gap(1, 2, "host rebooted"), AgentStart(3, True, "0.1.0", "6.1", 2))
     [page] = translate_lives.pages(lives)
