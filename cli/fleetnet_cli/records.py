@@ -125,6 +125,7 @@ class Host:
     booted_at_us: int
     clock_offset_us: int
     degraded: tuple[str, ...]
+    gaps: int = 0  # that overlap the time asked about
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -196,6 +196,7 @@ def host(message: query_pb2.HostItem) -> Host:
         booted_at_us=message.booted_at_us,
         clock_offset_us=message.clock_offset_us,
         degraded=tuple(message.degraded),
+        gaps=message.gaps,
     )
 
 

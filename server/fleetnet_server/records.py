@@ -363,6 +363,7 @@ class HostAnswer:
     facts: HostFacts
     clock_offset_us: int
     degraded: tuple[str, ...] = field(default=())
+    gaps: int = 0  # that overlap the time asked about
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from fleetnet_cli.audit.patterns import Pattern
 from fleetnet_cli.errors import UsageError
 from fleetnet_cli.records import Host, Owner, PortRange, Socket
 from fleetnet_cli.services import parse as parse_services
+from fleetnet_proto.v1 import query_pb2, sockets_pb2
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -29,6 +30,7 @@ LISTENER = Socket(
     user="www-data", inode=1, unit="nginx.service", container="", owners=(NGINX,), owner_status="known", scope="any",
     exposed="yes", opened_at_us=0, opened_at_is="seen", closed_at_us=0, closed_at_is="", last_seen_us=0, source="diag",
 )  # fmt: skip
+RESOLVED = Owner(5, "systemd-resolve", "/lib/systemd/systemd-resolved", 0, "systemd-resolved")
 UNSEEN = replace(LISTENER, owners=(), owner_status="no-helper", uid=None, user="", unit="")
 HOST = Host("web1", True, True, 1, 0, 1, 1, "", "", "", "", 0, 0, ())
 
@@ -63,6 +65,21 @@ HOST = Host("web1", True, True, 1, 0, 1, 1, "", "", "", "", 0, 0, ())
         ('address = "2001:db8::1"', replace(LISTENER, local_address="2001:db8::2"), False),
         ('address = "10.0.0.0/8"', replace(LISTENER, local_address="fe80::1"), False),
         ('netns = "host"', LISTENER, True),
+        # A name is what the kernel keeps of it, 15 bytes; what it is called by itself may be longer.
+        ('process = "systemd-resolved"', replace(LISTENER, owners=(RESOLVED,)), True),
+        ('process = "systemd-resolvex"', replace(LISTENER, owners=(RESOLVED,)), True),
+        ('process = "systemd-r*d"', replace(LISTENER, owners=(RESOLVED,)), True),
+        ('process = "evil"', replace(LISTENER, owners=(), owner_status="gone"), None),
+        ('user = "alice"', replace(LISTENER, uid=1500, user=""), None),
+        ('user = "1501"', replace(LISTENER, uid=1500, user=""), False),
+        ('scope = "public"', replace(LISTENER, scope="unknown"), None),
+        ('protocol = "tcp"', replace(LISTENER, protocol="unknown"), None),
+        ('address = "::ffff:10.0.0.0/104"', replace(LISTENER, local_address="10.1.2.3"), True),
+        ('address = "::ffff:10.1.2.3"', replace(LISTENER, local_address="10.1.2.3"), True),
+        ('netns = "!host"', LISTENER, False),
+        ('netns = "!host"', replace(LISTENER, netns="host", netns_inode=5), True),
+        ('netns = "host"', replace(LISTENER, netns="host", netns_inode=5), False),
+        ('netns = "b*"', replace(LISTENER, netns="blue", netns_inode=5), True),
     ],
 )  # fmt: skip
 def test_a_pattern_says_yes_no_or_that_it_cannot_tell(pattern: str, socket: Socket, verdict: bool | None) -> None:
@@ -93,6 +110,9 @@ def test_a_pattern_says_yes_no_or_that_it_cannot_tell(pattern: str, socket: Sock
         ("[[rule]]\nname = 'a'\nforbid = [{exposed = 'yes'}]", "exposed is true or false"),
         ("[[rule]]\nname = 'a'\nforbid = [{proces = 'x'}]", 'did you mean "process"?'),
         ("[[rule]]\nname = 'a'\nforbid = [{process = 1}]", "process is not a text"),
+        ("[[rule]]\nname = 'a'\nforbid = [{port = []}]", "port is empty, which would be any"),
+        ("[[rule]]\nname = 'a'\nforbid = [{process = ''}]", "process is empty, which would be any"),
+        ("[[rule]]\nname = 'a'\nhosts = []\nforbid = [{port = 1}]", "hosts is empty"),
         ("[[rule]]\nname = 'a'\nhosts = 1\nforbid = [{port = 1}]", "hosts is not a list of texts"),
         ("[[rule]]\nname = 'a'\nseverity = 'bad'\nforbid = [{port = 1}]", '"bad" is no severity'),
         ("[[rule]]\nname = 'a'\nloopback = true\nforbid = [{port = 1}]", "loopback belongs to only and exactly"),
@@ -142,6 +162,7 @@ HANDED_OUT = replace(LISTENER, protocol="udp", state="CLOSE", local_port=40_000)
         ("forbid = [{address = '10.0.0.0/8'}]", [SIX], ["not-judged"]),
         ("forbid = [{address = '10.0.0.0/8'}]", [replace(SIX, v6only=True)], []),
         ("forbid = [{address = '10.0.0.0/8'}]", [replace(SIX, v6only=False)], ["violated"]),
+        ("forbid = [{address = '10.0.0.0/8'}]", [replace(SIX, local_address="::ffff:0.0.0.0")], ["violated"]),
         ("only = [{address = '10.0.0.0/8'}]", [LISTENER], ["violated"]),
         ("only = [{port = 443}]", [LISTENER, LOCAL, HANDED_OUT], []),
         ("only = [{port = 22}]", [LISTENER], ["violated"]),
@@ -158,6 +179,37 @@ HANDED_OUT = replace(LISTENER, protocol="udp", state="CLOSE", local_port=40_000)
 def test_what_is_called_a_violation(rule: str, sockets: list[Socket], expected: list[str]) -> None:
     assert verdicts(rule, *sockets) == expected
     assert set(verdicts(rule, *sockets, host=replace(HOST, fresh=False))) == {"not-judged"}
+
+
+@pytest.mark.parametrize(
+    ("degraded", "rule", "sockets", "expected"),
+    [
+        ("udp: not read: Permission denied", "forbid = [{protocol = 'udp'}]", [], ["not-judged"]),
+        ("udp: not read: Permission denied", "forbid = [{protocol = 'tcp'}]", [], []),
+        ("tcp: not read: Permission denied", "expect = [{port = 22}]", [], ["not-judged"]),
+        ("tcp: not read: Permission denied", "forbid = [{port = 443}]", [LISTENER], ["violated", "not-judged"]),
+        ("tcp: not read: Permission denied", "at_most = { CLOSE_WAIT = 5 }", [], ["not-judged"]),
+        ("tcp: from psutil", "forbid = [{port = 22}]", [], []),
+        ("namespaces: 2 cannot be entered", "only = [{port = 443}]", [LISTENER], ["not-judged"]),
+        ("budget: too much memory", "only = [{port = 443}]", [LISTENER], []),
+    ],
+)
+def test_what_an_agent_could_not_read_is_not_taken_for_nothing(
+    degraded: str, rule: str, sockets: list[Socket], expected: list[str]
+) -> None:
+    assert verdicts(rule, *sockets, host=replace(HOST, degraded=(degraded,))) == expected
+
+
+def test_a_host_with_a_gap_then_is_not_judged() -> None:
+    assert verdicts("forbid = [{port = 443}]", LISTENER, host=replace(HOST, gaps=1)) == ["not-judged"]
+
+
+def test_what_is_learned_of_a_container_is_not_right_on_its_host() -> None:
+    inside = replace(LISTENER, netns="4026532001", netns_inode=4026532001, exposed="unknown", local_port=6379)
+    learned = policy.parse(learn.learn([HOST], [inside], ephemeral=False), "p", SERVICES).rules
+    outside = replace(inside, netns="host", netns_inode=0, exposed="yes")
+    [one] = judge.judge(learned, [HOST], [outside], Counter(), 0, ephemeral=False)
+    assert {finding.verdict for finding in one.findings} == {"violated"}
 
 
 def test_of_a_state_so_many_are_allowed_and_no_more() -> None:
@@ -261,6 +313,15 @@ def test_violations_are_1_what_could_not_be_judged_is_3_and_clean_is_0(
     canned.coverage.gaps = 1
     assert audited("hosts = 'web1'\nexpect = [{port = 443}]") == 3
     canned.coverage.gaps = 0
+    assert fleetnet("audit", str(tmp_path / "p.toml"), "--host", "nobody*").status == 0
+    canned.hosts, all_of_them = [], canned.hosts
+    ran = fleetnet("audit", str(tmp_path / "p.toml"), "--host", "nobody*", "-o", "json")
+    assert ran.status == 3
+    assert json.loads(ran.out)["items"][0]["message"] == "no host was asked about"
+    canned.hosts = all_of_them
+    canned.coverage.hosts_stale.extend(fleet.stale(3, "web1"))  # as the later answers have it
+    assert audited("hosts = 'web1'\nexpect = [{port = 443}]") == 3
+    del canned.coverage.hosts_stale[:]
     canned.hosts[2].fresh = False
     assert audited("hosts = 'web1'\nforbid = [{port = 443}]") == 3
 
@@ -284,10 +345,41 @@ def test_junit_counts_what_it_tells(fleetnet: Callable[..., Ran], written: str) 
         assert int(suite.attrib["tests"]) == len(cases)
         assert int(suite.attrib["failures"]) == sum(case.find("failure") is not None for case in cases)
         assert int(suite.attrib["skipped"]) == sum(case.find("skipped") is not None for case in cases)
-    assert [suite.attrib["name"] for suite in suites] == ["https on web servers", "no names served", "mail"]
+    assert [suite.attrib["name"] for suite in suites] == ["https on web servers", "no names served", "mail", "coverage"]
     assert [(case.attrib["name"], [part.tag for part in case]) for case in suites[1]] == [
         ("db1", []), ("odd", ["failure"]), ("web1", ["skipped"]), ("web2", ["skipped"]),
     ]  # fmt: skip
+
+
+def test_a_policy_that_names_raw_sockets_has_them_asked_for(
+    canned: Canned, fleetnet: Callable[..., Ran], tmp_path: Path
+) -> None:
+    (tmp_path / "p.toml").write_text("[[rule]]\nname = 'r'\nforbid = [{protocol = 'raw'}]")
+    fleetnet("audit", str(tmp_path / "p.toml"))
+    listeners = canned.asked[-1]
+    assert isinstance(listeners, query_pb2.ListSocketsRequest)
+    assert sockets_pb2.PROTOCOL_RAW in listeners.protocols
+
+
+def test_junit_says_where_the_answer_is_not_whole(canned: Canned, fleetnet: Callable[..., Ran], written: str) -> None:
+    canned.coverage.gaps = 1
+    coverage = ElementTree.fromstring(fleetnet("audit", written, "-o", "junit").out)[-1]
+    assert (coverage.attrib["name"], coverage.attrib["skipped"]) == ("coverage", "1")
+    skipped = coverage[0].find("skipped")
+    assert skipped is not None
+    assert "1 gap overlaps" in skipped.attrib["message"]
+
+
+def test_in_sarif_the_same_listener_in_two_namespaces_is_two(
+    canned: Canned, fleetnet: Callable[..., Ran], tmp_path: Path
+) -> None:
+    twice = [fleet.listeners()[2], fleet.listeners()[2]]
+    twice[1].netns, twice[1].netns_inode = "blue", 5
+    canned.sockets = twice
+    canned.hosts[2].fresh = True
+    (tmp_path / "p.toml").write_text("[[rule]]\nname = 'r'\nhosts = 'web1'\nforbid = [{port = 443}]")
+    [run] = json.loads(fleetnet("audit", str(tmp_path / "p.toml"), "-o", "sarif").out)["runs"]
+    assert len({result["partialFingerprints"]["finding/v1"] for result in run["results"]}) == 2
 
 
 @pytest.mark.usefixtures("canned")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from fleetnet_cli import times
-from fleetnet_cli.audit.patterns import Pattern, all_of, any_of, is_ephemeral
+from fleetnet_cli.audit.patterns import PROTOCOLS, Pattern, all_of, any_of, is_ephemeral
 from fleetnet_cli.audit.policy import Rule
 from fleetnet_cli.errors import CollectorFailed
 from fleetnet_cli.output.sockets import local, processes
@@ -61,10 +61,10 @@ def judge(
         for rule in rules:
             if not rule.concerns(host.host):
                 continue
-            if host.fresh:
-                findings = tuple(_judged(rule, host.host, sockets, counts, ephemeral))
+            if why := _unknown(host, as_of_us):
+                findings: tuple[Finding, ...] = (Finding(rule, host.host, NOT_JUDGED, why),)
             else:
-                findings = (Finding(rule, host.host, NOT_JUDGED, _silence(host, as_of_us)),)
+                findings = _as_far_as_read(rule, host, _judged(rule, host.host, sockets, counts, ephemeral))
             yield Judged(rule, host.host, findings)
 
 
@@ -89,14 +89,39 @@ def of_nobody(rules: Sequence[Rule], hosts: Sequence[Host]) -> Iterator[Judged]:
     """The rules that concern none of all hosts: mistyped perhaps, and never to be taken for satisfied."""
     for rule in rules:
         if not any(rule.concerns(host.host) for host in hosts):
-            message = f"no host matches {', '.join(rule.hosts)}"
+            message = f"no host matches {', '.join(rule.hosts)}" if hosts else "no host was asked about"
             yield Judged(rule, "", (Finding(rule, "", NOT_JUDGED, message),))
 
 
-def _silence(host: Host, as_of_us: int) -> str:
+def _unknown(host: Host, as_of_us: int) -> str:
+    """Why nothing of the host is certain; empty where it was watched."""
+    if host.fresh:
+        return "its history has a gap then" if host.gaps else ""
     if host.last_seen_us == 0:
         return "it has never been heard"
     return f"it was heard last {times.age(as_of_us - host.last_seen_us)} before"
+
+
+def _as_far_as_read(rule: Rule, host: Host, findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """What was found, but for what may be because the agent could not read a table; that nothing was found then is
+    not judged either."""
+    lacking = "; ".join(said for said in host.degraded if _matters(said, rule))
+    if not lacking:
+        return tuple(findings)
+    why = f"its agent could not read all of it ({lacking})"
+    seen = [finding for finding in findings if finding.verdict != VIOLATED or finding.socket or finding.count]
+    return (*seen, Finding(rule, host.host, NOT_JUDGED, why))
+
+
+def _matters(said: str, rule: Rule) -> bool:
+    """Whether a source that is not whole, "name: detail", has to do with what a rule asks."""
+    name, _, detail = said.partition(": ")
+    if name in ("namespaces", "identity"):
+        return True
+    asked = {protocol for pattern in rule.patterns for protocol in pattern.protocols or PROTOCOLS} or set(PROTOCOLS)
+    if rule.says in ("only", "exactly", "at_most"):
+        asked = set(PROTOCOLS)
+    return name in asked and detail.startswith("not read")
 
 
 def _judged(rule: Rule, host: str, sockets: list[Socket], counts: Counts, ephemeral: bool) -> Iterator[Finding]:

@@ -12,17 +12,18 @@ from fleetnet_cli.audit.policy import Rule
 from fleetnet_cli.text import visible
 
 
-def write(rules: Sequence[Rule], judged: Iterable[Judged]) -> str:
-    """The whole document."""
+def write(rules: Sequence[Rule], judged: Iterable[Judged], coverage: str, whole: bool) -> str:
+    """The whole document. `coverage` says how far the answer reaches; where that is not `whole` it is a case that was
+    skipped, so that nobody takes the rest for all."""
     by_rule: dict[str, list[Judged]] = {rule.name: [] for rule in rules}
     for one in judged:
         by_rule[one.rule.name].append(one)
     suites = [_suite(name, cases) for name, cases in by_rule.items()]
-    return (
-        '<?xml version="1.0" encoding="UTF-8"?>\n<testsuites name="fleetnet audit">\n'
-        + "".join(suites)
-        + "</testsuites>\n"
-    )
+    told = "" if whole else f"<skipped message={_quoted(coverage)}/>"
+    reach = f'  <testsuite name="coverage" tests="1" failures="0" errors="0" skipped="{int(not whole)}">\n'
+    reach += f'    <testcase classname="coverage" name="hosts">{told}</testcase>\n  </testsuite>\n'
+    head = '<?xml version="1.0" encoding="UTF-8"?>\n<testsuites name="fleetnet audit">\n'
+    return head + "".join(suites) + reach + "</testsuites>\n"
 
 
 def _suite(name: str, cases: list[Judged]) -> str:

@@ -7,7 +7,7 @@ sessions; what cannot be seen is not asked for.
 import glob
 from collections.abc import Iterable, Iterator, Sequence
 
-from fleetnet_cli.audit.patterns import is_ephemeral
+from fleetnet_cli.audit.patterns import ELSEWHERE, is_ephemeral
 from fleetnet_cli.records import Host, Socket
 
 _HOSTS_NAMED = 2
@@ -59,6 +59,7 @@ def _rule(name: str, hosts: list[str], patterns: tuple[str, ...]) -> str:
 
 def _pattern(socket: Socket) -> str:
     said = {"port": str(socket.local_port), "protocol": quoted(socket.protocol)}
+    said["netns"] = quoted("host" if socket.netns_inode == 0 else ELSEWHERE)
     if socket.local_address not in ("0.0.0.0", "::"):  # noqa: S104  # it is compared with
         said["address"] = quoted(socket.local_address)
     if process := _process(socket):

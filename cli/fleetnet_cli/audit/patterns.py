@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from fleetnet_cli.records import PortRange, Socket
+from fleetnet_cli.records import Owner, PortRange, Socket
 
 SCOPES = ("loopback", "link-local", "private", "public", "any")
 PROTOCOLS = ("tcp", "udp", "udplite", "sctp", "raw")
@@ -17,7 +17,10 @@ Net = ipaddress.IPv4Network | ipaddress.IPv6Network
 Verdict = bool | None  # None: not to be told
 
 # What an agent says where it does not know who holds a socket; the others say that nobody does, or who.
-_NOT_SEEN = ("no-helper", "permission", "raced", "unaccepted", "unknown")
+_NOT_SEEN = ("no-helper", "permission", "raced", "unaccepted", "gone", "unknown")
+UNKNOWN = "unknown"  # a word of a newer collector's
+ELSEWHERE = "!host"  # any network namespace but the host's own
+_COMM_BYTES = 15  # the kernel cuts a command's name to TASK_COMM_LEN - 1 (include/linux/sched.h)
 # What the kernel hands out to who asks for no port: net.ipv4.ip_local_port_range as it is unless set otherwise
 # (Documentation/networking/ip-sysctl.rst).
 _EPHEMERAL = PortRange(32_768, 60_999)
@@ -44,15 +47,15 @@ class Pattern:
         return all_of(
             (
                 not self.ports or any(r.first <= socket.local_port <= r.last for r in self.ports),
-                not self.protocols or socket.protocol in self.protocols,
+                not self.protocols or _is_one_of(socket.protocol, self.protocols),
                 not self.addresses or any_of(_at(socket, net, reached) for net in self.addresses),
-                not self.scopes or socket.scope in self.scopes,
+                not self.scopes or _is_one_of(socket.scope, self.scopes),
                 self.exposed is None or _exposed(socket, self.exposed),
                 not self.process or _process(socket, self.process),
                 not self.user or _user(socket, self.user),
                 not self.unit or _named(socket, socket.unit, self.unit),
                 not self.container or _named(socket, socket.container, self.container),
-                not self.netns or fnmatchcase(socket.netns, self.netns),
+                not self.netns or _in_netns(socket, self.netns),
             )
         )
 
@@ -98,7 +101,7 @@ def is_ephemeral(socket: Socket) -> bool:
 
 
 def _at(socket: Socket, net: Net, reached: bool) -> Verdict:
-    if reached and socket.local_address == "0.0.0.0":  # noqa: S104  # it is compared with
+    if reached and socket.local_address in ("0.0.0.0", "::ffff:0.0.0.0"):  # noqa: S104  # it is compared with
         return net.version == 4
     if reached and socket.local_address == "::":
         # Whether it takes IPv4 as well is not always known.
@@ -114,21 +117,39 @@ def _lies_in(address: str, net: Net) -> bool:
     return parsed in net or (plain is not None and plain in net)
 
 
+def _is_one_of(word: str, wanted: tuple[str, ...]) -> Verdict:
+    return None if word == UNKNOWN else word in wanted
+
+
+def _in_netns(socket: Socket, glob: str) -> bool:
+    if glob == ELSEWHERE:
+        return socket.netns_inode != 0
+    return socket.netns_inode == 0 if glob == "host" else fnmatchcase(socket.netns, glob)
+
+
 def _exposed(socket: Socket, wanted: bool) -> Verdict:
     is_exposed = {"yes": True, "no": False}.get(socket.exposed)
     return None if is_exposed is None else is_exposed is wanted
 
 
 def _process(socket: Socket, glob: str) -> Verdict:
-    if any(fnmatchcase(owner.name, glob) for owner in socket.owners):
+    cut = glob.encode()[:_COMM_BYTES].decode(errors="ignore")  # a glob longer than a name can be is a program's
+    if any(fnmatchcase(owner.name, glob) or owner.name == cut or _is_program(owner, glob) for owner in socket.owners):
         return True
     return None if socket.owner_status in _NOT_SEEN else False
+
+
+def _is_program(owner: Owner, glob: str) -> bool:
+    return fnmatchcase(owner.program.partition(":")[0], glob)
 
 
 def _user(socket: Socket, glob: str) -> Verdict:
     if socket.uid is None:
         return None
-    return fnmatchcase(socket.user, glob) or glob == str(socket.uid)
+    if glob == str(socket.uid) or fnmatchcase(socket.user, glob):
+        return True
+    # A uid without a name may be the one that is meant, on a host that did not tell its name.
+    return False if socket.user or glob.isdigit() else None
 
 
 def _named(socket: Socket, name: str, glob: str) -> Verdict:

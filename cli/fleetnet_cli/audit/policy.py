@@ -107,6 +107,8 @@ def _rule(table: "_Table", line: int, services: Services) -> Rule:
     if not name:
         raise UsageError(f'{table.at}: the rule has no name; write name = "what it asks for"')
     named = _Table(table.values, f'{table.at}, "{name}"')
+    if table.values.get("hosts") in ("", []):
+        raise UsageError(f"{named.at}: hosts is empty; leave it out for all hosts, or name some")
     says = [word for word in _SAYS if word in table.values]
     if len(says) != 1:
         raise UsageError(f"{named.at}: a rule says one of {', '.join(_SAYS)}; this one says {len(says) or 'none'}")
@@ -141,6 +143,9 @@ def _patterns(rule: "_Table", says: str, services: Services) -> tuple[Pattern, .
 
 def _pattern(table: "_Table", services: Services) -> Pattern:
     _check_keys(table.values, _PATTERN_KEYS, table.at)
+    for key, value in table.values.items():
+        if value in ("", []):
+            raise UsageError(f"{table.at}: {key} is empty, which would be any; leave it out, or name one")
     if not table.values:
         raise UsageError(f"{table.at}: {{}} would be any listener; name at least one of {', '.join(_PATTERN_KEYS)}")
     protocols = table.each("protocol", lambda word: _known(word.lower(), PROTOCOLS, "protocol"))
@@ -179,9 +184,12 @@ def _most(rule: "_Table") -> tuple[tuple[str, int], ...]:
 
 def _net(word: str) -> Net:
     try:
-        return ipaddress.ip_network(word)
+        net = ipaddress.ip_network(word)
     except ValueError as error:
         raise UsageError(f'"{word}" is no address or net ({error}); write 10.0.0.0/8 or 2001:db8::1') from error
+    if isinstance(net, ipaddress.IPv6Network) and net.prefixlen >= 96 and (plain := net.network_address.ipv4_mapped):
+        return ipaddress.IPv4Network((plain, net.prefixlen - 96))  # the same addresses, by their other name
+    return net
 
 
 def _known(word: str, known: tuple[str, ...], what: str) -> str:

@@ -38,7 +38,7 @@ def together(findings: Iterable[Finding]) -> list[Finding]:
     kept: dict[object, list[Finding]] = {}
     for number, finding in enumerate(findings):
         silent = finding.verdict != VIOLATED and finding.socket is None
-        kept.setdefault((finding.host, finding.message) if silent and finding.host else number, []).append(finding)
+        kept.setdefault((finding.host, finding.message) if silent else number, []).append(finding)
     return [
         same[0]
         if len(same) == 1

@@ -6,6 +6,7 @@ is `open`, which is the standard's word for it.
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable
 from urllib.parse import quote
 
@@ -46,8 +47,8 @@ def _rule(rule: Rule) -> dict[str, object]:
 
 def _result(source: str, number: int, finding: Finding) -> dict[str, object]:
     violated = finding.verdict == VIOLATED
-    where = f"{finding.host}/{finding.socket.protocol}/{local(finding.socket)}" if finding.socket else finding.host
-    place: dict[str, object] = {"artifactLocation": {"uri": quote(source)}}
+    where = _where(finding)
+    place: dict[str, object] = {"artifactLocation": {"uri": quote(os.fsencode(source))}}
     if finding.rule.line:
         place["region"] = {"startLine": finding.rule.line}
     named = visible(finding.host) or "no host"
@@ -67,6 +68,15 @@ def _result(source: str, number: int, finding: Finding) -> dict[str, object]:
         ],
         "partialFingerprints": {"finding/v1": _fingerprint(finding, where)},
     }
+
+
+def _where(finding: Finding) -> str:
+    """`web1/tcp/0.0.0.0:443`, with its network namespace where that is not the host's own."""
+    socket = finding.socket
+    if socket is None:
+        return finding.host
+    netns = [socket.netns] * bool(socket.netns_inode)
+    return "/".join((finding.host, *netns, socket.protocol, local(socket)))
 
 
 def _fingerprint(finding: Finding, where: str) -> str:

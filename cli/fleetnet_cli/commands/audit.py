@@ -15,7 +15,7 @@ from fleetnet_cli.errors import UsageError
 from fleetnet_cli.options import Common, option, takes_common
 from fleetnet_cli.output import coverage, terminal
 from fleetnet_cli.output.presentation import FORMATS
-from fleetnet_cli.records import Coverage, End, ReadyAnswer, Selection, SocketQuestion
+from fleetnet_cli.records import Coverage, End, Host, ReadyAnswer, Selection, SocketQuestion
 from fleetnet_cli.services import load
 
 if TYPE_CHECKING:
@@ -66,17 +66,24 @@ def _audit(path: str, common: Common, *, ephemeral: bool, raw: bool) -> int:
     from fleetnet_cli.audit import judge, policy  # with what they need no other command needs
 
     asked = policy.parse(_read(path), path, load())
+    raw = raw or any("raw" in pattern.protocols for rule in asked.rules for pattern in rule.patterns)
     with connect(common) as collector:
         answer = collector.hosts(common.selection)
-        hosts = list(answer)
+        hosts = _with_gaps(list(answer), answer.coverage)
+        reach = answer.coverage
         states = {state for rule in asked.rules for state, _ in rule.most}
-        held = collector.sockets(_in(common.selection, states)) if states else ()
-        counts = Counter((socket.host, socket.state) for socket in held)
+        counts: Counter[tuple[str, str]] = Counter()
+        if states:
+            held = collector.sockets(_in(common.selection, states))
+            counts.update((socket.host, socket.state) for socket in held)
+            reach = _joined(reach, held.coverage)
         listeners = collector.sockets(_listeners(common.selection, raw=raw))
-        judged = list(judge.judge(asked.rules, hosts, listeners, counts, answer.coverage.as_of_us, ephemeral))
-    if not common.selection.host_globs:
+        reach = _joined(reach, listeners.coverage)
+        stale = {stale.host for stale in reach.hosts_stale}
+        hosts = [replace(host, fresh=host.fresh and host.host not in stale) for host in hosts]
+        judged = list(judge.judge(asked.rules, hosts, listeners, counts, reach.as_of_us, ephemeral))
+    if not common.selection.host_globs or not judged:
         judged += judge.of_nobody(asked.rules, hosts)
-    reach = _widest(answer.coverage, listeners.coverage)
     findings = [finding for one in judged for finding in one.findings]
     findings.sort(key=lambda finding: finding.verdict != judge.VIOLATED)
     _write(asked, judged, findings, reach, common)
@@ -85,14 +92,21 @@ def _audit(path: str, common: Common, *, ephemeral: bool, raw: bool) -> int:
     return exits.FOUND if reach.whole and not findings else exits.PARTIAL
 
 
+def _with_gaps(hosts: list[Host], reach: Coverage) -> list[Host]:
+    """Where a collector tells of gaps and not of whose they are, as older ones do, each host may be the one."""
+    if reach.gaps and not any(host.gaps for host in hosts):
+        return [replace(host, gaps=reach.gaps) for host in hosts]
+    return hosts
+
+
 def _write(asked: "Policy", judged: "list[Judged]", findings: "list[Finding]", reach: Coverage, common: Common) -> None:
     from fleetnet_cli.audit import junit, report, sarif
 
     out = terminal.of(sys.stdout)
+    said = coverage.sentences(reach, None, asked_at=common.asked_at, with_zone=True, glob=globs(common))
     if common.output == "junit":
-        out.write(junit.write(asked.rules, judged))
+        out.write(junit.write(asked.rules, judged, said, reach.whole))
     elif common.output == "sarif":
-        said = coverage.sentences(reach, None, asked_at=common.asked_at, with_zone=True, glob=globs(common))
         out.write(sarif.write(asked, findings, _version(), said, reach.whole))
     else:
         for_people = common.output in ("table", "wide")
@@ -113,6 +127,9 @@ def _learn(common: Common, *, ephemeral: bool, raw: bool) -> int:
         hosts = list(answer)
         listeners = collector.sockets(_listeners(common.selection, raw=raw))
         terminal.of(sys.stdout).write(learn.learn(hosts, listeners, ephemeral))
+    if not answer.coverage.whole or not hosts:
+        said = coverage.sentences(answer.coverage, None, asked_at=common.asked_at, with_zone=True, glob=globs(common))
+        terminal.of(sys.stderr).write(said + "\n")
     return exits.status_of(found=bool(hosts), whole=answer.coverage.whole and all(host.fresh for host in hosts))
 
 
@@ -124,10 +141,13 @@ def _in(selection: Selection, states: set[str]) -> SocketQuestion:
     return SocketQuestion(selection, protocols=_PROTOCOLS, states=tuple(sorted(states)))
 
 
-def _widest(first: Coverage, second: Coverage) -> Coverage:
+def _joined(first: Coverage, second: Coverage) -> Coverage:
     """Of two answers about the same: whatever is lacking of either is lacking."""
+    stale = {stale.host: stale for stale in (*first.hosts_stale, *second.hosts_stale)}
     return replace(
         first,
+        hosts_fresh=min(first.hosts_fresh, second.hosts_fresh),
+        hosts_stale=tuple(stale[host] for host in sorted(stale)),
         gaps=max(first.gaps, second.gaps),
         not_kept=tuple(dict.fromkeys((*first.not_kept, *second.not_kept))),
     )

@@ -19,6 +19,7 @@ _FIELDS = (
     "booted_at",
     "clock_offset_us",
     "degraded",
+    "gaps",
 )
 
 
@@ -69,6 +70,7 @@ def _as_json(host: Host) -> dict[str, object]:
         "booted_at": times.utc(host.booted_at_us),
         "clock_offset_us": host.clock_offset_us,
         "degraded": list(host.degraded),
+        "gaps": host.gaps,
     }
 
 
@@ -80,4 +82,6 @@ def _status(host: Host) -> str:
 
 
 def _note(host: Host) -> str | None:
-    return f"{host.host}: {'; '.join(host.degraded)}" if host.degraded else None
+    gaps = "a gap overlaps the time asked about" if host.gaps == 1 else f"{host.gaps} gaps overlap the time asked about"
+    said = [*host.degraded, *[gaps] * bool(host.gaps)]
+    return f"{host.host}: {'; '.join(said)}" if said else None

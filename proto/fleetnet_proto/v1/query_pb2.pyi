@@ -330,7 +330,7 @@ class HostPage(_message.Message):
     def __init__(self, items: _Optional[_Iterable[_Union[HostItem, _Mapping]]] = ...) -> None: ...
 
 class HostItem(_message.Message):
-    __slots__ = ("host", "fresh", "connected", "last_seen_us", "enrolled_at_us", "sockets", "listeners", "agent_version", "os", "kernel", "architecture", "booted_at_us", "clock_offset_us", "degraded")
+    __slots__ = ("host", "fresh", "connected", "last_seen_us", "enrolled_at_us", "sockets", "listeners", "agent_version", "os", "kernel", "architecture", "booted_at_us", "clock_offset_us", "degraded", "gaps")
     HOST_FIELD_NUMBER: _ClassVar[int]
     FRESH_FIELD_NUMBER: _ClassVar[int]
     CONNECTED_FIELD_NUMBER: _ClassVar[int]
@@ -345,6 +345,7 @@ class HostItem(_message.Message):
     BOOTED_AT_US_FIELD_NUMBER: _ClassVar[int]
     CLOCK_OFFSET_US_FIELD_NUMBER: _ClassVar[int]
     DEGRADED_FIELD_NUMBER: _ClassVar[int]
+    GAPS_FIELD_NUMBER: _ClassVar[int]
     host: str
     fresh: bool
     connected: bool
@@ -359,7 +360,8 @@ class HostItem(_message.Message):
     booted_at_us: int
     clock_offset_us: int
     degraded: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, host: _Optional[str] = ..., fresh: _Optional[bool] = ..., connected: _Optional[bool] = ..., last_seen_us: _Optional[int] = ..., enrolled_at_us: _Optional[int] = ..., sockets: _Optional[int] = ..., listeners: _Optional[int] = ..., agent_version: _Optional[str] = ..., os: _Optional[str] = ..., kernel: _Optional[str] = ..., architecture: _Optional[str] = ..., booted_at_us: _Optional[int] = ..., clock_offset_us: _Optional[int] = ..., degraded: _Optional[_Iterable[str]] = ...) -> None: ...
+    gaps: int
+    def __init__(self, host: _Optional[str] = ..., fresh: _Optional[bool] = ..., connected: _Optional[bool] = ..., last_seen_us: _Optional[int] = ..., enrolled_at_us: _Optional[int] = ..., sockets: _Optional[int] = ..., listeners: _Optional[int] = ..., agent_version: _Optional[str] = ..., os: _Optional[str] = ..., kernel: _Optional[str] = ..., architecture: _Optional[str] = ..., booted_at_us: _Optional[int] = ..., clock_offset_us: _Optional[int] = ..., degraded: _Optional[_Iterable[str]] = ..., gaps: _Optional[int] = ...) -> None: ...
 
 class ListNamespacesRequest(_message.Message):
     __slots__ = ("selection", "own_only", "without_interfaces", "without_routes")

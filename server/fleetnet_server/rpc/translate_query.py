@@ -246,6 +246,7 @@ def host_item(host: records.HostAnswer, connected: bool) -> query_pb2.HostItem:
         booted_at_us=host.facts.booted_at_us,
         clock_offset_us=host.clock_offset_us,
         degraded=host.degraded,
+        gaps=host.gaps,
     )
 
 

@@ -154,4 +154,5 @@ def _host(host: Asked, counts: tuple[int, int], degraded: tuple[str, ...]) -> Ho
         facts=stream.facts if stream else _NO_FACTS,
         clock_offset_us=stream.clock_offset_us if stream else 0,
         degraded=degraded,
+        gaps=host.gaps,
     )
