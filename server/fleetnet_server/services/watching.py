@@ -38,6 +38,8 @@ COVERAGE_S: Final = 10.0
 SWEEP_S: Final = 60.0
 MARK_S: Final = 10.0
 
+LEFT_BEHIND: Final = "what came was not read on for too long, and you were left behind; watch again"
+
 _Key: TypeAlias = tuple[object, ...]
 _Answers: TypeAlias = dict[_Key, SocketAnswer]
 
@@ -126,7 +128,7 @@ class _Watcher:
         """Never waits."""
         if len(self._waiting) >= MOST_WAITING:
             self._waiting.clear()
-            self.fail(AnswerGivenUp("what came was not read on for too long, and you were left behind; watch again"))
+            self.fail(AnswerGivenUp(LEFT_BEHIND))
         if self._error is None:
             self._waiting.append(news)
             self._woken.set()
