@@ -42,6 +42,8 @@ LEFT_BEHIND: Final = "what came was not read on for too long, and you were left 
 
 _Key: TypeAlias = tuple[object, ...]
 _Answers: TypeAlias = dict[_Key, SocketAnswer]
+_Name: TypeAlias = tuple[int, int, int]  # netns, protocol, cookie or inode
+_NO_NAMES: Final[frozenset[_Name]] = frozenset()
 
 
 _log = structlog.get_logger()
@@ -161,6 +163,8 @@ class _Kept:
         self._watchers: set[_Watcher] = set()
         self._coverage: Coverage | None = None
         self._known: dict[int, _Answers] = {}
+        # Of what is known, so that a report of a large host costs what it tells and not what the host has.
+        self._names: dict[int, frozenset[_Name]] = {}
         self._named: dict[int, str] = {}
         self._due: set[int] = set()
         self._woken = asyncio.Event()
@@ -212,11 +216,8 @@ class _Kept:
             return True
         if any(self._may_match(socket) for some in (batch.opened, batch.changed) for socket in some):
             return True
-        known = self._known.get(host_id)
-        if not known:
-            return False
-        told = {_name(socket.key) for some in (batch.changed, batch.closed) for socket in some}
-        return any((a.netns, a.protocol, a.cookie or a.inode) in told for a in known.values())
+        names = self._names.get(host_id, _NO_NAMES)
+        return not names.isdisjoint(_name(socket.key) for some in (batch.changed, batch.closed) for socket in some)
 
     def _may_match(self, socket: Socket) -> bool:
         """Whether an answer may have it, as far as can be told without asking."""
@@ -301,8 +302,10 @@ class _Kept:
             before, after = self._known.pop(host_id, {}), found.get(host_id, {})
             went += (socket for key, socket in before.items() if key not in after)
             came += (socket for key, socket in after.items() if key not in before)
+            self._names.pop(host_id, None)
             if after:
                 self._known[host_id] = after
+                self._names[host_id] = frozenset((a.netns, a.protocol, a.cookie or a.inode) for a in after.values())
         self._tell(Went(tuple(went)) if went else None)
         self._tell(Came(tuple(came)) if came else None)
 
@@ -344,7 +347,7 @@ def _answers(
             yield host_id, tuple(sockets)
 
 
-def _name(key: SocketKey) -> tuple[int, int, int]:
+def _name(key: SocketKey) -> _Name:
     return (key.netns, key.protocol, key.cookie or key.inode)
 
 

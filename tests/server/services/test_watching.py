@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from fleetnet_server.errors import AnswerGivenUp, RequestRefused, StorageUnavailable
@@ -139,6 +140,26 @@ def test_a_hundred_who_watch_the_same_are_one_question_and_no_report_beside_it_i
             await stream.aclose()
         await asyncio.sleep(0)
         assert watching._kept == {}
+
+    tell(tmp_path, story)
+
+
+def test_a_report_costs_what_it_tells_and_not_what_its_host_has(tmp_path: Path) -> None:
+    class Unread(dict[tuple[object, ...], SocketAnswer]):
+        def values(self) -> NoReturn:
+            raise AssertionError("all that is known was walked for a report")
+
+    async def story(c: Collector) -> None:
+        mine = watched(c)
+        session = await reporting(c, "web1", sock(1, T0, port=443))
+        async with aclosing(mine.watch(LISTENERS)) as stream:
+            await until_mark(stream)
+            [kept] = mine._kept.values()
+            answers = kept._known[session.host_id]
+            kept._known[session.host_id] = Unread(answers)
+            await c.report(session, difference(2, T0 + S), difference(3, T0 + 2 * S, closed=(gone(9, T0 + S),)))
+            assert kept._due == set()
+            kept._known[session.host_id] = answers
 
     tell(tmp_path, story)
 
