@@ -30,8 +30,8 @@ from fleetnet_server.storage.database import Connection, Database
 
 MOST_SOCKETS: Final = 50_000
 MOST_QUESTIONS: Final = 32
-# Messages that wait for somebody; behind that he is left behind.
-MOST_WAITING: Final = 256
+# Sockets that wait for somebody, so that all may go and others come at once; behind that he is left behind.
+MOST_WAITING: Final = 2 * MOST_SOCKETS
 # Reports that come within so long are answered together: a busy host reports once a second.
 GATHER_S: Final = 0.25
 COVERAGE_S: Final = 10.0
@@ -123,16 +123,18 @@ class _Watcher:
 
     def __init__(self) -> None:
         self._waiting: deque[News] = deque()
+        self._sockets = 0  # that wait
         self._error: ServerError | None = None
         self._woken = asyncio.Event()
 
     def tell(self, news: News) -> None:
         """Never waits."""
-        if len(self._waiting) >= MOST_WAITING:
+        if self._sockets + _weight(news) > MOST_WAITING:
             self._waiting.clear()
             self.fail(AnswerGivenUp(LEFT_BEHIND))
         if self._error is None:
             self._waiting.append(news)
+            self._sockets += _weight(news)
             self._woken.set()
 
     def fail(self, error: ServerError) -> None:
@@ -151,7 +153,9 @@ class _Watcher:
                     await self._woken.wait()
             except TimeoutError:
                 return Mark()
-        return self._waiting.popleft()
+        news = self._waiting.popleft()
+        self._sockets -= _weight(news)
+        return news
 
 
 class _Kept:
@@ -201,8 +205,7 @@ class _Kept:
         assert self._coverage is not None
         yield self._coverage
         answers = list(chain.from_iterable(self._known[host_id].values() for host_id in self._in_order(self._known)))
-        for start in range(0, len(answers), search.PAGE):
-            yield There(tuple(answers[start : start + search.PAGE]))
+        yield from map(There, _pages(answers))
         yield Mark()
 
     def note(self, host_id: int, batch: Batch) -> None:
@@ -306,8 +309,10 @@ class _Kept:
             if after:
                 self._known[host_id] = after
                 self._names[host_id] = frozenset((a.netns, a.protocol, a.cookie or a.inode) for a in after.values())
-        self._tell(Went(tuple(went)) if went else None)
-        self._tell(Came(tuple(came)) if came else None)
+        for page in _pages(went):
+            self._tell(Went(page))
+        for page in _pages(came):
+            self._tell(Came(page))
 
     def _in_order(self, host_ids: Collection[int]) -> list[int]:
         return sorted(host_ids, key=lambda host_id: self._named.get(host_id, ""))
@@ -317,10 +322,23 @@ class _Kept:
         if before is None or replace(before, as_of_us=coverage.as_of_us) != coverage:
             self._tell(coverage)
 
-    def _tell(self, news: News | None) -> None:
-        if news is not None:
-            for watcher in self._watchers:
-                watcher.tell(news)
+    def _tell(self, news: News) -> None:
+        for watcher in self._watchers:
+            watcher.tell(news)
+
+
+def _pages(answers: list[SocketAnswer]) -> Iterator[tuple[SocketAnswer, ...]]:
+    return (tuple(answers[start : start + search.PAGE]) for start in range(0, len(answers), search.PAGE))
+
+
+def _weight(news: News) -> int:
+    """How many sockets it tells of; a host that is silent counts as one of them."""
+    match news:
+        case There() | Came() | Went():
+            return len(news.sockets)
+        case Coverage():
+            return len(news.hosts_stale)
+    return 0
 
 
 def _coverage(conn: Connection, question: SocketQuestion, now_us: int) -> Iterator[Coverage]:

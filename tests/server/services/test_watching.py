@@ -204,6 +204,27 @@ def test_who_does_not_read_is_left_behind_and_told_so(tmp_path: Path, monkeypatc
     tell(tmp_path, story)
 
 
+def test_what_comes_and_goes_at_once_is_told_in_pages_and_waits_for_who_reads_slowly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "PAGE", 10)
+    monkeypatch.setattr(watching, "MOST_WAITING", 100)
+
+    async def story(c: Collector) -> None:
+        mine = watched(c)
+        session = await reporting(c, "web1", *(sock(n, T0, port=n) for n in range(1, 51)))
+        async with aclosing(mine.watch(LISTENERS)) as stream:
+            assert [len(ports(told)) for told in (await until_mark(stream))[1:-1]] == [10] * 5
+            await c.report(session, snapshot(2, T0 + S, *(sock(n, T0 + S, port=n) for n in range(101, 151))))
+            told = [await news(stream) for _ in range(10)]
+            assert [(type(one), len(one.sockets)) for one in told] == [(Went, 10)] * 5 + [(Came, 10)] * 5
+            await c.report(session, snapshot(3, T0 + 2 * S, *(sock(n, T0 + 2 * S, port=n) for n in range(201, 302))))
+            with pytest.raises(AnswerGivenUp, match="left behind"):
+                await news(stream)
+
+    tell(tmp_path, story)
+
+
 def test_too_much_is_refused_at_once_and_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watching, "MOST_SOCKETS", 2)
     monkeypatch.setattr(watching, "MOST_QUESTIONS", 1)
