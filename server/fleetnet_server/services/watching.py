@@ -34,6 +34,9 @@ MOST_QUESTIONS: Final = 32
 MOST_WAITING: Final = 2 * MOST_SOCKETS
 # Reports that come within so long are answered together: a busy host reports once a second.
 GATHER_S: Final = 0.25
+# After hosts were asked, so many times as long as that took, nobody is: large ones are not asked as fast as it goes.
+REST: Final = 4
+MOST_REST_S: Final = 30.0
 COVERAGE_S: Final = 10.0
 SWEEP_S: Final = 60.0
 MARK_S: Final = 10.0
@@ -253,12 +256,12 @@ class _Kept:
             watcher.fail(error)
 
     async def _follow(self) -> None:
-        swept_s = looked_s = time.monotonic()
+        swept_s = looked_s = rested_s = time.monotonic()
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(max(0.0, looked_s + COVERAGE_S - time.monotonic())):
                     await self._woken.wait()
-            await asyncio.sleep(GATHER_S)
+            await asyncio.sleep(max(GATHER_S, rested_s - time.monotonic()))
             now_s = time.monotonic()
             self._woken.clear()
             due, self._due = self._due, set()
@@ -268,6 +271,8 @@ class _Kept:
                 continue
             if due:
                 await self._ask(due)
+                done_s = time.monotonic()
+                rested_s = done_s + min(REST * (done_s - now_s), MOST_REST_S)
             if now_s >= looked_s + COVERAGE_S:
                 await self._cover()
                 looked_s = now_s

@@ -2,11 +2,13 @@
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator
+import time
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 from fleetnet_server.errors import AnswerGivenUp, RequestRefused, StorageUnavailable
@@ -200,6 +202,29 @@ def test_who_does_not_read_is_left_behind_and_told_so(tmp_path: Path, monkeypatc
                 assert ports(await news(reads)) == [("web1", n)]
             with pytest.raises(AnswerGivenUp, match="left behind"):
                 await news(does_not)
+
+    tell(tmp_path, story)
+
+
+def test_who_takes_long_to_answer_is_asked_more_rarely(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pages, asked = search.pages, []
+
+    def slow(*args: Any) -> Iterator[tuple[SocketAnswer, ...]]:
+        began_s = time.monotonic()
+        time.sleep(0.2)  # a large answer
+        yield from pages(*args)
+        asked.append((began_s, time.monotonic()))
+
+    async def story(c: Collector) -> None:
+        mine = watched(c)
+        session = await reporting(c, "web1")
+        async with aclosing(mine.watch(LISTENERS)) as stream:
+            await until_mark(stream)
+            monkeypatch.setattr(search, "pages", slow)
+            for n in range(2, 5):
+                await c.report(session, difference(n, T0 + n * S, opened=(sock(n, T0 + n * S, port=n),)))
+                assert ports(await news(stream)) == [("web1", n)]
+        assert all(later[0] - before[1] >= 0.8 for before, later in pairwise(asked))
 
     tell(tmp_path, story)
 
