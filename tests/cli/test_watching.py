@@ -23,6 +23,10 @@ def _page(*sockets: query_pb2.SocketItem) -> query_pb2.SocketPage:
     return query_pb2.SocketPage(items=sockets)
 
 
+def _told() -> Message:
+    return Message(at_us=fleet.AS_OF_US, coverage=fleet.all_fresh())
+
+
 def _story() -> list[Message]:
     """Two listeners are there, one comes, one goes, and a host falls silent."""
     db1, odd, web1, inside = fleet.listeners()
@@ -107,6 +111,27 @@ def test_what_changed_while_the_connection_was_lost_is_written_once(
     assert [(line[0], line[2:10]) for line in ran.out.splitlines()[2:]] == [("-", "13:01:00"), ("+", "13:01:00")]
     assert ran.err.count("trying again") == 3
     assert interrupted == [1.0, 1.0, 1.0], "each of them had come to something"
+
+
+def test_what_is_the_same_to_the_collector_is_the_same_after_a_connection_was_lost(
+    canned: Canned, fleetnet: Callable[..., Ran], interrupted: list[float]
+) -> None:
+    first, _, second, _ = fleet.listeners()
+    first.cookie, first.inode = 7, 0
+    second.cookie = 8
+    beginning = [_told(), Message(at_us=fleet.AS_OF_US, there=_page(first, second)), Message(mark=query_pb2.Mark())]
+    accepted, another = query_pb2.SocketItem(), query_pb2.SocketItem()
+    accepted.CopyFrom(first)
+    accepted.inode, accepted.opened_at_us = 4711, first.opened_at_us + 1
+    another.CopyFrom(second)
+    another.cookie = 9
+    again = [_told(), Message(at_us=fleet.AS_OF_US, there=_page(accepted, another)), Message(mark=query_pb2.Mark())]
+    canned.watched = [beginning, again]
+    ran = fleetnet("watch", "who-listens", "-o", "ndjson")
+    told = [json.loads(line) for line in ran.out.splitlines()]
+    changes = [(line["kind"], line["socket"]["local_port"]) for line in told if line["kind"] in ("Came", "Went")]
+    assert changes == [("Went", second.local_port), ("Came", second.local_port)]
+    assert interrupted
 
 
 def test_a_collector_that_is_away_is_tried_less_and_less_often(

@@ -176,9 +176,10 @@ class Screen:
 
 
 def _key(socket: Socket) -> tuple[object, ...]:
+    # What makes it another one, as the collector has it: else a change would be told of twice, or never.
     return (
         socket.host, socket.netns_inode, socket.protocol, socket.state, socket.local_address, socket.local_port,
-        socket.remote_address, socket.remote_port, socket.interface, socket.path, socket.inode, socket.opened_at_us,
+        socket.remote_address, socket.remote_port, socket.interface, socket.path, socket.cookie or socket.inode,
     )  # fmt: skip
 
 

@@ -375,9 +375,10 @@ def _name(key: SocketKey) -> _Name:
 
 
 def _key(socket: SocketAnswer) -> _Key:
-    """What makes it another socket, or another state of it. Not what it holds or who holds it."""
+    """What makes it another socket, or another state of it; the command line has the same. Not what it holds or who
+    holds it, nor since when: that is told more exactly later. A socket has no inode before it is accepted."""
     return (
-        socket.netns, socket.protocol, socket.state, socket.cookie, socket.inode, socket.local_address,
+        socket.netns, socket.protocol, socket.state, socket.cookie or socket.inode, socket.local_address,
         socket.local_port, socket.remote_address, socket.remote_port, socket.interface, socket.path,
     )  # fmt: skip
 

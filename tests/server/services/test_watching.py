@@ -109,6 +109,25 @@ def test_a_socket_that_enters_another_state_comes_and_goes_where_states_are_watc
     tell(tmp_path, story)
 
 
+def test_a_connection_that_is_accepted_and_so_gets_an_inode_is_the_same(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        mine = watched(c)
+        waits = sock(7, T0, ESTABLISHED, port=443, remote=PEER, remote_port=9)._replace(inode=0)
+        session = await reporting(c, "web1", waits)
+        async with aclosing(mine.watch(SocketQuestion(Selection(), states=(ESTABLISHED,)))) as stream:
+            await until_mark(stream)
+            accepted = waits._replace(inode=17)
+            another = sock(8, T0 + S, ESTABLISHED, port=443, remote=PEER, remote_port=10)
+            await c.report(session, difference(2, T0 + S, changed=(accepted,), opened=(another,)))
+            told = await news(stream)
+            assert isinstance(told, Came)
+            assert [(one.cookie, one.remote_port) for one in told.sockets] == [(8, 10)]
+            [kept] = mine._kept.values()
+            assert sorted(one.inode for one in kept._known[session.host_id].values()) == [17, 10_008]
+
+    tell(tmp_path, story)
+
+
 def test_a_host_that_comes_is_watched_as_well_and_one_that_does_not_match_is_not(tmp_path: Path) -> None:
     async def story(c: Collector) -> None:
         watching = watched(c)
