@@ -173,6 +173,8 @@ class _Kept:
         # Of what is known, so that a report of a large host costs what it tells and not what the host has.
         self._names: dict[int, frozenset[_Name]] = {}
         self._named: dict[int, str] = {}
+        # What was told while hosts are asked: of sockets, maybe, that the answer has and that are not known yet.
+        self._told_meanwhile: dict[int, set[_Name]] | None = None
         self._due: set[int] = set()
         self._woken = asyncio.Event()
         self._ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -222,8 +224,10 @@ class _Kept:
             return True
         if any(self._may_match(socket) for some in (batch.opened, batch.changed) for socket in some):
             return True
-        names = self._names.get(host_id, _NO_NAMES)
-        return not names.isdisjoint(_name(socket.key) for some in (batch.changed, batch.closed) for socket in some)
+        names = _told(batch)
+        if names and self._told_meanwhile is not None:
+            self._told_meanwhile.setdefault(host_id, set()).update(names)
+        return not self._names.get(host_id, _NO_NAMES).isdisjoint(names)
 
     def _may_match(self, socket: Socket) -> bool:
         """Whether an answer may have it, as far as can be told without asking."""
@@ -283,7 +287,16 @@ class _Kept:
                 self._covered(coverage)
 
     async def _ask(self, host_ids: Collection[int] | None) -> None:
-        """Ask these hosts again, or all, and tell what is new."""
+        """Ask these hosts again, or all, and tell what is new. What ended meanwhile is due then."""
+        self._told_meanwhile = {}
+        await self._ask_and_tell(host_ids)
+        told, self._told_meanwhile = self._told_meanwhile, None
+        for host_id, names in told.items():
+            if not self._names.get(host_id, _NO_NAMES).isdisjoint(names):
+                self._due.add(host_id)
+                self._woken.set()
+
+    async def _ask_and_tell(self, host_ids: Collection[int] | None) -> None:
         asked: Collection[int] = host_ids if host_ids is not None else self._known.keys()
         others = sum(len(answers) for host_id, answers in self._known.items() if host_id not in asked)
         found: dict[int, _Answers] = {}
@@ -368,6 +381,11 @@ def _answers(
             of_host.setdefault(numbers[socket.host], []).append(socket)
         for host_id, sockets in of_host.items():
             yield host_id, tuple(sockets)
+
+
+def _told(batch: Batch) -> list[_Name]:
+    """What may have ended, or be another now."""
+    return [_name(socket.key) for some in (batch.changed, batch.closed) for socket in some]
 
 
 def _name(key: SocketKey) -> _Name:

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import threading
 import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
@@ -221,6 +222,32 @@ def test_who_does_not_read_is_left_behind_and_told_so(tmp_path: Path, monkeypatc
                 assert ports(await news(reads)) == [("web1", n)]
             with pytest.raises(AnswerGivenUp, match="left behind"):
                 await news(does_not)
+
+    tell(tmp_path, story)
+
+
+def test_what_ends_while_its_host_is_asked_goes_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pages, read, go_on = search.pages, threading.Event(), threading.Event()
+
+    def slow(*args: Any) -> Iterator[tuple[SocketAnswer, ...]]:
+        found = list(pages(*args))
+        read.set()
+        assert go_on.wait(DEADLINE_S)
+        yield from found
+
+    async def story(c: Collector) -> None:
+        mine = watched(c)
+        session = await reporting(c, "web1", sock(1, T0, port=443))
+        async with aclosing(mine.watch(LISTENERS)) as stream:
+            await until_mark(stream)
+            monkeypatch.setattr(search, "pages", slow)
+            await c.report(session, difference(2, T0 + S, opened=(sock(2, T0 + S, port=80),)))
+            await asyncio.to_thread(read.wait, DEADLINE_S)
+            await c.report(session, difference(3, T0 + 2 * S, closed=(gone(2, T0 + 2 * S),)))
+            go_on.set()
+            assert ports(await news(stream)) == [("web1", 80)]
+            told = await asyncio.wait_for(news(stream), watching.SWEEP_S / 2)
+            assert isinstance(told, Went)
 
     tell(tmp_path, story)
 
