@@ -87,11 +87,15 @@ class Watching:
     def __init__(self, db: Database) -> None:
         self._db = db
         self._kept: dict[SocketQuestion, _Kept] = {}
+        self._boots: dict[int, bytes] = {}  # that each host reported of last
 
     def note(self, host_id: int, batch: Batch) -> None:
         """What a host reported has been stored. Never waits."""
+        # What comes first of another boot ends all that was open in the one before, and need not say so.
+        booted = self._boots.get(host_id) != batch.boot_id
+        self._boots[host_id] = batch.boot_id
         for kept in self._kept.values():
-            kept.note(host_id, batch)
+            kept.note(host_id, batch, booted=booted)
 
     async def watch(self, question: SocketQuestion) -> AsyncGenerator[News]:
         """Coverage, what is there, a mark; then for ever what comes and goes and what becomes of the coverage, and a
@@ -213,9 +217,9 @@ class _Kept:
         yield from map(There, _pages(answers))
         yield Mark()
 
-    def note(self, host_id: int, batch: Batch) -> None:
+    def note(self, host_id: int, batch: Batch, *, booted: bool) -> None:
         """See Watching."""
-        if host_id not in self._due and self._may_concern(host_id, batch):
+        if host_id not in self._due and (booted or self._may_concern(host_id, batch)):
             self._due.add(host_id)
             self._woken.set()
 

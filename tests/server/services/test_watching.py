@@ -24,6 +24,7 @@ from server.reports import (
     CLOSE_WAIT,
     ESTABLISHED,
     LISTEN,
+    NEXT_BOOT,
     T0,
     Collector,
     S,
@@ -125,6 +126,21 @@ def test_a_connection_that_is_accepted_and_so_gets_an_inode_is_the_same(tmp_path
             assert [(one.cookie, one.remote_port) for one in told.sockets] == [(8, 10)]
             [kept] = mine._kept.values()
             assert sorted(one.inode for one in kept._known[session.host_id].values()) == [17, 10_008]
+
+    tell(tmp_path, story)
+
+
+def test_a_boot_ends_what_the_one_before_had_also_where_its_first_report_is_no_snapshot(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        mine = watched(c)
+        await reporting(c, "web1", sock(1, T0, port=443))
+        async with aclosing(mine.watch(LISTENERS)) as stream:
+            await until_mark(stream)
+            again = await c.connect(await c.enroll("web1"), hello(T0 + 9 * S, boot_id=NEXT_BOOT))
+            await c.report(again, difference(1, T0 + 10 * S, boot_id=NEXT_BOOT))
+            told = await asyncio.wait_for(news(stream), watching.SWEEP_S / 2)
+            assert isinstance(told, Went)
+            assert ports(told) == [("web1", 443)]
 
     tell(tmp_path, story)
 
