@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Collection, Iterator
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Final, TypeAlias
@@ -45,7 +45,7 @@ LEFT_BEHIND: Final = "what came was not read on for too long, and you were left 
 
 _Key: TypeAlias = tuple[object, ...]
 _Answers: TypeAlias = dict[_Key, SocketAnswer]
-_Name: TypeAlias = tuple[int, int, int]  # netns, protocol, cookie or inode
+_Name: TypeAlias = tuple[int, int, int] | tuple[int]  # netns, protocol, cookie or inode; or a netns
 _NO_NAMES: Final[frozenset[_Name]] = frozenset()
 
 
@@ -330,7 +330,7 @@ class _Kept:
             self._names.pop(host_id, None)
             if after:
                 self._known[host_id] = after
-                self._names[host_id] = frozenset((a.netns, a.protocol, a.cookie or a.inode) for a in after.values())
+                self._names[host_id] = frozenset(_names(after.values()))
         for page in _pages(went):
             self._tell(Went(page))
         for page in _pages(came):
@@ -387,9 +387,18 @@ def _answers(
             yield host_id, tuple(sockets)
 
 
+def _names(answers: Iterable[SocketAnswer]) -> Iterator[_Name]:
+    """What a report calls these, and the namespaces other than the host's own that they are in."""
+    for answer in answers:
+        yield (answer.netns, answer.protocol, answer.cookie or answer.inode)
+        if answer.netns:
+            yield (answer.netns,)
+
+
 def _told(batch: Batch) -> list[_Name]:
-    """What may have ended, or be another now."""
-    return [_name(socket.key) for some in (batch.changed, batch.closed) for socket in some]
+    """What may have ended, be another now, or be called otherwise: sockets, and namespaces that sockets are in."""
+    sockets = [_name(socket.key) for some in (batch.changed, batch.closed) for socket in some]
+    return [*sockets, *((namespace.netns,) for namespace in batch.namespaces)]
 
 
 def _name(key: SocketKey) -> _Name:

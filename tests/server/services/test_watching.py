@@ -13,7 +13,16 @@ from typing import Any, NoReturn
 
 import pytest
 from fleetnet_server.errors import AnswerGivenUp, RequestRefused, StorageUnavailable
-from fleetnet_server.records import Batch, Coverage, Selection, Session, Socket, SocketAnswer, SocketQuestion
+from fleetnet_server.records import (
+    Batch,
+    ClosedSocket,
+    Coverage,
+    Selection,
+    Session,
+    Socket,
+    SocketAnswer,
+    SocketQuestion,
+)
 from fleetnet_server.services import watching
 from fleetnet_server.services.ingest import Ingest
 from fleetnet_server.services.watching import Came, Mark, News, There, Watching, Went
@@ -25,14 +34,17 @@ from server.reports import (
     ESTABLISHED,
     LISTEN,
     NEXT_BOOT,
+    SEEN,
     T0,
     Collector,
     S,
     difference,
     gone,
     hello,
+    key,
     snapshot,
     sock,
+    space,
 )
 from server.stories import PEER, reporting, tell
 
@@ -141,6 +153,29 @@ def test_a_boot_ends_what_the_one_before_had_also_where_its_first_report_is_no_s
             told = await asyncio.wait_for(news(stream), watching.SWEEP_S / 2)
             assert isinstance(told, Went)
             assert ports(told) == [("web1", 443)]
+
+    tell(tmp_path, story)
+
+
+def test_what_goes_is_told_with_the_last_name_of_its_namespace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "MARK_S", 0.01)
+
+    async def story(c: Collector) -> None:
+        mine = watched(c)
+        session = await c.connect(await c.enroll("web1"), hello(T0))
+        await c.report(session, snapshot(1, T0, sock(1, T0, port=443, netns=7), namespaces=(space(7, "blue"),)))
+        async with aclosing(mine.watch(LISTENERS)) as stream:
+            await until_mark(stream)
+            await c.report(session, difference(2, T0 + S, namespaces=(space(7, "green"),)))
+            [kept] = mine._kept.values()
+            async with asyncio.timeout(DEADLINE_S):
+                while [one.netns_name for one in kept._known[session.host_id].values()] != ["green"]:
+                    assert not isinstance(await anext(stream), Came | Went)
+            await c.report(session, difference(3, T0 + 2 * S, closed=(ClosedSocket(key(1, netns=7), T0 + S, SEEN),)))
+            told = await news(stream)
+            assert [one.netns_name for one in told.sockets] == ["green"]
+            await c.report(session, difference(4, T0 + 3 * S, namespaces=(space(7, "red"),)))
+            assert kept._due == set(), "nothing of it is known any more"
 
     tell(tmp_path, story)
 
