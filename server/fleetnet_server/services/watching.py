@@ -177,6 +177,7 @@ class _Kept:
         # Of what is known, so that a report of a large host costs what it tells and not what the host has.
         self._names: dict[int, frozenset[_Name]] = {}
         self._named: dict[int, str] = {}
+        self._not_meant: set[int] = set()  # hosts that were asked, and whose names the question does not have
         # What was told while hosts are asked: of sockets, maybe, that the answer has and that are not known yet.
         self._told_meanwhile: dict[int, set[_Name]] | None = None
         self._due: set[int] = set()
@@ -219,7 +220,9 @@ class _Kept:
 
     def note(self, host_id: int, batch: Batch, *, booted: bool) -> None:
         """See Watching."""
-        if host_id not in self._due and (booted or self._may_concern(host_id, batch)):
+        if host_id in self._due or host_id in self._not_meant:
+            return
+        if booted or self._may_concern(host_id, batch):
             self._due.add(host_id)
             self._woken.set()
 
@@ -310,6 +313,7 @@ class _Kept:
                     self._covered(part)
                 elif isinstance(part, dict):
                     self._named.update(part)
+                    self._not_meant.update(host_id for host_id in host_ids or () if host_id not in part)
                 else:
                     host_id, page = part
                     found.setdefault(host_id, {}).update((_key(socket), socket) for socket in page)

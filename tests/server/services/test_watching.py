@@ -277,6 +277,29 @@ def test_who_does_not_read_is_left_behind_and_told_so(tmp_path: Path, monkeypatc
     tell(tmp_path, story)
 
 
+def test_a_host_that_is_not_meant_costs_one_statement_and_no_more(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        mine = watched(c)
+        meant = await reporting(c, "web1")
+        other = await reporting(c, "db1")
+        question = SocketQuestion(Selection(host_globs=("web*",)), listeners_only=True)
+        async with aclosing(mine.watch(question)) as stream:
+            await until_mark(stream)
+            asked = asked_of(c.db._engines.readers)
+            await c.report(other, difference(2, T0 + S, opened=(sock(1, T0 + S, port=80),)))
+            # When this is known, whatever that caused is over.
+            await c.report(meant, difference(2, T0 + S, opened=(sock(1, T0 + S, port=80),)))
+            assert ports(await news(stream)) == [("web1", 80)]
+            [kept] = mine._kept.values()
+            assert kept._not_meant == {other.host_id}
+            asked.clear()
+            await c.report(other, difference(3, T0 + 2 * S, opened=(sock(2, T0 + 2 * S, port=81),)))
+            assert kept._due == set()
+            assert asked == []
+
+    tell(tmp_path, story)
+
+
 def test_what_ends_while_its_host_is_asked_goes_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pages, read, go_on = search.pages, threading.Event(), threading.Event()
 
