@@ -2,8 +2,10 @@
 
 import io
 import json
+import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 
@@ -11,6 +13,8 @@ import grpc
 import pytest
 from cli.canned import Canned
 from cli.conftest import SCRIPT, Ran
+from fleetnet_cli.client import Collector
+from fleetnet_cli.records import Selection, SocketQuestion
 from fleetnet_proto.v1 import query_pb2
 
 from cli import fleet
@@ -149,6 +153,25 @@ def test_the_first_connection_fails_as_any_question_does(canned: Canned, fleetne
     assert "more than 50000 sockets" in ran.err
     canned.refuses = (grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
     assert fleetnet("watch", "who-listens").status == 2
+
+
+def test_a_collector_that_does_not_answer_at_all_is_waited_for_as_long_as_was_said(
+    canned: Canned, fleetnet: Callable[..., Ran]
+) -> None:
+    canned.silent, canned.watched = threading.Event(), [[]]
+    ran = fleetnet("watch", "who-listens", "--timeout", "1s")
+    assert ran.status == 5
+    assert "said nothing for 1 s" in ran.err
+
+
+def test_one_that_hangs_later_is_noticed_after_three_marks_or_as_late_as_was_said(canned: Canned) -> None:
+    canned.watched = [_story()[:3]] * 2
+    canned.stays = True
+    for said_s, patience_s in ((10.0, 15.0), (100.0, 100.0)):
+        with Collector(os.environ["FLEETNET_SERVER"].removeprefix("unix://"), said_s) as collector:
+            stream = collector.watch(SocketQuestion(Selection()))
+            assert stream._patience.timeout_s == patience_s
+            assert next(iter(stream)).kind == "there"
 
 
 @pytest.mark.usefixtures("canned")

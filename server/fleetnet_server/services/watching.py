@@ -39,7 +39,7 @@ REST: Final = 4
 MOST_REST_S: Final = 30.0
 COVERAGE_S: Final = 10.0
 SWEEP_S: Final = 60.0
-MARK_S: Final = 10.0
+MARK_S: Final = 5.0  # who hears nothing for three of them takes us for dead
 
 LEFT_BEHIND: Final = "what came was not read on for too long, and you were left behind; watch again"
 
