@@ -184,7 +184,8 @@ def test_one_that_hangs_later_is_noticed_after_three_marks_or_as_late_as_was_sai
         (("who-holds", "ESTAB", "--by", "host"), "--by makes no sense"),
         (("who-holds", "ESTAB", "--min", "5"), "--min makes no sense"),
         (("who-talks-to", "10.0.0.1", "--by", "host"), "--by makes no sense"),
-        (("who-listens", "-o", "csv"), "the formats are table or ndjson"),
+        (("who-listens", "-o", "csv"), "-o csv: watch writes table or ndjson"),
+        (("who-listens", "-o", "ndjsn"), 'did you mean "ndjson"?'),
         (("hosts",), "no such command"),
     ],
 )
@@ -192,6 +193,17 @@ def test_what_cannot_be_watched_is_said(fleetnet: Callable[..., Ran], arguments:
     ran = fleetnet("watch", *arguments)
     assert (ran.status, ran.out) == (2, "")
     assert words in ran.err
+
+
+@pytest.mark.parametrize("command", ["who-listens", "who-holds", "who-talks-to"])
+def test_what_cannot_be_watched_is_not_offered(fleetnet: Callable[..., Ran], command: str) -> None:
+    ran = fleetnet("watch", command, "--help")
+    offered = {word.rstrip(",") for word in ran.out.split() if word.startswith("--")}
+    assert ran.status == 0
+    assert not offered & {"--at", "--since", "--limit", "--by", "--min"}
+    assert {"--host", "--max-age", "--tcp"} <= offered
+    assert "table|ndjson" in ran.out
+    assert {"--at", "--since", "--limit"} <= set(fleetnet(command, "--help").out.replace(",", " ").split())
 
 
 def test_a_row_is_there_as_soon_as_it_is_known_and_ctrl_c_ends_it(canned: Canned) -> None:
