@@ -117,6 +117,38 @@ def test_what_changed_while_the_connection_was_lost_is_written_once(
     assert interrupted == [1.0, 1.0, 1.0], "each of them had come to something"
 
 
+def test_a_connection_that_is_there_again_is_said_before_what_changed_meanwhile(
+    canned: Canned, fleetnet: Callable[..., Ran], interrupted: list[float]
+) -> None:
+    _, odd, _, _ = fleet.listeners()
+    less = fleet.all_fresh()
+    less.hosts_stale.extend(fleet.stale(3, "db1"))
+    at_us = fleet.AS_OF_US + 60 * SECOND_US
+    coverage = Message(at_us=at_us, coverage=less)
+    again = [coverage, Message(at_us=at_us, there=_page(odd)), Message(at_us=at_us + SECOND_US, mark=query_pb2.Mark())]
+    canned.watched = [_story()[:3], [coverage], again]
+    ran = fleetnet("watch", "who-listens", "--host", "*")
+    assert [line.split("  since")[0][:30].rstrip() for line in ran.out.splitlines() if line[0] in "!"] == [
+        "! 13:01:01  connected again",
+        "! 13:01:01  db1 is silent",
+    ]
+    assert [line[0] for line in ran.out.splitlines() if line[0] in "!+-"] == ["!", "!", "-", "-", "+"]
+    assert interrupted
+
+
+def test_a_host_that_is_not_there_yet_is_waited_for(
+    canned: Canned, fleetnet: Callable[..., Ran], interrupted: list[float]
+) -> None:
+    nobody = Message(at_us=fleet.AS_OF_US, coverage=query_pb2.Coverage(as_of_us=fleet.AS_OF_US))
+    for options, sentence in (((), "no hosts in this fleet yet"), (("--host", "no*"), 'no host matches "no*" yet')):
+        canned.connections, canned.watched = 0, [[nobody, Message(mark=query_pb2.Mark())]]
+        interrupted.clear()
+        assert fleetnet("watch", "who-listens", *options).out == f"{sentence}; waiting for one\n"
+        canned.connections = 0
+        interrupted.clear()
+        assert fleetnet("watch", "who-listens", "-q", *options).out == ""
+
+
 def test_what_is_the_same_to_the_collector_is_the_same_after_a_connection_was_lost(
     canned: Canned, fleetnet: Callable[..., Ran], interrupted: list[float]
 ) -> None:
