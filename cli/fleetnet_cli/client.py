@@ -46,8 +46,8 @@ _GUESS_S = 1.0  # for the names of hosts, one of which a wrong name may be meant
 
 _LEAVE_S = 2.0  # for a call to end that was called off: no time at all but on a machine that does nothing
 
-# Who watches hears at least a mark, every ten seconds.
-_MARKS_S = 30.0
+# Who watches hears at least a mark, every five seconds, and is not to think at once that a busy collector hangs.
+_MARKS_S = 15.0
 
 
 class Collector:
@@ -85,7 +85,7 @@ class Collector:
         is here when this returns."""
         call = self._questions.WatchSockets(wire.watch_request(question))
         translate = functools.partial(self._translated, host=question.selection.host)
-        return Stream(call, wire.news, max(self._timeout_s, _MARKS_S), translate)
+        return Stream(call, wire.news, self._timeout_s, translate, later_s=max(self._timeout_s, _MARKS_S))
 
     def hosts(self, selection: Selection) -> "Stream[Host]":
         """Asks for hosts; the answer's coverage is here when this returns."""
@@ -162,7 +162,7 @@ class _Call(Protocol):
 
 
 class Stream(Generic[Item]):
-    """An answer as it comes in (records.Answer)."""
+    """An answer as it comes in (records.Answer). After its first message it may be silent for `later_s`, if given."""
 
     def __init__(
         self,
@@ -170,6 +170,8 @@ class Stream(Generic[Item]):
         items_of: Callable[[Any], Iterable[Item]],
         timeout_s: float,
         translate: Callable[[grpc.RpcError], errors.CliError],
+        *,
+        later_s: float | None = None,
     ) -> None:
         self._call = call
         self._items_of = items_of
@@ -183,6 +185,7 @@ class Stream(Generic[Item]):
         try:
             self._patience.begin()
             self.coverage: Coverage = wire.coverage(self._first().coverage)
+            self._patience.timeout_s = later_s or timeout_s
         except BaseException:  # who interrupts is done with the call too
             self._leave()
             raise
@@ -272,7 +275,7 @@ class _Patience:
 
     def __init__(self, call: _Call, timeout_s: float) -> None:
         self._call = call
-        self._timeout_s = timeout_s
+        self.timeout_s = timeout_s
         self._waiting_since_s: float | None = None
         self._over = threading.Event()
         self.lost = False
@@ -295,15 +298,15 @@ class _Patience:
         """The error, or, where the patience ended the call, that."""
         if self.lost:
             return errors.Unreachable(
-                f"the collector said nothing for {self._timeout_s:g} s; "
+                f"the collector said nothing for {self.timeout_s:g} s; "
                 "look at its log, or give it longer with --timeout"
             )
         return translate(error)
 
     def _watch(self) -> None:
-        while not self._over.wait(min(self._timeout_s / 4, 1.0)):
+        while not self._over.wait(min(self.timeout_s / 4, 1.0)):
             since_s = self._waiting_since_s
-            if since_s is not None and time.monotonic() - since_s > self._timeout_s:
+            if since_s is not None and time.monotonic() - since_s > self.timeout_s:
                 self.lost = True
                 self._call.cancel()
                 return

@@ -4,12 +4,13 @@ A command takes them by `@takes_common(...)`: its parameter `common` is replaced
 options named, and arrives as one checked value.
 """
 
+import copy
 import functools
 import inspect
 import operator
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ParamSpec
+from typing import Annotated, Any, ParamSpec, get_args
 
 import click
 import typer
@@ -25,6 +26,7 @@ P = ParamSpec("P")
 DEFAULTS = {"output": "table", "timeout": "20s", "max_age": "2m"}
 WATCH = "watch"  # the command whose commands are questions that stay open
 WATCH_FORMATS = ("table", "ndjson")
+_OF_ANSWERS = ("at", "since", "limit", "by", "at_least")  # parameters that make no sense of what is watched
 
 
 def option(*flags: str, help: str, command: str = "", **more: Any) -> Any:  # noqa: ANN401  # as typer types its options
@@ -49,8 +51,8 @@ def _listed(formats: Sequence[str]) -> str:
     return f"{', '.join(formats[:-1])} or {formats[-1]}"
 
 
-def _output(formats: Sequence[str]) -> Any:  # noqa: ANN401  # as typer types its options
-    return option("--output", "-o", metavar="FORMAT", help=f"{_listed(formats)} (default table).")
+def _output(formats: Sequence[str], metavar: str = "FORMAT") -> Any:  # noqa: ANN401  # as typer types its options
+    return option("--output", "-o", metavar=metavar, help=f"{_listed(formats)} (default table).")
 
 
 _QUIET = option("--quiet", "-q", help="Items only: no heading, no line on coverage.")
@@ -151,6 +153,32 @@ def _parameters(names: tuple[str, ...], formats: tuple[str, ...]) -> Iterator[in
         yield inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
+def watched(command: Callable[..., int]) -> Callable[..., int]:
+    """The same command where its question stays open: what makes no sense then is not offered. It is known still, so
+    that who says it is told why it is refused."""
+
+    @functools.wraps(command)
+    def wrapper(**given: Any) -> int:  # noqa: ANN401  # typer passes what the options are typed as
+        return command(**given)
+
+    parameters = [_watched(parameter) for parameter in inspect.signature(command).parameters.values()]
+    wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # typer reads it
+    wrapper.__annotations__ = {p.name: p.annotation for p in parameters}
+    return wrapper
+
+
+def _watched(parameter: inspect.Parameter) -> inspect.Parameter:
+    if parameter.name not in ("output", *_OF_ANSWERS):
+        return parameter
+    kind, declared = get_args(parameter.annotation)
+    if parameter.name == "output":
+        declared = _output(WATCH_FORMATS, "|".join(WATCH_FORMATS))
+    else:
+        declared = copy.copy(declared)
+        declared.hidden = True
+    return parameter.replace(annotation=operator.getitem(Annotated, (kind, declared)))
+
+
 def of_commands(command: click.Command, path: str = "") -> Iterator[tuple[str, click.Option]]:
     """Every option that has a twin, of a command and all below it, each with its command's path."""
     for parameter in command.params:
@@ -174,6 +202,8 @@ def checked(given: dict[str, Any], formats: Sequence[str]) -> Common:
     formats = WATCH_FORMATS if watching else formats
     output = given.get("output") or DEFAULTS["output"]
     if output not in formats:
+        if watching and output in FORMATS:
+            raise UsageError(f"-o {output}: watch writes {_listed(formats)}")
         guess = suggestion(output, list(formats)) or f"; the formats are {_listed(formats)}"
         raise UsageError(f'-o {output}: there is no format "{output}"{guess}')
     now_us = times.now_us()

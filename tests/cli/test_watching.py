@@ -2,8 +2,10 @@
 
 import io
 import json
+import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 
@@ -11,6 +13,8 @@ import grpc
 import pytest
 from cli.canned import Canned
 from cli.conftest import SCRIPT, Ran
+from fleetnet_cli.client import Collector
+from fleetnet_cli.records import Selection, SocketQuestion
 from fleetnet_proto.v1 import query_pb2
 
 from cli import fleet
@@ -21,6 +25,10 @@ Message = query_pb2.WatchSocketsResponse
 
 def _page(*sockets: query_pb2.SocketItem) -> query_pb2.SocketPage:
     return query_pb2.SocketPage(items=sockets)
+
+
+def _told() -> Message:
+    return Message(at_us=fleet.AS_OF_US, coverage=fleet.all_fresh())
 
 
 def _story() -> list[Message]:
@@ -109,6 +117,59 @@ def test_what_changed_while_the_connection_was_lost_is_written_once(
     assert interrupted == [1.0, 1.0, 1.0], "each of them had come to something"
 
 
+def test_a_connection_that_is_there_again_is_said_before_what_changed_meanwhile(
+    canned: Canned, fleetnet: Callable[..., Ran], interrupted: list[float]
+) -> None:
+    _, odd, _, _ = fleet.listeners()
+    less = fleet.all_fresh()
+    less.hosts_stale.extend(fleet.stale(3, "db1"))
+    at_us = fleet.AS_OF_US + 60 * SECOND_US
+    coverage = Message(at_us=at_us, coverage=less)
+    again = [coverage, Message(at_us=at_us, there=_page(odd)), Message(at_us=at_us + SECOND_US, mark=query_pb2.Mark())]
+    canned.watched = [_story()[:3], [coverage], again]
+    ran = fleetnet("watch", "who-listens", "--host", "*")
+    assert [line.split("  since")[0][:30].rstrip() for line in ran.out.splitlines() if line[0] in "!"] == [
+        "! 13:01:01  connected again",
+        "! 13:01:01  db1 is silent",
+    ]
+    assert [line[0] for line in ran.out.splitlines() if line[0] in "!+-"] == ["!", "!", "-", "-", "+"]
+    assert interrupted
+
+
+def test_a_host_that_is_not_there_yet_is_waited_for(
+    canned: Canned, fleetnet: Callable[..., Ran], interrupted: list[float]
+) -> None:
+    nobody = Message(at_us=fleet.AS_OF_US, coverage=query_pb2.Coverage(as_of_us=fleet.AS_OF_US))
+    for options, sentence in (((), "no hosts in this fleet yet"), (("--host", "no*"), 'no host matches "no*" yet')):
+        canned.connections, canned.watched = 0, [[nobody, Message(mark=query_pb2.Mark())]]
+        interrupted.clear()
+        assert fleetnet("watch", "who-listens", *options).out == f"{sentence}; waiting for one\n"
+        canned.connections = 0
+        interrupted.clear()
+        assert fleetnet("watch", "who-listens", "-q", *options).out == ""
+
+
+def test_what_is_the_same_to_the_collector_is_the_same_after_a_connection_was_lost(
+    canned: Canned, fleetnet: Callable[..., Ran], interrupted: list[float]
+) -> None:
+    first, _, second, _ = fleet.listeners()
+    first.cookie, first.inode = 7, 0
+    second.cookie = 8
+    beginning = [_told(), Message(at_us=fleet.AS_OF_US, there=_page(first, second)), Message(mark=query_pb2.Mark())]
+    accepted, another = query_pb2.SocketItem(), query_pb2.SocketItem()
+    accepted.CopyFrom(first)
+    accepted.inode, accepted.opened_at_us = 4711, first.opened_at_us + 1
+    another.CopyFrom(second)
+    another.cookie = 9
+    again = [_told(), Message(at_us=fleet.AS_OF_US, there=_page(accepted, another)), Message(mark=query_pb2.Mark())]
+    canned.watched = [beginning, again]
+    ran = fleetnet("watch", "who-listens", "-o", "ndjson")
+    told = [json.loads(line) for line in ran.out.splitlines()]
+    changes = [(line["kind"], line["socket"]["local_port"]) for line in told if line["kind"] in ("Came", "Went")]
+    assert changes == [("Went", second.local_port), ("Came", second.local_port)]
+    assert interrupted
+
+
 def test_a_collector_that_is_away_is_tried_less_and_less_often(
     canned: Canned, fleetnet: Callable[..., Ran], interrupted: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -126,6 +187,25 @@ def test_the_first_connection_fails_as_any_question_does(canned: Canned, fleetne
     assert fleetnet("watch", "who-listens").status == 2
 
 
+def test_a_collector_that_does_not_answer_at_all_is_waited_for_as_long_as_was_said(
+    canned: Canned, fleetnet: Callable[..., Ran]
+) -> None:
+    canned.silent, canned.watched = threading.Event(), [[]]
+    ran = fleetnet("watch", "who-listens", "--timeout", "1s")
+    assert ran.status == 5
+    assert "said nothing for 1 s" in ran.err
+
+
+def test_one_that_hangs_later_is_noticed_after_three_marks_or_as_late_as_was_said(canned: Canned) -> None:
+    canned.watched = [_story()[:3]] * 2
+    canned.stays = True
+    for said_s, patience_s in ((10.0, 15.0), (100.0, 100.0)):
+        with Collector(os.environ["FLEETNET_SERVER"].removeprefix("unix://"), said_s) as collector:
+            stream = collector.watch(SocketQuestion(Selection()))
+            assert stream._patience.timeout_s == patience_s
+            assert next(iter(stream)).kind == "there"
+
+
 @pytest.mark.usefixtures("canned")
 @pytest.mark.parametrize(
     ("arguments", "words"),
@@ -136,7 +216,8 @@ def test_the_first_connection_fails_as_any_question_does(canned: Canned, fleetne
         (("who-holds", "ESTAB", "--by", "host"), "--by makes no sense"),
         (("who-holds", "ESTAB", "--min", "5"), "--min makes no sense"),
         (("who-talks-to", "10.0.0.1", "--by", "host"), "--by makes no sense"),
-        (("who-listens", "-o", "csv"), "the formats are table or ndjson"),
+        (("who-listens", "-o", "csv"), "-o csv: watch writes table or ndjson"),
+        (("who-listens", "-o", "ndjsn"), 'did you mean "ndjson"?'),
         (("hosts",), "no such command"),
     ],
 )
@@ -144,6 +225,17 @@ def test_what_cannot_be_watched_is_said(fleetnet: Callable[..., Ran], arguments:
     ran = fleetnet("watch", *arguments)
     assert (ran.status, ran.out) == (2, "")
     assert words in ran.err
+
+
+@pytest.mark.parametrize("command", ["who-listens", "who-holds", "who-talks-to"])
+def test_what_cannot_be_watched_is_not_offered(fleetnet: Callable[..., Ran], command: str) -> None:
+    ran = fleetnet("watch", command, "--help")
+    offered = {word.rstrip(",") for word in ran.out.split() if word.startswith("--")}
+    assert ran.status == 0
+    assert not offered & {"--at", "--since", "--limit", "--by", "--min"}
+    assert {"--host", "--max-age", "--tcp"} <= offered
+    assert "table|ndjson" in ran.out
+    assert {"--at", "--since", "--limit"} <= set(fleetnet(command, "--help").out.replace(",", " ").split())
 
 
 def test_a_row_is_there_as_soon_as_it_is_known_and_ctrl_c_ends_it(canned: Canned) -> None:

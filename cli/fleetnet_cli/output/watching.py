@@ -6,6 +6,7 @@
     + 14:03:22  web1  tcp    0.0.0.0:80
     - 14:05:01  web1  tcp    0.0.0.0:443
     ! 14:06:40  db1 is silent
+    ! 14:09:12  connected again
 
 After a connection that was lost, what came and went meanwhile is told in the same way: no change is told twice, and
 none is left out but what came and went again.
@@ -38,6 +39,9 @@ class Writer(Protocol):
     def cover(self, at_us: int, before: Coverage, now: Coverage) -> None:
         """The coverage has changed."""
 
+    def again(self, at_us: int, before: Coverage, now: Coverage) -> None:
+        """A connection that was lost is there again; what changed meanwhile comes after this."""
+
 
 class Lines:
     """For people."""
@@ -53,7 +57,10 @@ class Lines:
         self._shape()
         for row in self._rows:
             self._out.write(self._line(" ", "", row) + "\n")
-        if not self._quiet:
+        if not self._quiet and not coverage.hosts_asked:
+            whom = f'no host matches "{visible(self._glob)}" yet' if self._glob else "no hosts in this fleet yet"
+            self._out.write(self._out.paint(f"{whom}; waiting for one\n", YELLOW))
+        elif not self._quiet:
             sentences.write(
                 ReadyAnswer[object](coverage), self._out, found=len(self._rows), nothing=self._presentation.nothing,
                 asked_at=False, zone_shown=True, glob=self._glob, notes=(),
@@ -77,7 +84,16 @@ class Lines:
         told = [f"{host} is silent" for host in sorted(are - were)]
         told += [f"{host} is heard again" for host in sorted(were - are)]
         for sentence in told:
-            self._out.write(self._out.paint(f"! {_clock(at_us)}  {visible(sentence)}", YELLOW) + "\n")
+            self._note(at_us, sentence)
+
+    def again(self, at_us: int, before: Coverage, now: Coverage) -> None:
+        """See Writer."""
+        if not self._quiet:
+            self._note(at_us, "connected again")
+        self.cover(at_us, before, now)
+
+    def _note(self, at_us: int, sentence: str) -> None:
+        self._out.write(self._out.paint(f"! {_clock(at_us)}  {visible(sentence)}", YELLOW) + "\n")
 
     def _row(self, socket: Socket) -> list[str]:
         return [visible(column.cell(socket)) or EMPTY for column in self._presentation.columns]
@@ -117,6 +133,10 @@ class Documents:
         told = head("SocketNews", now)
         self._out.write(text({"kind": "Coverage", "at": times.utc(at_us), "coverage": told["coverage"]}) + "\n")
 
+    def again(self, at_us: int, before: Coverage, now: Coverage) -> None:
+        """See Writer."""
+        self.cover(at_us, before, now)
+
     def _tell(self, kind: str, at_us: int, socket: Socket) -> None:
         told = {"kind": kind, "at": times.utc(at_us), "socket": self._presentation.as_json(socket)}
         self._out.write(text(told) + "\n")
@@ -129,21 +149,21 @@ class Screen:
         self._writer, self._out = writer, out
         self._known: dict[tuple[object, ...], Socket] | None = None  # None: nothing was written yet
         self._there: dict[tuple[object, ...], Socket] = {}
-        self._coverage = Coverage(0)
+        self._written = self._coverage = Coverage(0)
         self.begun = False
 
     def connected(self, coverage: Coverage) -> None:
         """A connection has begun; what is there comes now."""
         self._there, self.begun = {}, False
-        if self._known is not None:
-            self._writer.cover(coverage.as_of_us, self._coverage, coverage)
         self._coverage = coverage
 
     def tell(self, news: News) -> None:
         """Write what is new."""
         if news.coverage is not None:
-            self._writer.cover(news.at_us, self._coverage, news.coverage)
             self._coverage = news.coverage
+            if self.begun:
+                self._writer.cover(news.at_us, self._written, news.coverage)
+                self._written = news.coverage
         elif news.socket is None:
             self._mark(news.at_us)
         elif news.kind == "there":
@@ -160,11 +180,13 @@ class Screen:
         if self._known is None:
             self._writer.begin(self._coverage, self._there.values())
         else:
+            # Now and not before: the coverage may have been known for a while, and its time is then not this one.
+            self._writer.again(at_us, self._written, self._coverage)
             for came, sockets, others in ((False, self._known, self._there), (True, self._there, self._known)):
                 for key, socket in sockets.items():
                     if key not in others:
                         self._writer.change(came, at_us, socket)
-        self._known, self._there = self._there, {}
+        self._known, self._there, self._written = self._there, {}, self._coverage
 
     def _change(self, came: bool, at_us: int, socket: Socket) -> None:
         assert self._known is not None
@@ -176,9 +198,10 @@ class Screen:
 
 
 def _key(socket: Socket) -> tuple[object, ...]:
+    # What makes it another one, as the collector has it: else a change would be told of twice, or never.
     return (
         socket.host, socket.netns_inode, socket.protocol, socket.state, socket.local_address, socket.local_port,
-        socket.remote_address, socket.remote_port, socket.interface, socket.path, socket.inode, socket.opened_at_us,
+        socket.remote_address, socket.remote_port, socket.interface, socket.path, socket.cookie or socket.inode,
     )  # fmt: skip
 
 

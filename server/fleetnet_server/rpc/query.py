@@ -10,7 +10,7 @@ import grpc
 from fleetnet_proto.v1 import query_pb2, query_pb2_grpc
 
 from fleetnet_server import metrics
-from fleetnet_server.errors import AgentAway
+from fleetnet_server.errors import AgentAway, AnswerGivenUp, ServerError
 from fleetnet_server.records import Coverage, End, Selection, SocketQuestion
 from fleetnet_server.rpc import translate_lives, translate_network, translate_query
 from fleetnet_server.rpc.live import LiveDesk
@@ -18,9 +18,10 @@ from fleetnet_server.rpc.status import errors_as_status
 from fleetnet_server.rpc.streams import Streams
 from fleetnet_server.services.health import Health
 from fleetnet_server.services.questions import Questions
-from fleetnet_server.services.watching import Watching
+from fleetnet_server.services.watching import LEFT_BEHIND, Watching
 
 _WRITE_S = 20.0
+_DROPPED = "the answer was not read on for too long and was dropped; ask again"
 _Context = grpc.aio.ServicerContext[Any, Any]
 
 
@@ -66,9 +67,9 @@ class QueryService(query_pb2_grpc.QueryServiceServicer):
                 async for part in answer:
                     yield part
 
-    async def WatchSockets(  # noqa: N802  # gRPC's name
+    async def WatchSockets(  # type: ignore[override]  # noqa: N802  # gRPC's name; writes through the context, as Live does
         self, request: query_pb2.WatchSocketsRequest, context: _Context
-    ) -> AsyncIterator[query_pb2.WatchSocketsResponse]:
+    ) -> None:
         """Sockets of the fleet as they come and go."""
         async with errors_as_status(context, self._health):
             question = translate_query.watched_question(request)
@@ -76,7 +77,7 @@ class QueryService(query_pb2_grpc.QueryServiceServicer):
                 async for news in answer:
                     for part in translate_query.news(news):
                         part.at_us = _now_us()
-                        yield part
+                        await _write(context, part, AnswerGivenUp(LEFT_BEHIND))
 
     async def _sockets(self, question: SocketQuestion) -> AsyncGenerator[query_pb2.ListSocketsResponse]:
         async with contextlib.aclosing(self._questions.sockets(question, _now_us())) as answer:
@@ -162,7 +163,7 @@ class QueryService(query_pb2_grpc.QueryServiceServicer):
             contextlib.aclosing(self._live.answer(request)) as answer,
         ):
             async for part in answer:
-                await _write(context, part)
+                await _write(context, part, AgentAway(_DROPPED))
 
     @contextlib.asynccontextmanager
     async def _asked(self, question: str, context: _Context) -> AsyncIterator[None]:
@@ -171,13 +172,15 @@ class QueryService(query_pb2_grpc.QueryServiceServicer):
                 yield
 
 
-async def _write(context: _Context, part: query_pb2.LiveResponse) -> None:
-    """Who does not read must not keep others from the host."""
+async def _write(
+    context: _Context, part: query_pb2.LiveResponse | query_pb2.WatchSocketsResponse, given_up: ServerError
+) -> None:
+    """Who does not read must not keep others from the host, nor from watching."""
     try:
         async with asyncio.timeout(_WRITE_S):
             await context.write(part)
     except TimeoutError:
-        raise AgentAway("the answer was not read on for too long and was dropped; ask again") from None
+        raise given_up from None
 
 
 def _now_us() -> int:

@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Collection, Iterator
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Final, TypeAlias
@@ -30,16 +30,23 @@ from fleetnet_server.storage.database import Connection, Database
 
 MOST_SOCKETS: Final = 50_000
 MOST_QUESTIONS: Final = 32
-# Messages that wait for somebody; behind that he is left behind.
-MOST_WAITING: Final = 256
+# Sockets that wait for somebody, so that all may go and others come at once; behind that he is left behind.
+MOST_WAITING: Final = 2 * MOST_SOCKETS
 # Reports that come within so long are answered together: a busy host reports once a second.
 GATHER_S: Final = 0.25
+# After hosts were asked, so many times as long as that took, nobody is: large ones are not asked as fast as it goes.
+REST: Final = 4
+MOST_REST_S: Final = 30.0
 COVERAGE_S: Final = 10.0
 SWEEP_S: Final = 60.0
-MARK_S: Final = 10.0
+MARK_S: Final = 5.0  # who hears nothing for three of them takes us for dead
+
+LEFT_BEHIND: Final = "what came was not read on for too long, and you were left behind; watch again"
 
 _Key: TypeAlias = tuple[object, ...]
 _Answers: TypeAlias = dict[_Key, SocketAnswer]
+_Name: TypeAlias = tuple[int, int, int] | tuple[int]  # netns, protocol, cookie or inode; or a netns
+_NO_NAMES: Final[frozenset[_Name]] = frozenset()
 
 
 _log = structlog.get_logger()
@@ -80,11 +87,15 @@ class Watching:
     def __init__(self, db: Database) -> None:
         self._db = db
         self._kept: dict[SocketQuestion, _Kept] = {}
+        self._boots: dict[int, bytes] = {}  # that each host reported of last
 
     def note(self, host_id: int, batch: Batch) -> None:
         """What a host reported has been stored. Never waits."""
+        # What comes first of another boot ends all that was open in the one before, and need not say so.
+        booted = self._boots.get(host_id) != batch.boot_id
+        self._boots[host_id] = batch.boot_id
         for kept in self._kept.values():
-            kept.note(host_id, batch)
+            kept.note(host_id, batch, booted=booted)
 
     async def watch(self, question: SocketQuestion) -> AsyncGenerator[News]:
         """Coverage, what is there, a mark; then for ever what comes and goes and what becomes of the coverage, and a
@@ -119,16 +130,18 @@ class _Watcher:
 
     def __init__(self) -> None:
         self._waiting: deque[News] = deque()
+        self._sockets = 0  # that wait
         self._error: ServerError | None = None
         self._woken = asyncio.Event()
 
     def tell(self, news: News) -> None:
         """Never waits."""
-        if len(self._waiting) >= MOST_WAITING:
+        if self._sockets + _weight(news) > MOST_WAITING:
             self._waiting.clear()
-            self.fail(AnswerGivenUp("what came was not read on for too long, and you were left behind; watch again"))
+            self.fail(AnswerGivenUp(LEFT_BEHIND))
         if self._error is None:
             self._waiting.append(news)
+            self._sockets += _weight(news)
             self._woken.set()
 
     def fail(self, error: ServerError) -> None:
@@ -147,7 +160,9 @@ class _Watcher:
                     await self._woken.wait()
             except TimeoutError:
                 return Mark()
-        return self._waiting.popleft()
+        news = self._waiting.popleft()
+        self._sockets -= _weight(news)
+        return news
 
 
 class _Kept:
@@ -159,7 +174,12 @@ class _Kept:
         self._watchers: set[_Watcher] = set()
         self._coverage: Coverage | None = None
         self._known: dict[int, _Answers] = {}
+        # Of what is known, so that a report of a large host costs what it tells and not what the host has.
+        self._names: dict[int, frozenset[_Name]] = {}
         self._named: dict[int, str] = {}
+        self._not_meant: set[int] = set()  # hosts that were asked, and whose names the question does not have
+        # What was told while hosts are asked: of sockets, maybe, that the answer has and that are not known yet.
+        self._told_meanwhile: dict[int, set[_Name]] | None = None
         self._due: set[int] = set()
         self._woken = asyncio.Event()
         self._ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -195,13 +215,14 @@ class _Kept:
         assert self._coverage is not None
         yield self._coverage
         answers = list(chain.from_iterable(self._known[host_id].values() for host_id in self._in_order(self._known)))
-        for start in range(0, len(answers), search.PAGE):
-            yield There(tuple(answers[start : start + search.PAGE]))
+        yield from map(There, _pages(answers))
         yield Mark()
 
-    def note(self, host_id: int, batch: Batch) -> None:
+    def note(self, host_id: int, batch: Batch, *, booted: bool) -> None:
         """See Watching."""
-        if host_id not in self._due and self._may_concern(host_id, batch):
+        if host_id in self._due or host_id in self._not_meant:
+            return
+        if booted or self._may_concern(host_id, batch):
             self._due.add(host_id)
             self._woken.set()
 
@@ -210,11 +231,10 @@ class _Kept:
             return True
         if any(self._may_match(socket) for some in (batch.opened, batch.changed) for socket in some):
             return True
-        known = self._known.get(host_id)
-        if not known:
-            return False
-        told = {_name(socket.key) for some in (batch.changed, batch.closed) for socket in some}
-        return any((a.netns, a.protocol, a.cookie or a.inode) in told for a in known.values())
+        names = _told(batch)
+        if names and self._told_meanwhile is not None:
+            self._told_meanwhile.setdefault(host_id, set()).update(names)
+        return not self._names.get(host_id, _NO_NAMES).isdisjoint(names)
 
     def _may_match(self, socket: Socket) -> bool:
         """Whether an answer may have it, as far as can be told without asking."""
@@ -247,12 +267,12 @@ class _Kept:
             watcher.fail(error)
 
     async def _follow(self) -> None:
-        swept_s = looked_s = time.monotonic()
+        swept_s = looked_s = rested_s = time.monotonic()
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(max(0.0, looked_s + COVERAGE_S - time.monotonic())):
                     await self._woken.wait()
-            await asyncio.sleep(GATHER_S)
+            await asyncio.sleep(max(GATHER_S, rested_s - time.monotonic()))
             now_s = time.monotonic()
             self._woken.clear()
             due, self._due = self._due, set()
@@ -262,6 +282,8 @@ class _Kept:
                 continue
             if due:
                 await self._ask(due)
+                done_s = time.monotonic()
+                rested_s = done_s + min(REST * (done_s - now_s), MOST_REST_S)
             if now_s >= looked_s + COVERAGE_S:
                 await self._cover()
                 looked_s = now_s
@@ -272,7 +294,16 @@ class _Kept:
                 self._covered(coverage)
 
     async def _ask(self, host_ids: Collection[int] | None) -> None:
-        """Ask these hosts again, or all, and tell what is new."""
+        """Ask these hosts again, or all, and tell what is new. What ended meanwhile is due then."""
+        self._told_meanwhile = {}
+        await self._ask_and_tell(host_ids)
+        told, self._told_meanwhile = self._told_meanwhile, None
+        for host_id, names in told.items():
+            if not self._names.get(host_id, _NO_NAMES).isdisjoint(names):
+                self._due.add(host_id)
+                self._woken.set()
+
+    async def _ask_and_tell(self, host_ids: Collection[int] | None) -> None:
         asked: Collection[int] = host_ids if host_ids is not None else self._known.keys()
         others = sum(len(answers) for host_id, answers in self._known.items() if host_id not in asked)
         found: dict[int, _Answers] = {}
@@ -282,6 +313,7 @@ class _Kept:
                     self._covered(part)
                 elif isinstance(part, dict):
                     self._named.update(part)
+                    self._not_meant.update(host_id for host_id in host_ids or () if host_id not in part)
                 else:
                     host_id, page = part
                     found.setdefault(host_id, {}).update((_key(socket), socket) for socket in page)
@@ -299,10 +331,14 @@ class _Kept:
             before, after = self._known.pop(host_id, {}), found.get(host_id, {})
             went += (socket for key, socket in before.items() if key not in after)
             came += (socket for key, socket in after.items() if key not in before)
+            self._names.pop(host_id, None)
             if after:
                 self._known[host_id] = after
-        self._tell(Went(tuple(went)) if went else None)
-        self._tell(Came(tuple(came)) if came else None)
+                self._names[host_id] = frozenset(_names(after.values()))
+        for page in _pages(went):
+            self._tell(Went(page))
+        for page in _pages(came):
+            self._tell(Came(page))
 
     def _in_order(self, host_ids: Collection[int]) -> list[int]:
         return sorted(host_ids, key=lambda host_id: self._named.get(host_id, ""))
@@ -312,10 +348,23 @@ class _Kept:
         if before is None or replace(before, as_of_us=coverage.as_of_us) != coverage:
             self._tell(coverage)
 
-    def _tell(self, news: News | None) -> None:
-        if news is not None:
-            for watcher in self._watchers:
-                watcher.tell(news)
+    def _tell(self, news: News) -> None:
+        for watcher in self._watchers:
+            watcher.tell(news)
+
+
+def _pages(answers: list[SocketAnswer]) -> Iterator[tuple[SocketAnswer, ...]]:
+    return (tuple(answers[start : start + search.PAGE]) for start in range(0, len(answers), search.PAGE))
+
+
+def _weight(news: News) -> int:
+    """How many sockets it tells of; a host that is silent counts as one of them."""
+    match news:
+        case There() | Came() | Went():
+            return len(news.sockets)
+        case Coverage():
+            return len(news.hosts_stale)
+    return 0
 
 
 def _coverage(conn: Connection, question: SocketQuestion, now_us: int) -> Iterator[Coverage]:
@@ -342,14 +391,29 @@ def _answers(
             yield host_id, tuple(sockets)
 
 
-def _name(key: SocketKey) -> tuple[int, int, int]:
+def _names(answers: Iterable[SocketAnswer]) -> Iterator[_Name]:
+    """What a report calls these, and the namespaces other than the host's own that they are in."""
+    for answer in answers:
+        yield (answer.netns, answer.protocol, answer.cookie or answer.inode)
+        if answer.netns:
+            yield (answer.netns,)
+
+
+def _told(batch: Batch) -> list[_Name]:
+    """What may have ended, be another now, or be called otherwise: sockets, and namespaces that sockets are in."""
+    sockets = [_name(socket.key) for some in (batch.changed, batch.closed) for socket in some]
+    return [*sockets, *((namespace.netns,) for namespace in batch.namespaces)]
+
+
+def _name(key: SocketKey) -> _Name:
     return (key.netns, key.protocol, key.cookie or key.inode)
 
 
 def _key(socket: SocketAnswer) -> _Key:
-    """What makes it another socket, or another state of it. Not what it holds or who holds it."""
+    """What makes it another socket, or another state of it; the command line has the same. Not what it holds or who
+    holds it, nor since when: that is told more exactly later. A socket has no inode before it is accepted."""
     return (
-        socket.netns, socket.protocol, socket.state, socket.cookie, socket.inode, socket.local_address,
+        socket.netns, socket.protocol, socket.state, socket.cookie or socket.inode, socket.local_address,
         socket.local_port, socket.remote_address, socket.remote_port, socket.interface, socket.path,
     )  # fmt: skip
 

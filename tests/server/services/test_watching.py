@@ -2,14 +2,27 @@
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator
+import threading
+import time
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
 from fleetnet_server.errors import AnswerGivenUp, RequestRefused, StorageUnavailable
-from fleetnet_server.records import Batch, Coverage, Selection, Session, Socket, SocketAnswer, SocketQuestion
+from fleetnet_server.records import (
+    Batch,
+    ClosedSocket,
+    Coverage,
+    Selection,
+    Session,
+    Socket,
+    SocketAnswer,
+    SocketQuestion,
+)
 from fleetnet_server.services import watching
 from fleetnet_server.services.ingest import Ingest
 from fleetnet_server.services.watching import Came, Mark, News, There, Watching, Went
@@ -20,14 +33,18 @@ from server.reports import (
     CLOSE_WAIT,
     ESTABLISHED,
     LISTEN,
+    NEXT_BOOT,
+    SEEN,
     T0,
     Collector,
     S,
     difference,
     gone,
     hello,
+    key,
     snapshot,
     sock,
+    space,
 )
 from server.stories import PEER, reporting, tell
 
@@ -106,6 +123,63 @@ def test_a_socket_that_enters_another_state_comes_and_goes_where_states_are_watc
     tell(tmp_path, story)
 
 
+def test_a_connection_that_is_accepted_and_so_gets_an_inode_is_the_same(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        mine = watched(c)
+        waits = sock(7, T0, ESTABLISHED, port=443, remote=PEER, remote_port=9)._replace(inode=0)
+        session = await reporting(c, "web1", waits)
+        async with aclosing(mine.watch(SocketQuestion(Selection(), states=(ESTABLISHED,)))) as stream:
+            await until_mark(stream)
+            accepted = waits._replace(inode=17)
+            another = sock(8, T0 + S, ESTABLISHED, port=443, remote=PEER, remote_port=10)
+            await c.report(session, difference(2, T0 + S, changed=(accepted,), opened=(another,)))
+            told = await news(stream)
+            assert isinstance(told, Came)
+            assert [(one.cookie, one.remote_port) for one in told.sockets] == [(8, 10)]
+            [kept] = mine._kept.values()
+            assert sorted(one.inode for one in kept._known[session.host_id].values()) == [17, 10_008]
+
+    tell(tmp_path, story)
+
+
+def test_a_boot_ends_what_the_one_before_had_also_where_its_first_report_is_no_snapshot(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        mine = watched(c)
+        await reporting(c, "web1", sock(1, T0, port=443))
+        async with aclosing(mine.watch(LISTENERS)) as stream:
+            await until_mark(stream)
+            again = await c.connect(await c.enroll("web1"), hello(T0 + 9 * S, boot_id=NEXT_BOOT))
+            await c.report(again, difference(1, T0 + 10 * S, boot_id=NEXT_BOOT))
+            told = await asyncio.wait_for(news(stream), watching.SWEEP_S / 2)
+            assert isinstance(told, Went)
+            assert ports(told) == [("web1", 443)]
+
+    tell(tmp_path, story)
+
+
+def test_what_goes_is_told_with_the_last_name_of_its_namespace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "MARK_S", 0.01)
+
+    async def story(c: Collector) -> None:
+        mine = watched(c)
+        session = await c.connect(await c.enroll("web1"), hello(T0))
+        await c.report(session, snapshot(1, T0, sock(1, T0, port=443, netns=7), namespaces=(space(7, "blue"),)))
+        async with aclosing(mine.watch(LISTENERS)) as stream:
+            await until_mark(stream)
+            await c.report(session, difference(2, T0 + S, namespaces=(space(7, "green"),)))
+            [kept] = mine._kept.values()
+            async with asyncio.timeout(DEADLINE_S):
+                while [one.netns_name for one in kept._known[session.host_id].values()] != ["green"]:
+                    assert not isinstance(await anext(stream), Came | Went)
+            await c.report(session, difference(3, T0 + 2 * S, closed=(ClosedSocket(key(1, netns=7), T0 + S, SEEN),)))
+            told = await news(stream)
+            assert [one.netns_name for one in told.sockets] == ["green"]
+            await c.report(session, difference(4, T0 + 3 * S, namespaces=(space(7, "red"),)))
+            assert kept._due == set(), "nothing of it is known any more"
+
+    tell(tmp_path, story)
+
+
 def test_a_host_that_comes_is_watched_as_well_and_one_that_does_not_match_is_not(tmp_path: Path) -> None:
     async def story(c: Collector) -> None:
         watching = watched(c)
@@ -139,6 +213,26 @@ def test_a_hundred_who_watch_the_same_are_one_question_and_no_report_beside_it_i
             await stream.aclose()
         await asyncio.sleep(0)
         assert watching._kept == {}
+
+    tell(tmp_path, story)
+
+
+def test_a_report_costs_what_it_tells_and_not_what_its_host_has(tmp_path: Path) -> None:
+    class Unread(dict[tuple[object, ...], SocketAnswer]):
+        def values(self) -> NoReturn:
+            raise AssertionError("all that is known was walked for a report")
+
+    async def story(c: Collector) -> None:
+        mine = watched(c)
+        session = await reporting(c, "web1", sock(1, T0, port=443))
+        async with aclosing(mine.watch(LISTENERS)) as stream:
+            await until_mark(stream)
+            [kept] = mine._kept.values()
+            answers = kept._known[session.host_id]
+            kept._known[session.host_id] = Unread(answers)
+            await c.report(session, difference(2, T0 + S), difference(3, T0 + 2 * S, closed=(gone(9, T0 + S),)))
+            assert kept._due == set()
+            kept._known[session.host_id] = answers
 
     tell(tmp_path, story)
 
@@ -179,6 +273,99 @@ def test_who_does_not_read_is_left_behind_and_told_so(tmp_path: Path, monkeypatc
                 assert ports(await news(reads)) == [("web1", n)]
             with pytest.raises(AnswerGivenUp, match="left behind"):
                 await news(does_not)
+
+    tell(tmp_path, story)
+
+
+def test_a_host_that_is_not_meant_costs_one_statement_and_no_more(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        mine = watched(c)
+        meant = await reporting(c, "web1")
+        other = await reporting(c, "db1")
+        question = SocketQuestion(Selection(host_globs=("web*",)), listeners_only=True)
+        async with aclosing(mine.watch(question)) as stream:
+            await until_mark(stream)
+            asked = asked_of(c.db._engines.readers)
+            await c.report(other, difference(2, T0 + S, opened=(sock(1, T0 + S, port=80),)))
+            # When this is known, whatever that caused is over.
+            await c.report(meant, difference(2, T0 + S, opened=(sock(1, T0 + S, port=80),)))
+            assert ports(await news(stream)) == [("web1", 80)]
+            [kept] = mine._kept.values()
+            assert kept._not_meant == {other.host_id}
+            asked.clear()
+            await c.report(other, difference(3, T0 + 2 * S, opened=(sock(2, T0 + 2 * S, port=81),)))
+            assert kept._due == set()
+            assert asked == []
+
+    tell(tmp_path, story)
+
+
+def test_what_ends_while_its_host_is_asked_goes_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pages, read, go_on = search.pages, threading.Event(), threading.Event()
+
+    def slow(*args: Any) -> Iterator[tuple[SocketAnswer, ...]]:
+        found = list(pages(*args))
+        read.set()
+        assert go_on.wait(DEADLINE_S)
+        yield from found
+
+    async def story(c: Collector) -> None:
+        mine = watched(c)
+        session = await reporting(c, "web1", sock(1, T0, port=443))
+        async with aclosing(mine.watch(LISTENERS)) as stream:
+            await until_mark(stream)
+            monkeypatch.setattr(search, "pages", slow)
+            await c.report(session, difference(2, T0 + S, opened=(sock(2, T0 + S, port=80),)))
+            await asyncio.to_thread(read.wait, DEADLINE_S)
+            await c.report(session, difference(3, T0 + 2 * S, closed=(gone(2, T0 + 2 * S),)))
+            go_on.set()
+            assert ports(await news(stream)) == [("web1", 80)]
+            told = await asyncio.wait_for(news(stream), watching.SWEEP_S / 2)
+            assert isinstance(told, Went)
+
+    tell(tmp_path, story)
+
+
+def test_who_takes_long_to_answer_is_asked_more_rarely(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pages, asked = search.pages, []
+
+    def slow(*args: Any) -> Iterator[tuple[SocketAnswer, ...]]:
+        began_s = time.monotonic()
+        time.sleep(0.2)  # a large answer
+        yield from pages(*args)
+        asked.append((began_s, time.monotonic()))
+
+    async def story(c: Collector) -> None:
+        mine = watched(c)
+        session = await reporting(c, "web1")
+        async with aclosing(mine.watch(LISTENERS)) as stream:
+            await until_mark(stream)
+            monkeypatch.setattr(search, "pages", slow)
+            for n in range(2, 5):
+                await c.report(session, difference(n, T0 + n * S, opened=(sock(n, T0 + n * S, port=n),)))
+                assert ports(await news(stream)) == [("web1", n)]
+        assert all(later[0] - before[1] >= 0.8 for before, later in pairwise(asked))
+
+    tell(tmp_path, story)
+
+
+def test_what_comes_and_goes_at_once_is_told_in_pages_and_waits_for_who_reads_slowly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "PAGE", 10)
+    monkeypatch.setattr(watching, "MOST_WAITING", 100)
+
+    async def story(c: Collector) -> None:
+        mine = watched(c)
+        session = await reporting(c, "web1", *(sock(n, T0, port=n) for n in range(1, 51)))
+        async with aclosing(mine.watch(LISTENERS)) as stream:
+            assert [len(ports(told)) for told in (await until_mark(stream))[1:-1]] == [10] * 5
+            await c.report(session, snapshot(2, T0 + S, *(sock(n, T0 + S, port=n) for n in range(101, 151))))
+            told = [await news(stream) for _ in range(10)]
+            assert [(type(one), len(one.sockets)) for one in told] == [(Went, 10)] * 5 + [(Came, 10)] * 5
+            await c.report(session, snapshot(3, T0 + 2 * S, *(sock(n, T0 + 2 * S, port=n) for n in range(201, 302))))
+            with pytest.raises(AnswerGivenUp, match="left behind"):
+                await news(stream)
 
     tell(tmp_path, story)
 
