@@ -63,6 +63,29 @@ def test_it_tells_who_holds_a_socket(path: Path) -> None:
     assert os.getpid() in answer.pids
 
 
+def test_it_ends_also_where_what_tells_it_to_is_lost_on_the_way(path: Path) -> None:
+    program = (
+        "from fleetnet_agent.helper import main, server\n"
+        "serve = server.Server.serve\n"
+        "def serve_on(self):\n"
+        "    try:\n"
+        "        serve(self)\n"
+        "    except BaseException:\n"
+        "        serve(self)\n"
+        "server.Server.serve = serve_on\n"
+        f"raise SystemExit(main.main(['--socket', {str(path)!r}]))\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr
+            assert "ready" in process.stderr.readline()
+            process.terminate()
+            assert process.wait(60) == 0
+        finally:
+            process.kill()
+    assert not path.exists()
+
+
 @pytest.mark.usefixtures("helper")
 def test_its_socket_is_for_its_user_alone(path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600

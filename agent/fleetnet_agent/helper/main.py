@@ -20,6 +20,8 @@ from fleetnet_agent.helper.server import Server, SocketInUseError
 from fleetnet_agent.helptext import Formatter
 from fleetnet_agent.notify import Notifier
 
+_AGAIN_S = 0.2
+
 
 class _ToldToEnd(BaseException):
     """A signal that asks to end came. Not an Exception: nothing on the way may take it for an error of its own."""
@@ -40,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             memory.put_code_down()  # that of starting
             server.serve()
         finally:
+            _end_once()
             server.close()
             if options.remove_directory:
                 with contextlib.suppress(OSError):
@@ -95,8 +98,21 @@ def _end_with_stdin() -> None:
 
 
 def _end(number: int, frame: object) -> None:
-    signal.signal(number, signal.SIG_IGN)  # once is enough: the socket is to be removed in peace
+    signal.signal(number, signal.SIG_IGN)
+    # Where the signal comes while Python puts an object away, what is raised here is lost: so it is raised again.
+    signal.signal(signal.SIGALRM, _end_all_the_same)
+    signal.setitimer(signal.ITIMER_REAL, _AGAIN_S, _AGAIN_S)
     raise _ToldToEnd
+
+
+def _end_all_the_same(number: int, frame: object) -> None:
+    raise _ToldToEnd
+
+
+def _end_once() -> None:
+    """It has been heard: the socket is to be removed in peace."""
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, signal.SIG_IGN)
 
 
 if __name__ == "__main__":
