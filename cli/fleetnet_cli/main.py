@@ -117,12 +117,17 @@ def _before_the_command(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit status."""
+    has_stdout = terminal.open_what_is_closed()
     terminal.make_tolerant()
     if "_FLEETNET_COMPLETE" in os.environ:
         from fleetnet_cli import completing  # a shell asks, and not a person
 
         return completing.answer(typer.main.get_command(build()))
     try:
+        if not has_stdout:
+            raise OutputFailed(
+                "stdout is closed, so no answer can be written; write it to /dev/null if it is not wanted"
+            )
         status = _run(arguments)
     except KeyboardInterrupt:
         status = exits.INTERRUPTED

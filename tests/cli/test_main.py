@@ -315,6 +315,54 @@ def test_an_interrupt_is_130_and_silent(canned: Canned) -> None:
     assert (process.returncode, out, err) == (130, b"", b"")
 
 
+_AS_IT_LOADS = """
+import os, signal, sys
+from fleetnet_cli.__main__ import main
+
+class Interrupts:
+    def find_spec(self, name, path=None, target=None):
+        if name == "click":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupts())
+sys.exit(main())
+"""
+
+
+def test_an_interrupt_while_it_is_still_loading_is_130_and_silent() -> None:
+    done = subprocess.run([sys.executable, "-c", _AS_IT_LOADS], capture_output=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
+
+
+def test_the_script_begins_where_an_interrupt_is_expected() -> None:
+    assert "fleetnet_cli.__main__" in SCRIPT.read_text()
+
+
+def closed(redirection: str, *arguments: str) -> Ran:
+    """The program with one of its streams closed by the shell."""
+    line = f"{shlex.quote(str(SCRIPT))} {shlex.join(arguments)} {redirection}"
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False, timeout=60)
+    return Ran(done.returncode, done.stdout, done.stderr)
+
+
+def test_a_closed_stdout_is_2_and_one_sentence(canned: Canned) -> None:
+    for arguments in (["hosts"], ["--help"], ["who-listens", "-o", "json"]):
+        ran = closed(">&-", *arguments)
+        assert ran.status == 2
+        assert "stdout is closed" in ran.err
+        assert_one_sentence(ran.err)
+
+
+def test_a_closed_stderr_or_stdin_is_missed_by_nobody(canned: Canned, script: Callable[..., Ran]) -> None:
+    asked = script("who-listens")
+    for redirection in ("2>&-", "<&-", "<&- 2>&-"):
+        assert closed(redirection, "who-listens") == Ran(0, asked.out, "")
+    assert closed("2>&-", "who-listens", "-o", "csv").out == script("who-listens", "-o", "csv").out
+    assert closed("2>&-", "who-listens", "99999") == Ran(2, "", "")
+    assert closed(">&- 2>&-", "hosts") == Ran(2, "", "")
+    assert closed("<&-", "audit", "-").err.startswith("fleetnet: ")
+
+
 class Noticed(list):  # type: ignore[type-arg]  # whatever is asked
     """A list that tells when something is put into it."""
 
