@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 import click
 from click.shell_completion import CompletionItem, ShellComplete, get_completion_class
 
-from fleetnet_cli import exits, known_hosts, settings
+from fleetnet_cli import exits, known_hosts, options, settings
 from fleetnet_cli.output.presentation import FORMATS
 from fleetnet_cli.services import load
 from fleetnet_cli.states import STATES
@@ -89,8 +89,7 @@ def _words_of(parameter: click.Parameter) -> Words | None:
 
 
 def _hosts(context: click.Context, _incomplete: str) -> Iterable[str]:
-    root = context.find_root()
-    server, name = (context.params.get(n) or root.params.get(n) for n in ("server", "context"))
+    server, name = options.collector_named(context)
     return known_hosts.names(settings.admin_socket(server, name, settings.this_machine()))
 
 

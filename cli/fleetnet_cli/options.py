@@ -184,15 +184,12 @@ def checked(given: dict[str, Any], formats: Sequence[str]) -> Common:
         max_age_ms=times.parse_duration(max_age) // 1000 if max_age else 0,
         limit=given.get("limit") or 0,
     )
-    timeout_us = times.parse_duration(_nearest_given("timeout", given) or DEFAULTS["timeout"])
+    timeout_us = times.parse_duration(_nearest(click.get_current_context(), "timeout") or DEFAULTS["timeout"])
     for name in ("at", "since", "limit"):
         if watching and given.get(name):
             raise UsageError(f"--{name} makes no sense of what is watched, which is now, and all of it; leave it out")
-    server, context, machine = (
-        _nearest_given("server", given),
-        _nearest_given("context", given),
-        settings.this_machine(),
-    )
+    machine = settings.this_machine()
+    server, context = collector_named(click.get_current_context())
     return Common(
         socket_path=settings.admin_socket(server, context, machine),
         collector_named=server is not None or settings.configured(context, machine) is not None,
@@ -223,10 +220,23 @@ def _since(text: str, at_us: int, now_us: int, *, of_span: bool) -> int:
     return since_us
 
 
-def _nearest_given(name: str, given: dict[str, Any]) -> str | None:
+def collector_named(context: click.Context) -> tuple[str | None, str | None]:
+    """The server and the context that somebody named. A context that was typed leaves no server of the environment."""
+    server, name = _nearest(context, "server"), _nearest(context, "context")
+    if name and is_typed(context, "context") and not is_typed(context, "server"):
+        server = None
+    return server, name
+
+
+def is_typed(context: click.Context, name: str) -> bool:
+    """Whether an option stands on the command line, behind the command or before it."""
+    typed = click.core.ParameterSource.COMMANDLINE
+    return any(c.get_parameter_source(name) is typed for c in (context, context.find_root()))
+
+
+def _nearest(context: click.Context, name: str) -> str | None:
     """An option that may stand before the command too: after it, before it, in the environment, in this order."""
-    context = click.get_current_context()
     before: str | None = context.find_root().params.get(name)
-    after: str | None = given.get(name)
+    after: str | None = context.params.get(name)
     after_is_typed = context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
     return (after or before if after_is_typed else before or after) or None

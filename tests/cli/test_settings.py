@@ -134,6 +134,30 @@ def test_the_context_of_a_file_is_used_by_the_program(
     assert fleetnet("hosts").status == 0
 
 
+def test_a_context_that_is_typed_outranks_a_server_of_the_environment(
+    canned: Canned, fleetnet: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "config/fleetnet").mkdir(parents=True)
+    file = tmp_path / "config/fleetnet/config.toml"
+    file.write_text('[contexts.lab]\nserver = "unix:///lab.sock"\n')
+    for typed in (("hosts", "--context", "lab"), ("--context", "lab", "hosts")):
+        assert "no collector at /lab.sock" in fleetnet(*typed).err
+        # A server that is typed too is the nearer word of the two.
+        assert fleetnet(*typed, "--server", f"unix://{tmp_path}/admin.sock").status == 0
+    monkeypatch.setenv("FLEETNET_CONTEXT", "lab")
+    assert fleetnet("hosts").status == 0
+
+
+@pytest.mark.parametrize("typed", [(), ("--server", "unix:///given.sock")])
+def test_a_context_that_there_is_not_is_wrong_whatever_server_is_named(
+    typed: tuple[str, ...], canned: Canned, fleetnet: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = fleetnet("hosts", "--context", "lba", *typed)
+    assert (ran.status, ran.err[:28]) == (2, 'fleetnet: no context "lba"; ')
+    monkeypatch.setenv("FLEETNET_CONTEXT", "lba")
+    assert fleetnet("hosts", *typed).status == 2
+
+
 def test_a_socket_that_nobody_serves_is_not_waited_for(tmp_path: Path, fleetnet: Callable[..., Ran]) -> None:
     path = tmp_path / "admin.sock"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
