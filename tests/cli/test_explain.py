@@ -252,3 +252,7 @@ def test_the_admin_socket_of_nobody_is_no_reason_to_wait(fleetnet: Callable[...,
     ran = fleetnet("explain", "443", "--server", f"unix://{path}")
     assert ran.status == 0
     assert "nobody answers at" in " ".join(ran.out.split())
+
+
+def test_what_stands_beside_sockets_of_since_can_be_explained(fleetnet: Callable[..., Ran]) -> None:
+    assert "while it is open" in fleetnet("explain", "ENDED", "-q").out

@@ -77,7 +77,9 @@ def who_holds(
     nothing = f"nobody holds a socket in {' or '.join(wanted)}{on_ports}{since_words(common)}"
     if not counted_by:
         with connect(common) as collector:
-            presentation = sockets.presentation(services, nothing, sockets.connection_columns())
+            presentation = sockets.presentation(
+                services, nothing, sockets.connection_columns(), since=common.since_us > 0
+            )
             return show_sockets(collector, question, presentation, common)
     common.only_answers("--by" if by else "--min")
     # The limit is one of counts, not of the sockets that are counted.

@@ -72,7 +72,7 @@ def who_listens(
     if exposed or process or unit or user or container or cidr or tcp or udp or raw:
         nothing += " like that"
     with connect(common) as collector:
-        presentation = sockets.presentation(services, nothing, sockets.listener_columns())
+        presentation = sockets.presentation(services, nothing, sockets.listener_columns(), since=common.since_us > 0)
         return show_sockets(collector, question, presentation, common)
 
 

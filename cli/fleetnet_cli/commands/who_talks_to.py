@@ -103,7 +103,7 @@ def _answer(
             count(each_once(answer) if common.since_us else answer, grouped, 1), answer.coverage, common.selection.limit
         )
         return show(counted, counts.presentation(grouped, nothing), common)
-    presentation = sockets.presentation(load(), nothing, sockets.connection_columns())
+    presentation = sockets.presentation(load(), nothing, sockets.connection_columns(), since=common.since_us > 0)
     return show_sockets(collector, question, presentation, common)
 
 

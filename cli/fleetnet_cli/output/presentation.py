@@ -43,6 +43,14 @@ def _no_note(_item: object) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class Tally(Generic[Item]):
+    """Items that have something about them which is said once, of all of them together."""
+
+    has: Callable[[Item], bool]
+    sentence: Callable[[int], str]  # of so many, one at least
+
+
+@dataclass(frozen=True, slots=True)
 class Presentation(Generic[Item]):
     """A kind of item, as every format needs it."""
 
@@ -52,6 +60,7 @@ class Presentation(Generic[Item]):
     nothing: str  # "nothing listens on 443"
     host_of: Callable[[Item], str] = lambda _item: ""
     note: Callable[[Item], str | None] = _no_note  # what must be said of an item beneath the table
+    tally: Tally[Item] | None = None  # likewise, of all that have it
     wide: tuple[Column[Item], ...] = ()  # in place of `columns`; (): these, uncut
     fields: tuple[str, ...] = ()  # (): those of the first item
     cells: Mapping[str, Callable[[Any], str]] = field(default_factory=dict)  # by field, from its value in the JSON
