@@ -256,3 +256,9 @@ def test_the_admin_socket_of_nobody_is_no_reason_to_wait(fleetnet: Callable[...,
 
 def test_what_stands_beside_sockets_of_since_can_be_explained(fleetnet: Callable[..., Ran]) -> None:
     assert "while it is open" in fleetnet("explain", "ENDED", "-q").out
+
+
+def test_of_the_sockets_of_a_host_it_is_told_which_are_counted(fleetnet: Callable[..., Ran]) -> None:
+    told = " ".join(fleetnet("explain", "Sockets", "-q").out.split())
+    assert "UNIX and packet sockets are not counted" in told
+    assert "of all kinds" not in told
