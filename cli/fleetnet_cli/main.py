@@ -173,6 +173,8 @@ def _run(arguments: Sequence[str] | None) -> int:
 def _usage_error(error: click.ClickException) -> UsageError:
     context = error.ctx if isinstance(error, click.UsageError) else None
     path = context.command_path if context else "fleetnet"
+    if (variable := _variable(error)) is not None:
+        return _wrong_variable(error, variable)
     possible = getattr(error, "possibilities", None)
     sentence = error.format_message().strip()
     if possible is not None:
@@ -180,6 +182,27 @@ def _usage_error(error: click.ClickException) -> UsageError:
         sentence = sentence.partition(". ")[0]
     guess = f', did you mean "{possible[0]}"?' if possible else ";"
     return UsageError(f'{sentence[:1].lower()}{sentence[1:].rstrip(".")}{guess} see "{path} --help"')
+
+
+def _variable(error: click.ClickException) -> str | None:
+    """The variable of the environment that has the value which the error is about; None where it was typed."""
+    if not isinstance(error, click.BadParameter) or not isinstance(error.param, click.Option) or error.ctx is None:
+        return None
+    source = error.ctx.get_parameter_source(error.param.name or "")
+    return str(error.param.envvar) if source is click.core.ParameterSource.ENVIRONMENT else None
+
+
+def _wrong_variable(error: click.ClickException, variable: str) -> UsageError:
+    value = os.environ.get(variable, "")
+    if (
+        isinstance(error, click.BadParameter)
+        and error.param is not None
+        and isinstance(error.param.type, click.types.BoolParamType)
+    ):
+        # click lists all words for yes and no, an empty one among them.
+        return UsageError(f'{variable}: "{value}" is neither yes nor no; write 1 or 0')
+    said = error.message.rstrip(".")
+    return UsageError(f"{variable}: {said}; correct it, or unset it")
 
 
 def _say(error: CliError) -> int:

@@ -7,8 +7,9 @@ options named, and arrives as one checked value.
 import functools
 import inspect
 import operator
+import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, ParamSpec
 
 import click
@@ -16,7 +17,7 @@ import typer
 
 from fleetnet_cli import settings, times
 from fleetnet_cli.errors import UsageError, suggestion
-from fleetnet_cli.output.presentation import FORMATS
+from fleetnet_cli.output.presentation import FORMATS, OF_AUDIT
 from fleetnet_cli.records import Selection
 
 P = ParamSpec("P")
@@ -95,6 +96,7 @@ class Common:
     collector_named: bool  # by option, environment or file; False: the socket is the default's
     timeout_s: float
     output: str
+    output_is_typed: bool
     quiet: bool
     selection: Selection
     since_us: int = 0  # 0 where it was not said; of a span the selection is about its end
@@ -115,10 +117,14 @@ class Common:
         """Items with all there is of them, where the table of a command may be a layout of its own."""
         return self.output != "table"
 
-    def takes_format(self, formats: Sequence[str], what: str) -> None:
-        """UsageError where `what` makes no sense in the format asked for."""
-        if self.output not in formats:
+    def within(self, formats: Sequence[str], what: str) -> "Common":
+        """The same in one of these formats: UsageError where `what` makes no sense in the one that was typed, and a
+        table where only the environment has it, which is meant for every command."""
+        if self.output in formats:
+            return self
+        if self.output_is_typed:
             raise UsageError(f"-o {self.output} makes no sense for {what}; ask for {_listed(formats)}")
+        return replace(self, output=DEFAULTS["output"])
 
 
 def takes_common(
@@ -130,15 +136,43 @@ def takes_common(
         @functools.wraps(command)
         def wrapper(**given: Any) -> int:  # noqa: ANN401  # typer passes what the options are typed as
             shared = {name: given.pop(name) for name in names}
-            given["common"] = checked(shared, formats)
-            return command(**given)  # type: ignore[call-arg]  # typer calls by name
+            try:
+                given["common"] = checked(shared, formats)
+                return command(**given)  # type: ignore[call-arg]  # typer calls by name
+            except UsageError as error:
+                raise _with_variables(error, click.get_current_context()) from error
 
+        wrapper.formats = formats  # type: ignore[attr-defined]  # for completing
         own = [p for p in inspect.signature(command).parameters.values() if p.name != "common"]
         wrapper.__signature__ = inspect.Signature([*own, *_parameters(names, formats)])  # type: ignore[attr-defined]  # typer reads it
         wrapper.__annotations__ = {p.name: p.annotation for p in wrapper.__signature__.parameters.values()}  # type: ignore[attr-defined]
         return wrapper
 
     return decorate
+
+
+def _with_variables(error: UsageError, context: click.Context) -> UsageError:
+    """The error with the variables that said what it is about: nobody sees them on the line that was typed."""
+    sentence = str(error)
+    said = [
+        f"{max(p.opts, key=len)} is from {p.envvar}"
+        for p in of_environment(context)
+        if f'"{p.value_from_envvar(context)}"' in sentence or any(re.search(rf"{o}(?![\w-])", sentence) for o in p.opts)
+    ]
+    return UsageError(f"{sentence} ({', '.join(said)})") if said else error
+
+
+def of_environment(context: click.Context) -> list[click.Option]:
+    """The options of a command, and of the program, whose value the environment has."""
+    of_environment = click.core.ParameterSource.ENVIRONMENT
+    parents = dict.fromkeys((context, context.find_root()))
+    found = {
+        str(p.envvar): p
+        for c in parents
+        for p in c.command.params
+        if isinstance(p, click.Option) and p.name and c.get_parameter_source(p.name) is of_environment
+    }
+    return [p for p in found.values() if not is_typed(context, p.name or "")]
 
 
 def _parameters(names: tuple[str, ...], formats: tuple[str, ...]) -> Iterator[inspect.Parameter]:
@@ -173,9 +207,10 @@ def checked(given: dict[str, Any], formats: Sequence[str]) -> Common:
     watching = _is_watched()
     formats = WATCH_FORMATS if watching else formats
     output = given.get("output") or DEFAULTS["output"]
-    if output not in formats:
+    if output not in (*FORMATS, *OF_AUDIT, *formats):
         guess = suggestion(output, list(formats)) or f"; the formats are {_listed(formats)}"
         raise UsageError(f'-o {output}: there is no format "{output}"{guess}')
+    command = click.get_current_context()
     now_us = times.now_us()
     at, since, max_age = given.get("at") or given.get("until"), given.get("since"), given.get("max_age")
     selection = Selection(
@@ -184,22 +219,24 @@ def checked(given: dict[str, Any], formats: Sequence[str]) -> Common:
         max_age_ms=times.parse_duration(max_age) // 1000 if max_age else 0,
         limit=given.get("limit") or 0,
     )
-    timeout_us = times.parse_duration(_nearest(click.get_current_context(), "timeout") or DEFAULTS["timeout"])
+    timeout_us = times.parse_duration(_nearest(command, "timeout") or DEFAULTS["timeout"])
     for name in ("at", "since", "limit"):
         if watching and given.get(name):
             raise UsageError(f"--{name} makes no sense of what is watched, which is now, and all of it; leave it out")
     machine = settings.this_machine()
-    server, context = collector_named(click.get_current_context())
-    return Common(
+    server, context = collector_named(command)
+    common = Common(
         socket_path=settings.admin_socket(server, context, machine),
         collector_named=server is not None or settings.configured(context, machine) is not None,
         timeout_s=timeout_us / times.SECOND_US,
         output=output,
+        output_is_typed=is_typed(command, "output"),
         quiet=bool(given.get("quiet")),
         selection=selection,
         since_us=_since(since, selection.at_us, now_us, of_span="until" in given) if since else 0,
         watching=watching,
     )
+    return common.within(formats, command.command_path.partition(" ")[2])
 
 
 def _is_watched() -> bool:

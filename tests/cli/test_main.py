@@ -141,7 +141,7 @@ def test_wrong_usage_is_2(canned: Canned, script: Callable[..., Ran]) -> None:
         (["who-talks-to", "nowhere"], 'no host "nowhere" in this fleet'),
         (["who-talks-to", "10.0.0.5", "--by", "hst"], 'did you mean "host"?'),
         (["who-talks-to", "10.0.0.5", "--since", "10m ago", "--at", "1h ago"], "is later than --at"),
-        (["host", "web1", "-o", "csv"], "the formats are table, json or ndjson"),
+        (["host", "web1", "-o", "csv"], "-o csv makes no sense for host; ask for table, json or ndjson"),
         (["who-holds", "CLOSE_WAIT", "--remote", "web1"], '"fleetnet who-talks-to" knows hosts'),
         (["who-listens", "--cidr", "10.0.0.0/33"], "it is 0 to 32"),
         (["who-listen"], 'did you mean "who-listens"?'),

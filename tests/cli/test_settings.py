@@ -113,6 +113,57 @@ def test_every_option_has_its_twin_in_the_environment(
     assert canned.asked[2].selection.host_glob == ""  # type: ignore[union-attr]  # a question, not a token
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "asked", "said"),
+    [
+        ("QUIET", "maybe", ("hosts",), 'FLEETNET_QUIET: "maybe" is neither yes nor no; write 1 or 0'),
+        ("LIMIT", "many", ("hosts",), "FLEETNET_LIMIT: 'many' is not a valid integer"),
+        ("AT", "tomorow", ("hosts",), "(--at is from FLEETNET_AT)"),
+        ("OUTPUT", "jsn", ("hosts",), "(--output is from FLEETNET_OUTPUT)"),
+        ("TIMEOUT", "7", ("hosts",), "(--timeout is from FLEETNET_TIMEOUT)"),
+        ("SERVER", "collector", ("hosts",), "(--server is from FLEETNET_SERVER)"),
+        ("WHO_LISTENS_CIDR", "10/8", ("who-listens",), "(--cidr is from FLEETNET_WHO_LISTENS_CIDR)"),
+        ("AT", "1h ago", ("netstat", "web1", "--live"), "(--at is from FLEETNET_AT)"),
+    ],
+)
+def test_what_is_wrong_with_a_value_of_the_environment_is_said_with_its_variable(
+    name: str, value: str, asked: tuple[str, ...], said: str, canned: Canned, fleetnet: Callable[..., Ran],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv(f"FLEETNET_{name}", value)
+    ran = fleetnet(*asked)
+    assert (ran.status, ran.out) == (2, "")
+    assert said in ran.err
+    assert "''" not in ran.err
+
+
+def test_a_value_that_was_typed_is_told_without_a_variable(
+    canned: Canned, fleetnet: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLEETNET_AT", "1h ago")
+    assert "FLEETNET" not in fleetnet("hosts", "--at", "tomorow").err
+
+
+@pytest.mark.parametrize(
+    ("output", "asked"),
+    [
+        ("junit", ("hosts",)),
+        ("csv", ("explain", "CLOSE_WAIT", "-q")),
+        ("name", ("netstat", "web1", "-rn")),
+        ("wide", ("host", "web1")),
+        ("json", ("audit", "--learn")),
+    ],
+)
+def test_a_format_of_the_environment_that_a_command_does_not_take_is_passed_over(
+    output: str, asked: tuple[str, ...], canned: Canned, fleetnet: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = fleetnet(*asked)
+    monkeypatch.setenv("FLEETNET_OUTPUT", output)
+    ran = fleetnet(*asked)
+    assert (ran.status, ran.out.splitlines()[0]) == (plain.status, plain.out.splitlines()[0])
+    assert fleetnet("hosts", "-o", "junit").status == 2
+
+
 def test_min_and_by_have_twins_named_as_they_are_typed(
     canned: Canned, fleetnet: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -136,7 +136,7 @@ def test_the_first_connection_fails_as_any_question_does(canned: Canned, fleetne
         (("who-holds", "ESTAB", "--by", "host"), "--by makes no sense"),
         (("who-holds", "ESTAB", "--min", "5"), "--min makes no sense"),
         (("who-talks-to", "10.0.0.1", "--by", "host"), "--by makes no sense"),
-        (("who-listens", "-o", "csv"), "the formats are table or ndjson"),
+        (("who-listens", "-o", "csv"), "-o csv makes no sense for watch who-listens; ask for table or ndjson"),
         (("hosts",), "no such command"),
     ],
 )

@@ -13,6 +13,7 @@ import click
 from fleetnet_cli import exits, options, settings, times
 from fleetnet_cli.errors import nearest
 from fleetnet_cli.options import CONNECTION, DEFAULTS, Common, takes_common
+from fleetnet_cli.output.presentation import NAMELESS
 from fleetnet_cli.records import Coverage, End, ReadyAnswer, Setting
 
 EXAMPLES = """\b
@@ -35,7 +36,7 @@ def nothing() -> None:
     """Say where settings come from."""
 
 
-@takes_common(CONNECTION)
+@takes_common(CONNECTION, NAMELESS)
 def explain(*, common: Common) -> int:
     """Show every setting, its value, and who said so.
 
