@@ -214,7 +214,8 @@ def checked(given: dict[str, Any], formats: Sequence[str]) -> Common:
     now_us = times.now_us()
     at, since, max_age = given.get("at") or given.get("until"), given.get("since"), given.get("max_age")
     selection = Selection(
-        host_globs=tuple(dict.fromkeys(given.get("host") or ())),
+        # Names of hosts are lower-case, and a name that is typed otherwise is meant all the same.
+        host_globs=tuple(dict.fromkeys(glob.lower() for glob in given.get("host") or ())),
         at_us=times.parse_time(at, now_us) if at else 0,
         max_age_ms=times.parse_duration(max_age) // 1000 if max_age else 0,
         limit=given.get("limit") or 0,

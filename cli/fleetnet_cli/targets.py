@@ -50,12 +50,21 @@ def parse_target(text: str, services: Services) -> Target:
         return Target(ports=ports)
     if (address := _address(name)) is not None and ports:
         return Target(Net(str(address), address.max_prefixlen), "", ports)
+    name = name.lower()  # as names of hosts are
     if (colon and not ports) or _LIKE_AN_ADDRESS.fullmatch(name) or not _HOST.fullmatch(name):
         raise UsageError(
             f'"{text}" is no address, no net and no name of a host; '
             "write it as 10.0.0.5:5432, [2001:db8::1]:443, 10.0.0.0/8 or web1"
         )
     return Target(None, name, ports)
+
+
+def read_with_port(text: str) -> str | None:
+    """Of an address that could be one with a port ("::1:443"), how the port would have been written; None of others."""
+    if (address := _address(text)) is None or address.version == 4:
+        return None
+    rest, _, last = text.rpartition(":")
+    return f"[{rest}]:{last}" if last.isdigit() and rest and _address(rest) is not None else None
 
 
 def parse_net(text: str) -> Net:

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import shlex
 import signal
 import socket
@@ -127,6 +128,50 @@ def test_nothing_found_is_1_and_says_so(canned: Canned, script: Callable[..., Ra
     assert (ran.status, ran.err) == (1, "")
     assert ran.out == "nothing listens on 443, 5432: 4 hosts, all fresh\n"
     assert script("who-listens", "443", "-o", "json").status == 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("who-listens --process python", 'nothing listens held by "python"'),
+        ("who-listens 22 --user root --unit ssh", 'nothing listens on 22 of unit "ssh", of user "root"'),
+        (
+            "who-listens --exposed --cidr 10.0.0.0/8 --tcp --udp",
+            "nothing listens exposed, in 10.0.0.0/8, by tcp or udp",
+        ),
+        (
+            "who-talks-to 10.0.0.9 --state ESTAB --container x",
+            'nobody talks to 10.0.0.9 in ESTABLISHED, in container "x"',
+        ),
+        ("who-holds LISTEN --port 22 --udp", "nobody holds a socket in LISTEN on port 22 by udp"),
+    ],
+)
+def test_where_nothing_is_found_it_is_said_what_was_asked(
+    asked: str, said: str, canned: Canned, fleetnet: Callable[..., Ran]
+) -> None:
+    canned.sockets = []
+    assert fleetnet(*shlex.split(asked)).out == f"{said}: 4 hosts, all fresh\n"
+
+
+def test_a_host_is_meant_in_any_case(canned: Canned, fleetnet: Callable[..., Ran]) -> None:
+    for asked in ("netstat {}", "netstat {} -r", "host {}", "history {}:443", "hosts --host {}", "who-talks-to {}"):
+        begun = len(canned.asked)
+        status = fleetnet(*asked.format("WEB1").split()).status
+        shouted = canned.asked[begun:]
+        assert fleetnet(*asked.format("web1").split()).status == status
+        said = canned.asked[begun + len(shouted) :]
+        assert [_without_times(s) for s in shouted] == [_without_times(s) for s in said]
+
+
+def _without_times(asked: object) -> str:
+    return re.sub(r"[0-9]{10,}", "", str(asked))
+
+
+def test_a_uid_is_not_taken_for_a_name(canned: Canned, fleetnet: Callable[..., Ran]) -> None:
+    for asked in (["who-listens"], ["who-talks-to", "10.0.0.5"], ["history", "web1"]):
+        ran = fleetnet(*asked, "--user", "0")
+        assert (ran.status, ran.out) == (2, "")
+        assert "give the name" in ran.err
 
 
 def test_wrong_usage_is_2(canned: Canned, script: Callable[..., Ran]) -> None:

@@ -12,6 +12,7 @@ from fleetnet_cli.ports import parse_ports
 from fleetnet_cli.records import Net, PortRange
 from fleetnet_cli.states import STATES, parse_state
 from fleetnet_cli.targets import Target, parse_net, parse_target
+from fleetnet_cli.users import parse_user
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -310,3 +311,24 @@ def test_any_text_is_a_state_or_an_error_in_one_sentence(text: str) -> None:
 def test_a_misspelt_state_is_told_the_nearest() -> None:
     with pytest.raises(UsageError, match='did you mean "CLOSE_WAIT"'):
         parse_state("CLOSE_WIAT")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("https-alt", "explain calls 8443 that: give 8443"),
+        ("Grafana", "explain calls 3000 that: give 3000"),
+        ("kubelet", "explain calls 10250 and 10255 that: give 10250,10255"),
+    ],
+)
+@pytest.mark.parametrize("known", [SERVICES, services.parse("")])
+def test_a_name_that_only_explain_has_is_told_with_its_port(name: str, said: str, known: services.Services) -> None:
+    with pytest.raises(UsageError, match=f'^"{name}" is no service of /etc/services; {said}$'):
+        parse_ports(name, known)
+
+
+@pytest.mark.parametrize("user", ["0", "1000"])
+def test_a_user_is_named_and_not_numbered(user: str) -> None:
+    with pytest.raises(UsageError, match=f"^--user {user}: .* give the name"):
+        parse_user(user)
+    assert (parse_user("root"), parse_user("")) == ("root", "")

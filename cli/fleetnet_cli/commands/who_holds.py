@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from fleetnet_cli.asking import connect, show, show_sockets
-from fleetnet_cli.commands.who_listens import since_words, transports
+from fleetnet_cli.commands.who_listens import since_words, transports, words_of
 from fleetnet_cli.counting import count, cut, each_once, parse_by
 from fleetnet_cli.errors import UsageError
 from fleetnet_cli.options import SOCKETS, Common, option, takes_common
@@ -74,6 +74,7 @@ def who_holds(
         since_us=common.since_us,
     )
     on_ports = (f" on port {', '.join(port)}" if port else "") + (f" to {remote}" if remote else "")
+    on_ports += words_of(tcp=tcp, udp=udp, raw=raw, unix=unix)
     nothing = f"nobody holds a socket in {' or '.join(wanted)}{on_ports}{since_words(common)}"
     if not counted_by:
         with connect(common) as collector:

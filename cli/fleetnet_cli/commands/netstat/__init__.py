@@ -50,7 +50,7 @@ def netstat(
     if routes or statistics:
         common = common.within(NAMELESS, "routes" if routes else "protocol statistics")
     wish = Wish(
-        host=host,
+        host=host.lower(),
         everything=everything,
         listening=listening,
         protocols=tuple(p for p, wanted in (("tcp", tcp), ("udp", udp), ("raw", raw), ("unix", unix)) if wanted),
