@@ -30,6 +30,7 @@ from fleetnet_cli.commands import (
 )
 from fleetnet_cli.errors import CliError, OutputFailed, UsageError
 from fleetnet_cli.output import terminal
+from fleetnet_cli.output.presentation import FORMATS
 from fleetnet_cli.text import visible
 
 _EXAMPLES = """\b
@@ -151,7 +152,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         click.echo(error.format_message() if below else start.SCREEN.rstrip(), err=True)
         return exits.FAILED
     except click.ClickException as error:
-        raise _usage_error(error) from error
+        raise _usage_error(error, command, sys.argv[1:] if arguments is None else arguments) from error
     except click.Abort:
         return exits.INTERRUPTED
     except (CliError, terminal.ReaderGoneError):
@@ -170,9 +171,11 @@ def _run(arguments: Sequence[str] | None) -> int:
     return status if isinstance(status, int) else exits.FOUND
 
 
-def _usage_error(error: click.ClickException) -> UsageError:
+def _usage_error(error: click.ClickException, program: click.Command, arguments: Sequence[str]) -> UsageError:
     context = error.ctx if isinstance(error, click.UsageError) else None
-    path = context.command_path if context else "fleetnet"
+    path = context.command_path if context else _typed_path(program, arguments)
+    if path == "fleetnet netstat" and (sentence := _habit_of_netstat(error)) is not None:
+        return UsageError(sentence)
     if (variable := _variable(error)) is not None:
         return _wrong_variable(error, variable)
     possible = getattr(error, "possibilities", None)
@@ -182,6 +185,30 @@ def _usage_error(error: click.ClickException) -> UsageError:
         sentence = sentence.partition(". ")[0]
     guess = f', did you mean "{possible[0]}"?' if possible else ";"
     return UsageError(f'{sentence[:1].lower()}{sentence[1:].rstrip(".")}{guess} see "{path} --help"')
+
+
+def _typed_path(command: click.Command, arguments: Sequence[str]) -> str:
+    """The command that was typed, where the error does not say which it was."""
+    path = "fleetnet"
+    for word in arguments:
+        below = command.commands.get(word) if isinstance(command, click.Group) else None
+        if below is not None:
+            command, path = below, f"{path} {word}"
+    return path
+
+
+def _habit_of_netstat(error: click.ClickException) -> str | None:
+    """What to say of options that mean something else to netstat(8)."""
+    if isinstance(error, click.BadOptionUsage) and error.option_name == "-o":
+        return options.O_OF_NETSTAT
+    if isinstance(error, click.MissingParameter) and error.ctx is not None:
+        # Of -tno web1 the host was taken for the format.
+        taken = error.ctx.params.get("output")
+        typed = error.ctx.get_parameter_source("output") is click.core.ParameterSource.COMMANDLINE
+        return f"-o {taken}: {options.O_OF_NETSTAT}" if typed and taken not in FORMATS else None
+    if isinstance(error, click.NoSuchOption) and error.option_name in ("-c", "--continuous"):
+        return f"{error.option_name}: for what comes and goes use fleetnet watch"
+    return None
 
 
 def _variable(error: click.ClickException) -> str | None:

@@ -24,6 +24,9 @@ P = ParamSpec("P")
 
 # What holds where nobody says anything; the collector's own is named here too.
 DEFAULTS = {"output": "table", "timeout": "20s", "max_age": "2m"}
+# Of those who know netstat(8), whose options are letters in one word: -tno, -tanop.
+O_OF_NETSTAT = '-o is the format here; netstat\'s timers are --timers (live); see "fleetnet netstat --help"'
+_LETTERS_OF_NETSTAT = re.compile(r"[aceilnprstuvwxW46]{1,12}", re.ASCII)
 WATCH = "watch"  # the command whose commands are questions that stay open
 WATCH_FORMATS = ("table", "ndjson")
 
@@ -206,11 +209,13 @@ def checked(given: dict[str, Any], formats: Sequence[str]) -> Common:
     """The shared options as given, checked; UsageError where one makes no sense."""
     watching = _is_watched()
     formats = WATCH_FORMATS if watching else formats
+    command = click.get_current_context()
     output = given.get("output") or DEFAULTS["output"]
     if output not in (*FORMATS, *OF_AUDIT, *formats):
+        if _is_netstat(command) and _LETTERS_OF_NETSTAT.fullmatch(output):
+            raise UsageError(f"-o {output}: {O_OF_NETSTAT}")
         guess = suggestion(output, list(formats)) or f"; the formats are {_listed(formats)}"
         raise UsageError(f'-o {output}: there is no format "{output}"{guess}')
-    command = click.get_current_context()
     now_us = times.now_us()
     at, since, max_age = given.get("at") or given.get("until"), given.get("since"), given.get("max_age")
     selection = Selection(
@@ -238,6 +243,10 @@ def checked(given: dict[str, Any], formats: Sequence[str]) -> Common:
         watching=watching,
     )
     return common.within(formats, command.command_path.partition(" ")[2])
+
+
+def _is_netstat(command: click.Context) -> bool:
+    return command.info_name == "netstat"
 
 
 def _is_watched() -> bool:

@@ -167,6 +167,29 @@ def _without_times(asked: object) -> str:
     return re.sub(r"[0-9]{10,}", "", str(asked))
 
 
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("netstat web1 -tno", "-o is the format here; netstat's timers are --timers (live); "),
+        ("netstat web1 -tanop", "-o p: -o is the format here; netstat's timers are --timers (live); "),
+        ("netstat -tno web1", "-o web1: -o is the format here; netstat's timers are --timers (live); "),
+        ("netstat web1 -tc", "-c: for what comes and goes use fleetnet watch"),
+        ("netstat web1 -o jsn", 'there is no format "jsn"; did you mean "json"?'),
+        ("netstat", "missing argument 'HOST'"),
+        ("hosts -o", "option '-o' requires an argument"),
+    ],
+)
+def test_habits_of_netstat_are_told_what_is_otherwise_here(
+    asked: str, said: str, canned: Canned, fleetnet: Callable[..., Ran]
+) -> None:
+    ran = fleetnet(*asked.split())
+    assert (ran.status, ran.out) == (2, "")
+    assert said in ran.err
+    if "did you mean" not in said and "watch" not in said and asked != "netstat":
+        assert f'see "fleetnet {asked.split()[0]} --help"' in ran.err
+    assert_one_sentence(ran.err)
+
+
 def test_a_uid_is_not_taken_for_a_name(canned: Canned, fleetnet: Callable[..., Ran]) -> None:
     for asked in (["who-listens"], ["who-talks-to", "10.0.0.5"], ["history", "web1"]):
         ran = fleetnet(*asked, "--user", "0")
