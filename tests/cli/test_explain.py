@@ -262,3 +262,17 @@ def test_of_the_sockets_of_a_host_it_is_told_which_are_counted(fleetnet: Callabl
     told = " ".join(fleetnet("explain", "Sockets", "-q").out.split())
     assert "UNIX and packet sockets are not counted" in told
     assert "of all kinds" not in told
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("violated", "What a rule of the policy asks"),
+        ("not-judged", "could not be told"),
+        ("silent", "Nothing was heard"),
+    ],
+)
+def test_what_audit_and_watch_print_can_be_explained(word: str, said: str, fleetnet: Callable[..., Ran]) -> None:
+    ran = fleetnet("explain", word, "-q")
+    assert ran.status == 0
+    assert said in " ".join(ran.out.split())
