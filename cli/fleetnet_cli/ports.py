@@ -31,6 +31,8 @@ def _parse_one(text: str, services: Services, *, raw: bool) -> tuple[PortRange, 
         if first > last:
             raise UsageError(f'"{text}" runs backwards; did you mean "{last}-{first}"?')
         return (PortRange(first, last),)
+    if not text:
+        raise UsageError("a port is missing; give a number, a range such as 8000-8999, or a name")
     ports = services.ports.get(text.lower())
     if ports is None:
         from fleetnet_cli import topics  # only an error needs it

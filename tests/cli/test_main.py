@@ -214,6 +214,11 @@ def test_wrong_usage_is_2(canned: Canned, script: Callable[..., Ran]) -> None:
         (["who-listens", "--cidr", "10.0.0.0/33"], "it is 0 to 32"),
         (["who-listen"], 'did you mean "who-listens"?'),
         (["hosts", "--ouput", "json"], 'did you mean "--output"?'),
+        (["who-talks-to", "127.0.0.1:"], "has a colon and no port behind it; write it as 127.0.0.1:5432"),
+        (["who-talks-to", "[::1]:"], "a port is missing"),
+        (["who-holds", "CLOSE_WAIT", "--remote", "10.0.0.300"], "is no address and no net; write it as"),
+        (["who-holds", "XYZ"], "and UNCONN, which is CLOSE"),
+        (["hosts", "--at", "1772280000"], 'did you mean "@1772280000"?'),
         (["netstat", "nowhere"], 'no host "nowhere" in this fleet'),
         (["token", "create", "--host", "Web1"], 'did you mean "web1"?'),
     ]:

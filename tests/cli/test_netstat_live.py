@@ -131,12 +131,12 @@ def test_a_look_that_is_not_whole_is_status_3_and_says_why(
     assert ran.out
 
 
-def test_what_is_not_kept_of_the_past_is_status_3_and_a_contradiction_is_2(
+def test_what_is_live_has_no_past_and_a_contradiction_is_wrong_usage(
     canned: Canned, fleetnet: Callable[..., Ran]
 ) -> None:
     for options, status, said in [
-        (("-s", "--at", "10m ago"), 3, "protocol statistics are not kept"),
-        (("-t", "--timers", "--at", "10m ago"), 3, "timers are not kept"),
+        (("-s", "--at", "10m ago"), 2, "protocol statistics are not kept"),
+        (("-t", "--timers", "--at", "10m ago"), 2, "timers are not kept"),
         (("-t", "--live", "--at", "10m ago"), 2, "--live shows what is now"),
         (("-r", "--live"), 2, "routes have nothing"),
         (("-r", "-i"), 2, "one at a time"),
@@ -165,6 +165,11 @@ def test_an_unknown_namespace_is_said_with_those_there_are(canned: Canned, fleet
         ran = fleetnet("netstat", "web1", *options, "--netns", "blue")
         assert (ran.status, ran.out) == (2, "")
         assert 'web1 has no network namespace "blue"; there are host, 4026532281' in ran.err
+    del canned.namespaces[1:]
+    assert (
+        'web1 has no network namespace "blue"; "host" is the only one'
+        in fleetnet("netstat", "web1", *options, "--netns", "blue").err
+    )
 
 
 def test_sockets_of_a_namespace_are_those_of_its_name_or_inode(canned: Canned, fleetnet: Callable[..., Ran]) -> None:

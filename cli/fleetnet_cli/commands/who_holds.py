@@ -60,7 +60,7 @@ def who_holds(
     """
     services = load()
     counted_by = parse_by(by) if by is not None else ("host",) if at_least else ()
-    other_end = parse_target(remote, services) if remote else Target()
+    other_end = parse_target(remote, services, hosts=False) if remote else Target()
     if other_end.host:
         raise UsageError(f'--remote {remote}: an address or a net is meant; "fleetnet who-talks-to" knows hosts')
     wanted = tuple(dict.fromkeys(parse_state(s) for s in states))

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from fleetnet_cli.errors import NotKept, UsageError
+from fleetnet_cli.errors import UsageError
 from fleetnet_cli.options import Common
 
 # As netstat(8) has them without any word on protocols, then with -4 or -6.
@@ -53,7 +53,7 @@ class Wish:
 
 
 def checked(wish: Wish, common: Common, *, routes: bool, interfaces: bool, statistics: bool, live: bool) -> str:
-    """Which table; UsageError where the options contradict one another, NotKept where they ask what nobody knows."""
+    """Which table; UsageError where the options contradict one another, or ask what nobody knows."""
     wanted = {"routes": routes, "interfaces": interfaces, "statistics": statistics}
     tables = [name for name, is_wanted in wanted.items() if is_wanted] or ["sockets"]
     if len(tables) > 1:
@@ -70,5 +70,5 @@ def checked(wish: Wish, common: Common, *, routes: bool, interfaces: bool, stati
         raise UsageError("--live shows what is now; leave it out, or leave out --at")
     if common.asked_at and wish.live:
         what = "protocol statistics are" if statistics else "timers are"
-        raise NotKept(f"{what} not kept, so those of the past are not known; leave out --at for those of now")
+        raise UsageError(f"{what} not kept, so those of the past are not known; leave out --at for those of now")
     return tables[0]
