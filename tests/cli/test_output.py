@@ -218,3 +218,12 @@ def test_what_was_there_at_the_first_look_is_not_told_as_new(canned: Canned, fle
     assert said not in fleetnet("who-listens").out + fleetnet(*asked, "-q").out
     canned.sockets = canned.sockets[1:3]
     assert said not in fleetnet(*asked).out
+
+
+@pytest.mark.parametrize("asked", [("who-holds", "LISTEN", "--by", "process"), ("who-talks-to", "10.0.0.5")])
+def test_of_what_is_counted_too_it_is_said_what_was_there_at_the_first_look(
+    asked: tuple[str, ...], canned: Canned, fleetnet: Callable[..., Ran]
+) -> None:
+    said = "1 was there already at the first look at its host, and may have begun earlier\n"
+    assert fleetnet(*asked, "--since", "2026-02-27T13:00:00Z").out.count(said) == 1
+    assert said not in fleetnet(*asked).out

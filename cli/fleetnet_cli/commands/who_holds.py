@@ -8,7 +8,7 @@ import typer
 
 from fleetnet_cli.asking import connect, show, show_sockets
 from fleetnet_cli.commands.who_listens import since_words, transports, words_of
-from fleetnet_cli.counting import count, cut, each_once, parse_by
+from fleetnet_cli.counting import Began, count, cut, parse_by
 from fleetnet_cli.errors import UsageError
 from fleetnet_cli.options import SOCKETS, Common, option, takes_common
 from fleetnet_cli.output import counts, sockets
@@ -87,8 +87,9 @@ def who_holds(
     question = replace(question, selection=replace(common.selection, limit=0))
     with connect(common) as collector:
         answer = collector.sockets(question)
-        counted = count(each_once(answer) if common.since_us else answer, counted_by, at_least or 1)
+        began = Began(answer)
+        counted = count(began if common.since_us else answer, counted_by, at_least or 1)
         if at_least:
             nothing = f"nobody holds {at_least} or more sockets in {' or '.join(wanted)}{on_ports}{since_words(common)}"
         limited = cut(counted, answer.coverage, common.selection.limit)
-        return show(limited, counts.presentation(counted_by, nothing), common)
+        return show(limited, counts.presentation(counted_by, nothing, began.there_before), common)

@@ -10,7 +10,7 @@ import typer
 from fleetnet_cli import exits
 from fleetnet_cli.asking import connect, show, show_sockets
 from fleetnet_cli.commands.who_listens import since_words, transports, words_of
-from fleetnet_cli.counting import BY, count, cut, each_once, parse_by
+from fleetnet_cli.counting import BY, Began, count, cut, parse_by
 from fleetnet_cli.errors import NotKept
 from fleetnet_cli.options import SOCKETS, Common, option, takes_common
 from fleetnet_cli.output import counts, sockets, terminal
@@ -104,10 +104,10 @@ def _answer(
     if grouped:
         common.only_answers("--by")
         answer = collector.sockets(question)
-        counted = cut(
-            count(each_once(answer) if common.since_us else answer, grouped, 1), answer.coverage, common.selection.limit
-        )
-        return show(counted, counts.presentation(grouped, nothing), common)
+        began = Began(answer)
+        counted = count(began if common.since_us else answer, grouped, 1)
+        limited = cut(counted, answer.coverage, common.selection.limit)
+        return show(limited, counts.presentation(grouped, nothing, began.there_before), common)
     presentation = sockets.presentation(load(), nothing, sockets.connection_columns(), since=common.since_us > 0)
     return show_sockets(collector, question, presentation, common)
 

@@ -74,7 +74,7 @@ def presentation(
         nothing=nothing,
         host_of=lambda s: s.host,
         note=_note,
-        tally=Tally(lambda s: s.opened_at_is == "before", _there_before) if since else None,
+        tally=Tally(lambda s: s.opened_at_is == "before", there_before) if since else None,
         wide=wide_columns(),
         fields=FIELDS,
         cells=CELLS,
@@ -280,7 +280,8 @@ def _ended(socket: Socket) -> str:
     return times.local(socket.closed_at_us) + or_before if socket.closed_at_us else ""
 
 
-def _there_before(sockets: int) -> str:
+def there_before(sockets: int) -> str:
+    """What is said of so many sockets that an answer to --since has without their having begun since, perhaps."""
     were, whose = ("1 was", "its") if sockets == 1 else (f"{sockets} were", "their")
     return f"{were} there already at the first look at {whose} host, and may have begun earlier"
 
