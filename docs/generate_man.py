@@ -157,7 +157,7 @@ def pages() -> list[Page]:
     shared = options.shared(program)
     command = of_click(program, context, frozenset(o.opts[0] for o in shared.values()))
     command.options[:0] = [r for o in shared.values() if (r := o.get_help_record(context))]
-    statuses = "\n".join(f"{status}  {meaning}" for status, meaning in exits.MEANINGS.items())
+    statuses = "\n".join(f"{status:<3}  {meaning}" for status, meaning in exits.MEANINGS.items())
     also = {"EXIT STATUS": statuses, "FILES": _FILES}
     also |= {name.upper(): text for name, text in guides().items() if name != "exit-codes"}
     servers = (fleetnet_server.main, fleetnet_agent.main, fleetnet_agent.helper.main)

@@ -35,7 +35,6 @@ def show_sockets(
 
 def show(answer: Answer[Item], presentation: Presentation[Item], common: Common) -> int:
     """Writes the answer in the format asked for; returns the exit status."""
-    common.takes_format(presentation.formats, presentation.kind)
     out = terminal.of(sys.stdout)
     limited = common.selection.limit > 0
     # Each format is loaded only where it is asked for.

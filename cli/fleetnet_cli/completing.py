@@ -13,14 +13,15 @@ from collections.abc import Callable, Iterable
 import click
 from click.shell_completion import CompletionItem, ShellComplete, get_completion_class
 
-from fleetnet_cli import exits, known_hosts, settings
+from fleetnet_cli import exits, known_hosts, options, settings
+from fleetnet_cli.counting import BY
 from fleetnet_cli.output.presentation import FORMATS
 from fleetnet_cli.services import load
 from fleetnet_cli.states import STATES
 
 VARIABLE = "_FLEETNET_COMPLETE"  # "bash_complete", set by the script when it asks
 _PROGRAM = "fleetnet"
-_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./-]*", re.ASCII)
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.,/-]*", re.ASCII)
 _CHOICE = re.compile(r"[a-z]+(\|[a-z]+)+", re.ASCII)  # the metavar "host|process"
 
 Words = Callable[[click.Context, str], Iterable[str]]
@@ -83,15 +84,33 @@ def _words_of(parameter: click.Parameter) -> Words | None:
     metavar = (parameter.metavar or "").removesuffix(" ...")
     if parameter.name == "context":
         return lambda _context, _incomplete: settings.contexts(settings.this_machine())
+    if parameter.name == "by" and _CHOICE.fullmatch(metavar):
+        return _columns(metavar.split("|"))
     if _CHOICE.fullmatch(metavar):
         return lambda _context, _incomplete: metavar.split("|")
     return _WORDS.get(metavar)
 
 
 def _hosts(context: click.Context, _incomplete: str) -> Iterable[str]:
-    root = context.find_root()
-    server, name = (context.params.get(n) or root.params.get(n) for n in ("server", "context"))
+    server, name = options.collector_named(context)
     return known_hosts.names(settings.admin_socket(server, name, settings.this_machine()))
+
+
+def _formats(context: click.Context, _incomplete: str) -> Iterable[str]:
+    """Those that the command takes."""
+    if context.parent is not None and context.parent.info_name == options.WATCH:
+        return options.WATCH_FORMATS
+    return getattr(context.command.callback, "formats", FORMATS)
+
+
+def _columns(known: Iterable[str]) -> Words:
+    """Several words with commas between them: what is typed stays, and each further word is another."""
+
+    def words(_context: click.Context, incomplete: str) -> Iterable[str]:
+        typed, comma, _ = incomplete.rpartition(",")
+        return [f"{typed}{comma}{word}" for word in known if word not in typed.split(",")]
+
+    return words
 
 
 def _services(_context: click.Context, incomplete: str) -> Iterable[str]:
@@ -112,9 +131,11 @@ def _help_topics(context: click.Context, _incomplete: str) -> Iterable[str]:
 
 
 _WORDS: dict[str, Words] = {
-    "FORMAT": lambda _context, _incomplete: FORMATS,
+    "FORMAT": _formats,
     "STATE": lambda _context, _incomplete: STATES,
     "HOST": _hosts,
+    "ADDRESS[:PORT]|NET[:PORT]|HOST[:PORT]": _hosts,
+    "BY": _columns((*BY, "socket")),
     "HOST[:PORT|:SERVICE|:A-B]": _hosts,
     "GLOB": _hosts,
     "P": _services,

@@ -5,6 +5,7 @@ What must stay true: an answer comes host by host, so that no more than one host
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import groupby
 
 from fleetnet_cli.errors import UsageError, suggestion
@@ -48,6 +49,20 @@ def each_once(answer: Iterable[Socket]) -> Iterator[Socket]:
             if key not in found or (socket.owners and not found[key].owners):
                 found[key] = socket
         yield from found.values()
+
+
+@dataclass(slots=True)
+class Began:
+    """The sockets of an answer to --since, each once; when they are through it is known how many of them were there
+    already at the first look at their host."""
+
+    answer: Iterable[Socket]
+    there_before: int = 0
+
+    def __iter__(self) -> Iterator[Socket]:
+        for socket in each_once(self.answer):
+            self.there_before += socket.opened_at_is == "before"
+            yield socket
 
 
 def cut(counted: list[Count], coverage: Coverage, limit: int) -> Answer[Count]:

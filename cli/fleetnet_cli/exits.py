@@ -17,6 +17,8 @@ MEANINGS = {
     PARTIAL: "answered, but stale or partial: a silent host, a gap, what is no longer kept, an answer that broke off",
     DENIED: "not authorised",
     UNREACHABLE: "the collector cannot be reached",
+    INTERRUPTED: "interrupted (Ctrl-C)",
+    BROKEN_PIPE: "whoever read the answer had enough of it, as head does",
 }
 
 

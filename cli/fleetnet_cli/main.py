@@ -30,6 +30,7 @@ from fleetnet_cli.commands import (
 )
 from fleetnet_cli.errors import CliError, OutputFailed, UsageError
 from fleetnet_cli.output import terminal
+from fleetnet_cli.output.presentation import FORMATS
 from fleetnet_cli.text import visible
 
 _EXAMPLES = """\b
@@ -117,12 +118,17 @@ def _before_the_command(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit status."""
+    has_stdout = terminal.open_what_is_closed()
     terminal.make_tolerant()
     if "_FLEETNET_COMPLETE" in os.environ:
         from fleetnet_cli import completing  # a shell asks, and not a person
 
         return completing.answer(typer.main.get_command(build()))
     try:
+        if not has_stdout:
+            raise OutputFailed(
+                "stdout is closed, so no answer can be written; write it to /dev/null if it is not wanted"
+            )
         status = _run(arguments)
     except KeyboardInterrupt:
         status = exits.INTERRUPTED
@@ -146,7 +152,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         click.echo(error.format_message() if below else start.SCREEN.rstrip(), err=True)
         return exits.FAILED
     except click.ClickException as error:
-        raise _usage_error(error) from error
+        raise _usage_error(error, command, sys.argv[1:] if arguments is None else arguments) from error
     except click.Abort:
         return exits.INTERRUPTED
     except (CliError, terminal.ReaderGoneError):
@@ -165,9 +171,13 @@ def _run(arguments: Sequence[str] | None) -> int:
     return status if isinstance(status, int) else exits.FOUND
 
 
-def _usage_error(error: click.ClickException) -> UsageError:
+def _usage_error(error: click.ClickException, program: click.Command, arguments: Sequence[str]) -> UsageError:
     context = error.ctx if isinstance(error, click.UsageError) else None
-    path = context.command_path if context else "fleetnet"
+    path = context.command_path if context else _typed_path(program, arguments)
+    if path == "fleetnet netstat" and (sentence := _habit_of_netstat(error)) is not None:
+        return UsageError(sentence)
+    if (variable := _variable(error)) is not None:
+        return _wrong_variable(error, variable)
     possible = getattr(error, "possibilities", None)
     sentence = error.format_message().strip()
     if possible is not None:
@@ -175,6 +185,51 @@ def _usage_error(error: click.ClickException) -> UsageError:
         sentence = sentence.partition(". ")[0]
     guess = f', did you mean "{possible[0]}"?' if possible else ";"
     return UsageError(f'{sentence[:1].lower()}{sentence[1:].rstrip(".")}{guess} see "{path} --help"')
+
+
+def _typed_path(command: click.Command, arguments: Sequence[str]) -> str:
+    """The command that was typed, where the error does not say which it was."""
+    path = "fleetnet"
+    for word in arguments:
+        below = command.commands.get(word) if isinstance(command, click.Group) else None
+        if below is not None:
+            command, path = below, f"{path} {word}"
+    return path
+
+
+def _habit_of_netstat(error: click.ClickException) -> str | None:
+    """What to say of options that mean something else to netstat(8)."""
+    if isinstance(error, click.BadOptionUsage) and error.option_name == "-o":
+        return options.O_OF_NETSTAT
+    if isinstance(error, click.MissingParameter) and error.ctx is not None:
+        # Of -tno web1 the host was taken for the format.
+        taken = error.ctx.params.get("output")
+        typed = error.ctx.get_parameter_source("output") is click.core.ParameterSource.COMMANDLINE
+        return f"-o {taken}: {options.O_OF_NETSTAT}" if typed and taken not in FORMATS else None
+    if isinstance(error, click.NoSuchOption) and error.option_name in ("-c", "--continuous"):
+        return f"{error.option_name}: for what comes and goes use fleetnet watch"
+    return None
+
+
+def _variable(error: click.ClickException) -> str | None:
+    """The variable of the environment that has the value which the error is about; None where it was typed."""
+    if not isinstance(error, click.BadParameter) or not isinstance(error.param, click.Option) or error.ctx is None:
+        return None
+    source = error.ctx.get_parameter_source(error.param.name or "")
+    return str(error.param.envvar) if source is click.core.ParameterSource.ENVIRONMENT else None
+
+
+def _wrong_variable(error: click.ClickException, variable: str) -> UsageError:
+    value = os.environ.get(variable, "")
+    if (
+        isinstance(error, click.BadParameter)
+        and error.param is not None
+        and isinstance(error.param.type, click.types.BoolParamType)
+    ):
+        # click lists all words for yes and no, an empty one among them.
+        return UsageError(f'{variable}: "{value}" is neither yes nor no; write 1 or 0')
+    said = error.message.rstrip(".")
+    return UsageError(f"{variable}: {said}; correct it, or unset it")
 
 
 def _say(error: CliError) -> int:

@@ -8,8 +8,9 @@ import copy
 import functools
 import inspect
 import operator
+import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, ParamSpec, get_args
 
 import click
@@ -17,13 +18,16 @@ import typer
 
 from fleetnet_cli import settings, times
 from fleetnet_cli.errors import UsageError, suggestion
-from fleetnet_cli.output.presentation import FORMATS
+from fleetnet_cli.output.presentation import FORMATS, OF_AUDIT
 from fleetnet_cli.records import Selection
 
 P = ParamSpec("P")
 
 # What holds where nobody says anything; the collector's own is named here too.
 DEFAULTS = {"output": "table", "timeout": "20s", "max_age": "2m"}
+# Of those who know netstat(8), whose options are letters in one word: -tno, -tanop.
+O_OF_NETSTAT = '-o is the format here; netstat\'s timers are --timers (live); see "fleetnet netstat --help"'
+_LETTERS_OF_NETSTAT = re.compile(r"[aceilnprstuvwxW46]{1,12}", re.ASCII)
 WATCH = "watch"  # the command whose commands are questions that stay open
 WATCH_FORMATS = ("table", "ndjson")
 _OF_ANSWERS = ("at", "since", "limit", "by", "at_least")  # parameters that make no sense of what is watched
@@ -97,6 +101,7 @@ class Common:
     collector_named: bool  # by option, environment or file; False: the socket is the default's
     timeout_s: float
     output: str
+    output_is_typed: bool
     quiet: bool
     selection: Selection
     since_us: int = 0  # 0 where it was not said; of a span the selection is about its end
@@ -117,10 +122,14 @@ class Common:
         """Items with all there is of them, where the table of a command may be a layout of its own."""
         return self.output != "table"
 
-    def takes_format(self, formats: Sequence[str], what: str) -> None:
-        """UsageError where `what` makes no sense in the format asked for."""
-        if self.output not in formats:
+    def within(self, formats: Sequence[str], what: str) -> "Common":
+        """The same in one of these formats: UsageError where `what` makes no sense in the one that was typed, and a
+        table where only the environment has it, which is meant for every command."""
+        if self.output in formats:
+            return self
+        if self.output_is_typed:
             raise UsageError(f"-o {self.output} makes no sense for {what}; ask for {_listed(formats)}")
+        return replace(self, output=DEFAULTS["output"])
 
 
 def takes_common(
@@ -132,15 +141,43 @@ def takes_common(
         @functools.wraps(command)
         def wrapper(**given: Any) -> int:  # noqa: ANN401  # typer passes what the options are typed as
             shared = {name: given.pop(name) for name in names}
-            given["common"] = checked(shared, formats)
-            return command(**given)  # type: ignore[call-arg]  # typer calls by name
+            try:
+                given["common"] = checked(shared, formats)
+                return command(**given)  # type: ignore[call-arg]  # typer calls by name
+            except UsageError as error:
+                raise _with_variables(error, click.get_current_context()) from error
 
+        wrapper.formats = formats  # type: ignore[attr-defined]  # for completing
         own = [p for p in inspect.signature(command).parameters.values() if p.name != "common"]
         wrapper.__signature__ = inspect.Signature([*own, *_parameters(names, formats)])  # type: ignore[attr-defined]  # typer reads it
         wrapper.__annotations__ = {p.name: p.annotation for p in wrapper.__signature__.parameters.values()}  # type: ignore[attr-defined]
         return wrapper
 
     return decorate
+
+
+def _with_variables(error: UsageError, context: click.Context) -> UsageError:
+    """The error with the variables that said what it is about: nobody sees them on the line that was typed."""
+    sentence = str(error)
+    said = [
+        f"{max(p.opts, key=len)} is from {p.envvar}"
+        for p in of_environment(context)
+        if f'"{p.value_from_envvar(context)}"' in sentence or any(re.search(rf"{o}(?![\w-])", sentence) for o in p.opts)
+    ]
+    return UsageError(f"{sentence} ({', '.join(said)})") if said else error
+
+
+def of_environment(context: click.Context) -> list[click.Option]:
+    """The options of a command, and of the program, whose value the environment has."""
+    of_environment = click.core.ParameterSource.ENVIRONMENT
+    parents = dict.fromkeys((context, context.find_root()))
+    found = {
+        str(p.envvar): p
+        for c in parents
+        for p in c.command.params
+        if isinstance(p, click.Option) and p.name and c.get_parameter_source(p.name) is of_environment
+    }
+    return [p for p in found.values() if not is_typed(context, p.name or "")]
 
 
 def _parameters(names: tuple[str, ...], formats: tuple[str, ...]) -> Iterator[inspect.Parameter]:
@@ -200,39 +237,44 @@ def checked(given: dict[str, Any], formats: Sequence[str]) -> Common:
     """The shared options as given, checked; UsageError where one makes no sense."""
     watching = _is_watched()
     formats = WATCH_FORMATS if watching else formats
+    command = click.get_current_context()
     output = given.get("output") or DEFAULTS["output"]
-    if output not in formats:
-        if watching and output in FORMATS:
-            raise UsageError(f"-o {output}: watch writes {_listed(formats)}")
+    if output not in (*FORMATS, *OF_AUDIT, *formats):
+        if _is_netstat(command) and _LETTERS_OF_NETSTAT.fullmatch(output):
+            raise UsageError(f"-o {output}: {O_OF_NETSTAT}")
         guess = suggestion(output, list(formats)) or f"; the formats are {_listed(formats)}"
         raise UsageError(f'-o {output}: there is no format "{output}"{guess}')
     now_us = times.now_us()
     at, since, max_age = given.get("at") or given.get("until"), given.get("since"), given.get("max_age")
     selection = Selection(
-        host_globs=tuple(dict.fromkeys(given.get("host") or ())),
+        # Names of hosts are lower-case, and a name that is typed otherwise is meant all the same.
+        host_globs=tuple(dict.fromkeys(glob.lower() for glob in given.get("host") or ())),
         at_us=times.parse_time(at, now_us) if at else 0,
         max_age_ms=times.parse_duration(max_age) // 1000 if max_age else 0,
         limit=given.get("limit") or 0,
     )
-    timeout_us = times.parse_duration(_nearest_given("timeout", given) or DEFAULTS["timeout"])
+    timeout_us = times.parse_duration(_nearest(command, "timeout") or DEFAULTS["timeout"])
     for name in ("at", "since", "limit"):
         if watching and given.get(name):
             raise UsageError(f"--{name} makes no sense of what is watched, which is now, and all of it; leave it out")
-    server, context, machine = (
-        _nearest_given("server", given),
-        _nearest_given("context", given),
-        settings.this_machine(),
-    )
-    return Common(
+    machine = settings.this_machine()
+    server, context = collector_named(command)
+    common = Common(
         socket_path=settings.admin_socket(server, context, machine),
         collector_named=server is not None or settings.configured(context, machine) is not None,
         timeout_s=timeout_us / times.SECOND_US,
         output=output,
+        output_is_typed=is_typed(command, "output"),
         quiet=bool(given.get("quiet")),
         selection=selection,
         since_us=_since(since, selection.at_us, now_us, of_span="until" in given) if since else 0,
         watching=watching,
     )
+    return common.within(formats, command.command_path.partition(" ")[2])
+
+
+def _is_netstat(command: click.Context) -> bool:
+    return command.info_name == "netstat"
 
 
 def _is_watched() -> bool:
@@ -253,10 +295,23 @@ def _since(text: str, at_us: int, now_us: int, *, of_span: bool) -> int:
     return since_us
 
 
-def _nearest_given(name: str, given: dict[str, Any]) -> str | None:
+def collector_named(context: click.Context) -> tuple[str | None, str | None]:
+    """The server and the context that somebody named. A context that was typed leaves no server of the environment."""
+    server, name = _nearest(context, "server"), _nearest(context, "context")
+    if name and is_typed(context, "context") and not is_typed(context, "server"):
+        server = None
+    return server, name
+
+
+def is_typed(context: click.Context, name: str) -> bool:
+    """Whether an option stands on the command line, behind the command or before it."""
+    typed = click.core.ParameterSource.COMMANDLINE
+    return any(c.get_parameter_source(name) is typed for c in (context, context.find_root()))
+
+
+def _nearest(context: click.Context, name: str) -> str | None:
     """An option that may stand before the command too: after it, before it, in the environment, in this order."""
-    context = click.get_current_context()
     before: str | None = context.find_root().params.get(name)
-    after: str | None = given.get(name)
+    after: str | None = context.params.get(name)
     after_is_typed = context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
     return (after or before if after_is_typed else before or after) or None

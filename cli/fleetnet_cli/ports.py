@@ -31,8 +31,16 @@ def _parse_one(text: str, services: Services, *, raw: bool) -> tuple[PortRange, 
         if first > last:
             raise UsageError(f'"{text}" runs backwards; did you mean "{last}-{first}"?')
         return (PortRange(first, last),)
+    if not text:
+        raise UsageError("a port is missing; give a number, a range such as 8000-8999, or a name")
     ports = services.ports.get(text.lower())
     if ports is None:
+        from fleetnet_cli import topics  # only an error needs it
+
+        if explained := topics.ports_called(text):
+            numbers = [str(port) for port in explained]
+            known_as = f"explain calls {' and '.join(numbers)} that: give {','.join(numbers)}"
+            raise UsageError(f'"{text}" is no service of /etc/services; {known_as}')
         if not services.ports:
             raise UsageError(
                 f'"{text}" is not a port, and this machine has no /etc/services to look names up in; '

@@ -1,4 +1,5 @@
 """Where the collector is, and how an answer is wanted: option, environment, configuration file, default, in this order.
+A server outranks a context where both come from the same of these.
 
 The configuration file is TOML, read only where it exists:
 
@@ -50,8 +51,12 @@ class Written:
 
 
 def admin_socket(server: str | None, context: str | None, machine: Machine) -> str:
-    """Path of the admin socket to ask; UsageError where --server or a file says something that is none."""
-    if server is None and (written := configured(context, machine)) is not None:
+    """Path of the admin socket to ask; UsageError where --server or a file says something that is none.
+
+    A server that is named outranks a context that is named, but one that there is not is wrong all the same.
+    """
+    written = configured(context, machine) if server is None or context is not None else None
+    if server is None and written is not None:
         server = written.value
     return _socket_path(server) if server is not None else default_socket(machine)
 

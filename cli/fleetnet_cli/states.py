@@ -42,6 +42,9 @@ def parse_state(text: str) -> str:
     """The kernel's name for a state in any spelling; UsageError with the nearest one otherwise."""
     state = _KNOWN.get(_folded(text))
     if state is None:
-        guess = suggestion(text, [*STATES, *_OTHER_SPELLINGS]) or f"; the states are {', '.join(STATES)}"
+        guess = (
+            suggestion(text, [*STATES, *_OTHER_SPELLINGS])
+            or f"; the states are {', '.join(STATES)}, and UNCONN, which is CLOSE"
+        )
         raise UsageError(f'"{text}" is not a socket state{guess}')
     return state

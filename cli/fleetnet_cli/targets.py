@@ -33,8 +33,8 @@ class Target:
     ports: tuple[PortRange, ...] = ()
 
 
-def parse_target(text: str, services: Services) -> Target:
-    """Any of the forms; UsageError otherwise."""
+def parse_target(text: str, services: Services, *, hosts: bool = True) -> Target:
+    """Any of the forms; UsageError otherwise, which names that of a host only where `hosts` are taken."""
     if match := _BRACKETS.fullmatch(text):
         if match["inner"] and match["outer"]:
             raise UsageError(f'"{text}" has two lengths; write it as [2001:db8::/32]:443')
@@ -45,17 +45,32 @@ def parse_target(text: str, services: Services) -> Target:
     if (address := _address(text)) is not None:
         return Target(Net(str(address), address.max_prefixlen))
     name, colon, rest = text.partition(":")
+    if colon and not rest:
+        raise UsageError(
+            f'"{text}" has a colon and no port behind it; write it as {name or "10.0.0.5"}:5432, or without'
+        )
     ports = _ports(rest, services) if colon and ":" not in rest else ()
     if not name and ports:
         return Target(ports=ports)
     if (address := _address(name)) is not None and ports:
         return Target(Net(str(address), address.max_prefixlen), "", ports)
+    name = name.lower()  # as names of hosts are
     if (colon and not ports) or _LIKE_AN_ADDRESS.fullmatch(name) or not _HOST.fullmatch(name):
+        forms = "10.0.0.5:5432, [2001:db8::1]:443"
+        if not hosts:
+            raise UsageError(f'"{text}" is no address and no net; write it as {forms} or 10.0.0.0/8')
         raise UsageError(
-            f'"{text}" is no address, no net and no name of a host; '
-            "write it as 10.0.0.5:5432, [2001:db8::1]:443, 10.0.0.0/8 or web1"
+            f'"{text}" is no address, no net and no name of a host; write it as {forms}, 10.0.0.0/8 or web1'
         )
     return Target(None, name, ports)
+
+
+def read_with_port(text: str) -> str | None:
+    """Of an address that could be one with a port ("::1:443"), how the port would have been written; None of others."""
+    if (address := _address(text)) is None or address.version == 4:
+        return None
+    rest, _, last = text.rpartition(":")
+    return f"[{rest}]:{last}" if last.isdigit() and rest and _address(rest) is not None else None
 
 
 def parse_net(text: str) -> Net:

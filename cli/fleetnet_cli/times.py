@@ -1,7 +1,8 @@
 """TIME and DURATION as people write them, and times as people read them.
 
-TIME is RFC 3339 (`2026-03-01T14:00:00Z`), `10m ago`, `1h30m ago`, `yesterday 14:00`, `today`, `14:00`, `now`. Without a
-zone it is local time. Inside the program a time is microseconds since 1970 UTC, a duration microseconds.
+TIME is RFC 3339 (`2026-03-01T14:00:00Z`), `10m ago`, `1h30m ago`, `yesterday 14:00`, `today`, `14:00`, `now`, or
+seconds since 1970 (`@1772373600`). Without a zone it is local time. Inside the program a time is microseconds since
+1970 UTC, a duration microseconds.
 """
 
 import functools
@@ -24,6 +25,7 @@ _UNITS_US = {
 }
 _DURATION_PART = re.compile(r"([0-9]{1,12})\s*([a-z]+)\s*", re.ASCII)
 _CLOCK = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])(?::([0-5][0-9]))?", re.ASCII)
+_SECONDS = re.compile(r"@([0-9]{5,11})(?:\.([0-9]{1,9}))?", re.ASCII)  # since 1970, as date(1) takes them
 _RFC3339 = re.compile(
     r"(\d{4})-(\d{2})-(\d{2})"
     r"(?:[t ](\d{2}):(\d{2})(?::(\d{2})(?:\.(\d{1,9}))?)?\s*(z|[+-]\d{2}:\d{2})?)?",
@@ -69,11 +71,20 @@ def parse_time(text: str, now: int) -> int:
     except (ValueError, OverflowError, OSError):
         at_us = None
     if at_us is None or at_us <= 0:
+        if meant := _probably(text.strip()):
+            raise UsageError(f'"{text}" is not a time; did you mean "{meant}"?')
         forms = '"2026-03-01 14:00", "2026-03-01T14:00:00Z", "10m ago", "yesterday 14:00"'
         raise UsageError(f'"{text}" is not a time; write it like one of {forms}')
     if at_us > now + _FUTURE_ALLOWED_US:
         raise UsageError(f'"{text}" lies in the future; only the past can be asked about')
     return at_us
+
+
+def _probably(text: str) -> str | None:
+    """What a length of time, or a bare number, was probably meant to be; None for anything else."""
+    if _SECONDS.fullmatch(f"@{text}"):
+        return f"@{text}"
+    return f"{text} ago" if _duration(text) else None
 
 
 def _parse_time(text: str, now: int) -> int | None:
@@ -82,6 +93,8 @@ def _parse_time(text: str, now: int) -> int | None:
     if text.endswith(" ago"):
         length_us = _duration(text.removesuffix(" ago"))
         return None if length_us is None else now - length_us
+    if seconds := _SECONDS.fullmatch(text):
+        return int(seconds[1]) * SECOND_US + int((seconds[2] or "0").ljust(6, "0")[:6])
     today = datetime.fromtimestamp(now / SECOND_US).date()  # noqa: DTZ006 RUF100  # local time is meant
     word, _, clock = text.partition(" ")
     if word == "yesterday":

@@ -106,4 +106,8 @@ def test_who_talks_to_nobody_says_which_addresses_were_meant(canned: Canned, fle
     assert (ran.status, ran.err) == (1, "")
     assert ran.out == "nobody talks to web1 (10.0.0.1, 10.0.0.2, 10.0.0.3, +2): 4 hosts, all fresh\n"
     ran = fleetnet("who-talks-to", "10.0.0.9:443", "--tcp", "--since", "2026-01-01T00:00:00Z")
-    assert ran.out.startswith("nobody began to talk to 10.0.0.9:443 since 2026-01-01 00:00:00 UTC like that: ")
+    assert ran.out.startswith("nobody began to talk to 10.0.0.9:443 since 2026-01-01 00:00:00 UTC by tcp: ")
+    ran = fleetnet("who-talks-to", "::1:443")
+    assert ran.out.startswith("nobody talks to ::1:443 (one address; for a port write [::1]:443): ")
+    for plain in ("::1", "2001:db8::1", "[::1]:443", "10.0.0.9:443", "2001:db8::/32"):
+        assert "for a port write" not in fleetnet("who-talks-to", plain).out

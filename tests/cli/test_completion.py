@@ -27,6 +27,11 @@ TYPED = {
     "fleetnet token ": {"create"},
     "fleetnet who-holds TIME_WAIT SYN_S": {"SYN_SENT"},
     "fleetnet who-holds --by ": {"host", "process", "remote"},
+    "fleetnet who-holds --by host,": {"host,process", "host,remote"},
+    "fleetnet who-talks-to web1 --by process,s": {"process,socket"},
+    "fleetnet audit p.toml -o ": {*FORMATS, "junit", "sarif"},
+    "fleetnet explain -o ": {"table", "wide", "json", "ndjson"},
+    "fleetnet watch who-listens -o ": {"table", "ndjson"},
     "fleetnet hosts --ou": {"--output"},
     "fleetnet help tim": {"times"},
     "fleetnet explain time": {"TIME_WAIT", "Timer"},
@@ -121,8 +126,9 @@ def test_bash_completes_the_hosts_of_the_fleet_and_no_hostile_name(
         "fleetnet hosts --host d",
         "fleetnet host d",
         "fleetnet history o",
+        "fleetnet who-talks-to d",
     )
-    expected = [{"db1", "odd", "web1", "web2"}, {"web1", "web2"}, {"db1"}, {"db1"}, {"odd"}]
+    expected = [{"db1", "odd", "web1", "web2"}, {"web1", "web2"}, {"db1"}, {"db1"}, {"odd"}, {"db1"}]
     # The first TAB waits a fifth of a second for them; on a slow machine a later one has them.
     until_s = time.monotonic() + 60
     while (found := proposed("bash", *lines, folder=tmp_path / "here")) != expected and time.monotonic() < until_s:

@@ -86,6 +86,21 @@ def test_an_option_outranks_the_environment_and_that_the_file(
     assert settings["--context"][1] == "environment, FLEETNET_CONTEXT; not used, for the server is named"
 
 
+def test_a_typed_context_and_what_it_leaves_unused_are_told(
+    mine: Path, said: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLEETNET_SERVER", "/named.sock")
+    settings = said("config", "explain", "--context", "lab")
+    assert settings["--context"] == ("lab", "option")
+    assert settings["--server"] == (
+        "unix:///lab.sock",
+        f"{mine}:11; not environment, FLEETNET_SERVER, for --context is typed",
+    )
+    settings = said("config", "explain", "--context", "lab", "--server", "/typed.sock")
+    assert settings["--server"] == ("unix:///typed.sock", "option")
+    assert settings["--context"] == ("lab", "option; not used, for the server is named")
+
+
 def test_the_file_of_the_machine_counts_where_the_users_has_no_word(mine: Path, said: Said, tmp_path: Path) -> None:
     mine.unlink()
     (tmp_path / "cli.toml").write_text('\nserver = "unix:///all.sock"\n')

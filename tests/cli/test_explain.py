@@ -252,3 +252,27 @@ def test_the_admin_socket_of_nobody_is_no_reason_to_wait(fleetnet: Callable[...,
     ran = fleetnet("explain", "443", "--server", f"unix://{path}")
     assert ran.status == 0
     assert "nobody answers at" in " ".join(ran.out.split())
+
+
+def test_what_stands_beside_sockets_of_since_can_be_explained(fleetnet: Callable[..., Ran]) -> None:
+    assert "while it is open" in fleetnet("explain", "ENDED", "-q").out
+
+
+def test_of_the_sockets_of_a_host_it_is_told_which_are_counted(fleetnet: Callable[..., Ran]) -> None:
+    told = " ".join(fleetnet("explain", "Sockets", "-q").out.split())
+    assert "UNIX and packet sockets are not counted" in told
+    assert "of all kinds" not in told
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("violated", "What a rule of the policy asks"),
+        ("not-judged", "could not be told"),
+        ("silent", "Nothing was heard"),
+    ],
+)
+def test_what_audit_and_watch_print_can_be_explained(word: str, said: str, fleetnet: Callable[..., Ran]) -> None:
+    ran = fleetnet("explain", word, "-q")
+    assert ran.status == 0
+    assert said in " ".join(ran.out.split())

@@ -8,6 +8,7 @@ import io
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import grpc
 import pytest
@@ -112,6 +113,35 @@ def test_a_format_that_makes_no_sense_is_wrong_usage_and_names_those_that_do(
 
 def test_an_unknown_format_is_told_all_there_are(fleetnet: Callable[..., Ran]) -> None:
     assert "the formats are table, wide, json, ndjson, csv or name" in fleetnet("hosts", "-o", "yaml").err
+
+
+# Of each command that takes fewer, what --help lists and a format beside it.
+FEWER = {
+    ("explain", "CLOSE_WAIT"): ("table, wide, json or ndjson", "csv"),
+    ("config", "explain"): ("table, wide, json, ndjson or csv", "name"),
+    ("token", "create", "--host", "web1"): ("table, wide, json, ndjson or csv", "name"),
+    ("host", "web1"): ("table, json or ndjson", "wide"),
+    ("hosts",): ("table, wide, json, ndjson, csv or name", "sarif"),
+}
+
+
+@pytest.mark.parametrize("asked", FEWER, ids=" ".join)
+def test_the_formats_of_the_help_are_those_that_are_taken_and_no_others(
+    asked: tuple[str, ...], canned: Canned, fleetnet: Callable[..., Ran]
+) -> None:
+    listed, other = FEWER[asked]
+    help_text = " ".join(fleetnet(*asked, "--help").out.split())
+    assert f"--output FORMAT {listed} (default table)." in help_text
+    command = " ".join(asked[: 2 if asked[0] in ("config", "token") else 1])
+    ran = fleetnet(*asked, "-o", other)
+    assert (ran.status, ran.out) == (2, "")
+    assert ran.err == f"fleetnet: -o {other} makes no sense for {command}; ask for {listed}\n"
+
+
+def test_the_page_on_formats_says_which_command_has_which() -> None:
+    page = " ".join((Path(__file__).parents[2] / "docs/json.md").read_text().split())
+    assert "`explain` has `table`, `wide`, `json` and `ndjson`" in page
+    assert "`who-talks-to`" in page
 
 
 def test_a_broken_answer_leaves_what_came_and_no_end(canned: Canned, fleetnet: Callable[..., Ran]) -> None:

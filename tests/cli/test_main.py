@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import shlex
 import signal
 import socket
@@ -129,6 +130,73 @@ def test_nothing_found_is_1_and_says_so(canned: Canned, script: Callable[..., Ra
     assert script("who-listens", "443", "-o", "json").status == 1
 
 
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("who-listens --process python", 'nothing listens held by "python"'),
+        ("who-listens 22 --user root --unit ssh", 'nothing listens on 22 of unit "ssh", of user "root"'),
+        (
+            "who-listens --exposed --cidr 10.0.0.0/8 --tcp --udp",
+            "nothing listens exposed, in 10.0.0.0/8, by tcp or udp",
+        ),
+        (
+            "who-talks-to 10.0.0.9 --state ESTAB --container x",
+            'nobody talks to 10.0.0.9 in ESTABLISHED, in container "x"',
+        ),
+        ("who-holds LISTEN --port 22 --udp", "nobody holds a socket in LISTEN on port 22 by udp"),
+    ],
+)
+def test_where_nothing_is_found_it_is_said_what_was_asked(
+    asked: str, said: str, canned: Canned, fleetnet: Callable[..., Ran]
+) -> None:
+    canned.sockets = []
+    assert fleetnet(*shlex.split(asked)).out == f"{said}: 4 hosts, all fresh\n"
+
+
+def test_a_host_is_meant_in_any_case(canned: Canned, fleetnet: Callable[..., Ran]) -> None:
+    for asked in ("netstat {}", "netstat {} -r", "host {}", "history {}:443", "hosts --host {}", "who-talks-to {}"):
+        begun = len(canned.asked)
+        status = fleetnet(*asked.format("WEB1").split()).status
+        shouted = canned.asked[begun:]
+        assert fleetnet(*asked.format("web1").split()).status == status
+        said = canned.asked[begun + len(shouted) :]
+        assert [_without_times(s) for s in shouted] == [_without_times(s) for s in said]
+
+
+def _without_times(asked: object) -> str:
+    return re.sub(r"[0-9]{10,}", "", str(asked))
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("netstat web1 -tno", "-o is the format here; netstat's timers are --timers (live); "),
+        ("netstat web1 -tanop", "-o p: -o is the format here; netstat's timers are --timers (live); "),
+        ("netstat -tno web1", "-o web1: -o is the format here; netstat's timers are --timers (live); "),
+        ("netstat web1 -tc", "-c: for what comes and goes use fleetnet watch"),
+        ("netstat web1 -o jsn", 'there is no format "jsn"; did you mean "json"?'),
+        ("netstat", "missing argument 'HOST'"),
+        ("hosts -o", "option '-o' requires an argument"),
+    ],
+)
+def test_habits_of_netstat_are_told_what_is_otherwise_here(
+    asked: str, said: str, canned: Canned, fleetnet: Callable[..., Ran]
+) -> None:
+    ran = fleetnet(*asked.split())
+    assert (ran.status, ran.out) == (2, "")
+    assert said in ran.err
+    if "did you mean" not in said and "watch" not in said and asked != "netstat":
+        assert f'see "fleetnet {asked.split()[0]} --help"' in ran.err
+    assert_one_sentence(ran.err)
+
+
+def test_a_uid_is_not_taken_for_a_name(canned: Canned, fleetnet: Callable[..., Ran]) -> None:
+    for asked in (["who-listens"], ["who-talks-to", "10.0.0.5"], ["history", "web1"]):
+        ran = fleetnet(*asked, "--user", "0")
+        assert (ran.status, ran.out) == (2, "")
+        assert "give the name" in ran.err
+
+
 def test_wrong_usage_is_2(canned: Canned, script: Callable[..., Ran]) -> None:
     for arguments, said in [
         (["who-listens", "99999"], "99999 is not a port"),
@@ -141,11 +209,16 @@ def test_wrong_usage_is_2(canned: Canned, script: Callable[..., Ran]) -> None:
         (["who-talks-to", "nowhere"], 'no host "nowhere" in this fleet'),
         (["who-talks-to", "10.0.0.5", "--by", "hst"], 'did you mean "host"?'),
         (["who-talks-to", "10.0.0.5", "--since", "10m ago", "--at", "1h ago"], "is later than --at"),
-        (["host", "web1", "-o", "csv"], "the formats are table, json or ndjson"),
+        (["host", "web1", "-o", "csv"], "-o csv makes no sense for host; ask for table, json or ndjson"),
         (["who-holds", "CLOSE_WAIT", "--remote", "web1"], '"fleetnet who-talks-to" knows hosts'),
         (["who-listens", "--cidr", "10.0.0.0/33"], "it is 0 to 32"),
         (["who-listen"], 'did you mean "who-listens"?'),
         (["hosts", "--ouput", "json"], 'did you mean "--output"?'),
+        (["who-talks-to", "127.0.0.1:"], "has a colon and no port behind it; write it as 127.0.0.1:5432"),
+        (["who-talks-to", "[::1]:"], "a port is missing"),
+        (["who-holds", "CLOSE_WAIT", "--remote", "10.0.0.300"], "is no address and no net; write it as"),
+        (["who-holds", "XYZ"], "and UNCONN, which is CLOSE"),
+        (["hosts", "--at", "1772280000"], 'did you mean "@1772280000"?'),
         (["netstat", "nowhere"], 'no host "nowhere" in this fleet'),
         (["token", "create", "--host", "Web1"], 'did you mean "web1"?'),
     ]:
@@ -313,6 +386,54 @@ def test_an_interrupt_is_130_and_silent(canned: Canned) -> None:
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=20)
     assert (process.returncode, out, err) == (130, b"", b"")
+
+
+_AS_IT_LOADS = """
+import os, signal, sys
+from fleetnet_cli.__main__ import main
+
+class Interrupts:
+    def find_spec(self, name, path=None, target=None):
+        if name == "click":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupts())
+sys.exit(main())
+"""
+
+
+def test_an_interrupt_while_it_is_still_loading_is_130_and_silent() -> None:
+    done = subprocess.run([sys.executable, "-c", _AS_IT_LOADS], capture_output=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
+
+
+def test_the_script_begins_where_an_interrupt_is_expected() -> None:
+    assert "fleetnet_cli.__main__" in SCRIPT.read_text()
+
+
+def closed(redirection: str, *arguments: str) -> Ran:
+    """The program with one of its streams closed by the shell."""
+    line = f"{shlex.quote(str(SCRIPT))} {shlex.join(arguments)} {redirection}"
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False, timeout=60)
+    return Ran(done.returncode, done.stdout, done.stderr)
+
+
+def test_a_closed_stdout_is_2_and_one_sentence(canned: Canned) -> None:
+    for arguments in (["hosts"], ["--help"], ["who-listens", "-o", "json"]):
+        ran = closed(">&-", *arguments)
+        assert ran.status == 2
+        assert "stdout is closed" in ran.err
+        assert_one_sentence(ran.err)
+
+
+def test_a_closed_stderr_or_stdin_is_missed_by_nobody(canned: Canned, script: Callable[..., Ran]) -> None:
+    asked = script("who-listens")
+    for redirection in ("2>&-", "<&-", "<&- 2>&-"):
+        assert closed(redirection, "who-listens") == Ran(0, asked.out, "")
+    assert closed("2>&-", "who-listens", "-o", "csv").out == script("who-listens", "-o", "csv").out
+    assert closed("2>&-", "who-listens", "99999") == Ran(2, "", "")
+    assert closed(">&- 2>&-", "hosts") == Ran(2, "", "")
+    assert closed("<&-", "audit", "-").err.startswith("fleetnet: ")
 
 
 class Noticed(list):  # type: ignore[type-arg]  # whatever is asked

@@ -165,6 +165,11 @@ def test_an_unknown_namespace_is_said_with_those_there_are(canned: Canned, fleet
         ran = fleetnet("netstat", "web1", *options, "--netns", "blue")
         assert (ran.status, ran.out) == (2, "")
         assert 'web1 has no network namespace "blue"; there are host, 4026532281' in ran.err
+    del canned.namespaces[1:]
+    assert (
+        'web1 has no network namespace "blue"; "host" is the only one'
+        in fleetnet("netstat", "web1", *options, "--netns", "blue").err
+    )
 
 
 def test_sockets_of_a_namespace_are_those_of_its_name_or_inode(canned: Canned, fleetnet: Callable[..., Ran]) -> None:

@@ -16,7 +16,7 @@ from fleetnet_cli.output.presentation import Presentation
 from fleetnet_cli.output.terminal import Terminal
 from fleetnet_cli.records import Coverage, End, NotKept, ReadyAnswer, Socket, StaleHost
 from fleetnet_cli.services import parse
-from fleetnet_proto.v1 import query_pb2
+from fleetnet_proto.v1 import query_pb2, sockets_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -182,3 +182,48 @@ def test_a_token_alone_goes_to_stdout_and_the_rest_can_be_silenced(
     assert document["items"] == [
         {"host": "web1", "token": "fnt1.c2VjcmV0", "expires_at": "2026-03-01T14:10:00.000000Z"}
     ]
+
+
+def ended(canned: Canned, how: sockets_pb2.ClosedAtIs) -> None:
+    canned.sockets[2].closed_at_us = fleet.AS_OF_US - fleet.MINUTE_US
+    canned.sockets[2].closed_at_is = how
+
+
+@pytest.mark.parametrize(
+    "asked", [("who-listens",), ("who-holds", "LISTEN"), ("who-talks-to", "10.0.0.5", "--by", "socket")]
+)
+def test_what_began_since_says_of_each_row_whether_it_has_ended(
+    asked: tuple[str, ...], canned: Canned, fleetnet: Callable[..., Ran]
+) -> None:
+    ended(canned, sockets_pb2.CLOSED_AT_IS_EXACT)
+    heading, *rows = fleetnet(*asked, "--since", "2026-02-27T13:00:00Z").out.splitlines()
+    assert heading.endswith("  SINCE (UTC)                    ENDED")
+    assert rows[2].endswith("  2026-03-01 12:59:00")
+    assert [row[-3:] for row in (*rows[:2], rows[3])] == ["  -"] * 3
+    assert "ENDED" not in fleetnet(*asked).out.splitlines()[0]
+
+
+def test_an_end_in_a_gap_is_told_as_no_more_than_that(canned: Canned, fleetnet: Callable[..., Ran]) -> None:
+    ended(canned, sockets_pb2.CLOSED_AT_IS_GAP)
+    assert "  2026-03-01 12:59:00 or before\n" in fleetnet("who-listens", "--since", "2026-02-27T13:00:00Z").out
+
+
+def test_what_was_there_at_the_first_look_is_not_told_as_new(canned: Canned, fleetnet: Callable[..., Ran]) -> None:
+    asked = ("who-listens", "--since", "2026-02-27T13:00:00Z")
+    said = "there already at the first look at "
+    assert f"\n1 was {said}its host, and may have begun earlier\n" in fleetnet(*asked).out
+    canned.sockets[3].opened_at_is = sockets_pb2.OPENED_AT_IS_BEFORE
+    for output in ("table", "wide"):
+        assert f"\n2 were {said}their host, and may have begun earlier\n" in fleetnet(*asked, "-o", output).out
+    assert said not in fleetnet("who-listens").out + fleetnet(*asked, "-q").out
+    canned.sockets = canned.sockets[1:3]
+    assert said not in fleetnet(*asked).out
+
+
+@pytest.mark.parametrize("asked", [("who-holds", "LISTEN", "--by", "process"), ("who-talks-to", "10.0.0.5")])
+def test_of_what_is_counted_too_it_is_said_what_was_there_at_the_first_look(
+    asked: tuple[str, ...], canned: Canned, fleetnet: Callable[..., Ran]
+) -> None:
+    said = "1 was there already at the first look at its host, and may have begun earlier\n"
+    assert fleetnet(*asked, "--since", "2026-02-27T13:00:00Z").out.count(said) == 1
+    assert said not in fleetnet(*asked).out

@@ -12,6 +12,7 @@ from fleetnet_cli.ports import parse_ports
 from fleetnet_cli.records import Net, PortRange
 from fleetnet_cli.states import STATES, parse_state
 from fleetnet_cli.targets import Target, parse_net, parse_target
+from fleetnet_cli.users import parse_user
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -43,11 +44,22 @@ def iso(at_us: int) -> str:
         ("Yesterday", "2026-02-28T00:00:00+00:00"),
         ("today 9:05:07", "2026-03-01T09:05:07+00:00"),
         ("12:30", "2026-03-01T12:30:00+00:00"),
+        ("@1772280000", "2026-02-28T12:00:00+00:00"),
+        ("@1772280000.25", "2026-02-28T12:00:00.250000+00:00"),
         ("  now ", "2026-03-01T13:00:00.123456+00:00"),
     ],
 )
 def test_a_time_means_what_it_says(text: str, meant: str) -> None:
     assert iso(times.parse_time(text, NOW)) == meant
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [("1m", "1m ago"), ("2 hours", "2 hours ago"), ("1h30m", "1h30m ago"), ("1772280000", "@1772280000")],
+)
+def test_what_is_nearly_a_time_is_told_what_was_probably_meant(text: str, meant: str) -> None:
+    with pytest.raises(UsageError, match=f'^"{text}" is not a time; did you mean "{meant}"[?]$'):
+        times.parse_time(text, NOW)
 
 
 def test_a_time_without_a_zone_is_local_time(zone: Callable[[str], None]) -> None:
@@ -249,10 +261,10 @@ def test_every_address_and_net_reads_back_with_a_port_and_without(
     ("text", "way_out"),
     [
         ("", "is no address, no net and no name of a host"),
-        (":", "is not a port"),
+        (":", "no port behind it"),
         ("10.0.0.300", "is no address"),
         ("10.0.0", "is no address"),
-        ("10.0.0.5:", "is not a port"),
+        ("10.0.0.5:", "no port behind it; write it as 10.0.0.5:5432"),
         ("10.0.0.5:0", "ports are 1 to 65535"),
         ("10.0.0.5:htps", 'did you mean "https"'),
         ("10.0.0.0/33", "it is 0 to 32"),
@@ -310,3 +322,24 @@ def test_any_text_is_a_state_or_an_error_in_one_sentence(text: str) -> None:
 def test_a_misspelt_state_is_told_the_nearest() -> None:
     with pytest.raises(UsageError, match='did you mean "CLOSE_WAIT"'):
         parse_state("CLOSE_WIAT")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("https-alt", "explain calls 8443 that: give 8443"),
+        ("Grafana", "explain calls 3000 that: give 3000"),
+        ("kubelet", "explain calls 10250 and 10255 that: give 10250,10255"),
+    ],
+)
+@pytest.mark.parametrize("known", [SERVICES, services.parse("")])
+def test_a_name_that_only_explain_has_is_told_with_its_port(name: str, said: str, known: services.Services) -> None:
+    with pytest.raises(UsageError, match=f'^"{name}" is no service of /etc/services; {said}$'):
+        parse_ports(name, known)
+
+
+@pytest.mark.parametrize("user", ["0", "1000"])
+def test_a_user_is_named_and_not_numbered(user: str) -> None:
+    with pytest.raises(UsageError, match=f"^--user {user}: .* give the name"):
+        parse_user(user)
+    assert (parse_user("root"), parse_user("")) == ("root", "")

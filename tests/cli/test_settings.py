@@ -113,6 +113,57 @@ def test_every_option_has_its_twin_in_the_environment(
     assert canned.asked[2].selection.host_glob == ""  # type: ignore[union-attr]  # a question, not a token
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "asked", "said"),
+    [
+        ("QUIET", "maybe", ("hosts",), 'FLEETNET_QUIET: "maybe" is neither yes nor no; write 1 or 0'),
+        ("LIMIT", "many", ("hosts",), "FLEETNET_LIMIT: 'many' is not a valid integer"),
+        ("AT", "tomorow", ("hosts",), "(--at is from FLEETNET_AT)"),
+        ("OUTPUT", "jsn", ("hosts",), "(--output is from FLEETNET_OUTPUT)"),
+        ("TIMEOUT", "7", ("hosts",), "(--timeout is from FLEETNET_TIMEOUT)"),
+        ("SERVER", "collector", ("hosts",), "(--server is from FLEETNET_SERVER)"),
+        ("WHO_LISTENS_CIDR", "10/8", ("who-listens",), "(--cidr is from FLEETNET_WHO_LISTENS_CIDR)"),
+        ("AT", "1h ago", ("netstat", "web1", "--live"), "(--at is from FLEETNET_AT)"),
+    ],
+)
+def test_what_is_wrong_with_a_value_of_the_environment_is_said_with_its_variable(
+    name: str, value: str, asked: tuple[str, ...], said: str, canned: Canned, fleetnet: Callable[..., Ran],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv(f"FLEETNET_{name}", value)
+    ran = fleetnet(*asked)
+    assert (ran.status, ran.out) == (2, "")
+    assert said in ran.err
+    assert "''" not in ran.err
+
+
+def test_a_value_that_was_typed_is_told_without_a_variable(
+    canned: Canned, fleetnet: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLEETNET_AT", "1h ago")
+    assert "FLEETNET" not in fleetnet("hosts", "--at", "tomorow").err
+
+
+@pytest.mark.parametrize(
+    ("output", "asked"),
+    [
+        ("junit", ("hosts",)),
+        ("csv", ("explain", "CLOSE_WAIT", "-q")),
+        ("name", ("netstat", "web1", "-rn")),
+        ("wide", ("host", "web1")),
+        ("json", ("audit", "--learn")),
+    ],
+)
+def test_a_format_of_the_environment_that_a_command_does_not_take_is_passed_over(
+    output: str, asked: tuple[str, ...], canned: Canned, fleetnet: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = fleetnet(*asked)
+    monkeypatch.setenv("FLEETNET_OUTPUT", output)
+    ran = fleetnet(*asked)
+    assert (ran.status, ran.out.splitlines()[0]) == (plain.status, plain.out.splitlines()[0])
+    assert fleetnet("hosts", "-o", "junit").status == 2
+
+
 def test_min_and_by_have_twins_named_as_they_are_typed(
     canned: Canned, fleetnet: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,6 +183,30 @@ def test_the_context_of_a_file_is_used_by_the_program(
     assert fleetnet("--context", "lab", "hosts").status == 0
     monkeypatch.setenv("FLEETNET_CONTEXT", "lab")
     assert fleetnet("hosts").status == 0
+
+
+def test_a_context_that_is_typed_outranks_a_server_of_the_environment(
+    canned: Canned, fleetnet: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "config/fleetnet").mkdir(parents=True)
+    file = tmp_path / "config/fleetnet/config.toml"
+    file.write_text('[contexts.lab]\nserver = "unix:///lab.sock"\n')
+    for typed in (("hosts", "--context", "lab"), ("--context", "lab", "hosts")):
+        assert "no collector at /lab.sock" in fleetnet(*typed).err
+        # A server that is typed too is the nearer word of the two.
+        assert fleetnet(*typed, "--server", f"unix://{tmp_path}/admin.sock").status == 0
+    monkeypatch.setenv("FLEETNET_CONTEXT", "lab")
+    assert fleetnet("hosts").status == 0
+
+
+@pytest.mark.parametrize("typed", [(), ("--server", "unix:///given.sock")])
+def test_a_context_that_there_is_not_is_wrong_whatever_server_is_named(
+    typed: tuple[str, ...], canned: Canned, fleetnet: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = fleetnet("hosts", "--context", "lba", *typed)
+    assert (ran.status, ran.err[:28]) == (2, 'fleetnet: no context "lba"; ')
+    monkeypatch.setenv("FLEETNET_CONTEXT", "lba")
+    assert fleetnet("hosts", *typed).status == 2
 
 
 def test_a_socket_that_nobody_serves_is_not_waited_for(tmp_path: Path, fleetnet: Callable[..., Ran]) -> None:

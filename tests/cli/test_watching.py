@@ -216,7 +216,7 @@ def test_one_that_hangs_later_is_noticed_after_three_marks_or_as_late_as_was_sai
         (("who-holds", "ESTAB", "--by", "host"), "--by makes no sense"),
         (("who-holds", "ESTAB", "--min", "5"), "--min makes no sense"),
         (("who-talks-to", "10.0.0.1", "--by", "host"), "--by makes no sense"),
-        (("who-listens", "-o", "csv"), "-o csv: watch writes table or ndjson"),
+        (("who-listens", "-o", "csv"), "-o csv makes no sense for watch who-listens; ask for table or ndjson"),
         (("who-listens", "-o", "ndjsn"), 'did you mean "ndjson"?'),
         (("hosts",), "no such command"),
     ],

@@ -14,7 +14,7 @@ from fleetnet_cli.asking import connect, globs, show
 from fleetnet_cli.errors import UsageError
 from fleetnet_cli.options import Common, option, takes_common
 from fleetnet_cli.output import coverage, terminal
-from fleetnet_cli.output.presentation import FORMATS
+from fleetnet_cli.output.presentation import FORMATS, OF_AUDIT
 from fleetnet_cli.records import Coverage, End, Host, ReadyAnswer, Selection, SocketQuestion
 from fleetnet_cli.services import load
 
@@ -37,7 +37,7 @@ _OPTIONS = ("output", "at", "host", "max_age", "quiet", "server", "context", "ti
 _PROTOCOLS = ("tcp", "udp", "udplite", "sctp")
 
 
-@takes_common(_OPTIONS, (*FORMATS, "junit", "sarif"))
+@takes_common(_OPTIONS, (*FORMATS, *OF_AUDIT))
 def audit(
     policy: Annotated[str | None, typer.Argument(metavar="POLICY.toml", hidden=True)] = None,
     learn: Annotated[bool, own("--learn", help="Write a policy that says what is there now.")] = False,
@@ -120,7 +120,7 @@ def _write(asked: "Policy", judged: "list[Judged]", findings: "list[Finding]", r
 def _learn(common: Common, *, ephemeral: bool, raw: bool) -> int:
     from fleetnet_cli.audit import learn
 
-    if common.output != "table":
+    if common.output != "table" and common.output_is_typed:
         raise UsageError("--learn writes TOML; leave out -o")
     with connect(common) as collector:
         answer = collector.hosts(common.selection)

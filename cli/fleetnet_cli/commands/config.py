@@ -13,6 +13,7 @@ import click
 from fleetnet_cli import exits, options, settings, times
 from fleetnet_cli.errors import nearest
 from fleetnet_cli.options import CONNECTION, DEFAULTS, Common, takes_common
+from fleetnet_cli.output.presentation import NAMELESS
 from fleetnet_cli.records import Coverage, End, ReadyAnswer, Setting
 
 EXAMPLES = """\b
@@ -24,6 +25,7 @@ Examples:
 Said = tuple[str | None, str]  # a value, and who said it
 
 _DEFAULT = "default"
+_OPTION = "option"
 _SECRET = re.compile(r"password|secret|token|key", re.IGNORECASE)
 # Variables that no option is the twin of: this one is read by main.py, the rest by the other programs.
 _KNOWN_TOO = ("FLEETNET_DEBUG",)
@@ -34,7 +36,7 @@ def nothing() -> None:
     """Say where settings come from."""
 
 
-@takes_common(CONNECTION)
+@takes_common(CONNECTION, NAMELESS)
 def explain(*, common: Common) -> int:
     """Show every setting, its value, and who said so.
 
@@ -63,8 +65,12 @@ def _shared(shared: dict[str, click.Option], common: Common, context: click.Cont
 
 
 def _collector(server: Said, context: Said, common: Common) -> tuple[Said, Said]:
-    """The same with what files say. A server that is named by option or environment outranks every context."""
+    """The same with what files say. A server that is named outranks a context, but not a typed one that of the
+    environment."""
     machine, asked = settings.this_machine(), f"unix://{common.socket_path}"
+    if context[1] == _OPTION and server[0] is not None and server[1] != _OPTION:
+        written = settings.configured(context[0], machine)
+        return (asked, f"{_place(written) if written else _DEFAULT}; not {server[1]}, for --context is typed"), context
     if server[0] is not None:
         ignored = (context[0], f"{context[1]}; not used, for the server is named") if context[0] else context
         return (asked, server[1]), ignored
@@ -78,7 +84,7 @@ def _given(name: str, parameter: click.Option, context: click.Context) -> Said:
     """What the command line or the environment has of a shared option, and which of them."""
     for where in (context, context.find_root()):
         if where.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
-            return str(where.params[name]), "option"
+            return str(where.params[name]), _OPTION
     return _of_environment(parameter)
 
 

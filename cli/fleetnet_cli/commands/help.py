@@ -35,7 +35,7 @@ def guides() -> dict[str, str]:
     """What all commands have in common, by topic."""
     from fleetnet_cli import topics  # reads a file
 
-    exit_codes = "\n".join(f"{status}  {meaning}" for status, meaning in exits.MEANINGS.items())
+    exit_codes = "\n".join(f"{status:<3}  {meaning}" for status, meaning in exits.MEANINGS.items())
     of_diff = ", ".join(f"{status} {meaning}" for status, meaning in exits.OF_COMPARISON.items())
     return {"exit-codes": f"{exit_codes}\nof diff: {of_diff}", **topics.guides()}
 

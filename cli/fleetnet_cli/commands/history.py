@@ -15,6 +15,7 @@ from fleetnet_cli.ports import parse_ports
 from fleetnet_cli.records import SocketQuestion
 from fleetnet_cli.services import load
 from fleetnet_cli.states import parse_state
+from fleetnet_cli.users import parse_user
 
 own = functools.partial(option, command="history")
 
@@ -50,6 +51,7 @@ def history(
 
     services = load()
     name, colon, port = host.partition(":")
+    name = name.lower()
     if not name or (colon and not port):
         raise UsageError(f'"{host}" is not HOST or HOST:PORT; write it as web1 or web1:443')
     until_us = common.selection.at_us or times.now_us()
@@ -60,7 +62,7 @@ def history(
         local_ports=parse_ports(port, services) if port else (),
         process=process,
         unit=unit,
-        user=user,
+        user=parse_user(user),
     )
     question = LivesQuestion(sockets, common.since_us or until_us - _USUALLY_US)
     nothing = f"nothing is known to have happened on {host} since {times.local(question.since_us)}"

@@ -39,7 +39,7 @@ def host(
     from fleetnet_cli.output import sheet as layout  # other commands do without
 
     with connect(common) as collector:
-        sheet, coverage = gathered(collector, replace(common.selection, host=name))
+        sheet, coverage = gathered(collector, replace(common.selection, host=name.lower()))
         if common.output == "table":
             layout.write_head(sheet, sys.stdout, asked_at=common.asked_at)
             found = ReadyAnswer(coverage, list(sheet.listeners), End(len(sheet.listeners)))

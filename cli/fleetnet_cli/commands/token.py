@@ -11,6 +11,7 @@ from fleetnet_cli.asking import connect, show
 from fleetnet_cli.errors import UsageError
 from fleetnet_cli.options import CONNECTION, Common, option, takes_common
 from fleetnet_cli.output import terminal, tokens
+from fleetnet_cli.output.presentation import NAMELESS
 from fleetnet_cli.records import Coverage, End, ReadyAnswer, Token
 from fleetnet_cli.text import visible
 
@@ -26,7 +27,7 @@ Examples:
 _HOST_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,251}[a-z0-9])?", re.ASCII)
 
 
-@takes_common(CONNECTION)
+@takes_common(CONNECTION, NAMELESS)
 def create(
     host: Annotated[str, own("--host", metavar="NAME", help="The name that the host will have in the fleet.")],
     ttl: Annotated[str, own("--ttl", metavar="LENGTH", help="How long the token may be used (default 1h).")] = "1h",
@@ -35,7 +36,6 @@ def create(
 ) -> int:
     """Make a token for one host. It works once. Only the token goes to stdout."""
     _check(host)
-    common.takes_format(tokens.FORMATS, "a token")
     ttl_s = times.parse_duration(ttl) // times.SECOND_US
     if ttl_s == 0:
         raise UsageError(f"--ttl {ttl} is less than a second; write it as 10m or 1h")

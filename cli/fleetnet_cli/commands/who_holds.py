@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from fleetnet_cli.asking import connect, show, show_sockets
-from fleetnet_cli.commands.who_listens import since_words, transports
-from fleetnet_cli.counting import count, cut, each_once, parse_by
+from fleetnet_cli.commands.who_listens import since_words, transports, words_of
+from fleetnet_cli.counting import Began, count, cut, parse_by
 from fleetnet_cli.errors import UsageError
 from fleetnet_cli.options import SOCKETS, Common, option, takes_common
 from fleetnet_cli.output import counts, sockets
@@ -60,7 +60,7 @@ def who_holds(
     """
     services = load()
     counted_by = parse_by(by) if by is not None else ("host",) if at_least else ()
-    other_end = parse_target(remote, services) if remote else Target()
+    other_end = parse_target(remote, services, hosts=False) if remote else Target()
     if other_end.host:
         raise UsageError(f'--remote {remote}: an address or a net is meant; "fleetnet who-talks-to" knows hosts')
     wanted = tuple(dict.fromkeys(parse_state(s) for s in states))
@@ -74,18 +74,22 @@ def who_holds(
         since_us=common.since_us,
     )
     on_ports = (f" on port {', '.join(port)}" if port else "") + (f" to {remote}" if remote else "")
+    on_ports += words_of(tcp=tcp, udp=udp, raw=raw, unix=unix)
     nothing = f"nobody holds a socket in {' or '.join(wanted)}{on_ports}{since_words(common)}"
     if not counted_by:
         with connect(common) as collector:
-            presentation = sockets.presentation(services, nothing, sockets.connection_columns())
+            presentation = sockets.presentation(
+                services, nothing, sockets.connection_columns(), since=common.since_us > 0
+            )
             return show_sockets(collector, question, presentation, common)
     common.only_answers("--by" if by else "--min")
     # The limit is one of counts, not of the sockets that are counted.
     question = replace(question, selection=replace(common.selection, limit=0))
     with connect(common) as collector:
         answer = collector.sockets(question)
-        counted = count(each_once(answer) if common.since_us else answer, counted_by, at_least or 1)
+        began = Began(answer)
+        counted = count(began if common.since_us else answer, counted_by, at_least or 1)
         if at_least:
             nothing = f"nobody holds {at_least} or more sockets in {' or '.join(wanted)}{on_ports}{since_words(common)}"
         limited = cut(counted, answer.coverage, common.selection.limit)
-        return show(limited, counts.presentation(counted_by, nothing), common)
+        return show(limited, counts.presentation(counted_by, nothing, began.there_before), common)

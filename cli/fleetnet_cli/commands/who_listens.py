@@ -13,6 +13,7 @@ from fleetnet_cli.ports import parse_ports
 from fleetnet_cli.records import SocketQuestion
 from fleetnet_cli.services import load
 from fleetnet_cli.targets import parse_net
+from fleetnet_cli.users import parse_user
 
 own = functools.partial(option, command="who-listens")
 
@@ -62,18 +63,42 @@ def who_listens(
         exposed_only=exposed,
         process=process,
         unit=unit,
-        user=user,
+        user=parse_user(user),
         container=container,
         local=parse_net(cidr) if cidr else None,
         since_us=common.since_us,
     )
     nothing = "nothing began to listen" if common.since_us else "nothing listens"
     nothing += (f" on {', '.join(words)}" if words else "") + since_words(common)
-    if exposed or process or unit or user or container or cidr or tcp or udp or raw:
-        nothing += " like that"
+    nothing += words_of(
+        (" exposed" if exposed else "", f" in {cidr}" if cidr else ""),
+        process=process, unit=unit, user=user, container=container, tcp=tcp, udp=udp, raw=raw,
+    )  # fmt: skip
     with connect(common) as collector:
-        presentation = sockets.presentation(services, nothing, sockets.listener_columns())
+        presentation = sockets.presentation(services, nothing, sockets.listener_columns(), since=common.since_us > 0)
         return show_sockets(collector, question, presentation, common)
+
+
+def words_of(  # the options that several commands have
+    first: tuple[str, ...] = (),
+    *,
+    process: str = "",
+    unit: str = "",
+    user: str = "",
+    container: str = "",
+    **protocols: bool,
+) -> str:
+    """` held by "python", by tcp`: what was asked beside ports and times, so that a miss says what was missed."""
+    wanted = " or ".join(name for name, is_wanted in protocols.items() if is_wanted)
+    words = (
+        *first,
+        f' held by "{process}"' if process else "",
+        f' of unit "{unit}"' if unit else "",
+        f' of user "{user}"' if user else "",
+        f' in container "{container}"' if container else "",
+        f" by {wanted}" if wanted else "",
+    )
+    return ",".join(filter(None, words))
 
 
 def since_words(common: Common) -> str:

@@ -9,16 +9,17 @@ import typer
 
 from fleetnet_cli import exits
 from fleetnet_cli.asking import connect, show, show_sockets
-from fleetnet_cli.commands.who_listens import since_words, transports
-from fleetnet_cli.counting import BY, count, cut, each_once, parse_by
+from fleetnet_cli.commands.who_listens import since_words, transports, words_of
+from fleetnet_cli.counting import BY, Began, count, cut, parse_by
 from fleetnet_cli.errors import NotKept
 from fleetnet_cli.options import SOCKETS, Common, option, takes_common
 from fleetnet_cli.output import counts, sockets, terminal
 from fleetnet_cli.records import SocketQuestion
 from fleetnet_cli.services import load
 from fleetnet_cli.states import parse_state
-from fleetnet_cli.targets import parse_target
+from fleetnet_cli.targets import parse_target, read_with_port
 from fleetnet_cli.text import visible
+from fleetnet_cli.users import parse_user
 
 if TYPE_CHECKING:
     from fleetnet_cli.addresses import StandIns
@@ -71,15 +72,19 @@ def who_talks_to(
         protocols=transports(tcp=tcp, udp=udp) if tcp or udp else (),
         process=process,
         unit=unit,
-        user=user,
+        user=parse_user(user),
         container=container,
         remotes=(wanted.net,) if wanted.net else (),
         remote_ports=wanted.ports,
         since_us=common.since_us,
     )
     nothing = f"nobody {'began to talk' if common.since_us else 'talks'} to {target}{since_words(common)}"
-    if states or tcp or udp or process or unit or user or container:
-        nothing += " like that"
+    nothing += words_of(
+        (f" in {' or '.join(states)}" if states else "",),
+        process=process, unit=unit, user=user, container=container, tcp=tcp, udp=udp,
+    )  # fmt: skip
+    if with_port := read_with_port(target):
+        nothing += f" (one address; for a port write {with_port})"
     with connect(common) as collector:
         if not wanted.host:
             return _answer(collector, question, grouped, nothing, common)
@@ -99,11 +104,11 @@ def _answer(
     if grouped:
         common.only_answers("--by")
         answer = collector.sockets(question)
-        counted = cut(
-            count(each_once(answer) if common.since_us else answer, grouped, 1), answer.coverage, common.selection.limit
-        )
-        return show(counted, counts.presentation(grouped, nothing), common)
-    presentation = sockets.presentation(load(), nothing, sockets.connection_columns())
+        began = Began(answer)
+        counted = count(began if common.since_us else answer, grouped, 1)
+        limited = cut(counted, answer.coverage, common.selection.limit)
+        return show(limited, counts.presentation(grouped, nothing, began.there_before), common)
+    presentation = sockets.presentation(load(), nothing, sockets.connection_columns(), since=common.since_us > 0)
     return show_sockets(collector, question, presentation, common)
 
 

@@ -1,14 +1,16 @@
 """What an answer shows of sockets that were counted."""
 
 from fleetnet_cli.output.presentation import Column, Presentation
-from fleetnet_cli.output.sockets import endpoint
+from fleetnet_cli.output.sockets import endpoint, there_before
 from fleetnet_cli.records import Count, RemoteEnd
 
 _NOBODY = RemoteEnd("")
 
 
-def presentation(by: tuple[str, ...], nothing: str) -> Presentation[Count]:
-    """Counts by one or several of "host", "process" and "remote"."""
+def presentation(by: tuple[str, ...], nothing: str, there_before_first_look: int = 0) -> Presentation[Count]:
+    """Counts by one or several of "host", "process" and "remote"; so many of the sockets may have begun earlier than
+    was asked about."""
+    note = there_before(there_before_first_look) if there_before_first_look else None
     columns_of: dict[str, tuple[Column[Count], ...]] = {
         "host": (Column("HOST", lambda c: c.host, least=24),),
         "process": (Column("PROCESS", lambda c: c.process, least=14),),
@@ -22,6 +24,7 @@ def presentation(by: tuple[str, ...], nothing: str) -> Presentation[Count]:
         columns=(count, *(() if "host" in by else (hosts,)), *(one for name in by for one in columns_of[name])),
         nothing=nothing,
         host_of=lambda c: c.host,
+        note=lambda _count: note,  # of all of them, and said once
         fields=tuple(_as_json(Count(0, 0), by)),
         name_of=lambda c: _name(c, by),
     )

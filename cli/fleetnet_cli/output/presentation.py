@@ -13,8 +13,9 @@ and should give
   first item's, and has no header where nothing is found, which scripts rely on;
 - `cells`: what `-o csv` makes of a list of objects;
 - `wide`: more columns for `-o wide`, where no cell is shortened either;
-- `name_of`: where the bare name of an item is not its host's;
-- `formats`: fewer than all, where one makes no sense. Common.takes_format() says so before anything is asked.
+- `name_of`: where the bare name of an item is not its host's.
+
+A command for which a format makes no sense tells options.takes_common() which ones do.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,6 +25,9 @@ from typing import Any, Generic, TypeVar
 Item = TypeVar("Item")
 
 FORMATS = ("table", "wide", "json", "ndjson", "csv", "name")
+NAMELESS = FORMATS[:-1]  # of items that have no name which a program could take
+OF_AUDIT = ("junit", "sarif")  # beside these
+OF_TEXTS = ("table", "wide", "json", "ndjson")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,14 @@ def _no_note(_item: object) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class Tally(Generic[Item]):
+    """Items that have something about them which is said once, of all of them together."""
+
+    has: Callable[[Item], bool]
+    sentence: Callable[[int], str]  # of so many, one at least
+
+
+@dataclass(frozen=True, slots=True)
 class Presentation(Generic[Item]):
     """A kind of item, as every format needs it."""
 
@@ -52,9 +64,9 @@ class Presentation(Generic[Item]):
     nothing: str  # "nothing listens on 443"
     host_of: Callable[[Item], str] = lambda _item: ""
     note: Callable[[Item], str | None] = _no_note  # what must be said of an item beneath the table
+    tally: Tally[Item] | None = None  # likewise, of all that have it
     wide: tuple[Column[Item], ...] = ()  # in place of `columns`; (): these, uncut
     fields: tuple[str, ...] = ()  # (): those of the first item
     cells: Mapping[str, Callable[[Any], str]] = field(default_factory=dict)  # by field, from its value in the JSON
     name_of: Callable[[Item], str] | None = None  # None: host_of
-    formats: tuple[str, ...] = FORMATS
     of_hosts: bool = True  # False: about this machine, so how far the answer reaches is no question

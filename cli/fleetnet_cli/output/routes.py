@@ -6,7 +6,6 @@ from fleetnet_cli.output import kernel
 from fleetnet_cli.output.presentation import Column, Presentation
 
 # Nobody hands a route on by its name, for it has none.
-FORMATS = ("table", "wide", "json", "ndjson", "csv")
 
 PLACE = ("host", "netns", "netns_inode", "container", "container_runtime", "unit")
 _FIELDS = (
@@ -54,7 +53,6 @@ def presentation() -> Presentation[RouteItem]:
         host_of=lambda i: i.namespace.host,
         fields=_FIELDS,
         cells={"next_hops": lambda hops: " ".join(_hop(h["gateway"], h["interface"]) for h in hops)},
-        formats=FORMATS,
     )
 
 

@@ -18,7 +18,6 @@ def presentation() -> Presentation[Setting]:
         note=_note,
         of_hosts=False,
         fields=("setting", "command", "value", "from", "environment", "did_you_mean"),
-        formats=("table", "wide", "json", "ndjson", "csv"),
     )
 
 

@@ -15,7 +15,6 @@ from fleetnet_cli.sheet import Sheet
 from fleetnet_cli.text import visible
 
 # A host is one item with much in it, for which no row has room.
-FORMATS = ("table", "json", "ndjson")
 
 _SAID = 12  # columns of what a line is about
 
@@ -44,7 +43,7 @@ def presentation(services: Services) -> Presentation[Sheet]:
             "lately": [lives.happening_as_json(each) for each in sheet.lately],
         }
 
-    return Presentation(kind="HostSheet", as_json=as_json, columns=(), nothing="", formats=FORMATS)
+    return Presentation(kind="HostSheet", as_json=as_json, columns=(), nothing="")
 
 
 def listeners(services: Services, host: str) -> Presentation[Socket]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from fleetnet_cli import protocols, times
-from fleetnet_cli.output.presentation import Column, Presentation
+from fleetnet_cli.output.presentation import Column, Presentation, Tally
 from fleetnet_cli.records import Owner, Socket
 from fleetnet_cli.services import Services
 
@@ -62,16 +62,19 @@ _NO_OWNER = {
 }
 
 
-def presentation(services: Services, nothing: str, columns: tuple[Column[Socket], ...]) -> Presentation[Socket]:
-    """Sockets, in a table of these columns."""
+def presentation(
+    services: Services, nothing: str, columns: tuple[Column[Socket], ...], *, since: bool = False
+) -> Presentation[Socket]:
+    """Sockets, in a table of these columns; with `since` some of them have ended."""
 
     return Presentation(
         kind=KIND,
         as_json=lambda s: as_json(s, services),
-        columns=columns,
+        columns=(*columns, Column("ENDED", _ended)) if since else columns,
         nothing=nothing,
         host_of=lambda s: s.host,
         note=_note,
+        tally=Tally(lambda s: s.opened_at_is == "before", there_before) if since else None,
         wide=wide_columns(),
         fields=FIELDS,
         cells=CELLS,
@@ -269,6 +272,18 @@ def _opened(socket: Socket) -> str:
     # Open already when the agent first looked: when it opened is not known better.
     or_before = " or before" if socket.opened_at_is == "before" else ""
     return times.local(socket.opened_at_us) + or_before
+
+
+def _ended(socket: Socket) -> str:
+    # In a gap: the time is that of its end.
+    or_before = " or before" if socket.closed_at_is == "gap" else ""
+    return times.local(socket.closed_at_us) + or_before if socket.closed_at_us else ""
+
+
+def there_before(sockets: int) -> str:
+    """What is said of so many sockets that an answer to --since has without their having begun since, perhaps."""
+    were, whose = ("1 was", "its") if sockets == 1 else (f"{sockets} were", "their")
+    return f"{were} there already at the first look at {whose} host, and may have begun earlier"
 
 
 def _note(socket: Socket) -> str | None:

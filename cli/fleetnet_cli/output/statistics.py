@@ -6,7 +6,6 @@ from fleetnet_cli.live import Statistic
 from fleetnet_cli.output.presentation import Column, Presentation
 
 # Names of counters are the same everywhere.
-FORMATS = ("table", "wide", "json", "ndjson", "csv")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,5 +40,4 @@ def presentation(place: Place) -> Presentation[Statistic]:
         ),
         nothing="no such statistics",
         fields=("host", "netns", "netns_inode", "group", "name", "value"),
-        formats=FORMATS,
     )

@@ -61,8 +61,16 @@ class _Rows:
 
     def __init__(self, answer: Answer[Item], presentation: Presentation[Item]) -> None:
         self._rows = self._made(answer, presentation)
-        self.notes: dict[str, None] = {}
+        self._of_items: dict[str, None] = {}
+        self._tally = presentation.tally
+        self._tallied = 0
         self.broken: BrokenAnswer | None = None
+
+    @property
+    def notes(self) -> list[str]:
+        """What must be said of the rows so far."""
+        together = [self._tally.sentence(self._tallied)] if self._tally and self._tallied else []
+        return [*together, *self._of_items]
 
     def __iter__(self) -> Iterator[tuple[bool, list[str]]]:
         return self._rows
@@ -70,10 +78,12 @@ class _Rows:
     def _made(self, answer: Answer[Item], presentation: Presentation[Item]) -> Iterator[tuple[bool, list[str]]]:
         stale = {s.host for s in answer.coverage.hosts_stale}
         cells = [c.cell for c in presentation.columns]
+        tally = presentation.tally
         try:
             for item in answer:
                 if (note := presentation.note(item)) is not None:
-                    self.notes[note] = None
+                    self._of_items[note] = None
+                self._tallied += tally is not None and tally.has(item)
                 yield presentation.host_of(item) in stale, [visible(cell(item)) or EMPTY for cell in cells]
         except BrokenAnswer as error:
             self.broken = error

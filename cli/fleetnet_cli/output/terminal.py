@@ -60,6 +60,30 @@ def _columns(stream: TextIO) -> int:
         return 80
 
 
+def open_what_is_closed() -> bool:
+    """Opens nothing in place of each standard stream that came to us closed (`>&-`): else the first socket would take
+    its number, and what a library complains of would go there. Returns whether stdout was open."""
+    closed = [number for number in (0, 1, 2) if not _is_open(number)]
+    for _ in closed:
+        os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+    # Python has None for them.
+    if 0 in closed:
+        sys.stdin = open(0, closefd=False)  # noqa: SIM115  # for as long as we run
+    if 1 in closed:
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115  # likewise
+    if 2 in closed:
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115  # likewise
+    return 1 not in closed
+
+
+def _is_open(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
+
+
 def make_tolerant() -> None:
     """A character that the terminal's encoding lacks is shown as its number instead of ending the program."""
     for stream in (sys.stdout, sys.stderr):

@@ -5,7 +5,6 @@ from fleetnet_cli.output.presentation import Column, Presentation
 from fleetnet_cli.records import Token
 
 # The table is the token alone; a secret is no name to hand on.
-FORMATS = ("table", "wide", "json", "ndjson", "csv")
 
 
 def presentation() -> Presentation[Token]:
@@ -16,5 +15,4 @@ def presentation() -> Presentation[Token]:
         columns=(Column("TOKEN", lambda t: t.token),),
         nothing="no token",
         fields=("host", "token", "expires_at"),
-        formats=FORMATS,
     )

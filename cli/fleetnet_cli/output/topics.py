@@ -132,7 +132,6 @@ def presentation() -> Presentation[Explained]:
             Column("MEANING", lambda e: e.topic.meaning),
         ),
         nothing="nothing is explained",
-        formats=("table", "wide", "json", "ndjson"),
     )
 
 

@@ -106,6 +106,11 @@ def find(word: str, services: Services) -> list[Topic]:
     return _of_port(numbers[0], services) if numbers else []
 
 
+def ports_called(word: str) -> tuple[int, ...]:
+    """The ports that are explained by this name, which /etc/services need not know; none where it is no port's."""
+    return next((t.ports for t in of("ports") if t.ports and _folded(word) in _spellings(t)), ())
+
+
 def near(word: str) -> str | None:
     """What the word was probably meant to be."""
     return nearest(word, [spelling for group in GROUPS for t in of(group) for spelling in (t.name, t.ss, *t.also)])

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from fleetnet_cli.options import CONNECTION, Common, takes_common
+from fleetnet_cli.output.presentation import OF_TEXTS
 
 EXAMPLES = """\b
 Examples:
@@ -14,7 +15,7 @@ Examples:
 """
 
 
-@takes_common(CONNECTION)
+@takes_common(CONNECTION, OF_TEXTS)
 def explain(
     topic: Annotated[list[str] | None, typer.Argument(metavar="[STATE|COLUMN|SCOPE|PORT]", hidden=True)] = None,
     *,

@@ -7,6 +7,7 @@ import typer
 
 from fleetnet_cli.commands.netstat.wish import Wish, checked
 from fleetnet_cli.options import ONE_HOST, Common, option, takes_common
+from fleetnet_cli.output.presentation import NAMELESS
 
 own = functools.partial(option, command="netstat")
 
@@ -46,8 +47,10 @@ def netstat(
 
     What is not kept is "-" (RefCnt of -x, Ref of -r -6, counters) or left out (flags D, A, e of -r -6).
     """
+    if routes or statistics:
+        common = common.within(NAMELESS, "routes" if routes else "protocol statistics")
     wish = Wish(
-        host=host,
+        host=host.lower(),
         everything=everything,
         listening=listening,
         protocols=tuple(p for p, wanted in (("tcp", tcp), ("udp", udp), ("raw", raw), ("unix", unix)) if wanted),

@@ -79,8 +79,14 @@ def inode_of(wish: Wish, known: Iterable[Namespace]) -> int:
         if wish.netns in (namespace.netns, namespace.name, str(namespace.inode)):
             return namespace.inode
         names.append(namespace.netns)
-    guess = suggestion(wish.netns, names) or f"; there are {', '.join(names)}" if names else "; none are known"
+    guess = suggestion(wish.netns, names) or _those_there_are(names)
     raise UsageError(f'{wish.host} has no network namespace "{wish.netns}"{guess}')
+
+
+def _those_there_are(names: list[str]) -> str:
+    if len(names) == 1:
+        return f'; "{names[0]}" is the only one'
+    return f"; there are {', '.join(names)}" if names else "; none are known"
 
 
 def unread(asked: Iterable[Namespace]) -> list[str]:

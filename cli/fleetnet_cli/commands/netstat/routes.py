@@ -19,7 +19,6 @@ from fleetnet_cli.services import load
 
 def show(wish: Wish, common: Common) -> int:
     """Asks and shows; returns the exit status."""
-    common.takes_format(routes.FORMATS, "routes")
     selection = replace(common.selection, host=wish.host, limit=0)
     with connect(common) as collector:
         # The lines of IPv6's local table are told from the interfaces.

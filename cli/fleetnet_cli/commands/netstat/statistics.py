@@ -21,7 +21,6 @@ _GROUPS = {"tcp": ("Tcp", "MPTcp"), "udp": ("Udp",), "raw": ("Ip", "Icmp")}
 
 def show(wish: Wish, common: Common) -> int:
     """Asks and shows; returns the exit status."""
-    common.takes_format(statistics.FORMATS, "protocol statistics")
     with connect(common) as collector:
         known: list[Namespace] = []
         if wish.netns or common.by_item:
