@@ -194,6 +194,7 @@ def test_a_question_costs_the_same_statements_however_many_hosts_answer(tmp_path
     tell(tmp_path, story)
 
 
+_ODD = tuple((port, port) for port in range(1, 4_000, 2))
 _HTTPS = {"local_ports": ((443, 443),), "listeners_only": True}
 
 
@@ -202,6 +203,7 @@ _HTTPS = {"local_ports": ((443, 443),), "listeners_only": True}
     [
         (_HTTPS, ["current_listeners"]),
         ({**_HTTPS, "selection": Selection(at_us=T0)}, ["current_listeners", "history_listeners"]),
+        ({**_HTTPS, "local_ports": _ODD}, ["current_listeners"]),
         (
             {"listeners_only": True, "opened_since_us": T0 - S},
             ["current_listeners_since", "history_listeners_since"],
@@ -215,20 +217,44 @@ def test_what_is_rare_in_the_fleet_is_found_through_an_index(
 
 
 def test_as_many_nets_as_may_be_asked_for_are_answered(tmp_path: Path) -> None:
-    wide = tuple(Net(bytes([n, 0, 0, 0]), 9) for n in range(1, 65))
+    wide = tuple(Net(bytes([n, 0, 0, 0]), 9) for n in range(1, 61))
     alone = tuple(Net(bytes([200, 0, *divmod(n, 256)]), 32) for n in range(1_024 - len(wide)))
 
     async def story(c: Collector) -> None:
         await reporting(
             c,
             "web1",
-            sock(1, T0, ESTABLISHED, remote=bytes([64, 0, 0, 1]), remote_port=1),
+            sock(1, T0, ESTABLISHED, remote=bytes([60, 0, 0, 1]), remote_port=1),
             sock(2, T0, ESTABLISHED, remote=bytes([200, 0, 1, 2]), remote_port=2),
             sock(3, T0, ESTABLISHED, remote=bytes([201, 0, 1, 2]), remote_port=3),
         )
+        # Its clock is so far off that it is asked apart.
+        await reporting(c, "web2", offset_us=2 * 3_600 * S)
         for since_us in (0, T0 - S):
-            question = SocketQuestion(Selection(), remotes=wide + alone, opened_since_us=since_us)
-            assert [item.remote_port for item in (await c.ask(question)).items] == [1, 2]
+            for selection in (Selection(), Selection(host_globs=("web*",))):
+                question = SocketQuestion(selection, remotes=wide + alone, opened_since_us=since_us)
+                assert [item.remote_port for item in (await c.ask(question)).items] == [1, 2]
+
+    tell(tmp_path, story)
+
+
+def test_as_many_ports_as_may_be_asked_for_are_answered(tmp_path: Path) -> None:
+    every = tuple((port, port) for port in range(1, 2 * 4_096, 2))
+    wide = tuple(Net(bytes([n, 0, 0, 0]), 9) for n in range(1, 61))
+
+    async def story(c: Collector) -> None:
+        await reporting(
+            c,
+            "web1",
+            sock(1, T0, ESTABLISHED, port=21, remote=bytes([60, 0, 0, 1]), remote_port=8_191),
+            sock(2, T0, ESTABLISHED, port=21, remote=bytes([60, 0, 0, 1]), remote_port=8_190),
+            sock(3, T0, ESTABLISHED, port=22, remote=bytes([60, 0, 0, 1]), remote_port=1),
+            sock(4, T0, ESTABLISHED, port=21, remote=bytes([61, 0, 0, 1]), remote_port=1),
+        )
+        for since_us in (0, T0 - S):
+            asked = SocketQuestion(Selection(), local_ports=every, remote_ports=every, opened_since_us=since_us)
+            assert [item.cookie for item in (await c.ask(asked)).items] == [1, 4]
+            assert [item.cookie for item in (await c.ask(replace(asked, remotes=wide))).items] == [1]
 
     tell(tmp_path, story)
 
