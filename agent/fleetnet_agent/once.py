@@ -55,6 +55,7 @@ def document(snapshot: Snapshot) -> dict[str, Any]:
             "hosts_stale": [],
             "gaps": 0,
             "not_kept": [],
+            "unseen_holders": 0,
             "truncated": False,
         },
         "items": items,

@@ -316,6 +316,7 @@ class Coverage:
     hosts_stale: tuple[StaleHost, ...]
     gaps: int
     not_kept: tuple[NotKept, ...] = ()
+    unseen_holders: int = 0  # sockets that may be meant, but the agent could not see who holds them; at most 1,001
 
 
 class SocketAnswer(NamedTuple):

@@ -224,6 +224,19 @@ def test_an_answer_that_lacks_what_is_no_longer_kept_says_so_and_is_partial(
     assert document["coverage"]["not_kept"] == [{"kind": "listeners", "since": "2026-03-01T13:00:00.123456Z"}]
 
 
+def test_an_answer_that_may_lack_sockets_whose_holders_nobody_saw_says_so_and_is_partial(
+    canned: Canned, script: Callable[..., Ran]
+) -> None:
+    canned.coverage.unseen_holders = 3
+    assert script("who-listens", "443", "--process", "nginx").status == 3
+    canned.sockets = []
+    ran = script("who-listens", "443", "--process", "sshd")
+    assert ran.status == 3
+    assert ran.out.endswith("4 hosts, all fresh; of 3 more it is not known who holds them\n")
+    document = json.loads(script("who-listens", "--process", "sshd", "-o", "json").out)
+    assert document["coverage"]["unseen_holders"] == 3
+
+
 def test_not_authorised_is_4(canned: Canned, script: Callable[..., Ran]) -> None:
     canned.refuses = (grpc.StatusCode.PERMISSION_DENIED, "viewers only")
     ran = script("hosts")

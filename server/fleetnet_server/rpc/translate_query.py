@@ -158,6 +158,7 @@ def coverage(coverage: records.Coverage) -> query_pb2.Coverage:
             query_pb2.NotKept(kind=cast("query_pb2.Kept", gone.kind), since_us=gone.since_us)
             for gone in coverage.not_kept
         ],
+        unseen_holders=coverage.unseen_holders,
     )
 
 

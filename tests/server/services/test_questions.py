@@ -216,6 +216,41 @@ def test_what_is_rare_in_the_fleet_is_found_through_an_index(
     _found_through(tmp_path, asked, indexes)
 
 
+def test_sockets_are_counted_that_may_be_meant_but_nobody_saw_who_holds_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    permission, kernel = 4, 5  # of OwnerStatus
+    unseen = Holder(1000, "", "", "", permission, ())
+
+    async def story(c: Collector) -> None:
+        await reporting(
+            c,
+            "web1",
+            sock(1, T0, port=2024, holder=unseen),
+            sock(2, T0, port=2025, holder=unseen._replace(unit="other.service")),
+            sock(3, T0, port=2026, holder=unseen._replace(owner_status=kernel)),
+            sock(4, T0, port=2027),
+        )
+
+        async def counted(*port: int, **asked: Any) -> int:
+            question = SocketQuestion(Selection(), local_ports=tuple((p, p) for p in port), listeners_only=True)
+            answer = await c.ask(replace(question, **asked))
+            assert [item.local_port for item in answer.items] in ([], [2027])
+            return answer.coverage.unseen_holders
+
+        assert await counted(2024, process="sshd") == 1
+        assert await counted(2025, 2026, 2027, process="sshd") == 1
+        # The cgroup was seen, and it is another's; so was the uid.
+        assert await counted(2025, 2026, 2027, unit="nginx.service") == 0
+        assert await counted(2024, 2025, user="root") == 0
+        assert await counted(unit="nginx.service") == await counted(container="c0ffee") == 1
+        assert await counted(process="nginx") == 2
+        monkeypatch.setattr(search, "MOST_UNSEEN", 1)
+        assert await counted(process="nginx") == 1
+
+    tell(tmp_path, story)
+
+
 def test_as_many_nets_as_may_be_asked_for_are_answered(tmp_path: Path) -> None:
     wide = tuple(Net(bytes([n, 0, 0, 0]), 9) for n in range(1, 61))
     alone = tuple(Net(bytes([200, 0, *divmod(n, 256)]), 32) for n in range(1_024 - len(wide)))
