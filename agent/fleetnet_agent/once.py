@@ -56,6 +56,7 @@ def document(snapshot: Snapshot) -> dict[str, Any]:
             "gaps": 0,
             "not_kept": [],
             "unseen_holders": 0,
+            "unmatched_globs": [],
             "truncated": False,
         },
         "items": items,

@@ -195,6 +195,7 @@ class Coverage:
     gaps: int = 0
     not_kept: tuple[NotKept, ...] = ()
     unseen_holders: int = 0  # sockets that may be meant, but it is not known who holds them; at most 1,001
+    unmatched_globs: tuple[str, ...] = ()  # of those asked by, which match no host
     since: "Coverage | None" = None  # that of the earlier time, where two are compared
 
     @property

@@ -228,6 +228,17 @@ def test_to_count_by_several_words_is_to_count_by_all(canned: Canned, script: Ca
         assert (both.out, both.status) == (script(*command, "--by", "host,process").out, 0)
 
 
+def test_a_pattern_that_matches_no_host_is_named_beside_others_that_do(
+    canned: Canned, script: Callable[..., Ran]
+) -> None:
+    canned.coverage.unmatched_globs.append("db9")
+    ran = script("who-listens", "443", "--host", "web*", "--host", "db9")
+    assert (ran.status, ran.out.splitlines()[-1]) == (0, '4 hosts, all fresh; no host matches "db9"')
+    assert 'no host matches "db9"' in script("who-listens", "443", "--host", "web*", "--host", "db9", "-o", "name").err
+    document = json.loads(script("who-listens", "443", "--host", "web*", "--host", "db9", "-o", "json").out)
+    assert document["coverage"]["unmatched_globs"] == ["db9"]
+
+
 def test_stale_is_3_and_outranks_nothing_found(canned: Canned, script: Callable[..., Ran]) -> None:
     canned.coverage.hosts_fresh = 2
     canned.coverage.hosts_stale.extend(fleet.stale(180, "db1") + fleet.stale(3000, "web9"))

@@ -54,6 +54,9 @@ def sentences(coverage: Coverage, end: End | None, *, asked_at: bool, with_zone:
     if coverage.since is not None:
         return _of_both(coverage.since, coverage, end, with_zone=with_zone, glob=glob)
     parts = [_hosts(coverage, glob, asked_at)]
+    if coverage.hosts_asked and coverage.unmatched_globs:
+        unmatched = '" or "'.join(visible(one) for one in coverage.unmatched_globs)
+        parts.append(f'no host matches "{unmatched}"')
     if coverage.gaps:
         parts.append(
             "1 gap overlaps the time asked about"

@@ -159,6 +159,7 @@ def coverage(coverage: records.Coverage) -> query_pb2.Coverage:
             for gone in coverage.not_kept
         ],
         unseen_holders=coverage.unseen_holders,
+        unmatched_globs=coverage.unmatched_globs,
     )
 
 

@@ -263,6 +263,31 @@ def test_a_question_with_something_in_it_that_is_not_known_is_refused_and_not_ha
         )
 
 
+def test_all_of_a_coverage_is_told() -> None:
+    coverage = records.Coverage(
+        as_of_us=9,
+        hosts_asked=4,
+        hosts_fresh=3,
+        hosts_stale=(records.StaleHost("db3", 7),),
+        gaps=2,
+        not_kept=(records.NotKept(query_pb2.KEPT_BRIEF, 5),),
+        unseen_holders=6,
+        unmatched_globs=("db9",),
+    )
+    told = translate_query.coverage(coverage)
+    assert told == query_pb2.Coverage(
+        as_of_us=9,
+        hosts_asked=4,
+        hosts_fresh=3,
+        hosts_stale=[query_pb2.StaleHost(host="db3", last_seen_us=7)],
+        gaps=2,
+        not_kept=[query_pb2.NotKept(kind=query_pb2.KEPT_BRIEF, since_us=5)],
+        unseen_holders=6,
+        unmatched_globs=["db9"],
+    )
+    assert {field.name for field, _ in told.ListFields()} == set(query_pb2.Coverage.DESCRIPTOR.fields_by_name)
+
+
 def item_of(answer: records.SocketAnswer) -> query_pb2.SocketItem:
     (page,) = translate_query.socket_pages([answer])
     (item,) = page.items
