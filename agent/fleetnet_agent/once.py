@@ -55,6 +55,8 @@ def document(snapshot: Snapshot) -> dict[str, Any]:
             "hosts_stale": [],
             "gaps": 0,
             "not_kept": [],
+            "unseen_holders": 0,
+            "unmatched_globs": [],
             "truncated": False,
         },
         "items": items,

@@ -12,6 +12,7 @@ from fleetnet_cli.errors import UsageError, suggestion
 from fleetnet_cli.records import Answer, Count, Coverage, End, ReadyAnswer, RemoteEnd, Socket
 
 BY = ("host", "process", "remote")
+_KEEP_THEIR_ENDS = ("tcp", "sctp")
 
 
 def parse_by(text: str, known: tuple[str, ...] = BY) -> tuple[str, ...]:
@@ -72,13 +73,18 @@ def cut(counted: list[Count], coverage: Coverage, limit: int) -> Answer[Count]:
 
 
 def _identity(socket: Socket) -> tuple[object, ...]:
-    """What names a socket on its host: the kernel's cookie, or else its inode, or else its addresses."""
+    """What names a socket on its host: the kernel's cookie, or else its inode, or else its addresses.
+
+    Cookies begin anew at each boot, so beside one stand the addresses, but of UDP and the like, whose sockets may take
+    others while they live.
+    """
     where = (socket.netns_inode, socket.protocol)
+    ends = (socket.local_address, socket.local_port, socket.remote_address, socket.remote_port)
     if socket.cookie:
-        return (*where, "cookie", socket.cookie)
+        return (*where, "cookie", socket.cookie, *(ends if socket.protocol in _KEEP_THEIR_ENDS else ()))
     if socket.inode:
         return (*where, "inode", socket.inode)
-    return (*where, socket.local_address, socket.local_port, socket.remote_address, socket.remote_port)
+    return (*where, *ends)
 
 
 def _processes(socket: Socket) -> set[str]:

@@ -14,7 +14,8 @@ MEANINGS = {
     FOUND: "found",
     NOTHING: "nothing found, and every host asked was fresh",
     FAILED: "wrong usage, an unknown host, or an error",
-    PARTIAL: "answered, but stale or partial: a silent host, a gap, what is no longer kept, an answer that broke off",
+    PARTIAL: "answered, but stale or partial: a silent host, a gap, what is no longer kept, holders that nobody could "
+    "see, an answer that broke off",
     DENIED: "not authorised",
     UNREACHABLE: "the collector cannot be reached",
     INTERRUPTED: "interrupted (Ctrl-C)",

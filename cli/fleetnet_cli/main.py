@@ -29,6 +29,7 @@ from fleetnet_cli.commands import (
     who_talks_to,
 )
 from fleetnet_cli.errors import CliError, OutputFailed, UsageError
+from fleetnet_cli.given_twice import Command
 from fleetnet_cli.output import terminal
 from fleetnet_cli.output.presentation import FORMATS
 from fleetnet_cli.text import visible
@@ -63,32 +64,32 @@ def build() -> typer.Typer:
     """The program with all its commands, each named here."""
     app = _typer(context_settings=_SETTINGS, epilog=_EXAMPLES)
     app.callback()(_before_the_command)
-    app.command("who-listens", epilog=who_listens.EXAMPLES)(who_listens.who_listens)
-    app.command("who-holds", epilog=who_holds.EXAMPLES)(who_holds.who_holds)
-    app.command("who-talks-to", epilog=who_talks_to.EXAMPLES)(who_talks_to.who_talks_to)
-    app.command("host", epilog=host.EXAMPLES)(host.host)
-    app.command("hosts", epilog=hosts.EXAMPLES)(hosts.hosts)
-    app.command("diff", epilog=diff.EXAMPLES)(diff.diff)
-    app.command("history", epilog=history.EXAMPLES)(history.history)
-    app.command("netstat", epilog=netstat.EXAMPLES)(netstat.netstat)
-    app.command("audit", epilog=audit.EXAMPLES)(audit.audit)
+    app.command("who-listens", cls=Command, epilog=who_listens.EXAMPLES)(who_listens.who_listens)
+    app.command("who-holds", cls=Command, epilog=who_holds.EXAMPLES)(who_holds.who_holds)
+    app.command("who-talks-to", cls=Command, epilog=who_talks_to.EXAMPLES)(who_talks_to.who_talks_to)
+    app.command("host", cls=Command, epilog=host.EXAMPLES)(host.host)
+    app.command("hosts", cls=Command, epilog=hosts.EXAMPLES)(hosts.hosts)
+    app.command("diff", cls=Command, epilog=diff.EXAMPLES)(diff.diff)
+    app.command("history", cls=Command, epilog=history.EXAMPLES)(history.history)
+    app.command("netstat", cls=Command, epilog=netstat.EXAMPLES)(netstat.netstat)
+    app.command("audit", cls=Command, epilog=audit.EXAMPLES)(audit.audit)
     watched = _typer(help=watch.HELP, epilog=watch.EXAMPLES)
     watched.callback()(watch.nothing)
-    watched.command("who-listens", epilog=watch.EXAMPLES)(options.watched(who_listens.who_listens))
-    watched.command("who-holds", epilog=watch.EXAMPLES)(options.watched(who_holds.who_holds))
-    watched.command("who-talks-to", epilog=watch.EXAMPLES)(options.watched(who_talks_to.who_talks_to))
+    watched.command("who-listens", cls=Command, epilog=watch.EXAMPLES)(options.watched(who_listens.who_listens))
+    watched.command("who-holds", cls=Command, epilog=watch.EXAMPLES)(options.watched(who_holds.who_holds))
+    watched.command("who-talks-to", cls=Command, epilog=watch.EXAMPLES)(options.watched(who_talks_to.who_talks_to))
     app.add_typer(watched, name=options.WATCH)
     tokens = _typer(help="Let hosts join.", epilog=token.EXAMPLES)
     tokens.callback()(_nothing)
-    tokens.command("create", epilog=token.EXAMPLES)(token.create)
+    tokens.command("create", cls=Command, epilog=token.EXAMPLES)(token.create)
     app.add_typer(tokens, name="token")
-    app.command("explain", epilog=explain.EXAMPLES)(explain.explain)
+    app.command("explain", cls=Command, epilog=explain.EXAMPLES)(explain.explain)
     configuration = _typer(help="Say where settings come from.", epilog=config.EXAMPLES)
     configuration.callback()(config.nothing)
-    configuration.command("explain", epilog=config.EXAMPLES)(config.explain)
+    configuration.command("explain", cls=Command, epilog=config.EXAMPLES)(config.explain)
     app.add_typer(configuration, name="config")
-    app.command("completion", epilog=completion.EXAMPLES)(completion.completion)
-    app.command("help", epilog=help.EXAMPLES)(help.help_)
+    app.command("completion", cls=Command, epilog=completion.EXAMPLES)(completion.completion)
+    app.command("help", cls=Command, epilog=help.EXAMPLES)(help.help_)
     return app
 
 

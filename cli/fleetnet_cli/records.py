@@ -195,13 +195,16 @@ class Coverage:
     hosts_stale: tuple[StaleHost, ...] = ()
     gaps: int = 0
     not_kept: tuple[NotKept, ...] = ()
+    unseen_holders: int = 0  # sockets that may be meant, but it is not known who holds them; at most 1,001
+    unmatched_globs: tuple[str, ...] = ()  # of those asked by, which match no host
     since: "Coverage | None" = None  # that of the earlier time, where two are compared
 
     @property
     def whole(self) -> bool:
-        """Nothing stale, no gap at the time asked about, and nothing of it deleted since."""
+        """Nothing stale, no gap at the time asked about, nothing of it deleted since, and all holders known that were
+        asked for."""
         then = self.since is None or self.since.whole
-        return then and not self.hosts_stale and not self.gaps and not self.not_kept
+        return then and not (self.hosts_stale or self.gaps or self.not_kept or self.unseen_holders)
 
 
 @dataclass(frozen=True, slots=True)

@@ -166,6 +166,8 @@ def coverage(message: query_pb2.Coverage) -> Coverage:
         hosts_stale=tuple(StaleHost(s.host, s.last_seen_us) for s in message.hosts_stale),
         gaps=message.gaps,
         not_kept=tuple(NotKept(_KEPT.get(gone.kind, UNKNOWN), gone.since_us) for gone in message.not_kept),
+        unseen_holders=message.unseen_holders,
+        unmatched_globs=tuple(message.unmatched_globs),
     )
 
 

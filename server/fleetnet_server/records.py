@@ -316,6 +316,8 @@ class Coverage:
     hosts_stale: tuple[StaleHost, ...]
     gaps: int
     not_kept: tuple[NotKept, ...] = ()
+    unseen_holders: int = 0  # sockets that may be meant, but the agent could not see who holds them; at most 1,001
+    unmatched_globs: tuple[str, ...] = ()  # of those asked by, which match no host
 
 
 class SocketAnswer(NamedTuple):

@@ -70,6 +70,10 @@ def test_a_socket_that_came_to_be_in_several_states_counts_once_and_for_its_proc
     again = replace(one, cookie=8)
     elsewhere = replace(one, host="b")
     assert list(each_once([left, one, left, again, elsewhere])) == [one, again, elsewhere]
+    # Cookies begin anew at each boot. A UDP socket may take other addresses while it lives.
+    booted = replace(one, remote_port=81)
+    for protocol, sockets in (("tcp", 2), ("sctp", 2), ("udp", 1)):
+        assert len(list(each_once([replace(s, protocol=protocol) for s in (one, booted)]))) == sockets
     # Without a cookie the inode tells two apart, and without that their addresses.
     assert len(list(each_once([replace(s, cookie=0) for s in (one, one, replace(one, inode=9))]))) == 2
     alike = [replace(s, cookie=0, inode=0) for s in (one, one, replace(one, remote_port=81))]

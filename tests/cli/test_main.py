@@ -269,6 +269,49 @@ def test_in_a_fleet_without_hosts_no_name_is_guessed(
     assert fleetnet("netstat", "wbe1").err == 'fleetnet: no host "wbe1" in this fleet; "fleetnet hosts" lists them\n'
 
 
+@pytest.mark.parametrize(
+    "question",
+    [
+        ("who-listens", "443", "--process", "nginx", "--process", "sshd"),
+        ("who-listens", "443", "--unit", "a.service", "--unit=b.service"),
+        ("who-talks-to", "10.0.0.5", "--user", "root", "--user", "root"),
+        ("watch", "who-listens", "--container", "a", "--container", "b"),
+        ("who-holds", "ESTAB", "--remote", "10.0.0.1", "--remote", "10.0.0.2"),
+        ("who-holds", "ESTAB", "--min", "2", "--min", "3"),
+        ("history", "web1", "--process", "nginx", "--process", "sshd"),
+    ],
+)
+def test_what_narrows_a_question_is_not_overruled_in_silence(
+    canned: Canned, script: Callable[..., Ran], question: tuple[str, ...]
+) -> None:
+    ran = script(*question)
+    assert (ran.status, ran.out) == (2, "")
+    (option,) = {word.partition("=")[0] for word in question if word.startswith("--")}
+    assert ran.err == f"fleetnet: {option} is given twice; it takes one value, so ask once for each\n"
+
+
+def test_of_how_an_answer_is_shown_the_last_word_holds(canned: Canned, script: Callable[..., Ran]) -> None:
+    assert script("hosts", "-o", "json", "-o", "name").out == script("hosts", "-o", "name").out
+    assert script("who-listens", "443", "--tcp", "--tcp").status == 0
+
+
+def test_to_count_by_several_words_is_to_count_by_all(canned: Canned, script: Callable[..., Ran]) -> None:
+    for command in (("who-holds", "ESTAB"), ("who-talks-to", "10.0.0.5")):
+        both = script(*command, "--by", "process", "--by", "host")
+        assert (both.out, both.status) == (script(*command, "--by", "host,process").out, 0)
+
+
+def test_a_pattern_that_matches_no_host_is_named_beside_others_that_do(
+    canned: Canned, script: Callable[..., Ran]
+) -> None:
+    canned.coverage.unmatched_globs.append("db9")
+    ran = script("who-listens", "443", "--host", "web*", "--host", "db9")
+    assert (ran.status, ran.out.splitlines()[-1]) == (0, '4 hosts, all fresh; no host matches "db9"')
+    assert 'no host matches "db9"' in script("who-listens", "443", "--host", "web*", "--host", "db9", "-o", "name").err
+    document = json.loads(script("who-listens", "443", "--host", "web*", "--host", "db9", "-o", "json").out)
+    assert document["coverage"]["unmatched_globs"] == ["db9"]
+
+
 def test_stale_is_3_and_outranks_nothing_found(canned: Canned, script: Callable[..., Ran]) -> None:
     canned.coverage.hosts_fresh = 2
     canned.coverage.hosts_stale.extend(fleet.stale(180, "db1") + fleet.stale(3000, "web9"))
@@ -295,6 +338,19 @@ def test_an_answer_that_lacks_what_is_no_longer_kept_says_so_and_is_partial(
     assert "; listeners that had ended by 2026-03-01 " in ran.out
     document = json.loads(fleetnet("who-listens", "-o", "json").out)
     assert document["coverage"]["not_kept"] == [{"kind": "listeners", "since": "2026-03-01T13:00:00.123456Z"}]
+
+
+def test_an_answer_that_may_lack_sockets_whose_holders_nobody_saw_says_so_and_is_partial(
+    canned: Canned, script: Callable[..., Ran]
+) -> None:
+    canned.coverage.unseen_holders = 3
+    assert script("who-listens", "443", "--process", "nginx").status == 3
+    canned.sockets = []
+    ran = script("who-listens", "443", "--process", "sshd")
+    assert ran.status == 3
+    assert ran.out.endswith("4 hosts, all fresh; of 3 more it is not known who holds them\n")
+    document = json.loads(script("who-listens", "--process", "sshd", "-o", "json").out)
+    assert document["coverage"]["unseen_holders"] == 3
 
 
 def test_not_authorised_is_4(canned: Canned, script: Callable[..., Ran]) -> None:

@@ -137,6 +137,10 @@ def test_owners_are_grouped_by_name_and_counted_where_they_are_many() -> None:
         (Coverage(1, 9, 2, tuple(StaleHost(c, 1) for c in "abcdefg")),
          "9 hosts, 7 stale: a (0 s), b (0 s), c (0 s), d (0 s), e (0 s), +2 more"),
         (Coverage(1, 1, 1, gaps=1), "1 host, fresh; 1 gap overlaps the time asked about"),
+        (Coverage(1, 1, 1, unmatched_globs=("db9", "x\x1b")), '1 host, fresh; no host matches "db9" or "x\\x1b"'),
+        (Coverage(1, 1, 1, unseen_holders=1), "1 host, fresh; of 1 more it is not known who holds it"),
+        (Coverage(1, 1, 1, unseen_holders=1_000), "1 host, fresh; of 1000 more it is not known who holds them"),
+        (Coverage(1, 1, 1, unseen_holders=1_001), "1 host, fresh; of more than 1,000 it is not known who holds them"),
         (
             Coverage(1, 1, 1, not_kept=(NotKept("brief", fleet.AS_OF_US), NotKept("later", fleet.AS_OF_US))),
             f"1 host, fresh; sockets in TIME_WAIT that had ended by {times.local(fleet.AS_OF_US)} are no longer kept; "

@@ -73,6 +73,15 @@ HOLDERS = tuple(
     for uid, user, name in ((0, "root", "nginx"), (70, "postgres", "postgres"))
     for container in CONTAINERS
 )
+# Of OwnerStatus: no helper, permission, unaccepted, raced; the agent could not see who holds these.
+UNSEEN = (3, 4, 6, 8)
+# And some of which all is known that there is to know: the kernel holds them, or who did is gone.
+WITHOUT_OWNERS = tuple(
+    Holder(uid, user, unit, container, status, ())
+    for uid, user in ((0, "root"), (70, "postgres"), (None, ""))
+    for unit, container in (("", ""), ("nginx.service", ""), ("", CONTAINERS[1]))
+    for status in (*UNSEEN, 5, 7)
+)
 
 
 @dataclass(frozen=True)
@@ -108,7 +117,7 @@ def _socket(draw: random.Random, cookie: int, opened_us: int) -> Socket:
     one = sock(
         cookie, opened_us, state, port=draw.choice(PORTS), protocol=UDP if what == "udp" else TCP, local=local,
         remote=remote if connected else b"", remote_port=draw.choice((80, 5432)) if connected else 0,
-        netns=draw.choice((0, 0, 0, 5)), holder=draw.choice(HOLDERS), how=SEEN,
+        netns=draw.choice((0, 0, 0, 5)), holder=draw.choice(draw.choice((HOLDERS, HOLDERS, WITHOUT_OWNERS))), how=SEEN,
     )  # fmt: skip
     return one._replace(v6only=draw.choice((None, True, False)) if len(remote) == 16 else None)
 
@@ -130,6 +139,7 @@ def asked(draw: random.Random) -> SocketQuestion:
         exposed_only=listeners and draw.random() < 0.3,
         unit=draw.choice(("", "", "", "nginx.service")),
         process=draw.choice(("", "", "", "postgres")),
+        user=draw.choice(("", "", "", "", "root")),
         container=draw.choice(("",) * 12 + (*CONTAINERS, *IDS_CUT, "nobody")),
         local=draw.choice((None, None, None, draw.choice(NETS))),
     )
@@ -167,11 +177,27 @@ def meant(row: Row, question: SocketQuestion) -> bool:
         and (not listeners or reach != Scope.NOT_A_LISTENER)
         and (not question.exposed_only or bool(one.key.netns) or reach != Scope.LOOPBACK)
         and (not question.unit or one.holder.unit == question.unit)
-        and (not question.process or one.holder.owners[0].name == question.process)
+        and (not question.user or one.holder.user == question.user)
+        and (not question.process or any(owner.name == question.process for owner in one.holder.owners))
         and (not question.remotes or any(_within(one.remote_address, net) for net in question.remotes))
         and (not question.remote_ports or any(a <= one.remote_port <= b for a, b in question.remote_ports))
         and (question.local is None or _within(one.local_address, question.local) or _everywhere(one, question.local))
         and (not question.container or _contained(one.holder.container, question.container))
+    )
+
+
+def may_be_meant(row: Row, question: SocketQuestion) -> bool:
+    """Whether it is no answer only because nobody saw who holds it."""
+    holder = row.socket.holder
+    nowhere = not holder.unit and not holder.container
+    return (
+        holder.owner_status in UNSEEN
+        and bool(question.process or question.unit or question.user or question.container)
+        and meant(row, replace(question, process="", unit="", user="", container=""))
+        and not meant(row, question)
+        and (not question.unit or holder.unit == question.unit or nowhere)
+        and (not question.user or holder.user == question.user or holder.uid is None)
+        and (not question.container or _contained(holder.container, question.container) or nowhere)
     )
 
 

@@ -36,7 +36,7 @@ def who_holds(
         typer.Argument(metavar="STATE ...", hidden=True),
     ],
     by: Annotated[
-        str | None, own("--by", metavar="host|process|remote", help="Count by these instead of listing.")
+        list[str] | None, own("--by", metavar="host|process|remote", help="Count by these instead of listing.")
     ] = None,
     at_least: Annotated[
         int | None, own("--min", metavar="N", min=1, help="Only counts of N and more (alone: by host).")
@@ -59,7 +59,7 @@ def who_holds(
     States are spelled as netstat or ss does, in any case: CLOSE_WAIT, close-wait, estab.
     """
     services = load()
-    counted_by = parse_by(by) if by is not None else ("host",) if at_least else ()
+    counted_by = parse_by(",".join(by)) if by else ("host",) if at_least else ()
     other_end = parse_target(remote, services, hosts=False) if remote else Target()
     if other_end.host:
         raise UsageError(f'--remote {remote}: an address or a net is meant; "fleetnet who-talks-to" knows hosts')

@@ -43,7 +43,7 @@ _ADDRESSES_NAMED = 3
 def who_talks_to(
     target: Annotated[str, typer.Argument(metavar="ADDRESS[:PORT]|NET[:PORT]|HOST[:PORT]", hidden=True)],
     by: Annotated[
-        str | None,
+        list[str] | None,
         own("--by", metavar="BY", help="Count by host, process or remote (tables: by all), or show each socket."),
     ] = None,
     state: Annotated[
@@ -112,11 +112,11 @@ def _answer(
     return show_sockets(collector, question, presentation, common)
 
 
-def _grouped(by: str | None, common: Common) -> tuple[str, ...]:
+def _grouped(by: list[str] | None, common: Common) -> tuple[str, ...]:
     """What to count by; nothing where each socket is to be shown."""
-    if by is None:
+    if not by:
         return BY if common.output == "table" and not common.watching else ()
-    words = parse_by(by, (*BY, _SOCKET))
+    words = parse_by(",".join(by), (*BY, _SOCKET))
     return () if _SOCKET in words else words
 
 

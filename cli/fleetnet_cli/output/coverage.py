@@ -10,6 +10,7 @@ from fleetnet_cli.text import visible
 
 _STALE_NAMED = 5
 _NOTES_SHOWN = 10
+_UNSEEN_COUNTED = 1_000  # the collector says one more where there are more
 _KINDS = {
     "sockets": "connections",
     "brief": "sockets in TIME_WAIT",
@@ -53,6 +54,9 @@ def sentences(coverage: Coverage, end: End | None, *, asked_at: bool, with_zone:
     if coverage.since is not None:
         return _of_both(coverage.since, coverage, end, with_zone=with_zone, glob=glob)
     parts = [_hosts(coverage, glob, asked_at)]
+    if coverage.hosts_asked and coverage.unmatched_globs:
+        unmatched = '" or "'.join(visible(one) for one in coverage.unmatched_globs)
+        parts.append(f'no host matches "{unmatched}"')
     if coverage.gaps:
         parts.append(
             "1 gap overlaps the time asked about"
@@ -63,6 +67,10 @@ def sentences(coverage: Coverage, end: End | None, *, asked_at: bool, with_zone:
         f"{_KINDS.get(gone.kind, gone.kind)} that had ended by {times.local(gone.since_us)} are no longer kept"
         for gone in coverage.not_kept
     ]
+    if coverage.unseen_holders:
+        many = coverage.unseen_holders > _UNSEEN_COUNTED
+        how_many = f"more than {_UNSEEN_COUNTED:,}" if many else f"{coverage.unseen_holders} more"
+        parts.append(f"of {how_many} it is not known who holds {'it' if coverage.unseen_holders == 1 else 'them'}")
     if end is not None and end.truncated:
         parts.append(f"cut at {end.items} by --limit, there is more")
     as_of = ""

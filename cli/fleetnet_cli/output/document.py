@@ -28,6 +28,8 @@ def _coverage(coverage: Coverage) -> dict[str, Any]:
         "hosts_stale": [{"host": s.host, "last_seen": times.utc(s.last_seen_us)} for s in coverage.hosts_stale],
         "gaps": coverage.gaps,
         "not_kept": [{"kind": gone.kind, "since": times.utc(gone.since_us)} for gone in coverage.not_kept],
+        "unseen_holders": coverage.unseen_holders,
+        "unmatched_globs": list(coverage.unmatched_globs),
     }
     if coverage.since is not None:
         told["since"] = {"as_of": times.utc(coverage.since.as_of_us), **_coverage(coverage.since)}

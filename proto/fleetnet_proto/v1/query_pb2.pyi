@@ -168,20 +168,24 @@ class Mark(_message.Message):
     def __init__(self) -> None: ...
 
 class Coverage(_message.Message):
-    __slots__ = ("as_of_us", "hosts_asked", "hosts_fresh", "hosts_stale", "gaps", "not_kept")
+    __slots__ = ("as_of_us", "hosts_asked", "hosts_fresh", "hosts_stale", "gaps", "not_kept", "unseen_holders", "unmatched_globs")
     AS_OF_US_FIELD_NUMBER: _ClassVar[int]
     HOSTS_ASKED_FIELD_NUMBER: _ClassVar[int]
     HOSTS_FRESH_FIELD_NUMBER: _ClassVar[int]
     HOSTS_STALE_FIELD_NUMBER: _ClassVar[int]
     GAPS_FIELD_NUMBER: _ClassVar[int]
     NOT_KEPT_FIELD_NUMBER: _ClassVar[int]
+    UNSEEN_HOLDERS_FIELD_NUMBER: _ClassVar[int]
+    UNMATCHED_GLOBS_FIELD_NUMBER: _ClassVar[int]
     as_of_us: int
     hosts_asked: int
     hosts_fresh: int
     hosts_stale: _containers.RepeatedCompositeFieldContainer[StaleHost]
     gaps: int
     not_kept: _containers.RepeatedCompositeFieldContainer[NotKept]
-    def __init__(self, as_of_us: _Optional[int] = ..., hosts_asked: _Optional[int] = ..., hosts_fresh: _Optional[int] = ..., hosts_stale: _Optional[_Iterable[_Union[StaleHost, _Mapping]]] = ..., gaps: _Optional[int] = ..., not_kept: _Optional[_Iterable[_Union[NotKept, _Mapping]]] = ...) -> None: ...
+    unseen_holders: int
+    unmatched_globs: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, as_of_us: _Optional[int] = ..., hosts_asked: _Optional[int] = ..., hosts_fresh: _Optional[int] = ..., hosts_stale: _Optional[_Iterable[_Union[StaleHost, _Mapping]]] = ..., gaps: _Optional[int] = ..., not_kept: _Optional[_Iterable[_Union[NotKept, _Mapping]]] = ..., unseen_holders: _Optional[int] = ..., unmatched_globs: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class NotKept(_message.Message):
     __slots__ = ("kind", "since_us")

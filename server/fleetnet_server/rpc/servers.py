@@ -36,6 +36,10 @@ _KEEPALIVE: _Options = [
 # once, where what is sent are acknowledgements.
 _QUIET: _Options = [("grpc.http2.bdp_probe", 0), ("grpc.tsi.max_frame_size", 2_048)]
 
+# A question with as many ports, nets and patterns as are let in (translate_query.py) takes less than 200 KB. What is
+# larger is refused anyway, and reading it would keep all hosts waiting.
+_MAX_QUESTION_BYTES = 256 * 1024
+
 
 def report_server(service: ReportService) -> grpc.aio.Server:
     """For hosts, over mutual TLS."""
@@ -80,7 +84,13 @@ def enroll_server(service: EnrollService) -> grpc.aio.Server:
 
 def admin_server(queries: QueryService, administration: AdminService) -> grpc.aio.Server:
     """For people on this machine, over the admin socket."""
-    server = grpc.aio.server(options=[_ALONE, ("grpc.max_send_message_length", -1)])
+    server = grpc.aio.server(
+        options=[
+            _ALONE,
+            ("grpc.max_send_message_length", -1),
+            ("grpc.max_receive_message_length", _MAX_QUESTION_BYTES),
+        ]
+    )
     query_pb2_grpc.add_QueryServiceServicer_to_server(queries, server)
     admin_pb2_grpc.add_AdminServiceServicer_to_server(administration, server)
     return server

@@ -8,7 +8,7 @@ from fleetnet_proto.v1 import query_pb2, sockets_pb2
 
 from fleetnet_server import records
 from fleetnet_server.errors import RequestRefused
-from fleetnet_server.rpc import bounds, known, translate_network
+from fleetnet_server.rpc import bounds, known, port_ranges, translate_network
 from fleetnet_server.rpc.pages import in_pages
 from fleetnet_server.services import scopes, watching
 
@@ -17,8 +17,9 @@ _DEFAULT_MAX_AGE_MS = 120_000
 _MAX_TEXT = 1_024
 _MAX_RANGES = 4_096
 _MAX_NETS = 1_024
-# Each becomes a part of a statement, of which SQLite allows 500 (SQLITE_MAX_COMPOUND_SELECT).
-_MAX_WIDE_NETS = 64
+# Each becomes up to eight parts of a statement (two forms of its addresses, two tables, and apart those hosts whose
+# clocks are far off), of which SQLite allows 500 (SQLITE_MAX_COMPOUND_SELECT).
+_MAX_WIDE_NETS = 60
 _MAX_GLOBS = 64
 _LAST_PORT = 0xFFFF
 
@@ -26,11 +27,13 @@ _LAST_PORT = 0xFFFF
 def socket_question(message: query_pb2.ListSocketsRequest) -> records.SocketQuestion:
     """Which sockets are asked for. Raises RequestRefused."""
     _check_count(message.local_ports, _MAX_RANGES, "ranges of ports")
+    local_ports = port_ranges.merged(message.local_ports)
+    port_ranges.check(local_ports, (), 0)
     return records.SocketQuestion(
         selection=selection(message.selection),
         states=_known(message.states, range(1, sockets_pb2.STATE_CLOSING + 1), "state"),
         protocols=_known(message.protocols, _PROTOCOLS, "protocol"),
-        local_ports=tuple(_port_range(ports) for ports in message.local_ports),
+        local_ports=local_ports,
         listeners_only=message.listeners_only,
         exposed_only=message.exposed_only,
         process=_text(message.process, "process"),
@@ -56,32 +59,43 @@ def narrower_question(message: query_pb2.FindSocketsRequest) -> records.SocketQu
 
 def narrowest_question(message: query_pb2.SeekSocketsRequest) -> records.SocketQuestion:
     """Which sockets are asked for, with all that narrows. Raises RequestRefused, also of what is not known here."""
+    _check_counts(message)
     known.check(message)
-    _check_since(message.opened_since_us, message.sockets.selection.at_us)
+    return _narrowest(message)
+
+
+def watched_question(message: query_pb2.WatchSocketsRequest) -> records.SocketQuestion:
+    """Which sockets are watched. Raises RequestRefused, also of what is not known here."""
+    _check_counts(message.sockets)
+    known.check(message)
+    return _narrowest(message.sockets)
+
+
+def _check_counts(message: query_pb2.SeekSocketsRequest) -> None:
+    # Before anything else, for to look at each of millions takes seconds, in which nobody is answered.
+    _check_count(message.sockets.local_ports, _MAX_RANGES, "ranges of ports")
     _check_count(message.remote_ports, _MAX_RANGES, "ranges of ports")
     _check_count(message.remotes, _MAX_NETS, "nets")
+    _check_count(message.host_globs, _MAX_GLOBS, "patterns of hosts")
+
+
+def _narrowest(message: query_pb2.SeekSocketsRequest) -> records.SocketQuestion:
+    _check_since(message.opened_since_us, message.sockets.selection.at_us)
     remotes = tuple(map(_net, message.remotes))
-    _check_count(
-        [net for net in remotes if net.prefix_bits < len(net.address) * 8],
-        _MAX_WIDE_NETS,
-        "nets of more than one address",
-    )
+    wide = [net for net in remotes if net.prefix_bits < len(net.address) * 8]
+    _check_count(wide, _MAX_WIDE_NETS, "nets of more than one address")
     question = socket_question(message.sockets)
+    remote_ports = port_ranges.merged(message.remote_ports)
+    port_ranges.check(question.local_ports, remote_ports, len(wide))
     return replace(
         question,
         selection=_with_globs(question.selection, message.host_globs),
         opened_since_us=message.opened_since_us,
         remotes=remotes,
-        remote_ports=tuple(map(_port_range, message.remote_ports)),
+        remote_ports=remote_ports,
         local=_net(message.local) if message.HasField("local") else None,
         container=_text(message.container, "container"),
     )
-
-
-def watched_question(message: query_pb2.WatchSocketsRequest) -> records.SocketQuestion:
-    """Which sockets are watched. Raises RequestRefused, also of what is not known here."""
-    known.check(message)
-    return narrowest_question(message.sockets)
 
 
 def news(news: watching.News) -> Iterator[query_pb2.WatchSocketsResponse]:
@@ -101,6 +115,7 @@ def news(news: watching.News) -> Iterator[query_pb2.WatchSocketsResponse]:
 
 def hosts_sought(message: query_pb2.SeekHostsRequest) -> records.Selection:
     """Which hosts are asked for. Raises RequestRefused, also of what is not known here."""
+    _check_count(message.host_globs, _MAX_GLOBS, "patterns of hosts")
     known.check(message)
     return _with_globs(selection(message.hosts.selection), message.host_globs)
 
@@ -143,6 +158,8 @@ def coverage(coverage: records.Coverage) -> query_pb2.Coverage:
             query_pb2.NotKept(kind=cast("query_pb2.Kept", gone.kind), since_us=gone.since_us)
             for gone in coverage.not_kept
         ],
+        unseen_holders=coverage.unseen_holders,
+        unmatched_globs=coverage.unmatched_globs,
     )
 
 
@@ -251,7 +268,6 @@ def host_item(host: records.HostAnswer, connected: bool) -> query_pb2.HostItem:
 
 
 def _with_globs(asked: records.Selection, globs: Sequence[str]) -> records.Selection:
-    _check_count(globs, _MAX_GLOBS, "patterns of hosts")
     if not all(globs):
         raise RequestRefused("a pattern of hosts is empty; leave it out to ask all")
     return replace(asked, host_globs=(*asked.host_globs, *(_text(glob, "host") for glob in globs)))
@@ -274,12 +290,6 @@ def _net(message: query_pb2.Net) -> records.Net:
     if size_bytes not in (4, 16) or message.prefix_bits > size_bytes * 8:
         raise RequestRefused(f"{size_bytes} bytes of which {message.prefix_bits} bits count are no address and no net")
     return records.Net(message.address, message.prefix_bits)
-
-
-def _port_range(message: query_pb2.PortRange) -> tuple[int, int]:
-    if not message.first <= message.last <= _LAST_PORT:
-        raise RequestRefused(f"{message.first}-{message.last} is no range of ports; write the lower one first")
-    return message.first, message.last
 
 
 def _known(values: Sequence[int], known: Sequence[int], what: str) -> tuple[int, ...]:

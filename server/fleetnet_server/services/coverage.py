@@ -56,6 +56,7 @@ class Scene:
     as_of_us: int
     since: Moment | None = None  # from when on, where it is about what began
     not_kept: tuple[NotKept, ...] = ()
+    unmatched_globs: tuple[str, ...] = ()
 
     @property
     def coverage(self) -> Coverage:
@@ -66,6 +67,7 @@ class Scene:
             hosts_stale=tuple(StaleHost(host.name, host.last_seen_us) for host in self.asked if not host.fresh),
             gaps=sum(host.gaps for host in self.asked),
             not_kept=self.not_kept,
+            unmatched_globs=self.unmatched_globs,
         )
 
 
@@ -197,6 +199,7 @@ def survey(
         scene = _past(conn, asked, only, selection, since_us)
     else:
         scene = _now(conn, asked, only, selection, now_us, since_us)
+    scene = replace(scene, unmatched_globs=hosts.unmatched(selection.host_globs, [host.name for host in asked]))
     begin = scene.since or scene.moment
     if begin is None:
         return scene

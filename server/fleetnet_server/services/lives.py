@@ -28,12 +28,13 @@ def answer(
     asked, selection = question.sockets, question.sockets.selection
     kinds = () if question.without_sockets else kinds_of(replace(asked, opened_since_us=question.since_us))
     scene = outline(conn, selection, now_us, kinds, question.since_us)
-    yield scene.coverage
     assert scene.since is not None
     assert scene.only is not None
     (host_id,) = scene.only
     from_us = _by_clock(scene.since, host_id)
     span = Span(host_id, from_us, None if scene.moment is None else _by_clock(scene.moment, host_id))
+    unseen = 0 if question.without_sockets else lives.unseen_holders(conn, asked, span)
+    yield replace(scene.coverage, unseen_holders=unseen)
     told_of: tuple[Iterable[tuple[int, Life]], ...] = (
         ((start.at_us, start) for start in starts.within(conn, span)),
         *(() if question.without_sockets else _sockets(conn, asked, span, scene.moment)),

@@ -84,8 +84,9 @@ def _sockets(
     conn: Connection, question: SocketQuestion, now_us: int
 ) -> Generator[Coverage | tuple[SocketAnswer, ...] | End, None, End]:
     scene = outline(conn, question.selection, now_us, kinds_of(question), question.opened_since_us)
-    yield scene.coverage
-    found = search.pages(conn, question, search.Times(scene.moment, scene.since), scene.only)
+    times = search.Times(scene.moment, scene.since)
+    yield replace(scene.coverage, unseen_holders=search.unseen_holders(conn, question, times, scene.only))
+    found = search.pages(conn, question, times, scene.only)
     return (yield from cut(found, question.selection.limit))
 
 

@@ -7,7 +7,7 @@ its own words (schema.py).
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import Column, ColumnElement, Table, and_, or_
+from sqlalchemy import Column, ColumnElement, Table, and_, bindparam, or_
 
 from fleetnet_server.records import Net
 from fleetnet_server.storage import nets, usual
@@ -21,7 +21,13 @@ _ANY_MAPPED: Final = nets.MAPPED + _ANY_IPV4
 
 def ports(column: Column[int], ranges: Sequence[tuple[int, int]]) -> ColumnElement[bool]:
     """Ports that lie in one of some ranges."""
-    return or_(*(column == first if first == last else column.between(first, last) for first, last in ranges))
+    alone = [first for first, last in ranges if first == last]
+    found = [column.between(first, last) for first, last in ranges if first != last]
+    if alone:
+        # However many they are, one condition, for SQLite takes no expression that is deeper than 1,000; and as
+        # numbers in the statement, for PostgreSQL takes no more than 65,535 values beside it.
+        found.append(column.in_(bindparam(None, alone, expanding=True, literal_execute=True)))
+    return or_(*found)
 
 
 def remotes(

@@ -158,6 +158,11 @@ def names(conn: Connection, host_ids: Collection[int], name: str = "", globs: Co
     return {row.host_id: row.name for row in conn.execute(query) if _is_meant(row.name, name, globs)}
 
 
+def unmatched(globs: Collection[str], names: Collection[str]) -> tuple[str, ...]:
+    """The globs that match none of these names."""
+    return tuple(glob for glob in globs if not any(fnmatchcase(name, glob) for name in names))
+
+
 def _is_meant(host: str, name: str, globs: Collection[str]) -> bool:
     return host == name if name else not globs or any(fnmatchcase(host, glob) for glob in globs)
 

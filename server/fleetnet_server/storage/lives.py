@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, desc, literal_column, union_all
+from sqlalchemy import ColumnElement, Connection, Table, desc, literal_column, union_all
 
 from fleetnet_server.records import SocketAnswer, SocketQuestion
 from fleetnet_server.storage import ends, search, sought
@@ -56,6 +56,16 @@ def still_open(
             sought.rows_of(history, question, span.host_id, gone),
         )
     return chain.from_iterable(search.answered(conn, query.order_by(*_THEN).limit(at_most), moment, at_most))
+
+
+def unseen_holders(conn: Connection, question: SocketQuestion, span: Span) -> int:
+    """Of what ended in it or was open at its end: as search.unseen_holders."""
+    told: list[tuple[Table, list[ColumnElement[bool]]]] = [
+        (table, [] if span.to_us is None else [table.c.opened_at_us <= span.to_us]) for table in (current, history)
+    ]
+    told[1][1].extend([ends.since(span.from_us), history.c.closed_at_us >= span.from_us])
+    query = sought.unseen_of(question, span.host_id, told, search.MOST_UNSEEN)
+    return 0 if query is None else conn.execute(query).scalar_one()
 
 
 # The rest only so that the order is always the same.

@@ -23,6 +23,8 @@ from fleetnet_server.storage.sought import Times as Times
 PAGE = 500
 # Rows that are looked for in the whole fleet before hosts are asked one after the other.
 LOOK: Final = 300
+# Of sockets whose holders nobody saw so many are counted: beyond, how many they are says nothing more.
+MOST_UNSEEN: Final = 1_001
 
 _HOST_NETNS = 0
 _HOLDER_AT = 2 + sought.BEFORE_HOLDER
@@ -55,6 +57,13 @@ def pages(
         if left is not None and (left := left - found) <= 0:
             return
         way.found(found)
+
+
+def unseen_holders(conn: Connection, question: SocketQuestion, times: Times, host_ids: Sequence[int] | None) -> int:
+    """How many sockets a question for holders may mean but does not find, for nobody saw who holds them; MOST_UNSEEN
+    at most."""
+    query = sought.unseen(question, times, host_ids, MOST_UNSEEN)
+    return 0 if query is None else conn.execute(query).scalar_one()
 
 
 def _few(

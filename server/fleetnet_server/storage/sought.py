@@ -17,8 +17,10 @@ from sqlalchemy import (
     Table,
     and_,
     case,
+    func,
     literal,
     literal_column,
+    not_,
     or_,
     select,
     text,
@@ -40,6 +42,8 @@ _LOOPBACK = 1  # of the column scope
 _WITH_PORTS = IP[:-1]
 # As much of a container's id as docker(1) shows, or more.
 _BEGINS_AN_ID = re.compile(r"[0-9a-f]{12,64}", re.ASCII)
+# Of OwnerStatus, the wire's numbers: no helper, permission, unaccepted, raced.
+_UNSEEN = (3, 4, 6, 8)
 _COMM_BYTES = 15  # the kernel cuts a command's name to TASK_COMM_LEN - 1 (include/linux/sched.h)
 
 # In the order of the answer, the last ones only so that it is always the same.
@@ -142,6 +146,70 @@ def hosts_of(question: SocketQuestion, times: Times, host_ids: Collection[int] |
         for table, conditions in _parts(question, times, host_ids)
     ]
     return union_all(*parts).limit(rows)
+
+
+def unseen(question: SocketQuestion, times: Times, host_ids: Collection[int] | None, most: int) -> Select[int] | None:
+    """Counts the rows, so many at most, that are as asked but for their holders, and whose holders may be as asked for
+    all that the agent could see; None where no holder is asked for."""
+    if not _asks_for_holders(question):
+        return None
+    return _count_unseen(question, _parts(question, times, host_ids), host_ids, most)
+
+
+def unseen_of(
+    question: SocketQuestion, host_id: int, told: Collection[tuple[Table, list[ColumnElement[bool]]]], most: int
+) -> Select[int] | None:
+    """The same of one host's rows, whenever they were; each table with what is asked of its rows."""
+    if not _asks_for_holders(question):
+        return None
+    parts = [
+        (table, [*of_hosts(table, [host_id]), *conditions, *_asked(table, question)]) for table, conditions in told
+    ]
+    return _count_unseen(question, parts, [host_id], most)
+
+
+def _asks_for_holders(question: SocketQuestion) -> bool:
+    return bool(question.process or question.unit or question.user or question.container)
+
+
+def _count_unseen(
+    question: SocketQuestion,
+    parts: Collection[tuple[Table, list[ColumnElement[bool]]]],
+    host_ids: Collection[int] | None,
+    most: int,
+) -> Select[int]:
+    unknown = select(holders.c.host_id, holders.c.holder_id).where(
+        *of_hosts(holders, host_ids), holders.c.owner_status.in_(_UNSEEN), *_may_hold(question)
+    )
+    # A bound for each part, as in hosts_of.
+    found = [
+        select(
+            select(table.c.host_id)
+            .where(*conditions, tuple_(table.c.host_id, table.c.holder_id).in_(unknown))
+            .limit(most)
+            .subquery()
+        )
+        for table, conditions in parts
+    ]
+    return select(func.count()).select_from(union_all(*found).limit(most).subquery())
+
+
+def _may_hold(question: SocketQuestion) -> list[ColumnElement[bool]]:
+    """Of holders whose processes nobody saw. Unit and container are told by the cgroup, so both are empty where that
+    was not seen either; the uid stands in the socket itself."""
+    nowhere = and_(holders.c.unit == "", holders.c.container == "")
+    may: list[ColumnElement[bool]] = []
+    sure: list[ColumnElement[bool]] = []
+    for asked, matches, not_seen in (
+        (question.unit, holders.c.unit == question.unit, nowhere),
+        (question.container, _contained(question.container), nowhere),
+        (question.user, holders.c.user == question.user, holders.c.uid.is_(None)),
+    ):
+        if asked:
+            may.append(or_(matches, not_seen))
+            sure.append(matches)
+    # What all of this is said of is found; but no process is.
+    return may if question.process else [*may, not_(and_(*sure))]
 
 
 def _is_indexed(question: SocketQuestion, times: Times) -> bool:

@@ -92,6 +92,23 @@ def test_a_question_may_be_narrowed_by_all_that_there_is(queries: query_pb2_grpc
     assert found(remotes=[query_pb2.Net(address=bytes(4))]) == found(remote_ports=[query_pb2.PortRange(last=9)]) == 0
 
 
+def test_the_largest_question_is_read_and_what_is_larger_is_not(queries: query_pb2_grpc.QueryServiceStub) -> None:
+    ports = [query_pb2.PortRange(first=port, last=port) for port in range(20_000, 65_536, 12)]
+    ports = [*ports, *ports][:4_096]
+    question = query_pb2.SeekSocketsRequest(
+        sockets=query_pb2.ListSocketsRequest(local_ports=ports),
+        remote_ports=ports,
+        remotes=[query_pb2.Net(address=b"\x20" + n.to_bytes(15), prefix_bits=128) for n in range(1_024)],
+        host_globs=["w" * 253] * 64,
+    )
+    assert list(queries.SeekSockets(question, timeout=DEADLINE_S))[-1].HasField("end")
+    question.remotes.extend([query_pb2.Net()] * 200_000)
+    with pytest.raises(grpc.RpcError) as refused:
+        list(queries.SeekSockets(question, timeout=DEADLINE_S))
+    assert isinstance(refused.value, grpc.Call)
+    assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
 def test_hosts_may_be_sought_by_several_names(queries: query_pb2_grpc.QueryServiceStub) -> None:
     def found(*globs: str) -> list[str]:
         answer = queries.SeekHosts(query_pb2.SeekHostsRequest(host_globs=globs), timeout=DEADLINE_S)

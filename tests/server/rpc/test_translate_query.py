@@ -6,7 +6,7 @@ import pytest
 from fleetnet_proto.v1 import query_pb2, sockets_pb2
 from fleetnet_server import records
 from fleetnet_server.errors import RequestRefused
-from fleetnet_server.rpc import translate_query
+from fleetnet_server.rpc import known, translate_query
 
 ANSWER = records.SocketAnswer(
     host="web1",
@@ -171,6 +171,10 @@ def test_hosts_are_sought_by_all_globs_together() -> None:
     assert translate_query.hosts_sought(query_pb2.SeekHostsRequest()) == records.Selection()
 
 
+def _apart(count: int) -> list[query_pb2.PortRange]:
+    return [query_pb2.PortRange(first=4 * n, last=4 * n + 1) for n in range(count)]
+
+
 _ONE, _WIDE = query_pb2.Net(address=bytes(4), prefix_bits=32), query_pb2.Net(address=bytes(4), prefix_bits=31)
 
 
@@ -178,7 +182,18 @@ _ONE, _WIDE = query_pb2.Net(address=bytes(4), prefix_bits=32), query_pb2.Net(add
     ("message", "words"),
     [
         (query_pb2.SeekSocketsRequest(remotes=[_ONE] * 1_025), "1025 nets"),
-        (query_pb2.SeekSocketsRequest(remotes=[_WIDE] * 65), "65 nets of more than one address"),
+        (query_pb2.SeekSocketsRequest(remotes=[_WIDE] * 61), "61 nets of more than one address"),
+        (query_pb2.SeekSocketsRequest(remote_ports=_apart(257)), "257 ranges of ports that lie apart; at most 256"),
+        (
+            query_pb2.SeekSocketsRequest(
+                sockets=query_pb2.ListSocketsRequest(local_ports=_apart(129)), remote_ports=_apart(128)
+            ),
+            "257 ranges of ports that lie apart; at most 256",
+        ),
+        (
+            query_pb2.SeekSocketsRequest(remotes=[_WIDE] * 60, remote_ports=_apart(3)),
+            "3 ranges of ports, each in 60 nets; at most 128 pairs",
+        ),
         (query_pb2.SeekSocketsRequest(remotes=[query_pb2.Net(address=b"")]), "0 bytes"),
         (query_pb2.SeekSocketsRequest(local=query_pb2.Net(address=bytes(4), prefix_bits=33)), "no net"),
         (query_pb2.SeekSocketsRequest(remote_ports=[query_pb2.PortRange(first=2, last=1)]), "2-1 is no range"),
@@ -195,6 +210,38 @@ def test_the_narrowest_question_that_makes_no_sense_is_refused(
 ) -> None:
     with pytest.raises(RequestRefused, match=words):
         translate_query.narrowest_question(message)
+
+
+def test_ports_are_put_together_before_they_are_counted() -> None:
+    ports = [query_pb2.PortRange(first=port, last=port) for port in (9, *range(1_000, 3_000), 7, 9)]
+    ports += [query_pb2.PortRange(first=2_000, last=4_000), query_pb2.PortRange(first=4_001, last=4_001)]
+    message = query_pb2.SeekSocketsRequest(
+        sockets=query_pb2.ListSocketsRequest(local_ports=ports), remote_ports=ports, remotes=[_WIDE] * 60
+    )
+    question = translate_query.narrowest_question(message)
+    assert question.local_ports == question.remote_ports == ((7, 7), (9, 9), (1_000, 4_001))
+
+
+def test_what_is_too_much_is_refused_before_each_of_it_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[object] = []
+    monkeypatch.setattr(known, "check", looked.append)
+    much = [
+        query_pb2.SeekSocketsRequest(remotes=[query_pb2.Net()] * 1_025),
+        query_pb2.SeekSocketsRequest(remote_ports=[query_pb2.PortRange()] * 4_097),
+        query_pb2.SeekSocketsRequest(sockets=query_pb2.ListSocketsRequest(local_ports=[query_pb2.PortRange()] * 4_097)),
+        query_pb2.SeekSocketsRequest(host_globs=["a"] * 65),
+    ]
+    for message in much:
+        with pytest.raises(RequestRefused, match="at most"):
+            translate_query.narrowest_question(message)
+        with pytest.raises(RequestRefused, match="at most"):
+            translate_query.watched_question(query_pb2.WatchSocketsRequest(sockets=message))
+    with pytest.raises(RequestRefused, match="at most"):
+        translate_query.hosts_sought(query_pb2.SeekHostsRequest(host_globs=["a"] * 65))
+    assert looked == []
+    watched = query_pb2.WatchSocketsRequest(sockets=query_pb2.SeekSocketsRequest(remotes=[_ONE]))
+    translate_query.watched_question(watched)
+    assert looked == [watched]
 
 
 def test_a_question_with_something_in_it_that_is_not_known_is_refused_and_not_half_answered() -> None:
@@ -214,6 +261,31 @@ def test_a_question_with_something_in_it_that_is_not_known_is_refused_and_not_ha
                 hosts=query_pb2.ListHostsRequest(selection=query_pb2.Selection.FromString(unheard_of))
             )
         )
+
+
+def test_all_of_a_coverage_is_told() -> None:
+    coverage = records.Coverage(
+        as_of_us=9,
+        hosts_asked=4,
+        hosts_fresh=3,
+        hosts_stale=(records.StaleHost("db3", 7),),
+        gaps=2,
+        not_kept=(records.NotKept(query_pb2.KEPT_BRIEF, 5),),
+        unseen_holders=6,
+        unmatched_globs=("db9",),
+    )
+    told = translate_query.coverage(coverage)
+    assert told == query_pb2.Coverage(
+        as_of_us=9,
+        hosts_asked=4,
+        hosts_fresh=3,
+        hosts_stale=[query_pb2.StaleHost(host="db3", last_seen_us=7)],
+        gaps=2,
+        not_kept=[query_pb2.NotKept(kind=query_pb2.KEPT_BRIEF, since_us=5)],
+        unseen_holders=6,
+        unmatched_globs=["db9"],
+    )
+    assert {field.name for field, _ in told.ListFields()} == set(query_pb2.Coverage.DESCRIPTOR.fields_by_name)
 
 
 def item_of(answer: records.SocketAnswer) -> query_pb2.SocketItem:

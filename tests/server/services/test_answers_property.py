@@ -16,7 +16,7 @@ from fleetnet_server.records import SocketQuestion
 from fleetnet_server.storage import search, walk
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from server.accounts import NOW, Row, asked, drawn, enroll_all, in_time, meant, told
+from server.accounts import NOW, Row, asked, drawn, enroll_all, in_time, may_be_meant, meant, told
 from server.reports import (
     Collector,
     collector,
@@ -32,12 +32,13 @@ def plainly(rows: Iterable[Row], question: SocketQuestion) -> list[tuple[object,
     return sorted(told(row.host, row.socket, row.closed_at_us) for row in found)
 
 
-async def _asks(c: Collector, question: SocketQuestion, meant: list[tuple[object, ...]]) -> None:
+async def _asks(c: Collector, question: SocketQuestion, meant: list[tuple[object, ...]], unseen: int) -> None:
     answer = await c.ask(question, now_us=NOW)
     limit = question.selection.limit
     expected = meant[:limit] if limit else meant
     assert [told(item.host, item, item.closed_at_us) for item in answer.items] == expected, question
     assert answer.end.truncated == (len(expected) < len(meant)), question
+    assert answer.coverage.unseen_holders == unseen, question
 
 
 async def _all_answers_are_as_the_account_has_them(directory: Path, draw: random.Random) -> None:
@@ -46,7 +47,11 @@ async def _all_answers_are_as_the_account_has_them(directory: Path, draw: random
         await enroll_all(c, rows)
         for _ in range(_QUESTIONS):
             question = asked(draw)
-            await _asks(c, question, plainly(rows, question))
+            unseen = sum(
+                in_time(row, question.selection.at_us, question.opened_since_us) and may_be_meant(row, question)
+                for row in rows
+            )
+            await _asks(c, question, plainly(rows, question), unseen)
 
 
 @given(st.integers(0, 1 << 32))

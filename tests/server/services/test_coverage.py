@@ -46,6 +46,30 @@ def test_a_host_is_fresh_now_if_it_was_heard_at_most_max_age_ago(tmp_path: Path)
     tell(tmp_path, story)
 
 
+def test_patterns_that_match_no_host_are_named(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        await reporting(c, "web1", sock(1, T0))
+        for at_us in (0, T0):
+            for globs, unmatched in (
+                (("web*", "db9", "WEB1"), ("db9", "WEB1")),
+                (("w*", "web1"), ()),
+                (("nobody",), ("nobody",)),
+                ((), ()),
+            ):
+                for answer in (
+                    await c.ask(at_us=at_us, host_globs=globs),
+                    await c.ask_hosts(at_us=at_us, host_globs=globs),
+                ):
+                    assert answer.coverage.unmatched_globs == unmatched
+        # Who came later is no part of the fleet as it was.
+        await c.enroll("db9", at_us=T0 + 9 * S)
+        then = await c.ask(at_us=T0 + S, now_us=T0 + 10 * S, host_globs=("web1", "db9"))
+        assert then.coverage.unmatched_globs == ("db9",)
+        assert (await c.ask(now_us=T0 + 10 * S, host_globs=("web1", "db9"))).coverage.unmatched_globs == ()
+
+    tell(tmp_path, story)
+
+
 def test_freshness_in_the_past_follows_the_streams_and_their_gaps(tmp_path: Path) -> None:
     async def story(c: Collector) -> None:
         session = await reporting(c, "web1", sock(1, T0))

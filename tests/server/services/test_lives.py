@@ -203,6 +203,9 @@ async def _asks(c: Collector, draw: random.Random, rows: Sequence[accounts.Row],
     answer = await _answer(c, LivesQuestion(question, since_us))
     end_us = until_us + ahead_us if until_us else None
     meant = [row for row in mine if _overlaps(row, since_us + ahead_us, end_us) and accounts.meant(row, question)]
+    assert answer.coverage.unseen_holders == sum(
+        _overlaps(row, since_us + ahead_us, end_us) and accounts.may_be_meant(row, question) for row in mine
+    )
     told = [item for item in answer.items if isinstance(item, SocketAnswer)]
     if answer.end.truncated:
         assert len(answer.items) == limit

@@ -194,6 +194,7 @@ def test_a_question_costs_the_same_statements_however_many_hosts_answer(tmp_path
     tell(tmp_path, story)
 
 
+_ODD = tuple((port, port) for port in range(1, 4_000, 2))
 _HTTPS = {"local_ports": ((443, 443),), "listeners_only": True}
 
 
@@ -202,6 +203,7 @@ _HTTPS = {"local_ports": ((443, 443),), "listeners_only": True}
     [
         (_HTTPS, ["current_listeners"]),
         ({**_HTTPS, "selection": Selection(at_us=T0)}, ["current_listeners", "history_listeners"]),
+        ({**_HTTPS, "local_ports": _ODD}, ["current_listeners"]),
         (
             {"listeners_only": True, "opened_since_us": T0 - S},
             ["current_listeners_since", "history_listeners_since"],
@@ -214,21 +216,80 @@ def test_what_is_rare_in_the_fleet_is_found_through_an_index(
     _found_through(tmp_path, asked, indexes)
 
 
+def test_sockets_are_counted_that_may_be_meant_but_nobody_saw_who_holds_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    permission, kernel = 4, 5  # of OwnerStatus
+    unseen = Holder(1000, "", "", "", permission, ())
+
+    async def story(c: Collector) -> None:
+        await reporting(
+            c,
+            "web1",
+            sock(1, T0, port=2024, holder=unseen),
+            sock(2, T0, port=2025, holder=unseen._replace(unit="other.service")),
+            sock(3, T0, port=2026, holder=unseen._replace(owner_status=kernel)),
+            sock(4, T0, port=2027),
+        )
+
+        async def counted(*port: int, **asked: Any) -> int:
+            question = SocketQuestion(Selection(), local_ports=tuple((p, p) for p in port), listeners_only=True)
+            answer = await c.ask(replace(question, **asked))
+            assert [item.local_port for item in answer.items] in ([], [2027])
+            return answer.coverage.unseen_holders
+
+        assert await counted(2024, process="sshd") == 1
+        assert await counted(2025, 2026, 2027, process="sshd") == 1
+        # The cgroup was seen, and it is another's; so was the uid.
+        assert await counted(2025, 2026, 2027, unit="nginx.service") == 0
+        assert await counted(2024, 2025, user="root") == 0
+        assert await counted(unit="nginx.service") == await counted(container="c0ffee") == 1
+        assert await counted(process="nginx") == 2
+        monkeypatch.setattr(search, "MOST_UNSEEN", 1)
+        assert await counted(process="nginx") == 1
+
+    tell(tmp_path, story)
+
+
 def test_as_many_nets_as_may_be_asked_for_are_answered(tmp_path: Path) -> None:
-    wide = tuple(Net(bytes([n, 0, 0, 0]), 9) for n in range(1, 65))
+    wide = tuple(Net(bytes([n, 0, 0, 0]), 9) for n in range(1, 61))
     alone = tuple(Net(bytes([200, 0, *divmod(n, 256)]), 32) for n in range(1_024 - len(wide)))
 
     async def story(c: Collector) -> None:
         await reporting(
             c,
             "web1",
-            sock(1, T0, ESTABLISHED, remote=bytes([64, 0, 0, 1]), remote_port=1),
+            sock(1, T0, ESTABLISHED, remote=bytes([60, 0, 0, 1]), remote_port=1),
             sock(2, T0, ESTABLISHED, remote=bytes([200, 0, 1, 2]), remote_port=2),
             sock(3, T0, ESTABLISHED, remote=bytes([201, 0, 1, 2]), remote_port=3),
         )
+        # Its clock is so far off that it is asked apart.
+        await reporting(c, "web2", offset_us=2 * 3_600 * S)
         for since_us in (0, T0 - S):
-            question = SocketQuestion(Selection(), remotes=wide + alone, opened_since_us=since_us)
-            assert [item.remote_port for item in (await c.ask(question)).items] == [1, 2]
+            for selection in (Selection(), Selection(host_globs=("web*",))):
+                question = SocketQuestion(selection, remotes=wide + alone, opened_since_us=since_us)
+                assert [item.remote_port for item in (await c.ask(question)).items] == [1, 2]
+
+    tell(tmp_path, story)
+
+
+def test_as_many_ports_as_may_be_asked_for_are_answered(tmp_path: Path) -> None:
+    every = tuple((port, port) for port in range(1, 2 * 4_096, 2))
+    wide = tuple(Net(bytes([n, 0, 0, 0]), 9) for n in range(1, 61))
+
+    async def story(c: Collector) -> None:
+        await reporting(
+            c,
+            "web1",
+            sock(1, T0, ESTABLISHED, port=21, remote=bytes([60, 0, 0, 1]), remote_port=8_191),
+            sock(2, T0, ESTABLISHED, port=21, remote=bytes([60, 0, 0, 1]), remote_port=8_190),
+            sock(3, T0, ESTABLISHED, port=22, remote=bytes([60, 0, 0, 1]), remote_port=1),
+            sock(4, T0, ESTABLISHED, port=21, remote=bytes([61, 0, 0, 1]), remote_port=1),
+        )
+        for since_us in (0, T0 - S):
+            asked = SocketQuestion(Selection(), local_ports=every, remote_ports=every, opened_since_us=since_us)
+            assert [item.cookie for item in (await c.ask(asked)).items] == [1, 4]
+            assert [item.cookie for item in (await c.ask(replace(asked, remotes=wide))).items] == [1]
 
     tell(tmp_path, story)
 
