@@ -5,6 +5,7 @@ import functools
 import gc
 import os
 import shutil
+import signal
 from collections.abc import Generator
 from typing import TypeVar
 
@@ -31,6 +32,9 @@ def _why_not_root() -> str:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
+    # A shell without job control has what it starts in the background pass over Ctrl-C, and so would all that we start.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     # A worker's folder would lie in that of the whole run; paths of sockets are bounded, and some are opened to others.
     if hasattr(config, "workerinput") and not any(
         arg.startswith("--basetemp") for arg in config.invocation_params.args

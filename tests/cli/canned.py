@@ -91,7 +91,7 @@ class Canned(query_pb2_grpc.QueryServiceServicer, admin_pb2_grpc.AdminServiceSer
     ) -> Iterator[query_pb2.WatchSocketsResponse]:
         self._take(request, context)
         connection, self.connections = self.connections, self.connections + 1
-        yield from self.watched[connection]
+        yield from self.watched[min(connection, len(self.watched) - 1)] if self.watched else ()
         if self.stays:
             self.left.wait(30)
         context.abort(grpc.StatusCode.UNAVAILABLE, "shutting down")

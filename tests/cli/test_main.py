@@ -438,9 +438,12 @@ def test_an_interrupt_is_130_and_silent(canned: Canned) -> None:
     asked = threading.Event()
     canned.asked = Noticed(asked)
     with subprocess.Popen([SCRIPT, "hosts"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        assert asked.wait(20)
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=20)
+        try:
+            assert asked.wait(20)
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=20)
+        finally:
+            process.kill()
     assert (process.returncode, out, err) == (130, b"", b"")
 
 

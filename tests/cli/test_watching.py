@@ -243,7 +243,10 @@ def test_a_row_is_there_as_soon_as_it_is_known_and_ctrl_c_ends_it(canned: Canned
     canned.stays = True
     process = subprocess.Popen([SCRIPT, "watch", "who-listens", "-q"], stdout=subprocess.PIPE, text=True)
     with process:
-        assert isinstance(process.stdout, io.TextIOBase)
-        assert [process.stdout.readline()[0] for _ in range(4)] == [" ", " ", "+", "+"]
-        process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 130
+        try:
+            assert isinstance(process.stdout, io.TextIOBase)
+            assert [process.stdout.readline()[0] for _ in range(4)] == [" ", " ", "+", "+"]
+            process.send_signal(signal.SIGINT)
+            assert process.wait(60) == 130
+        finally:
+            process.kill()
