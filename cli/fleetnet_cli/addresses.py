@@ -2,7 +2,9 @@
 
 Its own interfaces have them, as history keeps them. What must stay true: an address stands for a host only if it tells
 the host from all others of the fleet. Loopback and link-local ones never do, and those of a bridge that each host has
-(172.17.0.1), or of a service that several carry, do not either.
+(172.17.0.1), or of a service that several carry, do not either. Each host says itself which addresses it has, so
+another may say that it has the same: an answer that lacks one for that is not taken for whole. On a bridge of the
+host's own, such as that of docker, it is its own affair.
 """
 
 from collections.abc import Iterable
@@ -17,6 +19,8 @@ from fleetnet_cli.records import Coverage, Net, Selection
 if TYPE_CHECKING:
     from fleetnet_cli.client import Collector
 
+_BRIDGE = "bridge"  # IFLA_INFO_KIND
+
 
 @dataclass(frozen=True, slots=True)
 class StandIns:
@@ -26,6 +30,7 @@ class StandIns:
     addresses: tuple[str, ...]
     shared: tuple[str, ...]
     coverage: Coverage  # of what was asked about the host alone
+    whole: bool  # no address is left out but of its own bridges, and the coverage is whole
 
     @property
     def nets(self) -> tuple[Net, ...]:
@@ -56,18 +61,19 @@ def standing_for(collector: "Collector", host: str, at_us: int, max_age_ms: int)
         all_others = (n for n in collector.namespaces(_question(Selection(at_us=at_us))) if n.host != host)
         shared = own.keys() & telling(all_others).keys()
     kept, left_out = (tuple(a for a in own if (a in shared) is wanted) for wanted in (False, True))
-    return StandIns(host, kept, left_out, one.coverage)
+    return StandIns(host, kept, left_out, one.coverage, one.coverage.whole and all(own[a] for a in left_out))
 
 
-def telling(namespaces: Iterable[Namespace]) -> dict[str, None]:
-    """The addresses of hosts' own namespaces, in their order, that are not alike on every machine."""
-    return dict.fromkeys(
-        address.address
-        for namespace in namespaces
-        for interface in namespace.interfaces
-        for address in interface.addresses
-        if _tells(address.address)
-    )
+def telling(namespaces: Iterable[Namespace]) -> dict[str, bool]:
+    """The addresses of hosts' own namespaces, in their order, that are not alike on every machine; whether each is on
+    bridges alone."""
+    found: dict[str, bool] = {}
+    for namespace in namespaces:
+        for interface in namespace.interfaces:
+            for address in interface.addresses:
+                if _tells(address.address):
+                    found[address.address] = interface.kind == _BRIDGE and found.get(address.address, True)
+    return found
 
 
 def _tells(address: str) -> bool:

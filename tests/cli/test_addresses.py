@@ -1,7 +1,9 @@
 """A host as the other end: what stands for it, what does not, and what is said of it."""
 
+import time
 from collections.abc import Callable
 
+import pytest
 from cli.canned import Canned
 from cli.conftest import Ran
 from fleetnet_proto.v1 import network_pb2, query_pb2
@@ -9,13 +11,14 @@ from fleetnet_proto.v1 import network_pb2, query_pb2
 from cli import fleet
 
 
-def interfaces(*addresses: str) -> list[network_pb2.Interface]:
+def interfaces(*addresses: str, kind: str = "") -> list[network_pb2.Interface]:
     own = [network_pb2.InterfaceAddress(address=fleet.packed(address), prefix_length=8) for address in addresses]
-    return [network_pb2.Interface(index=1, name="eth0", addresses=own)]
+    return [network_pb2.Interface(index=1, name="eth0", kind=kind, addresses=own)]
 
 
-def namespace(host: str, *addresses: str, netns: int = 0) -> query_pb2.NamespaceItem:
-    own = network_pb2.Namespace(netns=netns, interfaces=interfaces(*addresses))
+def namespace(host: str, *addresses: str, netns: int = 0, bridge: str = "") -> query_pb2.NamespaceItem:
+    bridges = interfaces(bridge, kind="bridge") if bridge else []
+    own = network_pb2.Namespace(netns=netns, interfaces=[*interfaces(*addresses), *bridges])
     return query_pb2.NamespaceItem(host=host, netns="host" if not netns else str(netns), namespace=own)
 
 
@@ -53,7 +56,36 @@ def test_an_address_that_another_host_has_as_well_is_left_out_with_a_sentence(
     ran = fleetnet("who-talks-to", "web1:443")
     assert asked_for(canned) == packed("10.0.0.5")
     assert ran.err == "172.17.0.1 of web1 left out, for other hosts have the same; ask for it by itself\n"
-    assert fleetnet("who-talks-to", "web1", "-q").err == ""
+    assert ran.status == 3, "another host may say so of any address"
+    ran = fleetnet("who-talks-to", "web1", "-q")
+    assert (ran.err, ran.status) == ("", 3)
+
+
+def test_what_is_shared_on_a_bridge_of_its_own_lacks_in_no_answer(canned: Canned, fleetnet: Callable[..., Ran]) -> None:
+    canned.namespaces = [namespace("web1", "10.0.0.5", bridge="172.17.0.1"), namespace("web2", "172.17.0.1")]
+    ran = fleetnet("who-talks-to", "web1")
+    assert asked_for(canned) == packed("10.0.0.5")
+    assert (ran.status, ran.err[:10]) == (0, "172.17.0.1")
+    canned.namespaces = [namespace("web1", "172.17.0.1", "10.0.0.5", bridge="172.17.0.1"), canned.namespaces[1]]
+    assert fleetnet("who-talks-to", "web1").status == 3, "it is on another interface, too"
+
+
+def test_a_watch_says_before_it_begins_what_is_left_out(
+    canned: Canned, fleetnet: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    canned.namespaces = [namespace("web1", "10.0.0.5", "172.17.0.1"), namespace("web2", "172.17.0.1")]
+    canned.watched = [
+        [
+            query_pb2.WatchSocketsResponse(coverage=canned.coverage),
+            query_pb2.WatchSocketsResponse(mark=query_pb2.Mark()),
+        ]
+    ]
+
+    def interrupted(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(time, "sleep", interrupted)
+    assert fleetnet("watch", "who-talks-to", "web1").err.startswith("172.17.0.1 of web1 left out")
 
 
 def test_where_nothing_tells_a_host_from_others_there_is_no_answer_but_a_sentence(

@@ -132,12 +132,13 @@ def test_what_a_policy_cannot_mean_is_said_with_its_place(text: str, words: str)
 def verdicts(rule: str, *sockets: Socket, host: Host = HOST, ephemeral: bool = False, **counts: int) -> list[str]:
     rules = policy.parse(f"[[rule]]\nname = 'r'\n{rule}", "p.toml", SERVICES).rules
     counted = Counter({(host.host, state): count for state, count in counts.items()})
-    judged = judge.judge(rules, [host], sockets, counted, 0, ephemeral)
+    judged = judge.judge(rules, [host], sockets, counted, 0, ephemeral=ephemeral, raw=False)
     return [finding.verdict for one in judged for finding in one.findings]
 
 
 MAYBE = replace(LISTENER, exposed="unknown", netns="blue")
 LOCAL = replace(LISTENER, exposed="no", scope="loopback", local_address="127.0.0.1")
+RAW = replace(LISTENER, protocol="raw", state="CLOSE", local_port=1)
 SIX = replace(LISTENER, local_address="::")
 HANDED_OUT = replace(LISTENER, protocol="udp", state="CLOSE", local_port=40_000)
 
@@ -164,7 +165,10 @@ HANDED_OUT = replace(LISTENER, protocol="udp", state="CLOSE", local_port=40_000)
         ("forbid = [{address = '10.0.0.0/8'}]", [replace(SIX, v6only=False)], ["violated"]),
         ("forbid = [{address = '10.0.0.0/8'}]", [replace(SIX, local_address="::ffff:0.0.0.0")], ["violated"]),
         ("only = [{address = '10.0.0.0/8'}]", [LISTENER], ["violated"]),
-        ("only = [{port = 443}]", [LISTENER, LOCAL, HANDED_OUT], []),
+        ("only = [{port = 443}]", [LISTENER, LOCAL, HANDED_OUT, RAW], []),
+        ("only = [{port = 443}, {protocol = 'raw', port = 6}]", [LISTENER, RAW], ["violated"]),
+        ("forbid = [{process = 'nginx'}]", [RAW], []),
+        ("forbid = [{protocol = 'raw'}]", [RAW], ["violated"]),
         ("only = [{port = 22}]", [LISTENER], ["violated"]),
         ("only = [{port = 22}]", [LOCAL], []),
         ("only = [{port = 22}]\nloopback = true", [LOCAL], ["violated"]),
@@ -208,7 +212,7 @@ def test_what_is_learned_of_a_container_is_not_right_on_its_host() -> None:
     inside = replace(LISTENER, netns="4026532001", netns_inode=4026532001, exposed="unknown", local_port=6379)
     learned = policy.parse(learn.learn([HOST], [inside], ephemeral=False), "p", SERVICES).rules
     outside = replace(inside, netns="host", netns_inode=0, exposed="yes")
-    [one] = judge.judge(learned, [HOST], [outside], Counter(), 0, ephemeral=False)
+    [one] = judge.judge(learned, [HOST], [outside], Counter(), 0, ephemeral=False, raw=False)
     assert {finding.verdict for finding in one.findings} == {"violated"}
 
 
@@ -227,7 +231,9 @@ def test_each_host_is_judged_by_what_is_its_own_and_only_where_a_rule_concerns_i
     text = "[[rule]]\nname = 'r'\nhosts = ['WEB*', 'db1']\nexcept = 'web9'\nexpect = [{port = 443}]"
     hosts = [replace(HOST, host=name) for name in ("db1", "other", "web1", "web2", "web9")]
     sockets = [replace(LISTENER, host=name) for name in ("gone", "other", "web1", "zoo")]
-    judged = judge.judge(policy.parse(text, "p", SERVICES).rules, hosts, sockets, Counter(), 0, ephemeral=False)
+    judged = judge.judge(
+        policy.parse(text, "p", SERVICES).rules, hosts, sockets, Counter(), 0, ephemeral=False, raw=False
+    )
     assert [(one.host, len(one.findings)) for one in judged] == [("db1", 1), ("web1", 0), ("web2", 1)]
 
 
@@ -254,11 +260,15 @@ def test_what_is_learned_of_a_fleet_is_satisfied_by_it_and_by_nothing_less(socke
     learned = learn.learn(hosts, sockets, ephemeral=True)
     assert learned.isascii()
     rules = policy.parse(learned, "learned", SERVICES).rules
-    judged = list(judge.judge(rules, hosts, sockets, Counter(), 0, ephemeral=True))
+    judged = list(judge.judge(rules, hosts, sockets, Counter(), 0, ephemeral=True, raw=True))
     assert sorted(one.host for one in judged) == sorted(host.host for host in hosts)
     assert not [finding for one in judged for finding in one.findings]
     another = replace(LISTENER, host="web1", protocol="raw", local_port=1)
-    judged = list(judge.judge(rules, hosts, [*sockets, another], Counter(), 0, ephemeral=True)) if not sockets else []
+    judged = (
+        list(judge.judge(rules, hosts, [*sockets, another], Counter(), 0, ephemeral=True, raw=True))
+        if not sockets
+        else []
+    )
     assert [one.host for one in judged if one.findings] == (["web1"] if not sockets else [])
 
 

@@ -51,12 +51,15 @@ def judge(
     listeners: Iterable[Socket],
     counts: Counts,
     as_of_us: int,
+    *,
     ephemeral: bool,
+    raw: bool,
 ) -> Iterator[Judged]:
     """Each rule on each host that it concerns, in the order of the hosts, then of the rules.
 
-    `listeners` come in the order of their hosts, as the collector gives them.
-    """  # fmt: skip
+    `listeners` come in the order of their hosts, as the collector gives them. UDP sockets on ports that kernels hand
+    out and raw sockets are looked at where that is asked for, or where a rule names them.
+    """
     for host, sockets in _by_host(hosts, listeners):
         for rule in rules:
             if not rule.concerns(host.host):
@@ -64,7 +67,8 @@ def judge(
             if why := _unknown(host, as_of_us):
                 findings: tuple[Finding, ...] = (Finding(rule, host.host, NOT_JUDGED, why),)
             else:
-                findings = _as_far_as_read(rule, host, _judged(rule, host.host, sockets, counts, ephemeral))
+                looked_at = sockets if raw or rule.names_raw else [s for s in sockets if s.protocol != "raw"]
+                findings = _as_far_as_read(rule, host, _judged(rule, host.host, looked_at, counts, ephemeral))
             yield Judged(rule, host.host, findings)
 
 

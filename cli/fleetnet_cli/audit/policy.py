@@ -61,6 +61,11 @@ class Rule:
     most: tuple[tuple[str, int], ...] = ()  # by state
     line: int = 0  # where it begins in its file; 0 where that is not known
 
+    @property
+    def names_raw(self) -> bool:
+        """Whether raw sockets are to be looked at for it, which nobody means who does not say so."""
+        return any("raw" in pattern.protocols for pattern in self.patterns)
+
     def concerns(self, host: str) -> bool:
         """Whether it is about this host."""
         return _any_matches(host, self.hosts) and not _any_matches(host, self.but)

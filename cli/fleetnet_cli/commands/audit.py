@@ -66,7 +66,6 @@ def _audit(path: str, common: Common, *, ephemeral: bool, raw: bool) -> int:
     from fleetnet_cli.audit import judge, policy  # with what they need no other command needs
 
     asked = policy.parse(_read(path), path, load())
-    raw = raw or any("raw" in pattern.protocols for rule in asked.rules for pattern in rule.patterns)
     with connect(common) as collector:
         answer = collector.hosts(common.selection)
         hosts = _with_gaps(list(answer), answer.coverage)
@@ -77,11 +76,12 @@ def _audit(path: str, common: Common, *, ephemeral: bool, raw: bool) -> int:
             held = collector.sockets(_in(common.selection, states))
             counts.update((socket.host, socket.state) for socket in held)
             reach = _joined(reach, held.coverage)
-        listeners = collector.sockets(_listeners(common.selection, raw=raw))
+        with_raw = raw or any(rule.names_raw for rule in asked.rules)
+        listeners = collector.sockets(_listeners(common.selection, raw=with_raw))
         reach = _joined(reach, listeners.coverage)
         stale = {stale.host for stale in reach.hosts_stale}
         hosts = [replace(host, fresh=host.fresh and host.host not in stale) for host in hosts]
-        judged = list(judge.judge(asked.rules, hosts, listeners, counts, reach.as_of_us, ephemeral))
+        judged = list(judge.judge(asked.rules, hosts, listeners, counts, reach.as_of_us, ephemeral=ephemeral, raw=raw))
     if not common.selection.host_globs or not judged:
         judged += judge.of_nobody(asked.rules, hosts)
     findings = [finding for one in judged for finding in one.findings]

@@ -90,12 +90,18 @@ def who_talks_to(
             return _answer(collector, question, grouped, nothing, common)
         known = _stand_ins(collector, wanted.host, common)
         question = replace(question, remotes=known.nets)
+        if common.watching:  # which has no end to say it at
+            _say_reservations(known, common)
         status = _answer(collector, question, grouped, f"{nothing} ({_named(known.addresses)})", common)
+    _say_reservations(known, common)
+    return status if known.whole else exits.PARTIAL
+
+
+def _say_reservations(known: "StandIns", common: Common) -> None:
     if not common.quiet:
         err = terminal.of(sys.stderr)
         for sentence in known.reservations():
             err.write(visible(sentence) + "\n")
-    return status if known.coverage.whole else exits.PARTIAL
 
 
 def _answer(

@@ -368,7 +368,13 @@ def _weight(news: News) -> int:
 
 
 def _coverage(conn: Connection, question: SocketQuestion, now_us: int) -> Iterator[Coverage]:
-    yield outline(conn, question.selection, now_us).coverage
+    yield _reach(conn, question, now_us)
+
+
+def _reach(conn: Connection, question: SocketQuestion, now_us: int) -> Coverage:
+    found = outline(conn, question.selection, now_us)
+    unseen = search.unseen_holders(conn, question, search.Times(), found.only)
+    return replace(found.coverage, unseen_holders=unseen)
 
 
 def _answers(
@@ -377,7 +383,7 @@ def _answers(
     """Coverage where all hosts are asked, the names of the hosts, then what each has, some at a time."""
     selection = question.selection
     if host_ids is None:
-        yield outline(conn, selection, now_us).coverage
+        yield _reach(conn, question, now_us)
         names = {host.host_id: host.name for host in hosts.heard(conn, selection.host, selection.host_globs)}
     else:
         names = hosts.names(conn, host_ids, selection.host, selection.host_globs)

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn
@@ -17,6 +17,7 @@ from fleetnet_server.records import (
     Batch,
     ClosedSocket,
     Coverage,
+    Holder,
     Selection,
     Session,
     Socket,
@@ -48,6 +49,7 @@ from server.reports import (
 )
 from server.stories import PEER, reporting, tell
 
+_NO_HELPER = 3  # of OwnerStatus, the wire's number
 LISTENERS = SocketQuestion(Selection(), listeners_only=True, local_ports=((1, 1_023),))
 
 
@@ -102,6 +104,27 @@ def test_what_is_there_is_told_first_and_then_what_comes_and_goes(tmp_path: Path
             told = await news(stream)
             assert isinstance(told, Went)
             assert ports(told) == [("web1", 443)]
+
+    tell(tmp_path, story)
+
+
+def test_of_a_holder_that_is_asked_for_it_is_said_whom_nobody_saw(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "COVERAGE_S", 0.05)
+    unseen = Holder(None, "", "", "", _NO_HELPER, ())
+
+    async def story(c: Collector) -> None:
+        mine = watched(c)
+        session = await reporting(c, "web1", sock(1, T0, port=22, holder=unseen), sock(2, T0, port=8080, holder=unseen))
+        async with aclosing(mine.watch(replace(LISTENERS, process="sshd"))) as stream:
+            first = await anext(stream)
+            assert isinstance(first, Coverage)
+            assert first.unseen_holders == 1
+            await c.report(session, difference(2, T0 + S, opened=(sock(3, T0 + S, port=23, holder=unseen),)))
+            async with asyncio.timeout(DEADLINE_S):
+                while not (isinstance(told := await anext(stream), Coverage) and told.unseen_holders == 2):
+                    assert not isinstance(told, Came)
 
     tell(tmp_path, story)
 
