@@ -17,8 +17,9 @@ from fleetnet_server.rpc.live import LiveDesk
 from fleetnet_server.rpc.status import errors_as_status
 from fleetnet_server.rpc.streams import Streams
 from fleetnet_server.services.health import Health
+from fleetnet_server.services.news import LEFT_BEHIND
 from fleetnet_server.services.questions import Questions
-from fleetnet_server.services.watching import LEFT_BEHIND, Watching
+from fleetnet_server.services.watching import Watching
 
 _WRITE_S = 20.0
 _DROPPED = "the answer was not read on for too long and was dropped; ask again"

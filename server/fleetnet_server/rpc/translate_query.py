@@ -10,7 +10,8 @@ from fleetnet_server import records
 from fleetnet_server.errors import RequestRefused
 from fleetnet_server.rpc import bounds, known, port_ranges, translate_network
 from fleetnet_server.rpc.pages import in_pages
-from fleetnet_server.services import scopes, watching
+from fleetnet_server.services import news as told
+from fleetnet_server.services import scopes
 
 _PROTOCOLS = [number for number in sockets_pb2.Protocol.values() if number != sockets_pb2.PROTOCOL_UNSPECIFIED]
 _DEFAULT_MAX_AGE_MS = 120_000
@@ -98,18 +99,18 @@ def _narrowest(message: query_pb2.SeekSocketsRequest) -> records.SocketQuestion:
     )
 
 
-def news(news: watching.News) -> Iterator[query_pb2.WatchSocketsResponse]:
+def news(news: told.News) -> Iterator[query_pb2.WatchSocketsResponse]:
     """What is new, on as many messages as its size needs."""
     match news:
         case records.Coverage():
             yield query_pb2.WatchSocketsResponse(coverage=coverage(news))
-        case watching.There():
+        case told.There():
             yield from (query_pb2.WatchSocketsResponse(there=page) for page in socket_pages(news.sockets))
-        case watching.Came():
+        case told.Came():
             yield from (query_pb2.WatchSocketsResponse(came=page) for page in socket_pages(news.sockets))
-        case watching.Went():
+        case told.Went():
             yield from (query_pb2.WatchSocketsResponse(went=page) for page in socket_pages(news.sockets))
-        case watching.Mark():
+        case told.Mark():
             yield query_pb2.WatchSocketsResponse(mark=query_pb2.Mark())
 
 

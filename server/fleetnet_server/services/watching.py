@@ -6,32 +6,29 @@ have been told, and nothing that was not stored. What other collectors of the sa
 all hosts again, once a minute.
 
 What must stay true: nothing is watched by asking again and again while nothing is reported; no more than MOST_SOCKETS
-are kept for one question and MOST_QUESTIONS are kept up; who does not read is left behind, and told so.
+are kept for one question and MOST_QUESTIONS are kept up.
 """
 
 import asyncio
 import contextlib
 import time
-from collections import deque
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
 from typing import Final, TypeAlias
 
 import structlog
 
-from fleetnet_server.errors import AnswerGivenUp, RequestRefused, ServerError
+from fleetnet_server.errors import RequestRefused, ServerError
 from fleetnet_server.logs import failure
 from fleetnet_server.records import Batch, Coverage, Socket, SocketAnswer, SocketKey, SocketQuestion
 from fleetnet_server.services.coverage import outline
+from fleetnet_server.services.news import MOST_SOCKETS, Came, Mark, News, There, Watcher, Went, pages
 from fleetnet_server.services.scopes import listens
 from fleetnet_server.storage import hosts, search
 from fleetnet_server.storage.database import Connection, Database
 
-MOST_SOCKETS: Final = 50_000
 MOST_QUESTIONS: Final = 32
-# Sockets that wait for somebody, so that all may go and others come at once; behind that he is left behind.
-MOST_WAITING: Final = 2 * MOST_SOCKETS
 # Reports that come within so long are answered together: a busy host reports once a second.
 GATHER_S: Final = 0.25
 # After hosts were asked, so many times as long as that took, nobody is: large ones are not asked as fast as it goes.
@@ -39,9 +36,6 @@ REST: Final = 4
 MOST_REST_S: Final = 30.0
 COVERAGE_S: Final = 10.0
 SWEEP_S: Final = 60.0
-MARK_S: Final = 5.0  # who hears nothing for three of them takes us for dead
-
-LEFT_BEHIND: Final = "what came was not read on for too long, and you were left behind; watch again"
 
 _Key: TypeAlias = tuple[object, ...]
 _Answers: TypeAlias = dict[_Key, SocketAnswer]
@@ -50,35 +44,6 @@ _NO_NAMES: Final[frozenset[_Name]] = frozenset()
 
 
 _log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class There:
-    """Sockets that are there in the beginning."""
-
-    sockets: tuple[SocketAnswer, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Came:
-    """Sockets that an answer has from now on."""
-
-    sockets: tuple[SocketAnswer, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Went:
-    """Sockets that an answer has no longer; as they were last."""
-
-    sockets: tuple[SocketAnswer, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """All that was known by now has been told."""
-
-
-News: TypeAlias = Coverage | There | Came | Went | Mark
 
 
 class Watching:
@@ -113,7 +78,7 @@ class Watching:
             kept = self._kept[question] = _Kept(self._db, question, lambda kept: self._forget(question, kept))
         with kept.watched():
             await kept.begun()
-            watcher = _Watcher()
+            watcher = Watcher()
             for news in kept.beginning():
                 watcher.tell(news)
             with kept.told_to(watcher):
@@ -125,53 +90,13 @@ class Watching:
             del self._kept[question]
 
 
-class _Watcher:
-    """What somebody has not been told yet."""
-
-    def __init__(self) -> None:
-        self._waiting: deque[News] = deque()
-        self._sockets = 0  # that wait
-        self._error: ServerError | None = None
-        self._woken = asyncio.Event()
-
-    def tell(self, news: News) -> None:
-        """Never waits."""
-        if self._sockets + _weight(news) > MOST_WAITING:
-            self._waiting.clear()
-            self.fail(AnswerGivenUp(LEFT_BEHIND))
-        if self._error is None:
-            self._waiting.append(news)
-            self._sockets += _weight(news)
-            self._woken.set()
-
-    def fail(self, error: ServerError) -> None:
-        """There is no more than what waits."""
-        self._error = self._error or error
-        self._woken.set()
-
-    async def next(self) -> News:
-        """What comes next. Raises what it failed with."""
-        while not self._waiting:
-            if self._error is not None:
-                raise self._error
-            self._woken.clear()
-            try:
-                async with asyncio.timeout(MARK_S):
-                    await self._woken.wait()
-            except TimeoutError:
-                return Mark()
-        news = self._waiting.popleft()
-        self._sockets -= _weight(news)
-        return news
-
-
 class _Kept:
     """One question that is kept up, and what is known of its answer."""
 
     def __init__(self, db: Database, question: SocketQuestion, ended: "Callable[[_Kept], None]") -> None:
         self._db, self._question, self._ended = db, question, ended
         self._people = 0
-        self._watchers: set[_Watcher] = set()
+        self._watchers: set[Watcher] = set()
         self._coverage: Coverage | None = None
         self._known: dict[int, _Answers] = {}
         # Of what is known, so that a report of a large host costs what it tells and not what the host has.
@@ -198,7 +123,7 @@ class _Kept:
                 self._task.cancel()
 
     @contextlib.contextmanager
-    def told_to(self, watcher: _Watcher) -> Iterator[None]:
+    def told_to(self, watcher: Watcher) -> Iterator[None]:
         """While he is told the news. To be entered without waiting after the beginning."""
         self._watchers.add(watcher)
         try:
@@ -215,7 +140,7 @@ class _Kept:
         assert self._coverage is not None
         yield self._coverage
         answers = list(chain.from_iterable(self._known[host_id].values() for host_id in self._in_order(self._known)))
-        yield from map(There, _pages(answers))
+        yield from map(There, pages(answers))
         yield Mark()
 
     def note(self, host_id: int, batch: Batch, *, booted: bool) -> None:
@@ -335,9 +260,9 @@ class _Kept:
             if after:
                 self._known[host_id] = after
                 self._names[host_id] = frozenset(_names(after.values()))
-        for page in _pages(went):
+        for page in pages(went):
             self._tell(Went(page))
-        for page in _pages(came):
+        for page in pages(came):
             self._tell(Came(page))
 
     def _in_order(self, host_ids: Collection[int]) -> list[int]:
@@ -351,20 +276,6 @@ class _Kept:
     def _tell(self, news: News) -> None:
         for watcher in self._watchers:
             watcher.tell(news)
-
-
-def _pages(answers: list[SocketAnswer]) -> Iterator[tuple[SocketAnswer, ...]]:
-    return (tuple(answers[start : start + search.PAGE]) for start in range(0, len(answers), search.PAGE))
-
-
-def _weight(news: News) -> int:
-    """How many sockets it tells of; a host that is silent counts as one of them."""
-    match news:
-        case There() | Came() | Went():
-            return len(news.sockets)
-        case Coverage():
-            return len(news.hosts_stale)
-    return 0
 
 
 def _coverage(conn: Connection, question: SocketQuestion, now_us: int) -> Iterator[Coverage]:

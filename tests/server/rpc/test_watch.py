@@ -11,7 +11,8 @@ from fleetnet_proto.v1 import query_pb2, query_pb2_grpc
 from fleetnet_server.records import Coverage, SocketQuestion, StaleHost
 from fleetnet_server.rpc import query
 from fleetnet_server.services.health import Health
-from fleetnet_server.services.watching import News, Watching
+from fleetnet_server.services.news import News
+from fleetnet_server.services.watching import Watching
 from server.agents import DEADLINE_S
 
 

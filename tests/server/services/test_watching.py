@@ -24,9 +24,11 @@ from fleetnet_server.records import (
     SocketAnswer,
     SocketQuestion,
 )
+from fleetnet_server.services import news as news_module
 from fleetnet_server.services import watching
 from fleetnet_server.services.ingest import Ingest
-from fleetnet_server.services.watching import Came, Mark, News, There, Watching, Went
+from fleetnet_server.services.news import Came, Mark, News, There, Went
+from fleetnet_server.services.watching import Watching
 from fleetnet_server.storage import search
 from server.agents import DEADLINE_S
 from server.costs import asked_of
@@ -181,7 +183,7 @@ def test_a_boot_ends_what_the_one_before_had_also_where_its_first_report_is_no_s
 
 
 def test_what_goes_is_told_with_the_last_name_of_its_namespace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watching, "MARK_S", 0.01)
+    monkeypatch.setattr(news_module, "MARK_S", 0.01)
 
     async def story(c: Collector) -> None:
         mine = watched(c)
@@ -283,7 +285,7 @@ def test_what_nobody_told_this_collector_is_found_when_all_are_asked_again(
 
 
 def test_who_does_not_read_is_left_behind_and_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watching, "MOST_WAITING", 4)
+    monkeypatch.setattr(news_module, "MOST_WAITING", 4)
 
     async def story(c: Collector) -> None:
         mine = watched(c)
@@ -376,7 +378,7 @@ def test_what_comes_and_goes_at_once_is_told_in_pages_and_waits_for_who_reads_sl
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(search, "PAGE", 10)
-    monkeypatch.setattr(watching, "MOST_WAITING", 100)
+    monkeypatch.setattr(news_module, "MOST_WAITING", 100)
 
     async def story(c: Collector) -> None:
         mine = watched(c)
