@@ -16,6 +16,7 @@ from fleetnet_server.storage import postgresql as engine_module
 from fleetnet_server.storage.database import Database
 from fleetnet_server.storage.inspection import inspect
 from server.databases import own_server
+from server.held import Held
 from server.postgresql import Server
 from server.reports import T0, Collector, S, collector, difference, hello, snapshot, sock
 from sqlalchemy import Connection, text
@@ -334,8 +335,12 @@ def test_a_connection_that_breaks_in_the_midst_of_copying_rows_stores_none_of_th
             mortal.execute(f"SELECT pg_terminate_backend({pid}, 10000)")
 
         rows = tuple(sock(n + 1, T0 + S, port=n % 65536) for n in range(3000))
+        held = Held(c.db)  # so that both are of one commit
+        await held.begun()
         cut = asyncio.ensure_future(c.db.write(cut_off))
         commit = asyncio.ensure_future(c.ingest.commit(session, difference(2, T0 + S, opened=rows), T0 + S))
+        await asyncio.sleep(0)
+        await held.end()
         outcomes = await asyncio.gather(cut, commit, return_exceptions=True)
         assert isinstance(outcomes[1], StorageUnavailable), outcomes
         assert await c.intervals() == []
