@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn
 
 from fleetnet_cli import errors
+from fleetnet_cli.asking import globs
 from fleetnet_cli.options import Common
 from fleetnet_cli.output import terminal, watching
 from fleetnet_cli.output.presentation import Presentation
@@ -34,7 +35,7 @@ def watch(
     writer: watching.Writer = (
         watching.Documents(presentation, out)
         if common.output == "ndjson"
-        else watching.Lines(presentation, out, quiet=common.quiet, glob='" or "'.join(common.selection.host_globs))
+        else watching.Lines(presentation, out, quiet=common.quiet, glob=globs(common))
     )
     screen = watching.Screen(writer, out)
     _follow(collector, question, screen)

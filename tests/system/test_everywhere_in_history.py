@@ -177,6 +177,12 @@ def short(around: Neighbourhood) -> list[Short]:
     return made
 
 
+def living(around: Neighbourhood, made: Short) -> list[Item]:
+    """Those of them that are told of as if they were not on their way out."""
+    items = asked(around, made.place, "-tan")
+    return [one for one in items if one["remote_port"] in (made.served, *made.ports) and one["state"] != "TIME_WAIT"]
+
+
 @dataclass(frozen=True)
 class Ended:
     """A namespace that is no more: what was answered while it was there, and what is answered for that time."""
@@ -193,6 +199,8 @@ _TABLES = {"sockets": ("-tuwxa",), "routes": ("-r",), "interfaces": ("-i",)}
 @pytest.fixture(scope="module")
 def ended(around: Neighbourhood, changed: dict[str, Changed], churned: Churned, short: list[Short]) -> list[Ended]:
     leaving = [around.places[kind] for kind in ("named", "nameless", "container")]
+    # A look may have caught one of the brief ones, which is then told of as it was until its end is told as well.
+    until(lambda: not any(living(around, each) for each in short), within_s=_WITHIN_S, what="the end of all of them")
     before = [{table: asked(around, place, *options) for table, options in _TABLES.items()} for place in leaving]
     moment, at_us = now(), int(datetime.datetime.now(datetime.UTC).timestamp() * 1_000_000)
     for place in leaving:
