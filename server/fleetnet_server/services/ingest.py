@@ -41,8 +41,8 @@ _log = structlog.get_logger()
 class Ingest:
     """Takes the report streams of all hosts into the database."""
 
-    def __init__(self, db: Database, stored: Callable[[int, Batch], None] | None = None) -> None:
-        """`stored` is called with the host and each batch of its present once that is committed."""
+    def __init__(self, db: Database, stored: Callable[[Session, Batch], None] | None = None) -> None:
+        """`stored` is called with the stream and each batch of the present once that is committed."""
         self._db = db
         self._tell = stored
         self._snapshots = Snapshots()
@@ -90,7 +90,7 @@ class Ingest:
         if stored.sequence == batch.sequence and not stored.refused:
             _count(batch)
             if self._tell is not None and batch.backlog is None:
-                self._tell(session.host_id, batch)
+                self._tell(session, batch)
         return stored
 
     async def set_aside(self, session: Session, batch: RefusedBatch, received_at_us: int) -> Stored:

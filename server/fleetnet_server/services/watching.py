@@ -2,8 +2,8 @@
 
 A question that several people watch is kept up once. Hosts whose reports may have changed its answer are asked again,
 and what they answer is held against what they had answered before: so what is told is always what a question would
-have been told, and nothing that was not stored. What other collectors of the same database store is noticed by asking
-all hosts again, once a minute.
+have been told, and nothing that was not stored. Of what other collectors of the same database store it is known which
+hosts told it, not what (elsewhere.py). Once a minute all hosts are asked again, whatever is known of them.
 
 What must stay true: nothing is watched by asking again and again while nothing is reported; no more than MOST_SOCKETS
 are kept for one question and MOST_QUESTIONS are kept up.
@@ -21,8 +21,9 @@ import structlog
 
 from fleetnet_server.errors import RequestRefused, ServerError
 from fleetnet_server.logs import failure
-from fleetnet_server.records import Batch, Coverage, Socket, SocketAnswer, SocketKey, SocketQuestion
+from fleetnet_server.records import Batch, Coverage, Session, Socket, SocketAnswer, SocketKey, SocketQuestion
 from fleetnet_server.services.coverage import outline
+from fleetnet_server.services.elsewhere import Elsewhere
 from fleetnet_server.services.news import MOST_SOCKETS, Came, Mark, News, There, Watcher, Went, pages
 from fleetnet_server.services.scopes import listens
 from fleetnet_server.storage import hosts, search
@@ -53,9 +54,12 @@ class Watching:
         self._db = db
         self._kept: dict[SocketQuestion, _Kept] = {}
         self._boots: dict[int, bytes] = {}  # that each host reported of last
+        self._elsewhere = Elsewhere(db, self._heard_elsewhere)
 
-    def note(self, host_id: int, batch: Batch) -> None:
+    def note(self, session: Session, batch: Batch) -> None:
         """What a host reported has been stored. Never waits."""
+        host_id = session.host_id
+        self._elsewhere.heard_here(host_id, session.generation)
         # What comes first of another boot ends all that was open in the one before, and need not say so.
         booted = self._boots.get(host_id) != batch.boot_id
         self._boots[host_id] = batch.boot_id
@@ -71,19 +75,26 @@ class Watching:
         """
         if question.selection.at_us or question.opened_since_us or question.selection.limit:
             raise RequestRefused("only what is there now can be watched, and all of it")
-        kept = self._kept.get(question)
-        if kept is None:
-            if len(self._kept) >= MOST_QUESTIONS:
-                raise RequestRefused(f"{len(self._kept)} questions are watched already; end one, or watch one of them")
-            kept = self._kept[question] = _Kept(self._db, question, lambda kept: self._forget(question, kept))
-        with kept.watched():
-            await kept.begun()
-            watcher = Watcher()
-            for news in kept.beginning():
-                watcher.tell(news)
-            with kept.told_to(watcher):
-                while True:
-                    yield await watcher.next()
+        async with self._elsewhere.noticed():
+            kept = self._kept.get(question)
+            if kept is None:
+                if len(self._kept) >= MOST_QUESTIONS:
+                    raise RequestRefused(
+                        f"{len(self._kept)} questions are watched already; end one, or watch one of them"
+                    )
+                kept = self._kept[question] = _Kept(self._db, question, lambda kept: self._forget(question, kept))
+            with kept.watched():
+                await kept.begun()
+                watcher = Watcher()
+                for news in kept.beginning():
+                    watcher.tell(news)
+                with kept.told_to(watcher):
+                    while True:
+                        yield await watcher.next()
+
+    def _heard_elsewhere(self, host_ids: Collection[int]) -> None:
+        for kept in self._kept.values():
+            kept.note_each(host_ids)
 
     def _forget(self, question: SocketQuestion, kept: "_Kept") -> None:
         if self._kept.get(question) is kept:
@@ -149,6 +160,13 @@ class _Kept:
             return
         if booted or self._may_concern(host_id, batch):
             self._due.add(host_id)
+            self._woken.set()
+
+    def note_each(self, host_ids: Collection[int]) -> None:
+        """Some hosts told something, and it is not known what."""
+        due = [host_id for host_id in host_ids if host_id not in self._not_meant]
+        if due:
+            self._due.update(due)
             self._woken.set()
 
     def _may_concern(self, host_id: int, batch: Batch) -> bool:

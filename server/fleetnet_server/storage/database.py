@@ -83,6 +83,11 @@ class Database:
             engines.writer.dispose()
             raise
 
+    @property
+    def shared(self) -> bool:
+        """Whether other collectors may be writing to it."""
+        return self._engines.shared
+
     async def write(
         self,
         fn: Callable[[Connection, *Ts], T],

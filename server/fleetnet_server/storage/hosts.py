@@ -134,6 +134,11 @@ def all_heard(conn: Connection) -> list[tuple[int, int]]:
     return [(host_id, heard_us) for host_id, heard_us in conn.execute(query)]
 
 
+def reported(conn: Connection) -> dict[int, tuple[int, int]]:
+    """Of each host the number of its newest stream, and when its last whole look was committed; 0 if none was."""
+    return {host_id: (generation, heard_us) for host_id, generation, heard_us in conn.execute(_REPORTED)}
+
+
 def agreed(conn: Connection, host_id: int) -> int | None:
     """The last look at which the host's digest and ours were the same."""
     at_us: int | None = conn.execute(select(hosts.c.agreed_us).where(hosts.c.host_id == host_id)).scalar_one()
@@ -174,6 +179,7 @@ def not_heard(conn: Connection, since_us: int) -> tuple[StaleHost, ...]:
 
 
 _LAST_HEARD = func.coalesce(hosts.c.last_heard_us, literal_column("0", BigInteger))
+_REPORTED = select(hosts.c.host_id, hosts.c.generation, _LAST_HEARD)
 _NOT_HEARD = (
     select(hosts.c.name, _LAST_HEARD)
     .where(bindparam("since_us", type_=BigInteger) > _LAST_HEARD)
