@@ -12,6 +12,7 @@ from fleetnet_proto.v1 import query_pb2
 from server.agents import ReportStream, ended_with
 from server.monitored import get
 from server.postgresql import Server
+from server.rpc import test_live as live_looks
 from server.running import Running, launch, ports_of, refused, start, wait_for
 
 from server import messages
@@ -93,6 +94,44 @@ def test_a_host_moves_between_two_collectors_that_share_database_and_ca(tmp_path
         assert ended_with(old)[0] is grpc.StatusCode.ABORTED
         new.close()
     assert ports_of(one, "web1") == ports_of(other, "web1") == [80, 443]
+    assert (one.terminate(), other.terminate()) == (0, 0)
+
+
+def test_a_live_look_is_had_through_the_collector_that_the_host_does_not_report_to(
+    tmp_path: Path, database: str
+) -> None:
+    one = Running(tmp_path / "one", f"--database={database}")
+    (tmp_path / "other").mkdir(mode=0o700)
+    for name in ("ca.pem", "ca.key"):
+        shutil.copy(tmp_path / "one" / name, tmp_path / "other" / name)
+    other = Running(tmp_path / "other", f"--database={database}")
+    web1 = one.join("web1")
+    with one.channel(web1) as channel, one.admin() as beside, other.admin() as admin:
+        stream = ReportStream(channel)
+        stream.open(messages.hello())
+        stream.send(batch=messages.batch(1, messages.listener(443), snapshot=True))
+        stream.await_ack(1)
+        for queries in (one.queries(beside), other.queries(admin)):
+            host = live_looks.Host("web1", stream, queries)
+            answer = host.ask()
+            asked = host.asked()
+            assert asked.wanted == live_looks.EVERYTHING
+            stream.send(live=live_looks.part(asked.request, live_looks.live(443), last=False))
+            stream.send(live=live_looks.part(asked.request, live_looks.live(80)))
+            parts = answer.parts()
+            assert [part.WhichOneof("part") for part in parts] == ["coverage", "page", "page", "end"]
+            assert [item.socket.local_port for item in answer.items()] == [443, 80]
+            assert answer.items()[0].timer == live_looks.live(443).timer
+        answer = host.ask()
+        stream.send(live=live_looks.part(host.asked().request, refused=True, trouble="busy just now"))
+        code, words = answer.refusal()
+        assert (code, "busy just now" in words) == (grpc.StatusCode.RESOURCE_EXHAUSTED, True)
+        stream.close()
+        # Its end is noted a moment later.
+        away = (grpc.StatusCode.UNAVAILABLE, "the agent of web1 is not connected to any collector")
+        wait_for(
+            lambda: ((told := host.ask().refusal())[0] is away[0] and away[1] in told[1]) or None, "that it is away"
+        )
     assert (one.terminate(), other.terminate()) == (0, 0)
 
 

@@ -1,6 +1,6 @@
 """Live looks: from the question to the host's stream, and from the parts that come back to the answer.
 
-What must stay true: a live look is never stored; whoever asks, and however slowly an answer is read, reports of the
+What must stay true: a live look is never kept; whoever asks, and however slowly an answer is read, reports of the
 host go on (asked.py); a host is looked at once at a time, with a pause between; what a host answers is hostile, and
 what is wrong with it is told to the asker alone: the stream goes on, for reports are worth more than a look.
 """
@@ -16,12 +16,13 @@ import structlog
 from fleetnet_proto.v1 import live_pb2, query_pb2
 
 from fleetnet_server.errors import AgentAway, AskedTooSoon, BadBatch, RequestRefused
-from fleetnet_server.logs import escaped
+from fleetnet_server.logs import escaped, failure
 from fleetnet_server.records import Coverage, End, Host
 from fleetnet_server.rpc import bounds, translate_live, translate_query
 from fleetnet_server.rpc.asked import Asked, Asking
 from fleetnet_server.rpc.streams import Streams
 from fleetnet_server.services.live import Live
+from fleetnet_server.services.relayed import Relayed
 
 PAUSE_S = 1.0
 """Between two live looks at a host."""
@@ -48,11 +49,13 @@ class _Turn:
 class LiveDesk:
     """Answers questions for live looks."""
 
-    def __init__(self, live: Live, streams: Streams) -> None:
+    def __init__(self, live: Live, streams: Streams, relayed: Relayed) -> None:
         self._live = live
         self._streams = streams
+        self._relayed = relayed
         self._numbers = itertools.count(1)
         self._turns: dict[str, _Turn] = {}
+        self._others: set[asyncio.Task[None]] = set()
 
     async def answer(self, request: query_pb2.LiveRequest) -> AsyncGenerator[query_pb2.LiveResponse, None]:
         """Coverage, pages, end. Leave early through contextlib.aclosing only. Raises HostUnknown, AgentAway,
@@ -63,6 +66,43 @@ class LiveDesk:
                 "the question wants nothing of a live look: neither sockets, interfaces nor statistics"
             )
         host = await self._live.host(request.host)
+        if self._relayed.possible and self._streams.live(host.name) is None:
+            async with self._turn(host), contextlib.aclosing(self._elsewhere(host, request)) as answer:
+                async for response in answer:
+                    yield response
+            return
+        async with contextlib.aclosing(self._here(host, wanted)) as answer:
+            async for response in answer:
+                yield response
+
+    async def answer_others(self) -> None:
+        """Look at hosts that report here and for which other collectors have asked by now. Raises StorageError."""
+        for asked in await self._relayed.waiting():
+            if self._streams.live(asked.host) is not None:
+                task = asyncio.create_task(self._relayed.answer(asked, self._answer_other))
+                self._others.add(task)
+                task.add_done_callback(self._other_done)
+
+    def _other_done(self, task: asyncio.Task[None]) -> None:
+        self._others.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.warning("a live look that another collector asked for was not answered", **failure(error))
+
+    async def _answer_other(self, message: bytes) -> AsyncGenerator[bytes]:
+        request = query_pb2.LiveRequest.FromString(message)
+        async with contextlib.aclosing(self._here(await self._live.host(request.host), request.wanted)) as answer:
+            async for response in answer:
+                yield response.SerializeToString()
+
+    async def _elsewhere(self, host: Host, request: query_pb2.LiveRequest) -> AsyncGenerator[query_pb2.LiveResponse]:
+        async with contextlib.aclosing(self._relayed.ask(host, request.SerializeToString())) as messages:
+            async for message in messages:
+                response = query_pb2.LiveResponse.FromString(message)
+                yield response
+                if response.WhichOneof("part") == "end":
+                    return
+
+    async def _here(self, host: Host, wanted: live_pb2.LiveWanted) -> AsyncGenerator[query_pb2.LiveResponse]:
         self._stream(host)
         async with self._turn(host):
             began_s = time.monotonic()

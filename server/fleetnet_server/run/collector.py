@@ -39,6 +39,7 @@ from fleetnet_server.run import farewell, memory, sockets
 from fleetnet_server.run.directory import prepare
 from fleetnet_server.run.monitoring import Watched, monitored
 from fleetnet_server.run.names import server_names
+from fleetnet_server.run.others import keep_answering_others
 from fleetnet_server.run.retention import keep_clearing
 from fleetnet_server.run.trends import keep_putting_down
 from fleetnet_server.services.admission import Admission
@@ -49,6 +50,7 @@ from fleetnet_server.services.live import Live
 from fleetnet_server.services.load import Load
 from fleetnet_server.services.questions import Questions
 from fleetnet_server.services.quotas import Quotas
+from fleetnet_server.services.relayed import Relayed
 from fleetnet_server.services.retention import Retention
 from fleetnet_server.services.trends import Trends
 from fleetnet_server.services.watching import Watching
@@ -129,7 +131,8 @@ async def _serve(config: Config, authority: ca.Authority, identity: ServerIdenti
         enroll_at = _bind(
             enroll, config.enroll_listen, "--enroll-listen", identity.credentials(client_certificates=False)
         )
-        queries = QueryService(Questions(database), watching, streams, health, LiveDesk(Live(database), streams))
+        live = LiveDesk(Live(database), streams, Relayed(database))
+        queries = QueryService(Questions(database), watching, streams, health, live)
         admin = servers.admin_server(queries, AdminService(enrollment, health))
         _bind_admin(admin, config.admin_socket)
         everything = (report, enroll, admin)
@@ -142,6 +145,7 @@ async def _serve(config: Config, authority: ca.Authority, identity: ServerIdenti
                 beside = (
                     keep_clearing(Retention(database, config.keep), health),
                     keep_putting_down(Trends(database), health),
+                    keep_answering_others(live, health, shared=database.shared),
                 )
                 await _until(told, health, identity, beside)
             finally:

@@ -85,8 +85,8 @@ class Database:
 
     @property
     def shared(self) -> bool:
-        """Whether other collectors may be writing to it."""
-        return self._engines.shared
+        """Whether other collectors may use it too: an embedded one is locked by the first."""
+        return dialect.on_a_server(self._engines.writer.dialect.name)
 
     async def write(
         self,

@@ -76,11 +76,6 @@ class Engines:
     writer: Engine
     readers: Engine
 
-    @property
-    def shared(self) -> bool:
-        """Whether it may have other writers: an embedded one is locked by the first."""
-        return self.writer.dialect.name != "sqlite"
-
     def may_exist(self) -> bool:
         """False if there is certainly no such database; opening an embedded one would make it."""
         return _of(self.writer.dialect.name).exists(self.name)

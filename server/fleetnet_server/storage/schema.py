@@ -26,6 +26,8 @@ from fleetnet_server.storage.metadata import METADATA as METADATA  # with all ta
 from fleetnet_server.storage.metadata import ONLY_ON, Name
 from fleetnet_server.storage.schema_counts import counts as counts
 from fleetnet_server.storage.schema_counts import trends as trends
+from fleetnet_server.storage.schema_live import live_answers as live_answers
+from fleetnet_server.storage.schema_live import live_questions as live_questions
 from fleetnet_server.storage.schema_network import interfaces as interfaces
 from fleetnet_server.storage.schema_network import namespaces as namespaces
 from fleetnet_server.storage.schema_network import routes as routes

@@ -13,7 +13,7 @@ from alembic.script import ScriptDirectory
 from fleetnet_server.storage import counts, migrate
 from fleetnet_server.storage.database import Database
 from fleetnet_server.storage.metadata import ONLY_ON
-from fleetnet_server.storage.schema import METADATA, current
+from fleetnet_server.storage.schema import METADATA, current, live_questions
 from server.reports import Collector
 from server.stories import tell
 from sqlalchemy import Connection, Engine, Index, create_engine, create_mock_engine, inspect, text
@@ -319,6 +319,23 @@ def test_rows_of_0008_are_there_after_0009_and_the_same_on_the_way_back(tmp_path
         command.downgrade(migrate.configuration(conn), "0008")
         assert {table: _rows(conn, table) for table in ROWS_OF_0001} == rows
         assert {table: indexes(conn, table) for table in new} == before
+        command.upgrade(migrate.configuration(conn), "head")
+        assert differences(conn) == []
+    engine.dispose()
+
+
+def test_rows_of_0009_are_there_after_0010_and_the_same_on_the_way_back(tmp_path: Path) -> None:
+    engine = old_database(tmp_path, "0001")
+    with engine.begin() as conn:
+        command.upgrade(migrate.configuration(conn), "0009")
+        before = {table: _rows(conn, table) for table in ROWS_OF_0001}
+        command.upgrade(migrate.configuration(conn), "0010")
+        assert {table: _rows(conn, table) for table in ROWS_OF_0001} == before
+        question = {"host_id": 1, "question_id": 2, "asked_at_us": 3, "message": b"x"}
+        conn.execute(live_questions.insert().values(question))
+        command.downgrade(migrate.configuration(conn), "0009")
+        assert {table: _rows(conn, table) for table in ROWS_OF_0001} == before
+        assert {"live_questions", "live_answers"}.isdisjoint(inspect(conn).get_table_names())
         command.upgrade(migrate.configuration(conn), "head")
         assert differences(conn) == []
     engine.dispose()
