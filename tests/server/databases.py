@@ -33,7 +33,7 @@ _SHAPE = """
 """
 _WRITTEN = """
     SELECT string_agg(oid::regclass::text, ', ') FROM pg_class WHERE relnamespace = %s::regnamespace AND relkind = 'r'
-    AND relname <> 'alembic_version' AND pg_relation_size(oid) > 0
+    AND relname <> 'alembic_version' AND (pg_relation_size(oid) > 0 OR EXISTS (SELECT FROM pg_extension WHERE extname = 'citus'))
 """
 
 

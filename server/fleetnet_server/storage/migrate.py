@@ -12,6 +12,7 @@ from sqlalchemy import Connection, inspect
 
 from fleetnet_server.errors import SchemaNewer, StorageDamaged
 from fleetnet_server.storage import dialect, views
+from fleetnet_server.storage.spread import spread
 
 
 def upgrade(conn: Connection, name: str) -> None:
@@ -29,6 +30,7 @@ def upgrade(conn: Connection, name: str) -> None:
         )
     if present != script.get_current_head():
         command.upgrade(config, "head")
+    spread(conn)
     views.keep(conn)
 
 

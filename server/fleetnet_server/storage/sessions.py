@@ -68,8 +68,8 @@ def open_sessions(conn: Connection, begun: Sequence[tuple[int, int, Hello, int]]
     """Begin streams, each of another host and given as (host_id, generation, hello, received_at_us); each goes on from
     the last sequence that its epoch has committed. Call with the hosts held (hosts.generations)."""
     epochs = [(host_id, hello.boot_id, hello.epoch) for host_id, _, hello, _ in begun]
-    committed: dict[int, int | None] = dict(select_each(conn, _COMMITTED, ("of_host", "of_boot", "of_epoch"), epochs))
-    opened = [_session(*one, committed[one[0]] or 0) for one in begun]
+    committed: dict[int, int] = dict(select_each(conn, _COMMITTED, ("of_host", "of_boot", "of_epoch"), epochs))
+    opened = [_session(*one, committed.get(one[0], 0)) for one in begun]
     rows = [_row(session, hello) for session, (*_, hello, _) in zip(opened, begun, strict=True)]
     execute_rows(conn, _OPEN, _OPENED, rows)
     return opened
@@ -122,23 +122,25 @@ def standings(conn: Connection, streams: Sequence[Session]) -> dict[int, Standin
     generations = {session.host_id: session.generation for session in streams}
     # Ascending, so that two collectors that want the same hosts do not each hold what the other one waits for.
     rows = sorted(generations.items())
+    held = select_each(conn, _HELD, ("of_host",), [(host_id,) for host_id, _ in rows])
+    # In a statement of its own: Citus holds rows of tables that every machine has, and joins them with no others then.
+    come = {host_id: how_far for host_id, *how_far in select_each(conn, _COME, ("of_host", "of_generation"), rows)}
     found = {}
-    for host_id, generation, boot_id, look_boot_id, look_epoch, look_us, whole, *more in select_each(
-        conn, _STANDING, ("of_host", "of_generation"), rows
-    ):
-        latest_us, holder_doubts, last_sequence, clock_offset_us, first_at_us, last_at_us = more
-        found[host_id] = Standing(
-            fenced=generation != generations[host_id],
-            last_sequence=last_sequence,
-            clock_offset_us=clock_offset_us,
-            first_at_us=first_at_us,
-            last_at_us=last_at_us,
-            boot_id=boot_id,
-            last_look=None if look_us is None else Look(look_boot_id, look_epoch, look_us),
-            whole=bool(whole),
-            latest_us=latest_us,
-            holder_doubts=holder_doubts,
-        )
+    for host_id, generation, boot_id, look_boot_id, look_epoch, look_us, whole, latest_us, holder_doubts in held:
+        if host_id in come:
+            last_sequence, clock_offset_us, first_at_us, last_at_us = come[host_id]
+            found[host_id] = Standing(
+                fenced=generation != generations[host_id],
+                last_sequence=last_sequence,
+                clock_offset_us=clock_offset_us,
+                first_at_us=first_at_us,
+                last_at_us=last_at_us,
+                boot_id=boot_id,
+                last_look=None if look_us is None else Look(look_boot_id, look_epoch, look_us),
+                whole=bool(whole),
+                latest_us=latest_us,
+                holder_doubts=holder_doubts,
+            )
     return found
 
 
@@ -214,20 +216,16 @@ _OPENED = (
     "booted_at_us",
 )  # fmt: skip
 _OPEN = insert(sessions)
-# The newest stream of an epoch has the highest sequence, for only the newest may write.
-_NEWEST = (
-    select(sessions.c.last_sequence)
+# Only the newest stream of an epoch may write, so the highest sequence is its.
+_COMMITTED = (
+    select(sessions.c.host_id, func.max(sessions.c.last_sequence))
     .where(
-        sessions.c.host_id == hosts.c.host_id,
+        sessions.c.host_id == bindparam("of_host"),
         sessions.c.boot_id == bindparam("of_boot"),
         sessions.c.epoch == bindparam("of_epoch"),
     )
-    .order_by(sessions.c.generation.desc())
-    .limit(literal_column("1"))  # no value of its own, for all are those of a row
-    .offset(literal_column("0"))
-    .scalar_subquery()
+    .group_by(sessions.c.host_id)
 )
-_COMMITTED = select(hosts.c.host_id, _NEWEST).where(hosts.c.host_id == bindparam("of_host"))
 # Every batch and beat runs these; built once, they cost a third of what they cost built anew.
 _THIS = (sessions.c.host_id == bindparam("of_host"), sessions.c.generation == bindparam("of_generation"))
 _NOTE_SEQUENCE = update(sessions).where(*_THIS).values(last_sequence=bindparam("sequence"))
@@ -236,7 +234,7 @@ _NOTE_LOOK = (
     .where(*_THIS)
     .values(last_sequence=bindparam("sequence"), first_at_us=bindparam("first_us"), last_at_us=bindparam("last_us"))
 )
-_STANDING = (
+_HELD = (
     select(
         hosts.c.host_id,
         hosts.c.generation,
@@ -247,16 +245,18 @@ _STANDING = (
         hosts.c.whole,
         hosts.c.latest_us,
         hosts.c.holder_doubts,
-        sessions.c.last_sequence,
-        sessions.c.clock_offset_us,
-        sessions.c.first_at_us,
-        sessions.c.last_at_us,
     )
-    .join_from(hosts, sessions, hosts.c.host_id == sessions.c.host_id)
-    .where(*_THIS)
+    .where(hosts.c.host_id == bindparam("of_host"))
     .order_by(hosts.c.host_id)
     .with_for_update(of=hosts)
 )
+_COME = select(
+    sessions.c.host_id,
+    sessions.c.last_sequence,
+    sessions.c.clock_offset_us,
+    sessions.c.first_at_us,
+    sessions.c.last_at_us,
+).where(*_THIS)
 _OFFSETS = select(*(sessions.c[name] for name in Opened._fields)).where(
     sessions.c.host_id == bindparam("of_host"),
     sessions.c.started_at_us.between(bindparam("from_us"), bindparam("to_us")),
