@@ -8,7 +8,8 @@ from sqlalchemy import Connection, Select, bindparam, func, insert, literal_colu
 
 from fleetnet_server.errors import SequenceHole
 from fleetnet_server.records import Hello, HostFacts, Session
-from fleetnet_server.storage.dialect import execute_rows, select_each
+from fleetnet_server.storage.dialect import execute_rows, hold_each, select_each
+from fleetnet_server.storage.each_host import each_host
 from fleetnet_server.storage.hosts import Look
 from fleetnet_server.storage.moments import of_hosts
 from fleetnet_server.storage.schema import SKEW_US, SKEWED, hosts, sessions
@@ -120,9 +121,8 @@ def standing(conn: Connection, session: Session) -> Standing:
 def standings(conn: Connection, streams: Sequence[Session]) -> dict[int, Standing]:
     """How streams stand, each of another host, by host. Their rows are held until the end of the transaction."""
     generations = {session.host_id: session.generation for session in streams}
-    # Ascending, so that two collectors that want the same hosts do not each hold what the other one waits for.
     rows = sorted(generations.items())
-    held = select_each(conn, _HELD, ("of_host",), [(host_id,) for host_id, _ in rows])
+    held = hold_each(conn, _HELD, ("of_host",), [(host_id,) for host_id, _ in rows])
     # In a statement of its own: Citus holds rows of tables that every machine has, and joins them with no others then.
     come = {host_id: how_far for host_id, *how_far in select_each(conn, _COME, ("of_host", "of_generation"), rows)}
     found = {}
@@ -318,16 +318,17 @@ def covering(conn: Connection, at_us: int, host_ids: Collection[int] | None = No
     Only the newest stream of a host may write, so streams do not overlap and this one reaches nearest to the time.
     """
     other = sessions.alias()
+    each = each_host(conn)
     begun = (
         select(func.max(other.c.first_at_us))
-        .where(other.c.host_id == hosts.c.host_id, other.c.first_at_us <= at_us)
+        .where(other.c.host_id == each.host_id, other.c.first_at_us <= at_us)
         .scalar_subquery()
-        .correlate(hosts)
+        .correlate(each.of)
     )
     query = (
         select(*_COVERED)
-        .select_from(sessions)
-        .join(hosts, (hosts.c.host_id == sessions.c.host_id) & (sessions.c.first_at_us == begun))
+        .select_from(each.found_in.join(sessions, each.host_id == sessions.c.host_id))
+        .where(sessions.c.first_at_us == begun)
     )
     found = _covered(conn, query.order_by(sessions.c.generation), host_ids)
     return found | _by_quicker_ones(conn, [one for one in found.values() if one.clock_offset_us <= -SKEW_US])

@@ -99,6 +99,10 @@ def select_each(
     return found
 
 
+# One connection writes, so all of it is held.
+hold_each = select_each
+
+
 def select_constant(
     conn: Connection, statement: Select[Any] | CompoundSelect[Any], values: dict[str, Any]
 ) -> list[tuple[Any, ...]]:
