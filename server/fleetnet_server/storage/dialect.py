@@ -60,7 +60,7 @@ class Own(Protocol):
         self, conn: Connection, statement: Select[Any] | Insert, keys: tuple[str, ...], rows: Sequence[_Row]
     ) -> list[_Row]: ...
     def hold_each(
-        self, conn: Connection, statement: Select[Any], keys: tuple[str, ...], rows: Sequence[_Row]
+        self, conn: Connection, statement: Select[Any], held: Table, keys: tuple[str, ...], rows: Sequence[_Row]
     ) -> list[_Row]: ...
     def select_constant(
         self, conn: Connection, statement: Select[Any] | CompoundSelect[Any], values: dict[str, Any]
@@ -178,11 +178,12 @@ def select_each(
 
 
 def hold_each(
-    conn: Connection, statement: Select[Any], keys: tuple[str, ...], rows: Sequence[_Row]
+    conn: Connection, statement: Select[Any], held: Table, keys: tuple[str, ...], rows: Sequence[_Row]
 ) -> list[_Row]:
-    """As select_each, with a SELECT … FOR UPDATE of one table: what it finds is held until the end of the transaction.
-    Rows ascend, so that two collectors that want the same do not each hold what the other one waits for."""
-    return _of(conn.dialect.name).hold_each(conn, statement, keys, rows)
+    """As select_each, and what it finds of the table `held` is held until the end of the transaction. The first of the
+    keys is that table's. Give the rows ascending, so that two collectors that want the same do not each hold what the
+    other one waits for."""
+    return _of(conn.dialect.name).hold_each(conn, statement, held, keys, rows)
 
 
 def select_constant(

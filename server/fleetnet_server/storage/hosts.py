@@ -86,12 +86,12 @@ def renewed(conn: Connection, host_id: int, serial: str) -> None:
 def generations(conn: Connection, host_ids: Iterable[int]) -> dict[int, int]:
     """The numbers of the newest streams of those of some hosts that are there and active. Their rows are held until the
     end of the transaction, so that no other stream of them gets between."""
-    return dict(hold_each(conn, _GENERATION, ("of_host",), [(host_id,) for host_id in sorted(host_ids)]))
+    return dict(hold_each(conn, _GENERATION, hosts, ("of_host",), [(host_id,) for host_id in sorted(host_ids)]))
 
 
 def hold(conn: Connection, host_ids: Iterable[int]) -> None:
     """Hold the rows of some hosts until the end of the transaction."""
-    hold_each(conn, _HOLD, ("of_host",), [(host_id,) for host_id in sorted(host_ids)])
+    hold_each(conn, _HOLD, hosts, ("of_host",), [(host_id,) for host_id in sorted(host_ids)])
 
 
 def fence(conn: Connection, streams: Sequence[tuple[int, int]]) -> None:
@@ -196,10 +196,8 @@ _THIS = hosts.c.host_id == bindparam("of_host")
 _GENERATION = (
     select(hosts.c.host_id, hosts.c.generation)
     .where(_THIS, hosts.c.status == literal_column(f"'{ACTIVE}'"))
-    .order_by(hosts.c.host_id)
-    .with_for_update(of=hosts)
 )
-_HOLD = select(hosts.c.host_id).where(_THIS).order_by(hosts.c.host_id).with_for_update(of=hosts)
+_HOLD = select(hosts.c.host_id).where(_THIS)
 _FENCE = update(hosts).where(_THIS).values(generation=bindparam("newest"))
 _NOTE_AGREED = update(hosts).where(_THIS).values(agreed_us=_LOOK)
 _NOTE_PART = update(hosts).where(_THIS).values(boot_id=bindparam("of_boot"), whole=False, latest_us=_LATEST)

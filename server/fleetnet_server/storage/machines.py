@@ -52,7 +52,7 @@ def note(conn: Connection, machines_now: Mapping[int, Machine]) -> None:
 
 def enrolled_anew(conn: Connection, host_id: int) -> None:
     """Whichever machine reports next is the host from now on."""
-    [[generation]] = hold_each(conn, _GENERATION, ("of_host",), [(host_id,)])
+    [[generation]] = hold_each(conn, _GENERATION, hosts, ("of_host",), [(host_id,)])
     note(conn, {host_id: Machine(since_generation=generation)})
 
 
@@ -78,7 +78,7 @@ def clones(conn: Connection, since_us: int) -> list[Clone]:
 
 _COLUMNS = tuple(field.name for field in fields(Machine))
 _OF_HOST = machines.c.host_id == bindparam("of_host")
-_GENERATION = select(hosts.c.generation).where(hosts.c.host_id == bindparam("of_host")).with_for_update(of=hosts)
+_GENERATION = select(hosts.c.generation).where(hosts.c.host_id == bindparam("of_host"))
 _KNOWN = select(machines.c.host_id, *(machines.c[name] for name in _COLUMNS)).where(_OF_HOST)
 _FORGET = delete(machines).where(_OF_HOST)
 _NOTE = insert(machines)

@@ -87,7 +87,7 @@ def execute_rows(
 
 
 def select_each(
-    conn: Connection, statement: Select[Any] | Insert | Update, keys: tuple[str, ...], rows: Sequence[tuple[Any, ...]]
+    conn: Connection, statement: Select[Any] | Insert, keys: tuple[str, ...], rows: Sequence[tuple[Any, ...]]
 ) -> list[tuple[Any, ...]]:
     """See dialect.py. One statement, whatever the number of rows."""
     unfolding = _unfolding(conn.dialect, statement, keys)
@@ -97,22 +97,27 @@ def select_each(
 
 
 def hold_each(
-    conn: Connection, statement: Select[Any], keys: tuple[str, ...], rows: Sequence[tuple[Any, ...]]
+    conn: Connection, statement: Select[Any], held: Table, keys: tuple[str, ...], rows: Sequence[tuple[Any, ...]]
 ) -> list[tuple[Any, ...]]:
-    """See dialect.py."""
-    return select_each(conn, _changing_nothing(statement) if conn.info.get(CITUS) else statement, keys, rows)
+    """See dialect.py. One statement; on Citus two."""
+    if not conn.info.get(CITUS):
+        return select_each(conn, _for_update(statement, held), keys, rows)
+    execute_rows(conn, _changing_nothing(held, keys[0]), keys[:1], [row[:1] for row in rows])
+    return select_each(conn, statement, keys, rows)
 
 
 @cache
-def _changing_nothing(statement: Select[Any]) -> Update:
-    """Citus holds rows of a table of which each machine has a copy from all others at once, whichever rows they are;
-    but not what is changed, where that is told to be commutative (postgresql.py). What is changed is held as well, and
-    on every machine: so nobody reads what another has committed on some of them only."""
-    [table] = statement.get_final_froms()
-    assert isinstance(table, Table)
-    assert statement.whereclause is not None
-    same = next(iter(table.columns))
-    return update(table).where(statement.whereclause).values({same: same}).returning(*statement.selected_columns)
+def _for_update(statement: Select[Any], held: Table) -> Select[Any]:
+    return statement.order_by(*held.primary_key.columns).with_for_update(of=held)
+
+
+@cache
+def _changing_nothing(held: Table, key: str) -> Update:
+    """Citus lets nobody else hold rows of a table of which each machine has a copy, whichever these are, while one
+    collector holds some; but two may change it (postgresql.py). What is changed is held too, and on every machine: so
+    nobody goes on from what another has committed on some of them only."""
+    [name] = held.primary_key.columns
+    return update(held).where(name == bindparam(key, type_=name.type)).values({name: name})
 
 
 def select_constant(

@@ -122,25 +122,23 @@ def standings(conn: Connection, streams: Sequence[Session]) -> dict[int, Standin
     """How streams stand, each of another host, by host. Their rows are held until the end of the transaction."""
     generations = {session.host_id: session.generation for session in streams}
     rows = sorted(generations.items())
-    held = hold_each(conn, _HELD, ("of_host",), [(host_id,) for host_id, _ in rows])
-    # In a statement of its own: Citus holds rows of tables that every machine has, and joins them with no others then.
-    come = {host_id: how_far for host_id, *how_far in select_each(conn, _COME, ("of_host", "of_generation"), rows)}
     found = {}
-    for host_id, generation, boot_id, look_boot_id, look_epoch, look_us, whole, latest_us, holder_doubts in held:
-        if host_id in come:
-            last_sequence, clock_offset_us, first_at_us, last_at_us = come[host_id]
-            found[host_id] = Standing(
-                fenced=generation != generations[host_id],
-                last_sequence=last_sequence,
-                clock_offset_us=clock_offset_us,
-                first_at_us=first_at_us,
-                last_at_us=last_at_us,
-                boot_id=boot_id,
-                last_look=None if look_us is None else Look(look_boot_id, look_epoch, look_us),
-                whole=bool(whole),
-                latest_us=latest_us,
-                holder_doubts=holder_doubts,
-            )
+    for host_id, generation, boot_id, look_boot_id, look_epoch, look_us, whole, *more in hold_each(
+        conn, _STANDING, hosts, ("of_host", "of_generation"), rows
+    ):
+        latest_us, holder_doubts, last_sequence, clock_offset_us, first_at_us, last_at_us = more
+        found[host_id] = Standing(
+            fenced=generation != generations[host_id],
+            last_sequence=last_sequence,
+            clock_offset_us=clock_offset_us,
+            first_at_us=first_at_us,
+            last_at_us=last_at_us,
+            boot_id=boot_id,
+            last_look=None if look_us is None else Look(look_boot_id, look_epoch, look_us),
+            whole=bool(whole),
+            latest_us=latest_us,
+            holder_doubts=holder_doubts,
+        )
     return found
 
 
@@ -234,7 +232,7 @@ _NOTE_LOOK = (
     .where(*_THIS)
     .values(last_sequence=bindparam("sequence"), first_at_us=bindparam("first_us"), last_at_us=bindparam("last_us"))
 )
-_HELD = (
+_STANDING = (
     select(
         hosts.c.host_id,
         hosts.c.generation,
@@ -245,18 +243,14 @@ _HELD = (
         hosts.c.whole,
         hosts.c.latest_us,
         hosts.c.holder_doubts,
+        sessions.c.last_sequence,
+        sessions.c.clock_offset_us,
+        sessions.c.first_at_us,
+        sessions.c.last_at_us,
     )
-    .where(hosts.c.host_id == bindparam("of_host"))
-    .order_by(hosts.c.host_id)
-    .with_for_update(of=hosts)
+    .join_from(hosts, sessions, hosts.c.host_id == sessions.c.host_id)
+    .where(*_THIS)
 )
-_COME = select(
-    sessions.c.host_id,
-    sessions.c.last_sequence,
-    sessions.c.clock_offset_us,
-    sessions.c.first_at_us,
-    sessions.c.last_at_us,
-).where(*_THIS)
 _OFFSETS = select(*(sessions.c[name] for name in Opened._fields)).where(
     sessions.c.host_id == bindparam("of_host"),
     sessions.c.started_at_us.between(bindparam("from_us"), bindparam("to_us")),

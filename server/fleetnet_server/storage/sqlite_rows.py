@@ -99,8 +99,11 @@ def select_each(
     return found
 
 
-# One connection writes, so all of it is held.
-hold_each = select_each
+def hold_each(
+    conn: Connection, statement: Select[Any], _held: Table, keys: tuple[str, ...], rows: Sequence[tuple[Any, ...]]
+) -> list[tuple[Any, ...]]:
+    """See dialect.py. One connection writes, so all is held."""
+    return select_each(conn, statement, keys, rows)
 
 
 def select_constant(
