@@ -193,10 +193,7 @@ _NOT_HEARD = (
 _LOOK: BindParameter[int] = bindparam("look_us", type_=BigInteger)
 _LATEST = case((hosts.c.latest_us > _LOOK, hosts.c.latest_us), else_=_LOOK)
 _THIS = hosts.c.host_id == bindparam("of_host")
-_GENERATION = (
-    select(hosts.c.host_id, hosts.c.generation)
-    .where(_THIS, hosts.c.status == literal_column(f"'{ACTIVE}'"))
-)
+_GENERATION = select(hosts.c.host_id, hosts.c.generation).where(_THIS, hosts.c.status == literal_column(f"'{ACTIVE}'"))
 _HOLD = select(hosts.c.host_id).where(_THIS)
 _FENCE = update(hosts).where(_THIS).values(generation=bindparam("newest"))
 _NOTE_AGREED = update(hosts).where(_THIS).values(agreed_us=_LOOK)

@@ -129,7 +129,9 @@ def _prepare(settings: dict[str, str], connection: "psycopg.Connection[Any]", re
     for name, value in settings.items():
         connection.execute("SELECT set_config(%s, %s, false)", (name, value))
     connection.execute("SELECT set_config(%s, %s, false) WHERE version() LIKE '%%linux%%'", (_LOOK, _LOOK_EVERY))
-    told = connection.execute("SELECT set_config(%s, 'on', false) FROM pg_extension WHERE extname = 'citus'", (_ANY_ORDER,))
+    told = connection.execute(
+        "SELECT set_config(%s, 'on', false) FROM pg_extension WHERE extname = 'citus'", (_ANY_ORDER,)
+    )
     record.info[CITUS] = told.rowcount > 0
     # Weaker than the disk of one server is not enough; stronger, with standbys, is the administrator's choice.
     connection.execute(
