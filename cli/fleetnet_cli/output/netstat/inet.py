@@ -7,8 +7,8 @@ The rules that are easy to get wrong:
     a raw socket is the kernel's number;
   * an IPv4-mapped address is written as IPv4 on a tcp6 or udp6 line;
   * one owner, the lowest pid, `PID/program` cut to 19 bytes; `-` where nobody holds the socket;
-  * a timer is (seconds left/retransmissions/probes without an answer), and off where none runs.
-Where the kernel no longer knows the user (TIME_WAIT) netstat says 0, that is root; here it is `-`.
+  * a timer is (seconds left/retransmissions/probes without an answer), and off where none runs;
+  * the user of a connection in TIME_WAIT, whom the kernel no longer knows, is root.
 """
 
 from collections.abc import Iterable
@@ -79,7 +79,7 @@ def line(socket: Socket, names: Names, layout: Layout, timer: Timer | None = Non
     queued = 0 if socket.state == "LISTEN" else socket.send_queue
     text = f"{label:<5} {socket.recv_queue:>6} {queued:>6} {local:<23} {remote:<23} {_state(socket):<11}"
     if layout.extend:
-        user = names.user(socket.uid, socket.user) if socket.uid is not None else "-"
+        user = names.user(0, "root") if socket.uid is None else names.user(socket.uid, socket.user)
         text += f" {user:<10} {socket.inode:<10}"
     if layout.programs:
         text += f" {program(socket)}"
