@@ -18,9 +18,8 @@ from demo.programs import until
 LONG = "2001:db8:1111:2222:3333:4444:5555:6666"
 IPPROTO_UDPLITE = 136  # linux/in.h
 OTHER_USER = 65534  # nobody
-_CLOSE_WAIT = 8  # include/net/tcp_states.h
-
 NEAR = "127.0.0.9"
+_CLOSE_WAIT = 8  # include/net/tcp_states.h
 
 kept: list[socket.socket | subprocess.Popen[bytes]] = []
 
@@ -71,13 +70,6 @@ def open_tcp() -> socket.socket:
         hanging.setblocking(False)
         hanging.connect_ex(full.getsockname())
         kept.append(hanging)
-    # Two processes share a listener, and their name is longer than netstat's column.
-    shared = listen("0.0.0.0", 8080)
-    long_name = ["/opt/somewhere/a-program-with-a-long-name", "600"]
-    kept.append(subprocess.Popen(long_name, executable="/bin/sleep", pass_fds=[shared.fileno()]))
-    alone = listen("0.0.0.0", 8081)
-    kept.append(subprocess.Popen(["relative: name", "600"], executable="/bin/sleep", pass_fds=[alone.fileno()]))
-    alone.close()
     # Bytes that nobody takes, until no more fit: it probes.
     stuck, _ = pair(postgres, "127.0.0.1")
     stuck.setblocking(False)
@@ -86,9 +78,19 @@ def open_tcp() -> socket.socket:
             stuck.send(bytes(65536))
     lasting, _ = pair(dual, "::1")
     lasting.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    return http
+
+
+def open_owned() -> None:
+    # Two processes share a listener, and their name is longer than netstat's column.
+    shared = listen("0.0.0.0", 8080)
+    long_name = ["/opt/somewhere/a-program-with-a-long-name", "600"]
+    kept.append(subprocess.Popen(long_name, executable="/bin/sleep", pass_fds=[shared.fileno()]))
+    alone = listen("0.0.0.0", 8081)
+    kept.append(subprocess.Popen(["relative: name", "600"], executable="/bin/sleep", pass_fds=[alone.fileno()]))
+    alone.close()
     theirs = listen("127.0.0.1", 631)
     os.fchown(theirs.fileno(), OTHER_USER, OTHER_USER)
-    return http
 
 
 def open_udp() -> None:
@@ -171,6 +173,7 @@ def main() -> None:
     """Open, hold."""
     try:
         http = open_tcp()
+        open_owned()
         open_udp()
         open_raw()
         open_unix(Path(sys.argv[1]))

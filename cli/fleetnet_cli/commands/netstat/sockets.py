@@ -140,7 +140,7 @@ def shown(socket: Socket, wish: Wish) -> bool:
         return True
     if socket.protocol == "unix":
         return (socket.state == "LISTEN") == wish.listening
-    if socket.protocol in ("tcp", "sctp"):
+    if socket.protocol == "tcp":
         return socket.state == "LISTEN" if wish.listening else socket.state not in ("LISTEN", "CLOSE")
     return bool(socket.remote_address) != wish.listening
 
