@@ -10,7 +10,7 @@ from fleetnet_cli.options import ONE_HOST, Common, option, takes_common
 from fleetnet_cli.output.presentation import NAMELESS
 
 own = functools.partial(option, command="netstat")
-rare = functools.partial(own, hidden=True)  # known to who knows netstat(8); docs/netstat.md has them all
+rare = functools.partial(own, hidden=True)  # more than a screen has room for; who knows netstat(8) knows them
 
 EXAMPLES = """\b
 Examples:
@@ -57,8 +57,8 @@ def netstat(
 ) -> int:
     """Show sockets, routes or interfaces as netstat(8) does.
 
-    What is not kept is "-", or left out and said. docs/netstat.md has every
-    option of netstat(8), and what stands here for -o and -c.
+    What is not kept is "-", or left out and said. The manual page has all
+    options of netstat(8), docs/netstat.md what stands here for -o and -c.
     """
     del fib, verbose  # as it is in any case
     families = families_of(protocol or ())
