@@ -1,7 +1,7 @@
 """Sockets of every kind that netstat(8) shows differently, opened on a host: `python -m system.every_kind DIRECTORY`.
 
 Says `open` when all are and the states have come about that take a moment, and holds them until its standard input
-ends. What closes for TIME_WAIT is opened anew, and closed, at each line of it, which `again` answers.
+ends. Connections that end by themselves (FIN_WAIT2, TIME_WAIT) are made anew at each line of it, which `again` answers.
 """
 
 import contextlib
@@ -43,12 +43,14 @@ def pair(listener: socket.socket, address: str) -> tuple[socket.socket, socket.s
     return client, server
 
 
-def open_time_wait(listener: socket.socket) -> None:
-    client = socket.create_connection((NEAR, listener.getsockname()[1]))
-    server, _ = listener.accept()
-    client.close()
-    wait_for_state(server, _CLOSE_WAIT)
-    server.close()
+def open_closing(listener: socket.socket) -> None:
+    closing, left = pair(listener, "127.0.0.1")
+    closing.close()  # FIN_WAIT2 here, CLOSE_WAIT there
+    wait_for_state(left, _CLOSE_WAIT)
+    closed, closing = pair(listener, NEAR)
+    closed.close()
+    wait_for_state(closing, _CLOSE_WAIT)
+    closing.close()  # TIME_WAIT there
 
 
 def open_tcp() -> socket.socket:
@@ -60,10 +62,7 @@ def open_tcp() -> socket.socket:
     pair(far, LONG)
     unread, _ = pair(dual, "127.0.0.1")  # IPv4-mapped on the server's side
     unread.sendall(b"not read")
-    closing, left = pair(postgres, "127.0.0.1")
-    closing.close()  # FIN_WAIT2 here, CLOSE_WAIT there
-    wait_for_state(left, _CLOSE_WAIT)
-    open_time_wait(http)
+    open_closing(http)
     full = listen("127.0.0.1", 3306, backlog=0)
     for _ in range(3):  # one is accepted by the kernel for the process, later ones hang in SYN_SENT
         hanging = socket.socket()
@@ -180,7 +179,7 @@ def main() -> None:
         until(has_settled, within_s=60.0, what="connections in every state")
         print("open", flush=True)
         for _ in sys.stdin:
-            open_time_wait(http)
+            open_closing(http)
             print("again", flush=True)
     finally:
         for thing in kept:

@@ -80,7 +80,7 @@ def test_counters_lie_between_those_of_netstat_before_and_after(options: str, zo
 def test_timers_of_a_connection_that_just_closed_run_down_as_those_of_netstat(zoo: Zoo) -> None:
     zoo.keeper.tell("")
     zoo.keeper.wait_for("^again")
-    zoo.agree("-tn --timers", moved_lines)
+    zoo.agree("-t --timers", moved_lines)
 
 
 def test_all_of_this_was_about_every_kind_of_line(zoo: Zoo) -> None:
