@@ -200,15 +200,18 @@ def _typed_path(command: click.Command, arguments: Sequence[str]) -> str:
 
 def _habit_of_netstat(error: click.ClickException) -> str | None:
     """What to say of options that mean something else to netstat(8)."""
-    if isinstance(error, click.BadOptionUsage) and error.option_name == "-o":
-        return options.O_OF_NETSTAT
+    from fleetnet_cli.commands.netstat.refused import OTHERWISE, REFUSED
+
+    if isinstance(error, click.BadOptionUsage) and error.option_name in OTHERWISE:
+        return OTHERWISE[error.option_name]
     if isinstance(error, click.MissingParameter) and error.ctx is not None:
         # Of -tno web1 the host was taken for the format.
         taken = error.ctx.params.get("output")
         typed = error.ctx.get_parameter_source("output") is click.core.ParameterSource.COMMANDLINE
         return f"-o {taken}: {options.O_OF_NETSTAT}" if typed and taken not in FORMATS else None
-    if isinstance(error, click.NoSuchOption) and error.option_name in ("-c", "--continuous"):
-        return f"{error.option_name}: for what comes and goes use fleetnet watch"
+    if isinstance(error, click.NoSuchOption):
+        said = REFUSED.get(error.option_name)
+        return f"{error.option_name}: {said}" if said else None
     return None
 
 

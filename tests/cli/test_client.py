@@ -384,7 +384,8 @@ def test_the_protocols_asked_for_are_those_that_are_meant(
         (("-xl",), ["LISTEN"]),
         (("-l",), ["CLOSE", "LISTEN"]),
         (("-wl",), ["CLOSE", "LISTEN"]),
-        (("-x",), sorted(set(STATES) - {"LISTEN"})),
+        (("-x",), []),  # a listener knows who waits to be accepted
+        (("-x", "-o", "json"), sorted(set(STATES) - {"LISTEN"})),
         (("-w",), sorted(set(STATES) - {"LISTEN", "CLOSE"})),
     ],
 )

@@ -63,7 +63,6 @@ ANSWERS: dict[str, tuple[str, ...]] = {
     "netstat-routes-elsewhere.table": ("netstat", "web1", "-rn", "--netns", "4026532281"),
     "netstat-routes.json": ("netstat", "web1", "-r", "-o", "json"),
     "netstat-interfaces.table": ("netstat", "web1", "-ia"),
-    "netstat-interfaces-wide.table": ("netstat", "web1", "-iaW"),
     "netstat-interfaces-live.table": ("netstat", "web1", "-i", "--live"),
     "netstat-interfaces.json": ("netstat", "web1", "-i", "-o", "json"),
     "netstat-interfaces-live.json": ("netstat", "web1", "-i", "--live", "-o", "json"),
