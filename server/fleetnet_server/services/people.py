@@ -111,7 +111,7 @@ class People:
         if shown.not_after_us <= _us(self._clock()):
             raise PeerRefused("the certificate has expired; log in again")
         if ROLES.index(person.role) < ROLES.index(role):
-            raise NotPermitted(f"{person.name} is a {person.role}, and this takes an {role}; ask one of them")
+            raise NotPermitted(f"{person.name} is a {person.role}, and this takes an {role}; ask one to do it")
 
     async def find_each(self, of: Collection[str]) -> dict[str, Person]:
         """Those of some people who are there, by name, as the database has them now. Raises StorageError."""
