@@ -285,3 +285,23 @@ def test_a_question_may_be_no_longer_than_on_the_admin_socket(collector: Running
         list(collector.queries(channel).ListHosts(query_pb2.ListHostsRequest(selection=selection), timeout=DEADLINE_S))
     assert refused(error)[0] is grpc.StatusCode.INVALID_ARGUMENT
     assert "at most 262144 are read" in refused(error)[1]
+
+
+def test_hosts_go_on_reporting_while_somebody_does_not_read_a_large_answer(collector: Running, web1: Identity) -> None:
+    slow = log_in(collector, "slow")
+    with collector.channel(web1) as reports, collector.channel(slow) as questions:
+        stream = ReportStream(reports)
+        stream.open(messages.hello())
+        # Some megabytes, of which gRPC takes 64 kB and what the sockets hold.
+        rows = [messages.listener(1 + n % 60_000, cookie=1 + n) for n in range(4_000)]
+        stream.send(batch=messages.batch(1, *rows, snapshot=True))
+        stream.await_ack(1)
+        answers = [collector.queries(questions).ListSockets(query_pb2.ListSocketsRequest()) for _ in range(6)]
+        for answer in answers:
+            assert next(iter(answer)).WhichOneof("part") == "coverage"
+        for sequence in range(2, 8):
+            stream.send(batch=messages.batch(sequence, messages.listener(443, cookie=100_000 + sequence)))
+            stream.await_ack(sequence)
+        for answer in answers:
+            answer.cancel()
+        stream.close()
