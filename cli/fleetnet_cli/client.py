@@ -1,33 +1,27 @@
-"""Talks to the collector: the only module that knows gRPC. Import it when there is a question, never before.
+"""Talks to the collector: what is asked, and what its statuses mean. Import it when there is a question, never before.
 
 Every failure leaves here as one of the errors of errors.py. An answer is taken message by message, so its size does
 not matter; what must stay true is that an answer which broke off never looks like one that ended.
 """
 
-import errno
 import functools
 import itertools
-import os
-import socket
-import stat
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar
-
-# gRPC writes its own view of a refused connection to stderr, beside the one sentence that we say.
-os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 import grpc
 from fleetnet_proto.v1 import admin_pb2_grpc, query_pb2, query_pb2_grpc
 
 from fleetnet_cli import errors, wire
+from fleetnet_cli.channel import dial  # first: it tells gRPC what this is to know when it is loaded
 from fleetnet_cli.live import LiveItem, LiveQuestion
 from fleetnet_cli.lives import Life, LivesQuestion
 from fleetnet_cli.network import Namespace, NamespaceQuestion
-from fleetnet_cli.records import Coverage, End, Host, News, Selection, Socket, SocketQuestion, Token
+from fleetnet_cli.records import Coverage, End, Host, News, Person, Selection, Socket, SocketQuestion, Token
+from fleetnet_cli.settings import Destination
 
 Item = TypeVar("Item")
 Response = (
@@ -39,9 +33,6 @@ Response = (
 )
 Message = Response | query_pb2.WatchSocketsResponse  # of which the last never comes to an end
 
-# A message may be larger than gRPC's 4 MiB; the collector on the same machine is trusted that far.
-_OPTIONS = [("grpc.max_receive_message_length", 64 << 20), ("grpc.enable_http_proxy", 0)]
-
 _GUESS_S = 1.0  # for the names of hosts, one of which a wrong name may be meant for
 
 _LEAVE_S = 2.0  # for a call to end that was called off: no time at all but on a machine that does nothing
@@ -51,22 +42,21 @@ _MARKS_S = 15.0
 
 
 class Collector:
-    """A connection to the collector's admin socket."""
+    """A connection to a collector."""
 
-    def __init__(self, path: str, timeout_s: float) -> None:
-        """Raises Unreachable or NotAuthorised where nobody listens on `path` or the socket refuses us."""
-        _knock(path)
-        self._path = path
+    def __init__(self, destination: Destination, timeout_s: float) -> None:
+        """Raises Unreachable or NotAuthorised where that shows already."""
+        self._line = dial(destination)
         self._timeout_s = timeout_s
-        self._channel = grpc.insecure_channel(f"unix:{path}", options=_OPTIONS)
-        self._questions = query_pb2_grpc.QueryServiceStub(self._channel)
-        self._administration = admin_pb2_grpc.AdminServiceStub(self._channel)
+        self.identity = self._line.identity
+        self._questions = query_pb2_grpc.QueryServiceStub(self._line.channel)
+        self._administration = admin_pb2_grpc.AdminServiceStub(self._line.channel)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._channel.close()
+        self._line.channel.close()
 
     def sockets(self, question: SocketQuestion) -> "Stream[Socket]":
         """Asks for sockets; the answer's coverage is here when this returns."""
@@ -94,7 +84,7 @@ class Collector:
             call = self._questions.SeekHosts(request)
         else:
             call = self._questions.ListHosts(request)
-        translate = functools.partial(translated, host=selection.host)
+        translate = functools.partial(self._explained, host=selection.host)
         return Stream(call, lambda m: map(wire.host, m.page.items), self._timeout_s, translate)
 
     def namespaces(self, question: NamespaceQuestion) -> "Stream[Namespace]":
@@ -111,7 +101,7 @@ class Collector:
 
         host = question.sockets.selection.host
         call = self._questions.ListLives(wire_lives.request(question))
-        translate = functools.partial(translated, host=host)
+        translate = functools.partial(self._explained, host=host)
         return Stream(call, lambda m: wire_lives.items(m.page, host), self._timeout_s, translate)
 
     def live(self, question: LiveQuestion) -> "LiveLook":
@@ -124,11 +114,49 @@ class Collector:
 
     def create_token(self, host: str, ttl_s: int) -> Token:
         """Has a one-time token made."""
+        return wire.token(self._administered(self._administration.CreateToken, wire.token_request(host, ttl_s)))
+
+    def create_person_token(self, person: str, role: str, ttl_s: int) -> Token:
+        """Has a one-time token made by which a person can log in."""
+        from fleetnet_cli import wire_people  # only administration needs it
+
+        request = wire_people.token_request(person, role, ttl_s)
+        return wire_people.token(self._administered(self._administration.CreatePersonToken, request))
+
+    def people(self) -> list[Person]:
+        """Everybody who has ever logged in."""
+        from fleetnet_cli import wire_people  # likewise
+
+        answer = self._administered(self._administration.ListPeople, wire_people.people_request())
+        return [wire_people.person(item) for item in answer.people]
+
+    def change_role(self, person: str, role: str) -> Person:
+        """Gives a person another role."""
+        from fleetnet_cli import wire_people  # likewise
+
+        request = wire_people.role_request(person, role)
+        return wire_people.person(self._administered(self._administration.ChangeRole, request).person)
+
+    def revoke_person(self, person: str) -> Person:
+        """Keeps a person out."""
+        from fleetnet_cli import wire_people  # likewise
+
+        request = wire_people.revoke_request(person)
+        return wire_people.person(self._administered(self._administration.RevokePerson, request).person)
+
+    def _administered(self, call: Callable[..., Any], request: object) -> Any:  # noqa: ANN401  # whatever it answers
         try:
-            answer = self._administration.CreateToken(wire.token_request(host, ttl_s), timeout=self._timeout_s)
+            return call(request, timeout=self._timeout_s)
         except grpc.RpcError as error:
-            raise translated(error) from error
-        return wire.token(answer)
+            raise self._explained(error) from error
+
+    def _explained(
+        self,
+        error: grpc.RpcError,
+        host: str = "",
+        translate: "Callable[[grpc.RpcError, str], errors.CliError] | None" = None,
+    ) -> errors.CliError:
+        return self._line.explained(error, (translate or translated)(error, host))
 
     def _translated(
         self,
@@ -137,7 +165,7 @@ class Collector:
         translate: "Callable[[grpc.RpcError, str], errors.CliError] | None" = None,
     ) -> errors.CliError:
         """What the status means; where no such host is known, with the one that was probably meant."""
-        meaning = (translate or translated)(error, host)
+        meaning = self._explained(error, host, translate)
         return errors.UnknownHost(host, self._near(host)) if isinstance(meaning, errors.UnknownHost) else meaning
 
     def _near(self, host: str) -> str | None:
@@ -227,10 +255,13 @@ class Stream(Generic[Item]):
             except StopIteration:
                 raise self._broken("it ended without saying so") from None
             except grpc.RpcError as error:
+                meaning = self._patience.explained(error, self._translate)
+                if isinstance(meaning, errors.NotAuthorised):  # to ask again would be refused again
+                    raise meaning from error
                 # What the collector gave up it tells with what to do; to ask the same again is not always that.
                 gave_up = isinstance(error, grpc.Call) and error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
                 way_out = "" if gave_up else "; ask again"
-                raise self._broken(str(self._patience.explained(error, self._translate)), way_out) from error
+                raise self._broken(str(meaning), way_out) from error
             if not isinstance(message, query_pb2.WatchSocketsResponse) and message.WhichOneof("part") == "end":
                 self.end = self._checked_end(message)
             else:
@@ -310,35 +341,6 @@ class _Patience:
                 self.lost = True
                 self._call.cancel()
                 return
-
-
-def _knock(path: str) -> None:
-    """Connects once and hangs up: the kernel's own word on why a socket cannot be used is the clearest there is."""
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as knock:
-            knock.settimeout(5)
-            knock.connect(path)
-    except OSError as error:
-        raise _no_entry(path, error) from error
-
-
-def _no_entry(path: str, error: OSError) -> errors.CliError:
-    if error.errno in (errno.ENOENT, errno.ENOTDIR):
-        return errors.Unreachable(
-            f"no collector at {path}; start fleetnet-server, or name its admin socket with --server unix:///PATH"
-        )
-    if error.errno in (errno.EACCES, errno.EPERM):
-        return errors.NotAuthorised(
-            f"the collector's admin socket {path} is not open to you; ask as root or as a member of its group"
-        )
-    # Linux refuses a connection to a file of any other kind, too.
-    if error.errno == errno.ECONNREFUSED and stat.S_ISSOCK(Path(path).stat().st_mode):
-        return errors.Unreachable(f"nobody answers at {path}, where a collector was; start fleetnet-server again")
-    if error.errno in (errno.EAGAIN, errno.ETIMEDOUT) or isinstance(error, TimeoutError):
-        return errors.Unreachable(f"the collector at {path} is too busy to answer; try again, and look at its log")
-    # Such as a path that is too long for a socket, or that names a file of another kind.
-    reason = error.strerror or str(error)
-    return errors.Unreachable(f"{path} is not the admin socket of a collector ({reason}); correct --server")
 
 
 def translated(error: grpc.RpcError, host: str = "") -> errors.CliError:

@@ -93,7 +93,7 @@ def _words_of(parameter: click.Parameter) -> Words | None:
 
 def _hosts(context: click.Context, _incomplete: str) -> Iterable[str]:
     server, name = options.collector_named(context)
-    return known_hosts.names(settings.admin_socket(server, name, settings.this_machine()))
+    return known_hosts.names(settings.destination(server, name, settings.this_machine()))
 
 
 def _formats(context: click.Context, _incomplete: str) -> Iterable[str]:

@@ -16,6 +16,8 @@ import time
 import zlib
 from pathlib import Path
 
+from fleetnet_cli.settings import Destination
+
 _BUDGET_S = 0.2
 _FRESH_S = 60.0
 _USABLE_S = 24 * 3600.0  # older names are worse than none
@@ -24,37 +26,38 @@ _MOST = 20_000
 _PLAIN = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,251}[a-z0-9])?", re.ASCII)  # as `token create` takes them
 
 
-def names(socket_path: str) -> list[str]:
+def names(destination: Destination) -> list[str]:
     """The names that are known, after `_BUDGET_S` at most."""
-    file = _file(socket_path)
-    if _age_s(file) < _FRESH_S or not Path(socket_path).exists():
-        return _read(file, socket_path)
+    file = _file(destination)
+    there = destination.login is not None if destination.over_network else Path(destination.address).exists()
+    if _age_s(file) < _FRESH_S or not there:
+        return _read(file, destination)
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
         # -P: a module in the folder that one happens to be in must not be run by a TAB.
-        command = [sys.executable, "-P", "-m", __name__, socket_path]
+        command = [sys.executable, "-P", "-m", __name__, destination.address, str(destination.login or "")]
         asking = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             start_new_session=True,
         )  # fmt: skip
         asking.wait(_BUDGET_S)
-    return _read(file, socket_path)
+    return _read(file, destination)
 
 
-def ask(socket_path: str) -> None:
+def ask(destination: Destination) -> None:
     """Asks the collector and keeps what it says; two that ask at once ask once."""
     from fleetnet_cli.client import Collector  # gRPC costs a tenth of a second
     from fleetnet_cli.records import Selection
 
-    file = _file(socket_path)
+    file = _file(destination)
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with os.fdopen(_opened(file.with_suffix(".lock")), "wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        with Collector(socket_path, _ASKING_S) as collector:
+        with Collector(destination, _ASKING_S) as collector:
             hosts = [h.host for h in collector.hosts(Selection()) if _PLAIN.fullmatch(h.host)]
         written = file.with_suffix(".new")
         written.unlink(missing_ok=True)  # of one who was killed
         with os.fdopen(_opened(written, os.O_EXCL), "w") as new:
-            json.dump({"socket": socket_path, "hosts": hosts[:_MOST]}, new)
+            json.dump({"collector": str(destination), "hosts": hosts[:_MOST]}, new)
         written.replace(file)
 
 
@@ -63,9 +66,9 @@ def _opened(path: Path, more: int = 0) -> int:
     return os.open(path, os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC | more, 0o600)
 
 
-def _file(socket_path: str) -> Path:
+def _file(destination: Destination) -> Path:
     cache = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
-    return Path(cache) / f"fleetnet/hosts-{zlib.crc32(socket_path.encode(errors='replace')):08x}.json"
+    return Path(cache) / f"fleetnet/hosts-{zlib.crc32(str(destination).encode(errors='replace')):08x}.json"
 
 
 def _age_s(file: Path) -> float:
@@ -75,12 +78,12 @@ def _age_s(file: Path) -> float:
         return float("inf")
 
 
-def _read(file: Path, socket_path: str) -> list[str]:
+def _read(file: Path, destination: Destination) -> list[str]:
     if _age_s(file) > _USABLE_S:
         return []
     try:
         kept = json.loads(file.read_bytes())
-        if kept["socket"] != socket_path:
+        if kept["collector"] != str(destination):
             return []
         return [name for name in kept["hosts"] if isinstance(name, str) and _PLAIN.fullmatch(name)]
     except (OSError, ValueError, LookupError, TypeError):
@@ -89,4 +92,4 @@ def _read(file: Path, socket_path: str) -> list[str]:
 
 if __name__ == "__main__":
     with contextlib.suppress(Exception):  # there is nobody to tell
-        ask(sys.argv[1])
+        ask(Destination(sys.argv[1], Path(sys.argv[2]) if sys.argv[2] else None))

@@ -20,7 +20,9 @@ from fleetnet_cli.commands import (
     history,
     host,
     hosts,
+    login,
     netstat,
+    person,
     start,
     token,
     watch,
@@ -79,10 +81,17 @@ def build() -> typer.Typer:
     watched.command("who-holds", cls=Command, epilog=watch.EXAMPLES)(options.watched(who_holds.who_holds))
     watched.command("who-talks-to", cls=Command, epilog=watch.EXAMPLES)(options.watched(who_talks_to.who_talks_to))
     app.add_typer(watched, name=options.WATCH)
-    tokens = _typer(help="Let hosts join.", epilog=token.EXAMPLES)
+    tokens = _typer(help="Let hosts join, and people log in.", epilog=token.EXAMPLES)
     tokens.callback()(_nothing)
     tokens.command("create", cls=Command, epilog=token.EXAMPLES)(token.create)
     app.add_typer(tokens, name="token")
+    people = _typer(help="Say who may ask over the network, and change it.", epilog=person.EXAMPLES)
+    people.callback()(person.nothing)
+    people.command("list", cls=Command, epilog=person.EXAMPLES)(person.list_)
+    people.command("role", cls=Command, epilog=person.EXAMPLES)(person.role)
+    people.command("revoke", cls=Command, epilog=person.EXAMPLES)(person.revoke)
+    app.add_typer(people, name="person")
+    app.command("login", cls=Command, epilog=login.EXAMPLES)(login.login)
     app.command("explain", cls=Command, epilog=explain.EXAMPLES)(explain.explain)
     configuration = _typer(help="Say where settings come from.", epilog=config.EXAMPLES)
     configuration.callback()(config.nothing)
@@ -94,7 +103,7 @@ def build() -> typer.Typer:
 
 
 def _nothing() -> None:
-    """Let hosts join."""
+    """Let hosts join, and people log in."""
 
 
 def _version(wanted: bool) -> None:

@@ -44,8 +44,8 @@ def _twin(*words: str) -> str:
     return "_".join(["fleetnet", *words]).replace("-", "_").upper()
 
 
-SERVER = option("--server", metavar="ADDRESS", help="The collector's admin socket: unix:///PATH.")
-CONTEXT = option("--context", metavar="NAME", help="A context of ~/.config/fleetnet/config.toml.")
+SERVER = option("--server", metavar="ADDRESS", help="The collector: unix:///PATH or HOST:7443.")
+CONTEXT = option("--context", metavar="NAME", help="A context or login of ~/.config/fleetnet.")
 TIMEOUT = option(
     "--timeout", metavar="LENGTH", help=f"Give up on a silent collector after this (default {DEFAULTS['timeout']})."
 )
@@ -59,7 +59,7 @@ def _output(formats: Sequence[str], metavar: str = "FORMAT") -> Any:  # noqa: AN
     return option("--output", "-o", metavar=metavar, help=f"{_listed(formats)} (default table).")
 
 
-_QUIET = option("--quiet", "-q", help="Items only: no heading, no line on coverage.")
+QUIET = option("--quiet", "-q", help="Items only: no heading, no line on coverage.")
 _AT = option("--at", metavar="TIME", help='As it was then: "10m ago", "yesterday 14:00", RFC 3339.')
 _SINCE = option("--since", metavar="TIME", help="What began since, open still or not.")
 # Of commands that are about all that lies between two times.
@@ -78,7 +78,7 @@ _OPTIONS: dict[str, tuple[Any, Any, Any]] = {
     "host": (list[str] | None, _HOST, None),
     "max_age": (str | None, _MAX_AGE, None),
     "limit": (int | None, _LIMIT, None),
-    "quiet": (bool, _QUIET, False),
+    "quiet": (bool, QUIET, False),
     "server": (str | None, SERVER, None),
     "context": (str | None, CONTEXT, None),
     "timeout": (str | None, TIMEOUT, None),
@@ -97,8 +97,8 @@ SPAN_OF_HOST = tuple(name for name in SPAN if name != "host")
 class Common:
     """What the shared options say, checked."""
 
-    socket_path: str
-    collector_named: bool  # by option, environment or file; False: the socket is the default's
+    destination: settings.Destination
+    collector_named: bool  # by option, environment or file; False: it is the default's socket
     timeout_s: float
     output: str
     output_is_typed: bool
@@ -253,14 +253,14 @@ def checked(given: dict[str, Any], formats: Sequence[str]) -> Common:
         max_age_ms=times.parse_duration(max_age) // 1000 if max_age else 0,
         limit=given.get("limit") or 0,
     )
-    timeout_us = times.parse_duration(_nearest(command, "timeout") or DEFAULTS["timeout"])
+    timeout_us = times.parse_duration(nearest(command, "timeout") or DEFAULTS["timeout"])
     for name in ("at", "since", "limit"):
         if watching and given.get(name):
             raise UsageError(f"--{name} makes no sense of what is watched, which is now, and all of it; leave it out")
     machine = settings.this_machine()
     server, context = collector_named(command)
     common = Common(
-        socket_path=settings.admin_socket(server, context, machine),
+        destination=settings.destination(server, context, machine),
         collector_named=server is not None or settings.configured(context, machine) is not None,
         timeout_s=timeout_us / times.SECOND_US,
         output=output,
@@ -297,7 +297,7 @@ def _since(text: str, at_us: int, now_us: int, *, of_span: bool) -> int:
 
 def collector_named(context: click.Context) -> tuple[str | None, str | None]:
     """The server and the context that somebody named. A context that was typed leaves no server of the environment."""
-    server, name = _nearest(context, "server"), _nearest(context, "context")
+    server, name = nearest(context, "server"), nearest(context, "context")
     if name and is_typed(context, "context") and not is_typed(context, "server"):
         server = None
     return server, name
@@ -309,7 +309,7 @@ def is_typed(context: click.Context, name: str) -> bool:
     return any(c.get_parameter_source(name) is typed for c in (context, context.find_root()))
 
 
-def _nearest(context: click.Context, name: str) -> str | None:
+def nearest(context: click.Context, name: str) -> str | None:
     """An option that may stand before the command too: after it, before it, in the environment, in this order."""
     before: str | None = context.find_root().params.get(name)
     after: str | None = context.params.get(name)

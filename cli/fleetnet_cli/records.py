@@ -150,11 +150,24 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A one-time token, shown this once."""
+    """A one-time token, shown this once: for a host to join, or for a person to log in."""
 
     token: str
     host: str
     expires_at_us: int
+    person: str = ""
+    role: str = ""  # of the person
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody who may ask over the network, or might once."""
+
+    person: str
+    role: str
+    revoked: bool
+    joined_at_us: int
+    certificate_until_us: int
 
 
 @dataclass(frozen=True, slots=True)

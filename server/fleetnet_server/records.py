@@ -240,6 +240,19 @@ class Host:
 
 
 @dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody who may ask over the network, or might once."""
+
+    name: str
+    role: str  # "viewer" or "operator"
+    status: str  # "active" or "revoked"
+    joined_at_us: int
+    certificate_serial: str
+    renewed_serial: str  # of the certificate before, which is good until the newest has been shown; empty: none is
+    certificate_until_us: int
+
+
+@dataclass(frozen=True, slots=True)
 class Selection:
     """Which hosts a question is asked of, and about when. What is empty or 0 means "all" and "now"."""
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import grpc
-from fleetnet_proto.v1 import admin_pb2, admin_pb2_grpc, live_pb2, query_pb2, query_pb2_grpc, sockets_pb2
+from fleetnet_proto.v1 import admin_pb2, admin_pb2_grpc, live_pb2, people_pb2, query_pb2, query_pb2_grpc, sockets_pb2
 
 Item = TypeVar("Item")
 Request = (
@@ -25,6 +25,10 @@ Request = (
     | query_pb2.ListLivesRequest
     | query_pb2.LiveRequest
     | admin_pb2.CreateTokenRequest
+    | people_pb2.CreatePersonTokenRequest
+    | people_pb2.ListPeopleRequest
+    | people_pb2.ChangeRoleRequest
+    | people_pb2.RevokePersonRequest
 )
 _PAGE = 2
 
@@ -53,6 +57,7 @@ class Canned(query_pb2_grpc.QueryServiceServicer, admin_pb2_grpc.AdminServiceSer
         self.counters: list[live_pb2.InterfaceCounters] = []
         self.statistics: list[live_pb2.Statistic] = []
         self.lives: list[query_pb2.LifeItem] = []
+        self.people: list[people_pb2.PersonItem] = []
         self.trouble = ""
         self.live_refusals: list[tuple[grpc.StatusCode, str]] = []
 
@@ -167,6 +172,43 @@ class Canned(query_pb2_grpc.QueryServiceServicer, admin_pb2_grpc.AdminServiceSer
         return admin_pb2.CreateTokenResponse(
             token="fnt1.c2VjcmV0", host=request.host, expires_at_us=1_772_374_200_000_000
         )
+
+    def CreatePersonToken(  # noqa: N802  # likewise
+        self, request: people_pb2.CreatePersonTokenRequest, context: grpc.ServicerContext
+    ) -> people_pb2.CreatePersonTokenResponse:
+        self._take(request, context)
+        return people_pb2.CreatePersonTokenResponse(
+            token="fnt1.c2VjcmV0", person=request.person, role=request.role, expires_at_us=1_772_374_200_000_000
+        )
+
+    def ListPeople(  # noqa: N802  # likewise
+        self, request: people_pb2.ListPeopleRequest, context: grpc.ServicerContext
+    ) -> people_pb2.ListPeopleResponse:
+        self._take(request, context)
+        return people_pb2.ListPeopleResponse(people=self.people)
+
+    def ChangeRole(  # noqa: N802  # likewise
+        self, request: people_pb2.ChangeRoleRequest, context: grpc.ServicerContext
+    ) -> people_pb2.ChangeRoleResponse:
+        self._take(request, context)
+        person = self._person(request.person, context)
+        person.role = request.role
+        return people_pb2.ChangeRoleResponse(person=person)
+
+    def RevokePerson(  # noqa: N802  # likewise
+        self, request: people_pb2.RevokePersonRequest, context: grpc.ServicerContext
+    ) -> people_pb2.RevokePersonResponse:
+        self._take(request, context)
+        person = self._person(request.person, context)
+        person.revoked = True
+        return people_pb2.RevokePersonResponse(person=person)
+
+    def _person(self, name: str, context: grpc.ServicerContext) -> people_pb2.PersonItem:
+        for person in self.people:
+            if person.person == name:
+                return person
+        context.abort(grpc.StatusCode.NOT_FOUND, f'nobody named "{name}" has logged in yet')
+        raise AssertionError("unreachable: the call was ended")
 
     def _take(
         self,

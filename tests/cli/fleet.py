@@ -6,7 +6,7 @@ a unit, a line break as an operating system.
 
 import socket
 
-from fleetnet_proto.v1 import query_pb2, sockets_pb2
+from fleetnet_proto.v1 import people_pb2, query_pb2, sockets_pb2
 
 AS_OF_US = 1_772_370_000_123_456  # 2026-03-01T13:00:00.123456Z
 MINUTE_US = 60_000_000
@@ -162,3 +162,18 @@ def lives() -> list[query_pb2.LifeItem]:
     items.append(query_pb2.LifeItem(gap=gap))
     items.append(query_pb2.LifeItem(socket=listeners_before()[2]))
     return items
+
+
+def people() -> list[people_pb2.PersonItem]:
+    """An operator, a viewer, and one who is kept out."""
+    joined, month_us = AS_OF_US - 100 * HOUR_US, 30 * 24 * HOUR_US
+    return [
+        people_pb2.PersonItem(
+            person=name, role=role, revoked=revoked, joined_at_us=joined, certificate_until_us=joined + month_us
+        )
+        for name, role, revoked in (
+            ("alice", people_pb2.ROLE_OPERATOR, False),
+            ("bob", people_pb2.ROLE_VIEWER, False),
+            ("mallory", people_pb2.ROLE_OPERATOR, True),
+        )
+    ]

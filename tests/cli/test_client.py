@@ -15,6 +15,7 @@ from fleetnet_cli import errors, exits, wire
 from fleetnet_cli.client import Collector, Stream, translated
 from fleetnet_cli.live import LiveQuestion
 from fleetnet_cli.records import Selection, SocketQuestion
+from fleetnet_cli.settings import Destination
 from fleetnet_cli.states import STATES
 from fleetnet_proto.v1 import query_pb2, query_pb2_grpc, sockets_pb2
 
@@ -57,7 +58,7 @@ STATUS = {
 def test_every_status_of_grpc_becomes_one_of_our_errors(code: grpc.StatusCode, canned: Canned) -> None:
     canned.refuses = (code, "because")
     question = SocketQuestion(Selection(host="web1"))
-    with Collector(os.environ["FLEETNET_SERVER"].removeprefix("unix://"), 10) as collector:
+    with Collector(Destination(os.environ["FLEETNET_SERVER"].removeprefix("unix://")), 10) as collector:
         with pytest.raises(errors.CliError) as refused:
             collector.sockets(question)
         assert type(refused.value) is BECOMES[code]
@@ -67,7 +68,7 @@ def test_every_status_of_grpc_becomes_one_of_our_errors(code: grpc.StatusCode, c
 def test_every_status_of_a_live_look_becomes_one_of_our_errors(code: grpc.StatusCode, canned: Canned) -> None:
     becomes = {grpc.StatusCode.UNAVAILABLE: errors.HostAway, grpc.StatusCode.RESOURCE_EXHAUSTED: errors.TooSoon}
     canned.live_refusals = [(code, "because")]
-    with Collector(os.environ["FLEETNET_SERVER"].removeprefix("unix://"), 10) as collector:
+    with Collector(Destination(os.environ["FLEETNET_SERVER"].removeprefix("unix://")), 10) as collector:
         with pytest.raises(errors.CliError) as refused:
             collector.live(LiveQuestion("web1", sockets=True))
         assert type(refused.value) is {**BECOMES, **becomes}[code]
@@ -94,7 +95,7 @@ def test_every_error_knows_its_exit_status_and_the_module_draws_them_all() -> No
 
 @pytest.mark.parametrize("through", [True, False], ids=["read to its end", "left early"])
 def test_when_an_answer_is_left_grpc_has_done_with_it(through: bool, canned: Canned) -> None:
-    with Collector(os.environ["FLEETNET_SERVER"].removeprefix("unix://"), 10) as collector:
+    with Collector(Destination(os.environ["FLEETNET_SERVER"].removeprefix("unix://")), 10) as collector:
         answer = collector.sockets(SocketQuestion(Selection()))
         with contextlib.closing(iter(answer)) as items:  # type: ignore[type-var]  # it is a generator
             for _ in items:

@@ -15,6 +15,7 @@ from cli.canned import Canned
 from cli.conftest import SCRIPT, Ran
 from fleetnet_cli import known_hosts
 from fleetnet_cli.output.presentation import FORMATS
+from fleetnet_cli.settings import Destination
 from fleetnet_proto.v1 import query_pb2
 
 # A line as it is typed, up to the TAB, and what is proposed.
@@ -181,12 +182,12 @@ def test_an_unknown_shell_is_told_what_is_near(fleetnet: Callable[..., Ran]) -> 
 
 
 @pytest.fixture
-def kept(canned: Canned, tmp_path: Path) -> tuple[str, Path]:
-    """The admin socket, and the file with the names that were asked for there."""
-    socket_path = f"{tmp_path}/admin.sock"
-    known_hosts.ask(socket_path)
+def kept(canned: Canned, tmp_path: Path) -> tuple[Destination, Path]:
+    """The collector, and the file with the names that were asked for there."""
+    collector = Destination(f"{tmp_path}/admin.sock")
+    known_hosts.ask(collector)
     (file,) = (tmp_path / "cache/fleetnet").glob("hosts-*.json")
-    return socket_path, file
+    return collector, file
 
 
 @pytest.fixture
@@ -202,54 +203,55 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     return commands
 
 
-def test_names_are_not_asked_for_again_within_a_minute(kept: tuple[str, Path], asked: list[list[str]]) -> None:
-    socket_path, file = kept
-    assert known_hosts.names(socket_path) == ["db1", "odd", "web1", "web2"]
+def test_names_are_not_asked_for_again_within_a_minute(kept: tuple[Destination, Path], asked: list[list[str]]) -> None:
+    collector, file = kept
+    assert known_hosts.names(collector) == ["db1", "odd", "web1", "web2"]
     assert asked == []
     assert oct(file.parent.stat().st_mode)[-3:] == "700"
     os.utime(file, (time.time() - 90,) * 2)
-    assert known_hosts.names(socket_path) == ["db1", "odd", "web1", "web2"]
+    assert known_hosts.names(collector) == ["db1", "odd", "web1", "web2"]
     assert len(asked) == 1
 
 
-def test_names_of_yesterday_are_not_proposed(kept: tuple[str, Path], asked: list[list[str]]) -> None:
-    socket_path, file = kept
+def test_names_of_yesterday_are_not_proposed(kept: tuple[Destination, Path], asked: list[list[str]]) -> None:
+    collector, file = kept
     os.utime(file, (time.time() - 100_000,) * 2)
-    assert known_hosts.names(socket_path) == []
+    assert known_hosts.names(collector) == []
 
 
 def test_names_of_another_collector_or_a_damaged_file_are_not_proposed(
-    kept: tuple[str, Path], asked: list[list[str]]
+    kept: tuple[Destination, Path], asked: list[list[str]]
 ) -> None:
-    socket_path, file = kept
+    collector, file = kept
     for content in (
-        json.dumps({"socket": "/other", "hosts": ["web1"]}), "{", "[]", "null", '{"hosts": 7}',
-        json.dumps({"socket": socket_path, "hosts": 7}), json.dumps({"socket": socket_path, "hosts": [7, "$(id)"]}),
+        json.dumps({"collector": "unix:///other", "hosts": ["web1"]}), "{", "[]", "null", '{"hosts": 7}',
+        json.dumps({"collector": str(collector), "hosts": 7}),
+        json.dumps({"collector": str(collector), "hosts": [7, "$(id)"]}),
     ):  # fmt: skip
         file.write_text(content)
-        assert known_hosts.names(socket_path) == []
+        assert known_hosts.names(collector) == []
 
 
-def test_a_link_in_the_place_of_the_file_leads_nowhere(kept: tuple[str, Path], tmp_path: Path) -> None:
-    socket_path, file = kept
+def test_a_link_in_the_place_of_the_file_leads_nowhere(kept: tuple[Destination, Path], tmp_path: Path) -> None:
+    collector, file = kept
     (tmp_path / "elsewhere").write_text("as it was")
     file.with_suffix(".new").symlink_to(tmp_path / "elsewhere")
-    known_hosts.ask(socket_path)
+    known_hosts.ask(collector)
     assert not file.is_symlink()
     file.with_suffix(".lock").unlink()
     file.with_suffix(".lock").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(OSError, match="symbolic links"):
-        known_hosts.ask(socket_path)
+        known_hosts.ask(collector)
     assert (tmp_path / "elsewhere").read_text() == "as it was"
     assert oct(file.stat().st_mode)[-3:] == "600"
 
 
-def test_two_that_ask_at_once_ask_once(kept: tuple[str, Path], canned: Canned) -> None:
+def test_two_that_ask_at_once_ask_once(kept: tuple[Destination, Path], canned: Canned) -> None:
     import fcntl
 
-    socket_path, file = kept
+    collector, file = kept
     with file.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(BlockingIOError):
-            known_hosts.ask(socket_path)
+            known_hosts.ask(collector)
     assert len(canned.asked) == 1

@@ -77,6 +77,7 @@ def test_csv_has_its_header_even_where_nothing_is_found_or_all_is_to_be_quiet(
     asked: str, canned: Canned, fleetnet: Callable[..., Ran]
 ) -> None:
     canned.sockets, canned.live_sockets, canned.counters, canned.statistics = [], [], [], []
+    canned.people = []
     if asked == "hosts":
         canned.hosts = []
     for item in canned.namespaces:
@@ -84,6 +85,14 @@ def test_csv_has_its_header_even_where_nothing_is_found_or_all_is_to_be_quiet(
     header, *rows = fleetnet(*BY_ITEM[asked], "-o", "csv", "-q").out.splitlines()
     assert header == (GOLDEN / f"{asked}.csv").read_text().splitlines()[0]
     assert len(rows) == (asked == "token-create")
+
+
+@pytest.mark.parametrize("asked", [("config", "explain"), ("person", "list")], ids=" ".join)
+def test_of_what_no_host_was_asked_csv_says_nothing_about_hosts(
+    asked: tuple[str, ...], canned: Canned, fleetnet: Callable[..., Ran]
+) -> None:
+    ran = fleetnet(*asked, "-o", "csv")
+    assert (ran.status, ran.err) == (0, "")
 
 
 def test_quiet_takes_the_heading_of_a_table_and_leaves_documents_whole(
@@ -120,6 +129,7 @@ FEWER = {
     ("explain", "CLOSE_WAIT"): ("table, wide, json or ndjson", "csv"),
     ("config", "explain"): ("table, wide, json, ndjson or csv", "name"),
     ("token", "create", "--host", "web1"): ("table, wide, json, ndjson or csv", "name"),
+    ("person", "list"): ("table, wide, json, ndjson or csv", "name"),
     ("host", "web1"): ("table, json or ndjson", "wide"),
     ("hosts",): ("table, wide, json, ndjson, csv or name", "sarif"),
 }
@@ -132,7 +142,7 @@ def test_the_formats_of_the_help_are_those_that_are_taken_and_no_others(
     listed, other = FEWER[asked]
     help_text = " ".join(fleetnet(*asked, "--help").out.split())
     assert f"--output FORMAT {listed} (default table)." in help_text
-    command = " ".join(asked[: 2 if asked[0] in ("config", "token") else 1])
+    command = " ".join(asked[: 2 if asked[0] in ("config", "token", "person") else 1])
     ran = fleetnet(*asked, "-o", other)
     assert (ran.status, ran.out) == (2, "")
     assert ran.err == f"fleetnet: -o {other} makes no sense for {command}; ask for {listed}\n"

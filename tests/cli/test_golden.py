@@ -71,6 +71,7 @@ ANSWERS: dict[str, tuple[str, ...]] = {
     "netstat-live.table": ("netstat", "web1", "-ntp", "--live", "--timers"),
     "netstat-live.json": ("netstat", "web1", "-nta", "--live", "-o", "json"),
     "token-create.table": ("token", "create", "--host", "web1"),
+    "person-list.table": ("person", "list"),
     "explain.table": ("explain",),
     "explain-state.table": ("explain", "close-wait"),
     "explain-state.json": ("explain", "CLOSE_WAIT", "-o", "json"),
@@ -104,8 +105,9 @@ BY_ITEM: dict[str, tuple[str, ...]] = {
     "netstat-statistics": ("netstat", "web1", "-s"),
     "netstat-live": ("netstat", "web1", "-nta", "--live"),
     "token-create": ("token", "create", "--host", "web1"),
+    "person-list": ("person", "list"),
 }
-MAKE_NO_SENSE = ("netstat-routes.name", "netstat-statistics.name", "token-create.name")
+MAKE_NO_SENSE = ("netstat-routes.name", "netstat-statistics.name", "token-create.name", "person-list.name")
 ANSWERS |= {
     f"{name}.{output}": (*arguments, "-o", output)
     for name, arguments in BY_ITEM.items()
@@ -114,6 +116,8 @@ ANSWERS |= {
 }
 ANSWERS["host.ndjson"] = ("host", "web1", "-o", "ndjson")
 ANSWERS["token-create.json"] = (*BY_ITEM["token-create"], "-o", "json")
+ANSWERS["token-create-person.json"] = ("token", "create", "--person", "alice", "--role", "operator", "-o", "json")
+ANSWERS["person-list.json"] = (*BY_ITEM["person-list"], "-o", "json")
 # An interface whose name is hostile, and sockets whose process is not known.
 NOT_ALL_NAMED = ("netstat-interfaces.name", "who-holds-by-process.name")
 WITH_UNIX = ("netstat-both.table", *(f"netstat-unix.{output}" for output in ("table", *FORMATS)))

@@ -15,6 +15,7 @@ from cli.canned import Canned
 from cli.conftest import SCRIPT, Ran
 from fleetnet_cli.client import Collector
 from fleetnet_cli.records import Selection, SocketQuestion
+from fleetnet_cli.settings import Destination
 from fleetnet_proto.v1 import query_pb2
 
 from cli import fleet
@@ -200,7 +201,7 @@ def test_one_that_hangs_later_is_noticed_after_three_marks_or_as_late_as_was_sai
     canned.watched = [_story()[:3]] * 2
     canned.stays = True
     for said_s, patience_s in ((10.0, 15.0), (100.0, 100.0)):
-        with Collector(os.environ["FLEETNET_SERVER"].removeprefix("unix://"), said_s) as collector:
+        with Collector(Destination(os.environ["FLEETNET_SERVER"].removeprefix("unix://")), said_s) as collector:
             stream = collector.watch(SocketQuestion(Selection()))
             assert stream._patience.timeout_s == patience_s
             assert next(iter(stream)).kind == "there"

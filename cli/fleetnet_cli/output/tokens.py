@@ -11,8 +11,18 @@ def presentation() -> Presentation[Token]:
     """A token, this once."""
     return Presentation(
         kind="TokenList",
-        as_json=lambda t: {"host": t.host, "token": t.token, "expires_at": times.utc(t.expires_at_us)},
+        as_json=_as_json,
         columns=(Column("TOKEN", lambda t: t.token),),
         nothing="no token",
-        fields=("host", "token", "expires_at"),
+        fields=("host", "token", "expires_at", "person", "role"),
     )
+
+
+def _as_json(token: Token) -> dict[str, object]:
+    return {
+        "host": token.host or None,
+        "token": token.token,
+        "expires_at": times.utc(token.expires_at_us),
+        "person": token.person or None,
+        "role": token.role or None,
+    }

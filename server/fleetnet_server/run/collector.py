@@ -29,8 +29,10 @@ from fleetnet_server.identity.server import ServerIdentity
 from fleetnet_server.rpc import servers
 from fleetnet_server.rpc.admin import AdminService
 from fleetnet_server.rpc.enroll import EnrollService
+from fleetnet_server.rpc.gate import Gate
 from fleetnet_server.rpc.held import Held
 from fleetnet_server.rpc.live import LiveDesk
+from fleetnet_server.rpc.people import PersonService
 from fleetnet_server.rpc.query import QueryService
 from fleetnet_server.rpc.report import ReportService
 from fleetnet_server.rpc.stream import Shared
@@ -48,6 +50,7 @@ from fleetnet_server.services.health import Health
 from fleetnet_server.services.ingest import Ingest
 from fleetnet_server.services.live import Live
 from fleetnet_server.services.load import Load
+from fleetnet_server.services.people import People
 from fleetnet_server.services.questions import Questions
 from fleetnet_server.services.quotas import Quotas
 from fleetnet_server.services.relayed import Relayed
@@ -123,17 +126,20 @@ async def _serve(config: Config, authority: ca.Authority, identity: ServerIdenti
         watching = Watching(database)
         shared = Shared(Ingest(database, watching.note), health, Held(config.limits.memory_bytes, load), quotas, load)
         enrollment = Enrollment(database, authority, _now)
+        people = People(database, authority, _now)
         reports = ReportService(shared, admission, enrollment, streams, _now)
-        report = servers.report_server(reports)
+        live = LiveDesk(Live(database), streams, Relayed(database))
+        queries = QueryService(Questions(database), watching, streams, health, live)
+        administration = AdminService(enrollment, people, health)
+        persons, gate = PersonService(people, health, _now), Gate(people, health, _now)
+        report = servers.report_server(reports, queries, administration, persons, gate)
         report_at = _bind(report, config.listen, "--listen", identity.credentials(client_certificates=True))
         advertised = tuple(str(address) for address in config.advertise)
-        enroll = servers.enroll_server(EnrollService(enrollment, health, advertised, report_at.port))
+        enroll = servers.enroll_server(EnrollService(enrollment, people, health, advertised, report_at.port))
         enroll_at = _bind(
             enroll, config.enroll_listen, "--enroll-listen", identity.credentials(client_certificates=False)
         )
-        live = LiveDesk(Live(database), streams, Relayed(database))
-        queries = QueryService(Questions(database), watching, streams, health, live)
-        admin = servers.admin_server(queries, AdminService(enrollment, health))
+        admin = servers.admin_server(queries, administration)
         _bind_admin(admin, config.admin_socket)
         everything = (report, enroll, admin)
         watched = Watched(database, streams, health, authority, identity, load)

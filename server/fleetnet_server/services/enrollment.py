@@ -36,7 +36,7 @@ class Enrolled:
     """A host that has just joined or renewed."""
 
     host: str
-    certificate: certificates.HostCertificate
+    certificate: certificates.ClientCertificate
     ca_pem: bytes
 
 
@@ -55,9 +55,7 @@ class Enrollment:
                 f"{host[:64]!r} cannot be the name of a host; use lower-case letters, digits, '.', '-' and '_', "
                 "at most 253, beginning and ending with a letter or digit"
             )
-        ttl_s = ttl_s or DEFAULT_TTL_S
-        if not MIN_TTL_S <= ttl_s <= MAX_TTL_S:
-            raise RequestRefused(f"a token cannot live {ttl_s} s; choose between one minute and 30 days")
+        ttl_s = lifetime_s(ttl_s)
         secret = tokens.new_secret()
         now_us = _us(self._clock())
         expires_at_us = now_us + ttl_s * 1_000_000
@@ -96,6 +94,14 @@ class Enrollment:
         if host is None or host.status != hosts.ACTIVE:
             raise HostUnknown(name)
         return host
+
+
+def lifetime_s(asked_s: int) -> int:
+    """How long a token lives, of which so many seconds were asked; 0 means an hour. Raises RequestRefused."""
+    ttl_s = asked_s or DEFAULT_TTL_S
+    if not MIN_TTL_S <= ttl_s <= MAX_TTL_S:
+        raise RequestRefused(f"a token cannot live {ttl_s} s; choose between one minute and 30 days")
+    return ttl_s
 
 
 def _us(time: datetime.datetime) -> int:

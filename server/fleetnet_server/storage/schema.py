@@ -31,6 +31,8 @@ from fleetnet_server.storage.schema_live import live_questions as live_questions
 from fleetnet_server.storage.schema_network import interfaces as interfaces
 from fleetnet_server.storage.schema_network import namespaces as namespaces
 from fleetnet_server.storage.schema_network import routes as routes
+from fleetnet_server.storage.schema_people import people as people
+from fleetnet_server.storage.schema_people import person_tokens as person_tokens
 
 # SQLite gives out numbers for a key of type INTEGER only.
 HostId = BigInteger().with_variant(Integer, "sqlite")

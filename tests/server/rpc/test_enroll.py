@@ -15,7 +15,10 @@ from server.running import Running
 
 from server import messages
 
-REFUSED = "token refused: it is unknown, used, or expired; create a new one with `fleetnet token create --host NAME`"
+REFUSED = (
+    "token refused: it is unknown, used, or expired; create a new one with `fleetnet token create --host NAME`, "
+    "or `--person NAME` for a login"
+)
 
 
 def refusal(collector: Running, secret: bytes, csr: bytes) -> tuple[grpc.StatusCode, str]:

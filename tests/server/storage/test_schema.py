@@ -11,7 +11,7 @@ from fleetnet_server.storage.schema import METADATA
 from sqlalchemy import Delete, Insert, Table, UniqueConstraint, Update
 
 # Few rows, of which every machine would have a copy.
-REFERENCE = {"hosts", "tokens"}
+REFERENCE = {"hosts", "tokens", "people", "person_tokens"}
 DISTRIBUTED = [table for table in METADATA.tables.values() if table.name not in REFERENCE]
 
 
