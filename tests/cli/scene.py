@@ -11,9 +11,10 @@ A place is `host` or `host/netns`.
 import zlib
 from dataclasses import replace
 
-from fleetnet_cli.edges.drawing import Drawing, Wanted
+from fleetnet_cli.edges.drawing import Drawing
 from fleetnet_cli.edges.places import Places
 from fleetnet_cli.edges.records import Edge, End
+from fleetnet_cli.edges.wanted import Wanted
 from fleetnet_cli.network import Interface, InterfaceAddress, Namespace
 from fleetnet_cli.records import Owner, Socket
 

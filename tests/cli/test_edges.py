@@ -6,8 +6,8 @@ import pytest
 from cli.scene import Scene
 from fleetnet_cli.edges import halves
 from fleetnet_cli.edges.connections import Connection, of_key, packed, text, turned
-from fleetnet_cli.edges.drawing import Wanted
 from fleetnet_cli.edges.halves import Half, Halves
+from fleetnet_cli.edges.wanted import Wanted
 from fleetnet_cli.errors import OutputFailed
 from fleetnet_cli.records import PortRange
 from hypothesis import given
@@ -124,6 +124,25 @@ def test_bridges_with_one_address_on_many_hosts_are_each_hosts_own(scene: Scene)
         "web1/box app > web1 dnsmasq tcp/53 both-ends listener 1",
         "web1/box app > 172.17.0.1 db1/host|web1/host shared-bridge tcp/53 one-end ports 1",
     ]
+
+
+def test_of_many_that_have_an_address_a_few_are_named_and_all_are_counted(scene: Scene) -> None:
+    for number in range(100):
+        scene.place(f"node{number:03}", "192.168.0.9")
+    scene.talks("web1", "10.0.0.1:40000", "192.168.0.9:80", "app")
+    [edge] = scene.edges()
+    assert [place.host for place in edge.server.one_of] == [f"node{number:03}" for number in range(10)]
+    assert edge.server.may_be == 100
+
+
+def test_of_a_host_is_what_may_lead_to_it_but_not_what_leads_to_a_bridge_that_all_have(scene: Scene) -> None:
+    for number in range(20):
+        scene.place(f"node{number:02}", "192.168.0.9", bridge="172.17.0.1")
+    scene.talks("web1", "10.0.0.1:40000", "192.168.0.9:80", "app")
+    scene.talks("web1", "10.0.0.1:40000", "172.17.0.1:80", "app")
+    last = Wanted(hosts=frozenset({"node19"}))
+    assert [edge.server.address for edge in scene.edges(last, asked=False)] == ["192.168.0.9"]
+    assert scene.edges(Wanted(hosts=frozenset({"db1"})), asked=False) == []
 
 
 def test_halves_on_two_hosts_that_both_have_the_addresses_are_not_joined(scene: Scene) -> None:

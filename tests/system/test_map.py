@@ -35,7 +35,7 @@ Edge = dict[str, Any]
 def end(host: str, process: str = "", netns: str = "host", why: str = "", address: str = "") -> Edge:
     """An end as documents have it; its unit is that of whoever runs the tests."""
     known = {"host": host, "netns": netns if host else "", "process": process, "address": address, "why": why}
-    return {name: text or None for name, text in known.items()} | {"one_of": []}
+    return {name: text or None for name, text in known.items()} | {"one_of": [], "may_be": None}
 
 
 def edge(client: Edge, server: Edge, port: int, connections: int, known: str = "both-ends", **more: str) -> Edge:

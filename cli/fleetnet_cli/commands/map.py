@@ -58,25 +58,25 @@ def map_(
 
     With a HOST, one end is on it. What cannot be told is said and never guessed.
     """
-    from fleetnet_cli.edges import drawing, questions  # other commands do without these
+    from fleetnet_cli.edges import questions, wanted  # other commands do without these
     from fleetnet_cli.output import edges
 
-    if external not in drawing.EXTERNAL:
+    if external not in wanted.EXTERNAL:
         raise UsageError(
-            f"--external {external}: it is each, servers or none{suggestion(external, list(drawing.EXTERNAL))}"
+            f"--external {external}: it is each, servers or none{suggestion(external, list(wanted.EXTERNAL))}"
         )
     services = load()
     named = (*common.selection.host_globs, *(host.lower() for host in hosts or ()))
     selection = replace(common.selection, host_globs=tuple(dict.fromkeys(named)), limit=0)
     common = replace(common, selection=replace(selection, limit=common.selection.limit))
     ports = tuple(ranges for word in port or () for ranges in parse_ports(word, services))
-    protocols = tuple(name for name, wanted in (("tcp", tcp), ("udp", udp)) if wanted or not (tcp or udp))
-    wanted = drawing.Wanted(process=process, unit=unit, ports=ports, external=external)
+    protocols = tuple(name for name, is_wanted in (("tcp", tcp), ("udp", udp)) if is_wanted or not (tcp or udp))
+    ends = wanted.Wanted(process=process, unit=unit, ports=ports, external=external)
     nothing = f"nobody talks{' to' if port else ''} {', '.join(port or ())}".strip() + words_of(
         process=process, unit=unit, tcp=tcp, udp=udp
     )
     with connect(common) as collector:
-        drawn = questions.ask(collector, questions.MapQuestion(selection, protocols, wanted))
+        drawn = questions.ask(collector, questions.MapQuestion(selection, protocols, ends))
     kept = drawn.edges[: common.selection.limit or None]
     answer = ReadyAnswer(drawn.coverage, kept, End(len(kept), truncated=len(kept) < len(drawn.edges)))
     presentation = edges.presentation(services, nothing)

@@ -13,56 +13,25 @@ is not known is never filled with a guess: it says why.
 """
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Self
 
 from fleetnet_cli.differences import program_of
 from fleetnet_cli.edges import records
-from fleetnet_cli.edges.connections import Connection, is_link_local, is_loopback, of_key, packed, text, turned
+from fleetnet_cli.edges.connections import Connection, of_key, packed, turned
+from fleetnet_cli.edges.elsewhere import Elsewhere
 from fleetnet_cli.edges.halves import Half, Halves
 from fleetnet_cli.edges.joining import Joined, join
 from fleetnet_cli.edges.listeners import Listeners
 from fleetnet_cli.edges.places import Places
 from fleetnet_cli.edges.records import Edge, End
-from fleetnet_cli.records import PortRange, Socket
-
-# What is shown of ends outside the fleet: each by its address, those who come from there as one, or none.
-EACH, SERVERS, NONE = EXTERNAL = ("each", "servers", "none")
+from fleetnet_cli.edges.wanted import NONE, SERVERS, Wanted
+from fleetnet_cli.records import Socket
 
 _UNACCEPTED = "unaccepted"  # an owner_status
 
 # net.ipv4.ip_local_port_range as the kernel has it (Documentation/networking/ip-sysctl.rst) begins there.
 _FIRST_EPHEMERAL = 32768
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which edges are wanted: one of their ends is as asked for, and the port is the one served; what is empty does not
-    narrow."""
-
-    hosts: frozenset[str] | None = None  # None: any
-    process: str = ""
-    unit: str = ""
-    ports: tuple[PortRange, ...] = ()
-    external: str = SERVERS
-
-    @property
-    def narrows_ends(self) -> bool:
-        """Not every end will do."""
-        return self.hosts is not None or bool(self.process or self.unit)
-
-    def has_end(self, end: End) -> bool:
-        """An end is as asked for, or may be."""
-        hosts = {place.host for place in end.one_of} or {end.host}
-        return (
-            (self.hosts is None or not hosts.isdisjoint(self.hosts))
-            and self.process in ("", end.process)
-            and self.unit in ("", end.unit)
-        )
-
-    def has_port(self, port: int) -> bool:
-        """A port is one of those asked for."""
-        return not self.ports or any(one.first <= port <= one.last for one in self.ports)
 
 
 class Drawing:
@@ -73,6 +42,7 @@ class Drawing:
         self._wanted = wanted
         self._halves = Halves()
         self._listeners = Listeners()
+        self._elsewhere = Elsewhere(places)
         self._ends: list[End] = []
         self._numbers: dict[End, int] = {}
 
@@ -107,7 +77,7 @@ class Drawing:
             for joined in join(key, halves, self.places):
                 mine = turned(connection) if joined.half.side else connection
                 edge = self._joined(mine, joined.half, joined.other) if joined.other else self._alone(mine, joined)
-                if self._is_wanted(edge, joined):
+                if self._is_wanted(edge, mine, joined):
                     counted[self._shown(edge)] += 1
         return sorted((edge.times(n) for edge, n in counted.items()), key=lambda edge: edge.order)
 
@@ -117,13 +87,20 @@ class Drawing:
             return replace(edge, client=End())
         return edge
 
-    def _is_wanted(self, edge: Edge, joined: Joined) -> bool:
+    def _is_wanted(self, edge: Edge, mine: Connection, joined: Joined) -> bool:
         if edge.known == records.OUTSIDE and self._wanted.external == NONE:
             return False
         asked = joined.half.asked or (joined.other is not None and joined.other.asked)
-        if not asked and not any(map(self._wanted.has_end, (edge.client, edge.server))):
+        return self._wanted.has_port(edge.port) and (asked or self._has_end(edge, mine, joined))
+
+    def _has_end(self, edge: Edge, mine: Connection, joined: Joined) -> bool:
+        """Whether an end of what was not asked for itself is as asked for."""
+        if edge.client.host and edge.server.host:
+            return self._wanted.has_end(edge.client) or self._wanted.has_end(edge.server)
+        hosts = self._wanted.hosts
+        if hosts is None or not self._wanted.only_hosts:
             return False
-        return self._wanted.has_port(edge.port)
+        return self._elsewhere.may_be_on(hosts, mine, joined)
 
     def _joined(self, mine: Connection, half: Half, other: Half) -> Edge:
         ends = (self._ends[half.end], self._ends[other.end])
@@ -133,38 +110,17 @@ class Drawing:
     def _alone(self, mine: Connection, joined: Joined) -> Edge:  # 2.
         own = self._ends[joined.half.end]
         own_listener = self._listening(joined.half.place, mine)
-        places, why = self._at_other_end(mine, joined)
-        if len(places) == 1:
-            [place] = places
-            theirs = self._listening(place, turned(mine))
-            return _directed(mine, (own, self._somebody(place, joined)), (own_listener, theirs), records.ONE_END)
-        one_of = tuple(sorted(self.places[place] for place in places))
-        elsewhere = End(address=text(mine.remote), one_of=one_of, why=why)
-        return _directed(mine, (own, elsewhere), (own_listener, None), records.ONE_END if why else records.OUTSIDE)
-
-    def _at_other_end(self, mine: Connection, joined: Joined) -> tuple[list[int], str]:
-        """The namespaces that a lone half's remote address may be one of, and why it is not one alone."""
-        holders = self.places.holders(mine.remote)
-        if is_loopback(mine.remote) or joined.half.place in holders:
-            return [joined.half.place], ""
-        if len(joined.may_be) > 1:
-            return list(joined.may_be), records.SEVERAL_SOCKETS
-        if is_link_local(mine.remote):
-            return [], records.LINK_LOCAL
-        if len(holders) < 2:
-            return holders, ""
-        return holders, records.SHARED_BRIDGE if self.places.on_bridges(mine.remote) else records.SHARED_ADDRESS
+        place = self._elsewhere.place(mine, joined)
+        if place is None:
+            end = self._elsewhere.nowhere(mine, joined)
+            return _directed(mine, (own, end), (own_listener, None), records.ONE_END if end.why else records.OUTSIDE)
+        there = self._elsewhere.somebody(place, joined)
+        return _directed(mine, (own, there), (own_listener, self._listening(place, turned(mine))), records.ONE_END)
 
     def _listening(self, place: int, connection: Connection) -> End | None:
         """Who listens at the local end of a connection in its namespace."""
         end = self._listeners.at(place, connection.protocol, connection.local, connection.local_port)
         return None if end is None else self._ends[end]
-
-    def _somebody(self, number: int, joined: Joined) -> End:
-        """Whoever it is in a namespace."""
-        place = self.places[number]
-        why = records.SEVERAL_SOCKETS if joined.may_be else records.NO_SOCKET
-        return End(place.host, place.netns, self.places.container(number), why=why)
 
     def _place(self, socket: Socket) -> int:
         return self.places.number(socket.host, socket.netns, socket.netns_inode)

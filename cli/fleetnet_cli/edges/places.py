@@ -5,12 +5,14 @@ are alike on every machine, name none. Each host says itself which addresses it 
 makes that address name neither of them, and never itself alone.
 """
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, KeysView
 
 from fleetnet_cli.addresses import BRIDGE, tells
 from fleetnet_cli.edges.connections import packed
 from fleetnet_cli.edges.records import Place
 from fleetnet_cli.network import Namespace
+
+_NOBODY: dict[int, bool] = {}
 
 
 class Places:
@@ -55,19 +57,20 @@ class Places:
         """The container whose namespace it is; "" where none."""
         return self._containers[number]
 
-    def holders(self, address: bytes) -> list[int]:
+    def holders(self, address: bytes) -> KeysView[int]:
         """The namespaces that have an address, but for addresses that are alike everywhere."""
-        return list(self._holders.get(address, ()))
+        return self._holders.get(address, _NOBODY).keys()
 
     def on_host(self, address: bytes, number: int) -> bool:
         """Whether a namespace of the same host has the address."""
         host = self._places[number].host
-        return any(self._places[holder].host == host for holder in self._holders.get(address, ()))
+        return any(self._places[holder].host == host for holder in self.holders(address))
 
     def on_bridges(self, address: bytes) -> bool:
-        """Whether all that have an address have it on a bridge of their own, such as that of docker."""
-        return all(self._holders.get(address, {}).values())
+        """Whether several have an address, all on a bridge of their own, such as that of docker."""
+        on_bridge = self._holders.get(address, _NOBODY).values()
+        return len(on_bridge) > 1 and all(on_bridge)
 
-    def addresses(self, hosts: frozenset[str]) -> list[bytes]:
+    def addresses(self, hosts: Container[str]) -> list[bytes]:
         """All addresses of these hosts."""
         return [a for a, holders in self._holders.items() if any(self._places[n].host in hosts for n in holders)]

@@ -19,9 +19,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fleetnet_cli.edges.connections import is_loopback, text
-from fleetnet_cli.edges.drawing import Drawing, Wanted
+from fleetnet_cli.edges.drawing import Drawing
 from fleetnet_cli.edges.places import Places
 from fleetnet_cli.edges.records import Edge
+from fleetnet_cli.edges.wanted import Wanted
 from fleetnet_cli.network import NamespaceQuestion
 from fleetnet_cli.records import Coverage, Net, Selection, SocketQuestion
 
@@ -73,7 +74,7 @@ def ask(collector: "Collector", question: MapQuestion) -> Map:
         if wanted.narrows_ends and (own := asking.own()):
             others = replace(everyone, remotes=own) if len(own) <= _MOST_NETS else everyone
             asking.connections(others, asked=False)
-        if (wanted.process or wanted.unit) and (hosts := asking.hosts()):
+        if not wanted.only_hosts and (hosts := asking.hosts()):
             beside = replace(fleet, host_globs=hosts if len(hosts) <= _MOST_GLOBS else ())
             asking.connections(replace(everyone, selection=beside), asked=False)
         return Map(drawing.edges(), asking.reach)
@@ -87,7 +88,7 @@ class _Asking:
         self._collector = collector
         self._drawing = drawing
         self._wanted = wanted
-        self._hosts = set(wanted.hosts or ()) if not (wanted.process or wanted.unit) else set[str]()
+        self._hosts = set(wanted.hosts or ()) if wanted.only_hosts else set[str]()
         self._addresses: set[bytes] = set()
 
     def listeners(self, question: SocketQuestion) -> None:  # 3.
@@ -111,11 +112,13 @@ class _Asking:
                     self._addresses.add(local)
 
     def own(self) -> tuple[Net, ...]:
-        """Each address that an end asked for has, or may be reached at. Both halves of a loopback connection are of the
-        hosts asked for, so these need not be asked for again but where it is not by host."""
-        found = self._addresses.union(self._drawing.places.addresses(frozenset(self._hosts)))
-        only_hosts = not (self._wanted.process or self._wanted.unit)
-        kept = sorted(text(address) for address in found if not (only_hosts and is_loopback(address)))
+        """Each address that an end asked for has, or may be reached at. Where all sockets of some hosts were asked for,
+        both halves of what stays on one of them are there: on loopback, or on bridges that others have as well."""
+        found = self._addresses.union(self._drawing.places.addresses(self._hosts))
+        if self._wanted.only_hosts:
+            places = self._drawing.places
+            found = {address for address in found if not (is_loopback(address) or places.on_bridges(address))}
+        kept = sorted(text(address) for address in found)
         return tuple(Net(address, ipaddress.ip_address(address).max_prefixlen) for address in kept)
 
     def hosts(self) -> tuple[str, ...]:

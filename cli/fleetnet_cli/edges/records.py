@@ -40,13 +40,14 @@ class End:
     unit: str = ""
     process: str = ""
     address: str = ""  # of an end for which no host could be named; "" for all that come from outside together
-    one_of: tuple[Place, ...] = ()  # it is in one of these
+    one_of: tuple[Place, ...] = ()  # it is in one of these; where they are many, the first
+    may_be: int = 0  # how many they are
     why: str = ""  # it is not known better
 
     @property
     def is_doubtful(self) -> bool:
-        """It should be known which of several hosts it is on, and is not. Bridges are each host's own affair."""
-        return self.why in (SHARED_ADDRESS, SEVERAL_SOCKETS) and len({place.host for place in self.one_of}) > 1
+        """It should be known which of several namespaces it is in, and is not. Bridges are each host's own affair."""
+        return self.why in (SHARED_ADDRESS, SEVERAL_SOCKETS)
 
     @property
     def order(self) -> tuple[object, ...]:

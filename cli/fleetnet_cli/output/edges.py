@@ -8,8 +8,9 @@ from fleetnet_cli.output.presentation import Column, Presentation
 from fleetnet_cli.services import Services
 
 _ENDS = ("client", "server")
-_OF_AN_END = ("host", "netns", "container", "unit", "process", "address", "one_of", "why")
+_OF_AN_END = ("host", "netns", "container", "unit", "process", "address", "one_of", "may_be", "why")
 _CONTAINER_SHOWN = 12  # of its id, as docker(1) does
+_PLACES_SHOWN = 3
 _SPACE = "\\x20"
 
 # Of an end whose program is not known.
@@ -56,7 +57,7 @@ def end(end: End) -> str:
     """`web1 nginx`, `web1/blue nginx`, `web1 ? (no helper)`, `one of db1, db2 (10.0.0.5)`, `203.0.113.7`."""
     if not end.host:
         if end.one_of:
-            return f"one of {', '.join(place(one) for one in end.one_of)} ({end.address})"
+            return f"one of {_places(end)} ({end.address})"
         why = f" ({_why(end)})" if end.why else ""
         return f"{end.address}{why}" if end.address else "outside"
     return f"{place(Place(end.host, end.netns))} {program(end)}"
@@ -82,9 +83,16 @@ def _doubt(edge: Edge) -> str | None:
     """What must be said of an edge whose end may be on one of several hosts."""
     for one in (edge.client, edge.server):
         if one.is_doubtful:
-            has = "an address" if one.why == records.SHARED_ADDRESS else "a socket with the other end"
-            return f"{one.address} is {has} of {' and '.join(place(each) for each in one.one_of)}, so it may be any"
+            has = "have that address" if one.why == records.SHARED_ADDRESS else "have a socket that fits"
+            return f"whose {one.address} is cannot be told: {_places(one)} {has}"
     return None
+
+
+def _places(end: End) -> str:
+    """`db1, evil`, `db1, db2, db3, +7`."""
+    shown = end.one_of[:_PLACES_SHOWN]
+    more = end.may_be - len(shown)
+    return ", ".join(map(place, shown)) + (f", +{more}" if more > 0 else "")
 
 
 def _known(edge: Edge) -> str:
