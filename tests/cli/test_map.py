@@ -105,6 +105,14 @@ def test_a_glob_that_nothing_matches_is_said_as_everywhere(mapped: Canned, fleet
     assert (ran.status, ran.out) == (1, 'no host matches "nope*"; "fleetnet hosts" lists them\n')
 
 
+def test_a_host_that_is_named_and_unknown_is_an_error_with_the_nearest(
+    mapped: Canned, fleetnet: Callable[..., Ran]
+) -> None:
+    ran = fleetnet("map", "db2", "web*")
+    assert (ran.status, ran.out) == (2, "")
+    assert ran.err == 'fleetnet: no host "db2" in this fleet, did you mean "db1"? "fleetnet hosts" lists them\n'
+
+
 def test_where_nobody_talks_that_is_the_answer(mapped: Canned, fleetnet: Callable[..., Ran]) -> None:
     mapped.sockets = []
     ran = fleetnet("map")

@@ -16,10 +16,11 @@ BOX = "box"  # the container's namespace, as ip-netns(8) of the host knows it
 GATEWAY, INSIDE = "172.30.0.1", "172.30.0.2"
 NET = "172.30.0.0/24"
 
-# Mounts that came from the machine are taken away here alone, for the mount namespace is private (unshare(1)).
+# Mounts that came from the machine are taken away here alone, for the mount namespace is private (unshare(1)). One that
+# somebody else removes meanwhile is gone here as well.
 _SEAL = f"""
 set -e
-for kept in $(sed -n 's/.* - nsfs .*/&/p' /proc/self/mountinfo | cut -d ' ' -f 5); do umount -l "$kept"; done
+for kept in $(sed -n 's/.* - nsfs .*/&/p' /proc/self/mountinfo | cut -d ' ' -f 5); do umount -l "$kept" || :; done
 mkdir -p /run/netns
 mount -t tmpfs none /run/netns
 ip netns add {BOX}

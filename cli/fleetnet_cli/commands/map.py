@@ -1,6 +1,7 @@
 """`fleetnet map`: who talks to whom."""
 
 import functools
+import re
 import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 own = functools.partial(option, command="map")
 
 FORMATS = (*NAMELESS, *OF_MAP)
+_GLOB = re.compile(r"[*?\[]")  # what makes a pattern of a name
 
 EXAMPLES = """\b
 Examples:
@@ -62,27 +64,36 @@ def map_(
     from fleetnet_cli.output import edges
 
     if external not in wanted.EXTERNAL:
-        raise UsageError(
-            f"--external {external}: it is each, servers or none{suggestion(external, list(wanted.EXTERNAL))}"
-        )
+        guess = suggestion(external, list(wanted.EXTERNAL))
+        raise UsageError(f"--external {external}: it is each, servers or none{guess}")
     services = load()
-    named = (*common.selection.host_globs, *(host.lower() for host in hosts or ()))
-    selection = replace(common.selection, host_globs=tuple(dict.fromkeys(named)), limit=0)
-    common = replace(common, selection=replace(selection, limit=common.selection.limit))
+    named = tuple(host.lower() for host in hosts or ())
+    common = _of_hosts(common, named)
     ports = tuple(ranges for word in port or () for ranges in parse_ports(word, services))
-    protocols = tuple(name for name, is_wanted in (("tcp", tcp), ("udp", udp)) if is_wanted or not (tcp or udp))
-    ends = wanted.Wanted(process=process, unit=unit, ports=ports, external=external)
-    nothing = f"nobody talks{' to' if port else ''} {', '.join(port or ())}".strip() + words_of(
-        process=process, unit=unit, tcp=tcp, udp=udp
+    question = questions.MapQuestion(
+        selection=replace(common.selection, limit=0),
+        named=frozenset(name for name in named if not _GLOB.search(name)),
+        protocols=tuple(name for name, asked in (("tcp", tcp), ("udp", udp)) if asked or not (tcp or udp)),
+        wanted=wanted.Wanted(process=process, unit=unit, ports=ports, external=external),
     )
+    nothing = f"nobody talks to {', '.join(port)}" if port else "nobody talks"
+    nothing += words_of(process=process, unit=unit, tcp=tcp, udp=udp)
     with connect(common) as collector:
-        drawn = questions.ask(collector, questions.MapQuestion(selection, protocols, ends))
+        drawn = questions.ask(collector, question)
     kept = drawn.edges[: common.selection.limit or None]
     answer = ReadyAnswer(drawn.coverage, kept, End(len(kept), truncated=len(kept) < len(drawn.edges)))
-    presentation = edges.presentation(services, nothing)
-    status = _draw(answer, nothing, common) if common.output in OF_MAP else show(answer, presentation, common)
+    if common.output in OF_MAP:
+        status = _draw(answer, nothing, common)
+    else:
+        status = show(answer, edges.presentation(services, nothing), common)
     doubtful = any(end.is_doubtful for edge in kept for end in (edge.client, edge.server))
     return exits.PARTIAL if doubtful else status
+
+
+def _of_hosts(common: Common, named: tuple[str, ...]) -> Common:
+    """The hosts named are those of --host as well."""
+    both = tuple(dict.fromkeys((*common.selection.host_globs, *named)))
+    return replace(common, selection=replace(common.selection, host_globs=both))
 
 
 def _draw(answer: "ReadyAnswer[Edge]", nothing: str, common: Common) -> int:

@@ -91,7 +91,9 @@ class Drawing:
         if edge.known == records.OUTSIDE and self._wanted.external == NONE:
             return False
         asked = joined.half.asked or (joined.other is not None and joined.other.asked)
-        return self._wanted.has_port(edge.port) and (asked or self._has_end(edge, mine, joined))
+        unknown = edge.direction == records.UNKNOWN
+        ports = (mine.local_port, mine.remote_port) if unknown else (edge.port,)
+        return any(map(self._wanted.has_port, ports)) and (asked or self._has_end(edge, mine, joined))
 
     def _has_end(self, edge: Edge, mine: Connection, joined: Joined) -> bool:
         """Whether an end of what was not asked for itself is as asked for."""

@@ -2,7 +2,7 @@
 
 1. Which hosts are named, where some are.
 2. The namespaces of the fleet, with their addresses.
-3. Its listeners, on the ports asked for.
+3. Its listeners, of all ports: which end of a connection serves is told by who listens at either.
 4. The connections asked for: all, or those of the hosts, process or unit named. Of ports it is two questions, one for
    each end that may have them.
 5. Where that was not all: whatever has an address at its other end that what was asked for has at its own, for among
@@ -42,6 +42,7 @@ class MapQuestion:
     """What to draw; what is empty does not narrow."""
 
     selection: Selection  # an end is to be on these hosts
+    named: frozenset[str]  # those of its globs that are the names of hosts, which there must be
     protocols: tuple[str, ...]
     wanted: Wanted
 
@@ -55,14 +56,17 @@ class Map:
 
 
 def ask(collector: "Collector", question: MapQuestion) -> Map:
-    """Draws a map."""
+    """Draws a map. Raises UnknownHost."""
     wanted = question.wanted
     unmatched: tuple[str, ...] = ()
     if question.selection.host_globs:  # 1.
-        named = collector.hosts(question.selection)
-        wanted, unmatched = replace(wanted, hosts=frozenset(h.host for h in named)), named.coverage.unmatched_globs
-        if not wanted.hosts:
-            return Map([], named.coverage)
+        answer = collector.hosts(question.selection)
+        hosts, unmatched = frozenset(host.host for host in answer), answer.coverage.unmatched_globs
+        for host in sorted(question.named - hosts):
+            collector.namespaces(NamespaceQuestion(replace(question.selection, host_globs=(), host=host)))  # fails
+        if not hosts:
+            return Map([], answer.coverage)
+        wanted = replace(wanted, hosts=hosts)
     fleet = replace(question.selection, host_globs=())
     namespaces = collector.namespaces(NamespaceQuestion(fleet, without_routes=True))
     with Drawing(Places(namespaces), wanted) as drawing:  # 2.
@@ -74,8 +78,8 @@ def ask(collector: "Collector", question: MapQuestion) -> Map:
         if wanted.narrows_ends and (own := asking.own()):
             others = replace(everyone, remotes=own) if len(own) <= _MOST_NETS else everyone
             asking.connections(others, asked=False)
-        if not wanted.only_hosts and (hosts := asking.hosts()):
-            beside = replace(fleet, host_globs=hosts if len(hosts) <= _MOST_GLOBS else ())
+        if not wanted.only_hosts and (own_hosts := asking.hosts()):
+            beside = replace(fleet, host_globs=own_hosts if len(own_hosts) <= _MOST_GLOBS else ())
             asking.connections(replace(everyone, selection=beside), asked=False)
         return Map(drawing.edges(), asking.reach)
 
@@ -93,7 +97,7 @@ class _Asking:
 
     def listeners(self, question: SocketQuestion) -> None:  # 3.
         """Draws whoever listens."""
-        answer = self._collector.sockets(replace(question, local_ports=self._wanted.ports))
+        answer = self._collector.sockets(question)
         self._heard(answer.coverage)
         for socket in answer:
             if self._wanted.has_end(self._drawing.listener(socket)):
