@@ -1,18 +1,11 @@
 """Halves of connections put together to edges: what is joined, what follows from addresses, and what is left open."""
 
 import itertools
-from dataclasses import dataclass
 
 import pytest
 from cli.scene import Scene
-from fleetnet_cli.edges import halves
-from fleetnet_cli.edges.connections import Connection, of_key, packed, text, turned
-from fleetnet_cli.edges.halves import Half, Halves
 from fleetnet_cli.edges.wanted import Wanted
-from fleetnet_cli.errors import OutputFailed
 from fleetnet_cli.records import PortRange
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 @pytest.fixture
@@ -283,113 +276,3 @@ def test_the_order_in_which_sockets_come_changes_nothing(scene: Scene) -> None:
     for order in itertools.permutations(scene.connections):
         scene.connections = list(order)
         assert scene.drawn() == as_it_is
-
-
-_addresses = st.ip_addresses().map(lambda ip: packed(str(ip)))
-_ports = st.integers(0, 0xFFFF)
-_connections = st.builds(Connection, st.sampled_from(["tcp", "udp"]), _addresses, _ports, _addresses, _ports)
-
-
-@given(_connections)
-def test_both_halves_have_one_key_and_it_tells_the_connection(one: Connection) -> None:
-    key, side = one.key(3, 1)
-    other_key, other_side = turned(one).key(3, 1)
-    assert key == other_key
-    assert turned(turned(one)) == one
-    found = of_key(key)
-    assert (turned(found) if side else found) == one
-    assert side != other_side or turned(one) == one
-
-
-@given(_connections, _connections)
-def test_different_connections_have_different_keys(one: Connection, other: Connection) -> None:
-    assert (one.key(3, 1)[0] == other.key(3, 1)[0]) == (other in (one, turned(one)))
-
-
-@given(st.ip_addresses())
-def test_an_address_reads_back_as_it_was(address: object) -> None:
-    assert packed(text(packed(str(address)))) == packed(str(address))
-
-
-def test_halves_come_back_together_however_many_there_are() -> None:
-    keys = [number.to_bytes(4) for number in range(2_500)]
-    with Halves() as kept:
-        for side in (1, 0):
-            for key in reversed(keys):
-                kept.add(key, Half(side, side, 7, asked=False))
-                kept.add(key, Half(side, side, 7, asked=True))  # the same place once more
-        found = list(kept.together())
-    assert found == [(key, [Half(0, 0, 7, True), Half(1, 1, 7, True)]) for key in keys]
-
-
-def test_where_there_is_no_room_to_set_halves_aside_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    with Halves() as kept:
-        kept.add(b"key", Half(0, 0, 0, asked=True))
-        monkeypatch.setattr(halves, "_TOGETHER", "SELECT * FROM nothing")
-        with pytest.raises(OutputFailed, match="make room for temporary files"):
-            list(kept.together())
-
-
-@dataclass(frozen=True)
-class Real:
-    """A connection that there is; who sees of it what is another matter."""
-
-    client: str
-    server: str
-    local: str
-    remote: str
-    seen: tuple[bool, bool]
-
-
-_HOSTS = ("a", "b", "c")
-_BRIDGE, _BOX = "172.17.0.1", "172.17.0.2"
-
-
-def _own(host: str) -> str:
-    return f"10.0.0.{ord(host)}"
-
-
-@st.composite
-def _real(draw: st.DrawFn) -> Real:
-    """Between hosts, on one, or through the bridge that each has to a container of its own; few ports, so that
-    different connections look alike."""
-    here, there = draw(st.sampled_from(_HOSTS)), draw(st.sampled_from(_HOSTS))
-    client, local, server, remote = draw(
-        st.sampled_from(
-            [
-                (here, _own(here), there, _own(there)),
-                (here, "127.0.0.1", here, "127.0.0.1"),
-                (f"{here}/box", _BOX, here, _BRIDGE),
-                (here, _BRIDGE, f"{here}/box", _BOX),
-            ]
-        )
-    )
-    ports = draw(st.integers(40000, 40002)), draw(st.integers(80, 81))
-    seen = draw(st.sampled_from([(True, True), (True, False), (False, True)]))
-    return Real(client, server, f"{local}:{ports[0]}", f"{remote}:{ports[1]}", seen)
-
-
-@given(st.lists(_real(), max_size=12, unique_by=lambda r: (r.client, r.server, r.local, r.remote)), st.booleans())
-def test_no_edge_joins_two_programs_that_do_not_talk_and_none_that_do_is_left_out(
-    all_of: list[Real], lie: bool
-) -> None:
-    scene = Scene()
-    for host in _HOSTS:
-        scene.place(host, _own(host), bridge=_BRIDGE)
-        scene.place(f"{host}/box", _BOX)
-    if lie:
-        scene.place("evil", _own("a"), _own("b"))
-        scene.listens("evil", "0.0.0.0:80", "evil")
-    for real in all_of:
-        scene.listens(real.server, f"0.0.0.0:{real.remote.rpartition(':')[2]}", f"at {real.server}")
-        if real.seen[0]:
-            scene.talks(real.client, real.local, real.remote, f"of {real.client}")
-        if real.seen[1]:
-            scene.talks(real.server, real.remote, real.local, f"at {real.server}")
-    found = scene.edges()
-    talk = {(f"of {real.client}", f"at {real.server}") for real in all_of}
-    named = {(e.client.process, e.server.process) for e in found if e.client.process and e.server.process}
-    assert named <= talk
-    whole = {(f"of {real.client}", f"at {real.server}") for real in all_of if all(real.seen)}
-    assert whole <= {(e.client.process, e.server.process) for e in found if e.known == "both-ends"}
-    assert sum(edge.connections for edge in found) == len(all_of)
