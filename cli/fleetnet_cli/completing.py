@@ -138,6 +138,7 @@ _WORDS: dict[str, Words] = {
     "BY": _columns((*BY, "socket")),
     "HOST[:PORT|:SERVICE|:A-B]": _hosts,
     "GLOB": _hosts,
+    "HOST|GLOB": _hosts,
     "P": _services,
     "PORT|SERVICE|A-B": _services,
     "[STATE|COLUMN|SCOPE|PORT]": _topics,

@@ -21,6 +21,7 @@ from fleetnet_cli.commands import (
     host,
     hosts,
     login,
+    map,
     netstat,
     person,
     start,
@@ -71,6 +72,7 @@ def build() -> typer.Typer:
     app.command("who-talks-to", cls=Command, epilog=who_talks_to.EXAMPLES)(who_talks_to.who_talks_to)
     app.command("host", cls=Command, epilog=host.EXAMPLES)(host.host)
     app.command("hosts", cls=Command, epilog=hosts.EXAMPLES)(hosts.hosts)
+    app.command("map", cls=Command, epilog=map.EXAMPLES)(map.map_)
     app.command("diff", cls=Command, epilog=diff.EXAMPLES)(diff.diff)
     app.command("history", cls=Command, epilog=history.EXAMPLES)(history.history)
     app.command("netstat", cls=Command, epilog=netstat.EXAMPLES)(netstat.netstat)

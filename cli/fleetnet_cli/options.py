@@ -18,7 +18,7 @@ import typer
 
 from fleetnet_cli import settings, times
 from fleetnet_cli.errors import UsageError, suggestion
-from fleetnet_cli.output.presentation import FORMATS, OF_AUDIT
+from fleetnet_cli.output.presentation import FORMATS, OF_AUDIT, OF_MAP
 from fleetnet_cli.records import Selection
 
 P = ParamSpec("P")
@@ -239,7 +239,7 @@ def checked(given: dict[str, Any], formats: Sequence[str]) -> Common:
     formats = WATCH_FORMATS if watching else formats
     command = click.get_current_context()
     output = given.get("output") or DEFAULTS["output"]
-    if output not in (*FORMATS, *OF_AUDIT, *formats):
+    if output not in (*FORMATS, *OF_AUDIT, *OF_MAP, *formats):
         if _is_netstat(command) and _LETTERS_OF_NETSTAT.fullmatch(output):
             raise UsageError(f"-o {output}: {O_OF_NETSTAT}")
         guess = suggestion(output, list(formats)) or f"; the formats are {_listed(formats)}"

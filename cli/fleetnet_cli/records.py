@@ -5,7 +5,7 @@ Times are microseconds since 1970 UTC; 0 means that there is none.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic, Protocol, TypeVar
 
 
@@ -218,6 +218,19 @@ class Coverage:
         asked for."""
         then = self.since is None or self.since.whole
         return then and not (self.hosts_stale or self.gaps or self.not_kept or self.unseen_holders)
+
+    def joined(self, other: "Coverage") -> "Coverage":
+        """Of two answers that make one: whatever either lacks is lacking."""
+        stale = {stale.host: stale for stale in (*self.hosts_stale, *other.hosts_stale)}
+        return replace(
+            self,
+            hosts_fresh=min(self.hosts_fresh, other.hosts_fresh),
+            hosts_stale=tuple(stale[host] for host in sorted(stale)),
+            gaps=max(self.gaps, other.gaps),
+            not_kept=tuple(dict.fromkeys((*self.not_kept, *other.not_kept))),
+            unseen_holders=max(self.unseen_holders, other.unseen_holders),
+            unmatched_globs=tuple(dict.fromkeys((*self.unmatched_globs, *other.unmatched_globs))),
+        )
 
 
 @dataclass(frozen=True, slots=True)

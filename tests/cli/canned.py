@@ -39,6 +39,7 @@ class Canned(query_pb2_grpc.QueryServiceServicer, admin_pb2_grpc.AdminServiceSer
     def __init__(self) -> None:
         self.coverage = query_pb2.Coverage()
         self.sockets: list[query_pb2.SocketItem] = []
+        self.narrows = False  # to states and listeners, where these are asked for
         self.hosts: list[query_pb2.HostItem] = []
         self.then: tuple[query_pb2.Coverage, list[query_pb2.SocketItem]] | None = None  # of sockets at a time past
         self.coverages_of_hosts: dict[str, query_pb2.Coverage] = {}  # of questions about one host
@@ -75,6 +76,9 @@ class Canned(query_pb2_grpc.QueryServiceServicer, admin_pb2_grpc.AdminServiceSer
         protocols = request.protocols or sockets_pb2.Protocol.values()
         coverage, sockets = self.then if self.then and request.selection.at_us else (self.coverage, self.sockets)
         items = [s for s in sockets if host in ("", s.host) and s.protocol in protocols]
+        if self.narrows:
+            states = request.states or sockets_pb2.State.values()
+            items = [s for s in items if s.state in states and (s.scope or not request.listeners_only)]
         yield query_pb2.ListSocketsResponse(coverage=coverage)
         for page in self._pages(items, context):
             yield query_pb2.ListSocketsResponse(page=query_pb2.SocketPage(items=page))

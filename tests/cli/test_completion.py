@@ -31,6 +31,8 @@ TYPED = {
     "fleetnet who-holds --by host,": {"host,process", "host,remote"},
     "fleetnet who-talks-to web1 --by process,s": {"process,socket"},
     "fleetnet audit p.toml -o ": {*FORMATS, "junit", "sarif"},
+    "fleetnet map -o ": {"table", "wide", "json", "ndjson", "csv", "dot", "mermaid"},
+    "fleetnet map --external e": {"each"},
     "fleetnet explain -o ": {"table", "wide", "json", "ndjson"},
     "fleetnet watch who-listens -o ": {"table", "ndjson"},
     "fleetnet hosts --ou": {"--output"},

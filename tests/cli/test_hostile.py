@@ -13,16 +13,29 @@ from typing import Any, TypeVar
 
 import pytest
 from cli.schemas import check_document, check_lines
-from fleetnet_cli import text, wire, wire_live, wire_network
+from fleetnet_cli import records, text, wire, wire_live, wire_network
+from fleetnet_cli.edges.records import Edge, End, Place
 from fleetnet_cli.live import LiveSocket, Statistic, Timer
 from fleetnet_cli.network import Interface, InterfaceItem, NextHop, RouteItem
-from fleetnet_cli.output import counts, hosts, interfaces, live, ndjson, routes, sockets, statistics, table, tokens
+from fleetnet_cli.output import (
+    counts,
+    edges,
+    hosts,
+    interfaces,
+    live,
+    ndjson,
+    routes,
+    sockets,
+    statistics,
+    table,
+    tokens,
+)
 from fleetnet_cli.output import csv as csv_output
 from fleetnet_cli.output import json as json_output
 from fleetnet_cli.output import name as name_output
 from fleetnet_cli.output.presentation import Presentation
 from fleetnet_cli.output.terminal import Terminal
-from fleetnet_cli.records import Count, Coverage, End, Owner, ReadyAnswer, RemoteEnd, StaleHost, Token
+from fleetnet_cli.records import Count, Coverage, Owner, ReadyAnswer, RemoteEnd, StaleHost, Token
 from fleetnet_cli.services import parse
 from fleetnet_proto.v1 import query_pb2
 from hypothesis import HealthCheck, given, settings
@@ -100,6 +113,14 @@ def _routes(draw: st.DrawFn) -> Shown:
     return [RouteItem(replace(_NAMESPACE, netns=draw(_hostile)), route)], routes.presentation()
 
 
+def _end(draw: st.DrawFn) -> End:
+    place = Place(draw(_hostile), draw(_hostile))
+    one_of = draw(st.sampled_from([(), (place,), (place, Place("db1", "host"))]))
+    return End(
+        place.host, place.netns, draw(_hostile), draw(_hostile), draw(_hostile), one_of=one_of, why=draw(_hostile)
+    )
+
+
 @st.composite
 def _others(draw: st.DrawFn) -> Shown:
     by = draw(st.sampled_from([("host",), ("process",), ("host", "process", "remote")]))
@@ -108,6 +129,10 @@ def _others(draw: st.DrawFn) -> Shown:
         (
             [Count(3, 2, draw(_hostile), draw(_hostile), RemoteEnd("10.0.0.1", 443)), Count(1, 1, "db1")],
             counts.presentation(by, draw(_hostile)),
+        ),
+        (
+            [Edge(_end(draw), _end(draw), "tcp", 80, "one-end", "ports"), Edge(End(), _end(draw), "tcp", 0, "", "")],
+            edges.presentation(_SERVICES, draw(_hostile)),
         ),
         ([Statistic(7, draw(_hostile), draw(_hostile), -1)], statistics.presentation(place)),
         ([Token(draw(_hostile), draw(_hostile), fleet.AS_OF_US)], tokens.presentation()),
@@ -125,7 +150,7 @@ def written(shown: Shown, write: Callable[..., object], **how: object) -> str:
     items, presentation = shown
     coverage = Coverage(fleet.AS_OF_US, 2, 1, (StaleHost("x\x1b[2J", fleet.AS_OF_US),))
     out = io.StringIO()
-    write(ReadyAnswer(coverage, items, End(len(items))), presentation, Terminal(out), **how)
+    write(ReadyAnswer(coverage, items, records.End(len(items))), presentation, Terminal(out), **how)
     return out.getvalue()
 
 

@@ -75,10 +75,10 @@ def _audit(path: str, common: Common, *, ephemeral: bool, raw: bool) -> int:
         if states:
             held = collector.sockets(_in(common.selection, states))
             counts.update((socket.host, socket.state) for socket in held)
-            reach = _joined(reach, held.coverage)
+            reach = reach.joined(held.coverage)
         with_raw = raw or any(rule.names_raw for rule in asked.rules)
         listeners = collector.sockets(_listeners(common.selection, raw=with_raw))
-        reach = _joined(reach, listeners.coverage)
+        reach = reach.joined(listeners.coverage)
         stale = {stale.host for stale in reach.hosts_stale}
         hosts = [replace(host, fresh=host.fresh and host.host not in stale) for host in hosts]
         judged = list(judge.judge(asked.rules, hosts, listeners, counts, reach.as_of_us, ephemeral=ephemeral, raw=raw))
@@ -139,18 +139,6 @@ def _listeners(selection: Selection, *, raw: bool) -> SocketQuestion:
 
 def _in(selection: Selection, states: set[str]) -> SocketQuestion:
     return SocketQuestion(selection, protocols=_PROTOCOLS, states=tuple(sorted(states)))
-
-
-def _joined(first: Coverage, second: Coverage) -> Coverage:
-    """Of two answers about the same: whatever is lacking of either is lacking."""
-    stale = {stale.host: stale for stale in (*first.hosts_stale, *second.hosts_stale)}
-    return replace(
-        first,
-        hosts_fresh=min(first.hosts_fresh, second.hosts_fresh),
-        hosts_stale=tuple(stale[host] for host in sorted(stale)),
-        gaps=max(first.gaps, second.gaps),
-        not_kept=tuple(dict.fromkeys((*first.not_kept, *second.not_kept))),
-    )
 
 
 def _read(path: str) -> str:
