@@ -15,19 +15,21 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
 
 # gRPC writes its own view of a refused connection to stderr, beside the one sentence that we say.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 import grpc
-from fleetnet_proto.v1 import admin_pb2_grpc, query_pb2, query_pb2_grpc
+from fleetnet_proto.v1 import query_pb2, query_pb2_grpc
 
 from fleetnet_cli import errors, wire
-from fleetnet_cli.live import LiveItem, LiveQuestion
-from fleetnet_cli.lives import Life, LivesQuestion
-from fleetnet_cli.network import Namespace, NamespaceQuestion
 from fleetnet_cli.records import Coverage, End, Host, News, Selection, Socket, SocketQuestion, Token
+
+if TYPE_CHECKING:  # who asks about these has loaded them
+    from fleetnet_cli.live import LiveItem, LiveQuestion
+    from fleetnet_cli.lives import Life, LivesQuestion
+    from fleetnet_cli.network import Namespace, NamespaceQuestion
 
 Item = TypeVar("Item")
 Response = (
@@ -60,7 +62,6 @@ class Collector:
         self._timeout_s = timeout_s
         self._channel = grpc.insecure_channel(f"unix:{path}", options=_OPTIONS)
         self._questions = query_pb2_grpc.QueryServiceStub(self._channel)
-        self._administration = admin_pb2_grpc.AdminServiceStub(self._channel)
 
     def __enter__(self) -> Self:
         return self
@@ -97,7 +98,7 @@ class Collector:
         translate = functools.partial(translated, host=selection.host)
         return Stream(call, lambda m: map(wire.host, m.page.items), self._timeout_s, translate)
 
-    def namespaces(self, question: NamespaceQuestion) -> "Stream[Namespace]":
+    def namespaces(self, question: "NamespaceQuestion") -> "Stream[Namespace]":
         """Asks for namespaces; the answer's coverage is here when this returns."""
         from fleetnet_cli import wire_network  # only these questions need it
 
@@ -105,7 +106,7 @@ class Collector:
         translate = functools.partial(self._translated, host=question.selection.host)
         return Stream(call, lambda m: map(wire_network.namespace, m.page.items), self._timeout_s, translate)
 
-    def lives(self, question: LivesQuestion) -> "Stream[Life]":
+    def lives(self, question: "LivesQuestion") -> "Stream[Life]":
         """Asks what happened on a host; the answer's coverage is here when this returns."""
         from fleetnet_cli import wire_lives  # likewise
 
@@ -114,7 +115,7 @@ class Collector:
         translate = functools.partial(translated, host=host)
         return Stream(call, lambda m: wire_lives.items(m.page, host), self._timeout_s, translate)
 
-    def live(self, question: LiveQuestion) -> "LiveLook":
+    def live(self, question: "LiveQuestion") -> "LiveLook":
         """Asks one host for a fresh look; raises HostAway or TooSoon where it cannot be had."""
         from fleetnet_cli import wire_live  # likewise
 
@@ -124,8 +125,11 @@ class Collector:
 
     def create_token(self, host: str, ttl_s: int) -> Token:
         """Has a one-time token made."""
+        from fleetnet_proto.v1 import admin_pb2_grpc  # likewise
+
+        administration = admin_pb2_grpc.AdminServiceStub(self._channel)
         try:
-            answer = self._administration.CreateToken(wire.token_request(host, ttl_s), timeout=self._timeout_s)
+            answer = administration.CreateToken(wire.token_request(host, ttl_s), timeout=self._timeout_s)
         except grpc.RpcError as error:
             raise translated(error) from error
         return wire.token(answer)
@@ -247,19 +251,19 @@ class Stream(Generic[Item]):
         )
 
 
-class LiveLook(Stream[LiveItem]):
+class LiveLook(Stream["LiveItem"]):
     """A live look as it comes in; what the host could not look at is in `troubles` once the items are through."""
 
     def __init__(
         self,
         call: _Call,
-        items_of: Callable[[query_pb2.LivePage], Iterable[LiveItem]],
+        items_of: Callable[[query_pb2.LivePage], Iterable["LiveItem"]],
         timeout_s: float,
         translate: Callable[[grpc.RpcError], errors.CliError],
     ) -> None:
         self.troubles: list[str] = []
 
-        def items(message: query_pb2.LiveResponse) -> Iterable[LiveItem]:
+        def items(message: query_pb2.LiveResponse) -> Iterable["LiveItem"]:
             if message.page.trouble:
                 self.troubles.append(message.page.trouble)
             return items_of(message.page)

@@ -27,6 +27,10 @@ Examples:
 _HOST_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,251}[a-z0-9])?", re.ASCII)
 
 
+def nothing() -> None:
+    """Let hosts join."""
+
+
 @takes_common(CONNECTION, NAMELESS)
 def create(
     host: Annotated[str, own("--host", metavar="NAME", help="The name that the host will have in the fleet.")],
