@@ -423,7 +423,24 @@ def test_an_interrupt_while_it_is_still_loading_is_130_and_silent() -> None:
 
 
 def test_the_script_begins_where_an_interrupt_is_expected() -> None:
-    assert "fleetnet_cli.__main__" in SCRIPT.read_text()
+    assert "from fleetnet_cli.__main__ import program" in SCRIPT.read_text()
+
+
+_AT_ITS_END = """
+import atexit, sys
+from fleetnet_cli.__main__ import program
+
+atexit.register(print, "taken to pieces", file=sys.stderr)
+program()
+"""
+
+
+def test_it_ends_at_once_when_all_is_written(canned: Canned) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _AT_ITS_END, "hosts"], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-1].startswith("4 hosts")
 
 
 def closed(redirection: str, *arguments: str) -> Ran:
