@@ -23,7 +23,6 @@ import fleetnet_agent.helper.main
 import fleetnet_agent.main
 import fleetnet_cli.main
 import fleetnet_server.main
-import typer
 from fleetnet_cli import exits, options
 from fleetnet_cli.commands.help import guides
 
@@ -165,7 +164,7 @@ _FILES = """\
 
 def pages() -> list[Page]:
     """All of them."""
-    program = typer.main.get_command(fleetnet_cli.main.build())
+    program = fleetnet_cli.main.build()
     context = click.Context(program, info_name="fleetnet")
     shared = options.shared(program)
     command = of_click(program, context, frozenset(o.opts[0] for o in shared.values()))

@@ -10,18 +10,20 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
 
 import grpc
-from fleetnet_proto.v1 import admin_pb2_grpc, query_pb2, query_pb2_grpc
+from fleetnet_proto.v1 import query_pb2, query_pb2_grpc
 
 from fleetnet_cli import errors, wire
 from fleetnet_cli.channel import dial  # first: it tells gRPC what this is to know when it is loaded
-from fleetnet_cli.live import LiveItem, LiveQuestion
-from fleetnet_cli.lives import Life, LivesQuestion
-from fleetnet_cli.network import Namespace, NamespaceQuestion
 from fleetnet_cli.records import Coverage, End, Host, News, Person, Selection, Socket, SocketQuestion, Token
 from fleetnet_cli.settings import Destination
+
+if TYPE_CHECKING:  # who asks about these has loaded them
+    from fleetnet_cli.live import LiveItem, LiveQuestion
+    from fleetnet_cli.lives import Life, LivesQuestion
+    from fleetnet_cli.network import Namespace, NamespaceQuestion
 
 Item = TypeVar("Item")
 Response = (
@@ -37,8 +39,8 @@ _GUESS_S = 1.0  # for the names of hosts, one of which a wrong name may be meant
 
 _LEAVE_S = 2.0  # for a call to end that was called off: no time at all but on a machine that does nothing
 
-# Who watches hears at least a mark, every five seconds, and is not to think at once that a busy collector hangs.
-_MARKS_S = 15.0
+# Who watches hears at least a mark, every ten seconds, and is not to think at once that a busy collector hangs.
+_MARKS_S = 30.0
 
 
 class Collector:
@@ -50,7 +52,6 @@ class Collector:
         self._timeout_s = timeout_s
         self.identity = self._line.identity
         self._questions = query_pb2_grpc.QueryServiceStub(self._line.channel)
-        self._administration = admin_pb2_grpc.AdminServiceStub(self._line.channel)
 
     def __enter__(self) -> Self:
         return self
@@ -87,7 +88,7 @@ class Collector:
         translate = functools.partial(self._explained, host=selection.host)
         return Stream(call, lambda m: map(wire.host, m.page.items), self._timeout_s, translate)
 
-    def namespaces(self, question: NamespaceQuestion) -> "Stream[Namespace]":
+    def namespaces(self, question: "NamespaceQuestion") -> "Stream[Namespace]":
         """Asks for namespaces; the answer's coverage is here when this returns."""
         from fleetnet_cli import wire_network  # only these questions need it
 
@@ -95,7 +96,7 @@ class Collector:
         translate = functools.partial(self._translated, host=question.selection.host)
         return Stream(call, lambda m: map(wire_network.namespace, m.page.items), self._timeout_s, translate)
 
-    def lives(self, question: LivesQuestion) -> "Stream[Life]":
+    def lives(self, question: "LivesQuestion") -> "Stream[Life]":
         """Asks what happened on a host; the answer's coverage is here when this returns."""
         from fleetnet_cli import wire_lives  # likewise
 
@@ -104,7 +105,7 @@ class Collector:
         translate = functools.partial(self._explained, host=host)
         return Stream(call, lambda m: wire_lives.items(m.page, host), self._timeout_s, translate)
 
-    def live(self, question: LiveQuestion) -> "LiveLook":
+    def live(self, question: "LiveQuestion") -> "LiveLook":
         """Asks one host for a fresh look; raises HostAway or TooSoon where it cannot be had."""
         from fleetnet_cli import wire_live  # likewise
 
@@ -114,20 +115,20 @@ class Collector:
 
     def create_token(self, host: str, ttl_s: int) -> Token:
         """Has a one-time token made."""
-        return wire.token(self._administered(self._administration.CreateToken, wire.token_request(host, ttl_s)))
+        return wire.token(self._administered("CreateToken", wire.token_request(host, ttl_s)))
 
     def create_person_token(self, person: str, role: str, ttl_s: int) -> Token:
         """Has a one-time token made by which a person can log in."""
         from fleetnet_cli import wire_people  # only administration needs it
 
         request = wire_people.token_request(person, role, ttl_s)
-        return wire_people.token(self._administered(self._administration.CreatePersonToken, request))
+        return wire_people.token(self._administered("CreatePersonToken", request))
 
     def people(self) -> list[Person]:
         """Everybody who has ever logged in."""
         from fleetnet_cli import wire_people  # likewise
 
-        answer = self._administered(self._administration.ListPeople, wire_people.people_request())
+        answer = self._administered("ListPeople", wire_people.people_request())
         return [wire_people.person(item) for item in answer.people]
 
     def change_role(self, person: str, role: str) -> Person:
@@ -135,16 +136,19 @@ class Collector:
         from fleetnet_cli import wire_people  # likewise
 
         request = wire_people.role_request(person, role)
-        return wire_people.person(self._administered(self._administration.ChangeRole, request).person)
+        return wire_people.person(self._administered("ChangeRole", request).person)
 
     def revoke_person(self, person: str) -> Person:
         """Keeps a person out."""
         from fleetnet_cli import wire_people  # likewise
 
         request = wire_people.revoke_request(person)
-        return wire_people.person(self._administered(self._administration.RevokePerson, request).person)
+        return wire_people.person(self._administered("RevokePerson", request).person)
 
-    def _administered(self, call: Callable[..., Any], request: object) -> Any:  # noqa: ANN401  # whatever it answers
+    def _administered(self, method: str, request: object) -> Any:  # noqa: ANN401  # whatever it answers
+        from fleetnet_proto.v1 import admin_pb2_grpc  # likewise
+
+        call = getattr(admin_pb2_grpc.AdminServiceStub(self._line.channel), method)
         try:
             return call(request, timeout=self._timeout_s)
         except grpc.RpcError as error:
@@ -278,19 +282,19 @@ class Stream(Generic[Item]):
         )
 
 
-class LiveLook(Stream[LiveItem]):
+class LiveLook(Stream["LiveItem"]):
     """A live look as it comes in; what the host could not look at is in `troubles` once the items are through."""
 
     def __init__(
         self,
         call: _Call,
-        items_of: Callable[[query_pb2.LivePage], Iterable[LiveItem]],
+        items_of: Callable[[query_pb2.LivePage], Iterable["LiveItem"]],
         timeout_s: float,
         translate: Callable[[grpc.RpcError], errors.CliError],
     ) -> None:
         self.troubles: list[str] = []
 
-        def items(message: query_pb2.LiveResponse) -> Iterable[LiveItem]:
+        def items(message: query_pb2.LiveResponse) -> Iterable["LiveItem"]:
             if message.page.trouble:
                 self.troubles.append(message.page.trouble)
             return items_of(message.page)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from cli.conftest import Ran
-from cli.test_main import loaded
+from cli.loading import loaded
 from fleetnet_cli.settings import Written, line_of
 
 FILE = """\

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from cli.canned import Canned
 from cli.conftest import Ran
-from cli.test_main import loaded
+from cli.loading import loaded
 from fleetnet_cli import services, topics
 from fleetnet_cli.commands.explain import answer
 from fleetnet_cli.output import counts, differences, edges, hosts, interfaces, lives, people, sockets

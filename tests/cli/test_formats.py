@@ -14,8 +14,9 @@ import grpc
 import pytest
 from cli.canned import Canned
 from cli.conftest import Ran
+from cli.loading import loaded
 from cli.test_golden import BY_ITEM, GOLDEN, MAKE_NO_SENSE
-from cli.test_main import loaded, on_a_terminal
+from cli.test_main import on_a_terminal
 from fleetnet_cli import wire
 from fleetnet_cli.output import csv as csv_output
 from fleetnet_cli.output import json as json_output

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from cli.conftest import SCRIPT, Ran
-from cli.test_main import loaded
+from cli.loading import loaded
 from fleetnet_cli import asking, identities
 from server.people import VIEWER, change_role, log_in, person_token, revoke
 from server.running import Running, kill_what_is_left

@@ -76,50 +76,6 @@ def test_the_version_is_that_of_the_distribution(script: Callable[..., Ran]) -> 
     assert script("--version").out == f"fleetnet {version('fleetnet')}\n"
 
 
-_LOADED = """
-import sys
-from fleetnet_cli.main import main
-status = main(sys.argv[1:])
-print(*sorted({m if m.startswith("fleetnet_cli") else m.partition(".")[0] for m in sys.modules}), file=sys.stderr)
-sys.exit(status)
-"""
-
-
-def loaded(*arguments: str) -> tuple[int, set[str]]:
-    done = subprocess.run(
-        [sys.executable, "-c", _LOADED, *arguments], capture_output=True, text=True, check=False, timeout=60
-    )
-    return done.returncode, set(done.stderr.splitlines()[-1].split())
-
-
-def test_a_question_loads_nothing_heavy(canned: Canned) -> None:
-    status, modules = loaded("who-listens", "443")
-    assert status == 0
-    assert "grpc" in modules
-    assert not modules & {"rich", "pydantic", "pydantic_core", "sqlalchemy", "cryptography", "structlog"}
-
-
-def test_help_and_wrong_usage_do_not_load_grpc() -> None:
-    for arguments in (["--help"], ["who-listens", "no-such-service"]):
-        _, modules = loaded(*arguments)
-        assert not modules & {"grpc", "google", "rich", "pydantic"}
-
-
-def test_what_only_netstat_needs_is_not_loaded_for_others(canned: Canned) -> None:
-    wires = {"wire_live", "wire_lives", "wire_network"}
-    rare = {"live", "lives", "network", "output.netstat", "output.kernel", "output.names", *wires}
-    status, modules = loaded("who-listens", "443")
-    assert status == 0
-    # The client has the types of what it hands over, and no more.
-    assert modules & {f"fleetnet_cli.{name}" for name in rare} <= {
-        "fleetnet_cli.live",
-        "fleetnet_cli.lives",
-        "fleetnet_cli.network",
-    }
-    _, modules = loaded("netstat", "--help")
-    assert not modules & {f"fleetnet_cli.{name}" for name in rare}
-
-
 def test_found_is_0(canned: Canned, script: Callable[..., Ran]) -> None:
     ran = script("who-listens", "443")
     assert (ran.status, ran.err) == (0, "")
@@ -471,7 +427,24 @@ def test_an_interrupt_while_it_is_still_loading_is_130_and_silent() -> None:
 
 
 def test_the_script_begins_where_an_interrupt_is_expected() -> None:
-    assert "fleetnet_cli.__main__" in SCRIPT.read_text()
+    assert "from fleetnet_cli.__main__ import program" in SCRIPT.read_text()
+
+
+_AT_ITS_END = """
+import atexit, sys
+from fleetnet_cli.__main__ import program
+
+atexit.register(print, "taken to pieces", file=sys.stderr)
+program()
+"""
+
+
+def test_it_ends_at_once_when_all_is_written(canned: Canned) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _AT_ITS_END, "hosts"], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-1].startswith("4 hosts")
 
 
 def closed(redirection: str, *arguments: str) -> Ran:

@@ -17,6 +17,7 @@ from fleetnet_cli.output import coverage, terminal
 from fleetnet_cli.output.presentation import FORMATS, OF_AUDIT
 from fleetnet_cli.records import Coverage, End, Host, ReadyAnswer, Selection, SocketQuestion
 from fleetnet_cli.services import load
+from fleetnet_cli.version import VERSION
 
 if TYPE_CHECKING:
     from fleetnet_cli.audit.judge import Finding, Judged
@@ -107,7 +108,7 @@ def _write(asked: "Policy", judged: "list[Judged]", findings: "list[Finding]", r
     if common.output == "junit":
         out.write(junit.write(asked.rules, judged, said, reach.whole))
     elif common.output == "sarif":
-        out.write(sarif.write(asked, findings, _version(), said, reach.whole))
+        out.write(sarif.write(asked, findings, VERSION, said, reach.whole))
     else:
         for_people = common.output in ("table", "wide")
         shown = report.together(findings) if for_people else findings
@@ -150,9 +151,3 @@ def _read(path: str) -> str:
         ) from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is not UTF-8 ({error}); save it as that") from error
-
-
-def _version() -> str:
-    from importlib.metadata import version  # slow, and only one format tells it
-
-    return version("fleetnet")

@@ -1,6 +1,9 @@
 """`fleetnet watch`: a question that stays open, and what comes and goes meanwhile."""
 
-HELP = "Ask, and show what comes and goes until it is interrupted."
+from fleetnet_cli import options
+from fleetnet_cli.commands import who_holds as holds
+from fleetnet_cli.commands import who_listens as listens
+from fleetnet_cli.commands import who_talks_to as talks_to
 
 EXAMPLES = """\b
 Examples:
@@ -18,3 +21,8 @@ meanwhile is shown then. What came and went again within a moment may not be;
 
 def nothing() -> None:
     """Ask, and show what comes and goes until it is interrupted."""
+
+
+who_listens = options.watched(listens.who_listens)
+who_holds = options.watched(holds.who_holds)
+who_talks_to = options.watched(talks_to.who_talks_to)

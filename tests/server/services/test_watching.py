@@ -60,6 +60,13 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watching, "GATHER_S", 0.01)
 
 
+@pytest.fixture
+def _only_when_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow the machine: neither the coverage nor all hosts are asked for because time has passed."""
+    monkeypatch.setattr(watching, "COVERAGE_S", 1e6)
+    monkeypatch.setattr(watching, "SWEEP_S", 1e6)
+
+
 def watched(c: Collector) -> Watching:
     made = Watching(c.db)
     c.ingest = Ingest(c.db, made.note)
@@ -183,7 +190,7 @@ def test_a_boot_ends_what_the_one_before_had_also_where_its_first_report_is_no_s
 
 
 def test_what_goes_is_told_with_the_last_name_of_its_namespace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(news_module, "MARK_S", 0.01)
+    monkeypatch.setattr(watching, "MARK_S", 0.01)
 
     async def story(c: Collector) -> None:
         mine = watched(c)
@@ -240,6 +247,71 @@ def test_a_hundred_who_watch_the_same_are_one_question_and_no_report_beside_it_i
         assert watching._kept == {}
 
     tell(tmp_path, story)
+
+
+@pytest.mark.usefixtures("_only_when_told")
+def test_a_hundred_who_watch_the_same_read_no_more_of_the_database_than_one(tmp_path: Path) -> None:
+    def asked_by(people: int) -> list[str]:
+        """What is read for the beginning, for what comes, for what goes, and for the coverage."""
+        statements: list[str] = []
+
+        async def story(c: Collector) -> None:
+            mine = watched(c)
+            session = await reporting(c, "web1", sock(1, T0, port=443), sock(2, T0, port=22))
+            await reporting(c, "db1", sock(3, T0, port=22))
+            asked = asked_of(c.db._engines.readers)
+            streams = [mine.watch(LISTENERS) for _ in range(people)]
+            await asyncio.gather(*map(until_mark, streams))
+            await c.report(session, difference(2, T0 + S, opened=(sock(4, T0 + S, port=80),)))
+            await asyncio.gather(*map(news, streams))
+            await c.report(session, difference(3, T0 + 2 * S, closed=(gone(1, T0 + 2 * S),)))
+            await asyncio.gather(*map(news, streams))
+            [kept] = mine._kept.values()
+            await kept._cover()
+            statements.extend(sql for sql, _ in asked)
+            for stream in streams:
+                await stream.aclose()
+
+        directory = tmp_path / str(people)
+        directory.mkdir()
+        tell(directory, story)
+        return statements
+
+    assert asked_by(100) == asked_by(1)
+
+
+@pytest.mark.usefixtures("_only_when_told")
+def test_while_nothing_happens_all_are_told_a_mark_at_once_and_nothing_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "MARK_S", 0.01)
+
+    async def story(c: Collector) -> None:
+        mine = watched(c)
+        await reporting(c, "web1", sock(1, T0, port=443))
+        streams = [mine.watch(LISTENERS) for _ in range(20)]
+        await asyncio.gather(*map(until_mark, streams))
+        asked = asked_of(c.db._engines.readers)
+        for _ in range(3):
+            assert await asyncio.gather(*map(until_mark, streams)) == [[Mark()]] * 20
+        assert asked == []
+        for stream in streams:
+            await stream.aclose()
+
+    tell(tmp_path, story)
+
+
+def test_marks_do_not_pile_up_before_who_does_not_read() -> None:
+    async def story() -> None:
+        watcher = news_module.Watcher()
+        for _ in range(3):
+            watcher.mark()
+        watcher.tell(Came(()))
+        assert [await watcher.next(), await watcher.next()] == [Mark(), Came(())]
+        watcher.mark()
+        assert await watcher.next() == Mark()
+
+    asyncio.run(story())
 
 
 def test_a_report_costs_what_it_tells_and_not_what_its_host_has(tmp_path: Path) -> None:
