@@ -7,6 +7,7 @@ collectors fail.
 import threading
 from collections.abc import Callable, Iterator
 from concurrent import futures
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,6 +26,7 @@ Request = (
     | query_pb2.ListLivesRequest
     | query_pb2.LiveRequest
     | admin_pb2.CreateTokenRequest
+    | admin_pb2.LabelHostsRequest
 )
 _PAGE = 2
 
@@ -165,8 +167,21 @@ class Canned(query_pb2_grpc.QueryServiceServicer, admin_pb2_grpc.AdminServiceSer
     ) -> admin_pb2.CreateTokenResponse:
         self._take(request, context)
         return admin_pb2.CreateTokenResponse(
-            token="fnt1.c2VjcmV0", host=request.host, expires_at_us=1_772_374_200_000_000
+            token="fnt1.c2VjcmV0", host=request.host, expires_at_us=1_772_374_200_000_000, labels=request.labels
         )
+
+    def LabelHosts(  # noqa: N802  # likewise
+        self, request: admin_pb2.LabelHostsRequest, context: grpc.ServicerContext
+    ) -> admin_pb2.LabelHostsResponse:
+        self._take(request, context)
+        for name in request.hosts:
+            self._know(name, context)
+        unmatched = [g for g in request.host_globs if not any(fnmatchcase(h.host, g) for h in self.hosts)]
+        if unmatched:
+            return admin_pb2.LabelHostsResponse(unmatched_globs=unmatched)
+        globs = (*request.hosts, *request.host_globs)
+        meant = [h for h in self.hosts if any(fnmatchcase(h.host, glob) for glob in globs)]
+        return admin_pb2.LabelHostsResponse(hosts=[_labelled(host, request) for host in meant])
 
     def _take(
         self,
@@ -188,6 +203,13 @@ class Canned(query_pb2_grpc.QueryServiceServicer, admin_pb2_grpc.AdminServiceSer
             if number == self.breaks_after_pages:
                 context.abort(grpc.StatusCode.UNAVAILABLE, "shutting down")
             yield items[start : start + _PAGE]
+
+
+def _labelled(host: query_pb2.HostItem, request: admin_pb2.LabelHostsRequest) -> admin_pb2.LabelledHost:
+    before = {label.key: label.value for label in host.labels}
+    after = before | {label.key: label.value for label in request.set}
+    labels = [query_pb2.Label(key=k, value=v) for k, v in sorted(after.items()) if k not in request.remove]
+    return admin_pb2.LabelledHost(host=host.host, labels=labels, changed=labels != list(host.labels))
 
 
 def _pruned(item: query_pb2.NamespaceItem, request: query_pb2.ListNamespacesRequest) -> query_pb2.NamespaceItem:

@@ -35,6 +35,10 @@ class AdminServiceStub:
     def __new__(cls, channel: _aio.Channel) -> AdminServiceAsyncStub: ...
     CreateToken: _grpc.UnaryUnaryMultiCallable[_admin_pb2.CreateTokenRequest, _admin_pb2.CreateTokenResponse]
     """Makes a one-time token that lets one host join."""
+    LabelHosts: _grpc.UnaryUnaryMultiCallable[_admin_pb2.LabelHostsRequest, _admin_pb2.LabelHostsResponse]
+    """Gives hosts labels and takes some from them, of all these hosts or, where one cannot have them, of none. Doing it
+    again changes nothing. What is not known of the wish is refused; an unknown host is the error NOT_FOUND.
+    """
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
@@ -43,6 +47,10 @@ class AdminServiceAsyncStub(AdminServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateToken: _aio.UnaryUnaryMultiCallable[_admin_pb2.CreateTokenRequest, _admin_pb2.CreateTokenResponse]  # type: ignore[assignment]
     """Makes a one-time token that lets one host join."""
+    LabelHosts: _aio.UnaryUnaryMultiCallable[_admin_pb2.LabelHostsRequest, _admin_pb2.LabelHostsResponse]  # type: ignore[assignment]
+    """Gives hosts labels and takes some from them, of all these hosts or, where one cannot have them, of none. Doing it
+    again changes nothing. What is not known of the wish is refused; an unknown host is the error NOT_FOUND.
+    """
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     """Answered to administrators only."""
@@ -54,5 +62,15 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.CreateTokenResponse, _abc.Awaitable[_admin_pb2.CreateTokenResponse]]:
         """Makes a one-time token that lets one host join."""
+
+    @_abc_1.abstractmethod
+    def LabelHosts(
+        self,
+        request: _admin_pb2.LabelHostsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.LabelHostsResponse, _abc.Awaitable[_admin_pb2.LabelHostsResponse]]:
+        """Gives hosts labels and takes some from them, of all these hosts or, where one cannot have them, of none. Doing it
+        again changes nothing. What is not known of the wish is refused; an unknown host is the error NOT_FOUND.
+        """
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -45,6 +45,7 @@ from fleetnet_server.services.admission import Admission
 from fleetnet_server.services.enrollment import Enrollment
 from fleetnet_server.services.health import Health
 from fleetnet_server.services.ingest import Ingest
+from fleetnet_server.services.labels import Labelling
 from fleetnet_server.services.live import Live
 from fleetnet_server.services.load import Load
 from fleetnet_server.services.questions import Questions
@@ -130,7 +131,8 @@ async def _serve(config: Config, authority: ca.Authority, identity: ServerIdenti
             enroll, config.enroll_listen, "--enroll-listen", identity.credentials(client_certificates=False)
         )
         queries = QueryService(Questions(database), watching, streams, health, LiveDesk(Live(database), streams))
-        admin = servers.admin_server(queries, AdminService(enrollment, health))
+        labelling = Labelling(database, watching.note_labels)
+        admin = servers.admin_server(queries, AdminService(enrollment, labelling, health))
         _bind_admin(admin, config.admin_socket)
         everything = (report, enroll, admin)
         watched = Watched(database, streams, health, authority, identity, load)
