@@ -13,6 +13,7 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar
@@ -24,10 +25,22 @@ import grpc
 from fleetnet_proto.v1 import admin_pb2_grpc, query_pb2, query_pb2_grpc
 
 from fleetnet_cli import errors, wire
+from fleetnet_cli.labels import Wish
 from fleetnet_cli.live import LiveItem, LiveQuestion
 from fleetnet_cli.lives import Life, LivesQuestion
 from fleetnet_cli.network import Namespace, NamespaceQuestion
-from fleetnet_cli.records import Coverage, End, Host, News, Selection, Socket, SocketQuestion, Token
+from fleetnet_cli.records import (
+    Coverage,
+    End,
+    Host,
+    Label,
+    Labelled,
+    News,
+    Selection,
+    Socket,
+    SocketQuestion,
+    Token,
+)
 
 Item = TypeVar("Item")
 Response = (
@@ -78,14 +91,18 @@ class Collector:
         else:
             call = self._questions.ListSockets(request)
         translate = functools.partial(self._translated, host=question.selection.host)
-        return Stream(call, lambda m: map(wire.socket, m.page.items), self._timeout_s, translate)
+        return self._told_what_is_near(
+            Stream(call, lambda m: map(wire.socket, m.page.items), self._timeout_s, translate)
+        )
 
     def watch(self, question: SocketQuestion) -> "Stream[News]":
         """Asks for sockets that are there, and then for those that come and go, for ever; the coverage of the beginning
         is here when this returns."""
         call = self._questions.WatchSockets(wire.watch_request(question))
         translate = functools.partial(self._translated, host=question.selection.host)
-        return Stream(call, wire.news, self._timeout_s, translate, later_s=max(self._timeout_s, _MARKS_S))
+        return self._told_what_is_near(
+            Stream(call, wire.news, self._timeout_s, translate, later_s=max(self._timeout_s, _MARKS_S))
+        )
 
     def hosts(self, selection: Selection) -> "Stream[Host]":
         """Asks for hosts; the answer's coverage is here when this returns."""
@@ -95,7 +112,7 @@ class Collector:
         else:
             call = self._questions.ListHosts(request)
         translate = functools.partial(translated, host=selection.host)
-        return Stream(call, lambda m: map(wire.host, m.page.items), self._timeout_s, translate)
+        return self._told_what_is_near(Stream(call, lambda m: map(wire.host, m.page.items), self._timeout_s, translate))
 
     def namespaces(self, question: NamespaceQuestion) -> "Stream[Namespace]":
         """Asks for namespaces; the answer's coverage is here when this returns."""
@@ -122,13 +139,28 @@ class Collector:
         translate = functools.partial(self._translated, host=question.host, translate=translated_live)
         return LiveLook(call, wire_live.items, self._timeout_s, translate)
 
-    def create_token(self, host: str, ttl_s: int) -> Token:
-        """Has a one-time token made."""
+    def create_token(self, host: str, ttl_s: int, labels: tuple[Label, ...] = ()) -> Token:
+        """Has a one-time token made, which gives its host these labels. Raises CollectorTooOld where it would not."""
+        request = wire.token_request(host, ttl_s, labels)
         try:
-            answer = self._administration.CreateToken(wire.token_request(host, ttl_s), timeout=self._timeout_s)
+            token = wire.token(self._administration.CreateToken(request, timeout=self._timeout_s))
         except grpc.RpcError as error:
             raise translated(error) from error
-        return wire.token(answer)
+        if set(token.labels) != set(labels):
+            # One of before has passed over them, and made a token without; nobody is shown that.
+            raise errors.CollectorTooOld(
+                "the collector does not know labels of tokens; upgrade fleetnet-server, or leave --label out"
+            )
+        return token
+
+    def label_hosts(self, wish: Wish, globs: tuple[str, ...]) -> Labelled:
+        """Has hosts labelled."""
+        host = wish.hosts[0] if len(wish.hosts) == 1 else ""
+        try:
+            answer = self._administration.LabelHosts(wire.labels_request(wish, globs), timeout=self._timeout_s)
+        except grpc.RpcError as error:
+            raise self._translated(error, host) from error
+        return wire.labelled(answer)
 
     def _translated(
         self,
@@ -141,14 +173,27 @@ class Collector:
         return errors.UnknownHost(host, self._near(host)) if isinstance(meaning, errors.UnknownHost) else meaning
 
     def _near(self, host: str) -> str | None:
+        return errors.nearest(host, [h.host for h in self._some_hosts()])
+
+    def _told_what_is_near(self, stream: "Stream[Item]") -> "Stream[Item]":
+        """The same answer; where it is about nobody for no host has a label asked for, with one that some host has."""
+        if unmatched := stream.coverage.unmatched_labels:
+            known = {known.words for h in self._some_hosts() for known in wire.labels(h.labels)}
+            if not unmatched[0].value:
+                known = {words.partition("=")[0] for words in known}
+            near = errors.nearest(unmatched[0].words, sorted(known)) or ""
+            stream.coverage = replace(stream.coverage, near_label=near)
+        return stream
+
+    def _some_hosts(self) -> list[query_pb2.HostItem]:
+        """As many hosts as can be had in a moment, for a guess; none where anything is amiss."""
         until_s = time.monotonic() + _GUESS_S
         try:
             call = self._questions.ListHosts(query_pb2.ListHostsRequest())
-            answer = Stream(call, lambda m: (h.host for h in m.page.items), min(self._timeout_s, _GUESS_S), translated)
-            names = list(itertools.takewhile(lambda _: time.monotonic() < until_s, answer))
+            answer = Stream(call, lambda m: m.page.items, min(self._timeout_s, _GUESS_S), translated)
+            return list(itertools.takewhile(lambda _: time.monotonic() < until_s, answer))
         except errors.CliError:
-            return None
-        return errors.nearest(host, names)
+            return []
 
 
 class _Call(Protocol):

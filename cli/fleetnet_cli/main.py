@@ -9,7 +9,7 @@ from typing import Annotated
 import click
 import typer
 
-from fleetnet_cli import exits, options
+from fleetnet_cli import default_command, exits, options
 from fleetnet_cli.commands import (
     audit,
     completion,
@@ -20,6 +20,7 @@ from fleetnet_cli.commands import (
     history,
     host,
     hosts,
+    label,
     netstat,
     start,
     token,
@@ -67,7 +68,11 @@ def build() -> typer.Typer:
     app.command("who-listens", cls=Command, epilog=who_listens.EXAMPLES)(who_listens.who_listens)
     app.command("who-holds", cls=Command, epilog=who_holds.EXAMPLES)(who_holds.who_holds)
     app.command("who-talks-to", cls=Command, epilog=who_talks_to.EXAMPLES)(who_talks_to.who_talks_to)
-    app.command("host", cls=Command, epilog=host.EXAMPLES)(host.host)
+    a_host = _typer(cls=default_command.Group, help=host.HELP, epilog=host.EXAMPLES, subcommand_metavar="HOST|COMMAND")
+    a_host.callback()(host.nothing)
+    a_host.command(default_command.SHOW, cls=Command, epilog=host.EXAMPLES)(host.show_host)
+    a_host.command("label", cls=Command, epilog=label.EXAMPLES)(label.label)
+    app.add_typer(a_host, name="host")
     app.command("hosts", cls=Command, epilog=hosts.EXAMPLES)(hosts.hosts)
     app.command("diff", cls=Command, epilog=diff.EXAMPLES)(diff.diff)
     app.command("history", cls=Command, epilog=history.EXAMPLES)(history.history)

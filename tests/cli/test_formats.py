@@ -22,7 +22,7 @@ from fleetnet_cli.output import json as json_output
 from fleetnet_cli.output import name, ndjson, sockets, table
 from fleetnet_cli.output.presentation import FORMATS, Presentation
 from fleetnet_cli.output.terminal import ReaderGoneError, Terminal
-from fleetnet_cli.records import Coverage, End, ReadyAnswer, Socket
+from fleetnet_cli.records import Coverage, End, ReadyAnswer, Selection, Socket
 from fleetnet_cli.services import parse
 
 from cli import fleet, network
@@ -331,5 +331,5 @@ def test_a_table_of_rows_that_come_slowly_is_written_as_its_first_thousand_are_t
             seen.append(len(out.getvalue()))
             yield one()
 
-    table.write(Lazy(items()), presentation(), Terminal(out), quiet=False, asked_at=False, glob="")
+    table.write(Lazy(items()), presentation(), Terminal(out), quiet=False, asked_at=False, asked=Selection())
     assert (seen[999], seen[-1] > 0) == (0, True)

@@ -26,6 +26,8 @@ COMMANDS = [
     ["who-holds"],
     ["who-talks-to"],
     ["host"],
+    ["host", "show"],
+    ["host", "label"],
     ["hosts"],
     ["diff"],
     ["history"],

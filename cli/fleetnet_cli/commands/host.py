@@ -1,4 +1,4 @@
-"""`fleetnet host`: one host on one screen."""
+"""`fleetnet host`: one host on one screen, and the group of what is done to hosts."""
 
 import sys
 from dataclasses import replace
@@ -22,15 +22,26 @@ FORMATS = ("table", "json", "ndjson")
 # As `hosts` counts them.
 _IP = ("tcp", "udp", "udplite", "sctp", "raw")
 
+HELP = """Show one host, or label hosts.
+
+What is no command here is the name of a host: "fleetnet host web1" is short for "fleetnet host show web1", and a
+host that is called as a command is ("label") is shown by "fleetnet host show label".
+"""
+
 EXAMPLES = """\b
 Examples:
   fleetnet host web1
-  fleetnet host web1 --at "yesterday 14:00"
+  fleetnet host show web1 --at "yesterday 14:00"
+  fleetnet host label web1 role=web
 """
 
 
+def nothing() -> None:
+    """Show one host, or label hosts."""
+
+
 @takes_common(SHEET, FORMATS)
-def host(
+def show_host(
     name: Annotated[str, typer.Argument(metavar="HOST", hidden=True)],
     *,
     common: Common,

@@ -3,12 +3,12 @@
 import functools
 import re
 import sys
-from dataclasses import replace
 from typing import Annotated
 
 from fleetnet_cli import exits, times
 from fleetnet_cli.asking import connect, show
 from fleetnet_cli.errors import UsageError
+from fleetnet_cli.labels import listed, parse_given
 from fleetnet_cli.options import CONNECTION, Common, option, takes_common
 from fleetnet_cli.output import terminal, tokens
 from fleetnet_cli.output.presentation import NAMELESS
@@ -20,6 +20,7 @@ own = functools.partial(option, command="token-create")
 EXAMPLES = """\b
 Examples:
   fleetnet token create --host web1 > web1.token
+  fleetnet token create --host web1 --label role=web --label env=prod > web1.token
   fleetnet token create --host web1 --ttl 10m -o json
 """
 
@@ -30,6 +31,9 @@ _HOST_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,251}[a-z0-9])?", re.ASCII)
 @takes_common(CONNECTION, NAMELESS)
 def create(
     host: Annotated[str, own("--host", metavar="NAME", help="The name that the host will have in the fleet.")],
+    label: Annotated[
+        list[str] | None, own("--label", metavar="K=V", help="A label that the host has from then on (repeatable).")
+    ] = None,
     ttl: Annotated[str, own("--ttl", metavar="LENGTH", help="How long the token may be used (default 1h).")] = "1h",
     *,
     common: Common,
@@ -40,11 +44,11 @@ def create(
     if ttl_s == 0:
         raise UsageError(f"--ttl {ttl} is less than a second; write it as 10m or 1h")
     with connect(common) as collector:
-        token = collector.create_token(host, ttl_s)
+        token = collector.create_token(host, ttl_s, parse_given(label or ()))
     if common.output not in ("table", "wide"):
         answer = ReadyAnswer(Coverage(as_of_us=times.now_us()), [token], End(1))
         # Nobody was asked, so there is no coverage to be said beside it.
-        return show(answer, tokens.presentation(), replace(common, quiet=True))
+        return show(answer, tokens.presentation(), common.silenced())
     out = terminal.of(sys.stdout)
     out.write(visible(token.token) + "\n")
     if not common.quiet:
@@ -63,7 +67,8 @@ def _check(host: str) -> None:
 
 def _explanation(token: Token) -> str:
     until = f"{times.local(token.expires_at_us)} {times.zone_name()}"
+    labels = f" with {visible(listed(token.labels))}" if token.labels else ""
     return (
-        f'good once, for host "{visible(token.host)}", until {until}; put it in a file there and run '
+        f'good once, for host "{visible(token.host)}"{labels}, until {until}; put it in a file there and run '
         "fleetnet-agent enroll --server COLLECTOR:7444 --token-file FILE"
     )
