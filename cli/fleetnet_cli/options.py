@@ -67,7 +67,7 @@ _SINCE = option("--since", metavar="TIME", help="What began since, open still or
 _SINCE_OF_SPAN = option("--since", metavar="TIME", help="From when on; a TIME as for --at in other commands.")
 _UNTIL = option("--until", metavar="TIME", help="Up to when (default now).")
 _HOST = option("--host", metavar="GLOB", help='Only hosts whose name matches, such as "web*"; several times: or.')
-_LABEL = option("--label", metavar="K[=V]", help="Only hosts that have this label now; several times: and.")
+_LABEL = option("--label", metavar="K[=V]", help="Only hosts with this label now (repeatable).")
 _MAX_AGE = option("--max-age", metavar="LENGTH", help="A host silent for longer is stale (default 2m).")
 _LIMIT = option("--limit", metavar="N", min=1, help="At most N items.")
 

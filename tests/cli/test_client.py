@@ -225,6 +225,7 @@ def test_a_question_arrives_as_it_was_asked(canned: Canned, fleetnet: Callable[.
 
 
 _HTTPS = query_pb2.PortRange(first=443, last=443)
+_WEB = query_pb2.Label(key="role", value="web")
 _PEER = query_pb2.Net(address=bytes([10, 0, 0, 5]), prefix_bits=32)
 _TEN = query_pb2.Net(address=bytes([10, 0, 0, 0]), prefix_bits=8)
 _SINCE_US = 1_767_225_600_000_000
@@ -255,6 +256,11 @@ _SINCE_US = 1_767_225_600_000_000
             query_pb2.SeekSocketsRequest(remotes=[_PEER], host_globs=["web*", "db*"]),
         ),
         (("hosts", "--host", "web*", "--host", "db*"), query_pb2.SeekHostsRequest(host_globs=["web*", "db*"])),
+        (
+            ("hosts", "--host", "web*", "--label", "role=web", "--label", "env"),
+            query_pb2.SeekHostsRequest(host_globs=["web*"], labels=[_WEB, query_pb2.Label(key="env")]),
+        ),
+        (("who-holds", "ESTAB", "--label", "role=web"), query_pb2.SeekSocketsRequest(labels=[_WEB])),
         (
             ("hosts", "--host", "web*", "--host", "web*"),
             query_pb2.ListHostsRequest(selection=query_pb2.Selection(host_glob="web*")),
@@ -287,6 +293,8 @@ class Older(Canned):
         ("who-listens", "443", "--cidr", "10.0.0.0/8"),
         ("who-talks-to", "10.0.0.5", "--container", "c0ffee"),
         ("hosts", "--host", "web*", "--host", "db*"),
+        ("who-listens", "443", "--label", "role=web"),
+        ("hosts", "--label", "role=web"),
     ],
 )
 def test_an_older_collector_refuses_what_it_does_not_know_and_answers_the_rest(

@@ -137,7 +137,7 @@ def assert_nothing_acts(shown: str) -> None:
 @_patient
 @given(_answers, st.booleans())
 def test_a_table_has_a_line_an_item_and_nothing_that_a_terminal_acts_upon(shown: Shown, wide: bool) -> None:
-    how = {"quiet": True, "asked_at": False, "glob": "", "wide": wide}
+    how = {"quiet": True, "asked_at": False, "asked": Selection(), "wide": wide}
     lines = written(shown, table.write, **how)
     assert lines.count("\n") == len(shown[0])
     assert_nothing_acts(lines)

@@ -184,7 +184,7 @@ def test_a_token_alone_goes_to_stdout_and_the_rest_can_be_silenced(
     document = json.loads(fleetnet("token", "create", "--host", "web1", "-o", "json").out)
     assert document["kind"] == "TokenList"
     assert document["items"] == [
-        {"host": "web1", "token": "fnt1.c2VjcmV0", "expires_at": "2026-03-01T14:10:00.000000Z"}
+        {"host": "web1", "token": "fnt1.c2VjcmV0", "expires_at": "2026-03-01T14:10:00.000000Z", "labels": {}}
     ]
 
 
