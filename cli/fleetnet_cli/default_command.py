@@ -23,8 +23,9 @@ class Group(TyperGroup):
         return super().parse_args(ctx, args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """The commands, and what may be shown."""
+        """The commands, and what may be shown, and how."""
         shown = self.commands[SHOW]
         of_arguments = [p for p in shown.params if isinstance(p, click.Argument)]
         values = [item for p in of_arguments for item in p.shell_complete(ctx, incomplete)]
-        return [*super().shell_complete(ctx, incomplete), *values]
+        found = [*super().shell_complete(ctx, incomplete), *values, *shown.shell_complete(ctx, incomplete)]
+        return list({item.value: item for item in found}.values())

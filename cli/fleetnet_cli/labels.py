@@ -81,7 +81,7 @@ def _label(word: str) -> Label:
 def _key(key: str, word: str) -> str:
     if _KEY.fullmatch(key):
         return key
-    close = key.lower().replace("_", "-") if not _KEY.fullmatch(key.lower()) else key.lower()
+    close = key.lower().strip("._/-")
     guess = f'; did you mean "{close}"?' if _KEY.fullmatch(close) else ""
     raise UsageError(
         f'"{word}": the key of a label is 1 to 64 of a-z, 0-9, ".", "_", "/" and "-", with a letter or digit at both '

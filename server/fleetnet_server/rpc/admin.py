@@ -49,8 +49,8 @@ class AdminService(admin_pb2_grpc.AdminServiceServicer):
             given = translate_labels.records(request.set)
             labelled, unmatched = await self._labelling.label(request.hosts, globs, given, request.remove)
             self._health.works()
-            changed = sum(host.changed for host in labelled)
-            _log.info("hosts labelled", hosts=len(labelled), changed=changed, given=given, taken=list(request.remove))
+            told = {"given": [f"{key}={value}" for key, value in given], "taken": list(request.remove)}
+            _log.info("hosts labelled", hosts=len(labelled), changed=sum(host.changed for host in labelled), **told)
             return admin_pb2.LabelHostsResponse(
                 hosts=[
                     admin_pb2.LabelledHost(
