@@ -60,7 +60,8 @@ class Lines:
         if not self._quiet and not coverage.hosts_asked:
             some = self._asked.host_globs or self._asked.labels
             whom = sentences.nobody(self._asked, coverage) if some else "no hosts in this fleet"
-            self._out.write(self._out.paint(f"{whom} yet; waiting for one\n", YELLOW))
+            yet = "" if whom.endswith("?") else " yet;"
+            self._out.write(self._out.paint(f"{whom}{yet} waiting for one\n", YELLOW))
         elif not self._quiet:
             sentences.write(
                 ReadyAnswer[object](coverage), self._out, found=len(self._rows), nothing=self._presentation.nothing,

@@ -209,3 +209,18 @@ def test_labels_are_given_over_the_admin_socket_and_what_is_not_known_is_refused
             assert isinstance(error.value, grpc.Call)
             assert error.value.code() is code
             assert words in (error.value.details() or "")
+
+
+def test_a_token_whose_labels_are_too_many_for_its_host_is_refused_and_not_used_up(collector: Running) -> None:
+    collector.join("full")
+    with collector.admin() as channel:
+        desk = admin_pb2_grpc.AdminServiceStub(channel)
+        many = [query_pb2.Label(key=f"k{n}", value="v") for n in range(64)]
+        desk.LabelHosts(admin_pb2.LabelHostsRequest(hosts=["full"], set=many), timeout=DEADLINE_S)
+        request = admin_pb2.CreateTokenRequest(host="full", labels=[query_pb2.Label(key="role", value="web")])
+        secret, _ = tokens.decode(desk.CreateToken(request, timeout=DEADLINE_S).token)
+        code, sentence = refusal(collector, secret, new_request())
+        assert code is grpc.StatusCode.INVALID_ARGUMENT
+        assert "full would have 65 labels" in sentence
+        desk.LabelHosts(admin_pb2.LabelHostsRequest(hosts=["full"], remove=["k0"]), timeout=DEADLINE_S)
+    assert collector.enroll(secret, new_request()).host == "full"
