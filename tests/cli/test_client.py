@@ -440,3 +440,30 @@ def test_numbers_of_a_newer_collector_are_unknown_and_no_error() -> None:
 
 def test_an_address_of_a_wrong_length_is_none() -> None:
     assert wire.socket(query_pb2.SocketItem(local_address=b"abc")).local_address == ""
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("hosts",),
+        ("who-listens",),
+        ("who-holds", "CLOSE_WAIT", "--by", "process"),
+        ("who-talks-to", "10.0.0.5"),
+        ("diff", "--since", "2026-02-27T13:00:00Z"),
+        ("audit", "--learn"),
+    ],
+    ids=" ".join,
+)
+def test_each_question_of_several_hosts_is_asked_by_labels_and_none_of_one(
+    command: tuple[str, ...], canned: Canned, fleetnet: Callable[..., Ran]
+) -> None:
+    # With differences, gaps and hosts that came between, for all of which diff asks again.
+    canned.then = (query_pb2.Coverage(as_of_us=fleet.AS_OF_US, hosts_asked=1, gaps=1), fleet.listeners_before())
+    assert fleetnet(*command, "--label", "role=web").err == ""
+    assert canned.asked
+    for request in canned.asked:
+        if isinstance(request, query_pb2.ListHostsRequest):
+            assert request.selection.host, "whether one has a gap"
+        else:
+            assert isinstance(request, query_pb2.SeekSocketsRequest | query_pb2.SeekHostsRequest)
+            assert list(request.labels) == [_WEB]
