@@ -77,7 +77,7 @@ def show(answer: Answer[Item], presentation: Presentation[Item], common: Common)
         from fleetnet_cli.output import table
 
         found = table.write(
-            answer, presentation, out, quiet=common.quiet, asked_at=common.asked_at, glob=globs(common),
+            answer, presentation, out, quiet=common.quiet, asked_at=common.asked_at, asked=common.selection,
             wide=common.output == "wide",
         )  # fmt: skip
     return exits.status_of(found=found > 0, whole=answer.coverage.whole)
@@ -113,10 +113,5 @@ def say(answer: Answer[object], common: Common, *, found: int, nothing: str, not
     terminal.of(sys.stdout).flush()
     coverage.write(
         answer, terminal.of(sys.stderr), found=found, nothing=nothing, asked_at=common.asked_at, zone_shown=False,
-        glob=globs(common), notes=notes,
+        asked=common.selection, notes=notes,
     )  # fmt: skip
-
-
-def globs(common: Common) -> str:
-    """The hosts asked about, as a sentence has them."""
-    return '" or "'.join(common.selection.host_globs)

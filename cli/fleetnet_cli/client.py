@@ -9,6 +9,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
 
@@ -17,10 +18,23 @@ from fleetnet_proto.v1 import query_pb2, query_pb2_grpc
 
 from fleetnet_cli import errors, wire
 from fleetnet_cli.channel import dial  # first: it tells gRPC what this is to know when it is loaded
-from fleetnet_cli.records import Coverage, End, Host, News, Person, Selection, Socket, SocketQuestion, Token
+from fleetnet_cli.records import (
+    Coverage,
+    End,
+    Host,
+    Label,
+    Labelled,
+    News,
+    Person,
+    Selection,
+    Socket,
+    SocketQuestion,
+    Token,
+)
 from fleetnet_cli.settings import Destination
 
 if TYPE_CHECKING:  # who asks about these has loaded them
+    from fleetnet_cli.labels import Wish
     from fleetnet_cli.live import LiveItem, LiveQuestion
     from fleetnet_cli.lives import Life, LivesQuestion
     from fleetnet_cli.network import Namespace, NamespaceQuestion
@@ -69,14 +83,18 @@ class Collector:
         else:
             call = self._questions.ListSockets(request)
         translate = functools.partial(self._translated, host=question.selection.host)
-        return Stream(call, lambda m: map(wire.socket, m.page.items), self._timeout_s, translate)
+        return self._told_what_is_near(
+            Stream(call, lambda m: map(wire.socket, m.page.items), self._timeout_s, translate)
+        )
 
     def watch(self, question: SocketQuestion) -> "Stream[News]":
         """Asks for sockets that are there, and then for those that come and go, for ever; the coverage of the beginning
         is here when this returns."""
         call = self._questions.WatchSockets(wire.watch_request(question))
         translate = functools.partial(self._translated, host=question.selection.host)
-        return Stream(call, wire.news, self._timeout_s, translate, later_s=max(self._timeout_s, _MARKS_S))
+        return self._told_what_is_near(
+            Stream(call, wire.news, self._timeout_s, translate, later_s=max(self._timeout_s, _MARKS_S))
+        )
 
     def hosts(self, selection: Selection) -> "Stream[Host]":
         """Asks for hosts; the answer's coverage is here when this returns."""
@@ -86,7 +104,7 @@ class Collector:
         else:
             call = self._questions.ListHosts(request)
         translate = functools.partial(self._explained, host=selection.host)
-        return Stream(call, lambda m: map(wire.host, m.page.items), self._timeout_s, translate)
+        return self._told_what_is_near(Stream(call, lambda m: map(wire.host, m.page.items), self._timeout_s, translate))
 
     def namespaces(self, question: "NamespaceQuestion") -> "Stream[Namespace]":
         """Asks for namespaces; the answer's coverage is here when this returns."""
@@ -113,9 +131,20 @@ class Collector:
         translate = functools.partial(self._translated, host=question.host, translate=translated_live)
         return LiveLook(call, wire_live.items, self._timeout_s, translate)
 
-    def create_token(self, host: str, ttl_s: int) -> Token:
-        """Has a one-time token made."""
-        return wire.token(self._administered("CreateToken", wire.token_request(host, ttl_s)))
+    def create_token(self, host: str, ttl_s: int, labels: tuple[Label, ...] = ()) -> Token:
+        """Has a one-time token made, which gives its host these labels. Raises CollectorTooOld where it would not."""
+        token = wire.token(self._administered("CreateToken", wire.token_request(host, ttl_s, labels)))
+        if set(token.labels) != set(labels):
+            # One of before has passed over them, and made a token without; nobody is shown that.
+            raise errors.CollectorTooOld(
+                "the collector does not know labels of tokens; upgrade fleetnet-server, or leave --label out"
+            )
+        return token
+
+    def label_hosts(self, wish: "Wish", globs: tuple[str, ...]) -> Labelled:
+        """Has hosts labelled."""
+        host = wish.hosts[0] if len(wish.hosts) == 1 else ""
+        return wire.labelled(self._administered("LabelHosts", wire.labels_request(wish, globs), host))
 
     def create_person_token(self, person: str, role: str, ttl_s: int) -> Token:
         """Has a one-time token made by which a person can log in."""
@@ -145,14 +174,14 @@ class Collector:
         request = wire_people.revoke_request(person)
         return wire_people.person(self._administered("RevokePerson", request).person)
 
-    def _administered(self, method: str, request: object) -> Any:  # noqa: ANN401  # whatever it answers
+    def _administered(self, method: str, request: object, host: str = "") -> Any:  # noqa: ANN401  # whatever it answers
         from fleetnet_proto.v1 import admin_pb2_grpc  # likewise
 
         call = getattr(admin_pb2_grpc.AdminServiceStub(self._line.channel), method)
         try:
             return call(request, timeout=self._timeout_s)
         except grpc.RpcError as error:
-            raise self._explained(error) from error
+            raise (self._translated(error, host) if host else self._explained(error)) from error
 
     def _explained(
         self,
@@ -173,14 +202,27 @@ class Collector:
         return errors.UnknownHost(host, self._near(host)) if isinstance(meaning, errors.UnknownHost) else meaning
 
     def _near(self, host: str) -> str | None:
+        return errors.nearest(host, [h.host for h in self._some_hosts()])
+
+    def _told_what_is_near(self, stream: "Stream[Item]") -> "Stream[Item]":
+        """The same answer; where it is about nobody for no host has a label asked for, with one that some host has."""
+        if unmatched := stream.coverage.unmatched_labels:
+            known = {known.words for h in self._some_hosts() for known in wire.labels(h.labels)}
+            if not unmatched[0].value:
+                known = {words.partition("=")[0] for words in known}
+            near = errors.nearest(unmatched[0].words, sorted(known)) or ""
+            stream.coverage = replace(stream.coverage, near_label=near)
+        return stream
+
+    def _some_hosts(self) -> list[query_pb2.HostItem]:
+        """As many hosts as can be had in a moment, for a guess; none where anything is amiss."""
         until_s = time.monotonic() + _GUESS_S
         try:
             call = self._questions.ListHosts(query_pb2.ListHostsRequest())
-            answer = Stream(call, lambda m: (h.host for h in m.page.items), min(self._timeout_s, _GUESS_S), translated)
-            names = list(itertools.takewhile(lambda _: time.monotonic() < until_s, answer))
+            answer = Stream(call, lambda m: m.page.items, min(self._timeout_s, _GUESS_S), translated)
+            return list(itertools.takewhile(lambda _: time.monotonic() < until_s, answer))
         except errors.CliError:
-            return None
-        return errors.nearest(host, names)
+            return []
 
 
 class _Call(Protocol):

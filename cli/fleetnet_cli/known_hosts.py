@@ -1,8 +1,8 @@
-"""The names of the fleet's hosts for completion: from a file of this user, asked for anew when it is a minute old.
+"""The fleet's hosts and their labels for completion: from a file of this user, asked for anew when it is a minute old.
 
 Who presses TAB waits for a fifth of a second at most. The asking is a process of its own, which goes on if that was too
 short, so the next TAB has the names. What goes wrong is nobody's trouble: then there are no names. What must stay true:
-names are a host's, and only plain ones are kept.
+names are a host's, and only plain ones are kept; of labels whoever proposes them sees to that.
 """
 
 import contextlib
@@ -14,7 +14,12 @@ import subprocess
 import sys
 import time
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fleetnet_cli.records import Host
 
 from fleetnet_cli.settings import Destination
 
@@ -28,6 +33,20 @@ _PLAIN = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,251}[a-z0-9])?", re.ASCII)  # as 
 
 def names(destination: Destination) -> list[str]:
     """The names that are known, after `_BUDGET_S` at most."""
+    kept = _kept(destination).get("hosts")
+    named = kept if isinstance(kept, list) else []
+    return [name for name in named if isinstance(name, str) and _PLAIN.fullmatch(name)]
+
+
+def labels(destination: Destination) -> dict[str, list[str]]:
+    """The values of each key of a label that are known, after `_BUDGET_S` at most."""
+    kept = _kept(destination).get("labels")
+    known = kept.items() if isinstance(kept, dict) else ()
+    return {key: [v for v in values if isinstance(v, str)] for key, values in known if isinstance(values, list)}
+
+
+def _kept(destination: Destination) -> dict[str, object]:
+    """What the file has, where it is of this collector."""
     file = _file(destination)
     there = destination.login is not None if destination.over_network else Path(destination.address).exists()
     if _age_s(file) < _FRESH_S or not there:
@@ -53,12 +72,28 @@ def ask(destination: Destination) -> None:
     with os.fdopen(_opened(file.with_suffix(".lock")), "wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         with Collector(destination, _ASKING_S) as collector:
-            hosts = [h.host for h in collector.hosts(Selection()) if _PLAIN.fullmatch(h.host)]
+            hosts, labels = _known(collector.hosts(Selection()))
         written = file.with_suffix(".new")
         written.unlink(missing_ok=True)  # of one who was killed
         with os.fdopen(_opened(written, os.O_EXCL), "w") as new:
-            json.dump({"collector": str(destination), "hosts": hosts[:_MOST]}, new)
+            json.dump({"collector": str(destination), "hosts": hosts, "labels": labels}, new)
         written.replace(file)
+
+
+def _known(answer: "Iterable[Host]") -> tuple[list[str], dict[str, list[str]]]:
+    """The names of hosts, and the values of each key of their labels, _MOST of each."""
+    names: list[str] = []
+    values: dict[str, set[str]] = {}
+    labels = 0
+    for host in answer:
+        if _PLAIN.fullmatch(host.host) and len(names) < _MOST:
+            names.append(host.host)
+        for label in host.labels:
+            known = values.setdefault(label.key, set())
+            if label.value not in known and labels < _MOST:
+                known.add(label.value)
+                labels += 1
+    return names, {key: sorted(some) for key, some in sorted(values.items())}
 
 
 def _opened(path: Path, more: int = 0) -> int:
@@ -78,16 +113,14 @@ def _age_s(file: Path) -> float:
         return float("inf")
 
 
-def _read(file: Path, destination: Destination) -> list[str]:
+def _read(file: Path, destination: Destination) -> dict[str, object]:
     if _age_s(file) > _USABLE_S:
-        return []
+        return {}
     try:
         kept = json.loads(file.read_bytes())
-        if kept["collector"] != str(destination):
-            return []
-        return [name for name in kept["hosts"] if isinstance(name, str) and _PLAIN.fullmatch(name)]
-    except (OSError, ValueError, LookupError, TypeError):
-        return []
+    except (OSError, ValueError):
+        return {}
+    return kept if isinstance(kept, dict) and kept.get("collector") == str(destination) else {}
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ import typer
 
 from fleetnet_cli import settings, times
 from fleetnet_cli.errors import UsageError, suggestion
+from fleetnet_cli.labels import parse_asked
 from fleetnet_cli.output.presentation import FORMATS, OF_AUDIT, OF_MAP
 from fleetnet_cli.records import Selection
 
@@ -66,6 +67,7 @@ _SINCE = option("--since", metavar="TIME", help="What began since, open still or
 _SINCE_OF_SPAN = option("--since", metavar="TIME", help="From when on; a TIME as for --at in other commands.")
 _UNTIL = option("--until", metavar="TIME", help="Up to when (default now).")
 _HOST = option("--host", metavar="GLOB", help='Only hosts whose name matches, such as "web*"; several times: or.')
+_LABEL = option("--label", metavar="K[=V]", help="Only hosts with this label now (repeatable).")
 _MAX_AGE = option("--max-age", metavar="LENGTH", help="A host silent for longer is stale (default 2m).")
 _LIMIT = option("--limit", metavar="N", min=1, help="At most N items.")
 
@@ -76,6 +78,7 @@ _OPTIONS: dict[str, tuple[Any, Any, Any]] = {
     "since": (str | None, _SINCE, None),
     "until": (str | None, _UNTIL, None),
     "host": (list[str] | None, _HOST, None),
+    "label": (list[str] | None, _LABEL, None),
     "max_age": (str | None, _MAX_AGE, None),
     "limit": (int | None, _LIMIT, None),
     "quiet": (bool, QUIET, False),
@@ -90,7 +93,7 @@ SHEET = tuple(name for name in ONE_HOST if name != "limit")
 SOCKETS = tuple(name for name in _OPTIONS if name != "until")
 QUESTION = tuple(name for name in SOCKETS if name != "since")
 SPAN = tuple(name for name in _OPTIONS if name != "at")
-SPAN_OF_HOST = tuple(name for name in SPAN if name != "host")
+SPAN_OF_HOST = tuple(name for name in SPAN if name not in ("host", "label"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +114,10 @@ class Common:
         """UsageError where something is watched, and `option` makes sense of an answer only."""
         if self.watching:
             raise UsageError(f"{option} makes no sense of what is watched; leave it out")
+
+    def silenced(self) -> "Common":
+        """The same without a word on coverage, where nobody was asked."""
+        return replace(self, quiet=True)
 
     @property
     def asked_at(self) -> bool:
@@ -252,6 +259,7 @@ def checked(given: dict[str, Any], formats: Sequence[str]) -> Common:
         at_us=times.parse_time(at, now_us) if at else 0,
         max_age_ms=times.parse_duration(max_age) // 1000 if max_age else 0,
         limit=given.get("limit") or 0,
+        labels=parse_asked(given.get("label") or ()),
     )
     timeout_us = times.parse_duration(nearest(command, "timeout") or DEFAULTS["timeout"])
     for name in ("at", "since", "limit"):

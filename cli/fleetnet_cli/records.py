@@ -26,6 +26,19 @@ class Net:
 
 
 @dataclass(frozen=True, slots=True)
+class Label:
+    """What a host is called by, beside its name."""
+
+    key: str
+    value: str = ""  # "" in a question: any
+
+    @property
+    def words(self) -> str:
+        """As people write it."""
+        return f"{self.key}={self.value}" if self.value else self.key
+
+
+@dataclass(frozen=True, slots=True)
 class Selection:
     """Which hosts, when, and how much; the empty value asks about everything now."""
 
@@ -34,6 +47,7 @@ class Selection:
     at_us: int = 0
     max_age_ms: int = 0
     limit: int = 0
+    labels: tuple[Label, ...] = ()  # a host is asked that has all of them now
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +140,24 @@ class Host:
     clock_offset_us: int
     degraded: tuple[str, ...]
     gaps: int = 0  # that overlap the time asked about
+    labels: tuple[Label, ...] = ()  # as they are now, by key
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledHost:
+    """A host and its labels, by key."""
+
+    host: str
+    labels: tuple[Label, ...]
+    changed: bool  # it had others before
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """What became of a wish for labels."""
+
+    hosts: tuple[LabelledHost, ...]
+    unmatched_globs: tuple[str, ...]  # then nothing was done
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -157,6 +189,7 @@ class Token:
     expires_at_us: int
     person: str = ""
     role: str = ""  # of the person
+    labels: tuple[Label, ...] = ()  # that the host has from its enrollment on
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +243,8 @@ class Coverage:
     not_kept: tuple[NotKept, ...] = ()
     unseen_holders: int = 0  # sockets that may be meant, but it is not known who holds them; at most 1,001
     unmatched_globs: tuple[str, ...] = ()  # of those asked by, which match no host
+    unmatched_labels: tuple[Label, ...] = ()  # where no host was asked: those asked for that no host has
+    near_label: str = ""  # that some host has, and that was probably meant by the first of these
     since: "Coverage | None" = None  # that of the earlier time, where two are compared
 
     @property

@@ -7,6 +7,7 @@ collectors fail.
 import threading
 from collections.abc import Callable, Iterator
 from concurrent import futures
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TypeVar
 
@@ -29,6 +30,7 @@ Request = (
     | people_pb2.ListPeopleRequest
     | people_pb2.ChangeRoleRequest
     | people_pb2.RevokePersonRequest
+    | admin_pb2.LabelHostsRequest
 )
 _PAGE = 2
 
@@ -174,7 +176,7 @@ class Canned(query_pb2_grpc.QueryServiceServicer, admin_pb2_grpc.AdminServiceSer
     ) -> admin_pb2.CreateTokenResponse:
         self._take(request, context)
         return admin_pb2.CreateTokenResponse(
-            token="fnt1.c2VjcmV0", host=request.host, expires_at_us=1_772_374_200_000_000
+            token="fnt1.c2VjcmV0", host=request.host, expires_at_us=1_772_374_200_000_000, labels=request.labels
         )
 
     def CreatePersonToken(  # noqa: N802  # likewise
@@ -214,6 +216,19 @@ class Canned(query_pb2_grpc.QueryServiceServicer, admin_pb2_grpc.AdminServiceSer
         context.abort(grpc.StatusCode.NOT_FOUND, f'nobody named "{name}" has logged in yet')
         raise AssertionError("unreachable: the call was ended")
 
+    def LabelHosts(  # noqa: N802  # likewise
+        self, request: admin_pb2.LabelHostsRequest, context: grpc.ServicerContext
+    ) -> admin_pb2.LabelHostsResponse:
+        self._take(request, context)
+        for name in request.hosts:
+            self._know(name, context)
+        unmatched = [g for g in request.host_globs if not any(fnmatchcase(h.host, g) for h in self.hosts)]
+        if unmatched:
+            return admin_pb2.LabelHostsResponse(unmatched_globs=unmatched)
+        globs = (*request.hosts, *request.host_globs)
+        meant = [h for h in self.hosts if any(fnmatchcase(h.host, glob) for glob in globs)]
+        return admin_pb2.LabelHostsResponse(hosts=[_labelled(host, request) for host in meant])
+
     def _take(
         self,
         request: Request,
@@ -234,6 +249,13 @@ class Canned(query_pb2_grpc.QueryServiceServicer, admin_pb2_grpc.AdminServiceSer
             if number == self.breaks_after_pages:
                 context.abort(grpc.StatusCode.UNAVAILABLE, "shutting down")
             yield items[start : start + _PAGE]
+
+
+def _labelled(host: query_pb2.HostItem, request: admin_pb2.LabelHostsRequest) -> admin_pb2.LabelledHost:
+    before = {label.key: label.value for label in host.labels}
+    after = before | {label.key: label.value for label in request.set}
+    labels = [query_pb2.Label(key=k, value=v) for k, v in sorted(after.items()) if k not in request.remove]
+    return admin_pb2.LabelledHost(host=host.host, labels=labels, changed=labels != list(host.labels))
 
 
 def _pruned(item: query_pb2.NamespaceItem, request: query_pb2.ListNamespacesRequest) -> query_pb2.NamespaceItem:

@@ -36,6 +36,9 @@ TYPED = {
     "fleetnet explain -o ": {"table", "wide", "json", "ndjson"},
     "fleetnet watch who-listens -o ": {"table", "ndjson"},
     "fleetnet hosts --ou": {"--output"},
+    "fleetnet host s": {"show"},
+    "fleetnet host --ou": {"--output"},
+    "fleetnet host label --ho": {"--host"},
     "fleetnet help tim": {"times"},
     "fleetnet explain time": {"TIME_WAIT", "Timer"},
     "fleetnet who-listens post": {"postgresql", "postgres"},
@@ -128,16 +131,40 @@ def test_bash_completes_the_hosts_of_the_fleet_and_no_hostile_name(
         "fleetnet netstat we",
         "fleetnet hosts --host d",
         "fleetnet host d",
+        "fleetnet host show o",
+        "fleetnet host label d",
         "fleetnet history o",
         "fleetnet who-talks-to d",
     )
-    expected = [{"db1", "odd", "web1", "web2"}, {"web1", "web2"}, {"db1"}, {"db1"}, {"odd"}, {"db1"}]
+    expected = [{"db1", "odd", "web1", "web2"}, {"web1", "web2"}, {"db1"}, {"db1"}, {"odd"}, {"db1"}, {"odd"}, {"db1"}]
     # The first TAB waits a fifth of a second for them; on a slow machine a later one has them.
     until_s = time.monotonic() + 60
     while (found := proposed("bash", *lines, folder=tmp_path / "here")) != expected and time.monotonic() < until_s:
         pass
     assert found == expected
     assert not (tmp_path / "run").exists()
+
+
+def test_labels_are_completed_by_their_keys_and_values_and_no_hostile_one_is(
+    canned: Canned, proposed: Callable[..., list[set[str]]]
+) -> None:
+    labels = (("role", "web"), ("role", "db"), ("role", "a;id"), ("rack", "7"), ("zone", "$(id)"), ("zone", "x=y"))
+    canned.hosts.extend(query_pb2.HostItem(host="x", labels=[query_pb2.Label(key=k, value=v)]) for k, v in labels)
+    # As bash hands on what is typed: "=" is a word of its own, and what stands before it stays.
+    lines = {
+        "fleetnet hosts --label r": {"role", "role=db", "role=web", "rack", "rack=7"},
+        "fleetnet hosts --label role =": {"db", "web"},
+        "fleetnet hosts --label role = w": {"web"},
+        "fleetnet watch who-listens --label = ra": {"rack", "rack=7"},
+        "fleetnet hosts --label = zone = ": {"x=y"},
+        "fleetnet host label web1 ro": {"role=db", "role=web"},
+        "fleetnet host label role = d": {"db"},
+        "fleetnet token create --host y --label rack =": {"7"},
+    }
+    until_s = time.monotonic() + 60
+    while (found := proposed("bash", *lines)) != list(lines.values()) and time.monotonic() < until_s:
+        pass
+    assert dict(zip(lines, found, strict=True)) == lines
 
 
 def completed(line: str) -> Ran:
@@ -227,11 +254,12 @@ def test_names_of_another_collector_or_a_damaged_file_are_not_proposed(
     collector, file = kept
     for content in (
         json.dumps({"collector": "unix:///other", "hosts": ["web1"]}), "{", "[]", "null", '{"hosts": 7}',
-        json.dumps({"collector": str(collector), "hosts": 7}),
+        json.dumps({"collector": str(collector), "hosts": 7, "labels": {"role": 7}}),
         json.dumps({"collector": str(collector), "hosts": [7, "$(id)"]}),
     ):  # fmt: skip
         file.write_text(content)
         assert known_hosts.names(collector) == []
+        assert known_hosts.labels(collector).keys() <= set()
 
 
 def test_a_link_in_the_place_of_the_file_leads_nowhere(kept: tuple[Destination, Path], tmp_path: Path) -> None:

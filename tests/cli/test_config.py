@@ -61,6 +61,7 @@ def test_without_any_word_all_is_default(
         "--since    -                                default\n"
         "--until    -                                default\n"
         "--host     -                                default\n"
+        "--label    -                                default\n"
         "--max-age  2m                               default\n"
         "--limit    -                                default\n"
         "--quiet    -                                default\n"

@@ -23,7 +23,7 @@ from fleetnet_cli.output import json as json_output
 from fleetnet_cli.output import name, ndjson, sockets, table
 from fleetnet_cli.output.presentation import FORMATS, OF_MAP, Presentation
 from fleetnet_cli.output.terminal import ReaderGoneError, Terminal
-from fleetnet_cli.records import Coverage, End, ReadyAnswer, Socket
+from fleetnet_cli.records import Coverage, End, ReadyAnswer, Selection, Socket
 from fleetnet_cli.services import parse
 
 from cli import fleet, network
@@ -85,7 +85,7 @@ def test_csv_has_its_header_even_where_nothing_is_found_or_all_is_to_be_quiet(
         del item.namespace.interfaces[:], item.namespace.routes[:]
     header, *rows = fleetnet(*BY_ITEM[asked], "-o", "csv", "-q").out.splitlines()
     assert header == (GOLDEN / f"{asked}.csv").read_text().splitlines()[0]
-    assert len(rows) == (asked == "token-create")
+    assert len(rows) == {"token-create": 1, "host-label": 2}.get(asked, 0)
 
 
 @pytest.mark.parametrize("asked", [("config", "explain"), ("person", "list")], ids=" ".join)
@@ -133,7 +133,7 @@ FEWER = {
     ("token", "create", "--host", "web1"): ("table, wide, json, ndjson or csv", "name"),
     ("person", "list"): ("table, wide, json, ndjson or csv", "name"),
     ("map",): ("table, wide, json, ndjson, csv, dot or mermaid", "name"),
-    ("host", "web1"): ("table, json or ndjson", "wide"),
+    ("host", "show", "web1"): ("table, json or ndjson", "wide"),
     ("hosts",): ("table, wide, json, ndjson, csv or name", "sarif"),
 }
 
@@ -145,7 +145,7 @@ def test_the_formats_of_the_help_are_those_that_are_taken_and_no_others(
     listed, other = FEWER[asked]
     help_text = " ".join(fleetnet(*asked, "--help").out.split())
     assert f"--output FORMAT {listed} (default table)." in help_text
-    command = " ".join(asked[: 2 if asked[0] in ("config", "token", "person") else 1])
+    command = " ".join(asked[: 2 if asked[0] in ("config", "host", "token", "person") else 1])
     ran = fleetnet(*asked, "-o", other)
     assert (ran.status, ran.out) == (2, "")
     assert ran.err == f"fleetnet: -o {other} makes no sense for {command}; ask for {listed}\n"
@@ -344,5 +344,5 @@ def test_a_table_of_rows_that_come_slowly_is_written_as_its_first_thousand_are_t
             seen.append(len(out.getvalue()))
             yield one()
 
-    table.write(Lazy(items()), presentation(), Terminal(out), quiet=False, asked_at=False, glob="")
+    table.write(Lazy(items()), presentation(), Terminal(out), quiet=False, asked_at=False, asked=Selection())
     assert (seen[999], seen[-1] > 0) == (0, True)

@@ -75,6 +75,8 @@ ANSWERS: dict[str, tuple[str, ...]] = {
     "netstat-statistics.json": ("netstat", "web1", "-s", "-o", "json"),
     "netstat-live.table": ("netstat", "web1", "-ntp", "--live", "--timers"),
     "netstat-live.json": ("netstat", "web1", "-nta", "--live", "-o", "json"),
+    "host-label.table": ("host", "label", "db1", "web1", "env=prod", "role=db"),
+    "host-label.json": ("host", "label", "db1", "web1", "env=prod", "role=db", "-o", "json"),
     "token-create.table": ("token", "create", "--host", "web1"),
     "person-list.table": ("person", "list"),
     "explain.table": ("explain",),
@@ -110,7 +112,8 @@ BY_ITEM: dict[str, tuple[str, ...]] = {
     "netstat-interfaces-live": ("netstat", "web1", "-i", "--live"),
     "netstat-statistics": ("netstat", "web1", "-s"),
     "netstat-live": ("netstat", "web1", "-nta", "--live"),
-    "token-create": ("token", "create", "--host", "web1"),
+    "host-label": ("host", "label", "db1", "web1", "env=prod", "role=db"),
+    "token-create": ("token", "create", "--host", "web1", "--label", "role=web", "--label", "env=prod"),
     "person-list": ("person", "list"),
 }
 MAKE_NO_SENSE = (

@@ -35,7 +35,7 @@ from fleetnet_cli.output import json as json_output
 from fleetnet_cli.output import name as name_output
 from fleetnet_cli.output.presentation import Presentation
 from fleetnet_cli.output.terminal import Terminal
-from fleetnet_cli.records import Count, Coverage, Owner, ReadyAnswer, RemoteEnd, StaleHost, Token
+from fleetnet_cli.records import Count, Coverage, Owner, ReadyAnswer, RemoteEnd, Selection, StaleHost, Token
 from fleetnet_cli.services import parse
 from fleetnet_proto.v1 import query_pb2
 from hypothesis import HealthCheck, given, settings
@@ -162,7 +162,7 @@ def assert_nothing_acts(shown: str) -> None:
 @_patient
 @given(_answers, st.booleans())
 def test_a_table_has_a_line_an_item_and_nothing_that_a_terminal_acts_upon(shown: Shown, wide: bool) -> None:
-    how = {"quiet": True, "asked_at": False, "glob": "", "wide": wide}
+    how = {"quiet": True, "asked_at": False, "asked": Selection(), "wide": wide}
     lines = written(shown, table.write, **how)
     assert lines.count("\n") == len(shown[0])
     assert_nothing_acts(lines)
@@ -219,7 +219,7 @@ def test_markup_and_shell_are_shown_as_they_are() -> None:
     item = replace(wire.socket(fleet.listeners()[2]), unit="[bold red]$(reboot)[/]")
     shown = ([item], sockets.presentation(_SERVICES, "", sockets.listener_columns()))
     for out in (
-        written(shown, table.write, quiet=True, asked_at=False, glob=""),
+        written(shown, table.write, quiet=True, asked_at=False, asked=Selection()),
         written(shown, csv_output.write),
         written(shown, ndjson.write, limited=False),
     ):
@@ -231,8 +231,8 @@ def test_a_name_without_end_is_cut(output: str) -> None:
     item = replace(wire.socket(fleet.listeners()[2]), unit="x" * 1_000_000, owners=())
     shown = ([item], sockets.presentation(_SERVICES, "", sockets.listener_columns()))
     written_by: dict[str, Callable[[], str]] = {
-        "table": lambda: written(shown, table.write, quiet=True, asked_at=False, glob=""),
-        "wide": lambda: written(shown, table.write, quiet=True, asked_at=False, glob="", wide=True),
+        "table": lambda: written(shown, table.write, quiet=True, asked_at=False, asked=Selection()),
+        "wide": lambda: written(shown, table.write, quiet=True, asked_at=False, asked=Selection(), wide=True),
         "json": lambda: written(shown, json_output.write, limited=False),
         "ndjson": lambda: written(shown, ndjson.write, limited=False),
         "csv": lambda: written(shown, csv_output.write),
@@ -247,7 +247,7 @@ def test_every_one_of_very_many_owners_is_there() -> None:
     owners = tuple(Owner(100_000 + n, "worker", "", fleet.AS_OF_US, "") for n in range(2000))
     shown = ([replace(wire.socket(fleet.listeners()[2]), owners=owners)], sockets.presentation(_SERVICES, "", ()))
     assert written(shown, csv_output.write).count("worker/") == 2000
-    assert "101998, 101999)" in written(shown, table.write, quiet=True, asked_at=False, glob="", wide=True)
+    assert "101998, 101999)" in written(shown, table.write, quiet=True, asked_at=False, asked=Selection(), wide=True)
 
 
 def test_an_owner_cannot_pass_for_two_in_csv() -> None:

@@ -21,7 +21,7 @@ PLAIN = {
     "", ".__main__", ".main", ".version", ".exits", ".errors", ".text", ".times", ".settings", ".options", ".records",
     ".commands", ".commands.start", ".given_twice", ".output", ".output.presentation", ".output.terminal",
     ".commands.who_listens", ".asking", ".ports", ".protocols", ".services", ".targets", ".users", ".output.sockets",
-    ".client", ".channel", ".identities", ".wire",
+    ".client", ".channel", ".identities", ".labels", ".wire",
 }  # fmt: skip
 OF_FORMATS = {
     "table": {".output.coverage", ".output.table"},

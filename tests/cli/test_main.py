@@ -26,6 +26,8 @@ COMMANDS = [
     ["who-holds"],
     ["who-talks-to"],
     ["host"],
+    ["host", "show"],
+    ["host", "label"],
     ["hosts"],
     ["diff"],
     ["history"],
@@ -169,7 +171,7 @@ def test_wrong_usage_is_2(canned: Canned, script: Callable[..., Ran]) -> None:
         (["who-talks-to", "nowhere"], 'no host "nowhere" in this fleet'),
         (["who-talks-to", "10.0.0.5", "--by", "hst"], 'did you mean "host"?'),
         (["who-talks-to", "10.0.0.5", "--since", "10m ago", "--at", "1h ago"], "is later than --at"),
-        (["host", "web1", "-o", "csv"], "-o csv makes no sense for host; ask for table, json or ndjson"),
+        (["host", "web1", "-o", "csv"], "-o csv makes no sense for host show; ask for table, json or ndjson"),
         (["who-holds", "CLOSE_WAIT", "--remote", "web1"], '"fleetnet who-talks-to" knows hosts'),
         (["who-listens", "--cidr", "10.0.0.0/33"], "it is 0 to 32"),
         (["who-listen"], 'did you mean "who-listens"?'),
@@ -270,6 +272,34 @@ def test_a_pattern_that_matches_no_host_is_named_beside_others_that_do(
     assert 'no host matches "db9"' in script("who-listens", "443", "--host", "web*", "--host", "db9", "-o", "name").err
     document = json.loads(script("who-listens", "443", "--host", "web*", "--host", "db9", "-o", "json").out)
     assert document["coverage"]["unmatched_globs"] == ["db9"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "unmatched", "said"),
+    [
+        (["--label", "role=wbe"], [("role", "wbe")], 'no host has role=wbe, did you mean "role=web"? '),
+        (["--label", "rloe"], [("rloe", "")], 'no host has rloe, did you mean "role"? '),
+        (["--label", "x=1", "--label", "y"], [("x", "1"), ("y", "")], "no host has x=1 or y; "),
+        (["--label", "role=web", "--label", "env=prod"], [], "no host has role=web and env=prod; "),
+        (["--label", "role=web", "--host", "d*"], [], 'no host that matches "d*" has role=web; '),
+    ],
+)
+def test_where_no_host_has_the_labels_that_is_1_and_what_was_probably_meant_is_said(
+    asked: list[str], unmatched: list[tuple[str, str]], said: str, canned: Canned, script: Callable[..., Ran]
+) -> None:
+    canned.sockets = []
+    canned.coverage.CopyFrom(query_pb2.Coverage(as_of_us=fleet.AS_OF_US))
+    canned.coverage.unmatched_labels.extend(query_pb2.Label(key=k, value=v) for k, v in unmatched)
+    ran = script("who-listens", *asked)
+    assert (ran.status, ran.out) == (1, f'{said}"fleetnet hosts -o wide" lists them\n')
+
+
+def test_of_patterns_that_match_no_host_with_a_label_it_is_not_said_that_they_match_none(
+    canned: Canned, script: Callable[..., Ran]
+) -> None:
+    canned.coverage.unmatched_globs.append("db9")
+    ran = script("who-listens", "443", "--host", "web*", "--host", "db9", "--label", "role=web")
+    assert ran.out.splitlines()[-1] == '4 hosts, all fresh; no host that matches "db9" has role=web'
 
 
 def test_stale_is_3_and_outranks_nothing_found(canned: Canned, script: Callable[..., Ran]) -> None:

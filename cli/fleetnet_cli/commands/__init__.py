@@ -15,12 +15,15 @@ import typer
 from fleetnet_cli.given_twice import Command
 
 # The module here, with the examples of its help, and the function in it; in the order of --help.
-# A name that others go on from is a group, and its function runs before theirs.
+# A name that others go on from is a group, and its function runs before theirs. GROUP of its module, where there is
+# one, says what is special about it.
 _COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "who-listens": ("who_listens", "who_listens"),
     "who-holds": ("who_holds", "who_holds"),
     "who-talks-to": ("who_talks_to", "who_talks_to"),
-    "host": ("host", "host"),
+    "host": ("host", "nothing"),
+    "host show": ("host", "show_host"),
+    "host label": ("label", "label"),
     "hosts": ("hosts", "hosts"),
     "map": ("map", "map_"),
     "diff": ("diff", "diff"),
@@ -88,7 +91,8 @@ def _command(name: str, path: str) -> click.Command:
     module, function = _COMMANDS[path]
     loaded = importlib.import_module(f"{__name__}.{module}")
     if any(other.startswith(f"{path} ") for other in _COMMANDS):
-        return _group(_typer(name=name, epilog=loaded.EXAMPLES), getattr(loaded, function), path)
+        special = getattr(loaded, "GROUP", {})
+        return _group(_typer(name=name, epilog=loaded.EXAMPLES, **special), getattr(loaded, function), path)
     alone = _typer()
     alone.command(name, cls=Command, epilog=loaded.EXAMPLES)(getattr(loaded, function))
     return typer.main.get_command(alone)

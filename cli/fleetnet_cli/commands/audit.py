@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fleetnet_cli import exits
-from fleetnet_cli.asking import connect, globs, show
+from fleetnet_cli.asking import connect, show
 from fleetnet_cli.errors import UsageError
 from fleetnet_cli.options import Common, option, takes_common
 from fleetnet_cli.output import coverage, terminal
@@ -34,7 +34,7 @@ Examples:
 What a rule may ask: "fleetnet help policies".
 """
 
-_OPTIONS = ("output", "at", "host", "max_age", "quiet", "server", "context", "timeout")
+_OPTIONS = ("output", "at", "host", "label", "max_age", "quiet", "server", "context", "timeout")
 _PROTOCOLS = ("tcp", "udp", "udplite", "sctp")
 
 
@@ -83,7 +83,7 @@ def _audit(path: str, common: Common, *, ephemeral: bool, raw: bool) -> int:
         stale = {stale.host for stale in reach.hosts_stale}
         hosts = [replace(host, fresh=host.fresh and host.host not in stale) for host in hosts]
         judged = list(judge.judge(asked.rules, hosts, listeners, counts, reach.as_of_us, ephemeral=ephemeral, raw=raw))
-    if not common.selection.host_globs or not judged:
+    if not (common.selection.host_globs or common.selection.labels) or not judged:
         judged += judge.of_nobody(asked.rules, hosts)
     findings = [finding for one in judged for finding in one.findings]
     findings.sort(key=lambda finding: finding.verdict != judge.VIOLATED)
@@ -104,7 +104,7 @@ def _write(asked: "Policy", judged: "list[Judged]", findings: "list[Finding]", r
     from fleetnet_cli.audit import junit, report, sarif
 
     out = terminal.of(sys.stdout)
-    said = coverage.sentences(reach, None, asked_at=common.asked_at, with_zone=True, glob=globs(common))
+    said = coverage.sentences(reach, None, asked_at=common.asked_at, with_zone=True, asked=common.selection)
     if common.output == "junit":
         out.write(junit.write(asked.rules, judged, said, reach.whole))
     elif common.output == "sarif":
@@ -129,7 +129,9 @@ def _learn(common: Common, *, ephemeral: bool, raw: bool) -> int:
         listeners = collector.sockets(_listeners(common.selection, raw=raw))
         terminal.of(sys.stdout).write(learn.learn(hosts, listeners, ephemeral))
     if not answer.coverage.whole or not hosts:
-        said = coverage.sentences(answer.coverage, None, asked_at=common.asked_at, with_zone=True, glob=globs(common))
+        said = coverage.sentences(
+            answer.coverage, None, asked_at=common.asked_at, with_zone=True, asked=common.selection
+        )
         terminal.of(sys.stderr).write(said + "\n")
     return exits.status_of(found=bool(hosts), whole=answer.coverage.whole and all(host.fresh for host in hosts))
 

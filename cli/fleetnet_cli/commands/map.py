@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fleetnet_cli import exits
-from fleetnet_cli.asking import connect, globs, say, show
+from fleetnet_cli.asking import connect, say, show
 from fleetnet_cli.commands.who_listens import words_of
 from fleetnet_cli.errors import UsageError, suggestion
 from fleetnet_cli.options import QUESTION, Common, option, takes_common
@@ -100,7 +100,7 @@ def _draw(answer: "ReadyAnswer[Edge]", nothing: str, common: Common) -> int:
     from fleetnet_cli.output import coverage, dot, graph, mermaid, terminal
 
     reach = coverage.sentences(
-        answer.coverage, answer.end, asked_at=common.asked_at, with_zone=True, glob=globs(common)
+        answer.coverage, answer.end, asked_at=common.asked_at, with_zone=True, asked=common.selection
     )
     drawn = graph.of(answer, load())
     terminal.of(sys.stdout).write((dot if common.output == "dot" else mermaid).write(drawn, reach))

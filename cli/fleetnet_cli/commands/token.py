@@ -3,13 +3,13 @@
 import functools
 import re
 import sys
-from dataclasses import replace
 from typing import Annotated
 
 from fleetnet_cli import exits, times
 from fleetnet_cli.asking import connect, show
 from fleetnet_cli.commands.person import check_role
 from fleetnet_cli.errors import UsageError
+from fleetnet_cli.labels import listed, parse_given
 from fleetnet_cli.options import CONNECTION, Common, option, takes_common
 from fleetnet_cli.output import terminal, tokens
 from fleetnet_cli.output.presentation import NAMELESS
@@ -21,6 +21,7 @@ own = functools.partial(option, command="token-create")
 EXAMPLES = """\b
 Examples:
   fleetnet token create --host web1 > web1.token
+  fleetnet token create --host web1 --label role=web --label env=prod > web1.token
   fleetnet token create --host web1 --ttl 10m -o json
   fleetnet token create --person alice --role viewer > alice.token
 """
@@ -46,6 +47,9 @@ def create(
     role: Annotated[
         str | None, own("--role", metavar="viewer|operator", help="What the person may do (default viewer).")
     ] = None,
+    label: Annotated[
+        list[str] | None, own("--label", metavar="K=V", help="A label that the host has from then on (repeatable).")
+    ] = None,
     ttl: Annotated[str, own("--ttl", metavar="LENGTH", help="How long the token may be used (default 1h).")] = "1h",
     *,
     common: Common,
@@ -60,19 +64,21 @@ def create(
     if person is not None:
         _check("--person", person, "a person's", _PERSON_NAME)
         check_role(role or _ROLE)
+        if label:
+            raise UsageError("--label is what a host is told by; a person has none")
     ttl_s = times.parse_duration(ttl) // times.SECOND_US
     if ttl_s == 0:
         raise UsageError(f"--ttl {ttl} is less than a second; write it as 10m or 1h")
     with connect(common) as collector:
         token = (
-            collector.create_token(host, ttl_s)
+            collector.create_token(host, ttl_s, parse_given(label or ()))
             if host is not None
             else collector.create_person_token(person or "", role or _ROLE, ttl_s)
         )
     if common.output not in ("table", "wide"):
         answer = ReadyAnswer(Coverage(as_of_us=times.now_us()), [token], End(1))
         # Nobody was asked, so there is no coverage to be said beside it.
-        return show(answer, tokens.presentation(), replace(common, quiet=True))
+        return show(answer, tokens.presentation(), common.silenced())
     out = terminal.of(sys.stdout)
     out.write(visible(token.token) + "\n")
     if not common.quiet:
@@ -96,7 +102,8 @@ def _explanation(token: Token) -> str:
             f"good once, for {visible(token.person)} ({token.role}), until {until}; hand it over in a file, for "
             "fleetnet login --server COLLECTOR:7444 --token-file FILE"
         )
+    labels = f" with {visible(listed(token.labels))}" if token.labels else ""
     return (
-        f'good once, for host "{visible(token.host)}", until {until}; put it in a file there and run '
+        f'good once, for host "{visible(token.host)}"{labels}, until {until}; put it in a file there and run '
         "fleetnet-agent enroll --server COLLECTOR:7444 --token-file FILE"
     )

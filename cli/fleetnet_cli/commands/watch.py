@@ -12,10 +12,9 @@ Examples:
   fleetnet watch who-talks-to 10.0.0.5:5432 -o ndjson
 
 What is there is shown first, then + for what comes and - for what goes, with
-the time at which the collector knew. A host that is silent shows nothing, and
-that is said. Where the connection is lost it is tried again; what changed
-meanwhile is shown then. What came and went again within a moment may not be;
-"fleetnet who-listens --since" has all of it.
+the time at which the collector knew. A silent host shows nothing, and that is
+said. A lost connection is tried again, and what changed meanwhile shown then.
+What came and went within a moment may not be; "who-listens --since" has it.
 """
 
 

@@ -1,6 +1,6 @@
 """The questions that a map is drawn from, each narrowed in the collector as far as it can be.
 
-1. Which hosts are named, where some are.
+1. Which hosts are named or have the labels asked for, where some are.
 2. The namespaces of the fleet, with their addresses.
 3. Its listeners, of all ports: which end of a connection serves is told by who listens at either.
 4. The connections asked for: all, or those of the hosts, process or unit named. Of ports it is two questions, one for
@@ -58,19 +58,25 @@ class Map:
 def ask(collector: "Collector", question: MapQuestion) -> Map:
     """Draws a map. Raises UnknownHost."""
     wanted = question.wanted
-    unmatched: tuple[str, ...] = ()
-    if question.selection.host_globs:  # 1.
+    narrowed = Coverage(as_of_us=0)
+    if question.selection.host_globs or question.selection.labels:  # 1.
         answer = collector.hosts(question.selection)
-        hosts, unmatched = frozenset(host.host for host in answer), answer.coverage.unmatched_globs
+        hosts, narrowed = frozenset(host.host for host in answer), answer.coverage
         for host in sorted(question.named - hosts):
-            collector.namespaces(NamespaceQuestion(replace(question.selection, host_globs=(), host=host)))  # fails
+            alone = replace(question.selection, host_globs=(), labels=(), host=host)
+            collector.namespaces(NamespaceQuestion(alone))  # fails, unless it lacks a label only
         if not hosts:
             return Map([], answer.coverage)
         wanted = replace(wanted, hosts=hosts)
-    fleet = replace(question.selection, host_globs=())
+    fleet = replace(question.selection, host_globs=(), labels=())
     namespaces = collector.namespaces(NamespaceQuestion(fleet, without_routes=True))
     with Drawing(Places(namespaces), wanted) as drawing:  # 2.
-        asking = _Asking(collector, drawing, wanted, replace(namespaces.coverage, unmatched_globs=unmatched))
+        reach = replace(
+            namespaces.coverage,
+            unmatched_globs=narrowed.unmatched_globs,
+            unmatched_labels=narrowed.unmatched_labels,
+        )
+        asking = _Asking(collector, drawing, wanted, reach)
         asking.listeners(SocketQuestion(fleet, protocols=question.protocols, listeners_only=True))
         everyone = SocketQuestion(fleet, states=STATES, protocols=question.protocols)
         asked = replace(everyone, selection=question.selection, process=wanted.process, unit=wanted.unit)

@@ -61,6 +61,11 @@ class AdminServiceStub:
                 request_serializer=fleetnet__proto_dot_v1_dot_people__pb2.RevokePersonRequest.SerializeToString,
                 response_deserializer=fleetnet__proto_dot_v1_dot_people__pb2.RevokePersonResponse.FromString,
                 _registered_method=True)
+        self.LabelHosts = channel.unary_unary(
+                '/fleetnet.v1.AdminService/LabelHosts',
+                request_serializer=fleetnet__proto_dot_v1_dot_admin__pb2.LabelHostsRequest.SerializeToString,
+                response_deserializer=fleetnet__proto_dot_v1_dot_admin__pb2.LabelHostsResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServiceServicer:
@@ -102,6 +107,14 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def LabelHosts(self, request, context):
+        """Gives hosts labels and takes some from them, of all these hosts or, where one cannot have them, of none. Doing it
+        again changes nothing. What is not known of the wish is refused; an unknown host is the error NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -129,6 +142,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.RevokePerson,
                     request_deserializer=fleetnet__proto_dot_v1_dot_people__pb2.RevokePersonRequest.FromString,
                     response_serializer=fleetnet__proto_dot_v1_dot_people__pb2.RevokePersonResponse.SerializeToString,
+            ),
+            'LabelHosts': grpc.unary_unary_rpc_method_handler(
+                    servicer.LabelHosts,
+                    request_deserializer=fleetnet__proto_dot_v1_dot_admin__pb2.LabelHostsRequest.FromString,
+                    response_serializer=fleetnet__proto_dot_v1_dot_admin__pb2.LabelHostsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -267,6 +285,33 @@ class AdminService:
             '/fleetnet.v1.AdminService/RevokePerson',
             fleetnet__proto_dot_v1_dot_people__pb2.RevokePersonRequest.SerializeToString,
             fleetnet__proto_dot_v1_dot_people__pb2.RevokePersonResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LabelHosts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleetnet.v1.AdminService/LabelHosts',
+            fleetnet__proto_dot_v1_dot_admin__pb2.LabelHostsRequest.SerializeToString,
+            fleetnet__proto_dot_v1_dot_admin__pb2.LabelHostsResponse.FromString,
             options,
             channel_credentials,
             insecure,

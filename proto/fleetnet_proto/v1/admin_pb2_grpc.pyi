@@ -44,6 +44,10 @@ class AdminServiceStub:
     """Gives a person another role, at once."""
     RevokePerson: _grpc.UnaryUnaryMultiCallable[_people_pb2.RevokePersonRequest, _people_pb2.RevokePersonResponse]
     """Keeps a person out, at once: also from what is being answered."""
+    LabelHosts: _grpc.UnaryUnaryMultiCallable[_admin_pb2.LabelHostsRequest, _admin_pb2.LabelHostsResponse]
+    """Gives hosts labels and takes some from them, of all these hosts or, where one cannot have them, of none. Doing it
+    again changes nothing. What is not known of the wish is refused; an unknown host is the error NOT_FOUND.
+    """
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
@@ -60,6 +64,10 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Gives a person another role, at once."""
     RevokePerson: _aio.UnaryUnaryMultiCallable[_people_pb2.RevokePersonRequest, _people_pb2.RevokePersonResponse]  # type: ignore[assignment]
     """Keeps a person out, at once: also from what is being answered."""
+    LabelHosts: _aio.UnaryUnaryMultiCallable[_admin_pb2.LabelHostsRequest, _admin_pb2.LabelHostsResponse]  # type: ignore[assignment]
+    """Gives hosts labels and takes some from them, of all these hosts or, where one cannot have them, of none. Doing it
+    again changes nothing. What is not known of the wish is refused; an unknown host is the error NOT_FOUND.
+    """
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     """Answered to administrators only."""
@@ -103,5 +111,15 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_people_pb2.RevokePersonResponse, _abc.Awaitable[_people_pb2.RevokePersonResponse]]:
         """Keeps a person out, at once: also from what is being answered."""
+
+    @_abc_1.abstractmethod
+    def LabelHosts(
+        self,
+        request: _admin_pb2.LabelHostsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.LabelHostsResponse, _abc.Awaitable[_admin_pb2.LabelHostsResponse]]:
+        """Gives hosts labels and takes some from them, of all these hosts or, where one cannot have them, of none. Doing it
+        again changes nothing. What is not known of the wish is refused; an unknown host is the error NOT_FOUND.
+        """
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

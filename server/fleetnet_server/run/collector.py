@@ -48,6 +48,7 @@ from fleetnet_server.services.admission import Admission
 from fleetnet_server.services.enrollment import Enrollment
 from fleetnet_server.services.health import Health
 from fleetnet_server.services.ingest import Ingest
+from fleetnet_server.services.labels import Labelling
 from fleetnet_server.services.live import Live
 from fleetnet_server.services.load import Load
 from fleetnet_server.services.people import People
@@ -130,7 +131,8 @@ async def _serve(config: Config, authority: ca.Authority, identity: ServerIdenti
         reports = ReportService(shared, admission, enrollment, streams, _now)
         live = LiveDesk(Live(database), streams, Relayed(database))
         queries = QueryService(Questions(database), watching, streams, health, live)
-        administration = AdminService(enrollment, people, health)
+        labelling = Labelling(database, watching.note_labels)
+        administration = AdminService(enrollment, people, labelling, health)
         persons, gate = PersonService(people, health, _now), Gate(people, health, _now)
         report = servers.report_server(reports, queries, administration, persons, gate)
         report_at = _bind(report, config.listen, "--listen", identity.credentials(client_certificates=True))

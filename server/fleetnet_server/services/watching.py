@@ -66,6 +66,11 @@ class Watching:
         for kept in self._kept.values():
             kept.note(host_id, batch, booted=booted)
 
+    def note_labels(self, host_ids: Collection[int]) -> None:
+        """These hosts have other labels from now on. Never waits."""
+        for kept in self._kept.values():
+            kept.note_labels(host_ids)
+
     async def watch(self, question: SocketQuestion) -> AsyncGenerator[News]:
         """Coverage, what is there, a mark; then for ever what comes and goes and what becomes of the coverage, and a
         mark where there is nothing to tell.
@@ -113,7 +118,7 @@ class _Kept:
         # Of what is known, so that a report of a large host costs what it tells and not what the host has.
         self._names: dict[int, frozenset[_Name]] = {}
         self._named: dict[int, str] = {}
-        self._not_meant: set[int] = set()  # hosts that were asked, and whose names the question does not have
+        self._not_meant: set[int] = set()  # hosts that were asked, and that the question does not mean
         # What was told while hosts are asked: of sockets, maybe, that the answer has and that are not known yet.
         self._told_meanwhile: dict[int, set[_Name]] | None = None
         self._due: set[int] = set()
@@ -168,6 +173,13 @@ class _Kept:
         due = [host_id for host_id in host_ids if host_id not in self._not_meant]
         if due:
             self._due.update(due)
+            self._woken.set()
+
+    def note_labels(self, host_ids: Collection[int]) -> None:
+        """See Watching."""
+        if self._question.selection.labels:
+            self._not_meant.difference_update(host_ids)
+            self._due.update(host_ids)
             self._woken.set()
 
     def _may_concern(self, host_id: int, batch: Batch) -> bool:
@@ -264,6 +276,7 @@ class _Kept:
                     self._covered(part)
                 elif isinstance(part, dict):
                     self._named.update(part)
+                    self._not_meant.difference_update(part)  # one that was labelled since, maybe by another collector
                     self._not_meant.update(host_id for host_id in host_ids or () if host_id not in part)
                 else:
                     host_id, page = part
@@ -321,9 +334,9 @@ def _answers(
     selection = question.selection
     if host_ids is None:
         yield _reach(conn, question, now_us)
-        names = {host.host_id: host.name for host in hosts.heard(conn, selection.host, selection.host_globs)}
+        names = {host.host_id: host.name for host in hosts.heard(conn, selection)}
     else:
-        names = hosts.names(conn, host_ids, selection.host, selection.host_globs)
+        names = hosts.names(conn, host_ids, selection)
     yield names
     numbers = {name: host_id for host_id, name in names.items()}
     for page in search.pages(conn, question, search.Times(), list(names)) if names else ():

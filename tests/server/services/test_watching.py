@@ -18,6 +18,7 @@ from fleetnet_server.records import (
     ClosedSocket,
     Coverage,
     Holder,
+    Label,
     Selection,
     Session,
     Socket,
@@ -27,6 +28,7 @@ from fleetnet_server.records import (
 from fleetnet_server.services import news as news_module
 from fleetnet_server.services import watching
 from fleetnet_server.services.ingest import Ingest
+from fleetnet_server.services.labels import Labelling
 from fleetnet_server.services.news import Came, Mark, News, There, Went
 from fleetnet_server.services.watching import Watching
 from fleetnet_server.storage import search
@@ -419,6 +421,59 @@ def test_what_ends_while_its_host_is_asked_goes_at_once(tmp_path: Path, monkeypa
             assert ports(await news(stream)) == [("web1", 80)]
             told = await asyncio.wait_for(news(stream), watching.SWEEP_S / 2)
             assert isinstance(told, Went)
+
+    tell(tmp_path, story)
+
+
+WEB = replace(LISTENERS, selection=Selection(labels=(Label("role", "web"),)))
+
+
+def test_a_host_that_gets_a_label_or_loses_it_comes_or_goes_with_what_it_has(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        mine = watched(c)
+        labelling = Labelling(c.db, mine.note_labels)
+        session = await reporting(c, "web1", sock(1, T0, port=443))
+        await reporting(c, "db1", sock(2, T0, port=22))
+        async with aclosing(mine.watch(WEB)) as stream:
+            first, _ = await until_mark(stream)
+            assert isinstance(first, Coverage)
+            assert (first.hosts_asked, first.unmatched_labels) == (0, (Label("role", "web"),))
+            # Asked about once, for it reported, and then not meant.
+            await c.report(session, difference(2, T0 + S, opened=(sock(3, T0 + S, port=80),)))
+            await labelling.label(["web1"], [], [Label("role", "web")], [])
+            told = await news(stream)
+            assert isinstance(told, Came)
+            assert ports(told) == [("web1", 80), ("web1", 443)]
+            await c.report(session, difference(3, T0 + 2 * S, closed=(gone(3, T0 + 2 * S),)))
+            assert ports(await news(stream)) == [("web1", 80)]
+            await labelling.label([], ["*"], [Label("role", "db")], [])
+            told = await news(stream)
+            assert isinstance(told, Went)
+            assert ports(told) == [("web1", 443)]
+
+    tell(tmp_path, story)
+
+
+def test_labels_that_another_collector_gave_are_noticed_when_all_hosts_are_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "SWEEP_S", 0.05)
+    monkeypatch.setattr(watching, "COVERAGE_S", 0.05)
+
+    async def story(c: Collector) -> None:
+        mine = watched(c)
+        others = Labelling(c.db, lambda _host_ids: None)
+        session = await reporting(c, "web1", sock(1, T0, port=443))
+        async with aclosing(mine.watch(WEB)) as stream:
+            await until_mark(stream)
+            await c.report(session, difference(2, T0 + S, opened=(sock(3, T0 + S, port=80),)))
+            await others.label(["web1"], [], [Label("role", "web")], [])
+            assert ports(await news(stream)) == [("web1", 80), ("web1", 443)]
+            # And from then on what it reports is told again.
+            await c.report(session, difference(3, T0 + 2 * S, opened=(sock(4, T0 + 2 * S, port=8),)))
+            assert ports(await news(stream)) == [("web1", 8)]
+            await others.label(["web1"], [], [], ["role"])
+            assert isinstance(await news(stream), Went)
 
     tell(tmp_path, story)
 
