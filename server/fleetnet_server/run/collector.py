@@ -39,6 +39,7 @@ from fleetnet_server.run import farewell, memory, sockets
 from fleetnet_server.run.directory import prepare
 from fleetnet_server.run.monitoring import Watched, monitored
 from fleetnet_server.run.names import server_names
+from fleetnet_server.run.notify import Notifier, keep_telling
 from fleetnet_server.run.retention import keep_clearing
 from fleetnet_server.run.trends import keep_putting_down
 from fleetnet_server.services.admission import Admission
@@ -111,6 +112,7 @@ def open_identity(config: Config) -> tuple[ca.Authority, ServerIdentity]:
 
 
 async def _serve(config: Config, authority: ca.Authority, identity: ServerIdentity, database: Database) -> None:
+    notifier = Notifier(os.environ)
     told = _signals()
     try:
         health = Health()
@@ -138,13 +140,16 @@ async def _serve(config: Config, authority: ca.Authority, identity: ServerIdenti
             for server in everything:
                 await server.start()
             _say_ready(config, report_at, enroll_at, metrics_at)
+            notifier.ready()
             try:
                 beside = (
                     keep_clearing(Retention(database, config.keep), health),
                     keep_putting_down(Trends(database), health),
+                    keep_telling(notifier, watched.status),
                 )
                 await _until(told, health, identity, beside)
             finally:
+                notifier.stopping()
                 admission.close()
                 await _end(streams, everything)
                 await reports.settled(_BOOKS_S)
