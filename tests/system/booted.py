@@ -13,7 +13,6 @@ import os
 import re
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -239,10 +238,12 @@ def _sweep() -> None:
 
 def _remove_group(group: Path) -> None:
     """From the innermost on. What just ended may be in it for a moment still."""
-    deadline_s = time.monotonic() + 10.0
-    while group.exists() and time.monotonic() < deadline_s:
-        for inner in sorted((path for path in group.rglob("*") if path.is_dir()), reverse=True):
+
+    def gone() -> bool:
+        for inner, _, _ in os.walk(group, topdown=False):
             with contextlib.suppress(OSError):
-                inner.rmdir()
-        with contextlib.suppress(OSError):
-            group.rmdir()
+                os.rmdir(inner)
+        return not group.exists()
+
+    with contextlib.suppress(FailedError):
+        until(gone, within_s=10.0, what=f"the end of {group}")

@@ -1,7 +1,8 @@
 """The file system that booted hosts start from: this machine's own release, small, with systemd, Python and sshd.
 
 Built once from the machine's own package sources (about a minute, 220 MB) and kept in /var/cache/fleetnet-tests,
-outside of the tree, named for its recipe: another recipe or release is another image, and older ones go.
+outside of the tree, named for its recipe: another recipe or release is another image, and one that was not used for a
+month goes.
 
 What must stay true: an image that is there is whole, for it is built beside its place and renamed; two runs never build
 the same one at once; nobody writes to it, for hosts lay their changes over it.
@@ -12,6 +13,7 @@ import hashlib
 import platform
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +30,7 @@ _SOURCES: Final = (
 _PACKAGES: Final = ("systemd", "systemd-sysv", "dbus", "python3-venv", "openssh-server", "iproute2")
 _LEFT_OUT: Final = ("doc", "man", "locale", "info")  # of /usr/share
 _WITHIN_S: Final = 600.0
+_KEPT_S: Final = 30 * 86_400.0  # from its last use: another tree on this machine may run on an older one
 # A host has no resolver: what asks for its own name must find it in a file, or waits for seconds.
 _MADE: Final = {
     "etc/resolv.conf": "",
@@ -40,12 +43,14 @@ def image() -> Path:
     """The image of this machine's release, built if it is not there. Raises FailedError."""
     sources = _sources()
     recipe = _recipe(sources)
-    place = _CACHE / hashlib.sha256("\0".join(recipe).encode()).hexdigest()[:16]
+    place = _CACHE / hashlib.sha256(repr((recipe, _MADE)).encode()).hexdigest()[:16]
     with _alone():
         if not place.is_dir():
-            for old in _CACHE.glob("*/"):
-                shutil.rmtree(old)
             _build(recipe, place)
+        place.touch()
+        for image in _CACHE.glob("*/"):
+            if time.time() - image.stat().st_mtime > _KEPT_S:
+                shutil.rmtree(image)
     return place
 
 

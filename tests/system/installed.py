@@ -21,6 +21,8 @@ from demo.programs import FailedError
 ROOT: Final = Path(__file__).resolve().parents[2]
 HOME: Final = f"/opt/fleetnet/{VERSION}"
 BIN: Final = "/opt/fleetnet/current/bin"
+# What `systemd-analyze security` may say of each, from 0 to 10.
+BARS: Final = {"fleetnet-agent": 1.6, "fleetnet-agent-enroll": 1.6, "fleetnet-helper": 2.0, "fleetnet-server": 1.5}
 PACKAGING: Final = ROOT / "packaging"
 _DISTRIBUTIONS: Final = ("proto", "agent", "server", "cli")
 

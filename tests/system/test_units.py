@@ -15,7 +15,7 @@ from server.postgresql import Server
 from server.postgresql import why_not as why_no_postgresql
 from system import probe
 from system.booted import Booted, booted
-from system.installed import BIN, PACKAGING, build_wheels, install
+from system.installed import BARS, BIN, PACKAGING, build_wheels, install
 from system.laboratory import laboratory
 
 from demo.programs import FailedError, until
@@ -26,8 +26,6 @@ WITHIN_S: Final = 120.0
 # The agent last: one that is started finds its collector at once, and one whose collector stops waits for up to a
 # minute.
 SERVICES: Final = ("fleetnet-server", "fleetnet-helper", "fleetnet-agent")
-# Of `systemd-analyze security`, 0 to 10.
-BARS: Final = {"fleetnet-agent": 1.6, "fleetnet-agent-enroll": 1.6, "fleetnet-helper": 2.0, "fleetnet-server": 1.5}
 MAY: Final = {
     "fleetnet-agent": {"open an IPv4 socket", "open an IPv6 socket", "open a netlink socket"},
     "fleetnet-agent-enroll": {"open an IPv4 socket", "open an IPv6 socket"},
