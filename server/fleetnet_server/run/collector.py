@@ -41,6 +41,7 @@ from fleetnet_server.run import farewell, memory, sockets
 from fleetnet_server.run.directory import prepare
 from fleetnet_server.run.monitoring import Watched, monitored
 from fleetnet_server.run.names import server_names
+from fleetnet_server.run.notify import Notifier, keep_telling
 from fleetnet_server.run.others import keep_answering_others
 from fleetnet_server.run.retention import keep_clearing
 from fleetnet_server.run.trends import keep_putting_down
@@ -117,6 +118,7 @@ def open_identity(config: Config) -> tuple[ca.Authority, ServerIdentity]:
 
 
 async def _serve(config: Config, authority: ca.Authority, identity: ServerIdentity, database: Database) -> None:
+    notifier = Notifier(os.environ)
     told = _signals()
     try:
         health = Health()
@@ -149,14 +151,17 @@ async def _serve(config: Config, authority: ca.Authority, identity: ServerIdenti
             for server in everything:
                 await server.start()
             _say_ready(config, report_at, enroll_at, metrics_at)
+            notifier.ready()
             try:
                 beside = (
                     keep_clearing(Retention(database, config.keep), health),
                     keep_putting_down(Trends(database), health),
                     keep_answering_others(live, health, shared=database.shared),
+                    keep_telling(notifier, watched.status),
                 )
                 await _until(told, health, identity, beside)
             finally:
+                notifier.stopping()
                 admission.close()
                 await _end(streams, everything)
                 await reports.settled(_BOOKS_S)
