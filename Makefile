@@ -9,7 +9,7 @@ WORKERS ?= 3
 # Hundreds of programs are started by the tests; where nothing may be written each compiles what the one before has compiled.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test test-faults test-week test-storage check bench bench-agent bench-answers bench-collectors bench-fleet bench-herd bench-retention bench-storage soak dist man generate wire-record clean help
+.PHONY: demo test test-faults test-week test-storage check bench bench-agent bench-answers bench-cli bench-collectors bench-fleet bench-herd bench-map bench-retention bench-storage bench-watch soak dist man generate wire-record clean help
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -48,6 +48,16 @@ bench-agent: $(VENV)/.dev  ## What the agent costs its host, each figure beside 
 
 bench-answers: $(VENV)/.dev  ## What a row of an answer costs in each format, and a million as lines (ARGS=--help)
 	PYTHONPATH=tests:. $(BIN)/python -m bench.answers $(ARGS)
+
+bench-map: $(VENV)/.dev  ## What a map of a million sockets costs whoever asks for it (ARGS=--help)
+	PYTHONPATH=tests:. $(BIN)/python -m bench.map $(ARGS)
+
+bench-cli: $(VENV)/.dev  ## How quick the command line is, beside bare Python and its libraries (ARGS=--help; 5 minutes)
+	PYTHONPATH=tests:. $(BIN)/python -m bench.cli $(ARGS)
+
+bench-watch: $(VENV)/.dev  ## What a hundred people who watch cost a collector, beside a hundred agents (as root; ARGS=--help)
+	tests/install-tools
+	PYTHONPATH=tests:. $(BIN)/python -m bench.watch $(ARGS)
 
 bench-fleet: $(VENV)/.dev  ## One collector and 10,000 simulated agents on this machine (ARGS=--help; ARGS=--postgresql)
 	tests/install-tools

@@ -22,7 +22,7 @@ from fleetnet_cli import wire
 from fleetnet_cli.output import csv, json, name, ndjson, sockets, table
 from fleetnet_cli.output.presentation import Presentation
 from fleetnet_cli.output.terminal import Terminal
-from fleetnet_cli.records import Coverage, End, Socket
+from fleetnet_cli.records import Coverage, End, Selection, Socket
 from fleetnet_cli.services import parse
 
 from bench.measures import Bar
@@ -49,8 +49,8 @@ class _Answer:
 
 
 _WRITERS: Final[dict[str, Callable[[_Answer, Presentation[Socket], Terminal], object]]] = {
-    "table": lambda a, p, out: table.write(a, p, out, quiet=False, asked_at=False, glob=""),
-    "wide": lambda a, p, out: table.write(a, p, out, quiet=False, asked_at=False, glob="", wide=True),
+    "table": lambda a, p, out: table.write(a, p, out, quiet=False, asked_at=False, asked=Selection()),
+    "wide": lambda a, p, out: table.write(a, p, out, quiet=False, asked_at=False, asked=Selection(), wide=True),
     "json": lambda a, p, out: json.write(a, p, out, limited=False),
     "ndjson": lambda a, p, out: ndjson.write(a, p, out, limited=False),
     "csv": csv.write,

@@ -107,10 +107,10 @@ class Fleet:
         """Where the agent of a host keeps its identity."""
         return self.directory / f"{name}.state"
 
-    def enroll(self, name: str, place: Host | None = None) -> None:
-        """Make a token and let a host join with it, speaking to the collector from `place`."""
+    def enroll(self, name: str, place: Host | None = None, *options: str) -> None:
+        """Make a token, with these options, and let a host join with it, speaking to the collector from `place`."""
         token = self.directory / f"{name}.token"
-        made = self.expect(0, "token", "create", "--host", name, "-o", "json")
+        made = self.expect(0, "token", "create", "--host", name, "-o", "json", *options)
         token.touch(mode=0o600)
         token.write_text(made.items[0]["token"])
         command = ["enroll", "--server", self._enroll_at, "--token-file", str(token), "--state", str(self.state(name))]

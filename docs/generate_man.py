@@ -7,6 +7,7 @@ SOURCE_DATE_EPOCH where it is set, so that a build can be made again to the byte
 """
 
 import argparse
+import copy
 import datetime
 import inspect
 import os
@@ -22,7 +23,6 @@ import fleetnet_agent.helper.main
 import fleetnet_agent.main
 import fleetnet_cli.main
 import fleetnet_server.main
-import typer
 from fleetnet_cli import exits, options
 from fleetnet_cli.commands.help import guides
 
@@ -51,7 +51,7 @@ class Page:
 
 def of_click(command: click.Command, context: click.Context, shared: frozenset[str]) -> Command:
     """What click knows; options whose names are in `shared` stand with the program alone."""
-    own = [p for p in command.params if isinstance(p, click.Option) and not p.hidden]
+    own = list(_options_of(command, context))
     below = command.commands.items() if isinstance(command, click.Group) else ()
     return Command(
         name=context.command_path,
@@ -61,6 +61,18 @@ def of_click(command: click.Command, context: click.Context, shared: frozenset[s
         after=inspect.cleandoc((command.epilog or "").replace("\b\n", "")),
         below=[of_click(c, click.Context(c, context, name), shared) for name, c in below],
     )
+
+
+def _options_of(command: click.Command, context: click.Context) -> Iterator[click.Option]:
+    """Here is room for the options that a screen has none for; what makes no sense of what is watched is no option."""
+    watched = context.parent is not None and context.parent.info_name == options.WATCH
+    for option in (p for p in command.params if isinstance(p, click.Option)):
+        if not option.hidden:
+            yield option
+        elif not watched:
+            shown = copy.copy(option)
+            shown.hidden = False
+            yield shown
 
 
 def of_argparse(parser: argparse.ArgumentParser, without: tuple[str, ...] = ()) -> Command:
@@ -152,7 +164,7 @@ _FILES = """\
 
 def pages() -> list[Page]:
     """All of them."""
-    program = typer.main.get_command(fleetnet_cli.main.build())
+    program = fleetnet_cli.main.build()
     context = click.Context(program, info_name="fleetnet")
     shared = options.shared(program)
     command = of_click(program, context, frozenset(o.opts[0] for o in shared.values()))

@@ -20,12 +20,12 @@ _BEGINNING = """\
 
 Written by `make generate` from server/fleetnet_server/storage; edit the sentences there.
 
-To ask in SQL, use the five views: their columns keep their names and their meaning, and new ones come at the end. They
+To ask in SQL, use the six views: their columns keep their names and their meaning, and new ones come at the end. They
 need no more than `SELECT` on themselves (PostgreSQL: `GRANT SELECT ON listeners, sockets, socket_history,
-socket_counts, socket_trends TO reader`, once more after an upgrade that made them anew), and on SQLite `sqlite3
--readonly fleetnet.db` is enough, also while a collector writes. The tables may change with any version. On PostgreSQL
-a view of your own that shows one of these keeps an upgrade from changing them, and the collector says so: drop yours,
-start it, and make yours anew.
+socket_counts, socket_trends, host_labels TO reader`, once more after an upgrade that made them anew), and on SQLite
+`sqlite3 -readonly fleetnet.db` is enough, also while a collector writes. The tables may change with any version. On
+PostgreSQL a view of your own that shows one of these keeps an upgrade from changing them, and the collector says so:
+drop yours, start it, and make yours anew.
 
 Times of the views are text in UTC on SQLite and `timestamptz` on PostgreSQL, of the host's clock; of `socket_trends`
 they are the collector's. Names, units and paths come from hosts as they are, control characters too. What a host was
@@ -36,6 +36,10 @@ history is not whole. `fleetnet` itself says so with each answer.
 -- What listens on 443, wherever it can be reached?
 SELECT host, local_address, processes, unit FROM listeners
 WHERE protocol = 'tcp' AND local_port = 443 AND exposed = 'yes';
+
+-- What listens where others can reach it, on all web servers?
+SELECT host, local_port, processes FROM listeners JOIN host_labels USING (host)
+WHERE exposed = 'yes' AND key = 'role' AND value = 'web';
 
 -- Who held connections to 10.1.2.3 at noon?
 SELECT host, processes, local_port, remote_port, state, closed_at_is FROM socket_history

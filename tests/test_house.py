@@ -84,3 +84,11 @@ def test_the_points_of_failure_are_the_same_in_agent_and_collector() -> None:
             re.findall(rf"^def {function}\(.*?\n(?=\n\n\S)", text, re.S | re.M) for text in (agent, server)
         )
         assert mine == theirs, f"{function} differs"
+
+
+def test_agent_and_collector_tell_the_service_manager_alike() -> None:
+    agent = (ROOT / "agent/fleetnet_agent/notify.py").read_text()
+    server = (ROOT / "server/fleetnet_server/run/notify.py").read_text()
+    for part in ("class Notifier", "def _address", "def _watchdog_s"):
+        mine, theirs = (re.findall(rf"^{part}.*?(?=^\S|\Z)", text, re.S | re.M) for text in (agent, server))
+        assert mine == theirs != [], f"{part} differs"

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import click
 import pytest
-import typer
 from fleetnet_cli import main, options
 
 from docs import generate_man
@@ -46,7 +45,7 @@ def test_mandoc_and_groff_have_nothing_to_complain_of(name: str, written: Path) 
 
 def test_the_page_has_every_command_option_and_topic(written: Path) -> None:
     page = (written / "fleetnet.1").read_text().replace("\\-", "-")
-    program = typer.main.get_command(main.build())
+    program = main.build()
     for path, option in options.of_commands(program):
         assert f".SS fleetnet {path}" in page or not path
         assert max(option.opts, key=len) in page

@@ -54,8 +54,8 @@ def test_a_skip_is_a_skip_elsewhere_and_gives_its_reason(tmp_path: Path) -> None
 
 def test_the_tools_that_tests_need_are_looked_for_quietly() -> None:
     # With what it looks for on the PATH it has nothing to say and nothing to do.
-    tools = ("ip", "ss", "netstat", "ethtool", "nsenter", "promtool", "initdb", "zsh", "fish", "mandoc")
-    folders = [Path(sys.executable).parent, *Path("/usr/lib/postgresql").glob("*/bin")]
+    tools = "ip", "ss", "netstat", "ethtool", "nsenter", "promtool", "initdb", "zsh", "fish", "mandoc", "dot", "nft"
+    folders = [Path(sys.executable).parent, "/usr/sbin", "/sbin", *Path("/usr/lib/postgresql").glob("*/bin")]
     path = os.pathsep.join([os.environ["PATH"], *map(str, folders)])
     if any(shutil.which(tool, path=path) is None for tool in tools):
         pytest.skip(f"{', '.join(tools)} are not all here (run tests/install-tools as root)")

@@ -22,8 +22,8 @@ class Notifier:
         self._address = _address(environment.get("NOTIFY_SOCKET", ""))
         self._status = ""
         watchdog_s = _watchdog_s(environment) if self._address else 0.0
-        self._has_watchdog = watchdog_s > 0
-        self.every_s = min(watchdog_s / 2, SOME_S) if self._has_watchdog else SOME_S  # to be called `alive` in
+        self.has_watchdog = watchdog_s > 0
+        self.every_s = min(watchdog_s / 2, SOME_S) if self.has_watchdog else SOME_S  # to be called `alive` in
 
     def ready(self) -> None:
         """The start is over."""
@@ -31,7 +31,7 @@ class Notifier:
 
     def alive(self, status: str) -> None:
         """Work goes on, and this is how, on one line."""
-        lines = ["WATCHDOG=1"] if self._has_watchdog else []
+        lines = ["WATCHDOG=1"] if self.has_watchdog else []
         line = "".join(letter if letter.isprintable() else "?" for letter in status[:LONGEST])
         if line != self._status:
             self._status = line
@@ -46,7 +46,7 @@ class Notifier:
     def _tell(self, *lines: str) -> None:
         if not self._address:
             return
-        # A socket for each: the agent may have become another user since the last, or its manager have begun anew.
+        # A socket for each: this process may have become another user since the last, or its manager have begun anew.
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as connection:
             connection.setblocking(False)
             connection.sendto("\n".join(lines).encode(errors="replace"), self._address)

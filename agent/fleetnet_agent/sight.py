@@ -5,6 +5,7 @@ Everything is tried rather than looked up: the watch that the agent itself would
 what cannot even be found out is said, too.
 """
 
+import contextlib
 import os
 import resource
 import socket
@@ -18,6 +19,7 @@ from typing import Final
 from fleetnet_agent import facts, privileges
 from fleetnet_agent.budget import MIB
 from fleetnet_agent.config import Settings
+from fleetnet_agent.helper.client import HelperClient, HelperUnavailableError
 from fleetnet_agent.host import Host
 from fleetnet_agent.pacing import LOOK_EVERY_S
 from fleetnet_agent.records import Snapshot, SourceStatus
@@ -64,8 +66,8 @@ def findings(settings: Settings, host: Host) -> Iterator[Finding]:
         yield source(status)
     yield Finding("sockets", bool(snapshot.sockets), f"{len(snapshot.sockets)} are open", "missing")
     yield namespaces(host, others)
-    yield events_buffer(settings, host)
-    yield events_lost(settings, host)
+    yield events_buffer(settings, host, enters=others is not None)
+    yield events_lost(settings, host, enters=others is not None)
     yield control_groups(host)
     yield Finding("bpf", True, "not used: neither BPF nor BTF is needed")
     yield descriptors()
@@ -118,12 +120,15 @@ def helper(settings: Settings, host: Host, *, enters: bool) -> Finding:
 
 
 def _powers_of_peer(path: Path, proc: Path) -> int | None:
-    """Effective capabilities, as bits, of whoever listens there; None where that cannot be seen."""
+    """Effective capabilities, as bits, of whoever listens there; None where that cannot be seen. Where process 1 made
+    the socket, as it does for a service, the kernel names that and not the helper."""
     with socket.socket(socket.AF_UNIX) as connection:
         try:
             connection.connect(os.fspath(path))
             raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
             pid = struct.unpack("3i", raw)[0]  # struct ucred, unix(7); 0 where it is in another pid namespace
+            if pid == 1:
+                return None
             lines = (proc / str(pid) / "status").read_text(errors="replace").splitlines()
         except OSError:
             return None
@@ -161,11 +166,11 @@ def namespaces(host: Host, others: int | None) -> Finding:
     return Finding("namespaces", True, f"reads its own, {own}, {which}")
 
 
-def events_buffer(settings: Settings, host: Host) -> Finding:
+def events_buffer(settings: Settings, host: Host, *, enters: bool) -> Finding:
     """Whether what happens between two looks fits into the memory that the kernel grants."""
     topic, asked = "events buffer", settings.events_buffer_bytes
     try:
-        probe = EventSocket(host.proc, asked)
+        probe = _event_socket(settings, host, enters=enters)
     except SourceError as error:
         return Finding(topic, False, f"none, for {error}; {NETLINK_REMEDY}", "missing")
     granted = probe.buffer_bytes
@@ -179,11 +184,11 @@ def events_buffer(settings: Settings, host: Host) -> Finding:
     )
 
 
-def events_lost(settings: Settings, host: Host) -> Finding:
+def events_lost(settings: Settings, host: Host, *, enters: bool) -> Finding:
     """Whether the kernel's count of lost events can be read."""
     topic = "events lost"
     try:
-        probe = EventSocket(host.proc, settings.events_buffer_bytes)
+        probe = _event_socket(settings, host, enters=enters)
     except SourceError:
         return Finding(topic, True, "no events, so none to be lost")
     try:
@@ -193,6 +198,16 @@ def events_lost(settings: Settings, host: Host) -> Finding:
     finally:
         probe.close()
     return Finding(topic, True, "are counted by the kernel")
+
+
+def _event_socket(settings: Settings, host: Host, *, enters: bool) -> EventSocket:
+    """As the agent has it: the helper's where it reads other namespaces, with what the kernel grants the helper. Raises
+    SourceError."""
+    path = found_helper(settings) if enters else None
+    if path:
+        with contextlib.suppress(HelperUnavailableError):
+            return EventSocket(host.proc, passed=HelperClient(path).events(settings.events_buffer_bytes))
+    return EventSocket(host.proc, settings.events_buffer_bytes)
 
 
 def control_groups(host: Host) -> Finding:

@@ -19,7 +19,7 @@ from fleetnet_cli.records import Coverage, Net, Selection
 if TYPE_CHECKING:
     from fleetnet_cli.client import Collector
 
-_BRIDGE = "bridge"  # IFLA_INFO_KIND
+BRIDGE = "bridge"  # IFLA_INFO_KIND
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +71,13 @@ def telling(namespaces: Iterable[Namespace]) -> dict[str, bool]:
     for namespace in namespaces:
         for interface in namespace.interfaces:
             for address in interface.addresses:
-                if _tells(address.address):
-                    found[address.address] = interface.kind == _BRIDGE and found.get(address.address, True)
+                if tells(address.address):
+                    found[address.address] = interface.kind == BRIDGE and found.get(address.address, True)
     return found
 
 
-def _tells(address: str) -> bool:
+def tells(address: str) -> bool:
+    """Whether an address is not alike on every machine."""
     ip: IPv4Address | IPv6Address = ip_address(address)
     if isinstance(ip, IPv6Address) and ip.ipv4_mapped is not None:
         ip = ip.ipv4_mapped

@@ -1,6 +1,9 @@
 """From a question to an exit status: what every command does once it knows what to ask and what an item looks like."""
 
+import functools
 import sys
+import time
+from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
 
 from fleetnet_cli import exits
@@ -15,11 +18,33 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 
 
+_WARN_S = 7 * 86_400  # of a month that a certificate lives
+
+
 def connect(common: Common) -> "Collector":
     """The collector that the options name."""
     from fleetnet_cli.client import Collector  # gRPC costs a tenth of a second, which --help need not pay
 
-    return Collector(common.socket_path, common.timeout_s)
+    collector = Collector(common.destination, common.timeout_s)
+    if collector.identity is not None:
+        _warn(collector.identity.valid_until)
+    return collector
+
+
+@functools.cache  # once, however often what is watched connects anew
+def _warn(until: datetime) -> None:
+    if (left_s := until.timestamp() - time.time()) < _WARN_S:
+        err = terminal.of(sys.stderr)
+        err.write(
+            f"{err.paint('fleetnet:', terminal.YELLOW)} your certificate ends in {_days(left_s)}, and what you ask is "
+            'refused then; renew it with "fleetnet login"\n'
+        )
+        err.flush()
+
+
+def _days(left_s: float) -> str:
+    hours = int(left_s // 3_600)
+    return f"{hours // 24} d" if hours >= 48 else f"{hours} h"
 
 
 def show_sockets(
@@ -52,7 +77,7 @@ def show(answer: Answer[Item], presentation: Presentation[Item], common: Common)
         from fleetnet_cli.output import table
 
         found = table.write(
-            answer, presentation, out, quiet=common.quiet, asked_at=common.asked_at, glob=globs(common),
+            answer, presentation, out, quiet=common.quiet, asked_at=common.asked_at, asked=common.selection,
             wide=common.output == "wide",
         )  # fmt: skip
     return exits.status_of(found=found > 0, whole=answer.coverage.whole)
@@ -76,7 +101,7 @@ def _show_bare(answer: Answer[Item], presentation: Presentation[Item], common: C
             few = "1 name" if names.left_out == 1 else f"{names.left_out} names"
             notes.append(f"{few} left out, not known or not fit for a command line; -o json has all")
     refuse_cut(answer, limited=common.selection.limit > 0)
-    if not common.quiet:
+    if not common.quiet and presentation.of_hosts:
         say(answer, common, found=found, nothing=presentation.nothing, notes=notes)
     return exits.PARTIAL if notes else exits.status_of(found=found > 0, whole=answer.coverage.whole)
 
@@ -88,10 +113,5 @@ def say(answer: Answer[object], common: Common, *, found: int, nothing: str, not
     terminal.of(sys.stdout).flush()
     coverage.write(
         answer, terminal.of(sys.stderr), found=found, nothing=nothing, asked_at=common.asked_at, zone_shown=False,
-        glob=globs(common), notes=notes,
+        asked=common.selection, notes=notes,
     )  # fmt: skip
-
-
-def globs(common: Common) -> str:
-    """The hosts asked about, as a sentence has them."""
-    return '" or "'.join(common.selection.host_globs)

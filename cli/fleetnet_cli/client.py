@@ -1,33 +1,43 @@
-"""Talks to the collector: the only module that knows gRPC. Import it when there is a question, never before.
+"""Talks to the collector: what is asked, and what its statuses mean. Import it when there is a question, never before.
 
 Every failure leaves here as one of the errors of errors.py. An answer is taken message by message, so its size does
 not matter; what must stay true is that an answer which broke off never looks like one that ended.
 """
 
-import errno
 import functools
 import itertools
-import os
-import socket
-import stat
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
+from dataclasses import replace
 from types import TracebackType
-from typing import Any, Generic, Protocol, Self, TypeVar
-
-# gRPC writes its own view of a refused connection to stderr, beside the one sentence that we say.
-os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
 
 import grpc
-from fleetnet_proto.v1 import admin_pb2_grpc, query_pb2, query_pb2_grpc
+from fleetnet_proto.v1 import query_pb2, query_pb2_grpc
 
 from fleetnet_cli import errors, wire
-from fleetnet_cli.live import LiveItem, LiveQuestion
-from fleetnet_cli.lives import Life, LivesQuestion
-from fleetnet_cli.network import Namespace, NamespaceQuestion
-from fleetnet_cli.records import Coverage, End, Host, News, Selection, Socket, SocketQuestion, Token
+from fleetnet_cli.channel import dial  # first: it tells gRPC what this is to know when it is loaded
+from fleetnet_cli.records import (
+    Coverage,
+    End,
+    Host,
+    Label,
+    Labelled,
+    News,
+    Person,
+    Selection,
+    Socket,
+    SocketQuestion,
+    Token,
+)
+from fleetnet_cli.settings import Destination
+
+if TYPE_CHECKING:  # who asks about these has loaded them
+    from fleetnet_cli.labels import Wish
+    from fleetnet_cli.live import LiveItem, LiveQuestion
+    from fleetnet_cli.lives import Life, LivesQuestion
+    from fleetnet_cli.network import Namespace, NamespaceQuestion
 
 Item = TypeVar("Item")
 Response = (
@@ -39,34 +49,29 @@ Response = (
 )
 Message = Response | query_pb2.WatchSocketsResponse  # of which the last never comes to an end
 
-# A message may be larger than gRPC's 4 MiB; the collector on the same machine is trusted that far.
-_OPTIONS = [("grpc.max_receive_message_length", 64 << 20), ("grpc.enable_http_proxy", 0)]
-
 _GUESS_S = 1.0  # for the names of hosts, one of which a wrong name may be meant for
 
 _LEAVE_S = 2.0  # for a call to end that was called off: no time at all but on a machine that does nothing
 
-# Who watches hears at least a mark, every five seconds, and is not to think at once that a busy collector hangs.
-_MARKS_S = 15.0
+# Who watches hears at least a mark, every ten seconds, and is not to think at once that a busy collector hangs.
+_MARKS_S = 30.0
 
 
 class Collector:
-    """A connection to the collector's admin socket."""
+    """A connection to a collector."""
 
-    def __init__(self, path: str, timeout_s: float) -> None:
-        """Raises Unreachable or NotAuthorised where nobody listens on `path` or the socket refuses us."""
-        _knock(path)
-        self._path = path
+    def __init__(self, destination: Destination, timeout_s: float) -> None:
+        """Raises Unreachable or NotAuthorised where that shows already."""
+        self._line = dial(destination)
         self._timeout_s = timeout_s
-        self._channel = grpc.insecure_channel(f"unix:{path}", options=_OPTIONS)
-        self._questions = query_pb2_grpc.QueryServiceStub(self._channel)
-        self._administration = admin_pb2_grpc.AdminServiceStub(self._channel)
+        self.identity = self._line.identity
+        self._questions = query_pb2_grpc.QueryServiceStub(self._line.channel)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._channel.close()
+        self._line.channel.close()
 
     def sockets(self, question: SocketQuestion) -> "Stream[Socket]":
         """Asks for sockets; the answer's coverage is here when this returns."""
@@ -78,14 +83,18 @@ class Collector:
         else:
             call = self._questions.ListSockets(request)
         translate = functools.partial(self._translated, host=question.selection.host)
-        return Stream(call, lambda m: map(wire.socket, m.page.items), self._timeout_s, translate)
+        return self._told_what_is_near(
+            Stream(call, lambda m: map(wire.socket, m.page.items), self._timeout_s, translate)
+        )
 
     def watch(self, question: SocketQuestion) -> "Stream[News]":
         """Asks for sockets that are there, and then for those that come and go, for ever; the coverage of the beginning
         is here when this returns."""
         call = self._questions.WatchSockets(wire.watch_request(question))
         translate = functools.partial(self._translated, host=question.selection.host)
-        return Stream(call, wire.news, self._timeout_s, translate, later_s=max(self._timeout_s, _MARKS_S))
+        return self._told_what_is_near(
+            Stream(call, wire.news, self._timeout_s, translate, later_s=max(self._timeout_s, _MARKS_S))
+        )
 
     def hosts(self, selection: Selection) -> "Stream[Host]":
         """Asks for hosts; the answer's coverage is here when this returns."""
@@ -94,10 +103,10 @@ class Collector:
             call = self._questions.SeekHosts(request)
         else:
             call = self._questions.ListHosts(request)
-        translate = functools.partial(translated, host=selection.host)
-        return Stream(call, lambda m: map(wire.host, m.page.items), self._timeout_s, translate)
+        translate = functools.partial(self._explained, host=selection.host)
+        return self._told_what_is_near(Stream(call, lambda m: map(wire.host, m.page.items), self._timeout_s, translate))
 
-    def namespaces(self, question: NamespaceQuestion) -> "Stream[Namespace]":
+    def namespaces(self, question: "NamespaceQuestion") -> "Stream[Namespace]":
         """Asks for namespaces; the answer's coverage is here when this returns."""
         from fleetnet_cli import wire_network  # only these questions need it
 
@@ -105,16 +114,16 @@ class Collector:
         translate = functools.partial(self._translated, host=question.selection.host)
         return Stream(call, lambda m: map(wire_network.namespace, m.page.items), self._timeout_s, translate)
 
-    def lives(self, question: LivesQuestion) -> "Stream[Life]":
+    def lives(self, question: "LivesQuestion") -> "Stream[Life]":
         """Asks what happened on a host; the answer's coverage is here when this returns."""
         from fleetnet_cli import wire_lives  # likewise
 
         host = question.sockets.selection.host
         call = self._questions.ListLives(wire_lives.request(question))
-        translate = functools.partial(translated, host=host)
+        translate = functools.partial(self._explained, host=host)
         return Stream(call, lambda m: wire_lives.items(m.page, host), self._timeout_s, translate)
 
-    def live(self, question: LiveQuestion) -> "LiveLook":
+    def live(self, question: "LiveQuestion") -> "LiveLook":
         """Asks one host for a fresh look; raises HostAway or TooSoon where it cannot be had."""
         from fleetnet_cli import wire_live  # likewise
 
@@ -122,13 +131,65 @@ class Collector:
         translate = functools.partial(self._translated, host=question.host, translate=translated_live)
         return LiveLook(call, wire_live.items, self._timeout_s, translate)
 
-    def create_token(self, host: str, ttl_s: int) -> Token:
-        """Has a one-time token made."""
+    def create_token(self, host: str, ttl_s: int, labels: tuple[Label, ...] = ()) -> Token:
+        """Has a one-time token made, which gives its host these labels. Raises CollectorTooOld where it would not."""
+        token = wire.token(self._administered("CreateToken", wire.token_request(host, ttl_s, labels)))
+        if set(token.labels) != set(labels):
+            # One of before has passed over them, and made a token without; nobody is shown that.
+            raise errors.CollectorTooOld(
+                "the collector does not know labels of tokens; upgrade fleetnet-server, or leave --label out"
+            )
+        return token
+
+    def label_hosts(self, wish: "Wish", globs: tuple[str, ...]) -> Labelled:
+        """Has hosts labelled."""
+        host = wish.hosts[0] if len(wish.hosts) == 1 else ""
+        return wire.labelled(self._administered("LabelHosts", wire.labels_request(wish, globs), host))
+
+    def create_person_token(self, person: str, role: str, ttl_s: int) -> Token:
+        """Has a one-time token made by which a person can log in."""
+        from fleetnet_cli import wire_people  # only administration needs it
+
+        request = wire_people.token_request(person, role, ttl_s)
+        return wire_people.token(self._administered("CreatePersonToken", request))
+
+    def people(self) -> list[Person]:
+        """Everybody who has ever logged in."""
+        from fleetnet_cli import wire_people  # likewise
+
+        answer = self._administered("ListPeople", wire_people.people_request())
+        return [wire_people.person(item) for item in answer.people]
+
+    def change_role(self, person: str, role: str) -> Person:
+        """Gives a person another role."""
+        from fleetnet_cli import wire_people  # likewise
+
+        request = wire_people.role_request(person, role)
+        return wire_people.person(self._administered("ChangeRole", request).person)
+
+    def revoke_person(self, person: str) -> Person:
+        """Keeps a person out."""
+        from fleetnet_cli import wire_people  # likewise
+
+        request = wire_people.revoke_request(person)
+        return wire_people.person(self._administered("RevokePerson", request).person)
+
+    def _administered(self, method: str, request: object, host: str = "") -> Any:  # noqa: ANN401  # whatever it answers
+        from fleetnet_proto.v1 import admin_pb2_grpc  # likewise
+
+        call = getattr(admin_pb2_grpc.AdminServiceStub(self._line.channel), method)
         try:
-            answer = self._administration.CreateToken(wire.token_request(host, ttl_s), timeout=self._timeout_s)
+            return call(request, timeout=self._timeout_s)
         except grpc.RpcError as error:
-            raise translated(error) from error
-        return wire.token(answer)
+            raise (self._translated(error, host) if host else self._explained(error)) from error
+
+    def _explained(
+        self,
+        error: grpc.RpcError,
+        host: str = "",
+        translate: "Callable[[grpc.RpcError, str], errors.CliError] | None" = None,
+    ) -> errors.CliError:
+        return self._line.explained(error, (translate or translated)(error, host))
 
     def _translated(
         self,
@@ -137,18 +198,31 @@ class Collector:
         translate: "Callable[[grpc.RpcError, str], errors.CliError] | None" = None,
     ) -> errors.CliError:
         """What the status means; where no such host is known, with the one that was probably meant."""
-        meaning = (translate or translated)(error, host)
+        meaning = self._explained(error, host, translate)
         return errors.UnknownHost(host, self._near(host)) if isinstance(meaning, errors.UnknownHost) else meaning
 
     def _near(self, host: str) -> str | None:
+        return errors.nearest(host, [h.host for h in self._some_hosts()])
+
+    def _told_what_is_near(self, stream: "Stream[Item]") -> "Stream[Item]":
+        """The same answer; where it is about nobody for no host has a label asked for, with one that some host has."""
+        if unmatched := stream.coverage.unmatched_labels:
+            known = {known.words for h in self._some_hosts() for known in wire.labels(h.labels)}
+            if not unmatched[0].value:
+                known = {words.partition("=")[0] for words in known}
+            near = errors.nearest(unmatched[0].words, sorted(known)) or ""
+            stream.coverage = replace(stream.coverage, near_label=near)
+        return stream
+
+    def _some_hosts(self) -> list[query_pb2.HostItem]:
+        """As many hosts as can be had in a moment, for a guess; none where anything is amiss."""
         until_s = time.monotonic() + _GUESS_S
         try:
             call = self._questions.ListHosts(query_pb2.ListHostsRequest())
-            answer = Stream(call, lambda m: (h.host for h in m.page.items), min(self._timeout_s, _GUESS_S), translated)
-            names = list(itertools.takewhile(lambda _: time.monotonic() < until_s, answer))
+            answer = Stream(call, lambda m: m.page.items, min(self._timeout_s, _GUESS_S), translated)
+            return list(itertools.takewhile(lambda _: time.monotonic() < until_s, answer))
         except errors.CliError:
-            return None
-        return errors.nearest(host, names)
+            return []
 
 
 class _Call(Protocol):
@@ -227,10 +301,13 @@ class Stream(Generic[Item]):
             except StopIteration:
                 raise self._broken("it ended without saying so") from None
             except grpc.RpcError as error:
+                meaning = self._patience.explained(error, self._translate)
+                if isinstance(meaning, errors.NotAuthorised):  # to ask again would be refused again
+                    raise meaning from error
                 # What the collector gave up it tells with what to do; to ask the same again is not always that.
                 gave_up = isinstance(error, grpc.Call) and error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
                 way_out = "" if gave_up else "; ask again"
-                raise self._broken(str(self._patience.explained(error, self._translate)), way_out) from error
+                raise self._broken(str(meaning), way_out) from error
             if not isinstance(message, query_pb2.WatchSocketsResponse) and message.WhichOneof("part") == "end":
                 self.end = self._checked_end(message)
             else:
@@ -247,19 +324,19 @@ class Stream(Generic[Item]):
         )
 
 
-class LiveLook(Stream[LiveItem]):
+class LiveLook(Stream["LiveItem"]):
     """A live look as it comes in; what the host could not look at is in `troubles` once the items are through."""
 
     def __init__(
         self,
         call: _Call,
-        items_of: Callable[[query_pb2.LivePage], Iterable[LiveItem]],
+        items_of: Callable[[query_pb2.LivePage], Iterable["LiveItem"]],
         timeout_s: float,
         translate: Callable[[grpc.RpcError], errors.CliError],
     ) -> None:
         self.troubles: list[str] = []
 
-        def items(message: query_pb2.LiveResponse) -> Iterable[LiveItem]:
+        def items(message: query_pb2.LiveResponse) -> Iterable["LiveItem"]:
             if message.page.trouble:
                 self.troubles.append(message.page.trouble)
             return items_of(message.page)
@@ -310,35 +387,6 @@ class _Patience:
                 self.lost = True
                 self._call.cancel()
                 return
-
-
-def _knock(path: str) -> None:
-    """Connects once and hangs up: the kernel's own word on why a socket cannot be used is the clearest there is."""
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as knock:
-            knock.settimeout(5)
-            knock.connect(path)
-    except OSError as error:
-        raise _no_entry(path, error) from error
-
-
-def _no_entry(path: str, error: OSError) -> errors.CliError:
-    if error.errno in (errno.ENOENT, errno.ENOTDIR):
-        return errors.Unreachable(
-            f"no collector at {path}; start fleetnet-server, or name its admin socket with --server unix:///PATH"
-        )
-    if error.errno in (errno.EACCES, errno.EPERM):
-        return errors.NotAuthorised(
-            f"the collector's admin socket {path} is not open to you; ask as root or as a member of its group"
-        )
-    # Linux refuses a connection to a file of any other kind, too.
-    if error.errno == errno.ECONNREFUSED and stat.S_ISSOCK(Path(path).stat().st_mode):
-        return errors.Unreachable(f"nobody answers at {path}, where a collector was; start fleetnet-server again")
-    if error.errno in (errno.EAGAIN, errno.ETIMEDOUT) or isinstance(error, TimeoutError):
-        return errors.Unreachable(f"the collector at {path} is too busy to answer; try again, and look at its log")
-    # Such as a path that is too long for a socket, or that names a file of another kind.
-    reason = error.strerror or str(error)
-    return errors.Unreachable(f"{path} is not the admin socket of a collector ({reason}); correct --server")
 
 
 def translated(error: grpc.RpcError, host: str = "") -> errors.CliError:

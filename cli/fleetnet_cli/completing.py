@@ -21,7 +21,7 @@ from fleetnet_cli.states import STATES
 
 VARIABLE = "_FLEETNET_COMPLETE"  # "bash_complete", set by the script when it asks
 _PROGRAM = "fleetnet"
-_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.,/-]*", re.ASCII)
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.,/=-]*", re.ASCII)
 _CHOICE = re.compile(r"[a-z]+(\|[a-z]+)+", re.ASCII)  # the metavar "host|process"
 
 Words = Callable[[click.Context, str], Iterable[str]]
@@ -46,10 +46,31 @@ def _answer(program: click.Command) -> str:
         for parameter in command.params:
             if (words := _words_of(parameter)) is not None:
                 parameter.type = _Value(words)
-    arguments, incomplete = complete.get_completion_args()
-    # bash takes --host=web for three words.
-    arguments = [a for a in arguments if a != "="]
-    return "\n".join(complete.format_completion(i) for i in complete.get_completions(arguments, incomplete))
+    arguments, incomplete, typed = _put_together(*complete.get_completion_args())
+    found = complete.get_completions(arguments, incomplete)
+    for item in found:
+        item.value = str(item.value).removeprefix(typed)
+    return "\n".join(complete.format_completion(item) for item in found)
+
+
+def _put_together(arguments: list[str], incomplete: str) -> tuple[list[str], str, str]:
+    """bash takes --host=web for three words, and role=web as well: the words, the one to be completed, and what of that
+    it takes for words before it."""
+    words: list[str] = []
+    open_ended = False  # the last of these goes on with the next
+    for word in (*arguments, incomplete):
+        if word == "=" and words and not open_ended and not words[-1].startswith("-"):
+            words[-1] += "="
+            open_ended = True
+        elif open_ended:
+            words[-1] += word
+            open_ended = False
+        elif word != "=":
+            words.append(word)
+    if incomplete == "=" and not open_ended:
+        words.append("")
+    last = words.pop() if words else ""
+    return words, last, last.removesuffix(incomplete) if incomplete != "=" else last
 
 
 def _of(shell: str, program: click.Command) -> ShellComplete:
@@ -91,9 +112,26 @@ def _words_of(parameter: click.Parameter) -> Words | None:
     return _WORDS.get(metavar)
 
 
-def _hosts(context: click.Context, _incomplete: str) -> Iterable[str]:
+def _collector(context: click.Context) -> settings.Destination:
     server, name = options.collector_named(context)
-    return known_hosts.names(settings.admin_socket(server, name, settings.this_machine()))
+    return settings.destination(server, name, settings.this_machine())
+
+
+def _hosts(context: click.Context, _incomplete: str) -> Iterable[str]:
+    return known_hosts.names(_collector(context))
+
+
+def _labels(context: click.Context, _incomplete: str) -> Iterable[str]:
+    return [f"{key}={value}" for key, values in known_hosts.labels(_collector(context)).items() for value in values]
+
+
+def _labels_asked(context: click.Context, incomplete: str) -> Iterable[str]:
+    """Likewise, and keys alone, which mean any value."""
+    return (*known_hosts.labels(_collector(context)), *_labels(context, incomplete))
+
+
+def _hosts_and_labels(context: click.Context, incomplete: str) -> Iterable[str]:
+    return (*_hosts(context, incomplete), *_labels(context, incomplete))
 
 
 def _formats(context: click.Context, _incomplete: str) -> Iterable[str]:
@@ -138,6 +176,10 @@ _WORDS: dict[str, Words] = {
     "BY": _columns((*BY, "socket")),
     "HOST[:PORT|:SERVICE|:A-B]": _hosts,
     "GLOB": _hosts,
+    "HOST|GLOB": _hosts,
+    "K[=V]": _labels_asked,
+    "K=V": _labels,
+    "HOST|KEY=VALUE|KEY-": _hosts_and_labels,
     "P": _services,
     "PORT|SERVICE|A-B": _services,
     "[STATE|COLUMN|SCOPE|PORT]": _topics,

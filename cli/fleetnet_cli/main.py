@@ -1,6 +1,6 @@
-"""The program `fleetnet`: its commands, and the border where every failure becomes one sentence and an exit status."""
+"""The program `fleetnet`: what may stand before a command, and the border where every failure becomes one sentence and
+an exit status."""
 
-import functools
 import os
 import sys
 from collections.abc import Sequence
@@ -9,30 +9,13 @@ from typing import Annotated
 import click
 import typer
 
-from fleetnet_cli import exits, options
-from fleetnet_cli.commands import (
-    audit,
-    completion,
-    config,
-    diff,
-    explain,
-    help,
-    history,
-    host,
-    hosts,
-    netstat,
-    start,
-    token,
-    watch,
-    who_holds,
-    who_listens,
-    who_talks_to,
-)
+from fleetnet_cli import commands, exits, options
+from fleetnet_cli.commands import start
 from fleetnet_cli.errors import CliError, OutputFailed, UsageError
-from fleetnet_cli.given_twice import Command
 from fleetnet_cli.output import terminal
 from fleetnet_cli.output.presentation import FORMATS
 from fleetnet_cli.text import visible
+from fleetnet_cli.version import VERSION
 
 _EXAMPLES = """\b
 Examples:
@@ -46,62 +29,15 @@ What a state, column or port means: "fleetnet explain CLOSE_WAIT". How times,
 formats and filters are written: "fleetnet help times", formats, filters.
 """
 
-_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
-
-# rich would be loaded for each help and each error, and its tracebacks show variables, tokens among them.
-_typer = functools.partial(
-    typer.Typer,
-    add_completion=False,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    suggest_commands=False,  # click does, and twice is too often
-)
-
-
-def build() -> typer.Typer:
-    """The program with all its commands, each named here."""
-    app = _typer(context_settings=_SETTINGS, epilog=_EXAMPLES)
-    app.callback()(_before_the_command)
-    app.command("who-listens", cls=Command, epilog=who_listens.EXAMPLES)(who_listens.who_listens)
-    app.command("who-holds", cls=Command, epilog=who_holds.EXAMPLES)(who_holds.who_holds)
-    app.command("who-talks-to", cls=Command, epilog=who_talks_to.EXAMPLES)(who_talks_to.who_talks_to)
-    app.command("host", cls=Command, epilog=host.EXAMPLES)(host.host)
-    app.command("hosts", cls=Command, epilog=hosts.EXAMPLES)(hosts.hosts)
-    app.command("diff", cls=Command, epilog=diff.EXAMPLES)(diff.diff)
-    app.command("history", cls=Command, epilog=history.EXAMPLES)(history.history)
-    app.command("netstat", cls=Command, epilog=netstat.EXAMPLES)(netstat.netstat)
-    app.command("audit", cls=Command, epilog=audit.EXAMPLES)(audit.audit)
-    watched = _typer(help=watch.HELP, epilog=watch.EXAMPLES)
-    watched.callback()(watch.nothing)
-    watched.command("who-listens", cls=Command, epilog=watch.EXAMPLES)(options.watched(who_listens.who_listens))
-    watched.command("who-holds", cls=Command, epilog=watch.EXAMPLES)(options.watched(who_holds.who_holds))
-    watched.command("who-talks-to", cls=Command, epilog=watch.EXAMPLES)(options.watched(who_talks_to.who_talks_to))
-    app.add_typer(watched, name=options.WATCH)
-    tokens = _typer(help="Let hosts join.", epilog=token.EXAMPLES)
-    tokens.callback()(_nothing)
-    tokens.command("create", cls=Command, epilog=token.EXAMPLES)(token.create)
-    app.add_typer(tokens, name="token")
-    app.command("explain", cls=Command, epilog=explain.EXAMPLES)(explain.explain)
-    configuration = _typer(help="Say where settings come from.", epilog=config.EXAMPLES)
-    configuration.callback()(config.nothing)
-    configuration.command("explain", cls=Command, epilog=config.EXAMPLES)(config.explain)
-    app.add_typer(configuration, name="config")
-    app.command("completion", cls=Command, epilog=completion.EXAMPLES)(completion.completion)
-    app.command("help", cls=Command, epilog=help.EXAMPLES)(help.help_)
-    return app
-
-
-def _nothing() -> None:
-    """Let hosts join."""
+def build() -> click.Group:
+    """The program with all its commands."""
+    return commands.build(_before_the_command, _EXAMPLES)
 
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version  # slow, and rarely asked for
-
-        click.echo(f"fleetnet {version('fleetnet')}")
+        click.echo(f"fleetnet {VERSION}")
         raise typer.Exit
 
 
@@ -124,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if "_FLEETNET_COMPLETE" in os.environ:
         from fleetnet_cli import completing  # a shell asks, and not a person
 
-        return completing.answer(typer.main.get_command(build()))
+        return completing.answer(build())
     try:
         if not has_stdout:
             raise OutputFailed(
@@ -142,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-    command = typer.main.get_command(build())
+    command = build()
     try:
         status = command.main(
             args=None if arguments is None else list(arguments), prog_name="fleetnet", standalone_mode=False
@@ -200,15 +136,18 @@ def _typed_path(command: click.Command, arguments: Sequence[str]) -> str:
 
 def _habit_of_netstat(error: click.ClickException) -> str | None:
     """What to say of options that mean something else to netstat(8)."""
-    if isinstance(error, click.BadOptionUsage) and error.option_name == "-o":
-        return options.O_OF_NETSTAT
+    from fleetnet_cli.commands.netstat.refused import OTHERWISE, REFUSED
+
+    if isinstance(error, click.BadOptionUsage) and error.option_name in OTHERWISE:
+        return OTHERWISE[error.option_name]
     if isinstance(error, click.MissingParameter) and error.ctx is not None:
         # Of -tno web1 the host was taken for the format.
         taken = error.ctx.params.get("output")
         typed = error.ctx.get_parameter_source("output") is click.core.ParameterSource.COMMANDLINE
         return f"-o {taken}: {options.O_OF_NETSTAT}" if typed and taken not in FORMATS else None
-    if isinstance(error, click.NoSuchOption) and error.option_name in ("-c", "--continuous"):
-        return f"{error.option_name}: for what comes and goes use fleetnet watch"
+    if isinstance(error, click.NoSuchOption):
+        said = REFUSED.get(error.option_name)
+        return f"{error.option_name}: {said}" if said else None
     return None
 
 

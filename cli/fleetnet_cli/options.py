@@ -18,7 +18,8 @@ import typer
 
 from fleetnet_cli import settings, times
 from fleetnet_cli.errors import UsageError, suggestion
-from fleetnet_cli.output.presentation import FORMATS, OF_AUDIT
+from fleetnet_cli.labels import parse_asked
+from fleetnet_cli.output.presentation import FORMATS, OF_AUDIT, OF_MAP
 from fleetnet_cli.records import Selection
 
 P = ParamSpec("P")
@@ -44,8 +45,8 @@ def _twin(*words: str) -> str:
     return "_".join(["fleetnet", *words]).replace("-", "_").upper()
 
 
-SERVER = option("--server", metavar="ADDRESS", help="The collector's admin socket: unix:///PATH.")
-CONTEXT = option("--context", metavar="NAME", help="A context of ~/.config/fleetnet/config.toml.")
+SERVER = option("--server", metavar="ADDRESS", help="The collector: unix:///PATH or HOST:7443.")
+CONTEXT = option("--context", metavar="NAME", help="A context or login of ~/.config/fleetnet.")
 TIMEOUT = option(
     "--timeout", metavar="LENGTH", help=f"Give up on a silent collector after this (default {DEFAULTS['timeout']})."
 )
@@ -59,13 +60,14 @@ def _output(formats: Sequence[str], metavar: str = "FORMAT") -> Any:  # noqa: AN
     return option("--output", "-o", metavar=metavar, help=f"{_listed(formats)} (default table).")
 
 
-_QUIET = option("--quiet", "-q", help="Items only: no heading, no line on coverage.")
+QUIET = option("--quiet", "-q", help="Items only: no heading, no line on coverage.")
 _AT = option("--at", metavar="TIME", help='As it was then: "10m ago", "yesterday 14:00", RFC 3339.')
 _SINCE = option("--since", metavar="TIME", help="What began since, open still or not.")
 # Of commands that are about all that lies between two times.
 _SINCE_OF_SPAN = option("--since", metavar="TIME", help="From when on; a TIME as for --at in other commands.")
 _UNTIL = option("--until", metavar="TIME", help="Up to when (default now).")
 _HOST = option("--host", metavar="GLOB", help='Only hosts whose name matches, such as "web*"; several times: or.')
+_LABEL = option("--label", metavar="K[=V]", help="Only hosts with this label now (repeatable).")
 _MAX_AGE = option("--max-age", metavar="LENGTH", help="A host silent for longer is stale (default 2m).")
 _LIMIT = option("--limit", metavar="N", min=1, help="At most N items.")
 
@@ -76,9 +78,10 @@ _OPTIONS: dict[str, tuple[Any, Any, Any]] = {
     "since": (str | None, _SINCE, None),
     "until": (str | None, _UNTIL, None),
     "host": (list[str] | None, _HOST, None),
+    "label": (list[str] | None, _LABEL, None),
     "max_age": (str | None, _MAX_AGE, None),
     "limit": (int | None, _LIMIT, None),
-    "quiet": (bool, _QUIET, False),
+    "quiet": (bool, QUIET, False),
     "server": (str | None, SERVER, None),
     "context": (str | None, CONTEXT, None),
     "timeout": (str | None, TIMEOUT, None),
@@ -90,15 +93,15 @@ SHEET = tuple(name for name in ONE_HOST if name != "limit")
 SOCKETS = tuple(name for name in _OPTIONS if name != "until")
 QUESTION = tuple(name for name in SOCKETS if name != "since")
 SPAN = tuple(name for name in _OPTIONS if name != "at")
-SPAN_OF_HOST = tuple(name for name in SPAN if name != "host")
+SPAN_OF_HOST = tuple(name for name in SPAN if name not in ("host", "label"))
 
 
 @dataclass(frozen=True, slots=True)
 class Common:
     """What the shared options say, checked."""
 
-    socket_path: str
-    collector_named: bool  # by option, environment or file; False: the socket is the default's
+    destination: settings.Destination
+    collector_named: bool  # by option, environment or file; False: it is the default's socket
     timeout_s: float
     output: str
     output_is_typed: bool
@@ -111,6 +114,10 @@ class Common:
         """UsageError where something is watched, and `option` makes sense of an answer only."""
         if self.watching:
             raise UsageError(f"{option} makes no sense of what is watched; leave it out")
+
+    def silenced(self) -> "Common":
+        """The same without a word on coverage, where nobody was asked."""
+        return replace(self, quiet=True)
 
     @property
     def asked_at(self) -> bool:
@@ -239,7 +246,7 @@ def checked(given: dict[str, Any], formats: Sequence[str]) -> Common:
     formats = WATCH_FORMATS if watching else formats
     command = click.get_current_context()
     output = given.get("output") or DEFAULTS["output"]
-    if output not in (*FORMATS, *OF_AUDIT, *formats):
+    if output not in (*FORMATS, *OF_AUDIT, *OF_MAP, *formats):
         if _is_netstat(command) and _LETTERS_OF_NETSTAT.fullmatch(output):
             raise UsageError(f"-o {output}: {O_OF_NETSTAT}")
         guess = suggestion(output, list(formats)) or f"; the formats are {_listed(formats)}"
@@ -252,15 +259,16 @@ def checked(given: dict[str, Any], formats: Sequence[str]) -> Common:
         at_us=times.parse_time(at, now_us) if at else 0,
         max_age_ms=times.parse_duration(max_age) // 1000 if max_age else 0,
         limit=given.get("limit") or 0,
+        labels=parse_asked(given.get("label") or ()),
     )
-    timeout_us = times.parse_duration(_nearest(command, "timeout") or DEFAULTS["timeout"])
+    timeout_us = times.parse_duration(nearest(command, "timeout") or DEFAULTS["timeout"])
     for name in ("at", "since", "limit"):
         if watching and given.get(name):
             raise UsageError(f"--{name} makes no sense of what is watched, which is now, and all of it; leave it out")
     machine = settings.this_machine()
     server, context = collector_named(command)
     common = Common(
-        socket_path=settings.admin_socket(server, context, machine),
+        destination=settings.destination(server, context, machine),
         collector_named=server is not None or settings.configured(context, machine) is not None,
         timeout_s=timeout_us / times.SECOND_US,
         output=output,
@@ -297,7 +305,7 @@ def _since(text: str, at_us: int, now_us: int, *, of_span: bool) -> int:
 
 def collector_named(context: click.Context) -> tuple[str | None, str | None]:
     """The server and the context that somebody named. A context that was typed leaves no server of the environment."""
-    server, name = _nearest(context, "server"), _nearest(context, "context")
+    server, name = nearest(context, "server"), nearest(context, "context")
     if name and is_typed(context, "context") and not is_typed(context, "server"):
         server = None
     return server, name
@@ -309,7 +317,7 @@ def is_typed(context: click.Context, name: str) -> bool:
     return any(c.get_parameter_source(name) is typed for c in (context, context.find_root()))
 
 
-def _nearest(context: click.Context, name: str) -> str | None:
+def nearest(context: click.Context, name: str) -> str | None:
     """An option that may stand before the command too: after it, before it, in the environment, in this order."""
     before: str | None = context.find_root().params.get(name)
     after: str | None = context.params.get(name)

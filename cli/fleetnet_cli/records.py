@@ -5,7 +5,7 @@ Times are microseconds since 1970 UTC; 0 means that there is none.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic, Protocol, TypeVar
 
 
@@ -26,6 +26,19 @@ class Net:
 
 
 @dataclass(frozen=True, slots=True)
+class Label:
+    """What a host is called by, beside its name."""
+
+    key: str
+    value: str = ""  # "" in a question: any
+
+    @property
+    def words(self) -> str:
+        """As people write it."""
+        return f"{self.key}={self.value}" if self.value else self.key
+
+
+@dataclass(frozen=True, slots=True)
 class Selection:
     """Which hosts, when, and how much; the empty value asks about everything now."""
 
@@ -34,6 +47,7 @@ class Selection:
     at_us: int = 0
     max_age_ms: int = 0
     limit: int = 0
+    labels: tuple[Label, ...] = ()  # a host is asked that has all of them now
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +140,24 @@ class Host:
     clock_offset_us: int
     degraded: tuple[str, ...]
     gaps: int = 0  # that overlap the time asked about
+    labels: tuple[Label, ...] = ()  # as they are now, by key
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledHost:
+    """A host and its labels, by key."""
+
+    host: str
+    labels: tuple[Label, ...]
+    changed: bool  # it had others before
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """What became of a wish for labels."""
+
+    hosts: tuple[LabelledHost, ...]
+    unmatched_globs: tuple[str, ...]  # then nothing was done
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -150,11 +182,25 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A one-time token, shown this once."""
+    """A one-time token, shown this once: for a host to join, or for a person to log in."""
 
     token: str
     host: str
     expires_at_us: int
+    person: str = ""
+    role: str = ""  # of the person
+    labels: tuple[Label, ...] = ()  # that the host has from its enrollment on
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody who may ask over the network, or might once."""
+
+    person: str
+    role: str
+    revoked: bool
+    joined_at_us: int
+    certificate_until_us: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +243,8 @@ class Coverage:
     not_kept: tuple[NotKept, ...] = ()
     unseen_holders: int = 0  # sockets that may be meant, but it is not known who holds them; at most 1,001
     unmatched_globs: tuple[str, ...] = ()  # of those asked by, which match no host
+    unmatched_labels: tuple[Label, ...] = ()  # where no host was asked: those asked for that no host has
+    near_label: str = ""  # that some host has, and that was probably meant by the first of these
     since: "Coverage | None" = None  # that of the earlier time, where two are compared
 
     @property
@@ -205,6 +253,19 @@ class Coverage:
         asked for."""
         then = self.since is None or self.since.whole
         return then and not (self.hosts_stale or self.gaps or self.not_kept or self.unseen_holders)
+
+    def joined(self, other: "Coverage") -> "Coverage":
+        """Of two answers that make one: whatever either lacks is lacking."""
+        stale = {stale.host: stale for stale in (*self.hosts_stale, *other.hosts_stale)}
+        return replace(
+            self,
+            hosts_fresh=min(self.hosts_fresh, other.hosts_fresh),
+            hosts_stale=tuple(stale[host] for host in sorted(stale)),
+            gaps=max(self.gaps, other.gaps),
+            not_kept=tuple(dict.fromkeys((*self.not_kept, *other.not_kept))),
+            unseen_holders=max(self.unseen_holders, other.unseen_holders),
+            unmatched_globs=tuple(dict.fromkeys((*self.unmatched_globs, *other.unmatched_globs))),
+        )
 
 
 @dataclass(frozen=True, slots=True)

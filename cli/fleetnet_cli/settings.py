@@ -7,7 +7,9 @@ The configuration file is TOML, read only where it exists:
     [contexts.home]
     server = "unix:///run/fleetnet/admin.sock"
 
-A file without contexts may have `server` at its top, as /etc/fleetnet/cli.toml usually does.
+A file without contexts may have `server` at its top, as /etc/fleetnet/cli.toml usually does. What `fleetnet login`
+makes is a context as well, in a file of its own (identities.py): it counts where the user's file names neither a server
+nor a context, and nobody else's file does before it.
 """
 
 import os
@@ -15,6 +17,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from fleetnet_cli import identities
 from fleetnet_cli.errors import UsageError, suggestion
 
 SYSTEM_SOCKET = Path("/run/fleetnet/admin.sock")
@@ -27,7 +30,12 @@ class Machine:
 
     system_socket: Path
     user_socket: Path | None
-    config_files: tuple[Path, ...]  # the first that has an answer counts
+    config_files: tuple[Path, ...]  # the first that has an answer counts; the first is the user's own
+
+    @property
+    def logins(self) -> Path:
+        """Where the logins of this user are."""
+        return self.config_files[0].parent / "contexts"
 
 
 def this_machine() -> Machine:
@@ -50,15 +58,48 @@ class Written:
     key: tuple[str, ...]  # ("contexts", "home", "server")
 
 
-def admin_socket(server: str | None, context: str | None, machine: Machine) -> str:
-    """Path of the admin socket to ask; UsageError where --server or a file says something that is none.
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where to ask."""
+
+    address: str  # the path of an admin socket, or HOST:PORT
+    login: Path | None = None  # what we show there; only over the network, and None where there is nothing to show
+
+    @property
+    def over_network(self) -> bool:
+        """Whether it is another machine's."""
+        return not self.address.startswith("/")
+
+    def __str__(self) -> str:
+        return self.address if self.over_network else f"unix://{self.address}"
+
+
+def destination(server: str | None, context: str | None, machine: Machine) -> Destination:
+    """Where to ask; UsageError where --server or a file says something that is no address.
 
     A server that is named outranks a context that is named, but one that there is not is wrong all the same.
     """
     written = configured(context, machine) if server is None or context is not None else None
     if server is None and written is not None:
         server = written.value
-    return _socket_path(server) if server is not None else default_socket(machine)
+    if server is None:
+        return Destination(default_socket(machine))
+    address = _address(server)
+    if address.startswith("/"):
+        return Destination(address)
+    return Destination(address, _login_for(address, context, machine))
+
+
+def _login_for(address: str, context: str | None, machine: Machine) -> Path | None:
+    """What to show at an address: the login of the context that is named, or the one that was made there, or the only
+    one, for several collectors may have one CA."""
+    names = identities.contexts(machine.logins)
+    if context in names:
+        return machine.logins / f"{context}.toml"
+    files = [identities.path_of(machine.logins, name) for name in names]
+    if len(files) == 1:
+        return files[0]
+    return next((file for file in files if identities.load(file).server == address), None)
 
 
 def default_socket(machine: Machine) -> str:
@@ -77,26 +118,29 @@ def there(path: Path) -> bool:
         return True  # it is there, and closed to us: worth saying
 
 
-def _socket_path(server: str) -> str:
+def _address(server: str) -> str:
     if server.startswith("unix:"):
         path = server.removeprefix("unix:")
         path = "/" + path.lstrip("/") if path.startswith("//") else path
         if path.strip("/"):
-            return path
-    elif server.startswith("/"):
+            return path if path.startswith("/") else str(Path(path).absolute())
+    elif server.startswith("/") or _HOST_AND_PORT.fullmatch(server):
         return server
     elif ":" in server:
         shown = re.sub(r"//[^/@]*@", "//…@", server)  # a password in it is nobody's to read
-        raise UsageError(
-            f"--server {shown}: questions over the network need a certificate for people, which this version "
-            "does not issue yet; ask on the collector's machine, with --server unix:///PATH"
-        )
-    raise UsageError(f'--server "{server}" is not an address; write unix:///run/fleetnet/admin.sock')
+        raise UsageError(f"--server {shown} is not an address; write HOST:PORT, or [ADDRESS]:PORT for IPv6")
+    raise UsageError(
+        f'--server "{server}" is not an address; write unix:///run/fleetnet/admin.sock, or HOST:7443 over the network'
+    )
+
+
+_HOST_AND_PORT = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.%]+\]):[0-9]{1,5}", re.ASCII)
 
 
 def configured(context: str | None, machine: Machine) -> Written | None:
     """The server that a file names for this context, or for the one that the file itself chooses."""
-    known: list[str] = []
+    logins = identities.contexts(machine.logins)
+    known = [*logins]
     for path in machine.config_files:
         table = read(path)
         contexts = _tables(table.get("contexts"), path)
@@ -104,14 +148,32 @@ def configured(context: str | None, machine: Machine) -> Written | None:
         wanted = context or _string(table.get("context"), "context", path)
         if wanted is not None and wanted in contexts:
             return _server_of(contexts[wanted], ("contexts", wanted, "server"), path)
+        if wanted is not None and wanted in logins:
+            return _of_login(wanted, machine)
         if wanted is not None and context is None:
             raise UsageError(f'{path}: context "{wanted}" is not in it{suggestion(wanted, known)}')
         if context is None and "server" in table:
             return _server_of(table, ("server",), path)
+        if context is None and logins:
+            return _of_login(_only(logins, machine), machine)
     if context is not None:
         guess = suggestion(context, known) or f"; contexts stand in {machine.config_files[0]}"
         raise UsageError(f'no context "{context}"{guess}')
     return None
+
+
+def _of_login(name: str, machine: Machine) -> Written:
+    path = identities.path_of(machine.logins, name)
+    return Written(identities.load(path).server, path, ("server",))
+
+
+def _only(logins: list[str], machine: Machine) -> str:
+    if len(logins) == 1:
+        return logins[0]
+    raise UsageError(
+        f"you are logged in at several collectors ({', '.join(logins)}); say which with --context NAME, or for good "
+        f'with context = "{logins[0]}" at the top of {machine.config_files[0]}'
+    )
 
 
 def chosen_context(machine: Machine) -> Written | None:
@@ -122,11 +184,19 @@ def chosen_context(machine: Machine) -> Written | None:
             return Written(name, path, ("context",))
         if "server" in table:
             return None
+        if logins := identities.contexts(machine.logins):
+            name = _only(logins, machine)
+            return Written(name, identities.path_of(machine.logins, name), ("server",))
     return None
 
 
 def contexts(machine: Machine) -> list[str]:
     """The names of all contexts."""
+    return [*written_contexts(machine), *identities.contexts(machine.logins)]
+
+
+def written_contexts(machine: Machine) -> list[str]:
+    """Those of the configuration files alone."""
     return [name for path in machine.config_files for name in _tables(read(path).get("contexts"), path)]
 
 

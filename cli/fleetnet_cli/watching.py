@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn
 
 from fleetnet_cli import errors
-from fleetnet_cli.asking import globs
 from fleetnet_cli.options import Common
 from fleetnet_cli.output import terminal, watching
 from fleetnet_cli.output.presentation import Presentation
@@ -35,7 +34,7 @@ def watch(
     writer: watching.Writer = (
         watching.Documents(presentation, out)
         if common.output == "ndjson"
-        else watching.Lines(presentation, out, quiet=common.quiet, glob=globs(common))
+        else watching.Lines(presentation, out, quiet=common.quiet, asked=common.selection)
     )
     screen = watching.Screen(writer, out)
     _follow(collector, question, screen)

@@ -10,10 +10,14 @@ from dataclasses import replace
 
 from fleetnet_proto.v1 import admin_pb2, query_pb2, sockets_pb2
 
+from fleetnet_cli.labels import Wish
 from fleetnet_cli.records import (
     Coverage,
     End,
     Host,
+    Label,
+    Labelled,
+    LabelledHost,
     Net,
     News,
     NotKept,
@@ -58,8 +62,8 @@ SocketsRequest = query_pb2.ListSocketsRequest | query_pb2.FindSocketsRequest | q
 def sockets_request(question: SocketQuestion) -> SocketsRequest:
     """The question about sockets, as asked: in the oldest of its forms that has a place for all of it, so that a
     collector that knows no newer one answers what it can, and never half of it."""
-    several_globs = len(question.selection.host_globs) > 1
-    if several_globs or question.container or question.local or not _has_one_end_at_most(question):
+    some_hosts = len(question.selection.host_globs) > 1 or question.selection.labels
+    if some_hosts or question.container or question.local or not _has_one_end_at_most(question):
         return _sought(question)
     plain = listed(question)
     if not (question.remotes or question.since_us):
@@ -96,10 +100,11 @@ def _has_one_end_at_most(question: SocketQuestion) -> bool:
 
 
 def _sought(question: SocketQuestion) -> query_pb2.SeekSocketsRequest:
-    globs = question.selection.host_globs
+    asked = question.selection
     return query_pb2.SeekSocketsRequest(
-        sockets=listed(replace(question, selection=replace(question.selection, host_globs=()))),
-        host_globs=globs,
+        sockets=listed(replace(question, selection=replace(asked, host_globs=(), labels=()))),
+        host_globs=asked.host_globs,
+        labels=map(_labelled, asked.labels),
         opened_since_us=question.since_us,
         remotes=map(_net, question.remotes),
         remote_ports=map(_ports, question.remote_ports),
@@ -134,20 +139,46 @@ def _ports(ports: PortRange) -> query_pb2.PortRange:
 
 def hosts_request(asked: Selection) -> query_pb2.ListHostsRequest | query_pb2.SeekHostsRequest:
     """The question about hosts, as asked; likewise."""
-    if len(asked.host_globs) > 1:
-        plain = query_pb2.ListHostsRequest(selection=selection(replace(asked, host_globs=())))
-        return query_pb2.SeekHostsRequest(hosts=plain, host_globs=asked.host_globs)
+    if len(asked.host_globs) > 1 or asked.labels:
+        plain = query_pb2.ListHostsRequest(selection=selection(replace(asked, host_globs=(), labels=())))
+        return query_pb2.SeekHostsRequest(hosts=plain, host_globs=asked.host_globs, labels=map(_labelled, asked.labels))
     return query_pb2.ListHostsRequest(selection=selection(asked))
 
 
-def token_request(host: str, ttl_s: int) -> admin_pb2.CreateTokenRequest:
+def token_request(host: str, ttl_s: int, given: Iterable[Label]) -> admin_pb2.CreateTokenRequest:
     """The wish for a token."""
-    return admin_pb2.CreateTokenRequest(host=host, ttl_s=ttl_s)
+    return admin_pb2.CreateTokenRequest(host=host, ttl_s=ttl_s, labels=map(_labelled, given))
+
+
+def labels_request(wish: Wish, globs: Iterable[str]) -> admin_pb2.LabelHostsRequest:
+    """The wish for labels."""
+    return admin_pb2.LabelHostsRequest(
+        hosts=wish.hosts, host_globs=globs, set=map(_labelled, wish.given), remove=wish.taken
+    )
+
+
+def labelled(message: admin_pb2.LabelHostsResponse) -> Labelled:
+    """What became of it."""
+    return Labelled(
+        hosts=tuple(LabelledHost(one.host, labels(one.labels), one.changed) for one in message.hosts),
+        unmatched_globs=tuple(message.unmatched_globs),
+    )
+
+
+def labels(messages: Iterable[query_pb2.Label]) -> tuple[Label, ...]:
+    """Labels of an answer."""
+    return tuple(Label(one.key, one.value) for one in messages)
+
+
+def _labelled(label: Label) -> query_pb2.Label:
+    return query_pb2.Label(key=label.key, value=label.value)
 
 
 def selection(asked: Selection) -> query_pb2.Selection:
-    """Which hosts, when, and how much. It has a place for one glob, and ValueError is raised where there are more."""
+    """Which hosts, when, and how much. It has a place for one glob and none for labels: ValueError where there are."""
     [glob] = asked.host_globs or [""]
+    if asked.labels:
+        raise ValueError("labels have no place in this question")
     return query_pb2.Selection(
         host_glob=glob,
         host=asked.host,
@@ -168,6 +199,7 @@ def coverage(message: query_pb2.Coverage) -> Coverage:
         not_kept=tuple(NotKept(_KEPT.get(gone.kind, UNKNOWN), gone.since_us) for gone in message.not_kept),
         unseen_holders=message.unseen_holders,
         unmatched_globs=tuple(message.unmatched_globs),
+        unmatched_labels=labels(message.unmatched_labels),
     )
 
 
@@ -178,7 +210,7 @@ def end(message: query_pb2.End) -> End:
 
 def token(message: admin_pb2.CreateTokenResponse) -> Token:
     """A token that was made."""
-    return Token(message.token, message.host, message.expires_at_us)
+    return Token(message.token, message.host, message.expires_at_us, labels=labels(message.labels))
 
 
 def host(message: query_pb2.HostItem) -> Host:
@@ -199,6 +231,7 @@ def host(message: query_pb2.HostItem) -> Host:
         clock_offset_us=message.clock_offset_us,
         degraded=tuple(message.degraded),
         gaps=message.gaps,
+        labels=labels(message.labels),
     )
 
 

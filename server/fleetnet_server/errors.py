@@ -14,7 +14,10 @@
     │       └── ForeignBatch           it is of another boot or epoch than its stream: the agent is to reconnect
     ├── HostUnknown            no host of that name has enrolled
     ├── TokenRefused           an enrollment token is unknown, used or expired
-    ├── PeerRefused            the peer of a connection is no host of the fleet
+    ├── PeerRefused            the peer of a connection is no host of the fleet, or no person
+    ├── NotPermitted           who asks is known, and may not do this
+    ├── PersonUnknown          nobody of that name has ever logged in
+    ├── TooMuchAtOnce          one person, or all together, have too many calls open
     ├── AgentAway              the agent of a host is not connected, or does not answer a live look as it should
     ├── AskedTooSoon           a live look was asked for too often
     ├── RequestRefused         a question, a wish or a certificate request is not well formed
@@ -85,17 +88,33 @@ class HostUnknown(ServerError):
         self.name = name
 
 
+class PersonUnknown(ServerError):
+    """Nobody of that name has ever logged in."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f'nobody named "{name}" has logged in yet; `fleetnet person list` lists those who have')
+
+
 class TokenRefused(ServerError):
     """An enrollment token does not admit; the same words for every reason, so that nobody learns which tokens exist."""
 
     def __init__(self) -> None:
         super().__init__(
-            "token refused: it is unknown, used, or expired; create a new one with `fleetnet token create --host NAME`"
+            "token refused: it is unknown, used, or expired; create a new one with "
+            "`fleetnet token create --host NAME`, or `--person NAME` for a login"
         )
 
 
 class PeerRefused(ServerError):
-    """The peer is no host of the fleet; the words tell nothing of other hosts."""
+    """The peer is no host of the fleet, or no person who may ask; the words tell nothing of others."""
+
+
+class NotPermitted(ServerError):
+    """Who asks has shown a good certificate, and may not do this."""
+
+
+class TooMuchAtOnce(ServerError):
+    """One person, or all together, have too many calls open."""
 
 
 class AgentAway(ServerError):

@@ -239,6 +239,26 @@ class Host:
     certificate_serial: str
 
 
+class Label(NamedTuple):
+    """What a host is called by, beside its name. In a question an empty value means any."""
+
+    key: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody who may ask over the network, or might once."""
+
+    name: str
+    role: str  # "viewer" or "operator"
+    status: str  # "active" or "revoked"
+    joined_at_us: int
+    certificate_serial: str
+    renewed_serial: str  # of the certificate before, which is good until the newest has been shown; empty: none is
+    certificate_until_us: int
+
+
 @dataclass(frozen=True, slots=True)
 class Selection:
     """Which hosts a question is asked of, and about when. What is empty or 0 means "all" and "now"."""
@@ -248,6 +268,12 @@ class Selection:
     at_us: int = 0
     max_age_ms: int = 120_000
     limit: int = 0
+    labels: tuple[Label, ...] = ()  # a host is asked that has all of them now
+
+    @property
+    def of_some(self) -> bool:
+        """Not all hosts are meant."""
+        return bool(self.host or self.host_globs or self.labels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,6 +344,7 @@ class Coverage:
     not_kept: tuple[NotKept, ...] = ()
     unseen_holders: int = 0  # sockets that may be meant, but the agent could not see who holds them; at most 1,001
     unmatched_globs: tuple[str, ...] = ()  # of those asked by, which match no host
+    unmatched_labels: tuple[Label, ...] = ()  # where no host was asked: those asked for that no host has
 
 
 class SocketAnswer(NamedTuple):
@@ -366,6 +393,16 @@ class HostAnswer:
     clock_offset_us: int
     degraded: tuple[str, ...] = field(default=())
     gaps: int = 0  # that overlap the time asked about
+    labels: tuple[Label, ...] = ()  # as they are now, by key
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledHost:
+    """A host and its labels, by key."""
+
+    host: str
+    labels: tuple[Label, ...]
+    changed: bool  # it had others before
 
 
 @dataclass(frozen=True, slots=True)

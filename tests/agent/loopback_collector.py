@@ -247,3 +247,8 @@ class Collector(report_pb2_grpc.ReportServiceServicer, enroll_pb2_grpc.EnrollSer
             report_addresses=self.advertised,
             report_port=self.report_port,
         )
+
+    async def EnrollPerson(  # noqa: N802
+        self, request: enroll_pb2.EnrollPersonRequest, context: Any
+    ) -> enroll_pb2.EnrollPersonResponse:
+        raise AssertionError("an agent is no person")

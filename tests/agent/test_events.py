@@ -16,6 +16,7 @@ from fleetnet_agent import events as told
 from fleetnet_agent.event_queue import LONG_PAUSE_S, MANY_BYTES, PAUSE_S, EventQueue, pause_s
 from fleetnet_agent.events import Events
 from fleetnet_agent.helper import entering
+from fleetnet_agent.helper.home import Home
 from fleetnet_agent.host import this_host
 from fleetnet_agent.numbering import AmbiguousError
 from fleetnet_agent.records import Brief, Family, OwnerStatus, Protocol, State
@@ -493,7 +494,7 @@ def test_ends_of_the_own_namespace_alone_are_never_sure_to_be_all(events: Events
 
 @pytest.mark.root
 def test_a_passed_socket_counts_what_it_lost_as_exactly_as_an_own_one(listener: socket.socket) -> None:
-    small = EventSocket(PROC, passed=socket.socket(fileno=entering.open_events(1)[1]))
+    small = EventSocket(PROC, passed=socket.socket(fileno=entering.open_events(1, Home())[1]))
     make(listener, 200)
     until(lambda: told_by_the_kernel(small) >= 400)
     with pytest.raises(OSError, match="buffer space"):

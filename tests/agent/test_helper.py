@@ -67,11 +67,11 @@ def test_it_ends_also_where_what_tells_it_to_is_lost_on_the_way(path: Path) -> N
     program = (
         "from fleetnet_agent.helper import main, server\n"
         "serve = server.Server.serve\n"
-        "def serve_on(self):\n"
+        "def serve_on(self, *told):\n"
         "    try:\n"
-        "        serve(self)\n"
+        "        serve(self, *told)\n"
         "    except BaseException:\n"
-        "        serve(self)\n"
+        "        serve(self, *told)\n"
         "server.Server.serve = serve_on\n"
         f"raise SystemExit(main.main(['--socket', {str(path)!r}]))\n"
     )

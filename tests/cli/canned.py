@@ -7,11 +7,12 @@ collectors fail.
 import threading
 from collections.abc import Callable, Iterator
 from concurrent import futures
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TypeVar
 
 import grpc
-from fleetnet_proto.v1 import admin_pb2, admin_pb2_grpc, live_pb2, query_pb2, query_pb2_grpc, sockets_pb2
+from fleetnet_proto.v1 import admin_pb2, admin_pb2_grpc, live_pb2, people_pb2, query_pb2, query_pb2_grpc, sockets_pb2
 
 Item = TypeVar("Item")
 Request = (
@@ -25,6 +26,11 @@ Request = (
     | query_pb2.ListLivesRequest
     | query_pb2.LiveRequest
     | admin_pb2.CreateTokenRequest
+    | people_pb2.CreatePersonTokenRequest
+    | people_pb2.ListPeopleRequest
+    | people_pb2.ChangeRoleRequest
+    | people_pb2.RevokePersonRequest
+    | admin_pb2.LabelHostsRequest
 )
 _PAGE = 2
 
@@ -35,6 +41,7 @@ class Canned(query_pb2_grpc.QueryServiceServicer, admin_pb2_grpc.AdminServiceSer
     def __init__(self) -> None:
         self.coverage = query_pb2.Coverage()
         self.sockets: list[query_pb2.SocketItem] = []
+        self.narrows = False  # to states and listeners, where these are asked for
         self.hosts: list[query_pb2.HostItem] = []
         self.then: tuple[query_pb2.Coverage, list[query_pb2.SocketItem]] | None = None  # of sockets at a time past
         self.coverages_of_hosts: dict[str, query_pb2.Coverage] = {}  # of questions about one host
@@ -53,6 +60,7 @@ class Canned(query_pb2_grpc.QueryServiceServicer, admin_pb2_grpc.AdminServiceSer
         self.counters: list[live_pb2.InterfaceCounters] = []
         self.statistics: list[live_pb2.Statistic] = []
         self.lives: list[query_pb2.LifeItem] = []
+        self.people: list[people_pb2.PersonItem] = []
         self.trouble = ""
         self.live_refusals: list[tuple[grpc.StatusCode, str]] = []
 
@@ -70,6 +78,9 @@ class Canned(query_pb2_grpc.QueryServiceServicer, admin_pb2_grpc.AdminServiceSer
         protocols = request.protocols or sockets_pb2.Protocol.values()
         coverage, sockets = self.then if self.then and request.selection.at_us else (self.coverage, self.sockets)
         items = [s for s in sockets if host in ("", s.host) and s.protocol in protocols]
+        if self.narrows:
+            states = request.states or sockets_pb2.State.values()
+            items = [s for s in items if s.state in states and (s.scope or not request.listeners_only)]
         yield query_pb2.ListSocketsResponse(coverage=coverage)
         for page in self._pages(items, context):
             yield query_pb2.ListSocketsResponse(page=query_pb2.SocketPage(items=page))
@@ -165,8 +176,58 @@ class Canned(query_pb2_grpc.QueryServiceServicer, admin_pb2_grpc.AdminServiceSer
     ) -> admin_pb2.CreateTokenResponse:
         self._take(request, context)
         return admin_pb2.CreateTokenResponse(
-            token="fnt1.c2VjcmV0", host=request.host, expires_at_us=1_772_374_200_000_000
+            token="fnt1.c2VjcmV0", host=request.host, expires_at_us=1_772_374_200_000_000, labels=request.labels
         )
+
+    def CreatePersonToken(  # noqa: N802  # likewise
+        self, request: people_pb2.CreatePersonTokenRequest, context: grpc.ServicerContext
+    ) -> people_pb2.CreatePersonTokenResponse:
+        self._take(request, context)
+        return people_pb2.CreatePersonTokenResponse(
+            token="fnt1.c2VjcmV0", person=request.person, role=request.role, expires_at_us=1_772_374_200_000_000
+        )
+
+    def ListPeople(  # noqa: N802  # likewise
+        self, request: people_pb2.ListPeopleRequest, context: grpc.ServicerContext
+    ) -> people_pb2.ListPeopleResponse:
+        self._take(request, context)
+        return people_pb2.ListPeopleResponse(people=self.people)
+
+    def ChangeRole(  # noqa: N802  # likewise
+        self, request: people_pb2.ChangeRoleRequest, context: grpc.ServicerContext
+    ) -> people_pb2.ChangeRoleResponse:
+        self._take(request, context)
+        person = self._person(request.person, context)
+        person.role = request.role
+        return people_pb2.ChangeRoleResponse(person=person)
+
+    def RevokePerson(  # noqa: N802  # likewise
+        self, request: people_pb2.RevokePersonRequest, context: grpc.ServicerContext
+    ) -> people_pb2.RevokePersonResponse:
+        self._take(request, context)
+        person = self._person(request.person, context)
+        person.revoked = True
+        return people_pb2.RevokePersonResponse(person=person)
+
+    def _person(self, name: str, context: grpc.ServicerContext) -> people_pb2.PersonItem:
+        for person in self.people:
+            if person.person == name:
+                return person
+        context.abort(grpc.StatusCode.NOT_FOUND, f'nobody named "{name}" has logged in yet')
+        raise AssertionError("unreachable: the call was ended")
+
+    def LabelHosts(  # noqa: N802  # likewise
+        self, request: admin_pb2.LabelHostsRequest, context: grpc.ServicerContext
+    ) -> admin_pb2.LabelHostsResponse:
+        self._take(request, context)
+        for name in request.hosts:
+            self._know(name, context)
+        unmatched = [g for g in request.host_globs if not any(fnmatchcase(h.host, g) for h in self.hosts)]
+        if unmatched:
+            return admin_pb2.LabelHostsResponse(unmatched_globs=unmatched)
+        globs = (*request.hosts, *request.host_globs)
+        meant = [h for h in self.hosts if any(fnmatchcase(h.host, glob) for glob in globs)]
+        return admin_pb2.LabelHostsResponse(hosts=[_labelled(host, request) for host in meant])
 
     def _take(
         self,
@@ -188,6 +249,13 @@ class Canned(query_pb2_grpc.QueryServiceServicer, admin_pb2_grpc.AdminServiceSer
             if number == self.breaks_after_pages:
                 context.abort(grpc.StatusCode.UNAVAILABLE, "shutting down")
             yield items[start : start + _PAGE]
+
+
+def _labelled(host: query_pb2.HostItem, request: admin_pb2.LabelHostsRequest) -> admin_pb2.LabelledHost:
+    before = {label.key: label.value for label in host.labels}
+    after = before | {label.key: label.value for label in request.set}
+    labels = [query_pb2.Label(key=k, value=v) for k, v in sorted(after.items()) if k not in request.remove]
+    return admin_pb2.LabelledHost(host=host.host, labels=labels, changed=labels != list(host.labels))
 
 
 def _pruned(item: query_pb2.NamespaceItem, request: query_pb2.ListNamespacesRequest) -> query_pb2.NamespaceItem:

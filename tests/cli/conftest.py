@@ -68,6 +68,7 @@ def canned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Canned]:
     canned.coverage = fleet.all_fresh()
     canned.sockets = fleet.listeners()
     canned.hosts = fleet.hosts()
+    canned.people = fleet.people()
     canned.namespaces = network.namespaces()
     canned.live_sockets = network.live_sockets()
     canned.counters = network.counters()

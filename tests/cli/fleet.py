@@ -6,7 +6,7 @@ a unit, a line break as an operating system.
 
 import socket
 
-from fleetnet_proto.v1 import query_pb2, sockets_pb2
+from fleetnet_proto.v1 import people_pb2, query_pb2, sockets_pb2
 
 AS_OF_US = 1_772_370_000_123_456  # 2026-03-01T13:00:00.123456Z
 MINUTE_US = 60_000_000
@@ -128,19 +128,25 @@ def connections() -> list[query_pb2.SocketItem]:
     ]  # fmt: skip
 
 
+def labels(**of_host: str) -> list[query_pb2.Label]:
+    return [query_pb2.Label(key=key, value=value) for key, value in of_host.items()]
+
+
 def hosts() -> list[query_pb2.HostItem]:
     enrolled = AS_OF_US - 1000 * HOUR_US
     answer = [
         query_pb2.HostItem(
             host="db1", fresh=True, connected=True, last_seen_us=AS_OF_US - 1_000_000, sockets=120, listeners=3,
             os="Debian GNU/Linux 12 (bookworm)", kernel="6.1.0-30-amd64", booted_at_us=AS_OF_US - 100 * HOUR_US,
-            clock_offset_us=-1500,
+            clock_offset_us=-1500, labels=labels(env="prod", role="db"),
         ),
         query_pb2.HostItem(
             host="odd", fresh=True, connected=False, last_seen_us=AS_OF_US - MINUTE_US, sockets=9, listeners=1,
             os="Evil\x1b[31m\nOS", kernel="5.15", degraded=["owners: no helper", "tcp: the kernel refuses diag"],
         ),
-        query_pb2.HostItem(host="web1", fresh=False, last_seen_us=AS_OF_US - 3 * HOUR_US, sockets=4000),
+        query_pb2.HostItem(
+            host="web1", fresh=False, last_seen_us=AS_OF_US - 3 * HOUR_US, sockets=4000, labels=labels(role="web")
+        ),
         query_pb2.HostItem(host="web2"),
     ]  # fmt: skip
     for host in answer:
@@ -162,3 +168,18 @@ def lives() -> list[query_pb2.LifeItem]:
     items.append(query_pb2.LifeItem(gap=gap))
     items.append(query_pb2.LifeItem(socket=listeners_before()[2]))
     return items
+
+
+def people() -> list[people_pb2.PersonItem]:
+    """An operator, a viewer, and one who is kept out."""
+    joined, month_us = AS_OF_US - 100 * HOUR_US, 30 * 24 * HOUR_US
+    return [
+        people_pb2.PersonItem(
+            person=name, role=role, revoked=revoked, joined_at_us=joined, certificate_until_us=joined + month_us
+        )
+        for name, role, revoked in (
+            ("alice", people_pb2.ROLE_OPERATOR, False),
+            ("bob", people_pb2.ROLE_VIEWER, False),
+            ("mallory", people_pb2.ROLE_OPERATOR, True),
+        )
+    ]

@@ -66,22 +66,26 @@ sys.exit(status)
 def asked(socket: Path, pages: int, output: str) -> Asked:
     """Asks for so many pages in a format, and counts the lines."""
     end = serve(Long(pages), socket)
-    arguments = ["who-holds", "LISTEN", "-o", output, "--server", f"unix://{socket}"]
     try:
-        with subprocess.Popen(
-            [sys.executable, "-c", _PROGRAM, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        ) as process:
-            assert process.stdout is not None
-            assert process.stderr is not None
-            began_s = time.monotonic()
-            last = process.stdout.readline()
-            first_line_s = time.monotonic() - began_s
-            lines = 1
-            for last in process.stdout:  # noqa: B007  # the last one is looked at
-                lines += 1
-            taken_s = time.monotonic() - began_s
-            most_held_kb = int(process.stderr.read())
-            assert process.wait() == 0
+        return ran("who-holds", "LISTEN", "-o", output, "--server", f"unix://{socket}")
     finally:
         end()
+
+
+def ran(*arguments: str) -> Asked:
+    """The program, whose answer is whole; its lines are counted."""
+    with subprocess.Popen(
+        [sys.executable, "-c", _PROGRAM, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        began_s = time.monotonic()
+        last = process.stdout.readline()
+        first_line_s = time.monotonic() - began_s
+        lines = 1
+        for last in process.stdout:  # noqa: B007  # the last one is looked at
+            lines += 1
+        taken_s = time.monotonic() - began_s
+        most_held_kb = int(process.stderr.read().splitlines()[-1])
+        assert process.wait() == 0
     return Asked(lines, last, first_line_s, taken_s, most_held_kb)

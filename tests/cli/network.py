@@ -160,7 +160,7 @@ def statistics() -> list[live_pb2.Statistic]:
             (0, "Tcp", "MaxConn", -1),
             (0, "Tcp", "ActiveOpens", 12),
             (0, "TcpExt", "ListenDrops", 4),
-            (0, "Udp6", "Udp6InDatagrams", 9),
+            (0, "Udp6", "InDatagrams", 9),
             (INSIDE, "Tcp", "ActiveOpens", 99),
         ]
     ]

@@ -14,7 +14,7 @@ from cli.conftest import Ran
 from fleetnet_cli.audit import judge, learn, policy
 from fleetnet_cli.audit.patterns import Pattern
 from fleetnet_cli.errors import UsageError
-from fleetnet_cli.records import Host, Owner, PortRange, Socket
+from fleetnet_cli.records import Host, Label, Owner, PortRange, Socket
 from fleetnet_cli.services import parse as parse_services
 from fleetnet_proto.v1 import query_pb2, sockets_pb2
 from hypothesis import given, settings
@@ -114,6 +114,11 @@ def test_a_pattern_says_yes_no_or_that_it_cannot_tell(pattern: str, socket: Sock
         ("[[rule]]\nname = 'a'\nforbid = [{process = ''}]", "process is empty, which would be any"),
         ("[[rule]]\nname = 'a'\nhosts = []\nforbid = [{port = 1}]", "hosts is empty"),
         ("[[rule]]\nname = 'a'\nhosts = 1\nforbid = [{port = 1}]", "hosts is not a list of texts"),
+        ("[[rule]]\nname = 'a'\nlabels = {}\nforbid = [{port = 1}]", "labels is a table"),
+        ("[[rule]]\nname = 'a'\nlabels = 'role'\nforbid = [{port = 1}]", "labels is a table"),
+        ("[[rule]]\nname = 'a'\nlabels = {Role = 'x'}\nforbid = [{port = 1}]", 'labels: "Role"'),
+        ("[[rule]]\nname = 'a'\nlabels = {role = true}\nforbid = [{port = 1}]", "labels.role is not a text"),
+        ("[[rule]]\nname = 'a'\nlabel = {role = 'x'}\nforbid = [{port = 1}]", 'did you mean "labels"?'),
         ("[[rule]]\nname = 'a'\nseverity = 'bad'\nforbid = [{port = 1}]", '"bad" is no severity'),
         ("[[rule]]\nname = 'a'\nloopback = true\nforbid = [{port = 1}]", "loopback belongs to only and exactly"),
         ("[[rule]]\nname = 'a'\nat_most = 5", "at_most is a table of states"),
@@ -235,6 +240,50 @@ def test_each_host_is_judged_by_what_is_its_own_and_only_where_a_rule_concerns_i
         policy.parse(text, "p", SERVICES).rules, hosts, sockets, Counter(), 0, ephemeral=False, raw=False
     )
     assert [(one.host, len(one.findings)) for one in judged] == [("db1", 1), ("web1", 0), ("web2", 1)]
+
+
+def labelled(name: str, **labels: str) -> Host:
+    return replace(HOST, host=name, labels=tuple(Label(*one) for one in labels.items()))
+
+
+@pytest.mark.parametrize(
+    ("labels", "concerned"),
+    [
+        ("{ role = 'web' }", ["web1", "web2"]),
+        ("{ role = 'w*' }", ["web1", "web2", "web3"]),
+        ("{ role = '*', env = 'prod' }", ["web2", "web3"]),
+        ("{ role = 'WEB' }", []),
+        ("{ env = '*' }", ["web2", "web3"]),
+    ],
+)
+def test_a_rule_concerns_hosts_that_have_all_of_its_labels(labels: str, concerned: list[str]) -> None:
+    hosts = [
+        labelled("db1"),
+        labelled("web1", role="web"),
+        labelled("web2", role="web", env="prod"),
+        labelled("web3", role="worker", env="prod"),
+    ]
+    text = f"[[rule]]\nname = 'r'\nhosts = ['web*', 'db*']\nlabels = {labels}\nforbid = [{{port = 1}}]"
+    rules = policy.parse(text, "p", SERVICES).rules
+    judged = judge.judge(rules, hosts, [], Counter(), 0, ephemeral=False, raw=False)
+    assert [one.host for one in judged] == concerned
+    nobody = [one.findings[0].message for one in judge.of_nobody(rules, hosts)]
+    assert nobody == ([] if concerned else ["no host that matches web*, db* has role=WEB"])
+
+
+def test_a_label_that_no_host_has_is_said_and_never_clean(
+    canned: Canned, fleetnet: Callable[..., Ran], tmp_path: Path
+) -> None:
+    for host in canned.hosts:
+        host.fresh = True
+    (tmp_path / "p.toml").write_text("[[rule]]\nname = 'r'\nlabels = { role = 'wbe' }\nforbid = [{port = 1}]")
+    ran = fleetnet("audit", str(tmp_path / "p.toml"))
+    assert ran.status == 3
+    assert "no host has role=wbe" in ran.out
+    (tmp_path / "p.toml").write_text("[[rule]]\nname = 'r'\nlabels = { role = 'web' }\nforbid = [{port = 1}]")
+    assert fleetnet("audit", str(tmp_path / "p.toml")).status == 0
+    sarif = fleetnet("audit", str(tmp_path / "p.toml"), "-o", "sarif").out
+    assert "forbid, on * with role=web" in sarif
 
 
 _NAMES = st.text(st.characters(exclude_categories=()), min_size=1, max_size=8)

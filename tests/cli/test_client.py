@@ -15,6 +15,7 @@ from fleetnet_cli import errors, exits, wire
 from fleetnet_cli.client import Collector, Stream, translated
 from fleetnet_cli.live import LiveQuestion
 from fleetnet_cli.records import Selection, SocketQuestion
+from fleetnet_cli.settings import Destination
 from fleetnet_cli.states import STATES
 from fleetnet_proto.v1 import query_pb2, query_pb2_grpc, sockets_pb2
 
@@ -57,7 +58,7 @@ STATUS = {
 def test_every_status_of_grpc_becomes_one_of_our_errors(code: grpc.StatusCode, canned: Canned) -> None:
     canned.refuses = (code, "because")
     question = SocketQuestion(Selection(host="web1"))
-    with Collector(os.environ["FLEETNET_SERVER"].removeprefix("unix://"), 10) as collector:
+    with Collector(Destination(os.environ["FLEETNET_SERVER"].removeprefix("unix://")), 10) as collector:
         with pytest.raises(errors.CliError) as refused:
             collector.sockets(question)
         assert type(refused.value) is BECOMES[code]
@@ -67,7 +68,7 @@ def test_every_status_of_grpc_becomes_one_of_our_errors(code: grpc.StatusCode, c
 def test_every_status_of_a_live_look_becomes_one_of_our_errors(code: grpc.StatusCode, canned: Canned) -> None:
     becomes = {grpc.StatusCode.UNAVAILABLE: errors.HostAway, grpc.StatusCode.RESOURCE_EXHAUSTED: errors.TooSoon}
     canned.live_refusals = [(code, "because")]
-    with Collector(os.environ["FLEETNET_SERVER"].removeprefix("unix://"), 10) as collector:
+    with Collector(Destination(os.environ["FLEETNET_SERVER"].removeprefix("unix://")), 10) as collector:
         with pytest.raises(errors.CliError) as refused:
             collector.live(LiveQuestion("web1", sockets=True))
         assert type(refused.value) is {**BECOMES, **becomes}[code]
@@ -94,7 +95,7 @@ def test_every_error_knows_its_exit_status_and_the_module_draws_them_all() -> No
 
 @pytest.mark.parametrize("through", [True, False], ids=["read to its end", "left early"])
 def test_when_an_answer_is_left_grpc_has_done_with_it(through: bool, canned: Canned) -> None:
-    with Collector(os.environ["FLEETNET_SERVER"].removeprefix("unix://"), 10) as collector:
+    with Collector(Destination(os.environ["FLEETNET_SERVER"].removeprefix("unix://")), 10) as collector:
         answer = collector.sockets(SocketQuestion(Selection()))
         with contextlib.closing(iter(answer)) as items:  # type: ignore[type-var]  # it is a generator
             for _ in items:
@@ -225,6 +226,7 @@ def test_a_question_arrives_as_it_was_asked(canned: Canned, fleetnet: Callable[.
 
 
 _HTTPS = query_pb2.PortRange(first=443, last=443)
+_WEB = query_pb2.Label(key="role", value="web")
 _PEER = query_pb2.Net(address=bytes([10, 0, 0, 5]), prefix_bits=32)
 _TEN = query_pb2.Net(address=bytes([10, 0, 0, 0]), prefix_bits=8)
 _SINCE_US = 1_767_225_600_000_000
@@ -255,6 +257,11 @@ _SINCE_US = 1_767_225_600_000_000
             query_pb2.SeekSocketsRequest(remotes=[_PEER], host_globs=["web*", "db*"]),
         ),
         (("hosts", "--host", "web*", "--host", "db*"), query_pb2.SeekHostsRequest(host_globs=["web*", "db*"])),
+        (
+            ("hosts", "--host", "web*", "--label", "role=web", "--label", "env"),
+            query_pb2.SeekHostsRequest(host_globs=["web*"], labels=[_WEB, query_pb2.Label(key="env")]),
+        ),
+        (("who-holds", "ESTAB", "--label", "role=web"), query_pb2.SeekSocketsRequest(labels=[_WEB])),
         (
             ("hosts", "--host", "web*", "--host", "web*"),
             query_pb2.ListHostsRequest(selection=query_pb2.Selection(host_glob="web*")),
@@ -287,6 +294,8 @@ class Older(Canned):
         ("who-listens", "443", "--cidr", "10.0.0.0/8"),
         ("who-talks-to", "10.0.0.5", "--container", "c0ffee"),
         ("hosts", "--host", "web*", "--host", "db*"),
+        ("who-listens", "443", "--label", "role=web"),
+        ("hosts", "--label", "role=web"),
     ],
 )
 def test_an_older_collector_refuses_what_it_does_not_know_and_answers_the_rest(
@@ -384,7 +393,8 @@ def test_the_protocols_asked_for_are_those_that_are_meant(
         (("-xl",), ["LISTEN"]),
         (("-l",), ["CLOSE", "LISTEN"]),
         (("-wl",), ["CLOSE", "LISTEN"]),
-        (("-x",), sorted(set(STATES) - {"LISTEN"})),
+        (("-x",), []),  # a listener knows who waits to be accepted
+        (("-x", "-o", "json"), sorted(set(STATES) - {"LISTEN"})),
         (("-w",), sorted(set(STATES) - {"LISTEN", "CLOSE"})),
     ],
 )
@@ -432,3 +442,30 @@ def test_numbers_of_a_newer_collector_are_unknown_and_no_error() -> None:
 
 def test_an_address_of_a_wrong_length_is_none() -> None:
     assert wire.socket(query_pb2.SocketItem(local_address=b"abc")).local_address == ""
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("hosts",),
+        ("who-listens",),
+        ("who-holds", "CLOSE_WAIT", "--by", "process"),
+        ("who-talks-to", "10.0.0.5"),
+        ("diff", "--since", "2026-02-27T13:00:00Z"),
+        ("audit", "--learn"),
+    ],
+    ids=" ".join,
+)
+def test_each_question_of_several_hosts_is_asked_by_labels_and_none_of_one(
+    command: tuple[str, ...], canned: Canned, fleetnet: Callable[..., Ran]
+) -> None:
+    # With differences, gaps and hosts that came between, for all of which diff asks again.
+    canned.then = (query_pb2.Coverage(as_of_us=fleet.AS_OF_US, hosts_asked=1, gaps=1), fleet.listeners_before())
+    assert fleetnet(*command, "--label", "role=web").err == ""
+    assert canned.asked
+    for request in canned.asked:
+        if isinstance(request, query_pb2.ListHostsRequest):
+            assert request.selection.host, "whether one has a gap"
+        else:
+            assert isinstance(request, query_pb2.SeekSocketsRequest | query_pb2.SeekHostsRequest)
+            assert list(request.labels) == [_WEB]

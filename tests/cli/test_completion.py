@@ -15,6 +15,7 @@ from cli.canned import Canned
 from cli.conftest import SCRIPT, Ran
 from fleetnet_cli import known_hosts
 from fleetnet_cli.output.presentation import FORMATS
+from fleetnet_cli.settings import Destination
 from fleetnet_proto.v1 import query_pb2
 
 # A line as it is typed, up to the TAB, and what is proposed.
@@ -30,9 +31,14 @@ TYPED = {
     "fleetnet who-holds --by host,": {"host,process", "host,remote"},
     "fleetnet who-talks-to web1 --by process,s": {"process,socket"},
     "fleetnet audit p.toml -o ": {*FORMATS, "junit", "sarif"},
+    "fleetnet map -o ": {"table", "wide", "json", "ndjson", "csv", "dot", "mermaid"},
+    "fleetnet map --external e": {"each"},
     "fleetnet explain -o ": {"table", "wide", "json", "ndjson"},
     "fleetnet watch who-listens -o ": {"table", "ndjson"},
     "fleetnet hosts --ou": {"--output"},
+    "fleetnet host s": {"show"},
+    "fleetnet host --ou": {"--output"},
+    "fleetnet host label --ho": {"--host"},
     "fleetnet help tim": {"times"},
     "fleetnet explain time": {"TIME_WAIT", "Timer"},
     "fleetnet who-listens post": {"postgresql", "postgres"},
@@ -125,16 +131,40 @@ def test_bash_completes_the_hosts_of_the_fleet_and_no_hostile_name(
         "fleetnet netstat we",
         "fleetnet hosts --host d",
         "fleetnet host d",
+        "fleetnet host show o",
+        "fleetnet host label d",
         "fleetnet history o",
         "fleetnet who-talks-to d",
     )
-    expected = [{"db1", "odd", "web1", "web2"}, {"web1", "web2"}, {"db1"}, {"db1"}, {"odd"}, {"db1"}]
+    expected = [{"db1", "odd", "web1", "web2"}, {"web1", "web2"}, {"db1"}, {"db1"}, {"odd"}, {"db1"}, {"odd"}, {"db1"}]
     # The first TAB waits a fifth of a second for them; on a slow machine a later one has them.
     until_s = time.monotonic() + 60
     while (found := proposed("bash", *lines, folder=tmp_path / "here")) != expected and time.monotonic() < until_s:
         pass
     assert found == expected
     assert not (tmp_path / "run").exists()
+
+
+def test_labels_are_completed_by_their_keys_and_values_and_no_hostile_one_is(
+    canned: Canned, proposed: Callable[..., list[set[str]]]
+) -> None:
+    labels = (("role", "web"), ("role", "db"), ("role", "a;id"), ("rack", "7"), ("zone", "$(id)"), ("zone", "x=y"))
+    canned.hosts.extend(query_pb2.HostItem(host="x", labels=[query_pb2.Label(key=k, value=v)]) for k, v in labels)
+    # As bash hands on what is typed: "=" is a word of its own, and what stands before it stays.
+    lines = {
+        "fleetnet hosts --label r": {"role", "role=db", "role=web", "rack", "rack=7"},
+        "fleetnet hosts --label role =": {"db", "web"},
+        "fleetnet hosts --label role = w": {"web"},
+        "fleetnet watch who-listens --label = ra": {"rack", "rack=7"},
+        "fleetnet hosts --label = zone = ": {"x=y"},
+        "fleetnet host label web1 ro": {"role=db", "role=web"},
+        "fleetnet host label role = d": {"db"},
+        "fleetnet token create --host y --label rack =": {"7"},
+    }
+    until_s = time.monotonic() + 60
+    while (found := proposed("bash", *lines)) != list(lines.values()) and time.monotonic() < until_s:
+        pass
+    assert dict(zip(lines, found, strict=True)) == lines
 
 
 def completed(line: str) -> Ran:
@@ -181,12 +211,12 @@ def test_an_unknown_shell_is_told_what_is_near(fleetnet: Callable[..., Ran]) -> 
 
 
 @pytest.fixture
-def kept(canned: Canned, tmp_path: Path) -> tuple[str, Path]:
-    """The admin socket, and the file with the names that were asked for there."""
-    socket_path = f"{tmp_path}/admin.sock"
-    known_hosts.ask(socket_path)
+def kept(canned: Canned, tmp_path: Path) -> tuple[Destination, Path]:
+    """The collector, and the file with the names that were asked for there."""
+    collector = Destination(f"{tmp_path}/admin.sock")
+    known_hosts.ask(collector)
     (file,) = (tmp_path / "cache/fleetnet").glob("hosts-*.json")
-    return socket_path, file
+    return collector, file
 
 
 @pytest.fixture
@@ -202,54 +232,56 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     return commands
 
 
-def test_names_are_not_asked_for_again_within_a_minute(kept: tuple[str, Path], asked: list[list[str]]) -> None:
-    socket_path, file = kept
-    assert known_hosts.names(socket_path) == ["db1", "odd", "web1", "web2"]
+def test_names_are_not_asked_for_again_within_a_minute(kept: tuple[Destination, Path], asked: list[list[str]]) -> None:
+    collector, file = kept
+    assert known_hosts.names(collector) == ["db1", "odd", "web1", "web2"]
     assert asked == []
     assert oct(file.parent.stat().st_mode)[-3:] == "700"
     os.utime(file, (time.time() - 90,) * 2)
-    assert known_hosts.names(socket_path) == ["db1", "odd", "web1", "web2"]
+    assert known_hosts.names(collector) == ["db1", "odd", "web1", "web2"]
     assert len(asked) == 1
 
 
-def test_names_of_yesterday_are_not_proposed(kept: tuple[str, Path], asked: list[list[str]]) -> None:
-    socket_path, file = kept
+def test_names_of_yesterday_are_not_proposed(kept: tuple[Destination, Path], asked: list[list[str]]) -> None:
+    collector, file = kept
     os.utime(file, (time.time() - 100_000,) * 2)
-    assert known_hosts.names(socket_path) == []
+    assert known_hosts.names(collector) == []
 
 
 def test_names_of_another_collector_or_a_damaged_file_are_not_proposed(
-    kept: tuple[str, Path], asked: list[list[str]]
+    kept: tuple[Destination, Path], asked: list[list[str]]
 ) -> None:
-    socket_path, file = kept
+    collector, file = kept
     for content in (
-        json.dumps({"socket": "/other", "hosts": ["web1"]}), "{", "[]", "null", '{"hosts": 7}',
-        json.dumps({"socket": socket_path, "hosts": 7}), json.dumps({"socket": socket_path, "hosts": [7, "$(id)"]}),
+        json.dumps({"collector": "unix:///other", "hosts": ["web1"]}), "{", "[]", "null", '{"hosts": 7}',
+        json.dumps({"collector": str(collector), "hosts": 7, "labels": {"role": 7}}),
+        json.dumps({"collector": str(collector), "hosts": [7, "$(id)"]}),
     ):  # fmt: skip
         file.write_text(content)
-        assert known_hosts.names(socket_path) == []
+        assert known_hosts.names(collector) == []
+        assert known_hosts.labels(collector).keys() <= set()
 
 
-def test_a_link_in_the_place_of_the_file_leads_nowhere(kept: tuple[str, Path], tmp_path: Path) -> None:
-    socket_path, file = kept
+def test_a_link_in_the_place_of_the_file_leads_nowhere(kept: tuple[Destination, Path], tmp_path: Path) -> None:
+    collector, file = kept
     (tmp_path / "elsewhere").write_text("as it was")
     file.with_suffix(".new").symlink_to(tmp_path / "elsewhere")
-    known_hosts.ask(socket_path)
+    known_hosts.ask(collector)
     assert not file.is_symlink()
     file.with_suffix(".lock").unlink()
     file.with_suffix(".lock").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(OSError, match="symbolic links"):
-        known_hosts.ask(socket_path)
+        known_hosts.ask(collector)
     assert (tmp_path / "elsewhere").read_text() == "as it was"
     assert oct(file.stat().st_mode)[-3:] == "600"
 
 
-def test_two_that_ask_at_once_ask_once(kept: tuple[str, Path], canned: Canned) -> None:
+def test_two_that_ask_at_once_ask_once(kept: tuple[Destination, Path], canned: Canned) -> None:
     import fcntl
 
-    socket_path, file = kept
+    collector, file = kept
     with file.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(BlockingIOError):
-            known_hosts.ask(socket_path)
+            known_hosts.ask(collector)
     assert len(canned.asked) == 1

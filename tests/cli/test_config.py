@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from cli.conftest import Ran
-from cli.test_main import loaded
+from cli.loading import loaded
 from fleetnet_cli.settings import Written, line_of
 
 FILE = """\
@@ -61,6 +61,7 @@ def test_without_any_word_all_is_default(
         "--since    -                                default\n"
         "--until    -                                default\n"
         "--host     -                                default\n"
+        "--label    -                                default\n"
         "--max-age  2m                               default\n"
         "--limit    -                                default\n"
         "--quiet    -                                default\n"

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from cli.canned import Canned
 from cli.conftest import Ran
-from cli.test_main import loaded
+from cli.loading import loaded
 from fleetnet_cli import services, topics
 from fleetnet_cli.commands.explain import answer
-from fleetnet_cli.output import counts, differences, hosts, interfaces, lives, sockets
+from fleetnet_cli.output import counts, differences, edges, hosts, interfaces, lives, people, sockets
 from fleetnet_cli.states import STATES, parse_state
 from fleetnet_proto.v1 import query_pb2, sockets_pb2
 
@@ -58,9 +58,12 @@ def test_every_column_of_every_table_is_explained() -> None:
         *counts.presentation(("remote",), "").columns,
         *counts.presentation(("process",), "").columns,
         *hosts.presentation().columns,
+        *people.presentation().columns,
         *interfaces.presentation().columns,
         *(c for c in differences.presentation(SERVICES, "").columns if c.heading),
         *lives.presentation(SERVICES, "").columns,
+        *edges.presentation(SERVICES, "").columns,
+        *edges.presentation(SERVICES, "").wide,
     ]
     headings = {c.heading.partition(" (")[0] for c in shown} | set(NETSTAT.split(","))  # type: ignore[attr-defined]  # of any item
     assert [h for h in sorted(headings) if not any("column" in t.kind for t in explained(h))] == []

@@ -14,15 +14,16 @@ import grpc
 import pytest
 from cli.canned import Canned
 from cli.conftest import Ran
+from cli.loading import loaded
 from cli.test_golden import BY_ITEM, GOLDEN, MAKE_NO_SENSE
-from cli.test_main import loaded, on_a_terminal
+from cli.test_main import on_a_terminal
 from fleetnet_cli import wire
 from fleetnet_cli.output import csv as csv_output
 from fleetnet_cli.output import json as json_output
 from fleetnet_cli.output import name, ndjson, sockets, table
-from fleetnet_cli.output.presentation import FORMATS, Presentation
+from fleetnet_cli.output.presentation import FORMATS, OF_MAP, Presentation
 from fleetnet_cli.output.terminal import ReaderGoneError, Terminal
-from fleetnet_cli.records import Coverage, End, ReadyAnswer, Socket
+from fleetnet_cli.records import Coverage, End, ReadyAnswer, Selection, Socket
 from fleetnet_cli.services import parse
 
 from cli import fleet, network
@@ -77,13 +78,22 @@ def test_csv_has_its_header_even_where_nothing_is_found_or_all_is_to_be_quiet(
     asked: str, canned: Canned, fleetnet: Callable[..., Ran]
 ) -> None:
     canned.sockets, canned.live_sockets, canned.counters, canned.statistics = [], [], [], []
+    canned.people = []
     if asked == "hosts":
         canned.hosts = []
     for item in canned.namespaces:
         del item.namespace.interfaces[:], item.namespace.routes[:]
     header, *rows = fleetnet(*BY_ITEM[asked], "-o", "csv", "-q").out.splitlines()
     assert header == (GOLDEN / f"{asked}.csv").read_text().splitlines()[0]
-    assert len(rows) == (asked == "token-create")
+    assert len(rows) == {"token-create": 1, "host-label": 2}.get(asked, 0)
+
+
+@pytest.mark.parametrize("asked", [("config", "explain"), ("person", "list")], ids=" ".join)
+def test_of_what_no_host_was_asked_csv_says_nothing_about_hosts(
+    asked: tuple[str, ...], canned: Canned, fleetnet: Callable[..., Ran]
+) -> None:
+    ran = fleetnet(*asked, "-o", "csv")
+    assert (ran.status, ran.err) == (0, "")
 
 
 def test_quiet_takes_the_heading_of_a_table_and_leaves_documents_whole(
@@ -107,8 +117,9 @@ def test_a_format_that_makes_no_sense_is_wrong_usage_and_names_those_that_do(
     named = ran.err.partition("ask for ")[2].strip().replace(" or ", ", ").split(", ")
     assert not canned.asked
     for other in named:
-        assert fleetnet(*BY_ITEM[asked], "-o", other).status == 0
-    assert {*named, output} <= set(FORMATS)
+        # 1: the canned collector has no connections, which is an answer too.
+        assert fleetnet(*BY_ITEM[asked], "-o", other).status in (0, 1)
+    assert {*named, output} <= {*FORMATS, *OF_MAP}
 
 
 def test_an_unknown_format_is_told_all_there_are(fleetnet: Callable[..., Ran]) -> None:
@@ -120,7 +131,9 @@ FEWER = {
     ("explain", "CLOSE_WAIT"): ("table, wide, json or ndjson", "csv"),
     ("config", "explain"): ("table, wide, json, ndjson or csv", "name"),
     ("token", "create", "--host", "web1"): ("table, wide, json, ndjson or csv", "name"),
-    ("host", "web1"): ("table, json or ndjson", "wide"),
+    ("person", "list"): ("table, wide, json, ndjson or csv", "name"),
+    ("map",): ("table, wide, json, ndjson, csv, dot or mermaid", "name"),
+    ("host", "show", "web1"): ("table, json or ndjson", "wide"),
     ("hosts",): ("table, wide, json, ndjson, csv or name", "sarif"),
 }
 
@@ -132,7 +145,7 @@ def test_the_formats_of_the_help_are_those_that_are_taken_and_no_others(
     listed, other = FEWER[asked]
     help_text = " ".join(fleetnet(*asked, "--help").out.split())
     assert f"--output FORMAT {listed} (default table)." in help_text
-    command = " ".join(asked[: 2 if asked[0] in ("config", "token") else 1])
+    command = " ".join(asked[: 2 if asked[0] in ("config", "host", "token", "person") else 1])
     ran = fleetnet(*asked, "-o", other)
     assert (ran.status, ran.out) == (2, "")
     assert ran.err == f"fleetnet: -o {other} makes no sense for {command}; ask for {listed}\n"
@@ -331,5 +344,5 @@ def test_a_table_of_rows_that_come_slowly_is_written_as_its_first_thousand_are_t
             seen.append(len(out.getvalue()))
             yield one()
 
-    table.write(Lazy(items()), presentation(), Terminal(out), quiet=False, asked_at=False, glob="")
+    table.write(Lazy(items()), presentation(), Terminal(out), quiet=False, asked_at=False, asked=Selection())
     assert (seen[999], seen[-1] > 0) == (0, True)

@@ -15,7 +15,7 @@ from fleetnet_cli import times
 from fleetnet_cli.output.presentation import FORMATS
 from fleetnet_proto.v1 import query_pb2
 
-from cli import fleet, network
+from cli import fleet, network, talkers
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -48,6 +48,11 @@ ANSWERS: dict[str, tuple[str, ...]] = {
     "who-talks-to-sockets.table": ("who-talks-to", "198.18.0.3", "--by", "socket"),
     "who-talks-to-by.json": ("who-talks-to", "198.18.0.3", "--by", "host,process,remote", "-o", "json"),
     "who-talks-to-host.table": ("who-talks-to", "web1"),
+    "map.table": ("map",),
+    "map.json": ("map", "-o", "json"),
+    "map.dot": ("map", "-o", "dot"),
+    "map.mermaid": ("map", "-o", "mermaid"),
+    "map-quiet.table": ("map", "-q", "--external", "none"),
     "hosts.table": ("hosts",),
     "hosts.json": ("hosts", "-o", "json"),
     "netstat.table": ("netstat", "web1", "-tuanp"),
@@ -63,7 +68,6 @@ ANSWERS: dict[str, tuple[str, ...]] = {
     "netstat-routes-elsewhere.table": ("netstat", "web1", "-rn", "--netns", "4026532281"),
     "netstat-routes.json": ("netstat", "web1", "-r", "-o", "json"),
     "netstat-interfaces.table": ("netstat", "web1", "-ia"),
-    "netstat-interfaces-wide.table": ("netstat", "web1", "-iaW"),
     "netstat-interfaces-live.table": ("netstat", "web1", "-i", "--live"),
     "netstat-interfaces.json": ("netstat", "web1", "-i", "-o", "json"),
     "netstat-interfaces-live.json": ("netstat", "web1", "-i", "--live", "-o", "json"),
@@ -71,7 +75,10 @@ ANSWERS: dict[str, tuple[str, ...]] = {
     "netstat-statistics.json": ("netstat", "web1", "-s", "-o", "json"),
     "netstat-live.table": ("netstat", "web1", "-ntp", "--live", "--timers"),
     "netstat-live.json": ("netstat", "web1", "-nta", "--live", "-o", "json"),
+    "host-label.table": ("host", "label", "db1", "web1", "env=prod", "role=db"),
+    "host-label.json": ("host", "label", "db1", "web1", "env=prod", "role=db", "-o", "json"),
     "token-create.table": ("token", "create", "--host", "web1"),
+    "person-list.table": ("person", "list"),
     "explain.table": ("explain",),
     "explain-state.table": ("explain", "close-wait"),
     "explain-state.json": ("explain", "CLOSE_WAIT", "-o", "json"),
@@ -94,6 +101,7 @@ BY_ITEM: dict[str, tuple[str, ...]] = {
     "who-holds-by-remote": ("who-holds", "CLOSE_WAIT", "TIME_WAIT", "--by", "remote"),
     "who-talks-to": ("who-talks-to", "198.18.0.3"),
     "audit": ("audit", "policy.toml"),
+    "map": ("map",),
     "hosts": ("hosts",),
     "diff": ("diff", "--since", "2026-02-27T13:00:00Z"),
     "history": ("history", "web1", "--since", "2026-02-27T13:00:00Z"),
@@ -104,9 +112,17 @@ BY_ITEM: dict[str, tuple[str, ...]] = {
     "netstat-interfaces-live": ("netstat", "web1", "-i", "--live"),
     "netstat-statistics": ("netstat", "web1", "-s"),
     "netstat-live": ("netstat", "web1", "-nta", "--live"),
-    "token-create": ("token", "create", "--host", "web1"),
+    "host-label": ("host", "label", "db1", "web1", "env=prod", "role=db"),
+    "token-create": ("token", "create", "--host", "web1", "--label", "role=web", "--label", "env=prod"),
+    "person-list": ("person", "list"),
 }
-MAKE_NO_SENSE = ("netstat-routes.name", "netstat-statistics.name", "token-create.name")
+MAKE_NO_SENSE = (
+    "netstat-routes.name",
+    "netstat-statistics.name",
+    "token-create.name",
+    "person-list.name",
+    "map.name",
+)
 ANSWERS |= {
     f"{name}.{output}": (*arguments, "-o", output)
     for name, arguments in BY_ITEM.items()
@@ -115,10 +131,12 @@ ANSWERS |= {
 }
 ANSWERS["host.ndjson"] = ("host", "web1", "-o", "ndjson")
 ANSWERS["token-create.json"] = (*BY_ITEM["token-create"], "-o", "json")
+ANSWERS["token-create-person.json"] = ("token", "create", "--person", "alice", "--role", "operator", "-o", "json")
+ANSWERS["person-list.json"] = (*BY_ITEM["person-list"], "-o", "json")
 # An interface whose name is hostile, and sockets whose process is not known.
 NOT_ALL_NAMED = ("netstat-interfaces.name", "who-holds-by-process.name")
 WITH_UNIX = ("netstat-both.table", *(f"netstat-unix.{output}" for output in ("table", *FORMATS)))
-STATUSES = {"hosts": 3, "audit": 1, "diff": 1}
+STATUSES = {"hosts": 3, "audit": 1, "diff": 1, "map": 3}
 PARTIAL = (*NOT_ALL_NAMED, "audit-learn.toml", "diff-partial.table")
 
 
@@ -137,6 +155,8 @@ def test_an_answer_looks_as_it_always_has(
             as_of_us=fleet.AS_OF_US, hosts_asked=4, hosts_fresh=2,
             hosts_stale=[*fleet.stale(180, "web1"), query_pb2.StaleHost(host="web2")], gaps=1,
         )  # fmt: skip
+    elif arguments[0] == "map":
+        canned.sockets, canned.namespaces, canned.narrows = talkers.sockets(), talkers.namespaces(), True
     elif arguments[0] == "host":
         canned.coverage.hosts_asked = canned.coverage.hosts_fresh = 1
         canned.sockets, canned.lives = fleet.listeners() + fleet.connections(), fleet.lives()

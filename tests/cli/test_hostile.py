@@ -13,16 +13,29 @@ from typing import Any, TypeVar
 
 import pytest
 from cli.schemas import check_document, check_lines
-from fleetnet_cli import text, wire, wire_live, wire_network
+from fleetnet_cli import records, text, wire, wire_live, wire_network
+from fleetnet_cli.edges.records import Edge, End, Place
 from fleetnet_cli.live import LiveSocket, Statistic, Timer
 from fleetnet_cli.network import Interface, InterfaceItem, NextHop, RouteItem
-from fleetnet_cli.output import counts, hosts, interfaces, live, ndjson, routes, sockets, statistics, table, tokens
+from fleetnet_cli.output import (
+    counts,
+    edges,
+    hosts,
+    interfaces,
+    live,
+    ndjson,
+    routes,
+    sockets,
+    statistics,
+    table,
+    tokens,
+)
 from fleetnet_cli.output import csv as csv_output
 from fleetnet_cli.output import json as json_output
 from fleetnet_cli.output import name as name_output
 from fleetnet_cli.output.presentation import Presentation
 from fleetnet_cli.output.terminal import Terminal
-from fleetnet_cli.records import Count, Coverage, End, Owner, ReadyAnswer, RemoteEnd, StaleHost, Token
+from fleetnet_cli.records import Count, Coverage, Owner, ReadyAnswer, RemoteEnd, Selection, StaleHost, Token
 from fleetnet_cli.services import parse
 from fleetnet_proto.v1 import query_pb2
 from hypothesis import HealthCheck, given, settings
@@ -100,6 +113,14 @@ def _routes(draw: st.DrawFn) -> Shown:
     return [RouteItem(replace(_NAMESPACE, netns=draw(_hostile)), route)], routes.presentation()
 
 
+def _end(draw: st.DrawFn) -> End:
+    place = Place(draw(_hostile), draw(_hostile))
+    one_of = draw(st.sampled_from([(), (place,), (place, Place("db1", "host"))]))
+    return End(
+        place.host, place.netns, draw(_hostile), draw(_hostile), draw(_hostile), one_of=one_of, why=draw(_hostile)
+    )
+
+
 @st.composite
 def _others(draw: st.DrawFn) -> Shown:
     by = draw(st.sampled_from([("host",), ("process",), ("host", "process", "remote")]))
@@ -108,6 +129,10 @@ def _others(draw: st.DrawFn) -> Shown:
         (
             [Count(3, 2, draw(_hostile), draw(_hostile), RemoteEnd("10.0.0.1", 443)), Count(1, 1, "db1")],
             counts.presentation(by, draw(_hostile)),
+        ),
+        (
+            [Edge(_end(draw), _end(draw), "tcp", 80, "one-end", "ports"), Edge(End(), _end(draw), "tcp", 0, "", "")],
+            edges.presentation(_SERVICES, draw(_hostile)),
         ),
         ([Statistic(7, draw(_hostile), draw(_hostile), -1)], statistics.presentation(place)),
         ([Token(draw(_hostile), draw(_hostile), fleet.AS_OF_US)], tokens.presentation()),
@@ -125,7 +150,7 @@ def written(shown: Shown, write: Callable[..., object], **how: object) -> str:
     items, presentation = shown
     coverage = Coverage(fleet.AS_OF_US, 2, 1, (StaleHost("x\x1b[2J", fleet.AS_OF_US),))
     out = io.StringIO()
-    write(ReadyAnswer(coverage, items, End(len(items))), presentation, Terminal(out), **how)
+    write(ReadyAnswer(coverage, items, records.End(len(items))), presentation, Terminal(out), **how)
     return out.getvalue()
 
 
@@ -137,7 +162,7 @@ def assert_nothing_acts(shown: str) -> None:
 @_patient
 @given(_answers, st.booleans())
 def test_a_table_has_a_line_an_item_and_nothing_that_a_terminal_acts_upon(shown: Shown, wide: bool) -> None:
-    how = {"quiet": True, "asked_at": False, "glob": "", "wide": wide}
+    how = {"quiet": True, "asked_at": False, "asked": Selection(), "wide": wide}
     lines = written(shown, table.write, **how)
     assert lines.count("\n") == len(shown[0])
     assert_nothing_acts(lines)
@@ -194,7 +219,7 @@ def test_markup_and_shell_are_shown_as_they_are() -> None:
     item = replace(wire.socket(fleet.listeners()[2]), unit="[bold red]$(reboot)[/]")
     shown = ([item], sockets.presentation(_SERVICES, "", sockets.listener_columns()))
     for out in (
-        written(shown, table.write, quiet=True, asked_at=False, glob=""),
+        written(shown, table.write, quiet=True, asked_at=False, asked=Selection()),
         written(shown, csv_output.write),
         written(shown, ndjson.write, limited=False),
     ):
@@ -206,8 +231,8 @@ def test_a_name_without_end_is_cut(output: str) -> None:
     item = replace(wire.socket(fleet.listeners()[2]), unit="x" * 1_000_000, owners=())
     shown = ([item], sockets.presentation(_SERVICES, "", sockets.listener_columns()))
     written_by: dict[str, Callable[[], str]] = {
-        "table": lambda: written(shown, table.write, quiet=True, asked_at=False, glob=""),
-        "wide": lambda: written(shown, table.write, quiet=True, asked_at=False, glob="", wide=True),
+        "table": lambda: written(shown, table.write, quiet=True, asked_at=False, asked=Selection()),
+        "wide": lambda: written(shown, table.write, quiet=True, asked_at=False, asked=Selection(), wide=True),
         "json": lambda: written(shown, json_output.write, limited=False),
         "ndjson": lambda: written(shown, ndjson.write, limited=False),
         "csv": lambda: written(shown, csv_output.write),
@@ -222,7 +247,7 @@ def test_every_one_of_very_many_owners_is_there() -> None:
     owners = tuple(Owner(100_000 + n, "worker", "", fleet.AS_OF_US, "") for n in range(2000))
     shown = ([replace(wire.socket(fleet.listeners()[2]), owners=owners)], sockets.presentation(_SERVICES, "", ()))
     assert written(shown, csv_output.write).count("worker/") == 2000
-    assert "101998, 101999)" in written(shown, table.write, quiet=True, asked_at=False, glob="", wide=True)
+    assert "101998, 101999)" in written(shown, table.write, quiet=True, asked_at=False, asked=Selection(), wide=True)
 
 
 def test_an_owner_cannot_pass_for_two_in_csv() -> None:

@@ -13,7 +13,7 @@ from fleetnet_cli import wire
 from fleetnet_cli.output import csv, json, name, ndjson, sockets, table
 from fleetnet_cli.output.presentation import Presentation
 from fleetnet_cli.output.terminal import Terminal
-from fleetnet_cli.records import Coverage, End, Socket
+from fleetnet_cli.records import Coverage, End, Selection, Socket
 from fleetnet_cli.services import parse
 
 from cli import fleet
@@ -41,8 +41,8 @@ class Nowhere(io.StringIO):
 
 
 WRITERS: dict[str, Callable[[Answer, Presentation[Socket], Terminal], object]] = {
-    "table": lambda a, p, out: table.write(a, p, out, quiet=False, asked_at=False, glob=""),
-    "wide": lambda a, p, out: table.write(a, p, out, quiet=False, asked_at=False, glob="", wide=True),
+    "table": lambda a, p, out: table.write(a, p, out, quiet=False, asked_at=False, asked=Selection()),
+    "wide": lambda a, p, out: table.write(a, p, out, quiet=False, asked_at=False, asked=Selection(), wide=True),
     "json": lambda a, p, out: json.write(a, p, out, limited=False),
     "json --limit": lambda a, p, out: json.write(a, p, out, limited=True),
     "ndjson": lambda a, p, out: ndjson.write(a, p, out, limited=False),

@@ -26,6 +26,8 @@ COMMANDS = [
     ["who-holds"],
     ["who-talks-to"],
     ["host"],
+    ["host", "show"],
+    ["host", "label"],
     ["hosts"],
     ["diff"],
     ["history"],
@@ -34,6 +36,10 @@ COMMANDS = [
     ["watch"],
     ["watch", "who-listens"],
     ["token", "create"],
+    ["person", "list"],
+    ["person", "role"],
+    ["person", "revoke"],
+    ["login"],
     ["explain"],
     ["config", "explain"],
     ["help"],
@@ -70,50 +76,6 @@ def test_the_version_is_that_of_the_distribution(script: Callable[..., Ran]) -> 
     from importlib.metadata import version
 
     assert script("--version").out == f"fleetnet {version('fleetnet')}\n"
-
-
-_LOADED = """
-import sys
-from fleetnet_cli.main import main
-status = main(sys.argv[1:])
-print(*sorted({m if m.startswith("fleetnet_cli") else m.partition(".")[0] for m in sys.modules}), file=sys.stderr)
-sys.exit(status)
-"""
-
-
-def loaded(*arguments: str) -> tuple[int, set[str]]:
-    done = subprocess.run(
-        [sys.executable, "-c", _LOADED, *arguments], capture_output=True, text=True, check=False, timeout=60
-    )
-    return done.returncode, set(done.stderr.splitlines()[-1].split())
-
-
-def test_a_question_loads_nothing_heavy(canned: Canned) -> None:
-    status, modules = loaded("who-listens", "443")
-    assert status == 0
-    assert "grpc" in modules
-    assert not modules & {"rich", "pydantic", "pydantic_core", "sqlalchemy", "cryptography", "structlog"}
-
-
-def test_help_and_wrong_usage_do_not_load_grpc() -> None:
-    for arguments in (["--help"], ["who-listens", "no-such-service"]):
-        _, modules = loaded(*arguments)
-        assert not modules & {"grpc", "google", "rich", "pydantic"}
-
-
-def test_what_only_netstat_needs_is_not_loaded_for_others(canned: Canned) -> None:
-    wires = {"wire_live", "wire_lives", "wire_network"}
-    rare = {"live", "lives", "network", "output.netstat", "output.kernel", "output.names", *wires}
-    status, modules = loaded("who-listens", "443")
-    assert status == 0
-    # The client has the types of what it hands over, and no more.
-    assert modules & {f"fleetnet_cli.{name}" for name in rare} <= {
-        "fleetnet_cli.live",
-        "fleetnet_cli.lives",
-        "fleetnet_cli.network",
-    }
-    _, modules = loaded("netstat", "--help")
-    assert not modules & {f"fleetnet_cli.{name}" for name in rare}
 
 
 def test_found_is_0(canned: Canned, script: Callable[..., Ran]) -> None:
@@ -204,12 +166,12 @@ def test_wrong_usage_is_2(canned: Canned, script: Callable[..., Ran]) -> None:
         (["hosts", "--at", "tomorrow"], '"tomorrow" is not a time'),
         (["hosts", "-o", "jsn"], 'did you mean "json"?'),
         (["hosts", "--limit", "many"], "--limit"),
-        (["hosts", "--server", "collector:7443"], "need a certificate for people"),
+        (["hosts", "--server", "https://collector:7443"], "write HOST:PORT"),
         (["who-talks-to", "10.0.0.300"], "is no address"),
         (["who-talks-to", "nowhere"], 'no host "nowhere" in this fleet'),
         (["who-talks-to", "10.0.0.5", "--by", "hst"], 'did you mean "host"?'),
         (["who-talks-to", "10.0.0.5", "--since", "10m ago", "--at", "1h ago"], "is later than --at"),
-        (["host", "web1", "-o", "csv"], "-o csv makes no sense for host; ask for table, json or ndjson"),
+        (["host", "web1", "-o", "csv"], "-o csv makes no sense for host show; ask for table, json or ndjson"),
         (["who-holds", "CLOSE_WAIT", "--remote", "web1"], '"fleetnet who-talks-to" knows hosts'),
         (["who-listens", "--cidr", "10.0.0.0/33"], "it is 0 to 32"),
         (["who-listen"], 'did you mean "who-listens"?'),
@@ -310,6 +272,34 @@ def test_a_pattern_that_matches_no_host_is_named_beside_others_that_do(
     assert 'no host matches "db9"' in script("who-listens", "443", "--host", "web*", "--host", "db9", "-o", "name").err
     document = json.loads(script("who-listens", "443", "--host", "web*", "--host", "db9", "-o", "json").out)
     assert document["coverage"]["unmatched_globs"] == ["db9"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "unmatched", "said"),
+    [
+        (["--label", "role=wbe"], [("role", "wbe")], 'no host has role=wbe, did you mean "role=web"? '),
+        (["--label", "rloe"], [("rloe", "")], 'no host has rloe, did you mean "role"? '),
+        (["--label", "x=1", "--label", "y"], [("x", "1"), ("y", "")], "no host has x=1 or y; "),
+        (["--label", "role=web", "--label", "env=prod"], [], "no host has role=web and env=prod; "),
+        (["--label", "role=web", "--host", "d*"], [], 'no host that matches "d*" has role=web; '),
+    ],
+)
+def test_where_no_host_has_the_labels_that_is_1_and_what_was_probably_meant_is_said(
+    asked: list[str], unmatched: list[tuple[str, str]], said: str, canned: Canned, script: Callable[..., Ran]
+) -> None:
+    canned.sockets = []
+    canned.coverage.CopyFrom(query_pb2.Coverage(as_of_us=fleet.AS_OF_US))
+    canned.coverage.unmatched_labels.extend(query_pb2.Label(key=k, value=v) for k, v in unmatched)
+    ran = script("who-listens", *asked)
+    assert (ran.status, ran.out) == (1, f'{said}"fleetnet hosts -o wide" lists them\n')
+
+
+def test_of_patterns_that_match_no_host_with_a_label_it_is_not_said_that_they_match_none(
+    canned: Canned, script: Callable[..., Ran]
+) -> None:
+    canned.coverage.unmatched_globs.append("db9")
+    ran = script("who-listens", "443", "--host", "web*", "--host", "db9", "--label", "role=web")
+    assert ran.out.splitlines()[-1] == '4 hosts, all fresh; no host that matches "db9" has role=web'
 
 
 def test_stale_is_3_and_outranks_nothing_found(canned: Canned, script: Callable[..., Ran]) -> None:
@@ -467,7 +457,24 @@ def test_an_interrupt_while_it_is_still_loading_is_130_and_silent() -> None:
 
 
 def test_the_script_begins_where_an_interrupt_is_expected() -> None:
-    assert "fleetnet_cli.__main__" in SCRIPT.read_text()
+    assert "from fleetnet_cli.__main__ import program" in SCRIPT.read_text()
+
+
+_AT_ITS_END = """
+import atexit, sys
+from fleetnet_cli.__main__ import program
+
+atexit.register(print, "taken to pieces", file=sys.stderr)
+program()
+"""
+
+
+def test_it_ends_at_once_when_all_is_written(canned: Canned) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _AT_ITS_END, "hosts"], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-1].startswith("4 hosts")
 
 
 def closed(redirection: str, *arguments: str) -> Ran:

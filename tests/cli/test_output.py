@@ -14,7 +14,7 @@ from fleetnet_cli.output import sockets, table
 from fleetnet_cli.output.coverage import sentences
 from fleetnet_cli.output.presentation import Presentation
 from fleetnet_cli.output.terminal import Terminal
-from fleetnet_cli.records import Coverage, End, NotKept, ReadyAnswer, Socket, StaleHost
+from fleetnet_cli.records import Coverage, End, NotKept, ReadyAnswer, Selection, Socket, StaleHost
 from fleetnet_cli.services import parse
 from fleetnet_proto.v1 import query_pb2, sockets_pb2
 from hypothesis import given
@@ -32,7 +32,7 @@ def presentation() -> Presentation[Socket]:
 def as_table(items: list[Socket], width: int | None = None) -> str:
     out = io.StringIO()
     answer = ReadyAnswer(COVERAGE, items, End(len(items)))
-    table.write(answer, presentation(), Terminal(out, width), quiet=False, asked_at=False, glob="")
+    table.write(answer, presentation(), Terminal(out, width), quiet=False, asked_at=False, asked=Selection())
     return out.getvalue()
 
 
@@ -149,7 +149,7 @@ def test_owners_are_grouped_by_name_and_counted_where_they_are_many() -> None:
     ],
 )  # fmt: skip
 def test_coverage_is_one_sentence(coverage: Coverage, said: str) -> None:
-    assert sentences(coverage, End(0), asked_at=False, with_zone=False, glob="") == said
+    assert sentences(coverage, End(0), asked_at=False, with_zone=False, asked=Selection()) == said
 
 
 def test_the_time_asked_about_is_said_with_its_zone_once(
@@ -184,8 +184,11 @@ def test_a_token_alone_goes_to_stdout_and_the_rest_can_be_silenced(
     document = json.loads(fleetnet("token", "create", "--host", "web1", "-o", "json").out)
     assert document["kind"] == "TokenList"
     assert document["items"] == [
-        {"host": "web1", "token": "fnt1.c2VjcmV0", "expires_at": "2026-03-01T14:10:00.000000Z"}
-    ]
+        {
+            "host": "web1", "token": "fnt1.c2VjcmV0", "expires_at": "2026-03-01T14:10:00.000000Z", "person": None,
+            "role": None, "labels": {},
+        }
+    ]  # fmt: skip
 
 
 def ended(canned: Canned, how: sockets_pb2.ClosedAtIs) -> None:

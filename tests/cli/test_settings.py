@@ -8,7 +8,7 @@ import pytest
 from cli.canned import Canned
 from cli.conftest import Ran
 from fleetnet_cli.errors import UsageError
-from fleetnet_cli.settings import Machine, admin_socket
+from fleetnet_cli.settings import Destination, Machine, destination
 
 
 @pytest.fixture
@@ -22,41 +22,46 @@ def machine(tmp_path: Path) -> Machine:
 
 def test_without_any_word_it_is_the_systems_collector_or_else_the_users(machine: Machine) -> None:
     assert machine.user_socket is not None
-    assert admin_socket(None, None, machine) == str(machine.system_socket)
+    assert destination(None, None, machine).address == str(machine.system_socket)
     machine.user_socket.parent.mkdir()
     machine.user_socket.touch()
-    assert admin_socket(None, None, machine) == str(machine.user_socket)
+    assert destination(None, None, machine).address == str(machine.user_socket)
     machine.system_socket.parent.mkdir()
     machine.system_socket.touch()
-    assert admin_socket(None, None, machine) == str(machine.system_socket)
+    assert destination(None, None, machine).address == str(machine.system_socket)
 
 
 @pytest.mark.parametrize("server", ["unix:///tmp/a.sock", "unix:/tmp/a.sock", "/tmp/a.sock"])
 def test_a_socket_may_be_written_three_ways(server: str, machine: Machine) -> None:
-    assert admin_socket(server, None, machine) == "/tmp/a.sock"
+    assert destination(server, None, machine).address == "/tmp/a.sock"
 
 
 @pytest.mark.parametrize("server", ["collector", "unix://", "unix:", ""])
 def test_what_is_no_address_says_what_one_looks_like(server: str, machine: Machine) -> None:
     with pytest.raises(UsageError, match=r"write unix:///run/fleetnet/admin\.sock"):
-        admin_socket(server, None, machine)
+        destination(server, None, machine)
 
 
-@pytest.mark.parametrize("server", ["collector:7443", "[::1]:7443", "https://collector"])
-def test_a_network_address_says_why_not(server: str, machine: Machine) -> None:
-    with pytest.raises(UsageError, match="need a certificate for people, which this version does not issue yet"):
-        admin_socket(server, None, machine)
+@pytest.mark.parametrize("server", ["collector:7443", "collector.example.com:7443", "10.0.0.5:7443", "[::1]:7443"])
+def test_a_collector_may_be_on_the_network(server: str, machine: Machine) -> None:
+    assert destination(server, None, machine) == Destination(server)
+
+
+@pytest.mark.parametrize("server", ["https://collector", "::1:7443", "a b:7443", "collector:https", "collector:"])
+def test_what_is_no_address_on_the_network_says_how_one_is_written(server: str, machine: Machine) -> None:
+    with pytest.raises(UsageError, match="write HOST:PORT"):
+        destination(server, None, machine)
 
 
 def test_a_context_is_found_in_either_file_and_the_users_comes_first(machine: Machine) -> None:
     mine, everybodys = machine.config_files
     everybodys.write_text('server = "unix:///all.sock"\n[contexts.lab]\nserver = "unix:///lab.sock"\n')
-    assert admin_socket(None, None, machine) == "/all.sock"
-    assert admin_socket(None, "lab", machine) == "/lab.sock"
+    assert destination(None, None, machine).address == "/all.sock"
+    assert destination(None, "lab", machine).address == "/lab.sock"
     mine.write_text('context = "home"\n[contexts.home]\nserver = "unix:///home.sock"\n')
-    assert admin_socket(None, None, machine) == "/home.sock"
-    assert admin_socket(None, "lab", machine) == "/lab.sock"
-    assert admin_socket("unix:///given.sock", "lab", machine) == "/given.sock"
+    assert destination(None, None, machine).address == "/home.sock"
+    assert destination(None, "lab", machine).address == "/lab.sock"
+    assert destination("unix:///given.sock", "lab", machine).address == "/given.sock"
 
 
 @pytest.mark.parametrize(
@@ -76,7 +81,7 @@ def test_a_wrong_file_is_named_with_what_is_wrong(
 ) -> None:
     machine.config_files[0].write_text(content)
     with pytest.raises(UsageError, match=said):
-        admin_socket(None, context, machine)
+        destination(None, context, machine)
 
 
 def test_the_option_after_the_command_outranks_the_one_before_and_that_the_environment(

@@ -15,6 +15,7 @@ from cli.canned import Canned
 from cli.conftest import SCRIPT, Ran
 from fleetnet_cli.client import Collector
 from fleetnet_cli.records import Selection, SocketQuestion
+from fleetnet_cli.settings import Destination
 from fleetnet_proto.v1 import query_pb2
 
 from cli import fleet
@@ -140,10 +141,17 @@ def test_a_host_that_is_not_there_yet_is_waited_for(
     canned: Canned, fleetnet: Callable[..., Ran], interrupted: list[float]
 ) -> None:
     nobody = Message(at_us=fleet.AS_OF_US, coverage=query_pb2.Coverage(as_of_us=fleet.AS_OF_US))
-    for options, sentence in (((), "no hosts in this fleet yet"), (("--host", "no*"), 'no host matches "no*" yet')):
-        canned.connections, canned.watched = 0, [[nobody, Message(mark=query_pb2.Mark())]]
+    unmatched = Message(at_us=fleet.AS_OF_US, coverage=query_pb2.Coverage(as_of_us=fleet.AS_OF_US))
+    unmatched.coverage.unmatched_labels.add(key="role", value="wbe")
+    for options, coverage, sentence in (
+        ((), nobody, "no hosts in this fleet yet;"),
+        (("--host", "no*"), nobody, 'no host matches "no*" yet;'),
+        (("--label", "role=web"), nobody, "no host has role=web yet;"),
+        (("--label", "role=wbe"), unmatched, 'no host has role=wbe, did you mean "role=web"?'),
+    ):
+        canned.connections, canned.watched = 0, [[coverage, Message(mark=query_pb2.Mark())]]
         interrupted.clear()
-        assert fleetnet("watch", "who-listens", *options).out == f"{sentence}; waiting for one\n"
+        assert fleetnet("watch", "who-listens", *options).out == f"{sentence} waiting for one\n"
         canned.connections = 0
         interrupted.clear()
         assert fleetnet("watch", "who-listens", "-q", *options).out == ""
@@ -199,8 +207,8 @@ def test_a_collector_that_does_not_answer_at_all_is_waited_for_as_long_as_was_sa
 def test_one_that_hangs_later_is_noticed_after_three_marks_or_as_late_as_was_said(canned: Canned) -> None:
     canned.watched = [_story()[:3]] * 2
     canned.stays = True
-    for said_s, patience_s in ((10.0, 15.0), (100.0, 100.0)):
-        with Collector(os.environ["FLEETNET_SERVER"].removeprefix("unix://"), said_s) as collector:
+    for said_s, patience_s in ((10.0, 30.0), (100.0, 100.0)):
+        with Collector(Destination(os.environ["FLEETNET_SERVER"].removeprefix("unix://")), said_s) as collector:
             stream = collector.watch(SocketQuestion(Selection()))
             assert stream._patience.timeout_s == patience_s
             assert next(iter(stream)).kind == "there"
@@ -250,3 +258,17 @@ def test_a_row_is_there_as_soon_as_it_is_known_and_ctrl_c_ends_it(canned: Canned
             assert process.wait(60) == 130
         finally:
             process.kill()
+
+
+def test_of_a_host_that_is_not_asked_about_any_more_it_is_not_said_that_it_is_heard(
+    canned: Canned, fleetnet: Callable[..., Ran], interrupted: list[float]
+) -> None:
+    silent = query_pb2.Coverage(
+        as_of_us=fleet.AS_OF_US, hosts_asked=2, hosts_fresh=1, hosts_stale=fleet.stale(9, "db1")
+    )
+    left = query_pb2.Coverage(as_of_us=fleet.AS_OF_US, hosts_asked=1, hosts_fresh=1)
+    first, later = (Message(at_us=fleet.AS_OF_US, coverage=coverage) for coverage in (silent, left))
+    canned.watched = [[first, Message(mark=query_pb2.Mark()), later]]
+    out = fleetnet("watch", "who-listens", "--label", "role=db").out
+    assert "db1 is heard again, or is not asked about any more\n" in out
+    assert interrupted

@@ -13,12 +13,21 @@ with the same lines are read alike by both sides. So file names, order and comme
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from fleetnet_proto.v1 import admin_pb2, enroll_pb2, live_pb2, network_pb2, query_pb2, report_pb2, sockets_pb2
+from fleetnet_proto.v1 import (
+    admin_pb2,
+    enroll_pb2,
+    live_pb2,
+    network_pb2,
+    people_pb2,
+    query_pb2,
+    report_pb2,
+    sockets_pb2,
+)
 from google.protobuf import descriptor_pb2
 
 Field = descriptor_pb2.FieldDescriptorProto
 
-MODULES: Final = (admin_pb2, enroll_pb2, live_pb2, network_pb2, query_pb2, report_pb2, sockets_pb2)
+MODULES: Final = (admin_pb2, enroll_pb2, live_pb2, network_pb2, people_pb2, query_pb2, report_pb2, sockets_pb2)
 
 
 def files() -> descriptor_pb2.FileDescriptorSet:

@@ -3,14 +3,14 @@ judged in Python, by the sentences in query.proto.
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from ipaddress import IPv6Address, IPv6Network, ip_address
 
-from fleetnet_server.records import Holder, Net, Process, Selection, Socket, SocketAnswer, SocketQuestion
+from fleetnet_server.records import Holder, Label, Net, Process, Selection, Socket, SocketAnswer, SocketQuestion
 from fleetnet_server.services.scopes import Scope, listens, scope
-from fleetnet_server.storage import counts, holders, ids, sockets
+from fleetnet_server.storage import counts, holders, ids, labels, sockets
 from fleetnet_server.storage.database import Connection
 from fleetnet_server.storage.sockets import Ending, OpenSocket
 from server.reports import (
@@ -94,6 +94,21 @@ class Row:
     closed_at_us: int  # 0 while it is open
 
 
+def called(host: str) -> tuple[Label, ...]:
+    """The labels of a host, by which some are alike."""
+    return (*[Label("long", "yes")] * (len(host) > 2), Label("role", host[0]))
+
+
+LABELS = (
+    (Label("role", "w"),),
+    (Label("long", ""),),
+    (Label("role", "w"), Label("long", "yes")),
+    (Label("role", "z"), Label("long", "")),
+    (Label("role", "W"), Label("role", "w")),
+    (Label("long", "no"),),
+)
+
+
 def drawn(draw: random.Random, most: int) -> list[Row]:
     """What hosts hold and held."""
     rows = []
@@ -132,6 +147,7 @@ def asked(draw: random.Random) -> SocketQuestion:
             host_globs=draw.choice(((), (), (), ("*b*",), ("web*",), ("z*", "*b*", "web"))),
             at_us=at_us,
             limit=draw.choice((0, 0, 1, 3, 7, 1_000)),
+            labels=draw.choice(((), (), (), draw.choice(LABELS))),
         ),
         states=draw.choice(((), (), (), (LISTEN,), (CLOSE_WAIT,))),
         local_ports=draw.choice(((), (), ((443, 443),), ((20, 500),), ((22, 22), (8080, 8080)))),
@@ -163,6 +179,12 @@ def in_time(row: Row, at_us: int, since_us: int) -> bool:
     return opened_us <= at_us and (not closed_us or closed_us > at_us)
 
 
+def has(host: str, asked: Iterable[Label]) -> bool:
+    """Whether a host has all labels that are asked for."""
+    mine = dict(called(host))
+    return all(label.key in mine and label.value in ("", mine[label.key]) for label in asked)
+
+
 def meant(row: Row, question: SocketQuestion) -> bool:
     one = row.socket
     reach = _reach(one)
@@ -172,6 +194,7 @@ def meant(row: Row, question: SocketQuestion) -> bool:
             not question.selection.host_globs
             or any(fnmatchcase(row.host, glob) for glob in question.selection.host_globs)
         )
+        and has(row.host, question.selection.labels)
         and (not question.states or one.state in question.states)
         and (not question.local_ports or any(a <= one.local_port <= b for a, b in question.local_ports))
         and (not listeners or reach != Scope.NOT_A_LISTENER)
@@ -276,3 +299,4 @@ async def enroll_all(c: Collector, rows: Sequence[Row]) -> None:
         session = await c.connect(host, hello(T0 - 600 * S, clock_offset_us=ahead_us), T0 - 600 * S)
         await c.report(session, snapshot(1, T0 - 599 * S + ahead_us), delay_us=-ahead_us)
     await c.db.write(_store, rows, of_host)
+    await c.db.write(labels.put, {host_id: called(name) for name, host_id in of_host.items()})

@@ -271,7 +271,7 @@ class Collector:
         return [one.snapshot_wanted for one in stored if one.snapshot_wanted]
 
     async def ask(
-        self, question: SocketQuestion | None = None, now_us: int = T0, **selection: int | str | tuple[str, ...]
+        self, question: SocketQuestion | None = None, now_us: int = T0, **selection: int | str | tuple[object, ...]
     ) -> Answer:
         chosen = question or SocketQuestion(Selection(**selection))  # type: ignore[arg-type]  # the caller names fields
         async with aclosing(self.questions.sockets(chosen, now_us)) as parts:
@@ -286,7 +286,7 @@ class Collector:
             items.extend(page)
         return Answer(coverage, items, end)
 
-    async def ask_hosts(self, now_us: int = T0, **selection: int | str | tuple[str, ...]) -> HostsAnswer:
+    async def ask_hosts(self, now_us: int = T0, **selection: int | str | tuple[object, ...]) -> HostsAnswer:
         async with aclosing(self.questions.hosts(Selection(**selection), now_us)) as parts:  # type: ignore[arg-type]  # the caller names fields
             coverage = await anext(parts)
             rest = [part async for part in parts]

@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 
 import pytest
+from system.booted import why_not_booted
+from system.booted_image import image
 from system.laboratory import Laboratory, laboratory
 
 from demo.fleet import Fleet, environment
-from demo.programs import Programs
+from demo.programs import FailedError, Programs
 
 
 @pytest.fixture
@@ -30,3 +32,14 @@ def here(programs: Programs) -> Fleet:
     fleet = Fleet(programs.directory, programs)
     fleet.start_collector()
     return fleet
+
+
+@pytest.fixture(scope="session")
+def bootable() -> None:
+    """Hosts can be booted here; the image for them is built if there is none."""
+    if why := why_not_booted():
+        pytest.skip(why)
+    try:
+        image()
+    except FailedError as failure:
+        pytest.skip(f"{failure}: {failure.log.strip()[-200:]}")

@@ -65,8 +65,8 @@ def test_json_equals_ss_socket_by_socket(full: Full) -> None:
         )
 
 
-@pytest.mark.parametrize("options", ["-tuan", "-tulpn", "-tua", "-tulp", "-tuanp", "-tan", "-uln"])
-def test_netstat_prints_what_netstat_prints(full: Full, options: str) -> None:
+def test_netstat_prints_what_netstat_prints(full: Full) -> None:
+    options = "-tuanp"  # of all others test_netstat.py knows, on a host with fewer states
     ours: list[str] = []
     theirs: list[str] = []
 

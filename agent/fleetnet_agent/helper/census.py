@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from fleetnet_agent.helper.home import Home
 from fleetnet_agent.helper.numbers import MalformedError, NumberNews, Numbers
 from fleetnet_agent.helper.requests import (
     LONGEST_PATH,
@@ -116,8 +117,14 @@ def mounted(mountinfo: str) -> dict[int, list[str]]:
 class Census:
     """Counts the namespaces. Not thread-safe."""
 
-    def __init__(self, proc: Path = Path("/proc"), clock_s: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        proc: Path = Path("/proc"),
+        clock_s: Callable[[], float] = time.monotonic,
+        home: Home | None = None,
+    ) -> None:
         self._proc = proc
+        self._home = home or Home(proc=proc)
         self._residents = Residents(proc, clock_s)
         self._numbers: Numbers | None = None
         self._news: NumberNews | None = None
@@ -128,7 +135,7 @@ class Census:
         """Every namespace there is now. Raises OSError if neither processes nor mounts can be listed."""
         residents = self._residents.by_inode()
         mounts = mounted((self._proc / "self/mountinfo").read_bytes().decode(errors="surrogateescape"))
-        own = os.stat(self._proc / "self/ns/net").st_ino
+        own = self._home.inode
         inodes = sorted({own, *residents, *mounts})
         trouble = []
         if unreadable := self._residents.unreadable:
@@ -177,7 +184,8 @@ class Census:
         """Bring `_known` up to date; all numbers there are, None where they cannot be had."""
         try:
             if self._numbers is None or self._news is None:
-                self._numbers, self._news = Numbers(), NumberNews()
+                with self._home.entered():
+                    self._numbers, self._news = Numbers(), NumberNews()
             numbers = self._numbers.all()
             self._forget(self._news, numbers, inodes)
             for inode in inodes:
@@ -206,7 +214,7 @@ class Census:
             return  # it ended meanwhile, or may not be opened: then it cannot be entered either, and that is told
         try:
             number = numbers.of(descriptor)
-            if number is None and inode != os.stat(self._proc / "self/ns/net").st_ino:
+            if number is None and inode != self._home.inode:
                 numbers.give(descriptor)
                 number = numbers.of(descriptor)
         except PermissionError:

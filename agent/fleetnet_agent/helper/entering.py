@@ -1,21 +1,19 @@
 """Opens things inside other network namespaces, and the socket that hears of the ends of sockets in all of them.
 
-What must stay true: a thread that entered another namespace is back in its own afterwards, or opens nothing any more;
-whatever goes wrong, every descriptor that was opened here is closed here; what is lent has no right to change anything
-(`capabilities.py` says why that matters). Standard library only.
+What must stay true: whatever goes wrong, every descriptor that was opened here is closed here; what is lent has no
+right to change anything (`capabilities.py` says why that matters). Standard library only.
 """
 
-import ctypes
 import os
 import socket
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 from fleetnet_agent.helper.capabilities import CAP_NET_BROADCAST, without_all_but
 from fleetnet_agent.helper.census import open_namespace
+from fleetnet_agent.helper.home import Home, opened, way_back
 from fleetnet_agent.helper.requests import STATISTICS_FILES, TABLE_FILES, EventsOpened, Kind, Opened, OpenInside
 
-CLONE_NEWNET = 0x40000000  # include/uapi/linux/sched.h
 # include/uapi/linux/netlink.h, sock_diag.h, asm-generic/socket.h
 NETLINK_ROUTE, NETLINK_SOCK_DIAG = 0, 4
 SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, NETLINK_LISTEN_ALL_NSID = 270, 1, 8
@@ -30,44 +28,40 @@ Doors = Callable[[int], Iterable[str]]
 """Paths by which the namespace with an inode can be opened."""
 
 
-class _LostError(Exception):
-    """This thread is in a namespace that is not its own, and cannot leave it."""
-
-
 def open_inside(request: OpenInside, doors: Doors) -> tuple[Opened, list[int]]:
     """Open what is asked for in each namespace; the descriptors, in the order of `Opened.descriptors`. Never raises for
     what one namespace does."""
-    opened: list[tuple[int, str]] = []
+    found_in: list[tuple[int, str]] = []
     descriptors: list[int] = []
     refused: list[tuple[int, str]] = []
     try:
-        with _way_back() as enter:
+        with way_back() as enter:
             for inode in request.inodes:
                 try:
-                    with _opened(open_namespace(inode, doors(inode))) as namespace:
+                    with opened(open_namespace(inode, doors(inode))) as namespace:
                         enter(namespace)
                     with without_all_but():
                         found = _open(request.kind)
                     for name, descriptor in found:
-                        opened.append((inode, name))
+                        found_in.append((inode, name))
                         descriptors.append(descriptor)
                 except OSError as error:
                     refused.append((inode, os.strerror(error.errno or 0)))
     except BaseException:
         close_all(descriptors)
         raise
-    return Opened(tuple(opened), tuple(refused)), descriptors
+    return Opened(tuple(found_in), tuple(refused)), descriptors
 
 
-def open_events(buffer_bytes: int) -> tuple[EventsOpened, int]:
+def open_events(buffer_bytes: int, home: Home) -> tuple[EventsOpened, int]:
     """A socket that hears of every namespace with a number. Raises OSError; PermissionError without
     CAP_NET_BROADCAST."""
     # The kernel asks at each event whether its opener may hear of other namespaces.
-    with without_all_but(CAP_NET_BROADCAST):
+    with home.entered(), without_all_but(CAP_NET_BROADCAST):
         lent = _netlink(NETLINK_SOCK_DIAG)
-    opened = _joined(lent, buffer_bytes, all_namespaces=True)
-    granted = opened.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
-    return EventsOpened(granted), opened.detach()
+    joined = _joined(lent, buffer_bytes, all_namespaces=True)
+    granted = joined.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+    return EventsOpened(granted), joined.detach()
 
 
 def join(buffer_bytes: int) -> socket.socket:
@@ -75,18 +69,18 @@ def join(buffer_bytes: int) -> socket.socket:
     return _joined(_netlink(NETLINK_SOCK_DIAG), buffer_bytes, all_namespaces=False)
 
 
-def _joined(opened: socket.socket, buffer_bytes: int, *, all_namespaces: bool) -> socket.socket:
+def _joined(unbound: socket.socket, buffer_bytes: int, *, all_namespaces: bool) -> socket.socket:
     try:
-        _set_buffer(opened, buffer_bytes)
-        opened.bind((0, 0))
+        _set_buffer(unbound, buffer_bytes)
+        unbound.bind((0, 0))
         if all_namespaces:
-            opened.setsockopt(SOL_NETLINK, NETLINK_LISTEN_ALL_NSID, 1)
+            unbound.setsockopt(SOL_NETLINK, NETLINK_LISTEN_ALL_NSID, 1)
         for group in DESTROY_GROUPS:
-            opened.setsockopt(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group)
+            unbound.setsockopt(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group)
     except OSError:
-        opened.close()
+        unbound.close()
         raise
-    return opened
+    return unbound
 
 
 def _netlink(family: int) -> socket.socket:
@@ -106,39 +100,6 @@ def _set_buffer(opened: socket.socket, buffer_bytes: int) -> None:
         opened.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, buffer_bytes)
     except PermissionError:
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes)
-
-
-@contextmanager
-def _way_back() -> Iterator[Callable[[int], None]]:
-    """Enter namespaces by their descriptors, and leave the last one in the end. Raises OSError."""
-    setns = ctypes.CDLL(None, use_errno=True).setns  # os.setns is there from Python 3.12 on only
-
-    def enter(descriptor: int) -> None:
-        if setns(descriptor, CLONE_NEWNET) != 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number))
-
-    with _opened(os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)) as own:
-        try:
-            yield enter
-        finally:
-            try:
-                enter(own)
-            except OSError as error:
-                if not _is_at_home(own):
-                    raise _LostError from error  # ends this thread, whose only task is this request
-
-
-def _is_at_home(own: int) -> bool:
-    return os.stat("/proc/thread-self/ns/net").st_ino == os.fstat(own).st_ino
-
-
-@contextmanager
-def _opened(descriptor: int) -> Iterator[int]:
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 def _open(kind: Kind) -> list[tuple[str, int]]:

@@ -5,7 +5,9 @@ What must stay true:
 - no client, slow or silent or hostile, takes more than one of a few places, and that for a few seconds;
 - a lack of descriptors, memory or threads costs an answer and never the helper;
 - of what is opened for a client nothing stays open here once it was sent, or could not be;
-- a socket file that another helper serves is never taken over, and at the end only the own one is removed.
+- a socket file that another helper serves is never taken over, and at the end only the own one is removed; one that the
+  service manager handed over is its own;
+- what is told to be alive has a place free for a client.
 """
 
 import contextlib
@@ -16,12 +18,14 @@ import stat
 import struct
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from fleetnet_agent import memory
 from fleetnet_agent.helper import frames, protocol
 from fleetnet_agent.helper.census import Census
 from fleetnet_agent.helper.entering import close_all, open_events, open_inside
+from fleetnet_agent.helper.home import Home
 from fleetnet_agent.helper.requests import ListNamespaces, OpenEvents, OpenInside
 from fleetnet_agent.helper.scan import Question, scan
 
@@ -41,21 +45,34 @@ class SocketInUseError(Exception):
 class Server:
     """Listens on a unix socket from its making to its closing."""
 
-    def __init__(self, path: Path, allowed_uid: int, proc: Path = Path("/proc")) -> None:
+    def __init__(
+        self, path: Path, allowed_uid: int, proc: Path = Path("/proc"), handed: socket.socket | None = None
+    ) -> None:
+        """`handed` is a socket that listens already, on `path`, and is not ours to remove."""
         self._path = path
         self._allowed = frozenset({0, allowed_uid})
         self._proc = proc
         self._places = threading.BoundedSemaphore(CLIENTS_AT_ONCE)
         self._one_scan = threading.Lock()  # two at once would only take turns
-        self._census = Census(proc)
-        self._listener = _listen(path, allowed_uid)
-        self._inode = path.stat().st_ino
+        self._listener = handed or _listen(path, allowed_uid)
+        self._home = Home(self._listener, proc)
+        self._census = Census(proc, home=self._home)
+        self._inode = None if handed else path.stat().st_ino
 
-    def serve(self) -> None:
-        """Answer until an exception, such as that of a signal's handler, ends it."""
+    def serve(self, alive: Callable[[], None] = lambda: None, every_s: float | None = None) -> None:
+        """Answer until an exception, such as that of a signal's handler, ends it. Once in `every_s` or so `alive` is
+        called, unless every place is taken: a client has one for seconds, so if that lasts, what is done there
+        hangs."""
+        self._listener.settimeout(every_s and every_s / 2)
+        told_s = 0.0
         while True:
+            if every_s and time.monotonic() >= told_s + every_s / 2 and self._has_a_place():
+                alive()
+                told_s = time.monotonic()
             try:
                 connection, _ = self._listener.accept()
+            except TimeoutError:
+                continue
             except OSError as error:
                 if error.errno not in _LACKS:
                     raise
@@ -71,11 +88,16 @@ class Server:
                 self._places.release()
 
     def close(self) -> None:
-        """Stop listening and remove the socket, unless it is another's by now."""
+        """Stop listening and remove the socket, unless it is another's by now, or always was."""
         self._listener.close()
         with contextlib.suppress(FileNotFoundError):
-            if self._path.stat().st_ino == self._inode:
+            if self._inode is not None and self._path.stat().st_ino == self._inode:
                 self._path.unlink()
+
+    def _has_a_place(self) -> bool:
+        if free := self._places.acquire(blocking=False):
+            self._places.release()
+        return free
 
     def _serve_one(self, connection: socket.socket) -> None:
         try:
@@ -109,7 +131,7 @@ class Server:
                     opened, descriptors = open_inside(request, self._census.doors_of)
                     return protocol.encode_opened(opened), descriptors
                 case OpenEvents() as request:
-                    events, descriptor = open_events(request.buffer_bytes)
+                    events, descriptor = open_events(request.buffer_bytes, self._home)
                     return protocol.encode_events_opened(events), [descriptor]
         except frames.ProtocolError as error:
             return protocol.encode_error(str(error)), []

@@ -62,7 +62,7 @@ def judge(
     """
     for host, sockets in _by_host(hosts, listeners):
         for rule in rules:
-            if not rule.concerns(host.host):
+            if not rule.concerns(host):
                 continue
             if why := _unknown(host, as_of_us):
                 findings: tuple[Finding, ...] = (Finding(rule, host.host, NOT_JUDGED, why),)
@@ -92,8 +92,8 @@ def _by_host(hosts: Sequence[Host], listeners: Iterable[Socket]) -> Iterator[tup
 def of_nobody(rules: Sequence[Rule], hosts: Sequence[Host]) -> Iterator[Judged]:
     """The rules that concern none of all hosts: mistyped perhaps, and never to be taken for satisfied."""
     for rule in rules:
-        if not any(rule.concerns(host.host) for host in hosts):
-            message = f"no host matches {', '.join(rule.hosts)}" if hosts else "no host was asked about"
+        if not any(rule.concerns(host) for host in hosts):
+            message = f"no host {rule.whom}" if hosts else "no host was asked about"
             yield Judged(rule, "", (Finding(rule, "", NOT_JUDGED, message),))
 
 

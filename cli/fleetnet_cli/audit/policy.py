@@ -29,8 +29,9 @@ from typing import Any, TypeVar
 
 from fleetnet_cli.audit.patterns import PROTOCOLS, SCOPES, Net, Pattern
 from fleetnet_cli.errors import UsageError, suggestion
+from fleetnet_cli.labels import parse_asked
 from fleetnet_cli.ports import parse_ports
-from fleetnet_cli.records import PortRange
+from fleetnet_cli.records import Host, PortRange
 from fleetnet_cli.services import Services
 from fleetnet_cli.states import parse_state
 
@@ -38,10 +39,12 @@ LISTENER_RULES = ("expect", "forbid", "only", "exactly")
 SEVERITIES = ("error", "warning", "note")
 
 _SAYS = (*LISTENER_RULES, "at_most")
-_RULE_KEYS = ("name", "hosts", "except", "severity", "why", "loopback", *_SAYS)
+_RULE_KEYS = ("name", "hosts", "labels", "except", "severity", "why", "loopback", *_SAYS)
 _PATTERN_KEYS = (
     "port", "protocol", "address", "scope", "exposed", "process", "user", "unit", "container", "netns",
 )  # fmt: skip
+
+_ALL = ("*",)
 
 T = TypeVar("T")
 
@@ -52,7 +55,8 @@ class Rule:
 
     name: str
     says: str  # what kind it is: one of LISTENER_RULES, or "at_most"
-    hosts: tuple[str, ...] = ("*",)
+    hosts: tuple[str, ...] = _ALL
+    labels: tuple[tuple[str, str], ...] = ()  # of a host, each key with a glob of its value
     but: tuple[str, ...] = ()
     severity: str = "error"
     why: str = ""
@@ -66,9 +70,24 @@ class Rule:
         """Whether raw sockets are to be looked at for it, which nobody means who does not say so."""
         return any("raw" in pattern.protocols for pattern in self.patterns)
 
-    def concerns(self, host: str) -> bool:
+    @property
+    def whom(self) -> str:
+        """`matches web*`, `that matches web* has role=web`: what a host is to be."""
+        matches = f"matches {', '.join(self.hosts)}"
+        if not self.labels:
+            return matches
+        return f"has {self.labelled}" if self.hosts == _ALL else f"that {matches} has {self.labelled}"
+
+    @property
+    def labelled(self) -> str:
+        """`role=web and env=*`."""
+        return " and ".join(f"{key}={value}" for key, value in self.labels)
+
+    def concerns(self, host: Host) -> bool:
         """Whether it is about this host."""
-        return _any_matches(host, self.hosts) and not _any_matches(host, self.but)
+        mine = {label.key: label.value for label in host.labels}
+        labelled = all(key in mine and fnmatchcase(mine[key], value) for key, value in self.labels)
+        return labelled and _any_matches(host.host, self.hosts) and not _any_matches(host.host, self.but)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +142,8 @@ def _rule(table: "_Table", line: int, services: Services) -> Rule:
     return Rule(
         name=name,
         says=says[0],
-        hosts=named.texts("hosts") or ("*",),
+        hosts=named.texts("hosts") or _ALL,
+        labels=_labels(named),
         but=named.texts("except"),
         severity=named.one_of("severity", SEVERITIES) or "error",
         why=named.text("why"),
@@ -132,6 +152,19 @@ def _rule(table: "_Table", line: int, services: Services) -> Rule:
         most=() if listens else _most(named),
         line=line,
     )
+
+
+def _labels(rule: "_Table") -> tuple[tuple[str, str], ...]:
+    table = rule.values.get("labels")
+    if table is None:
+        return ()
+    if not isinstance(table, dict) or not table:
+        raise UsageError(f'{rule.at}: labels is a table, such as labels = {{ role = "web" }}; "*" is any value')
+    for key, value in table.items():
+        if not isinstance(value, str) or not value:
+            raise UsageError(f'{rule.at}: labels.{key} is not a text; write {key} = "web", or "*" for any value')
+        rule.said(lambda word: parse_asked([word]), key, "labels")
+    return tuple(table.items())
 
 
 def _patterns(rule: "_Table", says: str, services: Services) -> tuple[Pattern, ...]:

@@ -37,9 +37,10 @@ def write(policy: Policy, findings: Iterable[Finding], version: str, coverage: s
 
 
 def _rule(rule: Rule) -> dict[str, object]:
+    hosts = ", ".join(rule.hosts) + (f" with {rule.labelled}" if rule.labels else "")
     described: dict[str, object] = {
         "id": rule.name,
-        "shortDescription": _text(rule.why or f"{rule.says.replace('_', ' ')}, on {', '.join(rule.hosts)}"),
+        "shortDescription": _text(rule.why or f"{rule.says.replace('_', ' ')}, on {hosts}"),
         "defaultConfiguration": {"level": rule.severity},
     }
     return described | ({"help": _text(rule.why)} if rule.why else {})

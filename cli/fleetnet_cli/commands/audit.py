@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fleetnet_cli import exits
-from fleetnet_cli.asking import connect, globs, show
+from fleetnet_cli.asking import connect, show
 from fleetnet_cli.errors import UsageError
 from fleetnet_cli.options import Common, option, takes_common
 from fleetnet_cli.output import coverage, terminal
 from fleetnet_cli.output.presentation import FORMATS, OF_AUDIT
 from fleetnet_cli.records import Coverage, End, Host, ReadyAnswer, Selection, SocketQuestion
 from fleetnet_cli.services import load
+from fleetnet_cli.version import VERSION
 
 if TYPE_CHECKING:
     from fleetnet_cli.audit.judge import Finding, Judged
@@ -33,7 +34,7 @@ Examples:
 What a rule may ask: "fleetnet help policies".
 """
 
-_OPTIONS = ("output", "at", "host", "max_age", "quiet", "server", "context", "timeout")
+_OPTIONS = ("output", "at", "host", "label", "max_age", "quiet", "server", "context", "timeout")
 _PROTOCOLS = ("tcp", "udp", "udplite", "sctp")
 
 
@@ -75,14 +76,14 @@ def _audit(path: str, common: Common, *, ephemeral: bool, raw: bool) -> int:
         if states:
             held = collector.sockets(_in(common.selection, states))
             counts.update((socket.host, socket.state) for socket in held)
-            reach = _joined(reach, held.coverage)
+            reach = reach.joined(held.coverage)
         with_raw = raw or any(rule.names_raw for rule in asked.rules)
         listeners = collector.sockets(_listeners(common.selection, raw=with_raw))
-        reach = _joined(reach, listeners.coverage)
+        reach = reach.joined(listeners.coverage)
         stale = {stale.host for stale in reach.hosts_stale}
         hosts = [replace(host, fresh=host.fresh and host.host not in stale) for host in hosts]
         judged = list(judge.judge(asked.rules, hosts, listeners, counts, reach.as_of_us, ephemeral=ephemeral, raw=raw))
-    if not common.selection.host_globs or not judged:
+    if not (common.selection.host_globs or common.selection.labels) or not judged:
         judged += judge.of_nobody(asked.rules, hosts)
     findings = [finding for one in judged for finding in one.findings]
     findings.sort(key=lambda finding: finding.verdict != judge.VIOLATED)
@@ -103,11 +104,11 @@ def _write(asked: "Policy", judged: "list[Judged]", findings: "list[Finding]", r
     from fleetnet_cli.audit import junit, report, sarif
 
     out = terminal.of(sys.stdout)
-    said = coverage.sentences(reach, None, asked_at=common.asked_at, with_zone=True, glob=globs(common))
+    said = coverage.sentences(reach, None, asked_at=common.asked_at, with_zone=True, asked=common.selection)
     if common.output == "junit":
         out.write(junit.write(asked.rules, judged, said, reach.whole))
     elif common.output == "sarif":
-        out.write(sarif.write(asked, findings, _version(), said, reach.whole))
+        out.write(sarif.write(asked, findings, VERSION, said, reach.whole))
     else:
         for_people = common.output in ("table", "wide")
         shown = report.together(findings) if for_people else findings
@@ -128,7 +129,9 @@ def _learn(common: Common, *, ephemeral: bool, raw: bool) -> int:
         listeners = collector.sockets(_listeners(common.selection, raw=raw))
         terminal.of(sys.stdout).write(learn.learn(hosts, listeners, ephemeral))
     if not answer.coverage.whole or not hosts:
-        said = coverage.sentences(answer.coverage, None, asked_at=common.asked_at, with_zone=True, glob=globs(common))
+        said = coverage.sentences(
+            answer.coverage, None, asked_at=common.asked_at, with_zone=True, asked=common.selection
+        )
         terminal.of(sys.stderr).write(said + "\n")
     return exits.status_of(found=bool(hosts), whole=answer.coverage.whole and all(host.fresh for host in hosts))
 
@@ -141,18 +144,6 @@ def _in(selection: Selection, states: set[str]) -> SocketQuestion:
     return SocketQuestion(selection, protocols=_PROTOCOLS, states=tuple(sorted(states)))
 
 
-def _joined(first: Coverage, second: Coverage) -> Coverage:
-    """Of two answers about the same: whatever is lacking of either is lacking."""
-    stale = {stale.host: stale for stale in (*first.hosts_stale, *second.hosts_stale)}
-    return replace(
-        first,
-        hosts_fresh=min(first.hosts_fresh, second.hosts_fresh),
-        hosts_stale=tuple(stale[host] for host in sorted(stale)),
-        gaps=max(first.gaps, second.gaps),
-        not_kept=tuple(dict.fromkeys((*first.not_kept, *second.not_kept))),
-    )
-
-
 def _read(path: str) -> str:
     try:
         return sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
@@ -162,9 +153,3 @@ def _read(path: str) -> str:
         ) from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is not UTF-8 ({error}); save it as that") from error
-
-
-def _version() -> str:
-    from importlib.metadata import version  # slow, and only one format tells it
-
-    return version("fleetnet")

@@ -67,7 +67,7 @@ def _shared(shared: dict[str, click.Option], common: Common, context: click.Cont
 def _collector(server: Said, context: Said, common: Common) -> tuple[Said, Said]:
     """The same with what files say. A server that is named outranks a context, but not a typed one that of the
     environment."""
-    machine, asked = settings.this_machine(), f"unix://{common.socket_path}"
+    machine, asked = settings.this_machine(), str(common.destination)
     if context[1] == _OPTION and server[0] is not None and server[1] != _OPTION:
         written = settings.configured(context[0], machine)
         return (asked, f"{_place(written) if written else _DEFAULT}; not {server[1]}, for --context is typed"), context

@@ -165,7 +165,7 @@ class _Known:
     def _has_gap(self, host: str) -> bool:
         # Coverage counts the gaps of all hosts; of the few that differ each is asked about.
         if self._gaps[0] != host:
-            asked = replace(self._selection, host_globs=(), host=host)
+            asked = replace(self._selection, host_globs=(), labels=(), host=host)
             answer = self._collector.hosts(asked)
             for _ in answer:
                 pass

@@ -1,4 +1,4 @@
-"""`fleetnet host`: one host on one screen."""
+"""`fleetnet host`: one host on one screen, and the group of what is done to hosts."""
 
 import sys
 from dataclasses import replace
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fleetnet_cli import exits, times
+from fleetnet_cli import default_command, exits, times
 from fleetnet_cli.asking import connect, show
 from fleetnet_cli.options import SHEET, Common, takes_common
 from fleetnet_cli.records import Coverage, End, ReadyAnswer, Selection, SocketQuestion
@@ -22,15 +22,27 @@ FORMATS = ("table", "json", "ndjson")
 # As `hosts` counts them.
 _IP = ("tcp", "udp", "udplite", "sctp", "raw")
 
+# What is no command here is the name of a host.
+GROUP = {"cls": default_command.Group, "subcommand_metavar": "HOST|COMMAND"}
+
 EXAMPLES = """\b
 Examples:
   fleetnet host web1
-  fleetnet host web1 --at "yesterday 14:00"
+  fleetnet host show web1 --at "yesterday 14:00"
+  fleetnet host label web1 role=web
 """
 
 
+def nothing() -> None:
+    """Show one host, or label hosts.
+
+    What is no command here is the name of a host: "fleetnet host web1" is short for "fleetnet host show web1", and a
+    host that is called as a command is ("label") is shown by "fleetnet host show label".
+    """
+
+
 @takes_common(SHEET, FORMATS)
-def host(
+def show_host(
     name: Annotated[str, typer.Argument(metavar="HOST", hidden=True)],
     *,
     common: Common,

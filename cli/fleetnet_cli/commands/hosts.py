@@ -8,6 +8,7 @@ EXAMPLES = """\b
 Examples:
   fleetnet hosts
   fleetnet hosts --host "db*" -o json
+  fleetnet hosts --label role=web --label env=prod
 """
 
 

@@ -39,7 +39,7 @@ def who_holds(
         list[str] | None, own("--by", metavar="host|process|remote", help="Count by these instead of listing.")
     ] = None,
     at_least: Annotated[
-        int | None, own("--min", metavar="N", min=1, help="Only counts of N and more (alone: by host).")
+        int | None, own("--min", metavar="N", min=1, help="Only counts of N and up (alone: by host).")
     ] = None,
     tcp: Annotated[bool, own("--tcp", help="Only TCP.")] = False,
     udp: Annotated[bool, own("--udp", help="Only UDP.")] = False,

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from fleetnet_cli import times
 from fleetnet_cli.output.terminal import YELLOW, Terminal
-from fleetnet_cli.records import Answer, Coverage, End
+from fleetnet_cli.records import Answer, Coverage, End, Selection
 from fleetnet_cli.text import visible
 
 _STALE_NAMED = 5
@@ -26,12 +26,12 @@ def write(
     nothing: str,
     asked_at: bool,
     zone_shown: bool,
-    glob: str,
+    asked: Selection,
     notes: Iterable[str],
 ) -> None:
     """Notes, then the coverage as one line; where nothing was found, that first."""
     write_notes(notes, out)
-    sentence = sentences(answer.coverage, answer.end, asked_at=asked_at, with_zone=not zone_shown, glob=glob)
+    sentence = sentences(answer.coverage, answer.end, asked_at=asked_at, with_zone=not zone_shown, asked=asked)
     shown = sentence if answer.coverage.whole else out.paint(sentence, YELLOW)
     # Where nobody was asked, that is all there is to say.
     say_nothing = not found and answer.coverage.hosts_asked > 0
@@ -49,14 +49,14 @@ def _first_notes(notes: list[str]) -> list[str]:
     return notes if left_out <= 0 else [*notes[:_NOTES_SHOWN], f"and {left_out} more notes of this kind"]
 
 
-def sentences(coverage: Coverage, end: End | None, *, asked_at: bool, with_zone: bool, glob: str) -> str:
+def sentences(coverage: Coverage, end: End | None, *, asked_at: bool, with_zone: bool, asked: Selection) -> str:
     """`as of …: 42 hosts, 2 stale: db3 (3 h), web9 (2 d); 1 gap overlaps the time asked about; cut at 100 items`."""
     if coverage.since is not None:
-        return _of_both(coverage.since, coverage, end, with_zone=with_zone, glob=glob)
-    parts = [_hosts(coverage, glob, asked_at)]
+        return _of_both(coverage.since, coverage, end, with_zone=with_zone, asked=asked)
+    parts = [_hosts(coverage, asked, asked_at)]
     if coverage.hosts_asked and coverage.unmatched_globs:
-        unmatched = '" or "'.join(visible(one) for one in coverage.unmatched_globs)
-        parts.append(f'no host matches "{unmatched}"')
+        unmatched = replace(asked, host_globs=coverage.unmatched_globs)
+        parts.append(nobody(unmatched, coverage))
     if coverage.gaps:
         parts.append(
             "1 gap overlaps the time asked about"
@@ -80,22 +80,35 @@ def sentences(coverage: Coverage, end: End | None, *, asked_at: bool, with_zone:
     return as_of + "; ".join(parts)
 
 
-def _of_both(then: Coverage, now: Coverage, end: End | None, *, with_zone: bool, glob: str) -> str:
+def _of_both(then: Coverage, now: Coverage, end: End | None, *, with_zone: bool, asked: Selection) -> str:
     """`from … (41 hosts, all fresh) to … (42 hosts, 1 stale: db3 (3 h))`."""
     zone = f" {times.zone_name()}" if with_zone else ""
     # Whether a limit cut it is said once, at the end.
     earlier, later = (
-        f"{times.local(each.as_of_us)}{zone} ({sentences(each, last, asked_at=False, with_zone=False, glob=glob)})"
+        f"{times.local(each.as_of_us)}{zone} ({sentences(each, last, asked_at=False, with_zone=False, asked=asked)})"
         for each, last in ((then, None), (replace(now, since=None), end))
     )
     return f"from {earlier} to {later}"
 
 
-def _hosts(coverage: Coverage, glob: str, asked_at: bool) -> str:
+def nobody(asked: Selection, coverage: Coverage) -> str:
+    """`no host matches "web*"`, `no host has role=wbe, did you mean "role=web"?`, where some are asked for."""
+    if coverage.unmatched_labels:
+        nobodys = " or ".join(visible(label.words) for label in coverage.unmatched_labels)
+        near = f', did you mean "{visible(coverage.near_label)}"?' if coverage.near_label else ""
+        return f"no host has {nobodys}{near}"
+    matches = 'matches "' + '" or "'.join(visible(glob) for glob in asked.host_globs) + '"' if asked.host_globs else ""
+    has = f"has {' and '.join(visible(label.words) for label in asked.labels)}" if asked.labels else ""
+    return f"no host that {matches} {has}" if matches and has else f"no host {matches}{has}"
+
+
+def _hosts(coverage: Coverage, meant: Selection, asked_at: bool) -> str:
     asked = coverage.hosts_asked
     if asked == 0:
-        if glob:
-            return f'no host matches "{visible(glob)}"; "fleetnet hosts" lists them'
+        if meant.host_globs or meant.labels:
+            said = nobody(meant, coverage)
+            lists = "hosts -o wide" if meant.labels else "hosts"
+            return f'{said}{"" if said.endswith("?") else ";"} "fleetnet {lists}" lists them'
         if asked_at:
             return "this fleet had no hosts"
         return 'no hosts in this fleet yet; "fleetnet token create --host NAME" lets one join'

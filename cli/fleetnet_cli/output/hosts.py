@@ -1,6 +1,7 @@
 """What an answer shows of a host."""
 
-from fleetnet_cli import times
+from fleetnet_cli import labels, times
+from fleetnet_cli.output.labelled import cell
 from fleetnet_cli.output.presentation import Column, Presentation
 from fleetnet_cli.records import Host
 
@@ -20,6 +21,7 @@ _FIELDS = (
     "clock_offset_us",
     "degraded",
     "gaps",
+    "labels",
 )
 
 
@@ -41,6 +43,7 @@ def presentation() -> Presentation[Host]:
         columns=columns,
         wide=(
             *columns,
+            Column("LABELS", lambda h: labels.listed(h.labels), if_any=True),
             Column("ARCHITECTURE", lambda h: h.architecture),
             Column("BOOTED", lambda h: times.local(h.booted_at_us)),
             Column("ENROLLED", lambda h: times.local(h.enrolled_at_us)),
@@ -50,7 +53,7 @@ def presentation() -> Presentation[Host]:
         host_of=lambda h: h.host,
         note=_note,
         fields=_FIELDS,
-        cells={"degraded": "; ".join},
+        cells={"degraded": "; ".join, "labels": cell},
     )
 
 
@@ -71,6 +74,7 @@ def _as_json(host: Host) -> dict[str, object]:
         "clock_offset_us": host.clock_offset_us,
         "degraded": list(host.degraded),
         "gaps": host.gaps,
+        "labels": labels.as_json(host.labels),
     }
 
 

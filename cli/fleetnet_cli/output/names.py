@@ -8,12 +8,12 @@ import functools
 import queue
 import socket
 import threading
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Protocol
 
 from fleetnet_cli import protocols
-from fleetnet_cli.services import Services
+from fleetnet_cli.services import Services, load
 
 NETWORKS = Path("/etc/networks")
 
@@ -114,6 +114,21 @@ class Symbolic:
     def user(self, uid: int, name: str) -> str:
         """The name, where the host has one."""
         return name or str(uid)
+
+
+class _Mixed:
+    """Each from one of the two."""
+
+    def __init__(self, *, hosts: Names, ports: Names, users: Names) -> None:
+        self.prepare, self.host, self.network = hosts.prepare, hosts.host, hosts.network
+        self.service, self.user = ports.service, users.user
+
+
+def but_for(numbers: Collection[str]) -> Names:
+    """Names of this machine for all but these, of `hosts`, `ports` and `users`, which are numbers."""
+    symbolic, numeric = Symbolic(load()), Numeric()
+    of = {what: numeric if what in numbers else symbolic for what in ("hosts", "ports", "users")}
+    return _Mixed(hosts=of["hosts"], ports=of["ports"], users=of["users"])
 
 
 def host_name(address: str) -> str:

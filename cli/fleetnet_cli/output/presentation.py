@@ -27,6 +27,7 @@ Item = TypeVar("Item")
 FORMATS = ("table", "wide", "json", "ndjson", "csv", "name")
 NAMELESS = FORMATS[:-1]  # of items that have no name which a program could take
 OF_AUDIT = ("junit", "sarif")  # beside these
+OF_MAP = ("dot", "mermaid")  # likewise
 OF_TEXTS = ("table", "wide", "json", "ndjson")
 
 

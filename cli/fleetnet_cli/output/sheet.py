@@ -5,6 +5,7 @@ from itertools import groupby
 from typing import TextIO
 
 from fleetnet_cli import times
+from fleetnet_cli.labels import listed
 from fleetnet_cli.lives import AgentStart
 from fleetnet_cli.network import Namespace
 from fleetnet_cli.output import hosts, lives, sockets, terminal
@@ -70,6 +71,7 @@ def _lines(sheet: Sheet, *, asked_at: bool) -> Iterator[tuple[str, str]]:
     # Whether its agent is connected is known of now alone.
     connected = "" if host.connected or asked_at else ", its agent is not connected"
     yield "heard", f"{heard} ({'fresh' if host.fresh else 'stale'}{connected})"
+    yield "labels", listed(host.labels)
     yield "system", ", ".join(filter(None, (host.os, host.kernel, host.architecture)))
     yield "booted", times.local(host.booted_at_us) if host.booted_at_us else ""
     enrolled = f"enrolled {times.local(host.enrolled_at_us)}"

@@ -16,7 +16,7 @@ from fleetnet_cli.errors import BrokenAnswer
 from fleetnet_cli.output import coverage
 from fleetnet_cli.output.presentation import Column, Presentation
 from fleetnet_cli.output.terminal import BOLD, YELLOW, Terminal
-from fleetnet_cli.records import Answer
+from fleetnet_cli.records import Answer, Selection
 from fleetnet_cli.text import fit, visible, width
 from fleetnet_cli.times import zone_name
 
@@ -35,7 +35,7 @@ def write(
     *,
     quiet: bool,
     asked_at: bool,
-    glob: str,
+    asked: Selection,
     wide: bool = False,
 ) -> int:
     """Writes the whole answer; returns how many items it had."""
@@ -50,8 +50,8 @@ def write(
     elif not quiet:
         zone_shown = found > 0 and any(f"({zone_name()})" in c.heading for c in presentation.columns)
         coverage.write(
-            answer, out, found=found, nothing=presentation.nothing, asked_at=asked_at, zone_shown=zone_shown, glob=glob,
-            notes=rows.notes,
+            answer, out, found=found, nothing=presentation.nothing, asked_at=asked_at, zone_shown=zone_shown,
+            asked=asked, notes=rows.notes,
         )  # fmt: skip
     return found
 

@@ -9,7 +9,7 @@ from typing import Protocol
 from fleetnet_cli.output.coverage import sentences
 from fleetnet_cli.output.presentation import Column, Presentation
 from fleetnet_cli.output.terminal import BOLD, YELLOW, Terminal
-from fleetnet_cli.records import Count, Coverage
+from fleetnet_cli.records import Count, Coverage, Selection
 from fleetnet_cli.text import visible
 from fleetnet_cli.topics import GROUPS, Topic
 
@@ -108,7 +108,7 @@ def _fleet(fleet: Fleet, out: Terminal) -> list[str]:
             counted += f", most on {visible(fleet.by_host[0].host)} ({fleet.by_host[0].count})"
     lines = _wrapped(f"In this fleet now: {counted}", out, "")
     if fleet.coverage is not None:
-        said = sentences(fleet.coverage, None, asked_at=False, with_zone=False, glob="")
+        said = sentences(fleet.coverage, None, asked_at=False, with_zone=False, asked=Selection())
         lines += [said if fleet.coverage.whole else out.paint(said, YELLOW)]
     return lines
 

@@ -21,7 +21,7 @@ from fleetnet_cli.output.document import head, text
 from fleetnet_cli.output.presentation import Presentation
 from fleetnet_cli.output.table import EMPTY, Form, form
 from fleetnet_cli.output.terminal import BOLD, GREEN, RED, YELLOW, Terminal
-from fleetnet_cli.records import Coverage, News, ReadyAnswer, Socket
+from fleetnet_cli.records import Coverage, News, ReadyAnswer, Selection, Socket
 from fleetnet_cli.text import visible
 
 _TIME = "14:03:22"
@@ -46,8 +46,8 @@ class Writer(Protocol):
 class Lines:
     """For people."""
 
-    def __init__(self, presentation: Presentation[Socket], out: Terminal, *, quiet: bool, glob: str) -> None:
-        self._presentation, self._out, self._quiet, self._glob = presentation, out, quiet, glob
+    def __init__(self, presentation: Presentation[Socket], out: Terminal, *, quiet: bool, asked: Selection) -> None:
+        self._presentation, self._out, self._quiet, self._asked = presentation, out, quiet, asked
         self._rows: list[list[str]] = []
         self._form: Form | None = None
 
@@ -58,12 +58,14 @@ class Lines:
         for row in self._rows:
             self._out.write(self._line(" ", "", row) + "\n")
         if not self._quiet and not coverage.hosts_asked:
-            whom = f'no host matches "{visible(self._glob)}" yet' if self._glob else "no hosts in this fleet yet"
-            self._out.write(self._out.paint(f"{whom}; waiting for one\n", YELLOW))
+            some = self._asked.host_globs or self._asked.labels
+            whom = sentences.nobody(self._asked, coverage) if some else "no hosts in this fleet"
+            yet = "" if whom.endswith("?") else " yet;"
+            self._out.write(self._out.paint(f"{whom}{yet} waiting for one\n", YELLOW))
         elif not self._quiet:
             sentences.write(
                 ReadyAnswer[object](coverage), self._out, found=len(self._rows), nothing=self._presentation.nothing,
-                asked_at=False, zone_shown=True, glob=self._glob, notes=(),
+                asked_at=False, zone_shown=True, asked=self._asked, notes=(),
             )  # fmt: skip
         self._rows = self._rows[:1_000]  # they only say how wide the columns are
 
@@ -82,7 +84,9 @@ class Lines:
             return
         were, are = {s.host for s in before.hosts_stale}, {s.host for s in now.hosts_stale}
         told = [f"{host} is silent" for host in sorted(are - were)]
-        told += [f"{host} is heard again" for host in sorted(were - are)]
+        # Who lost a label that is asked for is not asked any more, and may be as silent as before.
+        or_left = ", or is not asked about any more" if now.hosts_asked < before.hosts_asked else ""
+        told += [f"{host} is heard again{or_left}" for host in sorted(were - are)]
         for sentence in told:
             self._note(at_us, sentence)
 

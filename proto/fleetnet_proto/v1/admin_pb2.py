@@ -22,19 +22,27 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from fleetnet_proto.v1 import people_pb2 as fleetnet__proto_dot_v1_dot_people__pb2
+from fleetnet_proto.v1 import query_pb2 as fleetnet__proto_dot_v1_dot_query__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x66leetnet_proto/v1/admin.proto\x12\x0b\x66leetnet.v1\"1\n\x12\x43reateTokenRequest\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\r\n\x05ttl_s\x18\x02 \x01(\x04\"I\n\x13\x43reateTokenResponse\x12\r\n\x05token\x18\x01 \x01(\t\x12\x0c\n\x04host\x18\x02 \x01(\t\x12\x15\n\rexpires_at_us\x18\x03 \x01(\x03\x32`\n\x0c\x41\x64minService\x12P\n\x0b\x43reateToken\x12\x1f.fleetnet.v1.CreateTokenRequest\x1a .fleetnet.v1.CreateTokenResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x66leetnet_proto/v1/admin.proto\x12\x0b\x66leetnet.v1\x1a\x1e\x66leetnet_proto/v1/people.proto\x1a\x1d\x66leetnet_proto/v1/query.proto\"U\n\x12\x43reateTokenRequest\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\r\n\x05ttl_s\x18\x02 \x01(\x04\x12\"\n\x06labels\x18\x03 \x03(\x0b\x32\x12.fleetnet.v1.Label\"m\n\x13\x43reateTokenResponse\x12\r\n\x05token\x18\x01 \x01(\t\x12\x0c\n\x04host\x18\x02 \x01(\t\x12\x15\n\rexpires_at_us\x18\x03 \x01(\x03\x12\"\n\x06labels\x18\x04 \x03(\x0b\x32\x12.fleetnet.v1.Label\"g\n\x11LabelHostsRequest\x12\r\n\x05hosts\x18\x01 \x03(\t\x12\x12\n\nhost_globs\x18\x02 \x03(\t\x12\x1f\n\x03set\x18\x03 \x03(\x0b\x32\x12.fleetnet.v1.Label\x12\x0e\n\x06remove\x18\x04 \x03(\t\"W\n\x12LabelHostsResponse\x12(\n\x05hosts\x18\x01 \x03(\x0b\x32\x19.fleetnet.v1.LabelledHost\x12\x17\n\x0funmatched_globs\x18\x02 \x03(\t\"Q\n\x0cLabelledHost\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\"\n\x06labels\x18\x02 \x03(\x0b\x32\x12.fleetnet.v1.Label\x12\x0f\n\x07\x63hanged\x18\x03 \x01(\x08\x32\x86\x04\n\x0c\x41\x64minService\x12P\n\x0b\x43reateToken\x12\x1f.fleetnet.v1.CreateTokenRequest\x1a .fleetnet.v1.CreateTokenResponse\x12\x62\n\x11\x43reatePersonToken\x12%.fleetnet.v1.CreatePersonTokenRequest\x1a&.fleetnet.v1.CreatePersonTokenResponse\x12M\n\nListPeople\x12\x1e.fleetnet.v1.ListPeopleRequest\x1a\x1f.fleetnet.v1.ListPeopleResponse\x12M\n\nChangeRole\x12\x1e.fleetnet.v1.ChangeRoleRequest\x1a\x1f.fleetnet.v1.ChangeRoleResponse\x12S\n\x0cRevokePerson\x12 .fleetnet.v1.RevokePersonRequest\x1a!.fleetnet.v1.RevokePersonResponse\x12M\n\nLabelHosts\x12\x1e.fleetnet.v1.LabelHostsRequest\x1a\x1f.fleetnet.v1.LabelHostsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'fleetnet_proto.v1.admin_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CREATETOKENREQUEST']._serialized_start=46
-  _globals['_CREATETOKENREQUEST']._serialized_end=95
-  _globals['_CREATETOKENRESPONSE']._serialized_start=97
-  _globals['_CREATETOKENRESPONSE']._serialized_end=170
-  _globals['_ADMINSERVICE']._serialized_start=172
-  _globals['_ADMINSERVICE']._serialized_end=268
+  _globals['_CREATETOKENREQUEST']._serialized_start=109
+  _globals['_CREATETOKENREQUEST']._serialized_end=194
+  _globals['_CREATETOKENRESPONSE']._serialized_start=196
+  _globals['_CREATETOKENRESPONSE']._serialized_end=305
+  _globals['_LABELHOSTSREQUEST']._serialized_start=307
+  _globals['_LABELHOSTSREQUEST']._serialized_end=410
+  _globals['_LABELHOSTSRESPONSE']._serialized_start=412
+  _globals['_LABELHOSTSRESPONSE']._serialized_end=499
+  _globals['_LABELLEDHOST']._serialized_start=501
+  _globals['_LABELLEDHOST']._serialized_end=582
+  _globals['_ADMINSERVICE']._serialized_start=585
+  _globals['_ADMINSERVICE']._serialized_end=1103
 # @@protoc_insertion_point(module_scope)

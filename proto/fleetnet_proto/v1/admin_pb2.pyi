@@ -1,23 +1,61 @@
+from fleetnet_proto.v1 import people_pb2 as _people_pb2
+from fleetnet_proto.v1 import query_pb2 as _query_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from typing import ClassVar as _ClassVar, Optional as _Optional
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class CreateTokenRequest(_message.Message):
-    __slots__ = ("host", "ttl_s")
+    __slots__ = ("host", "ttl_s", "labels")
     HOST_FIELD_NUMBER: _ClassVar[int]
     TTL_S_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
     host: str
     ttl_s: int
-    def __init__(self, host: _Optional[str] = ..., ttl_s: _Optional[int] = ...) -> None: ...
+    labels: _containers.RepeatedCompositeFieldContainer[_query_pb2.Label]
+    def __init__(self, host: _Optional[str] = ..., ttl_s: _Optional[int] = ..., labels: _Optional[_Iterable[_Union[_query_pb2.Label, _Mapping]]] = ...) -> None: ...
 
 class CreateTokenResponse(_message.Message):
-    __slots__ = ("token", "host", "expires_at_us")
+    __slots__ = ("token", "host", "expires_at_us", "labels")
     TOKEN_FIELD_NUMBER: _ClassVar[int]
     HOST_FIELD_NUMBER: _ClassVar[int]
     EXPIRES_AT_US_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
     token: str
     host: str
     expires_at_us: int
-    def __init__(self, token: _Optional[str] = ..., host: _Optional[str] = ..., expires_at_us: _Optional[int] = ...) -> None: ...
+    labels: _containers.RepeatedCompositeFieldContainer[_query_pb2.Label]
+    def __init__(self, token: _Optional[str] = ..., host: _Optional[str] = ..., expires_at_us: _Optional[int] = ..., labels: _Optional[_Iterable[_Union[_query_pb2.Label, _Mapping]]] = ...) -> None: ...
+
+class LabelHostsRequest(_message.Message):
+    __slots__ = ("hosts", "host_globs", "set", "remove")
+    HOSTS_FIELD_NUMBER: _ClassVar[int]
+    HOST_GLOBS_FIELD_NUMBER: _ClassVar[int]
+    SET_FIELD_NUMBER: _ClassVar[int]
+    REMOVE_FIELD_NUMBER: _ClassVar[int]
+    hosts: _containers.RepeatedScalarFieldContainer[str]
+    host_globs: _containers.RepeatedScalarFieldContainer[str]
+    set: _containers.RepeatedCompositeFieldContainer[_query_pb2.Label]
+    remove: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, hosts: _Optional[_Iterable[str]] = ..., host_globs: _Optional[_Iterable[str]] = ..., set: _Optional[_Iterable[_Union[_query_pb2.Label, _Mapping]]] = ..., remove: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class LabelHostsResponse(_message.Message):
+    __slots__ = ("hosts", "unmatched_globs")
+    HOSTS_FIELD_NUMBER: _ClassVar[int]
+    UNMATCHED_GLOBS_FIELD_NUMBER: _ClassVar[int]
+    hosts: _containers.RepeatedCompositeFieldContainer[LabelledHost]
+    unmatched_globs: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, hosts: _Optional[_Iterable[_Union[LabelledHost, _Mapping]]] = ..., unmatched_globs: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class LabelledHost(_message.Message):
+    __slots__ = ("host", "labels", "changed")
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    CHANGED_FIELD_NUMBER: _ClassVar[int]
+    host: str
+    labels: _containers.RepeatedCompositeFieldContainer[_query_pb2.Label]
+    changed: bool
+    def __init__(self, host: _Optional[str] = ..., labels: _Optional[_Iterable[_Union[_query_pb2.Label, _Mapping]]] = ..., changed: _Optional[bool] = ...) -> None: ...

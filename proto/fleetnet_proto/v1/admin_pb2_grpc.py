@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from fleetnet_proto.v1 import admin_pb2 as fleetnet__proto_dot_v1_dot_admin__pb2
+from fleetnet_proto.v1 import people_pb2 as fleetnet__proto_dot_v1_dot_people__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -40,6 +41,31 @@ class AdminServiceStub:
                 request_serializer=fleetnet__proto_dot_v1_dot_admin__pb2.CreateTokenRequest.SerializeToString,
                 response_deserializer=fleetnet__proto_dot_v1_dot_admin__pb2.CreateTokenResponse.FromString,
                 _registered_method=True)
+        self.CreatePersonToken = channel.unary_unary(
+                '/fleetnet.v1.AdminService/CreatePersonToken',
+                request_serializer=fleetnet__proto_dot_v1_dot_people__pb2.CreatePersonTokenRequest.SerializeToString,
+                response_deserializer=fleetnet__proto_dot_v1_dot_people__pb2.CreatePersonTokenResponse.FromString,
+                _registered_method=True)
+        self.ListPeople = channel.unary_unary(
+                '/fleetnet.v1.AdminService/ListPeople',
+                request_serializer=fleetnet__proto_dot_v1_dot_people__pb2.ListPeopleRequest.SerializeToString,
+                response_deserializer=fleetnet__proto_dot_v1_dot_people__pb2.ListPeopleResponse.FromString,
+                _registered_method=True)
+        self.ChangeRole = channel.unary_unary(
+                '/fleetnet.v1.AdminService/ChangeRole',
+                request_serializer=fleetnet__proto_dot_v1_dot_people__pb2.ChangeRoleRequest.SerializeToString,
+                response_deserializer=fleetnet__proto_dot_v1_dot_people__pb2.ChangeRoleResponse.FromString,
+                _registered_method=True)
+        self.RevokePerson = channel.unary_unary(
+                '/fleetnet.v1.AdminService/RevokePerson',
+                request_serializer=fleetnet__proto_dot_v1_dot_people__pb2.RevokePersonRequest.SerializeToString,
+                response_deserializer=fleetnet__proto_dot_v1_dot_people__pb2.RevokePersonResponse.FromString,
+                _registered_method=True)
+        self.LabelHosts = channel.unary_unary(
+                '/fleetnet.v1.AdminService/LabelHosts',
+                request_serializer=fleetnet__proto_dot_v1_dot_admin__pb2.LabelHostsRequest.SerializeToString,
+                response_deserializer=fleetnet__proto_dot_v1_dot_admin__pb2.LabelHostsResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServiceServicer:
@@ -53,6 +79,42 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreatePersonToken(self, request, context):
+        """Makes a one-time token by which one person can log in. Of its own, for a collector that does not know it refuses.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListPeople(self, request, context):
+        """All people who may ask over the network, or might once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ChangeRole(self, request, context):
+        """Gives a person another role, at once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokePerson(self, request, context):
+        """Keeps a person out, at once: also from what is being answered.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def LabelHosts(self, request, context):
+        """Gives hosts labels and takes some from them, of all these hosts or, where one cannot have them, of none. Doing it
+        again changes nothing. What is not known of the wish is refused; an unknown host is the error NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -60,6 +122,31 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.CreateToken,
                     request_deserializer=fleetnet__proto_dot_v1_dot_admin__pb2.CreateTokenRequest.FromString,
                     response_serializer=fleetnet__proto_dot_v1_dot_admin__pb2.CreateTokenResponse.SerializeToString,
+            ),
+            'CreatePersonToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreatePersonToken,
+                    request_deserializer=fleetnet__proto_dot_v1_dot_people__pb2.CreatePersonTokenRequest.FromString,
+                    response_serializer=fleetnet__proto_dot_v1_dot_people__pb2.CreatePersonTokenResponse.SerializeToString,
+            ),
+            'ListPeople': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPeople,
+                    request_deserializer=fleetnet__proto_dot_v1_dot_people__pb2.ListPeopleRequest.FromString,
+                    response_serializer=fleetnet__proto_dot_v1_dot_people__pb2.ListPeopleResponse.SerializeToString,
+            ),
+            'ChangeRole': grpc.unary_unary_rpc_method_handler(
+                    servicer.ChangeRole,
+                    request_deserializer=fleetnet__proto_dot_v1_dot_people__pb2.ChangeRoleRequest.FromString,
+                    response_serializer=fleetnet__proto_dot_v1_dot_people__pb2.ChangeRoleResponse.SerializeToString,
+            ),
+            'RevokePerson': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokePerson,
+                    request_deserializer=fleetnet__proto_dot_v1_dot_people__pb2.RevokePersonRequest.FromString,
+                    response_serializer=fleetnet__proto_dot_v1_dot_people__pb2.RevokePersonResponse.SerializeToString,
+            ),
+            'LabelHosts': grpc.unary_unary_rpc_method_handler(
+                    servicer.LabelHosts,
+                    request_deserializer=fleetnet__proto_dot_v1_dot_admin__pb2.LabelHostsRequest.FromString,
+                    response_serializer=fleetnet__proto_dot_v1_dot_admin__pb2.LabelHostsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -90,6 +177,141 @@ class AdminService:
             '/fleetnet.v1.AdminService/CreateToken',
             fleetnet__proto_dot_v1_dot_admin__pb2.CreateTokenRequest.SerializeToString,
             fleetnet__proto_dot_v1_dot_admin__pb2.CreateTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreatePersonToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleetnet.v1.AdminService/CreatePersonToken',
+            fleetnet__proto_dot_v1_dot_people__pb2.CreatePersonTokenRequest.SerializeToString,
+            fleetnet__proto_dot_v1_dot_people__pb2.CreatePersonTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPeople(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleetnet.v1.AdminService/ListPeople',
+            fleetnet__proto_dot_v1_dot_people__pb2.ListPeopleRequest.SerializeToString,
+            fleetnet__proto_dot_v1_dot_people__pb2.ListPeopleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ChangeRole(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleetnet.v1.AdminService/ChangeRole',
+            fleetnet__proto_dot_v1_dot_people__pb2.ChangeRoleRequest.SerializeToString,
+            fleetnet__proto_dot_v1_dot_people__pb2.ChangeRoleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokePerson(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleetnet.v1.AdminService/RevokePerson',
+            fleetnet__proto_dot_v1_dot_people__pb2.RevokePersonRequest.SerializeToString,
+            fleetnet__proto_dot_v1_dot_people__pb2.RevokePersonResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LabelHosts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleetnet.v1.AdminService/LabelHosts',
+            fleetnet__proto_dot_v1_dot_admin__pb2.LabelHostsRequest.SerializeToString,
+            fleetnet__proto_dot_v1_dot_admin__pb2.LabelHostsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -40,6 +40,11 @@ class EnrollServiceStub:
                 request_serializer=fleetnet__proto_dot_v1_dot_enroll__pb2.EnrollRequest.SerializeToString,
                 response_deserializer=fleetnet__proto_dot_v1_dot_enroll__pb2.EnrollResponse.FromString,
                 _registered_method=True)
+        self.EnrollPerson = channel.unary_unary(
+                '/fleetnet.v1.EnrollService/EnrollPerson',
+                request_serializer=fleetnet__proto_dot_v1_dot_enroll__pb2.EnrollPersonRequest.SerializeToString,
+                response_deserializer=fleetnet__proto_dot_v1_dot_enroll__pb2.EnrollPersonResponse.FromString,
+                _registered_method=True)
 
 
 class EnrollServiceServicer:
@@ -53,6 +58,13 @@ class EnrollServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def EnrollPerson(self, request, context):
+        """Trades a one-time token of a person for a certificate.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_EnrollServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -60,6 +72,11 @@ def add_EnrollServiceServicer_to_server(servicer, server):
                     servicer.Enroll,
                     request_deserializer=fleetnet__proto_dot_v1_dot_enroll__pb2.EnrollRequest.FromString,
                     response_serializer=fleetnet__proto_dot_v1_dot_enroll__pb2.EnrollResponse.SerializeToString,
+            ),
+            'EnrollPerson': grpc.unary_unary_rpc_method_handler(
+                    servicer.EnrollPerson,
+                    request_deserializer=fleetnet__proto_dot_v1_dot_enroll__pb2.EnrollPersonRequest.FromString,
+                    response_serializer=fleetnet__proto_dot_v1_dot_enroll__pb2.EnrollPersonResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -90,6 +107,33 @@ class EnrollService:
             '/fleetnet.v1.EnrollService/Enroll',
             fleetnet__proto_dot_v1_dot_enroll__pb2.EnrollRequest.SerializeToString,
             fleetnet__proto_dot_v1_dot_enroll__pb2.EnrollResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EnrollPerson(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleetnet.v1.EnrollService/EnrollPerson',
+            fleetnet__proto_dot_v1_dot_enroll__pb2.EnrollPersonRequest.SerializeToString,
+            fleetnet__proto_dot_v1_dot_enroll__pb2.EnrollPersonResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -113,8 +113,16 @@ class FindSocketsRequest(_message.Message):
     opened_since_us: int
     def __init__(self, sockets: _Optional[_Union[ListSocketsRequest, _Mapping]] = ..., remote: _Optional[_Union[Net, _Mapping]] = ..., remote_port: _Optional[int] = ..., opened_since_us: _Optional[int] = ...) -> None: ...
 
+class Label(_message.Message):
+    __slots__ = ("key", "value")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    value: str
+    def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+
 class SeekSocketsRequest(_message.Message):
-    __slots__ = ("sockets", "host_globs", "opened_since_us", "remotes", "remote_ports", "local", "container")
+    __slots__ = ("sockets", "host_globs", "opened_since_us", "remotes", "remote_ports", "local", "container", "labels")
     SOCKETS_FIELD_NUMBER: _ClassVar[int]
     HOST_GLOBS_FIELD_NUMBER: _ClassVar[int]
     OPENED_SINCE_US_FIELD_NUMBER: _ClassVar[int]
@@ -122,6 +130,7 @@ class SeekSocketsRequest(_message.Message):
     REMOTE_PORTS_FIELD_NUMBER: _ClassVar[int]
     LOCAL_FIELD_NUMBER: _ClassVar[int]
     CONTAINER_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
     sockets: ListSocketsRequest
     host_globs: _containers.RepeatedScalarFieldContainer[str]
     opened_since_us: int
@@ -129,7 +138,8 @@ class SeekSocketsRequest(_message.Message):
     remote_ports: _containers.RepeatedCompositeFieldContainer[PortRange]
     local: Net
     container: str
-    def __init__(self, sockets: _Optional[_Union[ListSocketsRequest, _Mapping]] = ..., host_globs: _Optional[_Iterable[str]] = ..., opened_since_us: _Optional[int] = ..., remotes: _Optional[_Iterable[_Union[Net, _Mapping]]] = ..., remote_ports: _Optional[_Iterable[_Union[PortRange, _Mapping]]] = ..., local: _Optional[_Union[Net, _Mapping]] = ..., container: _Optional[str] = ...) -> None: ...
+    labels: _containers.RepeatedCompositeFieldContainer[Label]
+    def __init__(self, sockets: _Optional[_Union[ListSocketsRequest, _Mapping]] = ..., host_globs: _Optional[_Iterable[str]] = ..., opened_since_us: _Optional[int] = ..., remotes: _Optional[_Iterable[_Union[Net, _Mapping]]] = ..., remote_ports: _Optional[_Iterable[_Union[PortRange, _Mapping]]] = ..., local: _Optional[_Union[Net, _Mapping]] = ..., container: _Optional[str] = ..., labels: _Optional[_Iterable[_Union[Label, _Mapping]]] = ...) -> None: ...
 
 class ListSocketsResponse(_message.Message):
     __slots__ = ("coverage", "page", "end")
@@ -168,7 +178,7 @@ class Mark(_message.Message):
     def __init__(self) -> None: ...
 
 class Coverage(_message.Message):
-    __slots__ = ("as_of_us", "hosts_asked", "hosts_fresh", "hosts_stale", "gaps", "not_kept", "unseen_holders", "unmatched_globs")
+    __slots__ = ("as_of_us", "hosts_asked", "hosts_fresh", "hosts_stale", "gaps", "not_kept", "unseen_holders", "unmatched_globs", "unmatched_labels")
     AS_OF_US_FIELD_NUMBER: _ClassVar[int]
     HOSTS_ASKED_FIELD_NUMBER: _ClassVar[int]
     HOSTS_FRESH_FIELD_NUMBER: _ClassVar[int]
@@ -177,6 +187,7 @@ class Coverage(_message.Message):
     NOT_KEPT_FIELD_NUMBER: _ClassVar[int]
     UNSEEN_HOLDERS_FIELD_NUMBER: _ClassVar[int]
     UNMATCHED_GLOBS_FIELD_NUMBER: _ClassVar[int]
+    UNMATCHED_LABELS_FIELD_NUMBER: _ClassVar[int]
     as_of_us: int
     hosts_asked: int
     hosts_fresh: int
@@ -185,7 +196,8 @@ class Coverage(_message.Message):
     not_kept: _containers.RepeatedCompositeFieldContainer[NotKept]
     unseen_holders: int
     unmatched_globs: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, as_of_us: _Optional[int] = ..., hosts_asked: _Optional[int] = ..., hosts_fresh: _Optional[int] = ..., hosts_stale: _Optional[_Iterable[_Union[StaleHost, _Mapping]]] = ..., gaps: _Optional[int] = ..., not_kept: _Optional[_Iterable[_Union[NotKept, _Mapping]]] = ..., unseen_holders: _Optional[int] = ..., unmatched_globs: _Optional[_Iterable[str]] = ...) -> None: ...
+    unmatched_labels: _containers.RepeatedCompositeFieldContainer[Label]
+    def __init__(self, as_of_us: _Optional[int] = ..., hosts_asked: _Optional[int] = ..., hosts_fresh: _Optional[int] = ..., hosts_stale: _Optional[_Iterable[_Union[StaleHost, _Mapping]]] = ..., gaps: _Optional[int] = ..., not_kept: _Optional[_Iterable[_Union[NotKept, _Mapping]]] = ..., unseen_holders: _Optional[int] = ..., unmatched_globs: _Optional[_Iterable[str]] = ..., unmatched_labels: _Optional[_Iterable[_Union[Label, _Mapping]]] = ...) -> None: ...
 
 class NotKept(_message.Message):
     __slots__ = ("kind", "since_us")
@@ -310,12 +322,14 @@ class ListHostsRequest(_message.Message):
     def __init__(self, selection: _Optional[_Union[Selection, _Mapping]] = ...) -> None: ...
 
 class SeekHostsRequest(_message.Message):
-    __slots__ = ("hosts", "host_globs")
+    __slots__ = ("hosts", "host_globs", "labels")
     HOSTS_FIELD_NUMBER: _ClassVar[int]
     HOST_GLOBS_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
     hosts: ListHostsRequest
     host_globs: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, hosts: _Optional[_Union[ListHostsRequest, _Mapping]] = ..., host_globs: _Optional[_Iterable[str]] = ...) -> None: ...
+    labels: _containers.RepeatedCompositeFieldContainer[Label]
+    def __init__(self, hosts: _Optional[_Union[ListHostsRequest, _Mapping]] = ..., host_globs: _Optional[_Iterable[str]] = ..., labels: _Optional[_Iterable[_Union[Label, _Mapping]]] = ...) -> None: ...
 
 class ListHostsResponse(_message.Message):
     __slots__ = ("coverage", "page", "end")
@@ -334,7 +348,7 @@ class HostPage(_message.Message):
     def __init__(self, items: _Optional[_Iterable[_Union[HostItem, _Mapping]]] = ...) -> None: ...
 
 class HostItem(_message.Message):
-    __slots__ = ("host", "fresh", "connected", "last_seen_us", "enrolled_at_us", "sockets", "listeners", "agent_version", "os", "kernel", "architecture", "booted_at_us", "clock_offset_us", "degraded", "gaps")
+    __slots__ = ("host", "fresh", "connected", "last_seen_us", "enrolled_at_us", "sockets", "listeners", "agent_version", "os", "kernel", "architecture", "booted_at_us", "clock_offset_us", "degraded", "gaps", "labels")
     HOST_FIELD_NUMBER: _ClassVar[int]
     FRESH_FIELD_NUMBER: _ClassVar[int]
     CONNECTED_FIELD_NUMBER: _ClassVar[int]
@@ -350,6 +364,7 @@ class HostItem(_message.Message):
     CLOCK_OFFSET_US_FIELD_NUMBER: _ClassVar[int]
     DEGRADED_FIELD_NUMBER: _ClassVar[int]
     GAPS_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
     host: str
     fresh: bool
     connected: bool
@@ -365,7 +380,8 @@ class HostItem(_message.Message):
     clock_offset_us: int
     degraded: _containers.RepeatedScalarFieldContainer[str]
     gaps: int
-    def __init__(self, host: _Optional[str] = ..., fresh: _Optional[bool] = ..., connected: _Optional[bool] = ..., last_seen_us: _Optional[int] = ..., enrolled_at_us: _Optional[int] = ..., sockets: _Optional[int] = ..., listeners: _Optional[int] = ..., agent_version: _Optional[str] = ..., os: _Optional[str] = ..., kernel: _Optional[str] = ..., architecture: _Optional[str] = ..., booted_at_us: _Optional[int] = ..., clock_offset_us: _Optional[int] = ..., degraded: _Optional[_Iterable[str]] = ..., gaps: _Optional[int] = ...) -> None: ...
+    labels: _containers.RepeatedCompositeFieldContainer[Label]
+    def __init__(self, host: _Optional[str] = ..., fresh: _Optional[bool] = ..., connected: _Optional[bool] = ..., last_seen_us: _Optional[int] = ..., enrolled_at_us: _Optional[int] = ..., sockets: _Optional[int] = ..., listeners: _Optional[int] = ..., agent_version: _Optional[str] = ..., os: _Optional[str] = ..., kernel: _Optional[str] = ..., architecture: _Optional[str] = ..., booted_at_us: _Optional[int] = ..., clock_offset_us: _Optional[int] = ..., degraded: _Optional[_Iterable[str]] = ..., gaps: _Optional[int] = ..., labels: _Optional[_Iterable[_Union[Label, _Mapping]]] = ...) -> None: ...
 
 class ListNamespacesRequest(_message.Message):
     __slots__ = ("selection", "own_only", "without_interfaces", "without_routes")

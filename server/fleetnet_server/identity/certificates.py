@@ -1,6 +1,6 @@
-"""The certificates of hosts and of the collector itself.
+"""The certificates of hosts, of people and of the collector itself.
 
-Of a host's request only the public key is used, and only after its signature has shown that the sender holds the
+Of a request only the public key is used, and only after its signature has shown that the sender holds the
 private key. The name comes from the token or from the certificate in use, never from the request.
 """
 
@@ -17,10 +17,11 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from fleetnet_server.errors import RequestRefused
 from fleetnet_server.identity.ca import BACKDATE, Authority, common_name
-from fleetnet_server.identity.names import uri_of
+from fleetnet_server.identity.names import uri_of, uri_of_person
 
 # Renewed after 80 % of it at the latest. What is left then is more than an agent keeps while its collector is away.
 HOST_LIFE = datetime.timedelta(days=50)
+PERSON_LIFE = datetime.timedelta(days=30)
 SERVER_LIFE = datetime.timedelta(days=90)
 # Below this much left, the collector makes itself a new certificate.
 SERVER_RENEW_BEFORE = datetime.timedelta(days=30)
@@ -29,8 +30,8 @@ _MAX_CSR_BYTES = 8192
 
 
 @dataclass(frozen=True, slots=True)
-class HostCertificate:
-    """A certificate just issued to a host."""
+class ClientCertificate:
+    """A certificate just issued to a host or a person."""
 
     pem: bytes
     serial: str  # hexadecimal, as openssl prints it
@@ -57,18 +58,36 @@ def public_key_of(csr: bytes) -> ec.EllipticCurvePublicKey:
 
 def issue_host(
     authority: Authority, key: ec.EllipticCurvePublicKey, host: str, now: datetime.datetime
-) -> HostCertificate:
+) -> ClientCertificate:
     """A certificate for `host`: one SPIFFE URI, client authentication only, fifty days."""
-    until = min(now + HOST_LIFE, authority.certificate.not_valid_after_utc)
-    certificate = authority.sign(
-        _leaf(key, host, now, until, ExtendedKeyUsageOID.CLIENT_AUTH).add_extension(
-            x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri_of(host))]), critical=True
-        )
-    )
-    return HostCertificate(
+    return _issue_client(authority, _leaf_of(authority, key, host, now, HOST_LIFE), uri_of(host))
+
+
+def issue_person(
+    authority: Authority, key: ec.EllipticCurvePublicKey, person: str, now: datetime.datetime
+) -> ClientCertificate:
+    """A certificate for `person`: likewise, thirty days. What the person may do does not stand in it."""
+    return _issue_client(authority, _leaf_of(authority, key, person, now, PERSON_LIFE), uri_of_person(person))
+
+
+def _leaf_of(
+    authority: Authority,
+    key: ec.EllipticCurvePublicKey,
+    subject: str,
+    now: datetime.datetime,
+    life: datetime.timedelta,
+) -> x509.CertificateBuilder:
+    until = min(now + life, authority.certificate.not_valid_after_utc)
+    return _leaf(key, subject, now, until, ExtendedKeyUsageOID.CLIENT_AUTH)
+
+
+def _issue_client(authority: Authority, leaf: x509.CertificateBuilder, uri: str) -> ClientCertificate:
+    name = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri)])
+    certificate = authority.sign(leaf.add_extension(name, critical=True))
+    return ClientCertificate(
         pem=certificate.public_bytes(serialization.Encoding.PEM),
         serial=f"{certificate.serial_number:x}",
-        not_after_us=int(until.timestamp()) * 1_000_000,
+        not_after_us=int(certificate.not_valid_after_utc.timestamp()) * 1_000_000,
     )
 
 

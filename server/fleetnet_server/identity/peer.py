@@ -8,14 +8,14 @@ What is refused here is refused before a byte of the sender's message has been l
 """
 
 import datetime
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from fleetnet_server.errors import PeerRefused
-from fleetnet_server.identity.names import host_of
+from fleetnet_server.errors import NotPermitted, PeerRefused
+from fleetnet_server.identity.names import host_of, person_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,30 +27,59 @@ class Peer:
     not_after_us: int
 
 
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A person who has shown a certificate. What it is good for, its collector's database says."""
+
+    name: str
+    serial: str
+    not_after_us: int
+
+
 def identify(auth_context: Mapping[str, Iterable[bytes]], now: datetime.datetime) -> Peer:
     """The host that the TLS session belongs to. Raises PeerRefused."""
+    host, certificate = _identified(auth_context, now, _host, "enroll the host again")
+    return Peer(host, _serial(certificate), _end_us(certificate))
+
+
+def identify_person(auth_context: Mapping[str, Iterable[bytes]], now: datetime.datetime) -> Person:
+    """The person that the TLS session belongs to. Raises PeerRefused, and NotPermitted where it belongs to a host."""
+    name, certificate = _identified(auth_context, now, _person, "log in again")
+    return Person(name, _serial(certificate), _end_us(certificate))
+
+
+def _identified(
+    auth_context: Mapping[str, Iterable[bytes]],
+    now: datetime.datetime,
+    who: Callable[[str], str],
+    way_out: str,
+) -> tuple[str, x509.Certificate]:
     check_tls(auth_context)
     context = {key: list(values) for key, values in auth_context.items()}
     certificate = _certificate(context.get("x509_pem_cert", []))
-    host = _host(certificate)
+    name = who(_only_uri(certificate))
     if [uri.decode("utf-8", "replace") for uri in context.get("peer_spiffe_id", [])] != _uris(certificate):
-        raise PeerRefused("the certificate and the TLS session do not name the same host")
+        raise PeerRefused("the certificate and the TLS session do not name the same peer")
     _check_purpose(certificate)
     if not certificate.not_valid_before_utc <= now < certificate.not_valid_after_utc:
-        raise PeerRefused("the certificate has expired or is not valid yet; enroll the host again")
-    return Peer(
-        host=host,
-        serial=f"{certificate.serial_number:x}",
-        not_after_us=int(certificate.not_valid_after_utc.timestamp()) * 1_000_000,
-    )
+        raise PeerRefused(f"the certificate has expired or is not valid yet; {way_out}")
+    return name, certificate
+
+
+def _serial(certificate: x509.Certificate) -> str:
+    return f"{certificate.serial_number:x}"
+
+
+def _end_us(certificate: x509.Certificate) -> int:
+    return int(certificate.not_valid_after_utc.timestamp()) * 1_000_000
 
 
 def check_tls(auth_context: Mapping[str, Iterable[bytes]]) -> None:
-    """Raises PeerRefused unless the connection is TLS 1.3, which is all that is asked of a host not yet enrolled."""
+    """Raises PeerRefused unless the connection is TLS 1.3, which is all that is asked of who has no certificate yet."""
     if list(auth_context.get("transport_security_type", ())) != [b"ssl"]:
         raise PeerRefused("the connection is not TLS")
     if list(auth_context.get("ssl_tls_version", ())) != [b"TLSv1.3"]:
-        raise PeerRefused("the connection is not TLS 1.3; use an agent and a TLS library that speak it")
+        raise PeerRefused("the connection is not TLS 1.3; use a fleetnet and a TLS library that speak it")
 
 
 def _certificate(pems: list[bytes]) -> x509.Certificate:
@@ -73,14 +102,28 @@ def _uris(certificate: x509.Certificate) -> list[str]:
     return [name.value for name in _names(certificate) if isinstance(name, x509.UniformResourceIdentifier)]
 
 
-def _host(certificate: x509.Certificate) -> str:
+def _only_uri(certificate: x509.Certificate) -> str:
     names = _names(certificate)
     if len(names) != 1 or not isinstance(names[0], x509.UniformResourceIdentifier):
-        raise PeerRefused("the certificate does not have exactly one name, the URI of a host")
-    host = host_of(names[0].value)
+        raise PeerRefused("the certificate does not have exactly one name, the URI of a host or a person")
+    uri: str = names[0].value
+    return uri
+
+
+def _host(uri: str) -> str:
+    host = host_of(uri)
     if host is None:
         raise PeerRefused("the one name in the certificate is not that of a host")
     return host
+
+
+def _person(uri: str) -> str:
+    if host_of(uri) is not None:
+        raise NotPermitted("this is the certificate of a host, and hosts may not ask; `fleetnet login` gets you one")
+    person = person_of(uri)
+    if person is None:
+        raise PeerRefused("the one name in the certificate is not that of a person")
+    return person
 
 
 def _check_purpose(certificate: x509.Certificate) -> None:

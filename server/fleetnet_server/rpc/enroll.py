@@ -1,5 +1,7 @@
 """The enrollment port: a token for a certificate. The only thing that a stranger can ask of the collector."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import grpc
@@ -10,9 +12,11 @@ from fleetnet_server import metrics
 from fleetnet_server.errors import ServerError
 from fleetnet_server.identity.peer import check_tls
 from fleetnet_server.logs import Sparing
+from fleetnet_server.rpc import translate_people
 from fleetnet_server.rpc.status import errors_as_status
 from fleetnet_server.services.enrollment import Enrollment
 from fleetnet_server.services.health import Health
+from fleetnet_server.services.people import People
 
 _log = structlog.get_logger()
 
@@ -21,9 +25,15 @@ class EnrollService(enroll_pb2_grpc.EnrollServiceServicer):
     """Answers whoever connects."""
 
     def __init__(
-        self, enrollment: Enrollment, health: Health, report_addresses: tuple[str, ...], report_port: int
+        self,
+        enrollment: Enrollment,
+        people: People,
+        health: Health,
+        report_addresses: tuple[str, ...],
+        report_port: int,
     ) -> None:
         self._enrollment = enrollment
+        self._people = people
         self._health = health
         self._report_addresses = report_addresses
         self._report_port = report_port
@@ -34,15 +44,9 @@ class EnrollService(enroll_pb2_grpc.EnrollServiceServicer):
     ) -> enroll_pb2.EnrollResponse:
         """Trade a token for a certificate."""
         async with errors_as_status(context, self._health):
-            try:
+            with self._refusals_logged(context):
                 check_tls(context.auth_context())
                 enrolled = await self._enrollment.enroll(request.secret, request.csr)
-            except ServerError as error:
-                metrics.PEERS_REFUSED.labels("enroll").inc()
-                self._refusals.warning(
-                    "enrollment refused", kind=type(error).__name__, peer=context.peer(), reason=str(error)
-                )
-                raise
             self._health.works()
             _log.info("host enrolled", host=enrolled.host, peer=context.peer(), serial=enrolled.certificate.serial)
             return enroll_pb2.EnrollResponse(
@@ -53,3 +57,40 @@ class EnrollService(enroll_pb2_grpc.EnrollServiceServicer):
                 report_port=self._report_port,
             )
         raise AssertionError("unreachable: an error has ended the call")
+
+    async def EnrollPerson(  # noqa: N802  # gRPC's name
+        self, request: enroll_pb2.EnrollPersonRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> enroll_pb2.EnrollPersonResponse:
+        """Trade a person's token for a certificate."""
+        async with errors_as_status(context, self._health):
+            with self._refusals_logged(context):
+                check_tls(context.auth_context())
+                joined = await self._people.enroll(request.secret, request.csr)
+            self._health.works()
+            _log.info(
+                "person logged in",
+                person=joined.person,
+                role=joined.role,
+                peer=context.peer(),
+                serial=joined.certificate.serial,
+            )
+            return enroll_pb2.EnrollPersonResponse(
+                person=joined.person,
+                role=translate_people.role_number(joined.role),
+                certificate_pem=joined.certificate.pem,
+                ca_pem=joined.ca_pem,
+                question_addresses=self._report_addresses,
+                question_port=self._report_port,
+            )
+        raise AssertionError("unreachable: an error has ended the call")
+
+    @contextlib.contextmanager
+    def _refusals_logged(self, context: grpc.aio.ServicerContext[Any, Any]) -> Iterator[None]:
+        try:
+            yield
+        except ServerError as error:
+            metrics.PEERS_REFUSED.labels("enroll").inc()
+            self._refusals.warning(
+                "enrollment refused", kind=type(error).__name__, peer=context.peer(), reason=str(error)
+            )
+            raise

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import grpc
-from fleetnet_proto.v1 import admin_pb2, enroll_pb2, query_pb2, report_pb2
+from fleetnet_proto.v1 import admin_pb2, enroll_pb2, people_pb2, query_pb2, report_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio
 
@@ -17,7 +17,7 @@ _SERVICES: Final = (
     "",  # the collector as a whole
     *(
         service.full_name
-        for file in (report_pb2, query_pb2, admin_pb2, enroll_pb2)
+        for file in (report_pb2, query_pb2, admin_pb2, enroll_pb2, people_pb2)
         for service in file.DESCRIPTOR.services_by_name.values()
     ),
 )

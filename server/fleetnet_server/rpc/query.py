@@ -1,4 +1,4 @@
-"""The questions, on the admin socket: coverage first, then pages, last the end."""
+"""The questions, on the admin socket and the report port: coverage first, then pages, last the end."""
 
 import asyncio
 import contextlib

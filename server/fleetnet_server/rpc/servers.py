@@ -1,4 +1,5 @@
-"""The three gRPC servers: report, enrollment, administration. Nothing answers on a port that is not its own.
+"""The three gRPC servers: report and questions, enrollment, administration. Nothing answers on a port that is not its
+own, and on the first nobody is answered whom the gate has not let through.
 
 All services of one server object answer on all of its ports, so each port has a server object of its own; all live on
 one event loop, for gRPC's Python breaks with two in a process.
@@ -7,10 +8,12 @@ one event loop, for gRPC's Python breaks with two in a process.
 from pathlib import Path
 
 import grpc
-from fleetnet_proto.v1 import admin_pb2_grpc, enroll_pb2_grpc, query_pb2_grpc, report_pb2_grpc
+from fleetnet_proto.v1 import admin_pb2_grpc, enroll_pb2_grpc, people_pb2_grpc, query_pb2_grpc, report_pb2_grpc
 
 from fleetnet_server.rpc.admin import AdminService
 from fleetnet_server.rpc.enroll import EnrollService
+from fleetnet_server.rpc.gate import MOST_QUESTION_BYTES, Gate
+from fleetnet_server.rpc.people import PersonService
 from fleetnet_server.rpc.query import QueryService
 from fleetnet_server.rpc.report import STREAM_AGE_S, ReportService
 from fleetnet_server.rpc.translate_report import MAX_MESSAGE_BYTES
@@ -36,30 +39,33 @@ _KEEPALIVE: _Options = [
 # once, where what is sent are acknowledgements.
 _QUIET: _Options = [("grpc.http2.bdp_probe", 0), ("grpc.tsi.max_frame_size", 2_048)]
 
-# A question with as many ports, nets and patterns as are let in (translate_query.py) takes less than 200 KB. What is
-# larger is refused anyway, and reading it would keep all hosts waiting.
-_MAX_QUESTION_BYTES = 256 * 1024
 
-
-def report_server(service: ReportService) -> grpc.aio.Server:
-    """For hosts, over mutual TLS."""
+def report_server(
+    service: ReportService, queries: QueryService, administration: AdminService, persons: PersonService, gate: Gate
+) -> grpc.aio.Server:
+    """For hosts and people, over mutual TLS."""
     server = grpc.aio.server(
+        interceptors=[gate],
         options=[
             _ALONE,
             _HANDSHAKE,
             *_KEEPALIVE,
             *_QUIET,
             ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-            # An agent's connection always has its stream.
+            # An agent's connection always has its stream, and a person's its answer.
             ("grpc.max_connection_idle_ms", 60_000),
-            # A stream ends itself by its age; this catches a connection that outlives its streams.
+            # A stream ends itself by its age; this catches a connection that outlives its streams. What is watched is
+            # cut off by it and goes on over the next one.
             ("grpc.max_connection_age_ms", int(STREAM_AGE_S * 1_000)),
             ("grpc.max_connection_age_grace_ms", 300_000),
-            # An agent needs two calls at once, its stream and a renewal.
+            # An agent needs two calls at once, its stream and a renewal; a person one or two.
             ("grpc.max_concurrent_streams", 8),
-        ]
+        ],
     )
     report_pb2_grpc.add_ReportServiceServicer_to_server(service, server)
+    query_pb2_grpc.add_QueryServiceServicer_to_server(queries, server)
+    admin_pb2_grpc.add_AdminServiceServicer_to_server(administration, server)
+    people_pb2_grpc.add_PersonServiceServicer_to_server(persons, server)
     return server
 
 
@@ -88,7 +94,7 @@ def admin_server(queries: QueryService, administration: AdminService) -> grpc.ai
         options=[
             _ALONE,
             ("grpc.max_send_message_length", -1),
-            ("grpc.max_receive_message_length", _MAX_QUESTION_BYTES),
+            ("grpc.max_receive_message_length", MOST_QUESTION_BYTES),
         ]
     )
     query_pb2_grpc.add_QueryServiceServicer_to_server(queries, server)

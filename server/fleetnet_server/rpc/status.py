@@ -5,6 +5,7 @@ The codes are what the other side acts on, and so part of the contract:
 - FAILED_PRECONDITION: a batch is missing; connect anew and send a snapshot.
 - INVALID_ARGUMENT: sending the same again will be refused again.
 - UNAUTHENTICATED: the certificate or token does not admit.
+- PERMISSION_DENIED: it does, and not to this.
 - UNAVAILABLE: only for a live look, where the host's agent is away: there the way out is another question.
 - RESOURCE_EXHAUSTED: try later; not UNAVAILABLE, which is what gRPC itself says where nobody answers.
 """
@@ -36,6 +37,9 @@ CODES: dict[type[errors.ServerError], grpc.StatusCode] = {
     errors.HostUnknown: grpc.StatusCode.NOT_FOUND,
     errors.TokenRefused: grpc.StatusCode.UNAUTHENTICATED,
     errors.PeerRefused: grpc.StatusCode.UNAUTHENTICATED,
+    errors.NotPermitted: grpc.StatusCode.PERMISSION_DENIED,
+    errors.PersonUnknown: grpc.StatusCode.NOT_FOUND,
+    errors.TooMuchAtOnce: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.AgentAway: grpc.StatusCode.UNAVAILABLE,
     errors.AskedTooSoon: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.RequestRefused: grpc.StatusCode.INVALID_ARGUMENT,

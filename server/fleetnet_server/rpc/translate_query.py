@@ -4,14 +4,14 @@ from collections.abc import Iterable, Iterator, Sequence, Sized
 from dataclasses import replace
 from typing import cast
 
-from fleetnet_proto.v1 import query_pb2, sockets_pb2
+from fleetnet_proto.v1 import admin_pb2, query_pb2, sockets_pb2
 
 from fleetnet_server import records
 from fleetnet_server.errors import RequestRefused
-from fleetnet_server.rpc import bounds, known, port_ranges, translate_network
+from fleetnet_server.rpc import bounds, known, port_ranges, translate_labels, translate_network
 from fleetnet_server.rpc.pages import in_pages
+from fleetnet_server.services import labels, scopes
 from fleetnet_server.services import news as told
-from fleetnet_server.services import scopes
 
 _PROTOCOLS = [number for number in sockets_pb2.Protocol.values() if number != sockets_pb2.PROTOCOL_UNSPECIFIED]
 _DEFAULT_MAX_AGE_MS = 120_000
@@ -77,7 +77,7 @@ def _check_counts(message: query_pb2.SeekSocketsRequest) -> None:
     _check_count(message.sockets.local_ports, _MAX_RANGES, "ranges of ports")
     _check_count(message.remote_ports, _MAX_RANGES, "ranges of ports")
     _check_count(message.remotes, _MAX_NETS, "nets")
-    _check_count(message.host_globs, _MAX_GLOBS, "patterns of hosts")
+    _check_hosts(message)
 
 
 def _narrowest(message: query_pb2.SeekSocketsRequest) -> records.SocketQuestion:
@@ -90,7 +90,7 @@ def _narrowest(message: query_pb2.SeekSocketsRequest) -> records.SocketQuestion:
     port_ranges.check(question.local_ports, remote_ports, len(wide))
     return replace(
         question,
-        selection=_with_globs(question.selection, message.host_globs),
+        selection=_of_some(question.selection, message),
         opened_since_us=message.opened_since_us,
         remotes=remotes,
         remote_ports=remote_ports,
@@ -116,9 +116,9 @@ def news(news: told.News) -> Iterator[query_pb2.WatchSocketsResponse]:
 
 def hosts_sought(message: query_pb2.SeekHostsRequest) -> records.Selection:
     """Which hosts are asked for. Raises RequestRefused, also of what is not known here."""
-    _check_count(message.host_globs, _MAX_GLOBS, "patterns of hosts")
+    _check_hosts(message)
     known.check(message)
-    return _with_globs(selection(message.hosts.selection), message.host_globs)
+    return _of_some(selection(message.hosts.selection), message)
 
 
 def namespace_question(message: query_pb2.ListNamespacesRequest) -> records.NamespaceQuestion:
@@ -161,6 +161,7 @@ def coverage(coverage: records.Coverage) -> query_pb2.Coverage:
         ],
         unseen_holders=coverage.unseen_holders,
         unmatched_globs=coverage.unmatched_globs,
+        unmatched_labels=translate_labels.messages(coverage.unmatched_labels),
     )
 
 
@@ -265,13 +266,35 @@ def host_item(host: records.HostAnswer, connected: bool) -> query_pb2.HostItem:
         clock_offset_us=host.clock_offset_us,
         degraded=host.degraded,
         gaps=host.gaps,
+        labels=translate_labels.messages(host.labels),
     )
 
 
-def _with_globs(asked: records.Selection, globs: Sequence[str]) -> records.Selection:
-    if not all(globs):
+def _check_hosts(message: query_pb2.SeekSocketsRequest | query_pb2.SeekHostsRequest) -> None:
+    _check_count(message.host_globs, _MAX_GLOBS, "patterns of hosts")
+    _check_count(message.labels, labels.MOST_OF_A_HOST, "labels")
+
+
+def globs_to_label(message: admin_pb2.LabelHostsRequest) -> tuple[str, ...]:
+    """Patterns of the hosts that are to be labelled. Raises RequestRefused, also of what is not known here."""
+    _check_count(message.host_globs, _MAX_GLOBS, "patterns of hosts")
+    known.check(message)
+    return _globs(message.host_globs)
+
+
+def _globs(given: Sequence[str]) -> tuple[str, ...]:
+    if not all(given):
         raise RequestRefused("a pattern of hosts is empty; leave it out to ask all")
-    return replace(asked, host_globs=(*asked.host_globs, *(_text(glob, "host") for glob in globs)))
+    return tuple(_text(glob, "host") for glob in given)
+
+
+def _of_some(
+    asked: records.Selection, message: query_pb2.SeekSocketsRequest | query_pb2.SeekHostsRequest
+) -> records.Selection:
+    if message.labels and asked.host:
+        raise RequestRefused("one host is asked about, whatever its labels are; leave them out")
+    wanted = translate_labels.asked(message.labels)
+    return replace(asked, host_globs=(*asked.host_globs, *_globs(message.host_globs)), labels=wanted)
 
 
 def _check_since(since_us: int, at_us: int) -> None:

@@ -29,8 +29,10 @@ from fleetnet_server.identity.server import ServerIdentity
 from fleetnet_server.rpc import servers
 from fleetnet_server.rpc.admin import AdminService
 from fleetnet_server.rpc.enroll import EnrollService
+from fleetnet_server.rpc.gate import Gate
 from fleetnet_server.rpc.held import Held
 from fleetnet_server.rpc.live import LiveDesk
+from fleetnet_server.rpc.people import PersonService
 from fleetnet_server.rpc.query import QueryService
 from fleetnet_server.rpc.report import ReportService
 from fleetnet_server.rpc.stream import Shared
@@ -39,6 +41,7 @@ from fleetnet_server.run import farewell, memory, sockets
 from fleetnet_server.run.directory import prepare
 from fleetnet_server.run.monitoring import Watched, monitored
 from fleetnet_server.run.names import server_names
+from fleetnet_server.run.notify import Notifier, keep_telling
 from fleetnet_server.run.others import keep_answering_others
 from fleetnet_server.run.retention import keep_clearing
 from fleetnet_server.run.trends import keep_putting_down
@@ -46,8 +49,10 @@ from fleetnet_server.services.admission import Admission
 from fleetnet_server.services.enrollment import Enrollment
 from fleetnet_server.services.health import Health
 from fleetnet_server.services.ingest import Ingest
+from fleetnet_server.services.labels import Labelling
 from fleetnet_server.services.live import Live
 from fleetnet_server.services.load import Load
+from fleetnet_server.services.people import People
 from fleetnet_server.services.questions import Questions
 from fleetnet_server.services.quotas import Quotas
 from fleetnet_server.services.relayed import Relayed
@@ -113,6 +118,7 @@ def open_identity(config: Config) -> tuple[ca.Authority, ServerIdentity]:
 
 
 async def _serve(config: Config, authority: ca.Authority, identity: ServerIdentity, database: Database) -> None:
+    notifier = Notifier(os.environ)
     told = _signals()
     try:
         health = Health()
@@ -123,17 +129,21 @@ async def _serve(config: Config, authority: ca.Authority, identity: ServerIdenti
         watching = Watching(database)
         shared = Shared(Ingest(database, watching.note), health, Held(config.limits.memory_bytes, load), quotas, load)
         enrollment = Enrollment(database, authority, _now)
+        people = People(database, authority, _now)
         reports = ReportService(shared, admission, enrollment, streams, _now)
-        report = servers.report_server(reports)
+        live = LiveDesk(Live(database), streams, Relayed(database))
+        queries = QueryService(Questions(database), watching, streams, health, live)
+        labelling = Labelling(database, watching.note_labels)
+        administration = AdminService(enrollment, people, labelling, health)
+        persons, gate = PersonService(people, health, _now), Gate(people, health, _now)
+        report = servers.report_server(reports, queries, administration, persons, gate)
         report_at = _bind(report, config.listen, "--listen", identity.credentials(client_certificates=True))
         advertised = tuple(str(address) for address in config.advertise)
-        enroll = servers.enroll_server(EnrollService(enrollment, health, advertised, report_at.port))
+        enroll = servers.enroll_server(EnrollService(enrollment, people, health, advertised, report_at.port))
         enroll_at = _bind(
             enroll, config.enroll_listen, "--enroll-listen", identity.credentials(client_certificates=False)
         )
-        live = LiveDesk(Live(database), streams, Relayed(database))
-        queries = QueryService(Questions(database), watching, streams, health, live)
-        admin = servers.admin_server(queries, AdminService(enrollment, health))
+        admin = servers.admin_server(queries, administration)
         _bind_admin(admin, config.admin_socket)
         everything = (report, enroll, admin)
         watched = Watched(database, streams, health, authority, identity, load)
@@ -141,14 +151,17 @@ async def _serve(config: Config, authority: ca.Authority, identity: ServerIdenti
             for server in everything:
                 await server.start()
             _say_ready(config, report_at, enroll_at, metrics_at)
+            notifier.ready()
             try:
                 beside = (
                     keep_clearing(Retention(database, config.keep), health),
                     keep_putting_down(Trends(database), health),
                     keep_answering_others(live, health, shared=database.shared),
+                    keep_telling(notifier, watched.status),
                 )
                 await _until(told, health, identity, beside)
             finally:
+                notifier.stopping()
                 admission.close()
                 await _end(streams, everything)
                 await reports.settled(_BOOKS_S)

@@ -40,8 +40,12 @@ class Watched:
         """What keeps data from moving, in a sentence; empty where nothing does."""
         return self.health.wrong(self.streams.count(), self.database.waited_s())
 
+    def status(self) -> str:
+        """How it goes, on a line for the service manager."""
+        return f"{self.streams.count()} hosts connected; {self.wrong() or 'all is well'}"
+
     async def healthy(self) -> str:
-        """The same, and whether the database answers. Raises StorageError."""
+        """What `wrong` says, and whether the database answers. Raises StorageError."""
         if wrong := self.wrong():
             return wrong
         asking = asyncio.create_task(counts(self.database))

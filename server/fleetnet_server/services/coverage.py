@@ -22,8 +22,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from fleetnet_server.errors import HostUnknown
-from fleetnet_server.records import Coverage, Gap, NotKept, Selection, SocketQuestion, StaleHost
-from fleetnet_server.storage import gaps, heard, hosts, kept, reach, sessions
+from fleetnet_server.records import Coverage, Gap, Label, NotKept, Selection, SocketQuestion, StaleHost
+from fleetnet_server.storage import gaps, heard, hosts, kept, labels, reach, sessions
 from fleetnet_server.storage.database import Connection
 from fleetnet_server.storage.kept import Kind
 from fleetnet_server.storage.moments import Moment
@@ -57,6 +57,7 @@ class Scene:
     since: Moment | None = None  # from when on, where it is about what began
     not_kept: tuple[NotKept, ...] = ()
     unmatched_globs: tuple[str, ...] = ()
+    unmatched_labels: tuple[Label, ...] = ()
 
     @property
     def coverage(self) -> Coverage:
@@ -68,6 +69,7 @@ class Scene:
             gaps=sum(host.gaps for host in self.asked),
             not_kept=self.not_kept,
             unmatched_globs=self.unmatched_globs,
+            unmatched_labels=self.unmatched_labels,
         )
 
 
@@ -113,7 +115,7 @@ def outline(
     """
     if selection.host and not selection.at_us:
         return _outline_of_one(conn, selection, now_us, kinds, since_us)
-    if selection.host or selection.host_globs:
+    if selection.of_some:
         scene = survey(conn, selection, now_us, kinds, since_us)
         return Outline(scene.coverage, scene.moment, scene.since, [host.host_id for host in scene.asked])
     if selection.at_us:
@@ -188,7 +190,7 @@ def survey(
 ) -> Scene:
     """The scene of a question about these kinds of history. Raises HostUnknown if it names a host that has not
     enrolled."""
-    asked = hosts.heard(conn, selection.host, selection.host_globs)
+    asked = hosts.heard(conn, selection)
     if selection.host and not asked:
         raise HostUnknown(selection.host)
     only = asked[0].host_id if selection.host else None
@@ -199,11 +201,15 @@ def survey(
         scene = _past(conn, asked, only, selection, since_us)
     else:
         scene = _now(conn, asked, only, selection, now_us, since_us)
-    scene = replace(scene, unmatched_globs=hosts.unmatched(selection.host_globs, [host.name for host in asked]))
+    scene = replace(
+        scene,
+        unmatched_globs=hosts.unmatched(selection.host_globs, [host.name for host in asked]),
+        unmatched_labels=() if asked else labels.nobodys(conn, selection.labels),
+    )
     begin = scene.since or scene.moment
     if begin is None:
         return scene
-    some = [host.host_id for host in asked] if selection.host or selection.host_globs else None
+    some = [host.host_id for host in asked] if selection.of_some else None
     return replace(scene, not_kept=kept.lacking(conn, begin, kinds, some, scene.as_of_us))
 
 

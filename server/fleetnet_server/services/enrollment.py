@@ -5,14 +5,15 @@ token exactly one gets in, and a certificate exists only for a host that is stor
 """
 
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from fleetnet_server.errors import HostUnknown, RequestRefused, TokenRefused
 from fleetnet_server.identity import certificates, tokens
 from fleetnet_server.identity.ca import Authority
 from fleetnet_server.identity.names import is_host_name
-from fleetnet_server.records import Host
+from fleetnet_server.records import Host, Label
+from fleetnet_server.services import labels
 from fleetnet_server.storage import hosts, machines
 from fleetnet_server.storage import tokens as stored_tokens
 from fleetnet_server.storage.database import Connection, Database
@@ -29,6 +30,7 @@ class NewToken:
     text: str
     host: str
     expires_at_us: int
+    labels: tuple[Label, ...] = ()  # that the host has once it has enrolled
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ class Enrolled:
     """A host that has just joined or renewed."""
 
     host: str
-    certificate: certificates.HostCertificate
+    certificate: certificates.ClientCertificate
     ca_pem: bytes
 
 
@@ -48,21 +50,22 @@ class Enrollment:
         self._authority = authority
         self._clock = clock
 
-    async def create_token(self, host: str, ttl_s: int) -> NewToken:
-        """A token for one host, once; 0 s means an hour. Raises RequestRefused, StorageError."""
+    async def create_token(self, host: str, ttl_s: int, given: Sequence[Label] = ()) -> NewToken:
+        """A token for one host, once, which gives it these labels; 0 s means an hour. Raises RequestRefused,
+        StorageError."""
         if not is_host_name(host):
             raise RequestRefused(
                 f"{host[:64]!r} cannot be the name of a host; use lower-case letters, digits, '.', '-' and '_', "
                 "at most 253, beginning and ending with a letter or digit"
             )
-        ttl_s = ttl_s or DEFAULT_TTL_S
-        if not MIN_TTL_S <= ttl_s <= MAX_TTL_S:
-            raise RequestRefused(f"a token cannot live {ttl_s} s; choose between one minute and 30 days")
+        ttl_s = lifetime_s(ttl_s)
+        labels.check(given)
         secret = tokens.new_secret()
         now_us = _us(self._clock())
         expires_at_us = now_us + ttl_s * 1_000_000
-        await self._db.write(stored_tokens.create, tokens.secret_hash(secret), host, now_us, expires_at_us)
-        return NewToken(tokens.encode(secret, self._authority.der), host, expires_at_us)
+        kept = (tokens.secret_hash(secret), host, now_us, expires_at_us, tuple(given))
+        await self._db.write(stored_tokens.create, *kept)
+        return NewToken(tokens.encode(secret, self._authority.der), host, expires_at_us, tuple(given))
 
     async def enroll(self, secret: bytes, csr: bytes) -> Enrolled:
         """Trade a token's secret for a certificate. Raises TokenRefused, RequestRefused, StorageError."""
@@ -72,13 +75,15 @@ class Enrollment:
         now = self._clock()
 
         def join(connection: Connection) -> Enrolled:
-            host = stored_tokens.consume(connection, tokens.secret_hash(secret), _us(now))
-            if host is None:
+            admitted = stored_tokens.consume(connection, tokens.secret_hash(secret), _us(now))
+            if admitted is None:
                 raise TokenRefused
-            certificate = certificates.issue_host(self._authority, key, host, now)
-            joined = hosts.enroll(connection, host, certificate.serial, _us(now))
+            certificate = certificates.issue_host(self._authority, key, admitted.host, now)
+            joined = hosts.enroll(connection, admitted.host, certificate.serial, _us(now))
             machines.enrolled_anew(connection, joined.host_id)
-            return Enrolled(host, certificate, self._authority.pem)
+            if admitted.labels:
+                labels.give(connection, joined, admitted.labels)
+            return Enrolled(admitted.host, certificate, self._authority.pem)
 
         return await self._db.write(join)
 
@@ -96,6 +101,14 @@ class Enrollment:
         if host is None or host.status != hosts.ACTIVE:
             raise HostUnknown(name)
         return host
+
+
+def lifetime_s(asked_s: int) -> int:
+    """How long a token lives, of which so many seconds were asked; 0 means an hour. Raises RequestRefused."""
+    ttl_s = asked_s or DEFAULT_TTL_S
+    if not MIN_TTL_S <= ttl_s <= MAX_TTL_S:
+        raise RequestRefused(f"a token cannot live {ttl_s} s; choose between one minute and 30 days")
+    return ttl_s
 
 
 def _us(time: datetime.datetime) -> int:

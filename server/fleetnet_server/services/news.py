@@ -16,7 +16,7 @@ from fleetnet_server.storage import search
 MOST_SOCKETS: Final = 50_000  # of a question
 # Sockets that wait for somebody, so that all may go and others come at once; behind that he is left behind.
 MOST_WAITING: Final = 2 * MOST_SOCKETS
-MARK_S: Final = 5.0  # who hears nothing for three of them takes us for dead
+MARK_S: Final = 10.0  # who hears nothing for three of them takes us for dead
 
 LEFT_BEHIND: Final = "what came was not read on for too long, and you were left behind; watch again"
 
@@ -47,6 +47,8 @@ class Mark:
     """All that was known by now has been told."""
 
 
+_MARK: Final = Mark()
+
 News: TypeAlias = Coverage | There | Came | Went | Mark
 
 
@@ -74,17 +76,18 @@ class Watcher:
         self._error = self._error or error
         self._woken.set()
 
+    def mark(self) -> None:
+        """Let him know that there is nothing to tell, where nothing waits. Never waits itself."""
+        if not self._waiting:
+            self.tell(_MARK)
+
     async def next(self) -> News:
         """What comes next. Raises what it failed with."""
         while not self._waiting:
             if self._error is not None:
                 raise self._error
             self._woken.clear()
-            try:
-                async with asyncio.timeout(MARK_S):
-                    await self._woken.wait()
-            except TimeoutError:
-                return Mark()
+            await self._woken.wait()
         news = self._waiting.popleft()
         self._sockets -= _weight(news)
         return news

@@ -16,6 +16,7 @@ from fleetnet_server.records import (
     End,
     HostAnswer,
     HostFacts,
+    Label,
     NamespaceQuestion,
     Selection,
     SocketAnswer,
@@ -24,7 +25,7 @@ from fleetnet_server.records import (
 from fleetnet_server.services import lives, machines, trend_answers
 from fleetnet_server.services.coverage import Asked, Scene, kinds_of, outline, survey
 from fleetnet_server.services.cutting import cut
-from fleetnet_server.storage import counts, network_search, search, sources
+from fleetnet_server.storage import counts, labels, network_search, search, sources
 from fleetnet_server.storage import machines as stored_machines
 from fleetnet_server.storage.database import Connection, Database
 from fleetnet_server.storage.kept import SOCKETS, Kind
@@ -108,7 +109,16 @@ def _hosts(
     found = counts.of_each(conn, only) if scene.moment is None else search.counts(conn, scene.moment, only)
     # How sources fared is not kept for the past.
     degraded = _degraded(conn, now_us) if scene.moment is None else {}
-    answers = [_host(host, found.get(host.host_id, (0, 0)), degraded.get(host.host_id, ())) for host in scene.asked]
+    labelled = labels.of_each(conn, only)
+    answers = [
+        _host(
+            host,
+            found.get(host.host_id, (0, 0)),
+            degraded.get(host.host_id, ()),
+            labelled.get(host.host_id, ()),
+        )
+        for host in scene.asked
+    ]
     pages = (tuple(answers[at : at + search.PAGE]) for at in range(0, len(answers), search.PAGE))
     return (yield from cut(pages, selection.limit))
 
@@ -139,10 +149,10 @@ def _degraded(conn: Connection, now_us: int) -> dict[int, tuple[str, ...]]:
 
 
 def _only(selection: Selection, scene: Scene) -> list[int] | None:
-    return [host.host_id for host in scene.asked] if selection.host or selection.host_globs else None
+    return [host.host_id for host in scene.asked] if selection.of_some else None
 
 
-def _host(host: Asked, counts: tuple[int, int], degraded: tuple[str, ...]) -> HostAnswer:
+def _host(host: Asked, counts: tuple[int, int], degraded: tuple[str, ...], labels: tuple[Label, ...]) -> HostAnswer:
     stream = host.session
     return HostAnswer(
         host=host.name,
@@ -156,4 +166,5 @@ def _host(host: Asked, counts: tuple[int, int], degraded: tuple[str, ...]) -> Ho
         clock_offset_us=stream.clock_offset_us if stream else 0,
         degraded=degraded,
         gaps=host.gaps,
+        labels=labels,
     )

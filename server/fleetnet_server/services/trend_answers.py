@@ -37,7 +37,7 @@ def trend(conn: Connection, question: TrendQuestion, now_us: int) -> Trend:
     selection = replace(question.selection, at_us=to_us if to_us < now_us else 0)
     scene = survey(conn, selection, now_us)
     asked = [host.host_id for host in scene.asked]
-    only = asked if selection.host or selection.host_globs else None
+    only = asked if selection.of_some else None
     from_us = min(question.from_us, to_us)
     points = Points(points_of(from_us, to_us, question.step_us))
     known = _known(conn, asked, only, (from_us, to_us), selection.max_age_ms * _MS_US)

@@ -24,7 +24,7 @@ from fleetnet_server.logs import failure
 from fleetnet_server.records import Batch, Coverage, Session, Socket, SocketAnswer, SocketKey, SocketQuestion
 from fleetnet_server.services.coverage import outline
 from fleetnet_server.services.elsewhere import Elsewhere
-from fleetnet_server.services.news import MOST_SOCKETS, Came, Mark, News, There, Watcher, Went, pages
+from fleetnet_server.services.news import MARK_S, MOST_SOCKETS, Came, Mark, News, There, Watcher, Went, pages
 from fleetnet_server.services.scopes import listens
 from fleetnet_server.storage import hosts, search
 from fleetnet_server.storage.database import Connection, Database
@@ -65,6 +65,11 @@ class Watching:
         self._boots[host_id] = batch.boot_id
         for kept in self._kept.values():
             kept.note(host_id, batch, booted=booted)
+
+    def note_labels(self, host_ids: Collection[int]) -> None:
+        """These hosts have other labels from now on. Never waits."""
+        for kept in self._kept.values():
+            kept.note_labels(host_ids)
 
     async def watch(self, question: SocketQuestion) -> AsyncGenerator[News]:
         """Coverage, what is there, a mark; then for ever what comes and goes and what becomes of the coverage, and a
@@ -113,13 +118,13 @@ class _Kept:
         # Of what is known, so that a report of a large host costs what it tells and not what the host has.
         self._names: dict[int, frozenset[_Name]] = {}
         self._named: dict[int, str] = {}
-        self._not_meant: set[int] = set()  # hosts that were asked, and whose names the question does not have
+        self._not_meant: set[int] = set()  # hosts that were asked, and that the question does not mean
         # What was told while hosts are asked: of sockets, maybe, that the answer has and that are not known yet.
         self._told_meanwhile: dict[int, set[_Name]] | None = None
         self._due: set[int] = set()
         self._woken = asyncio.Event()
         self._ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._task = asyncio.create_task(self._keep_up())
+        self._tasks = (asyncio.create_task(self._keep_up()), asyncio.create_task(self._mark()))
 
     @contextlib.contextmanager
     def watched(self) -> Iterator[None]:
@@ -131,7 +136,8 @@ class _Kept:
             self._people -= 1
             if not self._people:
                 self._ended(self)
-                self._task.cancel()
+                for task in self._tasks:
+                    task.cancel()
 
     @contextlib.contextmanager
     def told_to(self, watcher: Watcher) -> Iterator[None]:
@@ -167,6 +173,13 @@ class _Kept:
         due = [host_id for host_id in host_ids if host_id not in self._not_meant]
         if due:
             self._due.update(due)
+            self._woken.set()
+
+    def note_labels(self, host_ids: Collection[int]) -> None:
+        """See Watching."""
+        if self._question.selection.labels:
+            self._not_meant.difference_update(host_ids)
+            self._due.update(host_ids)
             self._woken.set()
 
     def _may_concern(self, host_id: int, batch: Batch) -> bool:
@@ -231,6 +244,13 @@ class _Kept:
                 await self._cover()
                 looked_s = now_s
 
+    async def _mark(self) -> None:
+        """All at once, for of many small messages one costs a fraction of what it does alone."""
+        while True:
+            await asyncio.sleep(MARK_S)
+            for watcher in self._watchers:
+                watcher.mark()
+
     async def _cover(self) -> None:
         async with contextlib.aclosing(self._db.stream(_coverage, self._question, _now_us())) as answer:
             async for coverage in answer:
@@ -256,6 +276,7 @@ class _Kept:
                     self._covered(part)
                 elif isinstance(part, dict):
                     self._named.update(part)
+                    self._not_meant.difference_update(part)  # one that was labelled since, maybe by another collector
                     self._not_meant.update(host_id for host_id in host_ids or () if host_id not in part)
                 else:
                     host_id, page = part
@@ -313,9 +334,9 @@ def _answers(
     selection = question.selection
     if host_ids is None:
         yield _reach(conn, question, now_us)
-        names = {host.host_id: host.name for host in hosts.heard(conn, selection.host, selection.host_globs)}
+        names = {host.host_id: host.name for host in hosts.heard(conn, selection)}
     else:
-        names = hosts.names(conn, host_ids, selection.host, selection.host_globs)
+        names = hosts.names(conn, host_ids, selection)
     yield names
     numbers = {name: host_id for host_id, name in names.items()}
     for page in search.pages(conn, question, search.Times(), list(names)) if names else ():

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Final
 
 from sqlalchemy import (
     BigInteger,
@@ -17,12 +18,14 @@ from sqlalchemy import (
     update,
 )
 
-from fleetnet_server.records import Host, StaleHost
+from fleetnet_server.records import Host, Selection, StaleHost
+from fleetnet_server.storage import labels
 from fleetnet_server.storage.dialect import execute_rows, hold_each, insert_new, select_constant, select_each
 from fleetnet_server.storage.moments import among
 from fleetnet_server.storage.schema import hosts
 
 ACTIVE = "active"
+_ALL: Final = Selection()
 
 _HOST = select(hosts.c.host_id, hosts.c.name, hosts.c.status, hosts.c.enrolled_at_us, hosts.c.certificate_serial)
 _BY_NAME = _HOST.where(hosts.c.name == bindparam("of_name"))
@@ -149,22 +152,23 @@ def agreed(conn: Connection, host_id: int) -> int | None:
     return at_us
 
 
-def heard(conn: Connection, name: str = "", globs: Collection[str] = ()) -> list[Heard]:
-    """The host of this name, or those that match one of the globs, or all; ordered by name."""
+def heard(conn: Connection, asked: Selection = _ALL) -> list[Heard]:
+    """The host that is asked of, or those that match one of the globs and have all of the labels; ordered by name."""
     query = select(hosts.c.host_id, hosts.c.name, hosts.c.enrolled_at_us, hosts.c.last_heard_us).order_by(hosts.c.name)
-    if name:
-        query = query.where(hosts.c.name == name)
+    if asked.host:
+        query = query.where(hosts.c.name == asked.host)
     return [
         Heard(row.host_id, row.name, row.enrolled_at_us, row.last_heard_us or 0)
-        for row in conn.execute(query)
-        if _is_meant(row.name, name, globs)
+        for row in conn.execute(query.where(*labels.had(asked.labels)))
+        if _is_meant(row.name, asked)
     ]
 
 
-def names(conn: Connection, host_ids: Collection[int], name: str = "", globs: Collection[str] = ()) -> dict[int, str]:
+def names(conn: Connection, host_ids: Collection[int], asked: Selection = _ALL) -> dict[int, str]:
     """Of these hosts the names of those that `heard` would find, in the order of the names."""
     query = select(hosts.c.host_id, hosts.c.name).where(among(hosts, host_ids)).order_by(hosts.c.name)
-    return {row.host_id: row.name for row in conn.execute(query) if _is_meant(row.name, name, globs)}
+    found = conn.execute(query.where(*labels.had(asked.labels)))
+    return {row.host_id: row.name for row in found if _is_meant(row.name, asked)}
 
 
 def unmatched(globs: Collection[str], names: Collection[str]) -> tuple[str, ...]:
@@ -172,8 +176,10 @@ def unmatched(globs: Collection[str], names: Collection[str]) -> tuple[str, ...]
     return tuple(glob for glob in globs if not any(fnmatchcase(name, glob) for name in names))
 
 
-def _is_meant(host: str, name: str, globs: Collection[str]) -> bool:
-    return host == name if name else not globs or any(fnmatchcase(host, glob) for glob in globs)
+def _is_meant(name: str, asked: Selection) -> bool:
+    if asked.host:
+        return name == asked.host
+    return not asked.host_globs or any(fnmatchcase(name, glob) for glob in asked.host_globs)
 
 
 def not_heard(conn: Connection, since_us: int) -> tuple[StaleHost, ...]:

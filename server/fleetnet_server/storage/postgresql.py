@@ -155,7 +155,11 @@ def exists(_name: str) -> bool:
 
 def version(conn: Connection) -> str:
     """See dialect.py."""
-    return f"PostgreSQL {conn.exec_driver_sql('SHOW server_version').scalar_one()}"
+    told = f"PostgreSQL {conn.exec_driver_sql('SHOW server_version').scalar_one()}"
+    if not is_spread(conn):
+        return told
+    asked = "SELECT extversion FROM pg_extension WHERE extname = 'citus'"
+    return f"{told} with Citus {conn.exec_driver_sql(asked).scalar_one()}"
 
 
 def is_spread(conn: Connection) -> bool:

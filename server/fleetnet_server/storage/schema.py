@@ -26,11 +26,14 @@ from fleetnet_server.storage.metadata import METADATA as METADATA  # with all ta
 from fleetnet_server.storage.metadata import ONLY_ON, Name
 from fleetnet_server.storage.schema_counts import counts as counts
 from fleetnet_server.storage.schema_counts import trends as trends
+from fleetnet_server.storage.schema_labels import labels as labels
 from fleetnet_server.storage.schema_live import live_answers as live_answers
 from fleetnet_server.storage.schema_live import live_questions as live_questions
 from fleetnet_server.storage.schema_network import interfaces as interfaces
 from fleetnet_server.storage.schema_network import namespaces as namespaces
 from fleetnet_server.storage.schema_network import routes as routes
+from fleetnet_server.storage.schema_people import people as people
+from fleetnet_server.storage.schema_people import person_tokens as person_tokens
 
 # SQLite gives out numbers for a key of type INTEGER only.
 HostId = BigInteger().with_variant(Integer, "sqlite")
@@ -116,6 +119,8 @@ quarantine = Table(
     comment="Reports that could not be stored.",
 )  # fmt: skip
 
+_LABELS = "Labels that the host has once it has enrolled, an object of JSON; empty where none."
+
 tokens = Table(
     "tokens",
     METADATA,
@@ -126,6 +131,7 @@ tokens = Table(
     Column("created_at_us", BigInteger, nullable=False, comment="When it was made; collector's clock."),
     Column("expires_at_us", BigInteger, nullable=False, comment="From when on it admits nobody; collector's clock."),
     Column("used_at_us", BigInteger, comment="When it was used; collector's clock. Once only."),
+    Column("labels", Text, nullable=False, server_default="", comment=_LABELS),
     comment="One-time enrollment tokens.",
 )
 

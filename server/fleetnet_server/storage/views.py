@@ -1,6 +1,6 @@
 # ruff: noqa: S608  # all of what is put together is written here
 """Views for people who ask in SQL, in words where the tables have numbers: `listeners`, `sockets`, `socket_history`,
-and how many there are and were, `socket_counts` and `socket_trends`.
+how many there are and were, `socket_counts` and `socket_trends`, and what hosts are called, `host_labels`.
 
 They are a stable interface: columns are added at the end, never renamed or given another meaning. They belong to no
 step of the diary: they are gone while the tables change, and made anew where they are not as they are here.
@@ -153,7 +153,17 @@ TRENDS: Final = View(
         ("at_us", "at in microseconds since 1970 UTC."),
     ),
 )
-VIEWS: Final = (LISTENERS, SOCKETS, HISTORY, COUNTS, TRENDS)
+LABELS: Final = View(
+    "host_labels",
+    "Labels of hosts, as their admins have given them; of now alone.",
+    (
+        ("host", "Name of the host."),
+        ("key", "What the label tells of; a host has one value for it."),
+        ("value", "What it says of that."),
+        ("host_id", "Number of the host."),
+    ),
+)
+VIEWS: Final = (LISTENERS, SOCKETS, HISTORY, COUNTS, TRENDS, LABELS)
 
 
 def keep(conn: Connection) -> None:
@@ -207,6 +217,8 @@ def _run(conn: Connection, statement: str) -> None:
 def definition(view: View, dialect: Dialect) -> str:
     """What the view is to an engine, as a SELECT."""
     own = _POSTGRESQL if dialect.name == "postgresql" else _SQLITE
+    if view is LABELS:
+        return "SELECT h.name AS host, s.key, s.value, s.host_id FROM labels s JOIN hosts h USING (host_id)"
     if view in (COUNTS, TRENDS):
         told = "counts s JOIN hosts h USING (host_id) WHERE s.sockets > 0"
         if view is TRENDS:

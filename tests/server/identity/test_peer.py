@@ -116,9 +116,9 @@ def test_a_certificate_out_of_its_time_is_refused_however_it_got_in(authority: c
         ({"transport_security_type": [b"insecure"]}, "not TLS"),
         ({"x509_pem_cert": []}, "shows no certificate"),
         ({"x509_pem_cert": [b"garbage"]}, "cannot be read"),
-        ({"peer_spiffe_id": []}, "do not name the same host"),
-        ({"peer_spiffe_id": [b"spiffe://fleetnet/host/db1"]}, "do not name the same host"),
-        ({"peer_spiffe_id": [WEB1.encode(), WEB1.encode()]}, "do not name the same host"),
+        ({"peer_spiffe_id": []}, "do not name the same peer"),
+        ({"peer_spiffe_id": [b"spiffe://fleetnet/host/db1"]}, "do not name the same peer"),
+        ({"peer_spiffe_id": [WEB1.encode(), WEB1.encode()]}, "do not name the same peer"),
     ],
 )
 def test_a_connection_that_is_not_as_it_must_be_is_refused(

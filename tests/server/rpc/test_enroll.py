@@ -8,14 +8,17 @@ from pathlib import Path
 import grpc
 import pytest
 from cryptography import x509
-from fleetnet_proto.v1 import admin_pb2, admin_pb2_grpc, report_pb2, report_pb2_grpc
+from fleetnet_proto.v1 import admin_pb2, admin_pb2_grpc, query_pb2, report_pb2, report_pb2_grpc
 from fleetnet_server.identity import tokens
 from server.agents import DEADLINE_S, ReportStream, new_request
 from server.running import Running
 
 from server import messages
 
-REFUSED = "token refused: it is unknown, used, or expired; create a new one with `fleetnet token create --host NAME`"
+REFUSED = (
+    "token refused: it is unknown, used, or expired; create a new one with `fleetnet token create --host NAME`, "
+    "or `--person NAME` for a login"
+)
 
 
 def refusal(collector: Running, secret: bytes, csr: bytes) -> tuple[grpc.StatusCode, str]:
@@ -82,6 +85,10 @@ def test_a_token_can_neither_be_for_a_bad_name_nor_for_ever(collector: Running) 
         for request, words in (
             (admin_pb2.CreateTokenRequest(host="Web1"), "cannot be the name of a host"),
             (admin_pb2.CreateTokenRequest(host=""), "cannot be the name of a host"),
+            (
+                admin_pb2.CreateTokenRequest(host="web1", labels=[query_pb2.Label(key="role")]),
+                "what the label role says",
+            ),
             (admin_pb2.CreateTokenRequest(host="web1", ttl_s=59), "between one minute and 30 days"),
             (admin_pb2.CreateTokenRequest(host="web1", ttl_s=30 * 86_400 + 1), "between one minute and 30 days"),
             (admin_pb2.CreateTokenRequest(host="web1", ttl_s=2**64 - 1), "between one minute and 30 days"),
@@ -151,3 +158,72 @@ def test_no_secret_is_ever_logged(collector: Running) -> None:
     assert "token created" in log
     for form in (text[5:60], secret.hex(), repr(secret)[2:20], tokens.secret_hash(secret).hex()):
         assert form not in log
+
+
+def _hosts(collector: Running, *labels: query_pb2.Label) -> dict[str, dict[str, str]]:
+    """The hosts that have these labels, each with all that it has."""
+    with collector.admin() as channel:
+        asked = query_pb2.SeekHostsRequest(labels=labels)
+        answer = list(collector.queries(channel).SeekHosts(asked, timeout=DEADLINE_S))
+    items = (item for part in answer for item in part.page.items)
+    return {item.host: {label.key: label.value for label in item.labels} for item in items}
+
+
+def test_a_host_has_the_labels_of_its_token_from_its_enrollment_on(collector: Running) -> None:
+    first, second, other = (
+        query_pb2.Label(key=key, value=value) for key, value in (("zone", "a"), ("zone", "b"), ("tier", "1"))
+    )
+    for given, expected in (
+        ([], {}),
+        ([first, other], {"zone": "a", "tier": "1"}),
+        ([second], {"zone": "b", "tier": "1"}),
+    ):
+        with collector.admin() as channel:
+            request = admin_pb2.CreateTokenRequest(host="labelled", labels=given)
+            made = admin_pb2_grpc.AdminServiceStub(channel).CreateToken(request, timeout=DEADLINE_S)
+        assert list(made.labels) == given
+        before = _hosts(collector).get("labelled")
+        assert before != expected
+        collector.enroll(tokens.decode(made.token)[0], new_request())
+        assert _hosts(collector)["labelled"] == expected
+    assert _hosts(collector, second) == {"labelled": {"zone": "b", "tier": "1"}}
+    assert _hosts(collector, first) == {}
+
+
+def test_labels_are_given_over_the_admin_socket_and_what_is_not_known_is_refused(collector: Running) -> None:
+    collector.join("given")
+    with collector.admin() as channel:
+        desk = admin_pb2_grpc.AdminServiceStub(channel)
+        label = query_pb2.Label(key="role", value="web")
+        request = admin_pb2.LabelHostsRequest(host_globs=["giv*"], set=[label], remove=["env"])
+        for changed in (True, False):
+            answer = desk.LabelHosts(request, timeout=DEADLINE_S)
+            assert answer == admin_pb2.LabelHostsResponse(
+                hosts=[admin_pb2.LabelledHost(host="given", labels=[label], changed=changed)]
+            )
+        newer = admin_pb2.LabelHostsRequest.FromString(request.SerializeToString() + bytes([15 << 3, 1]))
+        for refused, code, words in (
+            (newer, grpc.StatusCode.INVALID_ARGUMENT, "does not know field 15"),
+            (admin_pb2.LabelHostsRequest(hosts=["no"], set=[label]), grpc.StatusCode.NOT_FOUND, '"no"'),
+            (admin_pb2.LabelHostsRequest(hosts=["given"]), grpc.StatusCode.INVALID_ARGUMENT, "name the hosts"),
+        ):
+            with pytest.raises(grpc.RpcError) as error:
+                desk.LabelHosts(refused, timeout=DEADLINE_S)
+            assert isinstance(error.value, grpc.Call)
+            assert error.value.code() is code
+            assert words in (error.value.details() or "")
+
+
+def test_a_token_whose_labels_are_too_many_for_its_host_is_refused_and_not_used_up(collector: Running) -> None:
+    collector.join("full")
+    with collector.admin() as channel:
+        desk = admin_pb2_grpc.AdminServiceStub(channel)
+        many = [query_pb2.Label(key=f"k{n}", value="v") for n in range(64)]
+        desk.LabelHosts(admin_pb2.LabelHostsRequest(hosts=["full"], set=many), timeout=DEADLINE_S)
+        request = admin_pb2.CreateTokenRequest(host="full", labels=[query_pb2.Label(key="role", value="web")])
+        secret, _ = tokens.decode(desk.CreateToken(request, timeout=DEADLINE_S).token)
+        code, sentence = refusal(collector, secret, new_request())
+        assert code is grpc.StatusCode.INVALID_ARGUMENT
+        assert "full would have 65 labels" in sentence
+        desk.LabelHosts(admin_pb2.LabelHostsRequest(hosts=["full"], remove=["k0"]), timeout=DEADLINE_S)
+    assert collector.enroll(secret, new_request()).host == "full"

@@ -165,9 +165,13 @@ def test_the_narrowest_question_comes_through_whole() -> None:
 
 def test_hosts_are_sought_by_all_globs_together() -> None:
     message = query_pb2.SeekHostsRequest(
-        hosts=query_pb2.ListHostsRequest(selection=query_pb2.Selection(host_glob="db*", limit=3)), host_globs=["web*"]
+        hosts=query_pb2.ListHostsRequest(selection=query_pb2.Selection(host_glob="db*", limit=3)),
+        host_globs=["web*"],
+        labels=[query_pb2.Label(key="role", value="web"), query_pb2.Label(key="env")] * 2,
     )
-    assert translate_query.hosts_sought(message) == records.Selection(host_globs=("db*", "web*"), limit=3)
+    assert translate_query.hosts_sought(message) == records.Selection(
+        host_globs=("db*", "web*"), limit=3, labels=(records.Label("role", "web"), records.Label("env", ""))
+    )
     assert translate_query.hosts_sought(query_pb2.SeekHostsRequest()) == records.Selection()
 
 
@@ -201,6 +205,16 @@ _ONE, _WIDE = query_pb2.Net(address=bytes(4), prefix_bits=32), query_pb2.Net(add
         (query_pb2.SeekSocketsRequest(host_globs=[""]), "is empty"),
         (query_pb2.SeekSocketsRequest(host_globs=["a"] * 65), "65 patterns"),
         (query_pb2.SeekSocketsRequest(host_globs=["a\0"]), "holds a NUL"),
+        (query_pb2.SeekSocketsRequest(labels=[query_pb2.Label(key="Role")]), "'Role' cannot be the key"),
+        (query_pb2.SeekSocketsRequest(labels=[query_pb2.Label(key="a", value="b c")]), "'b c' cannot be what"),
+        (query_pb2.SeekSocketsRequest(labels=[query_pb2.Label(key="a")] * 65), "65 labels"),
+        (
+            query_pb2.SeekSocketsRequest(
+                sockets=query_pb2.ListSocketsRequest(selection=query_pb2.Selection(host="web1")),
+                labels=[query_pb2.Label(key="role")],
+            ),
+            "one host is asked about",
+        ),
         (query_pb2.SeekSocketsRequest(container="x" * 1_025), "container asked for"),
         (query_pb2.SeekSocketsRequest(opened_since_us=-1), "not between 1970 and 2100"),
     ],
@@ -273,6 +287,7 @@ def test_all_of_a_coverage_is_told() -> None:
         not_kept=(records.NotKept(query_pb2.KEPT_BRIEF, 5),),
         unseen_holders=6,
         unmatched_globs=("db9",),
+        unmatched_labels=(records.Label("role", "web"),),
     )
     told = translate_query.coverage(coverage)
     assert told == query_pb2.Coverage(
@@ -284,6 +299,7 @@ def test_all_of_a_coverage_is_told() -> None:
         not_kept=[query_pb2.NotKept(kind=query_pb2.KEPT_BRIEF, since_us=5)],
         unseen_holders=6,
         unmatched_globs=["db9"],
+        unmatched_labels=[query_pb2.Label(key="role", value="web")],
     )
     assert {field.name for field, _ in told.ListFields()} == set(query_pb2.Coverage.DESCRIPTOR.fields_by_name)
 

@@ -190,8 +190,8 @@ def test_a_question_costs_the_same_statements_however_many_hosts_answer(tmp_path
         assert len(statements) == 8 + pieces(engine, 12) + spread()
         statements.clear()
         assert len((await c.ask_hosts()).items) == 12
-        # Hosts, their streams, gaps, counts, sources, clones.
-        assert len(statements) == 6
+        # Hosts, their streams, gaps, counts, sources, clones, labels.
+        assert len(statements) == 7
 
     tell(tmp_path, story)
 

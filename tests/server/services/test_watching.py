@@ -18,6 +18,7 @@ from fleetnet_server.records import (
     ClosedSocket,
     Coverage,
     Holder,
+    Label,
     Selection,
     Session,
     Socket,
@@ -27,6 +28,7 @@ from fleetnet_server.records import (
 from fleetnet_server.services import news as news_module
 from fleetnet_server.services import watching
 from fleetnet_server.services.ingest import Ingest
+from fleetnet_server.services.labels import Labelling
 from fleetnet_server.services.news import Came, Mark, News, There, Went
 from fleetnet_server.services.watching import Watching
 from fleetnet_server.storage import search
@@ -58,6 +60,13 @@ LISTENERS = SocketQuestion(Selection(), listeners_only=True, local_ports=((1, 1_
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watching, "GATHER_S", 0.01)
+
+
+@pytest.fixture
+def _only_when_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow the machine: neither the coverage nor all hosts are asked for because time has passed."""
+    monkeypatch.setattr(watching, "COVERAGE_S", 1e6)
+    monkeypatch.setattr(watching, "SWEEP_S", 1e6)
 
 
 def watched(c: Collector) -> Watching:
@@ -183,7 +192,7 @@ def test_a_boot_ends_what_the_one_before_had_also_where_its_first_report_is_no_s
 
 
 def test_what_goes_is_told_with_the_last_name_of_its_namespace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(news_module, "MARK_S", 0.01)
+    monkeypatch.setattr(watching, "MARK_S", 0.01)
 
     async def story(c: Collector) -> None:
         mine = watched(c)
@@ -240,6 +249,71 @@ def test_a_hundred_who_watch_the_same_are_one_question_and_no_report_beside_it_i
         assert watching._kept == {}
 
     tell(tmp_path, story)
+
+
+@pytest.mark.usefixtures("_only_when_told")
+def test_a_hundred_who_watch_the_same_read_no_more_of_the_database_than_one(tmp_path: Path) -> None:
+    def asked_by(people: int) -> list[str]:
+        """What is read for the beginning, for what comes, for what goes, and for the coverage."""
+        statements: list[str] = []
+
+        async def story(c: Collector) -> None:
+            mine = watched(c)
+            session = await reporting(c, "web1", sock(1, T0, port=443), sock(2, T0, port=22))
+            await reporting(c, "db1", sock(3, T0, port=22))
+            asked = asked_of(c.db._engines.readers)
+            streams = [mine.watch(LISTENERS) for _ in range(people)]
+            await asyncio.gather(*map(until_mark, streams))
+            await c.report(session, difference(2, T0 + S, opened=(sock(4, T0 + S, port=80),)))
+            await asyncio.gather(*map(news, streams))
+            await c.report(session, difference(3, T0 + 2 * S, closed=(gone(1, T0 + 2 * S),)))
+            await asyncio.gather(*map(news, streams))
+            [kept] = mine._kept.values()
+            await kept._cover()
+            statements.extend(sql for sql, _ in asked)
+            for stream in streams:
+                await stream.aclose()
+
+        directory = tmp_path / str(people)
+        directory.mkdir()
+        tell(directory, story)
+        return statements
+
+    assert asked_by(100) == asked_by(1)
+
+
+@pytest.mark.usefixtures("_only_when_told")
+def test_while_nothing_happens_all_are_told_a_mark_at_once_and_nothing_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "MARK_S", 0.01)
+
+    async def story(c: Collector) -> None:
+        mine = watched(c)
+        await reporting(c, "web1", sock(1, T0, port=443))
+        streams = [mine.watch(LISTENERS) for _ in range(20)]
+        await asyncio.gather(*map(until_mark, streams))
+        asked = asked_of(c.db._engines.readers)
+        for _ in range(3):
+            assert await asyncio.gather(*map(until_mark, streams)) == [[Mark()]] * 20
+        assert asked == []
+        for stream in streams:
+            await stream.aclose()
+
+    tell(tmp_path, story)
+
+
+def test_marks_do_not_pile_up_before_who_does_not_read() -> None:
+    async def story() -> None:
+        watcher = news_module.Watcher()
+        for _ in range(3):
+            watcher.mark()
+        watcher.tell(Came(()))
+        assert [await watcher.next(), await watcher.next()] == [Mark(), Came(())]
+        watcher.mark()
+        assert await watcher.next() == Mark()
+
+    asyncio.run(story())
 
 
 def test_a_report_costs_what_it_tells_and_not_what_its_host_has(tmp_path: Path) -> None:
@@ -347,6 +421,59 @@ def test_what_ends_while_its_host_is_asked_goes_at_once(tmp_path: Path, monkeypa
             assert ports(await news(stream)) == [("web1", 80)]
             told = await asyncio.wait_for(news(stream), watching.SWEEP_S / 2)
             assert isinstance(told, Went)
+
+    tell(tmp_path, story)
+
+
+WEB = replace(LISTENERS, selection=Selection(labels=(Label("role", "web"),)))
+
+
+def test_a_host_that_gets_a_label_or_loses_it_comes_or_goes_with_what_it_has(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        mine = watched(c)
+        labelling = Labelling(c.db, mine.note_labels)
+        session = await reporting(c, "web1", sock(1, T0, port=443))
+        await reporting(c, "db1", sock(2, T0, port=22))
+        async with aclosing(mine.watch(WEB)) as stream:
+            first, _ = await until_mark(stream)
+            assert isinstance(first, Coverage)
+            assert (first.hosts_asked, first.unmatched_labels) == (0, (Label("role", "web"),))
+            # Asked about once, for it reported, and then not meant.
+            await c.report(session, difference(2, T0 + S, opened=(sock(3, T0 + S, port=80),)))
+            await labelling.label(["web1"], [], [Label("role", "web")], [])
+            told = await news(stream)
+            assert isinstance(told, Came)
+            assert ports(told) == [("web1", 80), ("web1", 443)]
+            await c.report(session, difference(3, T0 + 2 * S, closed=(gone(3, T0 + 2 * S),)))
+            assert ports(await news(stream)) == [("web1", 80)]
+            await labelling.label([], ["*"], [Label("role", "db")], [])
+            told = await news(stream)
+            assert isinstance(told, Went)
+            assert ports(told) == [("web1", 443)]
+
+    tell(tmp_path, story)
+
+
+def test_labels_that_another_collector_gave_are_noticed_when_all_hosts_are_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "SWEEP_S", 0.05)
+    monkeypatch.setattr(watching, "COVERAGE_S", 0.05)
+
+    async def story(c: Collector) -> None:
+        mine = watched(c)
+        others = Labelling(c.db, lambda _host_ids: None)
+        session = await reporting(c, "web1", sock(1, T0, port=443))
+        async with aclosing(mine.watch(WEB)) as stream:
+            await until_mark(stream)
+            await c.report(session, difference(2, T0 + S, opened=(sock(3, T0 + S, port=80),)))
+            await others.label(["web1"], [], [Label("role", "web")], [])
+            assert ports(await news(stream)) == [("web1", 80), ("web1", 443)]
+            # And from then on what it reports is told again.
+            await c.report(session, difference(3, T0 + 2 * S, opened=(sock(4, T0 + 2 * S, port=8),)))
+            assert ports(await news(stream)) == [("web1", 8)]
+            await others.label(["web1"], [], [], ["role"])
+            assert isinstance(await news(stream), Went)
 
     tell(tmp_path, story)
 

@@ -13,7 +13,7 @@ from alembic.script import ScriptDirectory
 from fleetnet_server.storage import counts, migrate
 from fleetnet_server.storage.database import Database
 from fleetnet_server.storage.metadata import ONLY_ON
-from fleetnet_server.storage.schema import METADATA, current, live_questions
+from fleetnet_server.storage.schema import METADATA, current, labels, live_questions
 from server.reports import Collector
 from server.stories import tell
 from sqlalchemy import Connection, Engine, Index, create_engine, create_mock_engine, inspect, text
@@ -102,7 +102,7 @@ def test_every_table_and_column_has_its_sentence() -> None:
 
 def test_every_key_leads_with_the_host() -> None:
     for table in METADATA.tables.values():
-        if table.name not in ("tokens", "history"):
+        if table.name not in ("tokens", "people", "person_tokens", "history"):
             assert next(iter(table.primary_key.columns)).name == "host_id"
 
 
@@ -337,6 +337,42 @@ def test_rows_of_0009_are_there_after_0010_and_the_same_on_the_way_back(tmp_path
         assert {table: _rows(conn, table) for table in ROWS_OF_0001} == before
         assert {"live_questions", "live_answers"}.isdisjoint(inspect(conn).get_table_names())
         command.upgrade(migrate.configuration(conn), "head")
+        assert differences(conn) == []
+    engine.dispose()
+
+
+def test_people_and_their_tokens_come_with_0011_and_go_on_the_way_back(tmp_path: Path) -> None:
+    engine = old_database(tmp_path, "0001")
+    with engine.begin() as conn:
+        command.upgrade(migrate.configuration(conn), "0010")
+        before = {table: _rows(conn, table) for table in ROWS_OF_0001}
+        command.upgrade(migrate.configuration(conn), "0011")
+        assert {table: _rows(conn, table) for table in ROWS_OF_0001} == before
+        assert _rows(conn, "people") == _rows(conn, "person_tokens") == []
+        command.downgrade(migrate.configuration(conn), "0010")
+        assert {table: _rows(conn, table) for table in ROWS_OF_0001} == before
+        assert {"people", "person_tokens"}.isdisjoint(inspect(conn).get_table_names())
+        command.upgrade(migrate.configuration(conn), "head")
+        assert differences(conn) == []
+    engine.dispose()
+
+
+def test_rows_of_0011_are_there_after_0012_without_labels_and_the_same_on_the_way_back(tmp_path: Path) -> None:
+    engine = old_database(tmp_path, "0001")
+    with engine.begin() as conn:
+        command.upgrade(migrate.configuration(conn), "0011")
+        conn.execute(text("INSERT INTO tokens VALUES (:secret, 'web2', 1, 2, NULL)"), {"secret": bytes(32)})
+        tables = (*ROWS_OF_0001, "tokens")
+        before = {table: _rows(conn, table) for table in tables}
+        command.upgrade(migrate.configuration(conn), "0012")
+        after = {**before, "tokens": [{**before["tokens"][0], "labels": ""}]}
+        assert {table: _rows(conn, table) for table in tables} == after
+        conn.execute(labels.insert().values(host_id=1, key="role", value="web"))
+        command.downgrade(migrate.configuration(conn), "0011")
+        assert {table: _rows(conn, table) for table in tables} == before
+        assert "labels" not in inspect(conn).get_table_names()
+        command.upgrade(migrate.configuration(conn), "head")
+        assert _rows(conn, "labels") == []
         assert differences(conn) == []
     engine.dispose()
 

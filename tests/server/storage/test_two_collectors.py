@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 from fleetnet_server.errors import Fenced, ReportRefused, StorageUnavailable
-from fleetnet_server.records import Batch, Session, Stored
+from fleetnet_server.records import Batch, Label, Session, Stored
+from fleetnet_server.services.labels import Labelling
 from fleetnet_server.storage import hosts, sessions, tokens
 from fleetnet_server.storage import postgresql as engine_module
 from fleetnet_server.storage.database import Database
@@ -58,6 +59,27 @@ def test_a_host_that_moves_goes_on_where_it_was_and_its_old_stream_is_fenced(tmp
             await one.ingest.commit(old, difference(3, T0 + 2 * S, opened=(sock(3, T0 + 2 * S),)), T0)
         await other.report(new, difference(3, T0 + 2 * S, opened=(sock(4, T0 + 2 * S),)))
         assert [i.cookie for i in await one.intervals()] == [1, 2, 4]
+
+    tell(tmp_path, story)
+
+
+def test_a_host_that_two_collectors_label_at_once_has_the_one_value_or_the_other(tmp_path: Path) -> None:
+    async def story(one: Collector, other: Collector) -> None:
+        names = [f"web{n}" for n in range(12)]
+        for name in names:
+            await one.enroll(name)
+        desks = [Labelling(c.db, lambda _host_ids: None) for c in (one, other)]
+        for round_ in range(10):
+            given = [[Label("by", f"{who}-{round_}"), Label(who, "was-here")] for who in ("one", "other")]
+            orders = (names, names[::-1])
+            done = await asyncio.gather(
+                *(desk.label(order, [], some, []) for desk, order, some in zip(desks, orders, given, strict=True))
+            )
+            assert all(len(found) == len(names) for found, _ in done)
+            now = [dict(host.labels) for host in (await one.ask_hosts()).items]
+            assert {some["by"] for some in now} <= {f"one-{round_}", f"other-{round_}"}
+            assert len({some["by"] for some in now}) == 1, "one came after the other, on all of them"
+            assert {frozenset(some) for some in now} == {frozenset({"by", "one", "other"})}
 
     tell(tmp_path, story)
 

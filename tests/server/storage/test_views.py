@@ -12,7 +12,8 @@ import pytest
 from alembic import command
 from fleetnet_cli import wire
 from fleetnet_server.errors import StorageError
-from fleetnet_server.storage import migrate, trends, views
+from fleetnet_server.records import Label
+from fleetnet_server.storage import labels, migrate, trends, views
 from server.reports import (
     ESTABLISHED,
     NGINX,
@@ -147,6 +148,17 @@ def test_counts_and_what_they_came_to_are_shown_in_words(tmp_path: Path, engine:
     tell(tmp_path, story)
 
 
+def test_labels_are_shown_beside_their_hosts(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        await c.enroll("web1")
+        await c.enroll("db1")
+        await c.db.write(labels.put, {1: (Label("env", "prod"), Label("role", "web"))})
+        told = [(row["host"], row["key"], row["value"]) for row in await c.db.read(rows, "host_labels")]
+        assert sorted(told) == [("web1", "env", "prod"), ("web1", "role", "web")]
+
+    tell(tmp_path, story)
+
+
 @pytest.mark.parametrize(
     ("words", "numbers"),
     [
@@ -212,10 +224,10 @@ def test_the_examples_for_people_run(tmp_path: Path) -> None:
 
     async def story(c: Collector) -> None:
         await fleet(c)
-        listening, held, counted, trend, ended = await c.db.read(run)
+        listening, labelled, held, counted, trend, ended = await c.db.read(run)
         assert [(row["host"], row["processes"]) for row in listening] == [("web1", "nginx(812), worker(900)")]
         assert {(row["protocol"], row["state"]): row["sockets"] for row in counted}["tcp", "LISTEN"] == 2
-        assert (held, trend, ended) == ([], [], [])
+        assert (labelled, held, trend, ended) == ([], [], [], [])
 
     tell(tmp_path, story)
 

@@ -55,7 +55,7 @@ def _show(items: list[Explained], common: Common, write: output.Write) -> int:
 def _fleet(topic: topics.Topic, common: Common) -> Fleet | None:
     """What the fleet has of it; None where there is nothing to ask, or nobody."""
     question = _question(topic)
-    if question is None or not (common.collector_named or settings.there(Path(common.socket_path))):
+    if question is None or not (common.collector_named or settings.there(Path(common.destination.address))):
         return None
     what = f"on port {_listed(topic.ports)}" if topic.ports else f"in {question.states[0]}"
     listening = question.listeners_only

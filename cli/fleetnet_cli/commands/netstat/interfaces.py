@@ -65,11 +65,6 @@ def _show(items: list[InterfaceItem], coverage: Coverage, notes: list[str], wish
         status = show_all(cut(items, coverage, common.selection.limit), interfaces.presentation(), common)
         warn(notes, common)
         return status
-    if wish.wide:
-        up = [i for i in items if wish.everything or layout.is_up(i.interface)]
-        status = show_all(cut(up, coverage, 0), interfaces.presentation(), common)
-        warn(notes, common)
-        return status
     found = layout.write(items, wish.everything, terminal.of(sys.stdout), heading=not common.quiet)
     if not wish.live:
         notes = [*notes, "counters are not kept; --live shows those of now"]

@@ -11,10 +11,9 @@ from fleetnet_cli.commands.netstat.wish import Wish
 from fleetnet_cli.network import Namespace, RouteItem
 from fleetnet_cli.options import Common
 from fleetnet_cli.output import routes, terminal
-from fleetnet_cli.output.names import Names, Numeric, Symbolic
+from fleetnet_cli.output.names import but_for
 from fleetnet_cli.output.netstat import routes as layout
 from fleetnet_cli.records import ReadyAnswer
-from fleetnet_cli.services import load
 
 
 def show(wish: Wish, common: Common) -> int:
@@ -40,8 +39,7 @@ def show(wish: Wish, common: Common) -> int:
 
 
 def _write(asked: list[Namespace], wish: Wish, common: Common) -> int:
-    out, heading = terminal.of(sys.stdout), not common.quiet
-    names: Names = Numeric() if wish.numeric else Symbolic(load())
+    out, heading, names = terminal.of(sys.stdout), not common.quiet, but_for(wish.numbers)
     every = [r for n in asked for r in n.routes]
     found = 0
     if "ipv4" in wish.families or not wish.families:

@@ -14,7 +14,7 @@ from fleetnet_cli.errors import BrokenAnswer
 from fleetnet_cli.live import LiveItem, LiveQuestion, LiveSocket
 from fleetnet_cli.options import Common
 from fleetnet_cli.output import live, sockets, terminal
-from fleetnet_cli.output.names import Names, Numeric, Symbolic
+from fleetnet_cli.output.names import but_for
 from fleetnet_cli.output.netstat import inet, unix
 from fleetnet_cli.records import Answer, Socket, SocketQuestion
 from fleetnet_cli.services import load
@@ -50,11 +50,12 @@ def _of_host(wish: Wish, common: Common) -> SocketQuestion:
     """The question that brings all that is to be shown, and little else."""
     # The collector knows listeners by how far their address reaches; those of other kinds are sifted here.
     known = set(wish.kinds) <= {"tcp", "udp"}
-    if wish.everything or (wish.listening and known):
+    if wish.everything or (wish.listening and known) or _waiting_are_shown(wish):
         states: tuple[str, ...] = ()
     elif wish.listening:
         states = ("LISTEN", "CLOSE") if wish.internet else ("LISTEN",)
     else:
+        # What is unconnected and no listener netstat(8) shows of UNIX sockets alone.
         states = _NO_LISTENER if wish.unix else _WITH_PEER
     return SocketQuestion(
         selection=replace(common.selection, host=wish.host),
@@ -62,6 +63,11 @@ def _of_host(wish: Wish, common: Common) -> SocketQuestion:
         states=states,
         listeners_only=wish.listening and not wish.everything and known,
     )
+
+
+def _waiting_are_shown(wish: Wish) -> bool:
+    """Connections that wait to be accepted, which are known from the queue of their listener."""
+    return wish.unix and not wish.document and not (wish.listening and not wish.everything)
 
 
 def _show_live(collector: "Collector", wish: Wish, common: Common, inode: int | None) -> int:
@@ -91,8 +97,10 @@ def _show_table(
     inode: int | None,
     troubles: Callable[[], list[str]],
 ) -> int:
-    table = _OneNamespace((i for i in items if shown(i.socket, wish)), inode)
-    found = write(list(table), wish, terminal.of(sys.stdout), heading=not common.quiet)
+    table = _OneNamespace(items, wish, inode)
+    listed = list(table)
+    table.connections.whole = table.broken is None and not (answer.end and answer.end.truncated)
+    found = write(listed, table.connections, wish, terminal.of(sys.stdout), heading=not common.quiet)
     if table.broken is not None:
         raise table.broken
     notes = [*troubles(), *table.notes(), *_past(common)]
@@ -101,7 +109,9 @@ def _show_table(
     return exits.status_of(found > 0, whole=answer.coverage.whole and not common.asked_at and not troubles())
 
 
-def write(items: list[LiveSocket], wish: Wish, out: terminal.Terminal, *, heading: bool) -> int:
+def write(
+    items: list[LiveSocket], connections: unix.Connections, wish: Wish, out: terminal.Terminal, *, heading: bool
+) -> int:
     """The tables of internet and of UNIX sockets, each where it is wanted; returns how many lines."""
     layout = inet.Layout(
         all=wish.everything,
@@ -113,10 +123,12 @@ def write(items: list[LiveSocket], wish: Wish, out: terminal.Terminal, *, headin
     )
     found = 0
     if wish.internet:
-        names: Names = Numeric() if wish.numeric else Symbolic(load())
+        names = but_for(wish.numbers)
         found += inet.write((i for i in items if i.socket.protocol != "unix"), names, layout, out, heading=heading)
     if wish.unix:
-        found += unix.write((i.socket for i in items if i.socket.protocol == "unix"), layout, out, heading=heading)
+        found += unix.write(
+            (i.socket for i in items if i.socket.protocol == "unix"), connections, layout, out, heading=heading
+        )
     return found
 
 
@@ -128,7 +140,7 @@ def shown(socket: Socket, wish: Wish) -> bool:
         return True
     if socket.protocol == "unix":
         return (socket.state == "LISTEN") == wish.listening
-    if socket.protocol in ("tcp", "sctp"):
+    if socket.protocol == "tcp":
         return socket.state == "LISTEN" if wish.listening else socket.state not in ("LISTEN", "CLOSE")
     return bool(socket.remote_address) != wish.listening
 
@@ -146,23 +158,34 @@ class _OneNamespace:
     and keeps what broke the answer off.
     """
 
-    def __init__(self, items: Iterable[LiveSocket], inode: int | None) -> None:
+    def __init__(self, items: Iterable[LiveSocket], wish: Wish, inode: int | None) -> None:
         self._items = items
+        self._wish = wish
         self._inode = inode
         self._elsewhere = 0
         self._from_proc = False
+        self.connections = unix.Connections()
         self.broken: BrokenAnswer | None = None
 
     def __iter__(self) -> Iterator[LiveSocket]:
         try:
             for item in self._items:
-                self._from_proc = self._from_proc or item.socket.source == "psutil"
-                if self._is_here(item.socket):
-                    yield item
-                else:
-                    self._elsewhere += 1
+                yield from self._shown(item)
         except BrokenAnswer as error:
             self.broken = error
+
+    def _shown(self, item: LiveSocket) -> Iterator[LiveSocket]:
+        is_unix = item.socket.protocol == "unix"
+        if is_unix:
+            self.connections.add(item.socket)
+        is_shown, is_here = shown(item.socket, self._wish), self._is_here(item.socket)
+        self._from_proc = self._from_proc or (is_shown and item.socket.source == "psutil")
+        if is_shown and is_here:
+            yield item
+        elif is_shown:
+            self._elsewhere += 1
+        if is_unix and is_here and item.socket.state == "LISTEN" and _waiting_are_shown(self._wish):
+            yield from map(LiveSocket, unix.waiting(item.socket))
 
     def _is_here(self, socket: Socket) -> bool:
         return socket.netns == "host" if self._inode is None else socket.netns_inode == self._inode

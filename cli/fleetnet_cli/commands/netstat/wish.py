@@ -1,12 +1,15 @@
 """What the options of netstat ask for, and which of them cannot stand together."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from fleetnet_cli.errors import NotKept, UsageError
+from fleetnet_cli.errors import NotKept, UsageError, suggestion
 from fleetnet_cli.options import Common
 
 # As netstat(8) has them without any word on protocols, then with -4 or -6.
 _INTERNET = ("tcp", "sctp", "udp", "udplite", "raw")
+# What -A takes of the names that netstat(8) has: those of which agents read sockets.
+_FAMILIES = {"inet": "inet", "ip": "inet", "tcpip": "inet", "inet6": "inet6", "unix": "unix"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +21,7 @@ class Wish:
     listening: bool = False
     protocols: tuple[str, ...] = ()
     families: tuple[str, ...] = ()  # both or none: any
-    numeric: bool = False
+    numbers: tuple[str, ...] = ()  # of hosts, ports and users those that are to have no names
     programs: bool = False
     extend: int = 0
     wide: bool = False
@@ -52,6 +55,17 @@ class Wish:
         return not self.families or family in self.families or family not in ("ipv4", "ipv6")
 
 
+def families_of(typed: Iterable[str]) -> frozenset[str]:
+    """The families that -A names, of inet, inet6 and unix; UsageError where one is none that is read."""
+    found = set()
+    for name in (name for one in typed for name in one.split(",")):
+        if (family := _FAMILIES.get(name)) is None:
+            guess = suggestion(name, list(_FAMILIES)) or ""
+            raise UsageError(f'-A {name}: agents read nothing of a family "{name}"{guess}; ask for inet, inet6 or unix')
+        found.add(family)
+    return frozenset(found)
+
+
 def checked(wish: Wish, common: Common, *, routes: bool, interfaces: bool, statistics: bool, live: bool) -> str:
     """Which table; UsageError where the options contradict one another, NotKept where they ask what nobody knows."""
     wanted = {"routes": routes, "interfaces": interfaces, "statistics": statistics}
@@ -60,8 +74,12 @@ def checked(wish: Wish, common: Common, *, routes: bool, interfaces: bool, stati
         raise UsageError("-r, -i and -s are tables of their own; ask for one at a time")
     if interfaces and wish.extend:
         raise UsageError(
-            "-i -e is the layout of ifconfig(8), which is not made here; -i --wide and -o json have the facts"
+            "-i -e is the layout of ifconfig(8), which is not made here; -o wide and -o json have the facts"
         )
+    if "unix" in wish.protocols and (routes or statistics):
+        raise UsageError(f"there are no {tables[0]} of UNIX sockets; leave out -x")
+    if statistics and len(wish.families) > 1 and not wish.document:
+        raise UsageError("-s is of one family; ask for -4 or -6, or -o json for both")
     if routes and live:
         raise UsageError("routes have nothing that only a live look knows; leave out --live")
     if wish.timers and tables != ["sockets"]:

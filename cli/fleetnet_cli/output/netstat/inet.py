@@ -5,10 +5,11 @@ The rules that are easy to get wrong:
     then the address to what is left, unless it is to be wide;
   * a TCP listener's Send-Q is 0 (the backlog limit is ss's idea), an unconnected UDP socket has no state, and that of
     a raw socket is the kernel's number;
+  * SCTP has columns of its own, no 6 and no cut: an endpoint one address where others have queues and two;
   * an IPv4-mapped address is written as IPv4 on a tcp6 or udp6 line;
   * one owner, the lowest pid, `PID/program` cut to 19 bytes; `-` where nobody holds the socket;
-  * a timer is (seconds left/retransmissions/probes without an answer), and off where none runs.
-Where the kernel no longer knows the user (TIME_WAIT) netstat says 0, that is root; here it is `-`.
+  * a timer is (seconds left/retransmissions/probes without an answer), and off where none runs;
+  * the user of a connection in TIME_WAIT, whom the kernel no longer knows, is root.
 """
 
 from collections.abc import Iterable
@@ -73,19 +74,38 @@ def _heading(layout: Layout) -> str:
 
 def line(socket: Socket, names: Names, layout: Layout, timer: Timer | None = None) -> str:
     """One socket, with its line end."""
+    start = _sctp(socket, names) if socket.protocol == "sctp" else _of_two_ends(socket, names, layout)
+    return dotted(start + _added(socket, names, layout, timer)) + "\n"
+
+
+def _of_two_ends(socket: Socket, names: Names, layout: Layout) -> str:
     label = _LABELS.get(socket.protocol, socket.protocol) + ("6" if socket.family == "ipv6" else "")
     local = _endpoint(_local_address(socket), socket.local_port, socket, names, layout)
     remote = _endpoint(_remote_address(socket), socket.remote_port, socket, names, layout)
     queued = 0 if socket.state == "LISTEN" else socket.send_queue
-    text = f"{label:<5} {socket.recv_queue:>6} {queued:>6} {local:<23} {remote:<23} {_state(socket):<11}"
+    return f"{label:<5} {socket.recv_queue:>6} {queued:>6} {local:<23} {remote:<23} {_state(socket):<11}"
+
+
+def _sctp(socket: Socket, names: Names) -> str:
+    wide = Layout(wide=True)
+    local = _endpoint(_local_address(socket), socket.local_port, socket, names, wide)
+    if not socket.remote_address:
+        return f"{'sctp':<20}{local:<47} {_state(socket):<11}"
+    remote = _endpoint(socket.remote_address, socket.remote_port, socket, names, wide)
+    return f"sctp  {socket.recv_queue:>6} {socket.send_queue:>6} {local:<23} {remote:<23} {_state(socket):<11}"
+
+
+def _added(socket: Socket, names: Names, layout: Layout, timer: Timer | None) -> str:
+    """The columns of -e, -p and --timers."""
+    text = ""
     if layout.extend:
-        user = names.user(socket.uid, socket.user) if socket.uid is not None else "-"
+        user = names.user(0, "root") if socket.uid is None else names.user(socket.uid, socket.user)
         text += f" {user:<10} {socket.inode:<10}"
     if layout.programs:
         text += f" {program(socket)}"
     if layout.timers:
-        text += f" {_timer(timer)}"
-    return dotted(text) + "\n"
+        text += f" {'' if socket.protocol == 'sctp' else _timer(timer)}"
+    return text
 
 
 def _state(socket: Socket) -> str:

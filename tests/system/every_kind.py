@@ -1,10 +1,25 @@
-"""Opens sockets of every kind in a fresh network namespace, for what is compared with netstat(8)."""
+"""Sockets of every kind that netstat(8) shows differently, opened on a host: `python -m system.every_kind DIRECTORY`.
 
+Says `open` when all are and the states have come about that take a moment, and holds them until its standard input
+ends. Connections that end by themselves (FIN_WAIT2, TIME_WAIT) are made anew at each line of it, which `again` answers.
+"""
+
+import contextlib
+import os
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
+from system.zoo import wait_for_state
+
+from demo.programs import until
+
 LONG = "2001:db8:1111:2222:3333:4444:5555:6666"
+IPPROTO_UDPLITE = 136  # linux/in.h
+OTHER_USER = 65534  # nobody
+NEAR = "127.0.0.9"
+_CLOSE_WAIT = 8  # include/net/tcp_states.h
 
 kept: list[socket.socket | subprocess.Popen[bytes]] = []
 
@@ -28,7 +43,17 @@ def pair(listener: socket.socket, address: str) -> tuple[socket.socket, socket.s
     return client, server
 
 
-def open_tcp() -> None:
+def open_closing(listener: socket.socket) -> None:
+    closing, left = pair(listener, "127.0.0.1")
+    closing.close()  # FIN_WAIT2 here, CLOSE_WAIT there
+    wait_for_state(left, _CLOSE_WAIT)
+    closed, closing = pair(listener, NEAR)
+    closed.close()
+    wait_for_state(closing, _CLOSE_WAIT)
+    closing.close()  # TIME_WAIT there
+
+
+def open_tcp() -> socket.socket:
     http, dual = listen("0.0.0.0", 80), listen("::", 443, v6only=False)
     postgres, far = listen("127.0.0.1", 5432), listen(LONG, 5432)
     listen("::1", 53)
@@ -37,17 +62,25 @@ def open_tcp() -> None:
     pair(far, LONG)
     unread, _ = pair(dual, "127.0.0.1")  # IPv4-mapped on the server's side
     unread.sendall(b"not read")
-    closing, _ = pair(postgres, "127.0.0.1")
-    closing.close()  # FIN_WAIT2 here, CLOSE_WAIT there
-    first, second = pair(http, "127.0.0.9")
-    first.close()
-    second.close()  # TIME_WAIT
+    open_closing(http)
     full = listen("127.0.0.1", 3306, backlog=0)
     for _ in range(3):  # one is accepted by the kernel for the process, later ones hang in SYN_SENT
         hanging = socket.socket()
         hanging.setblocking(False)
         hanging.connect_ex(full.getsockname())
         kept.append(hanging)
+    # Bytes that nobody takes, until no more fit: it probes.
+    stuck, _ = pair(postgres, "127.0.0.1")
+    stuck.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            stuck.send(bytes(65536))
+    lasting, _ = pair(dual, "::1")
+    lasting.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    return http
+
+
+def open_owned() -> None:
     # Two processes share a listener, and their name is longer than netstat's column.
     shared = listen("0.0.0.0", 8080)
     long_name = ["/opt/somewhere/a-program-with-a-long-name", "600"]
@@ -55,6 +88,8 @@ def open_tcp() -> None:
     alone = listen("0.0.0.0", 8081)
     kept.append(subprocess.Popen(["relative: name", "600"], executable="/bin/sleep", pass_fds=[alone.fileno()]))
     alone.close()
+    theirs = listen("127.0.0.1", 631)
+    os.fchown(theirs.fileno(), OTHER_USER, OTHER_USER)
 
 
 def open_udp() -> None:
@@ -89,9 +124,14 @@ def open_raw() -> None:
         if peer:
             raw.connect((peer, 0))
         kept.append(raw)
-    light = socket.socket(socket.AF_INET, socket.SOCK_DGRAM, 136)  # IPPROTO_UDPLITE
-    light.bind(("127.0.0.1", 53))
-    kept.append(light)
+    for family, address, peer in [(socket.AF_INET, "127.0.0.1", ""), (socket.AF_INET6, LONG, "::1")]:
+        light = socket.socket(family, socket.SOCK_DGRAM, IPPROTO_UDPLITE)
+        light.bind((address, 53))
+        if peer:
+            light.connect((peer, 53))
+        kept.append(light)
+    # Neither a raw socket nor, to netstat, anything else.
+    kept.append(socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP))
 
 
 def open_unix(directory: Path) -> None:
@@ -99,6 +139,7 @@ def open_unix(directory: Path) -> None:
         (socket.SOCK_STREAM, str(directory / "stream.sock")),
         (socket.SOCK_SEQPACKET, "\0abstract\0name"),
         (socket.SOCK_DGRAM, str(directory / "ünî.sock")),
+        (socket.SOCK_STREAM, str(directory / "ends at the blank")),
     ]:
         bound = socket.socket(socket.AF_UNIX, kind)
         bound.bind(name)
@@ -111,6 +152,41 @@ def open_unix(directory: Path) -> None:
             client.connect(name)
             kept.append(client)
         kept.append(bound.accept()[0])
+    for _ in range(2):
+        sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        sender.connect(str(directory / "ünî.sock"))
+        kept.append(sender)
     kept.extend(socket.socketpair())
     kept.extend(socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM))
     kept.append(socket.socket(socket.AF_UNIX))
+
+
+def has_settled() -> bool:
+    """The kernel has made of the connections what they are to become."""
+    rows = (line.split() for line in Path("/proc/self/net/tcp").read_text().splitlines()[1:])
+    states = {row[3] for row in rows}
+    return states >= {"02", "05", "06", "08"}  # SYN_SENT, FIN_WAIT2, TIME_WAIT, CLOSE_WAIT
+
+
+def main() -> None:
+    """Open, hold."""
+    try:
+        http = open_tcp()
+        open_owned()
+        open_udp()
+        open_raw()
+        open_unix(Path(sys.argv[1]))
+        until(has_settled, within_s=60.0, what="connections in every state")
+        print("open", flush=True)
+        for _ in sys.stdin:
+            open_closing(http)
+            print("again", flush=True)
+    finally:
+        for thing in kept:
+            if isinstance(thing, subprocess.Popen):
+                thing.kill()
+                thing.wait()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""People who watch, many in one process, each over a connection of their own: told what to do line by line.
+
+    python -m bench.watch.people --server ADDRESS
+
+reads orders from stdin, one a line, and answers each with one line of JSON:
+
+    watch N      so many more ask for listeners on ports 1 to 1023; answered when each knows the beginning
+    heard        how many sockets all of them were told of since they were last asked so, the beginning left out
+    end
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+from dataclasses import dataclass
+
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
+import grpc
+from fleetnet_proto.v1 import query_pb2, query_pb2_grpc
+
+from bench.fleet.agents import orders
+
+# Else gRPC has all channels of a process share one connection.
+_APART = [("grpc.use_local_subchannel_pool", 1)]
+# What `fleetnet watch who-listens 1-1023` sends.
+_QUESTION = query_pb2.WatchSocketsRequest(
+    sockets=query_pb2.SeekSocketsRequest(
+        sockets=query_pb2.ListSocketsRequest(
+            protocols=["PROTOCOL_TCP", "PROTOCOL_UDP", "PROTOCOL_UDPLITE", "PROTOCOL_SCTP"],
+            local_ports=[query_pb2.PortRange(first=1, last=1_023)],
+            listeners_only=True,
+        )
+    )
+)
+
+
+@dataclass(slots=True)
+class Heard:
+    """By all of them."""
+
+    sockets: int = 0
+
+
+class Person:
+    """One who watches."""
+
+    def __init__(self, server: str, heard: Heard) -> None:
+        self._channel = grpc.aio.insecure_channel(server, options=_APART)
+        self._heard = heard
+        self.begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def watch(self) -> None:
+        """For ever; whoever is hung up on ends the process, for what is measured then is not what is said."""
+        try:
+            async for message in query_pb2_grpc.QueryServiceStub(self._channel).WatchSockets(_QUESTION):
+                kind = message.WhichOneof("part")
+                if kind in ("came", "went"):
+                    self._heard.sockets += len(getattr(message, kind).items)
+                elif kind == "mark" and not self.begun.done():
+                    self.begun.set_result(None)
+        except grpc.aio.AioRpcError as error:
+            print(f"a watch ended: {error.code()} {error.details()}", file=sys.stderr, flush=True)
+        os._exit(1)
+
+
+async def _run(server: str) -> None:
+    heard = Heard()
+    watches: list[asyncio.Task[None]] = []
+    told = await orders(0)
+    while line := await told.readline():
+        order, *words = line.decode().split()
+        if order == "watch":
+            more = [Person(server, heard) for _ in range(int(words[0]))]
+            watches += [asyncio.create_task(person.watch()) for person in more]
+            await asyncio.gather(*(person.begun for person in more))
+        elif order == "end":
+            break
+        print(json.dumps({"order": order, "sockets": heard.sockets}), flush=True)
+        heard.sockets = 0
+    os._exit(0)  # hundreds of streams are ended quickest by the kernel
+
+
+def main() -> int:
+    """Watch."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.watch.people", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--server", required=True)
+    asyncio.run(_run(parser.parse_args().server))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,223 @@
+"""What netstat(8) of net-tools 2.10 calls the kernel's counters: by group and name, a sentence for each that has one.
+
+Taken from what it prints when it is given each of them, so with its gaps: of some that it has a sentence for it prints
+the kernel's name (TCPTimeouts, TCPLoss), and so do we. A test gives both every name and compares.
+"""
+
+# Said whatever they count.
+ALWAYS: dict[str, dict[str, str]] = {
+    "Ip": {
+        "ForwDatagrams": "{} forwarded",
+        "InDelivers": "{} incoming packets delivered",
+        "InDiscards": "{} incoming packets discarded",
+        "InReceives": "{} total packets received",
+        "OutRequests": "{} requests sent out",
+    },
+    "Icmp": {
+        "InErrors": "{} input ICMP message failed",
+        "InMsgs": "{} ICMP messages received",
+        "OutErrors": "{} ICMP messages failed",
+        "OutMsgs": "{} ICMP messages sent",
+    },
+    "Tcp": {
+        "ActiveOpens": "{} active connection openings",
+        "AttemptFails": "{} failed connection attempts",
+        "CurrEstab": "{} connections established",
+        "EstabResets": "{} connection resets received",
+        "InErrs": "{} bad segments received",
+        "InSegs": "{} segments received",
+        "OutRsts": "{} resets sent",
+        "OutSegs": "{} segments sent out",
+        "PassiveOpens": "{} passive connection openings",
+        "RetransSegs": "{} segments retransmitted",
+    },
+    "Udp": {
+        "InDatagrams": "{} packets received",
+        "InErrors": "{} packet receive errors",
+        "NoPorts": "{} packets to unknown port received",
+        "OutDatagrams": "{} packets sent",
+        "RcvbufErrors": "{} receive buffer errors",
+        "SndbufErrors": "{} send buffer errors",
+    },
+    "TcpExt": {
+        "TCPHPHits": "{} packet headers predicted",
+    },
+    "Ip6": {
+        "InDelivers": "{} incoming packets delivered",
+        "InDiscards": "{} incoming packets discarded",
+        "InReceives": "{} total packets received",
+        "OutForwDatagrams": "{} forwarded",
+        "OutRequests": "{} requests sent out",
+    },
+    "Icmp6": {
+        "InErrors": "{} input ICMP message failed",
+        "InMsgs": "{} ICMP messages received",
+        "OutMsgs": "{} ICMP messages sent",
+    },
+    "Udp6": {
+        "InDatagrams": "{} packets received",
+        "InErrors": "{} packet receive errors",
+        "NoPorts": "{} packets to unknown port received",
+        "OutDatagrams": "{} packets sent",
+    },
+}
+
+# Said where they have counted anything.
+COUNTED: dict[str, dict[str, str]] = {
+    "Ip": {
+        "FragCreates": "{} fragments created",
+        "FragFails": "{} outgoing packets failed fragmentation",
+        "FragOKs": "{} outgoing packets fragmented ok",
+        "InAddrErrors": "{} with invalid addresses",
+        "InHdrErrors": "{} with invalid headers",
+        "InUnknownProtos": "{} with unknown protocol",
+        "OutDiscards": "{} outgoing packets dropped",
+        "OutNoRoutes": "{} dropped because of missing route",
+        "ReasmFails": "{} packet reassemblies failed",
+        "ReasmOKs": "{} packets reassembled ok",
+        "ReasmReqds": "{} reassemblies required",
+        "ReasmTimeout": "{} fragments dropped after timeout",
+    },
+    "TcpExt": {
+        "DelayedACKLocked": "{} delayed acks further delayed because of locked socket",
+        "DelayedACKLost": "Quick ack mode was activated {} times",
+        "DelayedACKs": "{} delayed acks sent",
+        "EmbryonicRsts": "{} resets received for embryonic SYN_RECV sockets",
+        "ListenDrops": "{} SYNs to LISTEN sockets dropped",
+        "ListenOverflows": "{} times the listen queue of a socket overflowed",
+        "LockDroppedIcmps": "{} ICMP packets dropped because socket was locked",
+        "OfoPruned": "{} packets dropped from out-of-order queue because of socket buffer overrun",
+        "OutOfWindowIcmps": "{} ICMP packets dropped because they were out-of-window",
+        "PAWSActive": "{} active connections rejected because of time stamp",
+        "PAWSEstab": "{} packets rejected in established connections because of timestamp",
+        "PAWSPassive": "{} passive connections rejected because of time stamp",
+        "PruneCalled": "{} packets pruned from receive queue because of socket buffer overrun",
+        "RcvPruned": "{} packets pruned from receive queue",
+        "SockMallocOOM": "Ran {} times out of system memory during packet sending",
+        "SyncookiesFailed": "{} invalid SYN cookies received",
+        "SyncookiesRecv": "{} SYN cookies received",
+        "SyncookiesSent": "{} SYN cookies sent",
+        "TCPAbortFailed": "{} times unable to send RST due to no memory",
+        "TCPAbortOnClose": "{} connections reset due to early user close",
+        "TCPAbortOnData": "{} connections reset due to unexpected data",
+        "TCPAbortOnLinger": "{} connections aborted after user close in linger timeout",
+        "TCPAbortOnMemory": "{} connections aborted due to memory pressure",
+        "TCPAbortOnSyn": "{} connections reset due to unexpected SYN",
+        "TCPAbortOnTimeout": "{} connections aborted due to timeout",
+        "TCPDirectCopyFromBacklog": "{} bytes directly in process context from backlog",
+        "TCPFACKReorder": "Detected reordering {} times using FACK",
+        "TCPFastRetrans": "{} fast retransmits",
+        "TCPForwardRetrans": "{} forward retransmits",
+        "TCPFullUndo": "{} congestion windows fully recovered without slow start",
+        "TCPHPAcks": "{} predicted acknowledgments",
+        "TCPHPHitsToUser": "{} packet headers predicted and directly queued to user",
+        "TCPLossFailures": "{} timeouts in loss state",
+        "TCPLossUndo": "{} congestion windows recovered without slow start after partial ack",
+        "TCPLostRetransmits": "{} retransmits lost",
+        "TCPMemoryPressures": "TCP ran low on memory {} times",
+        "TCPPartialUndo": "{} congestion windows partially recovered using Hoe heuristic",
+        "TCPPrequeued": "{} packets directly queued to recvmsg prequeue",
+        "TCPPureAcks": "{} acknowledgments not containing data payload received",
+        "TCPRcvCollapsed": "{} packets collapsed in receive queue due to low socket buffer",
+        "TCPRenoFailures": "{} timeouts after reno fast retransmit",
+        "TCPRenoRecovery": "{} times recovered from packet loss due to fast retransmit",
+        "TCPRenoReorder": "Detected reordering {} times using reno fast retransmit",
+        "TCPSACKReorder": "Detected reordering {} times using SACK",
+        "TCPSchedulerFailed": "{} times receiver scheduled too late for direct processing",
+        "TCPSlowStartRetrans": "{} retransmits in slow start",
+        "TCPTSReorder": "Detected reordering {} times using time stamp",
+        "TW": "{} TCP sockets finished time wait in fast timer",
+        "TWRecycled": "{} time wait sockets recycled by time stamp",
+    },
+    "Ip6": {
+        "FragCreates": "{} fragments created",
+        "FragFails": "{} outgoing packets failed fragmentation",
+        "FragOKs": "{} outgoing packets fragmented ok",
+        "InAddrErrors": "{} with invalid addresses",
+        "InHdrErrors": "{} with invalid headers",
+        "InMcastPkts": "{} incoming multicast packets",
+        "InNoRoutes": "{} incoming packets with no route",
+        "InTooBigErrors": "{} with packets too big",
+        "InTruncatedPkts": "{} with truncated packets",
+        "InUnknownProtos": "{} with unknown protocol",
+        "OutDiscards": "{} outgoing packets dropped",
+        "OutMcastPkts": "{} outgoing multicast packets",
+        "OutNoRoutes": "{} dropped because of missing route",
+        "ReasmFails": "{} packet reassemblies failed",
+        "ReasmOKs": "{} packets reassembled ok",
+        "ReasmReqds": "{} reassemblies required",
+        "ReasmTimeout": "{} fragments dropped after timeout",
+    },
+}
+
+# The heading above each kind of ICMP message.
+RECEIVED_HEADING = "ICMP input histogram:"
+SENT_HEADING = "ICMP output histogram:"
+
+# Messages that came, by kind.
+RECEIVED: dict[str, dict[str, str]] = {
+    "Icmp": {
+        "InAddrMaskReps": "address mask replies",
+        "InAddrMasks": "address mask request",
+        "InDestUnreachs": "destination unreachable",
+        "InEchoReps": "echo replies",
+        "InEchos": "echo requests",
+        "InParmProbs": "wrong parameters",
+        "InRedirects": "redirects",
+        "InSrcQuenchs": "source quenches",
+        "InTimeExcds": "timeout in transit",
+        "InTimestampReps": "timestamp reply",
+        "InTimestamps": "timestamp request",
+    },
+    "Icmp6": {
+        "InDestUnreachs": "destination unreachable",
+        "InEchoReplies": "echo replies",
+        "InEchos": "echo requests",
+        "InGroupMembQueries": "group member queries",
+        "InGroupMembReductions": "group member reductions",
+        "InGroupMembResponses": "group member responses",
+        "InNeighborAdvertisements": "neighbour advertisement",
+        "InNeighborSolicits": "neighbour solicits",
+        "InParmProblems": "parameter problem",
+        "InPktTooBigs": "packets too big",
+        "InRedirects": "redirects",
+        "InRouterAdvertisements": "router advertisement",
+        "InRouterSolicits": "router solicits",
+        "InTimeExcds": "received ICMPv6 time exceeded",
+    },
+}
+
+# Messages that went, by kind.
+SENT: dict[str, dict[str, str]] = {
+    "Icmp": {
+        "OutAddrMaskReps": "address mask replies",
+        "OutAddrMasks": "address mask requests",
+        "OutDestUnreachs": "destination unreachable",
+        "OutEchoReps": "echo replies",
+        "OutEchos": "echo requests",
+        "OutParmProbs": "wrong parameters",
+        "OutRedirects": "redirect",
+        "OutSrcQuenchs": "source quench",
+        "OutTimeExcds": "time exceeded",
+        "OutTimestampReps": "timestamp replies",
+        "OutTimestamps": "timestamp requests",
+    },
+    "Icmp6": {
+        "OutDestUnreachs": "destination unreachable",
+        "OutEchoReplies": "echo replies",
+        "OutEchos": "echo requests",
+        "OutGroupMembQueries": "group member queries",
+        "OutGroupMembReductions": "group member reductions",
+        "OutGroupMembResponses": "group member responses",
+        "OutNeighborAdvertisements": "neighbor advertisements",
+        "OutNeighborSolicits": "neighbor solicits",
+        "OutParmProblems": "parameter problem",
+        "OutPktTooBigs": "packets too big",
+        "OutRedirects": "redirects",
+        "OutRouterSolicits": "router solicits",
+        "OutTimeExcds": "sent ICMPv6 time exceeded",
+    },
+}
+
+# Not counters but settings, which netstat does not show.
+UNSAID = {"Ip": ("DefaultTTL",), "Tcp": ("MaxConn", "RtoAlgorithm", "RtoMax", "RtoMin")}

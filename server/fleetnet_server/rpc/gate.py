@@ -1,0 +1,228 @@
+"""Who gets through to questions and administration on the report port: people, each as far as the role goes.
+
+1. Each call is looked at before its service is: certificate, person and role. A service that is not on the list below
+   is answered to nobody, and none behind the gate takes a stream.
+2. What goes on for longer is looked at again every CHECK_S, all open calls in one reading of the database; a call that
+   is not permitted any more is ended, also in the midst of waiting.
+3. What is written to somebody who does not read is given up after WRITE_S.
+
+What must stay true: the services behind know nothing of all this, for on the admin socket there is none of it; the
+report service judges hosts by itself. Where standing cannot be read, calls end: nobody goes on unjudged.
+"""
+
+import asyncio
+import contextlib
+import datetime
+import inspect
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import grpc
+import structlog
+from google.protobuf.message import Message
+
+from fleetnet_server import metrics
+from fleetnet_server.errors import (
+    AnswerGivenUp,
+    NotPermitted,
+    PeerRefused,
+    RequestRefused,
+    ServerError,
+    StorageError,
+    TooMuchAtOnce,
+)
+from fleetnet_server.identity.peer import Person, identify_person
+from fleetnet_server.logs import Sparing, failure
+from fleetnet_server.rpc.status import errors_as_status
+from fleetnet_server.services.health import Health
+from fleetnet_server.services.people import OPERATOR, VIEWER, People
+
+CHECK_S: Final = 0.5
+WRITE_S: Final = 20.0
+MOST_CALLS_OF_ONE: Final = 8
+MOST_CALLS: Final = 64
+# A question with as many ports, nets and patterns as are let in (translate_query.py) takes less than 200 KB. What is
+# larger is refused anyway, and reading it would keep all hosts waiting.
+MOST_QUESTION_BYTES: Final = 256 * 1024
+
+# What takes which role. Services that look at their peers themselves have none.
+_ROLES: Final = {
+    "fleetnet.v1.QueryService": VIEWER,
+    "fleetnet.v1.PersonService": VIEWER,
+    "fleetnet.v1.AdminService": OPERATOR,
+}
+_JUDGE_THEMSELVES: Final = frozenset({"fleetnet.v1.ReportService", "grpc.health.v1.Health"})
+
+_log = structlog.get_logger()
+
+_Context = grpc.aio.ServicerContext[Any, Any]
+_Streams = Callable[[Any, _Context], Any]
+
+
+@dataclass(eq=False, slots=True)
+class _Call:
+    """One that is open."""
+
+    person: Person
+    role: str
+    ended: asyncio.Future[ServerError] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+    def end(self, error: ServerError) -> None:
+        if not self.ended.done():
+            self.ended.set_result(error)
+
+
+class Gate(grpc.aio.ServerInterceptor):
+    """Stands before all services of the report port."""
+
+    def __init__(self, people: People, health: Health, clock: Callable[[], datetime.datetime]) -> None:
+        self._people = people
+        self._health = health
+        self._clock = clock
+        self._open: set[_Call] = set()
+        self._calls_of: Counter[str] = Counter()
+        self._checking: asyncio.Task[None] | None = None
+        self._refusals = Sparing()
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable["grpc.RpcMethodHandler[Any, Any] | None"]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> "grpc.RpcMethodHandler[Any, Any] | None":
+        """gRPC's own hook: what is to handle the call, which then goes through the gate first."""
+        handler = await continuation(handler_call_details)
+        service = str(handler_call_details.method).rpartition("/")[0].removeprefix("/")
+        if handler is None or service in _JUDGE_THEMSELVES:
+            return handler
+        return self._guarded(handler, _ROLES.get(service))
+
+    def _guarded(
+        self, handler: "grpc.RpcMethodHandler[Any, Any]", role: str | None
+    ) -> "grpc.RpcMethodHandler[Any, Any]":
+        # The stubs know only handlers of the blocking server, so these are of any type here.
+        coders: Any = {
+            "request_deserializer": handler.request_deserializer,
+            "response_serializer": handler.response_serializer,
+        }
+        streams: Any = handler.unary_stream
+        answers: Any = handler.unary_unary
+
+        async def stream(request: Message, context: _Context) -> None:
+            await self._answer(request, context, role, lambda: _written(streams, request, context))
+
+        async def answer(request: Message, context: _Context) -> Any:  # noqa: ANN401  # whatever the service answers
+            return await self._answer(request, context, role, lambda: answers(request, context))
+
+        guarded: Any = answer if streams is None else stream
+        if streams is not None:
+            return grpc.unary_stream_rpc_method_handler(guarded, **coders)
+        return grpc.unary_unary_rpc_method_handler(guarded, **coders)
+
+    async def _answer(
+        self,
+        request: Message,
+        context: _Context,
+        role: str | None,
+        answer: Callable[[], Coroutine[Any, Any, Any]],
+    ) -> Any:  # noqa: ANN401  # whatever the service answers
+        async with errors_as_status(context, self._health), self._let_in(request, context, role) as call:
+            return await _unless_ended(call, answer())
+        raise AssertionError("unreachable: an error has ended the call")
+
+    @contextlib.asynccontextmanager
+    async def _let_in(self, request: Message, context: _Context, role: str | None) -> AsyncIterator[_Call]:
+        try:
+            person = identify_person(context.auth_context(), self._clock())
+            if role is None:
+                raise NotPermitted("this is answered to nobody over the network")
+            await self._people.admit(person, role)
+        except (PeerRefused, NotPermitted) as error:
+            metrics.PEERS_REFUSED.labels("questions").inc()
+            self._refusals.warning(
+                "question refused", kind=type(error).__name__, peer=context.peer(), reason=str(error)
+            )
+            raise
+        if request.ByteSize() > MOST_QUESTION_BYTES:
+            raise RequestRefused(f"the question has {request.ByteSize()} bytes; at most {MOST_QUESTION_BYTES} are read")
+        with self._entered(_Call(person, role)) as call:
+            yield call
+
+    @contextlib.contextmanager
+    def _entered(self, call: _Call) -> Iterator[_Call]:
+        name = call.person.name
+        if self._calls_of[name] >= MOST_CALLS_OF_ONE:
+            raise TooMuchAtOnce(f"{name} asks {MOST_CALLS_OF_ONE} questions at once already; end one, and ask again")
+        if len(self._open) >= MOST_CALLS:
+            raise TooMuchAtOnce(f"{MOST_CALLS} questions are being answered already; ask again in some seconds")
+        self._open.add(call)
+        self._calls_of[name] += 1
+        if self._checking is None or self._checking.done():
+            self._checking = asyncio.create_task(self._keep_checking())
+        try:
+            yield call
+        finally:
+            self._open.discard(call)
+            self._calls_of[name] -= 1
+            if not self._calls_of[name]:
+                del self._calls_of[name]
+
+    async def _keep_checking(self) -> None:
+        """While anything is open."""
+        while self._open:
+            await asyncio.sleep(CHECK_S)
+            calls = tuple(self._open)
+            try:
+                people = await self._people.find_each({call.person.name for call in calls})
+            except StorageError as error:
+                self._health.failed(error)
+                self._end(calls, error)
+            except Exception as error:
+                _log.error("who may ask could not be looked up", **failure(error))
+                self._end(calls, ServerError("the collector failed inside; its log says where"))
+            else:
+                for call in calls:
+                    try:
+                        self._people.check(call.person, people.get(call.person.name), call.role)
+                    except ServerError as error:
+                        call.end(error)
+
+    def _end(self, calls: tuple[_Call, ...], error: ServerError) -> None:
+        for call in calls:
+            call.end(error)
+
+
+def asker(context: _Context) -> str:
+    """By whom a call is made that got through: a person's URI, or `local` on the admin socket."""
+    uris = list(context.auth_context().get("peer_spiffe_id", ()))
+    return uris[0].decode("utf-8", "replace") if uris else "local"
+
+
+async def _unless_ended(call: _Call, answer: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401  # whatever it answers
+    """What is answered; where the call is ended meanwhile, that is raised, wherever the answer waits."""
+    work = asyncio.create_task(answer)
+    try:
+        await asyncio.wait((work, call.ended), return_when=asyncio.FIRST_COMPLETED)
+        if work.done():
+            return work.result()
+        raise call.ended.result()
+    finally:
+        if not work.done():
+            work.cancel()
+            # It leaves the database before the call is over.
+            await asyncio.wait((work,))
+
+
+async def _written(streams: _Streams, request: Message, context: _Context) -> None:
+    """A stream of answers, each written before the next is asked for."""
+    if not inspect.isasyncgenfunction(streams):
+        await streams(request, context)
+        return
+    async with contextlib.aclosing(streams(request, context)) as parts:
+        async for part in parts:
+            try:
+                async with asyncio.timeout(WRITE_S):
+                    await context.write(part)
+            except TimeoutError:
+                raise AnswerGivenUp("the answer was not read on for too long and was dropped; ask again") from None

@@ -1,0 +1,151 @@
+"""Who may ask over the network, and what each may do: tokens, logins, renewals, roles, and keeping people out.
+
+What must stay true: a person's role and standing are read from the database whenever they count and never remembered,
+so that a change holds at once, whichever collector made it; of a person one certificate is good, and the one before
+only until the newest has been shown, so that an answer that was lost locks nobody out.
+"""
+
+import datetime
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Final
+
+from fleetnet_server.errors import NotPermitted, PeerRefused, PersonUnknown, RequestRefused, TokenRefused
+from fleetnet_server.identity import certificates, names, peer, tokens
+from fleetnet_server.identity.ca import Authority
+from fleetnet_server.records import Person
+from fleetnet_server.services.enrollment import lifetime_s
+from fleetnet_server.storage import people
+from fleetnet_server.storage.database import Connection, Database
+
+VIEWER: Final = "viewer"
+OPERATOR: Final = "operator"
+ROLES: Final = (VIEWER, OPERATOR)  # each may do what those before it may
+ACTIVE: Final = people.ACTIVE
+
+
+@dataclass(frozen=True, slots=True)
+class NewPersonToken:
+    """A token just made; its text is shown once and kept nowhere."""
+
+    text: str
+    person: str
+    role: str
+    expires_at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedIn:
+    """A person who has just logged in or renewed."""
+
+    person: str
+    role: str
+    certificate: certificates.ClientCertificate
+    ca_pem: bytes
+
+
+class People:
+    """Lets people in, and keeps them out."""
+
+    def __init__(self, db: Database, authority: Authority, clock: Callable[[], datetime.datetime]) -> None:
+        self._db = db
+        self._authority = authority
+        self._clock = clock
+
+    async def create_token(self, person: str, role: str, ttl_s: int) -> NewPersonToken:
+        """A token for one person, once; 0 s means an hour. Raises RequestRefused, StorageError."""
+        if not names.is_person_name(person):
+            raise RequestRefused(
+                f"{person[:64]!r} cannot be the name of a person; use lower-case letters, digits, '.', '-' and '_', "
+                "at most 64, beginning and ending with a letter or digit"
+            )
+        _check_role(role)
+        ttl_s = lifetime_s(ttl_s)
+        secret, now_us = tokens.new_secret(), _us(self._clock())
+        expires_at_us = now_us + ttl_s * 1_000_000
+        await self._db.write(people.create_token, tokens.secret_hash(secret), person, role, now_us, expires_at_us)
+        return NewPersonToken(tokens.encode(secret, self._authority.der), person, role, expires_at_us)
+
+    async def enroll(self, secret: bytes, csr: bytes) -> LoggedIn:
+        """Trade a token's secret for a certificate. Raises TokenRefused, RequestRefused, StorageError."""
+        if len(secret) != tokens.SECRET_BYTES:
+            raise TokenRefused
+        key = certificates.public_key_of(csr)
+        now = self._clock()
+
+        def join(connection: Connection) -> LoggedIn:
+            found = people.consume_token(connection, tokens.secret_hash(secret), _us(now))
+            if found is None:
+                raise TokenRefused
+            person, role = found
+            certificate = certificates.issue_person(self._authority, key, person, now)
+            people.join(connection, person, role, certificate.serial, certificate.not_after_us, _us(now))
+            return LoggedIn(person, role, certificate, self._authority.pem)
+
+        return await self._db.write(join)
+
+    async def renew(self, shown: peer.Person, csr: bytes) -> LoggedIn:
+        """A new certificate for a person who shows a good one. Raises PeerRefused, RequestRefused, StorageError."""
+        key = certificates.public_key_of(csr)
+        certificate = certificates.issue_person(self._authority, key, shown.name, self._clock())
+        if not await self._db.write(
+            people.renew, shown.name, shown.serial, certificate.serial, certificate.not_after_us
+        ):
+            raise _not_let_in()
+        return LoggedIn(shown.name, "", certificate, self._authority.pem)
+
+    async def admit(self, shown: peer.Person, role: str) -> None:
+        """Return if a person who shows this certificate may do what takes this role. Raises PeerRefused, NotPermitted,
+        StorageError."""
+        person = await self._db.read(people.find, shown.name)
+        self.check(shown, person, role)
+        if person is not None and person.renewed_serial and person.certificate_serial == shown.serial:
+            await self._db.write(people.shown, shown.name, shown.serial)
+
+    def check(self, shown: peer.Person, person: Person | None, role: str) -> None:
+        """The same, of a person as just read. Raises PeerRefused, NotPermitted."""
+        if person is None or person.status != people.ACTIVE:
+            raise _not_let_in()
+        if shown.serial not in (person.certificate_serial, person.renewed_serial):
+            raise PeerRefused("a newer certificate has taken this one's place; log in again")
+        if shown.not_after_us <= _us(self._clock()):
+            raise PeerRefused("the certificate has expired; log in again")
+        if ROLES.index(person.role) < ROLES.index(role):
+            raise NotPermitted(f"{person.name} is a {person.role}, and this takes an {role}; ask one to do it")
+
+    async def find_each(self, of: Collection[str]) -> dict[str, Person]:
+        """Those of some people who are there, by name, as the database has them now. Raises StorageError."""
+        return await self._db.read(people.find_each, of)
+
+    async def everybody(self) -> list[Person]:
+        """All people, by name. Raises StorageError."""
+        return await self._db.read(people.everybody)
+
+    async def change_role(self, name: str, role: str) -> Person:
+        """Give a person another role. Raises PersonUnknown, RequestRefused, StorageError."""
+        _check_role(role)
+        return _known(name, await self._db.write(people.change_role, name, role))
+
+    async def revoke(self, name: str) -> Person:
+        """Keep a person out, whose unused tokens go too. Raises PersonUnknown, StorageError."""
+        return _known(name, await self._db.write(people.revoke, name))
+
+
+def _check_role(role: str) -> None:
+    if role not in ROLES:
+        raise RequestRefused(f"a person is {' or '.join(ROLES)}, and not {role[:64]!r}")
+
+
+def _known(name: str, person: Person | None) -> Person:
+    if person is None:
+        raise PersonUnknown(name[:64])
+    return person
+
+
+def _not_let_in() -> PeerRefused:
+    # To whoever asks, "unknown" and "revoked" are one.
+    return PeerRefused("the person of this certificate is not known here, or was revoked; log in with a new token")
+
+
+def _us(time: datetime.datetime) -> int:
+    return int(time.timestamp() * 1_000_000)

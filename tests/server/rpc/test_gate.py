@@ -1,0 +1,184 @@
+"""The gate by itself: who does not read is not waited for, and where standing cannot be read nobody goes on."""
+
+import asyncio
+import contextlib
+import datetime
+from collections.abc import AsyncGenerator, AsyncIterator, Collection
+from pathlib import Path
+from typing import Any, cast
+
+import grpc
+import pytest
+from fleetnet_proto.v1 import enroll_pb2, enroll_pb2_grpc, query_pb2, query_pb2_grpc
+from fleetnet_server.errors import PeerRefused, ServerError, StorageUnavailable
+from fleetnet_server.identity import peer
+from fleetnet_server.records import Coverage, Person, Selection, SocketQuestion, StaleHost
+from fleetnet_server.rpc import gate
+from fleetnet_server.rpc.query import QueryService
+from fleetnet_server.services.health import Health
+from fleetnet_server.services.people import People
+from fleetnet_server.services.questions import Questions
+from fleetnet_server.services.watching import Watching
+from server.agents import DEADLINE_S
+
+ALICE = peer.Person("alice", "0a", 0)
+
+
+class _People:
+    """Admits everybody, until told otherwise."""
+
+    def __init__(self) -> None:
+        self.unreadable = False
+        self.error: ServerError | None = None
+        self.asked: asyncio.Queue[Collection[str]] = asyncio.Queue()
+
+    async def admit(self, shown: peer.Person, role: str) -> None: ...
+
+    async def find_each(self, of: Collection[str]) -> dict[str, Person]:
+        self.asked.put_nowait(of)
+        if self.unreadable:
+            raise StorageUnavailable("the disk is full")
+        return {}
+
+    def check(self, shown: peer.Person, person: Person | None, role: str) -> None:
+        if self.error is not None:
+            raise self.error
+
+
+class _Endless:
+    """Questions and a watch to which there is always more to answer, or nothing; notes when nobody is told any more."""
+
+    def __init__(self) -> None:
+        self.left = asyncio.Event()
+
+    async def hosts(self, selection: Selection, now_us: int) -> AsyncGenerator[Coverage]:
+        stale = tuple(StaleHost(f"web{n}", 0) for n in range(10_000))
+        try:
+            while True:
+                yield Coverage(1, 10_000, 0, stale, 0)
+        finally:
+            self.left.set()
+
+    async def watch(self, question: SocketQuestion) -> AsyncGenerator[Coverage]:
+        try:
+            yield Coverage(1, 0, 0, (), 0)
+            await asyncio.Event().wait()
+        finally:
+            self.left.set()
+
+
+@contextlib.asynccontextmanager
+async def asked(
+    tmp_path: Path, people: _People, endless: _Endless
+) -> AsyncIterator[tuple["query_pb2_grpc.QueryServiceAsyncStub", grpc.aio.Channel]]:
+    """A gate before the questions, on a socket."""
+    before = gate.Gate(cast("People", people), Health(), lambda: datetime.datetime.now(datetime.UTC))
+    server = grpc.aio.server(interceptors=[before])
+    # Nothing else is asked for.
+    service = QueryService(cast("Questions", endless), cast("Watching", endless), None, Health(), None)  # type: ignore[arg-type]
+    query_pb2_grpc.add_QueryServiceServicer_to_server(service, server)
+    anything = cast("enroll_pb2_grpc.EnrollServiceServicer", _Anything())
+    enroll_pb2_grpc.add_EnrollServiceServicer_to_server(anything, server)
+    path = f"unix:{tmp_path}/gate.sock"
+    server.add_insecure_port(path)
+    await server.start()
+    async with grpc.aio.insecure_channel(path) as channel:
+        yield query_pb2_grpc.QueryServiceStub(channel), channel
+    await server.stop(None)
+
+
+class _Anything:
+    """A service whose methods are there and answer nothing."""
+
+    def __getattr__(self, _name: str) -> Any:
+        async def method(request: object, context: object) -> enroll_pb2.EnrollResponse:
+            return enroll_pb2.EnrollResponse()
+
+        return method
+
+
+@pytest.fixture(autouse=True)
+def _everybody_is_alice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate, "identify_person", lambda *_: ALICE)
+    monkeypatch.setattr(gate, "CHECK_S", 0.01)
+
+
+async def _to_the_end(call: Any) -> tuple[grpc.StatusCode, str]:
+    with pytest.raises(grpc.RpcError) as error:
+        await _read_on(call)
+    return error.value.code(), error.value.details() or ""
+
+
+async def _read_on(call: Any) -> None:
+    while await call.read():
+        pass
+
+
+def test_an_answer_that_is_not_read_is_dropped_and_holds_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate, "WRITE_S", 0.2)
+
+    async def story() -> None:
+        service = _Endless()
+        async with asyncio.timeout(DEADLINE_S), asked(tmp_path, _People(), service) as (stub, _):
+            call = stub.ListHosts(query_pb2.ListHostsRequest())
+            await call.read()
+            await service.left.wait()
+            code, words = await _to_the_end(call)
+            assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
+            assert "was not read on for too long" in words
+
+    asyncio.run(story())
+
+
+def test_an_answer_ends_in_the_midst_of_being_written_to_somebody_who_does_not_read(tmp_path: Path) -> None:
+    async def story() -> None:
+        service, people = _Endless(), _People()
+        async with asyncio.timeout(DEADLINE_S), asked(tmp_path, people, service) as (stub, _):
+            call = stub.ListHosts(query_pb2.ListHostsRequest())
+            await call.read()
+            people.error = PeerRefused("revoked")
+            await service.left.wait()
+            assert await _to_the_end(call) == (grpc.StatusCode.UNAUTHENTICATED, "revoked")
+
+    asyncio.run(story())
+
+
+def test_where_it_cannot_be_read_who_may_ask_nobody_goes_on(tmp_path: Path) -> None:
+    async def story() -> None:
+        service, people = _Endless(), _People()
+        async with asyncio.timeout(DEADLINE_S), asked(tmp_path, people, service) as (stub, _):
+            call = stub.WatchSockets(query_pb2.WatchSocketsRequest())
+            await call.read()
+            people.unreadable = True
+            assert await _to_the_end(call) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "the disk is full")
+            await service.left.wait()
+
+    asyncio.run(story())
+
+
+def test_all_that_is_open_is_looked_up_at_once_and_nothing_is_where_nothing_is_open(tmp_path: Path) -> None:
+    async def story() -> None:
+        service, people = _Endless(), _People()
+        async with asyncio.timeout(DEADLINE_S), asked(tmp_path, people, service) as (stub, _):
+            calls = [stub.WatchSockets(query_pb2.WatchSocketsRequest()) for _ in range(3)]
+            for call in calls:
+                await call.read()
+            assert await people.asked.get() == await people.asked.get() == {"alice"}
+            for call in calls:
+                call.cancel()
+            await service.left.wait()
+
+    asyncio.run(story())
+
+
+def test_a_service_that_nobody_has_decided_about_is_answered_to_nobody(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with asyncio.timeout(DEADLINE_S), asked(tmp_path, _People(), _Endless()) as (_, channel):
+            with pytest.raises(grpc.RpcError) as error:
+                await enroll_pb2_grpc.EnrollServiceStub(channel).Enroll(enroll_pb2.EnrollRequest())
+            assert error.value.code() is grpc.StatusCode.PERMISSION_DENIED
+            assert "answered to nobody over the network" in (error.value.details() or "")
+
+    asyncio.run(story())
