@@ -52,3 +52,17 @@ def _steps(node: Any, of: str = "") -> Iterator[str]:
         elif "Relation Name" in node and "Plans" not in node:
             yield f"{of} whole"
         yield from _steps(below, of)
+
+
+def tasks(conn: Connection, sql: str, values: Any) -> int:
+    """To how many shards Citus puts a statement; 0 of one that needs none of them."""
+    [[planned]] = conn.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {sql}", values)
+    return sum(_tasks(planned))
+
+
+def _tasks(node: Any) -> Iterator[int]:
+    below = node if isinstance(node, list) else list(node.values()) if isinstance(node, dict) else []
+    if isinstance(node, dict) and "Task Count" in node:
+        yield node["Task Count"]
+    for one in below:
+        yield from _tasks(one)

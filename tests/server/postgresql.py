@@ -143,7 +143,8 @@ class Server:
 
     def url(self, database: str = "postgres", user: str = "postgres", **query: str) -> str:
         """As `--database` takes it."""
-        told = "&".join(f"{name}={quote(value)}" for name, value in {"host": str(self.directory), **query}.items())
+        where = {"host": str(self.directory)} | ({"port": str(self.port)} if self.port else {})
+        told = "&".join(f"{name}={quote(value)}" for name, value in {**where, **query}.items())
         return f"postgresql+psycopg://{user}@/{database}?{told}"
 
     @property

@@ -26,10 +26,17 @@ _COPY = text("SELECT create_reference_table(:named)")
 _MACHINES = text("SELECT count(*) FROM pg_dist_node WHERE noderole = 'primary' AND shouldhaveshards")
 
 
+def one_by_one(conn: Connection) -> None:
+    """Until the end of the transaction, which begins with this, parts of a table are changed one after the other. Where
+    Citus has changed some at once it makes no view in the same transaction."""
+    if is_spread(conn):
+        conn.execute(text("SET LOCAL citus.multi_shard_modify_mode = 'sequential'"))
+
+
 def spread(conn: Connection) -> None:
     """Spread what is not spread yet; nothing where there is no Citus. Rows that are there are moved."""
     due = missing(conn)
-    for name in due & REFERENCE:
+    for name in sorted(due & REFERENCE):
         conn.execute(_COPY, {"named": name})
     for name in sorted(due - REFERENCE, key=lambda name: (name != _WITH, name)):
         conn.execute(_DISTRIBUTE, {"named": name, "beside": "none" if name == _WITH else _WITH})
