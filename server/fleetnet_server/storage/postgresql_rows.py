@@ -82,16 +82,25 @@ def execute_rows(
     """See dialect.py. One statement, whatever the number of rows."""
     if len(rows) >= COPY_FROM and type(statement) is Insert and statement.select is None:
         return _copy(conn, _copying(conn.dialect, statement.table, keys), rows)
-    unfolding = _unfolding(conn.dialect, statement, keys)
-    return conn.exec_driver_sql(unfolding.sql, unfolding.arrays(rows)).rowcount
+    unfolding = _unfolding(conn.dialect, statement, keys, _alone(conn, statement, keys, rows))
+    return conn.exec_driver_sql(unfolding.sql, unfolding.values(rows)).rowcount
+
+
+def _alone(conn: Connection, statement: object, keys: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> bool:
+    """Whether rows are of one host, which stands in the statement then. Citus sees by that which machine has them, and
+    puts the statement to no other."""
+    if not conn.info.get(CITUS) or keys[0] != "of_host" or isinstance(statement, Insert):
+        return False
+    return all(row[0] == rows[0][0] for row in rows)
 
 
 def select_each(
     conn: Connection, statement: Select[Any] | Insert, keys: tuple[str, ...], rows: Sequence[tuple[Any, ...]]
 ) -> list[tuple[Any, ...]]:
     """See dialect.py. One statement, whatever the number of rows."""
-    unfolding = _unfolding(conn.dialect, statement, keys)
-    found = conn.exec_driver_sql(unfolding.sql, unfolding.arrays(rows)).cursor
+    alone = _alone(conn, statement, keys, rows)
+    unfolding = _unfolding(conn.dialect, statement, keys, alone)
+    found = conn.exec_driver_sql(unfolding.sql, unfolding.values(rows)).cursor
     assert found is not None
     return list(found.fetchall())
 
@@ -141,11 +150,13 @@ _Written = Callable[[Any], str]
 class _Unfolding:
     sql: str
     written: dict[str, _Written]  # each value of a row as an element of its array
+    first: str | None  # the value that all rows have in common, which is no array
 
-    def arrays(self, rows: Sequence[tuple[Any, ...]]) -> dict[str, str]:
+    def values(self, rows: Sequence[tuple[Any, ...]]) -> dict[str, Any]:
         columns = zip(*rows, strict=True)
         return {
-            key: _array(values, written) for (key, written), values in zip(self.written.items(), columns, strict=True)
+            key: column[0] if key == self.first else _array(column, written)
+            for (key, written), column in zip(self.written.items(), columns, strict=True)
         }
 
 
@@ -174,11 +185,13 @@ def _written(kind: TypeEngine[Any]) -> _Written:
 
 @cache
 def _unfolding(
-    dialect: Dialect, statement: Insert | Update | Delete | Select[Any], keys: tuple[str, ...]
+    dialect: Dialect, statement: Insert | Update | Delete | Select[Any], keys: tuple[str, ...], alone: bool
 ) -> _Unfolding:
-    """The statement for all rows: its parameters are the arrays."""
+    """The statement for all rows: its parameters are the arrays. With `alone` the first stands in it as it is."""
     types = _types(dialect, statement, keys)
-    told = _unfolded(types)
+    first = keys[0] if alone else None
+    arrays = {key: kind for key, kind in types.items() if key != first}
+    told = _unfolded(arrays)
     if isinstance(statement, Insert) and statement.select is None:
         all_rows: Any = statement.from_select(keys, select(*(told.c[key] for key in keys)))
     else:
@@ -186,12 +199,12 @@ def _unfolding(
         def column_of(element: object, **_: object) -> object:
             if element is told:
                 return told
-            return told.c[element.key] if isinstance(element, BindParameter) and element.key in keys else None
+            return told.c[element.key] if isinstance(element, BindParameter) and element.key in arrays else None
 
         all_rows = visitors.replacement_traverse(statement, {"stop_on": [told]}, column_of)
     compiled = all_rows.compile(dialect=dialect)
     assert set(compiled.params) == set(keys), "a value that is in the statement and not in the rows would be lost"
-    return _Unfolding(str(compiled), {key: _written(kind) for key, kind in types.items()})
+    return _Unfolding(str(compiled), {key: _written(kind) for key, kind in types.items()}, first)
 
 
 def _unfolded(types: dict[str, TypeEngine[Any]]) -> TableValuedAlias:

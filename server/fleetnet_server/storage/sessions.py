@@ -4,11 +4,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, Select, bindparam, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, FromClause, Select, bindparam, func, insert, select, update
 
 from fleetnet_server.errors import SequenceHole
 from fleetnet_server.records import Hello, HostFacts, Session
-from fleetnet_server.storage.dialect import execute_rows, hold_each, select_each
+from fleetnet_server.storage.dialect import execute_rows, hold_each, is_spread, select_each
 from fleetnet_server.storage.each_host import each_host
 from fleetnet_server.storage.hosts import Look
 from fleetnet_server.storage.moments import of_hosts
@@ -315,7 +315,7 @@ def covering(conn: Connection, at_us: int, host_ids: Collection[int] | None = No
     each = each_host(conn)
     begun = (
         select(func.max(other.c.first_at_us))
-        .where(other.c.host_id == each.host_id, other.c.first_at_us <= at_us)
+        .where(other.c.host_id == each.host_id, other.c.first_at_us <= at_us, *_said_again(conn, other, host_ids))
         .scalar_subquery()
         .correlate(each.of)
     )
@@ -326,6 +326,12 @@ def covering(conn: Connection, at_us: int, host_ids: Collection[int] | None = No
     )
     found = _covered(conn, query.order_by(sessions.c.generation), host_ids)
     return found | _by_quicker_ones(conn, [one for one in found.values() if one.clock_offset_us <= -SKEW_US])
+
+
+def _said_again(conn: Connection, other: FromClause, host_ids: Collection[int] | None) -> list[ColumnElement[bool]]:
+    """Where tables are spread over machines, that rows are of these hosts is said of each table: so a statement about
+    one host goes to the machine that has it."""
+    return of_hosts(other, host_ids) if is_spread(conn) else []
 
 
 def _by_quicker_ones(conn: Connection, late: Sequence[Covered]) -> dict[int, Covered]:

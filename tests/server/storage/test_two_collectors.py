@@ -14,7 +14,7 @@ from fleetnet_server.services.labels import Labelling
 from fleetnet_server.storage import hosts, sessions, tokens
 from fleetnet_server.storage import postgresql as engine_module
 from fleetnet_server.storage.database import Database
-from server.databases import url
+from server.databases import spread, url
 from server.reports import T0, Collector, S, difference, hello, snapshot, sock
 from sqlalchemy import Connection, text
 
@@ -126,7 +126,7 @@ def test_a_new_stream_waits_for_the_batch_that_is_being_stored_and_goes_on_behin
 
 async def waits_for_a_lock(c: Collector) -> None:
     """Return once a transaction waits for another."""
-    query = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    query = text(f"SELECT count(*) FROM {'citus_locks' if spread() else 'pg_locks'} WHERE NOT granted")
     async with asyncio.timeout(20):
         while not await c.db.read(lambda conn: conn.execute(query).scalar_one()):
             continue
