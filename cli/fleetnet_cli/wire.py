@@ -66,7 +66,7 @@ def sockets_request(question: SocketQuestion) -> SocketsRequest:
         return plain
     return query_pb2.FindSocketsRequest(
         sockets=plain,
-        remote=_net(question.remotes[0]) if question.remotes else None,
+        remote=net(question.remotes[0]) if question.remotes else None,
         remote_port=question.remote_ports[0].first if question.remote_ports else 0,
         opened_since_us=question.since_us,
     )
@@ -101,9 +101,9 @@ def _sought(question: SocketQuestion) -> query_pb2.SeekSocketsRequest:
         sockets=listed(replace(question, selection=replace(question.selection, host_globs=()))),
         host_globs=globs,
         opened_since_us=question.since_us,
-        remotes=map(_net, question.remotes),
+        remotes=map(net, question.remotes),
         remote_ports=map(_ports, question.remote_ports),
-        local=_net(question.local) if question.local else None,
+        local=net(question.local) if question.local else None,
         container=question.container,
     )
 
@@ -123,9 +123,10 @@ def listed(question: SocketQuestion) -> query_pb2.ListSocketsRequest:
     )
 
 
-def _net(net: Net) -> query_pb2.Net:
-    family = sockets.AF_INET6 if ":" in net.address else sockets.AF_INET
-    return query_pb2.Net(address=sockets.inet_pton(family, net.address), prefix_bits=net.prefix_bits)
+def net(asked: Net) -> query_pb2.Net:
+    """Addresses that begin alike."""
+    family = sockets.AF_INET6 if ":" in asked.address else sockets.AF_INET
+    return query_pb2.Net(address=sockets.inet_pton(family, asked.address), prefix_bits=asked.prefix_bits)
 
 
 def _ports(ports: PortRange) -> query_pb2.PortRange:
