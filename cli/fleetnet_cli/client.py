@@ -21,13 +21,13 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 import grpc
-from fleetnet_proto.v1 import admin_pb2_grpc, query_pb2, query_pb2_grpc
+from fleetnet_proto.v1 import admin_pb2, admin_pb2_grpc, query_pb2, query_pb2_grpc
 
 from fleetnet_cli import errors, wire
 from fleetnet_cli.live import LiveItem, LiveQuestion
 from fleetnet_cli.lives import Life, LivesQuestion
 from fleetnet_cli.network import Namespace, NamespaceQuestion
-from fleetnet_cli.records import Coverage, End, Host, News, Selection, Socket, SocketQuestion, Token
+from fleetnet_cli.records import Coverage, Described, End, Host, News, Selection, Socket, SocketQuestion, Token
 
 Item = TypeVar("Item")
 Response = (
@@ -129,6 +129,14 @@ class Collector:
         except grpc.RpcError as error:
             raise translated(error) from error
         return wire.token(answer)
+
+    def describe(self) -> Described:
+        """What the collector says of itself. Raises CollectorTooOld where it does not know the question."""
+        request = admin_pb2.DescribeCollectorRequest()
+        try:
+            return wire.described(self._administration.DescribeCollector(request, timeout=self._timeout_s))
+        except grpc.RpcError as error:
+            raise translated(error) from error
 
     def _translated(
         self,

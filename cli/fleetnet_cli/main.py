@@ -15,6 +15,7 @@ from fleetnet_cli.commands import (
     completion,
     config,
     diff,
+    doctor,
     explain,
     help,
     history,
@@ -83,6 +84,7 @@ def build() -> typer.Typer:
     tokens.callback()(_nothing)
     tokens.command("create", cls=Command, epilog=token.EXAMPLES)(token.create)
     app.add_typer(tokens, name="token")
+    app.command("doctor", cls=Command, epilog=doctor.EXAMPLES)(doctor.doctor)
     app.command("explain", cls=Command, epilog=explain.EXAMPLES)(explain.explain)
     configuration = _typer(help="Say where settings come from.", epilog=config.EXAMPLES)
     configuration.callback()(config.nothing)

@@ -104,6 +104,7 @@ class Common:
     quiet: bool
     selection: Selection
     since_us: int = 0  # 0 where it was not said; of a span the selection is about its end
+    broken: str = ""  # what is wrong with the settings that name the collector, where a command goes on all the same
     watching: bool = False  # what comes and goes is to be shown, too
 
     def only_answers(self, option: str) -> None:
@@ -132,16 +133,17 @@ class Common:
 
 
 def takes_common(
-    names: tuple[str, ...], formats: tuple[str, ...] = FORMATS
+    names: tuple[str, ...], formats: tuple[str, ...] = FORMATS, *, broken_settings: bool = False
 ) -> Callable[[Callable[P, int]], Callable[..., int]]:
-    """Gives a command the named options in place of its parameter `common`."""
+    """Gives a command the named options in place of its parameter `common`; where `broken_settings` are taken they are
+    no error, and named there."""
 
     def decorate(command: Callable[P, int]) -> Callable[..., int]:
         @functools.wraps(command)
         def wrapper(**given: Any) -> int:  # noqa: ANN401  # typer passes what the options are typed as
             shared = {name: given.pop(name) for name in names}
             try:
-                given["common"] = checked(shared, formats)
+                given["common"] = checked(shared, formats, broken_settings=broken_settings)
                 return command(**given)  # type: ignore[call-arg]  # typer calls by name
             except UsageError as error:
                 raise _with_variables(error, click.get_current_context()) from error
@@ -239,7 +241,7 @@ def shared(program: click.Command) -> dict[str, click.Option]:
     return {name: by_twin[_twin(name)] for name in _OPTIONS}
 
 
-def checked(given: dict[str, Any], formats: Sequence[str]) -> Common:
+def checked(given: dict[str, Any], formats: Sequence[str], *, broken_settings: bool = False) -> Common:
     """The shared options as given, checked; UsageError where one makes no sense."""
     watching = _is_watched()
     formats = WATCH_FORMATS if watching else formats
@@ -266,15 +268,24 @@ def checked(given: dict[str, Any], formats: Sequence[str]) -> Common:
     end = "--until" if given.get("until") else "--at"
     machine = settings.this_machine()
     server, context = collector_named(command)
+    socket_path, named, broken = "", server is not None, ""
+    try:
+        socket_path = settings.admin_socket(server, context, machine)
+        named = named or settings.configured(context, machine) is not None
+    except UsageError as error:
+        if not broken_settings:
+            raise
+        broken = str(error)
     common = Common(
-        socket_path=settings.admin_socket(server, context, machine),
-        collector_named=server is not None or settings.configured(context, machine) is not None,
+        socket_path=socket_path,
+        collector_named=named,
         timeout_s=timeout_us / times.SECOND_US,
         output=output,
         output_is_typed=is_typed(command, "output"),
         quiet=bool(given.get("quiet")),
         selection=selection,
         since_us=_since(since, selection.at_us, now_us, of_span=_of_span(given), end=end) if since else 0,
+        broken=broken,
         watching=watching,
     )
     return common.within(formats, command.command_path.partition(" ")[2])

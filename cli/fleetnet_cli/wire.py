@@ -12,6 +12,7 @@ from fleetnet_proto.v1 import admin_pb2, query_pb2, sockets_pb2
 
 from fleetnet_cli.records import (
     Coverage,
+    Described,
     End,
     Host,
     Net,
@@ -19,6 +20,7 @@ from fleetnet_cli.records import (
     NotKept,
     Owner,
     PortRange,
+    RefusedReports,
     Selection,
     Socket,
     SocketQuestion,
@@ -180,6 +182,17 @@ def end(message: query_pb2.End) -> End:
 def token(message: admin_pb2.CreateTokenResponse) -> Token:
     """A token that was made."""
     return Token(message.token, message.host, message.expires_at_us)
+
+
+def described(message: admin_pb2.DescribeCollectorResponse) -> Described:
+    """What a collector says of itself."""
+    return Described(
+        version=message.version,
+        at_us=message.at_us,
+        server_certificate_until_us=message.server_certificate_until_us,
+        ca_certificate_until_us=message.ca_certificate_until_us,
+        refused=tuple(RefusedReports(r.host, r.reports, r.last_at_us, r.reason) for r in message.refused),
+    )
 
 
 def host(message: query_pb2.HostItem) -> Host:

@@ -25,6 +25,7 @@ Request = (
     | query_pb2.ListLivesRequest
     | query_pb2.LiveRequest
     | admin_pb2.CreateTokenRequest
+    | admin_pb2.DescribeCollectorRequest
 )
 _PAGE = 2
 
@@ -54,6 +55,7 @@ class Canned(query_pb2_grpc.QueryServiceServicer, admin_pb2_grpc.AdminServiceSer
         self.statistics: list[live_pb2.Statistic] = []
         self.lives: list[query_pb2.LifeItem] = []
         self.trouble = ""
+        self.described: admin_pb2.DescribeCollectorResponse | None = None  # None: older, and does not know the question
         self.live_refusals: list[tuple[grpc.StatusCode, str]] = []
 
     def ListSockets(  # noqa: N802  # the name in the .proto
@@ -167,6 +169,14 @@ class Canned(query_pb2_grpc.QueryServiceServicer, admin_pb2_grpc.AdminServiceSer
         return admin_pb2.CreateTokenResponse(
             token="fnt1.c2VjcmV0", host=request.host, expires_at_us=1_772_374_200_000_000
         )
+
+    def DescribeCollector(  # noqa: N802  # likewise
+        self, request: admin_pb2.DescribeCollectorRequest, context: grpc.ServicerContext
+    ) -> admin_pb2.DescribeCollectorResponse:
+        self._take(request, context)
+        if self.described is None:
+            context.abort(grpc.StatusCode.UNIMPLEMENTED, "")
+        return self.described
 
     def _take(
         self,

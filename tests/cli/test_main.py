@@ -34,6 +34,7 @@ COMMANDS = [
     ["watch"],
     ["watch", "who-listens"],
     ["token", "create"],
+    ["doctor"],
     ["explain"],
     ["config", "explain"],
     ["help"],

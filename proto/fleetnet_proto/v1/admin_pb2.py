@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x66leetnet_proto/v1/admin.proto\x12\x0b\x66leetnet.v1\"1\n\x12\x43reateTokenRequest\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\r\n\x05ttl_s\x18\x02 \x01(\x04\"I\n\x13\x43reateTokenResponse\x12\r\n\x05token\x18\x01 \x01(\t\x12\x0c\n\x04host\x18\x02 \x01(\t\x12\x15\n\rexpires_at_us\x18\x03 \x01(\x03\x32`\n\x0c\x41\x64minService\x12P\n\x0b\x43reateToken\x12\x1f.fleetnet.v1.CreateTokenRequest\x1a .fleetnet.v1.CreateTokenResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x66leetnet_proto/v1/admin.proto\x12\x0b\x66leetnet.v1\"1\n\x12\x43reateTokenRequest\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\r\n\x05ttl_s\x18\x02 \x01(\x04\"I\n\x13\x43reateTokenResponse\x12\r\n\x05token\x18\x01 \x01(\t\x12\x0c\n\x04host\x18\x02 \x01(\t\x12\x15\n\rexpires_at_us\x18\x03 \x01(\x03\"\x1a\n\x18\x44\x65scribeCollectorRequest\"\xaf\x01\n\x19\x44\x65scribeCollectorResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\r\n\x05\x61t_us\x18\x02 \x01(\x03\x12#\n\x1bserver_certificate_until_us\x18\x03 \x01(\x03\x12\x1f\n\x17\x63\x61_certificate_until_us\x18\x04 \x01(\x03\x12,\n\x07refused\x18\x05 \x03(\x0b\x32\x1b.fleetnet.v1.RefusedReports\"S\n\x0eRefusedReports\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\x0f\n\x07reports\x18\x02 \x01(\x04\x12\x12\n\nlast_at_us\x18\x03 \x01(\x03\x12\x0e\n\x06reason\x18\x04 \x01(\t2\xc4\x01\n\x0c\x41\x64minService\x12P\n\x0b\x43reateToken\x12\x1f.fleetnet.v1.CreateTokenRequest\x1a .fleetnet.v1.CreateTokenResponse\x12\x62\n\x11\x44\x65scribeCollector\x12%.fleetnet.v1.DescribeCollectorRequest\x1a&.fleetnet.v1.DescribeCollectorResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,6 +35,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATETOKENREQUEST']._serialized_end=95
   _globals['_CREATETOKENRESPONSE']._serialized_start=97
   _globals['_CREATETOKENRESPONSE']._serialized_end=170
-  _globals['_ADMINSERVICE']._serialized_start=172
-  _globals['_ADMINSERVICE']._serialized_end=268
+  _globals['_DESCRIBECOLLECTORREQUEST']._serialized_start=172
+  _globals['_DESCRIBECOLLECTORREQUEST']._serialized_end=198
+  _globals['_DESCRIBECOLLECTORRESPONSE']._serialized_start=201
+  _globals['_DESCRIBECOLLECTORRESPONSE']._serialized_end=376
+  _globals['_REFUSEDREPORTS']._serialized_start=378
+  _globals['_REFUSEDREPORTS']._serialized_end=461
+  _globals['_ADMINSERVICE']._serialized_start=464
+  _globals['_ADMINSERVICE']._serialized_end=660
 # @@protoc_insertion_point(module_scope)

@@ -1,6 +1,8 @@
+from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from typing import ClassVar as _ClassVar, Optional as _Optional
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -21,3 +23,33 @@ class CreateTokenResponse(_message.Message):
     host: str
     expires_at_us: int
     def __init__(self, token: _Optional[str] = ..., host: _Optional[str] = ..., expires_at_us: _Optional[int] = ...) -> None: ...
+
+class DescribeCollectorRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class DescribeCollectorResponse(_message.Message):
+    __slots__ = ("version", "at_us", "server_certificate_until_us", "ca_certificate_until_us", "refused")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    AT_US_FIELD_NUMBER: _ClassVar[int]
+    SERVER_CERTIFICATE_UNTIL_US_FIELD_NUMBER: _ClassVar[int]
+    CA_CERTIFICATE_UNTIL_US_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
+    version: str
+    at_us: int
+    server_certificate_until_us: int
+    ca_certificate_until_us: int
+    refused: _containers.RepeatedCompositeFieldContainer[RefusedReports]
+    def __init__(self, version: _Optional[str] = ..., at_us: _Optional[int] = ..., server_certificate_until_us: _Optional[int] = ..., ca_certificate_until_us: _Optional[int] = ..., refused: _Optional[_Iterable[_Union[RefusedReports, _Mapping]]] = ...) -> None: ...
+
+class RefusedReports(_message.Message):
+    __slots__ = ("host", "reports", "last_at_us", "reason")
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    REPORTS_FIELD_NUMBER: _ClassVar[int]
+    LAST_AT_US_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    host: str
+    reports: int
+    last_at_us: int
+    reason: str
+    def __init__(self, host: _Optional[str] = ..., reports: _Optional[int] = ..., last_at_us: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...

@@ -35,6 +35,8 @@ class AdminServiceStub:
     def __new__(cls, channel: _aio.Channel) -> AdminServiceAsyncStub: ...
     CreateToken: _grpc.UnaryUnaryMultiCallable[_admin_pb2.CreateTokenRequest, _admin_pb2.CreateTokenResponse]
     """Makes a one-time token that lets one host join."""
+    DescribeCollector: _grpc.UnaryUnaryMultiCallable[_admin_pb2.DescribeCollectorRequest, _admin_pb2.DescribeCollectorResponse]
+    """What the collector says of itself, for those who look for what is wrong."""
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
@@ -43,6 +45,8 @@ class AdminServiceAsyncStub(AdminServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateToken: _aio.UnaryUnaryMultiCallable[_admin_pb2.CreateTokenRequest, _admin_pb2.CreateTokenResponse]  # type: ignore[assignment]
     """Makes a one-time token that lets one host join."""
+    DescribeCollector: _aio.UnaryUnaryMultiCallable[_admin_pb2.DescribeCollectorRequest, _admin_pb2.DescribeCollectorResponse]  # type: ignore[assignment]
+    """What the collector says of itself, for those who look for what is wrong."""
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     """Answered to administrators only."""
@@ -54,5 +58,13 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.CreateTokenResponse, _abc.Awaitable[_admin_pb2.CreateTokenResponse]]:
         """Makes a one-time token that lets one host join."""
+
+    @_abc_1.abstractmethod
+    def DescribeCollector(
+        self,
+        request: _admin_pb2.DescribeCollectorRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.DescribeCollectorResponse, _abc.Awaitable[_admin_pb2.DescribeCollectorResponse]]:
+        """What the collector says of itself, for those who look for what is wrong."""
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

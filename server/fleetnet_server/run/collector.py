@@ -42,6 +42,7 @@ from fleetnet_server.run.names import server_names
 from fleetnet_server.run.retention import keep_clearing
 from fleetnet_server.run.trends import keep_putting_down
 from fleetnet_server.services.admission import Admission
+from fleetnet_server.services.description import Description
 from fleetnet_server.services.enrollment import Enrollment
 from fleetnet_server.services.health import Health
 from fleetnet_server.services.ingest import Ingest
@@ -130,7 +131,9 @@ async def _serve(config: Config, authority: ca.Authority, identity: ServerIdenti
             enroll, config.enroll_listen, "--enroll-listen", identity.credentials(client_certificates=False)
         )
         queries = QueryService(Questions(database), watching, streams, health, LiveDesk(Live(database), streams))
-        admin = servers.admin_server(queries, AdminService(enrollment, health))
+        ca_until = authority.certificate.not_valid_after_utc
+        description = Description(database, ca_until, lambda: identity.current.not_after, _now)
+        admin = servers.admin_server(queries, AdminService(enrollment, description, health))
         _bind_admin(admin, config.admin_socket)
         everything = (report, enroll, admin)
         watched = Watched(database, streams, health, authority, identity, load)
