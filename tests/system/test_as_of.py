@@ -90,8 +90,8 @@ NOT_OF_THAT_TIME = {
 }
 # Of what had not ended then it may be known by now when and how it did.
 KNOWN_SINCE = ("closed_at", "closed_at_is")
-# Of a table which time it is about, where one was asked for.
-ASKED_AT = re.compile(r"as of [^,]*, ")
+# Of a table which time it is about, where one was asked for, and of a comparison up to when.
+ASKED_AT = re.compile(r"as of [^,]*, |(?<=\) to )[0-9: -]+")
 # Tables that say in part what is known by now: when each host was last heard, what is not seen of it, and how and when
 # something ended. Of these documents are compared.
 OF_NOW = ("host ", "hosts ", "history ")
@@ -268,7 +268,8 @@ class Scene:
         self.programs["life"].tell("")
 
     def change(self) -> None:
-        """Close, open, kill and remove, on each host something."""
+        """Close, open, kill and remove, on each host something. No socket changes hands while it is open: who holds it
+        is kept as last reported (README, "Reading an answer")."""
         lab = self.lab
         for name in ("web", "tenant"):
             self.programs[name].kill()
