@@ -411,7 +411,7 @@ def differences(then: Answered, now: Answered, at: str) -> list[str]:
 
 @pytest.mark.root
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_what_is_answered_for_a_time_before_a_change_is_what_was_answered_then(changed: Then) -> None:
     answered = ask_everything(changed.lab, changed.fleet, changed.words, changed.at, tables=True)
     assert differences(changed.answered, answered, changed.at) == []
@@ -427,7 +427,7 @@ def test_what_is_answered_for_a_time_before_a_change_is_what_was_answered_then(c
 
 @pytest.mark.root
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_the_same_is_answered_when_the_collector_has_been_started_again(changed: Then) -> None:
     changed.fleet.collector.stop()
     changed.fleet.start_collector(*changed.options)
