@@ -20,6 +20,7 @@ from fleetnet_cli import errors, wire
 from fleetnet_cli.channel import dial  # first: it tells gRPC what this is to know when it is loaded
 from fleetnet_cli.records import (
     Coverage,
+    Described,
     End,
     Host,
     Label,
@@ -190,6 +191,12 @@ class Collector:
         translate: "Callable[[grpc.RpcError, str], errors.CliError] | None" = None,
     ) -> errors.CliError:
         return self._line.explained(error, (translate or translated)(error, host))
+
+    def describe(self) -> Described:
+        """What the collector says of itself. Raises CollectorTooOld where it does not know the question."""
+        from fleetnet_proto.v1 import admin_pb2  # likewise
+
+        return wire.described(self._administered("DescribeCollector", admin_pb2.DescribeCollectorRequest()))
 
     def _translated(
         self,
