@@ -118,6 +118,7 @@ def test_a_pattern_says_yes_no_or_that_it_cannot_tell(pattern: str, socket: Sock
         ("[[rule]]\nname = 'a'\nloopback = true\nforbid = [{port = 1}]", "loopback belongs to only and exactly"),
         ("[[rule]]\nname = 'a'\nat_most = 5", "at_most is a table of states"),
         ("[[rule]]\nname = 'a'\nat_most = { CLOSED_WAIT = 5 }", 'did you mean "CLOSE_WAIT"?'),
+        ("[[rule]]\nname = 'a'\nat_most = { CLOSE_WAIT = 5, close-wait = 6 }", "at_most names CLOSE_WAIT twice"),
         ("[[rule]]\nname = 'a'\nat_most = { CLOSE_WAIT = 'x' }", "at_most.CLOSE_WAIT is not a number"),
         ("[[rule]]\nname = 'a'\nforbid = [{port = 1}]\n" * 2, 'line 4: there is a rule "a" already'),
     ],

@@ -22,11 +22,12 @@ A rule says one of five things:
 
 import ipaddress
 import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any, TypeVar
 
+from fleetnet_cli.audit import names
+from fleetnet_cli.audit.names import Names
 from fleetnet_cli.audit.patterns import PROTOCOLS, SCOPES, Net, Pattern
 from fleetnet_cli.errors import UsageError, suggestion
 from fleetnet_cli.ports import parse_ports
@@ -52,8 +53,8 @@ class Rule:
 
     name: str
     says: str  # what kind it is: one of LISTENER_RULES, or "at_most"
-    hosts: tuple[str, ...] = ("*",)
-    but: tuple[str, ...] = ()
+    hosts: Names = names.ALL
+    but: Names = names.NONE
     severity: str = "error"
     why: str = ""
     loopback: bool = False
@@ -68,7 +69,7 @@ class Rule:
 
     def concerns(self, host: str) -> bool:
         """Whether it is about this host."""
-        return _any_matches(host, self.hosts) and not _any_matches(host, self.but)
+        return self.hosts.match(host) and not self.but.match(host)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +78,6 @@ class Policy:
 
     source: str
     rules: tuple[Rule, ...]
-
-
-def _any_matches(host: str, globs: Iterable[str]) -> bool:
-    return any(fnmatchcase(host.lower(), glob.lower()) for glob in globs)
 
 
 def parse(text: str, source: str, services: Services) -> Policy:
@@ -123,8 +120,8 @@ def _rule(table: "_Table", line: int, services: Services) -> Rule:
     return Rule(
         name=name,
         says=says[0],
-        hosts=named.texts("hosts") or ("*",),
-        but=named.texts("except"),
+        hosts=Names(named.texts("hosts")) if "hosts" in table.values else names.ALL,
+        but=Names(named.texts("except")),
         severity=named.one_of("severity", SEVERITIES) or "error",
         why=named.text("why"),
         loopback=named.flag("loopback") or False,
@@ -184,7 +181,13 @@ def _most(rule: "_Table") -> tuple[tuple[str, int], ...]:
     for state, most in table.items():
         if not isinstance(most, int) or isinstance(most, bool) or most < 0:
             raise UsageError(f"{rule.at}: at_most.{state} is not a number of sockets; write {state} = 100")
-    return tuple((rule.said(parse_state, state, "at_most"), most) for state, most in table.items())
+    limits: dict[str, int] = {}
+    for word, most in table.items():
+        state = rule.said(parse_state, word, "at_most")
+        if state in limits:
+            raise UsageError(f"{rule.at}: at_most names {state} twice; keep one of its numbers")
+        limits[state] = most
+    return tuple(limits.items())
 
 
 def _net(word: str) -> Net:
