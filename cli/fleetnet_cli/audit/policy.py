@@ -86,6 +86,8 @@ def parse(text: str, source: str, services: Services) -> Policy:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{source} is not TOML ({error}); correct it") from error
+    except RecursionError as error:
+        raise UsageError(f"{source} is no policy, for it is nested too deep; correct it") from error
     _check_keys(table, ("rule",), source)
     rules = table.get("rule")
     if not isinstance(rules, list) or not rules or not all(isinstance(rule, dict) for rule in rules):
@@ -106,7 +108,7 @@ def parse(text: str, source: str, services: Services) -> Policy:
 def _rule(table: "_Table", line: int, services: Services) -> Rule:
     _check_keys(table.values, _RULE_KEYS, table.at)
     name = table.text("name")
-    if not name:
+    if not name.strip():
         raise UsageError(f'{table.at}: the rule has no name; write name = "what it asks for"')
     named = _Table(table.values, f'{table.at}, "{name}"')
     if table.values.get("hosts") in ("", []):
@@ -150,13 +152,16 @@ def _pattern(table: "_Table", services: Services) -> Pattern:
             raise UsageError(f"{table.at}: {key} is empty, which would be any; leave it out, or name one")
     if not table.values:
         raise UsageError(f"{table.at}: {{}} would be any listener; name at least one of {', '.join(_PATTERN_KEYS)}")
+    scopes, exposed = table.each("scope", lambda word: _known(word.lower(), SCOPES, "scope")), table.flag("exposed")
+    if exposed and set(scopes) == {"loopback"}:
+        raise UsageError(f"{table.at}: what has the scope loopback is never exposed; leave one of the two out")
     protocols = table.each("protocol", lambda word: _known(word.lower(), PROTOCOLS, "protocol"))
     return Pattern(
         ports=tuple(r for ranges in _ports(table, services, "raw" in protocols) for r in ranges),
         protocols=protocols,
         addresses=table.each("address", _net),
-        scopes=table.each("scope", lambda word: _known(word.lower(), SCOPES, "scope")),
-        exposed=table.flag("exposed"),
+        scopes=scopes,
+        exposed=exposed,
         process=table.text("process"),
         user=table.text("user"),
         unit=table.text("unit"),
