@@ -112,6 +112,8 @@ def listen(lab: Laboratory, host: Host, link_local: str) -> set[int]:
         # Over UDP likewise.
         *("udp,0.0.0.0,53", f"udp,0.0.0.0,{SILENT_UDP},silent", "udp,127.0.0.1,55", "udp6,::,56", "udp,10.1.1.1,57"),
         *("udp,0.0.0.0,58,device=eth1", f"udp,0.0.0.0,{WALLED_UDP}", "udp,0.0.0.0,60,device=lo"),
+        # To a group (RFC 2365), which is nobody's address either.
+        "udp,239.1.2.3,61",
     )
     program = lab.start(host, "reachable", *sockets)
     return set(map(int, program.wait_for(r"^ready (.*)$")[1].split()))
@@ -202,13 +204,13 @@ def test_what_listens_inside_alone_or_at_nobodys_address_is_told_as_that(scene: 
     assert {item["exposed"] for item in items} == {True, False}
     (bound_to_lo,) = [item for item in items if item["local_port"] == 101]
     assert (bound_to_lo["scope"], bound_to_lo["interface"]) == ("any", "lo")
-    at_nobodys = [item for item in scene.exposed if item["local_address"] == "10.99.0.1"]
-    assert [item["local_port"] for item in at_nobodys] == [95], "it may come to be the host's, so it is told"
+    at_nobodys = {item["local_port"] for item in scene.exposed if item["local_address"] in ("10.99.0.1", "239.1.2.3")}
+    assert at_nobodys == {95, 61}, "one may come to be the host's, the other a group's that it is in, so they are told"
 
 
 def test_the_collector_itself_is_reached_by_its_two_ports_and_no_other(scene: Scene) -> None:
     place = scene.fleet.place
     assert place is not None
-    (ports,) = nmap.scan(scene.scanner, [place.address], nmap.tcp(nmap.ALL)).values()
+    (ports,) = nmap.scan(scene.scanner, [place.address], nmap.tcp("1-9999")).values()
     told = scene.fleet.expect(FOUND, "who-listens", "--exposed", "--host", "collector", "-o", "json").items
     assert nmap.of_state(ports, nmap.OPEN) == {item["local_port"] for item in told} == {REPORT_PORT, REPORT_PORT + 1}
