@@ -17,7 +17,8 @@ from demo.programs import until
 
 pytestmark = pytest.mark.root
 
-FOUND = 0
+FOUND, PARTIAL = 0, 3
+ANSWERED = (FOUND, PARTIAL)
 WALLED_TCP, WALLED_UDP, SILENT_UDP = 9443, 59, 54
 SOME = f"1-1024,{WALLED_TCP},65535"  # all that the host has, and more; of some addresses every port is tried
 # What host and scanner have beside their addresses on the switch, {} being 1 and 2. The loopback interface of the host
@@ -65,11 +66,11 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         made = Scene(fleet, host, scanner, interfaces)
 
         def told() -> set[int]:
-            items = fleet.ask("who-listens", "--host", "wide", "-o", "json").items
-            return {item["local_port"] for item in items}
+            answer = fleet.ask("who-listens", "--host", "wide", "-o", "json", within_s=120.0)
+            return {item["local_port"] for item in answer.items} if answer.status in ANSWERED else set()
 
-        fleet.wait_until_fresh("wide", "collector")
-        until(lambda: told() == ports, within_s=60.0, what="all listeners of the host")
+        fleet.wait_until_fresh("wide", "collector", within_s=120.0)
+        until(lambda: told() == ports, within_s=120.0, what="all listeners of the host")
         yield made
 
 
