@@ -213,7 +213,7 @@ def socket_item(answer: records.SocketAnswer, owners: Sequence[query_pb2.OwnerIt
         owners=owners,
         owner_status=cast("sockets_pb2.OwnerStatus", holder.owner_status),
         scope=cast("query_pb2.AddressScope", scope),
-        exposure=cast("query_pb2.Exposure", scopes.exposure(answer.netns, scope)),
+        exposure=cast("query_pb2.Exposure", scopes.exposure(answer.netns, scope, answer.interface)),
         opened_at_us=answer.opened_at_us,
         opened_at_is=cast("sockets_pb2.OpenedAtIs", answer.opened_at_is),
         closed_at_us=answer.closed_at_us,
