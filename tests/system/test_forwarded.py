@@ -82,7 +82,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
             (gate, "web", OWN),
             (gate, "proxy", PROXIED, "--upstream", f"{INSIDE}:{INNER}"),
         ):
-            lab.start(place, "tier", name, f"0.0.0.0:{port}", *upstream, name=name).wait_for("^ready")
+            lab.start(place, "shop", name, f"0.0.0.0:{port}", *upstream, name=name).wait_for("^ready")
         fleet = lab.fleet()
         fleet.enroll("gate", fleet.place)
         fleet.start_agent("gate", gate, "--namespaces", "all")

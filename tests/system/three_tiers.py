@@ -44,7 +44,7 @@ class Tiers:
 
     def start_tier(self, host: str, name: str, address: str, *options: str, group: str = "") -> None:
         """Start a tier of the application, as shop.py has it."""
-        self._start(host, name, "tier", name, address, *options, group=group)
+        self._start(host, name, "shop", name, address, *options, group=group)
 
     def stop(self, host: str, name: str) -> None:
         """End it."""
