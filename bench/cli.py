@@ -6,17 +6,14 @@ which one host has a page, one a hundredth, and one nine hundredths. Then
     1. runs of the program beside bare Python (`-c pass`) and beside importing gRPC and Typer, in turns, each from its
        start to its end; a bar is a ratio of medians of wall clock, and CPU stands beside it;
     2. 10,000 rows beside a page of 100, in turns;
-    3. 10,000 rows, 100,000 and all there are as lines: the most memory that program and collector held meanwhile;
-    4. what a connection takes until its first answer, over the admin socket and over mutual TLS with a host's
-       certificate, measured inside a process that has loaded gRPC already.
+    3. 10,000 rows, 100,000 and all there are as lines: the most memory that program and collector held meanwhile.
 
-Every row is run by one Python, this one. `--server` and `--config-home` ask another collector as well, such as one over
-the network: what `fleetnet login` has put down is found where they say.
+Questions of the first kind go over the admin socket, and over mutual TLS on loopback, as somebody who has logged in.
+Every row is run by one Python, this one.
 """
 
 import argparse
 import asyncio
-import json
 import os
 import statistics
 import subprocess
@@ -31,7 +28,6 @@ from typing import Final
 from cli.long_answers import PAGE_ITEMS, ran
 from fleetnet_server.storage.database import Database
 
-from bench.fleet import identities
 from bench.fleet.population import now_us
 from bench.measures import Bar
 from bench.storage import fill
@@ -49,26 +45,6 @@ _OF_A_PAGE, _OF_MANY = ("--host", f"host{_PAGE:05}"), ("--host", f"host{_MANY:05
 _OF_TEN_TIMES_AS_MANY: Final = ("--host", f"host0000[{_MANY}{_NINE_TIMES_AS_MANY}]")
 _ALL_THERE_ARE: Final = ("who-holds", "ESTAB", "CLOSE_WAIT", "LISTEN", "--max-age", _LONGER)
 
-# What it takes to connect and be answered: that there is no such method, which is for the other end to say.
-_CONNECTS: Final = """
-import json, sys, time
-from pathlib import Path
-import grpc
-target, identity = sys.argv[1:]
-wall_s, cpu_s = time.perf_counter(), time.process_time()
-if identity:
-    kept = json.loads(Path(identity).read_text())
-    pem = [kept[name].encode() for name in ("ca", "key", "certificate")]
-    channel = grpc.secure_channel(target, grpc.ssl_channel_credentials(*pem))
-else:
-    channel = grpc.insecure_channel(target)
-try:
-    channel.unary_unary("/nothing/Nothing")(b"", timeout=60)
-except grpc.RpcError as error:
-    assert error.code() is grpc.StatusCode.UNIMPLEMENTED, error
-print(time.perf_counter() - wall_s, time.process_time() - cpu_s)
-"""
-
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -78,7 +54,6 @@ class Row:
     command: list[str]
     beside: str = ""
     limit: float = 0.0
-    environment: Mapping[str, str] | None = None  # None: that of all
 
 
 @dataclass(slots=True)
@@ -98,7 +73,7 @@ def in_turns(rows: list[Row], runs: int, told: Mapping[str, str]) -> dict[str, T
     took = {row.name: Took() for row in rows}
     for number in range(runs + 1):
         for row in rows:
-            wall_s, cpu_s = _run(row.command, row.environment or told)
+            wall_s, cpu_s = _run(row.command, told)
             if number:
                 took[row.name].wall_s.append(wall_s)
                 took[row.name].cpu_s.append(cpu_s)
@@ -120,23 +95,21 @@ def _run(command: list[str], told: Mapping[str, str]) -> tuple[float, float]:
     return wall_s, used.ru_utime + used.ru_stime
 
 
-def _rows(server: str, options: argparse.Namespace) -> Iterator[Row]:
+def _rows(servers: Mapping[str, str]) -> Iterator[Row]:
     fleetnet = console_script("fleetnet")
-    asks = [fleetnet, "who-listens", "443", "--max-age", _LONGER]
     yield Row(_BARE, [sys.executable, "-c", "pass"])
     yield Row(_LIBRARIES, [sys.executable, "-c", "import grpc, typer"])
     yield Row("--version", [fleetnet, "--version"], _BARE, 5)
     yield Row("--help", [fleetnet, "--help"], _BARE, 12)
-    yield Row("who-listens 443, admin socket", [*asks, "--server", server], _LIBRARIES, 1.6)
-    if options.server:
-        home = {**os.environ, **({"XDG_CONFIG_HOME": options.config_home} if options.config_home else {})}
-        yield Row(f"who-listens 443, {options.server}", [*asks, "--server", options.server], _LIBRARIES, 1.6, home)
+    for way, server in servers.items():
+        asks = [fleetnet, "who-listens", "443", "--max-age", _LONGER, "--server", server]
+        yield Row(f"who-listens 443, {way}", asks, _LIBRARIES, 1.6)
 
 
-def start(server: str, told: Mapping[str, str], options: argparse.Namespace) -> Iterator[Bar]:
+def start(servers: Mapping[str, str], told: Mapping[str, str], runs: int) -> Iterator[Bar]:
     """From the start of the program to its end."""
-    rows = list(_rows(server, options))
-    took = in_turns(rows, options.runs, told)
+    rows = list(_rows(servers))
+    took = in_turns(rows, runs, told)
     for row in rows:
         cpu_s = statistics.median(took[row.name].cpu_s)
         print(f"  {row.name:<34} {took[row.name].median_s * 1000:7.1f} ms, CPU {cpu_s * 1000:6.1f} ms", flush=True)
@@ -146,27 +119,17 @@ def start(server: str, told: Mapping[str, str], options: argparse.Namespace) -> 
             yield Bar(f"{row.name} to {row.beside}", row.limit, ratio, "times")
 
 
-def connections(fleet: Fleet, directory: Path, runs: int) -> None:
-    """Prints what is left of a question that is asked over the network, once that can be."""
-    ca_pem = (fleet.data / "ca.pem").read_bytes()
-    [joined] = identities.join(["connects"], fleet.admin_socket, fleet.enroll_address, ca_pem)
-    kept = directory / "identity"
-    kept.touch(mode=0o600)
-    kept.write_text(json.dumps(joined))
-    ways = {
-        "admin socket": (f"unix:{fleet.admin_socket}", ""),
-        "mutual TLS": (fleet.report_address, str(kept)),
-    }
-    took = {way: Took() for way in ways}
-    for _ in range(runs):
-        for way, where in ways.items():
-            done = subprocess.run([sys.executable, "-c", _CONNECTS, *where], capture_output=True, text=True, check=True)
-            wall_s, cpu_s = map(float, done.stdout.split())
-            took[way].wall_s.append(wall_s)
-            took[way].cpu_s.append(cpu_s)
-    for way, one in took.items():
-        cpu_ms = statistics.median(one.cpu_s) * 1000
-        print(f"  connected and answered, {way:<12} {one.median_s * 1000:7.1f} ms, CPU {cpu_ms:6.1f} ms", flush=True)
+def log_in(fleet: Fleet, directory: Path, told: Mapping[str, str]) -> None:
+    """Let whoever runs this ask over the network."""
+    token = directory / "token"
+    token.touch(mode=0o600)
+    asked = [console_script("fleetnet"), "token", "create", "--person", "bench", "-q"]
+    made = subprocess.run(
+        [*asked, "--server", f"unix://{fleet.admin_socket}"], env=told, check=True, stdout=subprocess.PIPE
+    )
+    token.write_bytes(made.stdout)
+    login = [console_script("fleetnet"), "login", "--server", fleet.enroll_address, "--token-file", str(token)]
+    subprocess.run(login, env=told, check=True, stderr=subprocess.DEVNULL)
 
 
 def beside_a_page(server: str, told: Mapping[str, str], runs: int, of: int) -> Iterator[Bar]:
@@ -239,10 +202,11 @@ def main() -> int:
             fleet = Fleet(Path(directory), programs)
             _filled(fleet, options)
             server = f"unix://{fleet.admin_socket}"
-            bars = list(start(server, told, options))
+            log_in(fleet, Path(directory), told)
+            ways = {"admin socket": server, "mutual TLS": fleet.report_address}
+            bars = list(start(ways, told, options.runs))
             bars += beside_a_page(server, told, max(1, options.runs // 3), options.sockets // _A_HUNDREDTH)
             bars += as_lines(server, fleet.collector.pid)
-            connections(fleet, Path(directory), options.runs)  # makes a host that nobody has heard of
     for bar in bars:
         print(bar.line())
     return 0
@@ -255,8 +219,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--hosts", type=int, default=100)
     parser.add_argument("--sockets", type=int, default=1_000_000, help="of all hosts together (default 1,000,000)")
     parser.add_argument("--runs", type=int, default=30, help="of each row (default 30)")
-    parser.add_argument("--server", default="", metavar="ADDRESS", help="ask this collector, too")
-    parser.add_argument("--config-home", default="", metavar="DIR", help="in place of ~/.config, for --server")
     parser.add_argument("--seed", type=int, default=1)
     return parser.parse_args()
 

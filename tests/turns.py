@@ -18,6 +18,7 @@ ALONE = (
     "tests/system/test_containers.py",
     "tests/system/test_everywhere.py",
     "tests/system/test_everywhere_in_history.py",
+    "tests/system/test_forwarded.py",
     "tests/system/test_namespaces.py",
     "tests/system/test_quiet.py",
     "tests/system/test_without_a_helper.py",

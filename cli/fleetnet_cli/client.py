@@ -20,6 +20,7 @@ from fleetnet_cli import errors, wire
 from fleetnet_cli.channel import dial  # first: it tells gRPC what this is to know when it is loaded
 from fleetnet_cli.records import (
     Coverage,
+    Described,
     End,
     Host,
     Label,
@@ -53,8 +54,8 @@ _GUESS_S = 1.0  # for the names of hosts, one of which a wrong name may be meant
 
 _LEAVE_S = 2.0  # for a call to end that was called off: no time at all but on a machine that does nothing
 
-# Who watches hears at least a mark, every ten seconds, and is not to think at once that a busy collector hangs.
-_MARKS_S = 30.0
+# Who watches hears at least a mark, every fifteen seconds, and is not to think at once that a busy collector hangs.
+_MARKS_S = 45.0
 
 
 class Collector:
@@ -190,6 +191,12 @@ class Collector:
         translate: "Callable[[grpc.RpcError, str], errors.CliError] | None" = None,
     ) -> errors.CliError:
         return self._line.explained(error, (translate or translated)(error, host))
+
+    def describe(self) -> Described:
+        """What the collector says of itself. Raises CollectorTooOld where it does not know the question."""
+        from fleetnet_proto.v1 import admin_pb2  # likewise
+
+        return wire.described(self._administered("DescribeCollector", admin_pb2.DescribeCollectorRequest()))
 
     def _translated(
         self,

@@ -3,6 +3,7 @@
 FOUND = 0
 NOTHING = 1
 VIOLATED = 1  # by `audit`
+WARNED = 1  # by `doctor`
 FAILED = 2
 PARTIAL = 3
 DENIED = 4
@@ -25,6 +26,8 @@ MEANINGS = {
 
 # What the statuses of `diff` mean, where it is something else.
 OF_COMPARISON = {FOUND: "the same", NOTHING: "different", PARTIAL: "not everything is known"}
+# And of `doctor`.
+OF_DOCTOR = {FOUND: "all is well", WARNED: "warnings alone", FAILED: "a problem"}
 
 
 def of_comparison(status: int) -> int:

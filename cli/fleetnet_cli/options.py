@@ -9,7 +9,7 @@ import functools
 import inspect
 import operator
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ParamSpec, get_args
 
@@ -17,7 +17,7 @@ import click
 import typer
 
 from fleetnet_cli import settings, times
-from fleetnet_cli.errors import UsageError, suggestion
+from fleetnet_cli.errors import CliError, UsageError, suggestion
 from fleetnet_cli.labels import parse_asked
 from fleetnet_cli.output.presentation import FORMATS, OF_AUDIT, OF_MAP
 from fleetnet_cli.records import Selection
@@ -31,7 +31,7 @@ O_OF_NETSTAT = '-o is the format here; netstat\'s timers are --timers (live); se
 _LETTERS_OF_NETSTAT = re.compile(r"[aceilnprstuvwxW46]{1,12}", re.ASCII)
 WATCH = "watch"  # the command whose commands are questions that stay open
 WATCH_FORMATS = ("table", "ndjson")
-_OF_ANSWERS = ("at", "since", "limit", "by", "at_least")  # parameters that make no sense of what is watched
+_OF_ANSWERS = ("at", "since", "until", "limit", "by", "at_least")  # parameters that make no sense of what is watched
 
 
 def option(*flags: str, help: str, command: str = "", **more: Any) -> Any:  # noqa: ANN401  # as typer types its options
@@ -47,9 +47,7 @@ def _twin(*words: str) -> str:
 
 SERVER = option("--server", metavar="ADDRESS", help="The collector: unix:///PATH or HOST:7443.")
 CONTEXT = option("--context", metavar="NAME", help="A context or login of ~/.config/fleetnet.")
-TIMEOUT = option(
-    "--timeout", metavar="LENGTH", help=f"Give up on a silent collector after this (default {DEFAULTS['timeout']})."
-)
+TIMEOUT = option("--timeout", metavar="LENGTH", help=f"Give up on a silent collector (default {DEFAULTS['timeout']}).")
 
 
 def _listed(formats: Sequence[str]) -> str:
@@ -61,12 +59,13 @@ def _output(formats: Sequence[str], metavar: str = "FORMAT") -> Any:  # noqa: AN
 
 
 QUIET = option("--quiet", "-q", help="Items only: no heading, no line on coverage.")
-_AT = option("--at", metavar="TIME", help='As it was then: "10m ago", "yesterday 14:00", RFC 3339.')
+_AT = option("--at", metavar="TIME", help='As it was then: "10m ago", "yesterday 14:00".')
 _SINCE = option("--since", metavar="TIME", help="What began since, open still or not.")
+_UNTIL_OF_SINCE = option("--until", metavar="TIME", help="With --since: what began up to then.")
 # Of commands that are about all that lies between two times.
 _SINCE_OF_SPAN = option("--since", metavar="TIME", help="From when on; a TIME as for --at in other commands.")
 _UNTIL = option("--until", metavar="TIME", help="Up to when (default now).")
-_HOST = option("--host", metavar="GLOB", help='Only hosts whose name matches, such as "web*"; several times: or.')
+_HOST = option("--host", metavar="GLOB", help='Hosts that match, such as "web*" (repeatable).')
 _LABEL = option("--label", metavar="K[=V]", help="Only hosts with this label now (repeatable).")
 _MAX_AGE = option("--max-age", metavar="LENGTH", help="A host silent for longer is stale (default 2m).")
 _LIMIT = option("--limit", metavar="N", min=1, help="At most N items.")
@@ -90,8 +89,8 @@ _OPTIONS: dict[str, tuple[Any, Any, Any]] = {
 CONNECTION = ("output", "quiet", "server", "context", "timeout")
 ONE_HOST = ("output", "at", "max_age", "limit", "quiet", "server", "context", "timeout")
 SHEET = tuple(name for name in ONE_HOST if name != "limit")
-SOCKETS = tuple(name for name in _OPTIONS if name != "until")
-QUESTION = tuple(name for name in SOCKETS if name != "since")
+SOCKETS = tuple(_OPTIONS)
+QUESTION = tuple(name for name in SOCKETS if name not in ("since", "until"))
 SPAN = tuple(name for name in _OPTIONS if name != "at")
 SPAN_OF_HOST = tuple(name for name in SPAN if name not in ("host", "label"))
 
@@ -108,6 +107,9 @@ class Common:
     quiet: bool
     selection: Selection
     since_us: int = 0  # 0 where it was not said; of a span the selection is about its end
+    broken: CliError | None = (
+        None  # what is wrong with the settings that name the collector, where a command goes on all the same
+    )
     watching: bool = False  # what comes and goes is to be shown, too
 
     def only_answers(self, option: str) -> None:
@@ -140,16 +142,17 @@ class Common:
 
 
 def takes_common(
-    names: tuple[str, ...], formats: tuple[str, ...] = FORMATS
+    names: tuple[str, ...], formats: tuple[str, ...] = FORMATS, *, broken_settings: bool = False
 ) -> Callable[[Callable[P, int]], Callable[..., int]]:
-    """Gives a command the named options in place of its parameter `common`."""
+    """Gives a command the named options in place of its parameter `common`; where `broken_settings` are taken they are
+    no error, and named there."""
 
     def decorate(command: Callable[P, int]) -> Callable[..., int]:
         @functools.wraps(command)
         def wrapper(**given: Any) -> int:  # noqa: ANN401  # typer passes what the options are typed as
             shared = {name: given.pop(name) for name in names}
             try:
-                given["common"] = checked(shared, formats)
+                given["common"] = checked(shared, formats, broken_settings=broken_settings)
                 return command(**given)  # type: ignore[call-arg]  # typer calls by name
             except UsageError as error:
                 raise _with_variables(error, click.get_current_context()) from error
@@ -189,12 +192,19 @@ def of_environment(context: click.Context) -> list[click.Option]:
 
 def _parameters(names: tuple[str, ...], formats: tuple[str, ...]) -> Iterator[inspect.Parameter]:
     # What some commands mean otherwise.
-    others = {"output": _output(formats)} | ({"since": _SINCE_OF_SPAN} if "until" in names else {})
+    others = {"output": _output(formats), "until": _UNTIL_OF_SINCE}
+    if _of_span(names):
+        others |= {"since": _SINCE_OF_SPAN, "until": _UNTIL}
     for name in names:
         kind, option, default = _OPTIONS[name]
         # Annotated[kind, option] in words that a type checker does not take for a type.
         annotation = operator.getitem(Annotated, (kind, others.get(name, option)))
         yield inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _of_span(names: Container[str]) -> bool:
+    """Whether a command with these options is about all that lies between two times."""
+    return "until" in names and "at" not in names
 
 
 def watched(command: Callable[..., int]) -> Callable[..., int]:
@@ -240,7 +250,7 @@ def shared(program: click.Command) -> dict[str, click.Option]:
     return {name: by_twin[_twin(name)] for name in _OPTIONS}
 
 
-def checked(given: dict[str, Any], formats: Sequence[str]) -> Common:
+def checked(given: dict[str, Any], formats: Sequence[str], *, broken_settings: bool = False) -> Common:
     """The shared options as given, checked; UsageError where one makes no sense."""
     watching = _is_watched()
     formats = WATCH_FORMATS if watching else formats
@@ -252,7 +262,7 @@ def checked(given: dict[str, Any], formats: Sequence[str]) -> Common:
         guess = suggestion(output, list(formats)) or f"; the formats are {_listed(formats)}"
         raise UsageError(f'-o {output}: there is no format "{output}"{guess}')
     now_us = times.now_us()
-    at, since, max_age = given.get("at") or given.get("until"), given.get("since"), given.get("max_age")
+    at, since, max_age = _asked_time(given), given.get("since"), given.get("max_age")
     selection = Selection(
         # Names of hosts are lower-case, and a name that is typed otherwise is meant all the same.
         host_globs=tuple(dict.fromkeys(glob.lower() for glob in given.get("host") or ())),
@@ -262,23 +272,45 @@ def checked(given: dict[str, Any], formats: Sequence[str]) -> Common:
         labels=parse_asked(given.get("label") or ()),
     )
     timeout_us = times.parse_duration(nearest(command, "timeout") or DEFAULTS["timeout"])
-    for name in ("at", "since", "limit"):
+    for name in ("at", "since", "until", "limit"):
         if watching and given.get(name):
             raise UsageError(f"--{name} makes no sense of what is watched, which is now, and all of it; leave it out")
+    end = "--until" if given.get("until") else "--at"
     machine = settings.this_machine()
     server, context = collector_named(command)
+    destination, named, broken = settings.Destination(""), server is not None, None
+    try:
+        destination = settings.destination(server, context, machine)
+        named = named or settings.configured(context, machine) is not None
+    except CliError as error:
+        if not broken_settings:
+            raise
+        broken = error
     common = Common(
-        destination=settings.destination(server, context, machine),
-        collector_named=server is not None or settings.configured(context, machine) is not None,
+        destination=destination,
+        collector_named=named,
         timeout_s=timeout_us / times.SECOND_US,
         output=output,
         output_is_typed=is_typed(command, "output"),
         quiet=bool(given.get("quiet")),
         selection=selection,
-        since_us=_since(since, selection.at_us, now_us, of_span="until" in given) if since else 0,
+        since_us=_since(since, selection.at_us, now_us, of_span=_of_span(given), end=end) if since else 0,
+        broken=broken,
         watching=watching,
     )
     return common.within(formats, command.command_path.partition(" ")[2])
+
+
+def _asked_time(given: Mapping[str, Any]) -> str | None:
+    """The time that the question is about as it was typed, be it called --at or --until."""
+    at, until = given.get("at"), given.get("until")
+    if not until or _of_span(given):
+        return until or at
+    if not given.get("since"):
+        raise UsageError("--until is the later time of two; say --since as well, or --at for what was there then")
+    if at:
+        raise UsageError("--at and --until are the same beside --since; leave one of them out")
+    return str(until)
 
 
 def _is_netstat(command: click.Context) -> bool:
@@ -290,7 +322,7 @@ def _is_watched() -> bool:
     return parent is not None and parent.info_name == WATCH
 
 
-def _since(text: str, at_us: int, now_us: int, *, of_span: bool) -> int:
+def _since(text: str, at_us: int, now_us: int, *, of_span: bool, end: str) -> int:
     since_us = times.parse_time(text, now_us)
     if of_span and since_us >= (until_us := at_us or now_us):
         raise UsageError(
@@ -298,7 +330,7 @@ def _since(text: str, at_us: int, now_us: int, *, of_span: bool) -> int:
         )
     if not of_span and 0 < at_us < since_us:
         raise UsageError(
-            f'--since "{text}" is later than --at; what began in between can be asked for, the earlier first'
+            f'--since "{text}" is later than {end}; what began in between can be asked for, the earlier first'
         )
     return since_us
 

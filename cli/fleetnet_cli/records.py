@@ -204,6 +204,27 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True)
+class RefusedReports:
+    """Reports of a host that the collector could not store."""
+
+    host: str
+    reports: int
+    last_at_us: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What a collector says of itself."""
+
+    version: str
+    at_us: int  # its clock
+    server_certificate_until_us: int
+    ca_certificate_until_us: int
+    refused: tuple[RefusedReports, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Setting:
     """A setting of this program, and who said what it is to be."""
 

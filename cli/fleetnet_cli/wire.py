@@ -13,6 +13,7 @@ from fleetnet_proto.v1 import admin_pb2, query_pb2, sockets_pb2
 from fleetnet_cli.labels import Wish
 from fleetnet_cli.records import (
     Coverage,
+    Described,
     End,
     Host,
     Label,
@@ -23,6 +24,7 @@ from fleetnet_cli.records import (
     NotKept,
     Owner,
     PortRange,
+    RefusedReports,
     Selection,
     Socket,
     SocketQuestion,
@@ -70,7 +72,7 @@ def sockets_request(question: SocketQuestion) -> SocketsRequest:
         return plain
     return query_pb2.FindSocketsRequest(
         sockets=plain,
-        remote=_net(question.remotes[0]) if question.remotes else None,
+        remote=net(question.remotes[0]) if question.remotes else None,
         remote_port=question.remote_ports[0].first if question.remote_ports else 0,
         opened_since_us=question.since_us,
     )
@@ -106,9 +108,9 @@ def _sought(question: SocketQuestion) -> query_pb2.SeekSocketsRequest:
         host_globs=asked.host_globs,
         labels=map(_labelled, asked.labels),
         opened_since_us=question.since_us,
-        remotes=map(_net, question.remotes),
+        remotes=map(net, question.remotes),
         remote_ports=map(_ports, question.remote_ports),
-        local=_net(question.local) if question.local else None,
+        local=net(question.local) if question.local else None,
         container=question.container,
     )
 
@@ -128,9 +130,10 @@ def listed(question: SocketQuestion) -> query_pb2.ListSocketsRequest:
     )
 
 
-def _net(net: Net) -> query_pb2.Net:
-    family = sockets.AF_INET6 if ":" in net.address else sockets.AF_INET
-    return query_pb2.Net(address=sockets.inet_pton(family, net.address), prefix_bits=net.prefix_bits)
+def net(asked: Net) -> query_pb2.Net:
+    """Addresses that begin alike."""
+    family = sockets.AF_INET6 if ":" in asked.address else sockets.AF_INET
+    return query_pb2.Net(address=sockets.inet_pton(family, asked.address), prefix_bits=asked.prefix_bits)
 
 
 def _ports(ports: PortRange) -> query_pb2.PortRange:
@@ -211,6 +214,17 @@ def end(message: query_pb2.End) -> End:
 def token(message: admin_pb2.CreateTokenResponse) -> Token:
     """A token that was made."""
     return Token(message.token, message.host, message.expires_at_us, labels=labels(message.labels))
+
+
+def described(message: admin_pb2.DescribeCollectorResponse) -> Described:
+    """What a collector says of itself."""
+    return Described(
+        version=message.version,
+        at_us=message.at_us,
+        server_certificate_until_us=message.server_certificate_until_us,
+        ca_certificate_until_us=message.ca_certificate_until_us,
+        refused=tuple(RefusedReports(r.host, r.reports, r.last_at_us, r.reason) for r in message.refused),
+    )
 
 
 def host(message: query_pb2.HostItem) -> Host:

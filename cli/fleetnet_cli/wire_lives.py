@@ -14,6 +14,8 @@ def request(question: LivesQuestion) -> query_pb2.ListLivesRequest:
         sockets=wire.listed(question.sockets),
         since_us=question.since_us,
         without_sockets=question.without_sockets,
+        container=question.sockets.container,
+        local=wire.net(question.sockets.local) if question.sockets.local else None,
     )
 
 

@@ -31,6 +31,7 @@ Request = (
     | people_pb2.ChangeRoleRequest
     | people_pb2.RevokePersonRequest
     | admin_pb2.LabelHostsRequest
+    | admin_pb2.DescribeCollectorRequest
 )
 _PAGE = 2
 
@@ -62,6 +63,7 @@ class Canned(query_pb2_grpc.QueryServiceServicer, admin_pb2_grpc.AdminServiceSer
         self.lives: list[query_pb2.LifeItem] = []
         self.people: list[people_pb2.PersonItem] = []
         self.trouble = ""
+        self.described: admin_pb2.DescribeCollectorResponse | None = None  # None: older, and does not know the question
         self.live_refusals: list[tuple[grpc.StatusCode, str]] = []
 
     def ListSockets(  # noqa: N802  # the name in the .proto
@@ -228,6 +230,14 @@ class Canned(query_pb2_grpc.QueryServiceServicer, admin_pb2_grpc.AdminServiceSer
         globs = (*request.hosts, *request.host_globs)
         meant = [h for h in self.hosts if any(fnmatchcase(h.host, glob) for glob in globs)]
         return admin_pb2.LabelHostsResponse(hosts=[_labelled(host, request) for host in meant])
+
+    def DescribeCollector(  # noqa: N802  # likewise
+        self, request: admin_pb2.DescribeCollectorRequest, context: grpc.ServicerContext
+    ) -> admin_pb2.DescribeCollectorResponse:
+        self._take(request, context)
+        if self.described is None:
+            context.abort(grpc.StatusCode.UNIMPLEMENTED, "")
+        return self.described
 
     def _take(
         self,

@@ -14,7 +14,7 @@ from fleetnet_cli import client, services, times
 from fleetnet_cli.commands.explain import answer
 from fleetnet_cli.main import main
 
-from cli import fleet, network, schemas
+from cli import fleet, interchange, network, schemas
 
 SCRIPT = Path(sys.executable).parent / "fleetnet"
 
@@ -106,6 +106,10 @@ def _hold_to_the_schemas(out: str) -> None:
             schemas.check_document(out)
         elif '\n{"kind": "End"' in out:
             schemas.check_lines(out)
+    elif '"$schema": "https://json.schemastore.org/sarif' in out:
+        interchange.check_sarif(out)
+    elif "\n<testsuites" in out:
+        interchange.check_junit(out)
 
 
 @pytest.fixture

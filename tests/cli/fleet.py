@@ -5,8 +5,9 @@ a unit, a line break as an operating system.
 """
 
 import socket
+from importlib.metadata import version
 
-from fleetnet_proto.v1 import people_pb2, query_pb2, sockets_pb2
+from fleetnet_proto.v1 import admin_pb2, people_pb2, query_pb2, sockets_pb2
 
 AS_OF_US = 1_772_370_000_123_456  # 2026-03-01T13:00:00.123456Z
 MINUTE_US = 60_000_000
@@ -183,3 +184,13 @@ def people() -> list[people_pb2.PersonItem]:
             ("mallory", people_pb2.ROLE_OPERATOR, True),
         )
     ]
+
+
+def described() -> admin_pb2.DescribeCollectorResponse:
+    """The collector of this command line's version, of which all is well but for a report of odd's."""
+    day_us = 24 * HOUR_US
+    refused = admin_pb2.RefusedReports(host="odd", reports=2, last_at_us=AS_OF_US - HOUR_US, reason="a\x1b state")
+    return admin_pb2.DescribeCollectorResponse(
+        version=version("fleetnet"), at_us=AS_OF_US, server_certificate_until_us=AS_OF_US + 60 * day_us,
+        ca_certificate_until_us=AS_OF_US + 3_000 * day_us, refused=[refused],
+    )  # fmt: skip

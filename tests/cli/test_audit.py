@@ -93,6 +93,9 @@ def test_a_pattern_says_yes_no_or_that_it_cannot_tell(pattern: str, socket: Sock
         ("", "has no rules"),
         ("rule = 1", "has no rules"),
         ("[[rule]", "is not TOML"),
+        ("rule = " + "[" * 10_000, "nested too deep"),
+        ("[[rule]]\nname = ' '\nforbid = [{port = 1}]", "line 1: the rule has no name"),
+        ("[[rule]]\nname = 'a'\nforbid = [{exposed = true, scope = 'loopback'}]", "is never exposed"),
         ("[[rules]]", '"rules" is not known; did you mean "rule"?'),
         ("[[rule]]\nforbid = [{port = 1}]", "line 1: the rule has no name"),
         ("\n[[rule]]\nname = 'a'", 'line 2, "a": a rule says one of expect, forbid, only, exactly, at_most'),
@@ -123,6 +126,7 @@ def test_a_pattern_says_yes_no_or_that_it_cannot_tell(pattern: str, socket: Sock
         ("[[rule]]\nname = 'a'\nloopback = true\nforbid = [{port = 1}]", "loopback belongs to only and exactly"),
         ("[[rule]]\nname = 'a'\nat_most = 5", "at_most is a table of states"),
         ("[[rule]]\nname = 'a'\nat_most = { CLOSED_WAIT = 5 }", 'did you mean "CLOSE_WAIT"?'),
+        ("[[rule]]\nname = 'a'\nat_most = { CLOSE_WAIT = 5, close-wait = 6 }", "at_most names CLOSE_WAIT twice"),
         ("[[rule]]\nname = 'a'\nat_most = { CLOSE_WAIT = 'x' }", "at_most.CLOSE_WAIT is not a number"),
         ("[[rule]]\nname = 'a'\nforbid = [{port = 1}]\n" * 2, 'line 4: there is a rule "a" already'),
     ],
@@ -468,6 +472,8 @@ def test_a_policy_that_cannot_be_read_is_2(fleetnet: Callable[..., Ran], tmp_pat
     assert fleetnet("audit").status == 2
     assert "cannot be read (No such file" in fleetnet("audit", str(tmp_path / "absent")).err
     (tmp_path / "latin").write_bytes(b"# \xe9")
+    (tmp_path / "marked").write_bytes(b"\xef\xbb\xbf# as some editors begin")
+    assert "has no rules" in fleetnet("audit", str(tmp_path / "marked")).err
     assert "is not UTF-8" in fleetnet("audit", str(tmp_path / "latin")).err
     assert "leave out" in fleetnet("audit", "--learn", "p.toml").err
     assert "--learn writes TOML" in fleetnet("audit", "--learn", "-o", "sarif").err

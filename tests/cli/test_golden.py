@@ -12,6 +12,7 @@ import pytest
 from cli.canned import Canned
 from cli.conftest import Ran
 from fleetnet_cli import times
+from fleetnet_cli.doctor import way
 from fleetnet_cli.output.presentation import FORMATS
 from fleetnet_proto.v1 import query_pb2
 
@@ -129,6 +130,7 @@ ANSWERS |= {
     for output in ("wide", "ndjson", "csv", "name")
     if f"{name}.{output}" not in MAKE_NO_SENSE
 }
+ANSWERS |= {f"doctor.{output}": ("doctor", "-o", output) for output in ("table", "json", "ndjson")}
 ANSWERS["host.ndjson"] = ("host", "web1", "-o", "ndjson")
 ANSWERS["token-create.json"] = (*BY_ITEM["token-create"], "-o", "json")
 ANSWERS["token-create-person.json"] = ("token", "create", "--person", "alice", "--role", "operator", "-o", "json")
@@ -136,13 +138,13 @@ ANSWERS["person-list.json"] = (*BY_ITEM["person-list"], "-o", "json")
 # An interface whose name is hostile, and sockets whose process is not known.
 NOT_ALL_NAMED = ("netstat-interfaces.name", "who-holds-by-process.name")
 WITH_UNIX = ("netstat-both.table", *(f"netstat-unix.{output}" for output in ("table", *FORMATS)))
-STATUSES = {"hosts": 3, "audit": 1, "diff": 1, "map": 3}
+STATUSES = {"hosts": 3, "audit": 1, "diff": 1, "doctor": 1, "map": 3}
 PARTIAL = (*NOT_ALL_NAMED, "audit-learn.toml", "diff-partial.table")
 
 
 @pytest.mark.parametrize("name", ANSWERS)
 def test_an_answer_looks_as_it_always_has(
-    name: str, canned: Canned, fleetnet: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+    name: str, canned: Canned, fleetnet: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     arguments = ANSWERS[name]
     if arguments[0] in ("who-holds", "who-talks-to") or name.startswith("explain-state"):
@@ -164,15 +166,20 @@ def test_an_answer_looks_as_it_always_has(
     elif arguments[0] == "history":
         canned.coverage.hosts_asked = canned.coverage.hosts_fresh = 1
         canned.lives = fleet.lives()
+    elif arguments[0] == "doctor":
+        canned.described = fleet.described()
+        (tmp_path / "admin.sock").chmod(0o660)
+        monkeypatch.setattr(way, "_user", lambda _uid: "fleetnet")
+        monkeypatch.setattr(way, "_group", lambda _gid: "fleetnet")
     elif arguments[0] == "diff":
         _two_days_apart(canned, partial="partial" in name)
     monkeypatch.setattr(times, "now_us", lambda: fleet.AS_OF_US)
     monkeypatch.chdir(Path(__file__).parent)
-    monkeypatch.setattr("fleetnet_cli.settings.SYSTEM_FILE", GOLDEN / "none.toml")
+    monkeypatch.setattr("fleetnet_cli.settings.SYSTEM_FILE", Path("/etc/fleetnet/none.toml"))
     ran = fleetnet(*arguments)
     assert ran.status == (3 if name in PARTIAL else STATUSES.get(arguments[0], 0))
     said = f"--- stderr\n{ran.err}" if ran.err else ""
-    _compare(GOLDEN / name, ran.out + said)
+    _compare(GOLDEN / name, ran.out.replace(str(tmp_path), "/home/admin") + said)
 
 
 def _two_days_apart(canned: Canned, *, partial: bool) -> None:

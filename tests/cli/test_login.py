@@ -4,13 +4,14 @@ import os
 import subprocess
 import tomllib
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from cli.conftest import SCRIPT, Ran
 from cli.loading import loaded
 from fleetnet_cli import asking, identities
-from server.people import VIEWER, change_role, log_in, person_token, revoke
+from server.people import OPERATOR, VIEWER, change_role, log_in, person_token, revoke
 from server.running import Running, kill_what_is_left
 
 Program = Callable[..., Ran]
@@ -314,6 +315,39 @@ def test_who_is_revoked_in_the_midst_of_watching_is_told_and_it_ends(alice: Path
 def test_a_role_that_was_taken_counts_at_once(alice: Path, collector: Running, fleetnet: Program) -> None:
     change_role(collector, "alice", VIEWER)
     assert fleetnet("person", "list").status == 4
+
+
+def test_the_doctor_looks_at_the_login_and_at_the_way_over_the_network(
+    alice: Path, collector: Running, fleetnet: Program
+) -> None:
+    ran = fleetnet("doctor", "-q")
+    assert (ran.status, ran.err) == (1, "")
+    # A viewer is not told of the collector itself; and there are no hosts.
+    assert "for operators" in ran.out
+    assert "problem" not in ran.out
+    whole = fleetnet("doctor").out
+    assert f"network: {collector.report_address} is the collector of this login" in whole
+    assert "login: you are alice until " in whole
+    change_role(collector, "alice", OPERATOR)
+    whole = fleetnet("doctor").out
+    assert "certificate: that of the collector lasts until" in whole
+    assert "for operators" not in whole
+
+
+def test_the_doctor_says_what_is_wrong_with_a_login(alice: Path, collector: Running, fleetnet: Program) -> None:
+    rewritten(alice, valid_until=datetime.now(UTC) + timedelta(days=3))
+    assert "the certificate of alice ends on " in fleetnet("doctor").out
+    rewritten(alice, valid_until=datetime.now(UTC) - timedelta(days=3))
+    ran = fleetnet("doctor")
+    assert ran.status == 4
+    assert "the certificate of alice ended on " in ran.out
+    alice.chmod(0o644)
+    ran = fleetnet("doctor")
+    assert (ran.status, str(alice) in ran.out) == (4, True), (ran.out, ran.err)
+    alice.unlink()
+    ran = fleetnet("doctor", "--server", collector.report_address)
+    assert ran.status == 4
+    assert f"login: you are not logged in at {collector.report_address}" in ran.out
 
 
 def test_a_token_goes_nowhere_where_the_disk_is_full(

@@ -40,6 +40,7 @@ COMMANDS = [
     ["person", "role"],
     ["person", "revoke"],
     ["login"],
+    ["doctor"],
     ["explain"],
     ["config", "explain"],
     ["help"],
@@ -59,7 +60,7 @@ def test_the_help_says_of_since_what_it_means_there(fleetnet: Callable[..., Ran]
     told = {c: " ".join(fleetnet(c, "--help").out.split()) for c in ("who-listens", "who-holds", "diff", "history")}
     for command in ("who-listens", "who-holds"):
         assert "--since TIME What began since" in told[command]
-        assert "--until" not in told[command]
+        assert "--until TIME With --since" in told[command]
     for command in ("diff", "history"):
         assert "--since TIME From when on" in told[command]
         assert "--until TIME" in told[command]

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from ipaddress import IPv6Address, IPv6Network, ip_address
 
 from fleetnet_server.records import Holder, Label, Net, Process, Selection, Socket, SocketAnswer, SocketQuestion
-from fleetnet_server.services.scopes import Scope, listens, scope
+from fleetnet_server.services.scopes import LOOPBACK_INTERFACE, Exposure, Scope, exposure, listens, scope
 from fleetnet_server.storage import counts, holders, ids, labels, sockets
 from fleetnet_server.storage.database import Connection
 from fleetnet_server.storage.sockets import Ending, OpenSocket
@@ -134,6 +134,7 @@ def _socket(draw: random.Random, cookie: int, opened_us: int) -> Socket:
         remote=remote if connected else b"", remote_port=draw.choice((80, 5432)) if connected else 0,
         netns=draw.choice((0, 0, 0, 5)), holder=draw.choice(draw.choice((HOLDERS, HOLDERS, WITHOUT_OWNERS))), how=SEEN,
     )  # fmt: skip
+    one = one._replace(interface=draw.choice(("", "", "", "eth0", LOOPBACK_INTERFACE)))
     return one._replace(v6only=draw.choice((None, True, False)) if len(remote) == 16 else None)
 
 
@@ -198,7 +199,7 @@ def meant(row: Row, question: SocketQuestion) -> bool:
         and (not question.states or one.state in question.states)
         and (not question.local_ports or any(a <= one.local_port <= b for a, b in question.local_ports))
         and (not listeners or reach != Scope.NOT_A_LISTENER)
-        and (not question.exposed_only or bool(one.key.netns) or reach != Scope.LOOPBACK)
+        and (not question.exposed_only or exposure(one.key.netns, reach, one.interface) is not Exposure.NO)
         and (not question.unit or one.holder.unit == question.unit)
         and (not question.user or one.holder.user == question.user)
         and (not question.process or any(owner.name == question.process for owner in one.holder.owners))

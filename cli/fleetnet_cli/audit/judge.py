@@ -31,6 +31,7 @@ class Finding:
     socket: Socket | None = None
     count: int | None = None
     most: int | None = None
+    about: str = ""  # what it is about beside rule, host and socket, without anything that changes while it stays true
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +91,25 @@ def _by_host(hosts: Sequence[Host], listeners: Iterable[Socket]) -> Iterator[tup
 
 
 def of_nobody(rules: Sequence[Rule], hosts: Sequence[Host]) -> Iterator[Judged]:
-    """The rules that concern none of all hosts: mistyped perhaps, and never to be taken for satisfied."""
+    """What rules name and none of all hosts is called: mistyped perhaps, and never to be taken for satisfied."""
+    names = [host.host for host in hosts]
     for rule in rules:
-        if not any(rule.concerns(host) for host in hosts):
-            message = f"no host {rule.whom}" if hosts else "no host was asked about"
-            yield Judged(rule, "", (Finding(rule, "", NOT_JUDGED, message),))
+        unmatched = rule.hosts.unmatched(names)
+        if not names:
+            message = "no host was asked about"
+        elif unmatched:
+            message = f"no host matches {', '.join(unmatched)}"
+        elif not any(map(rule.meets, hosts)):
+            message = f"no host {rule.whom}"
+        elif not any(map(rule.concerns, hosts)):
+            message = (
+                f"except leaves none of the hosts of which one {rule.whom}"
+                if rule.labels
+                else (f"except leaves none of the hosts that match {', '.join(rule.hosts.words)}")
+            )
+        else:
+            continue
+        yield Judged(rule, "", (Finding(rule, "", NOT_JUDGED, message, about=message),))
 
 
 def _unknown(host: Host, as_of_us: int) -> str:
@@ -114,7 +129,7 @@ def _as_far_as_read(rule: Rule, host: Host, findings: Iterable[Finding]) -> tupl
         return tuple(findings)
     why = f"its agent could not read all of it ({lacking})"
     seen = [finding for finding in findings if finding.verdict != VIOLATED or finding.socket or finding.count]
-    return (*seen, Finding(rule, host.host, NOT_JUDGED, why))
+    return (*seen, Finding(rule, host.host, NOT_JUDGED, why, about="not read"))
 
 
 def _matters(said: str, rule: Rule) -> bool:
@@ -143,17 +158,17 @@ def _too_many(rule: Rule, host: str, counts: Counts) -> Iterator[Finding]:
     for state, most in rule.most:
         if (count := counts[host, state]) > most:
             message = f"{count} {'socket' if count == 1 else 'sockets'} in {state}, where {most} at most are allowed"
-            yield Finding(rule, host, VIOLATED, message, count=count, most=most)
+            yield Finding(rule, host, VIOLATED, message, count=count, most=most, about=state)
 
 
 def _missing(rule: Rule, host: str, sockets: list[Socket]) -> Iterator[Finding]:
     for pattern in rule.patterns:
-        verdict = any_of(pattern.matches(socket) for socket in sockets)
+        verdict, words = any_of(pattern.matches(socket) for socket in sockets), pattern.words()
         if verdict is False:
-            yield Finding(rule, host, VIOLATED, f"nothing listens on {pattern.words()}")
+            yield Finding(rule, host, VIOLATED, f"nothing listens on {words}", about=words)
         elif verdict is None:
-            message = f"whether anything listens on {pattern.words()} is not known: {_unseen(pattern, sockets)}"
-            yield Finding(rule, host, NOT_JUDGED, message)
+            message = f"whether anything listens on {words} is not known: {_unseen(pattern, sockets)}"
+            yield Finding(rule, host, NOT_JUDGED, message, about=words)
 
 
 def _others(rule: Rule, host: str, sockets: list[Socket], ephemeral: bool) -> Iterator[Finding]:

@@ -44,8 +44,9 @@ def _case(case: Judged) -> str:
     head = f"    <testcase classname={_quoted(case.rule.name)} name={_quoted(case.host or 'no host')}"
     if not case.findings:
         return head + "/>\n"
-    messages = [finding.message for finding in case.findings]
-    first, all_of_them = _quoted(messages[0]), escape(visible_lines(messages))
+    told = sorted(case.findings, key=lambda finding: finding.verdict != VIOLATED)
+    why = [case.rule.why] * bool(case.rule.why)
+    first, all_of_them = _quoted(told[0].message), escape(visible_lines([*(one.message for one in told), *why]))
     if _failed(case):
         inside = f"<failure type={_quoted(case.rule.severity)} message={first}>{all_of_them}</failure>"
     else:

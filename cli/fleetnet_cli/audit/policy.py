@@ -22,11 +22,13 @@ A rule says one of five things:
 
 import ipaddress
 import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, TypeVar
 
+from fleetnet_cli.audit import names
+from fleetnet_cli.audit.names import Names
 from fleetnet_cli.audit.patterns import PROTOCOLS, SCOPES, Net, Pattern
 from fleetnet_cli.errors import UsageError, suggestion
 from fleetnet_cli.labels import parse_asked
@@ -44,7 +46,6 @@ _PATTERN_KEYS = (
     "port", "protocol", "address", "scope", "exposed", "process", "user", "unit", "container", "netns",
 )  # fmt: skip
 
-_ALL = ("*",)
 
 T = TypeVar("T")
 
@@ -55,9 +56,9 @@ class Rule:
 
     name: str
     says: str  # what kind it is: one of LISTENER_RULES, or "at_most"
-    hosts: tuple[str, ...] = _ALL
+    hosts: Names = names.ALL
     labels: tuple[tuple[str, str], ...] = ()  # of a host, each key with a glob of its value
-    but: tuple[str, ...] = ()
+    but: Names = names.NONE
     severity: str = "error"
     why: str = ""
     loopback: bool = False
@@ -73,10 +74,10 @@ class Rule:
     @property
     def whom(self) -> str:
         """`matches web*`, `that matches web* has role=web`: what a host is to be."""
-        matches = f"matches {', '.join(self.hosts)}"
+        matches = f"matches {', '.join(self.hosts.words)}"
         if not self.labels:
             return matches
-        return f"has {self.labelled}" if self.hosts == _ALL else f"that {matches} has {self.labelled}"
+        return f"has {self.labelled}" if self.hosts == names.ALL else f"that {matches} has {self.labelled}"
 
     @property
     def labelled(self) -> str:
@@ -85,9 +86,13 @@ class Rule:
 
     def concerns(self, host: Host) -> bool:
         """Whether it is about this host."""
+        return self.meets(host) and not self.but.match(host.host)
+
+    def meets(self, host: Host) -> bool:
+        """Whether it is one of those named, with these labels; it may be excepted."""
         mine = {label.key: label.value for label in host.labels}
         labelled = all(key in mine and fnmatchcase(mine[key], value) for key, value in self.labels)
-        return labelled and _any_matches(host.host, self.hosts) and not _any_matches(host.host, self.but)
+        return labelled and self.hosts.match(host.host)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,16 +103,14 @@ class Policy:
     rules: tuple[Rule, ...]
 
 
-def _any_matches(host: str, globs: Iterable[str]) -> bool:
-    return any(fnmatchcase(host.lower(), glob.lower()) for glob in globs)
-
-
 def parse(text: str, source: str, services: Services) -> Policy:
     """The policy that stands in `text`. Raises UsageError, which says where and what to write instead."""
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{source} is not TOML ({error}); correct it") from error
+    except RecursionError as error:
+        raise UsageError(f"{source} is no policy, for it is nested too deep; correct it") from error
     _check_keys(table, ("rule",), source)
     rules = table.get("rule")
     if not isinstance(rules, list) or not rules or not all(isinstance(rule, dict) for rule in rules):
@@ -128,7 +131,7 @@ def parse(text: str, source: str, services: Services) -> Policy:
 def _rule(table: "_Table", line: int, services: Services) -> Rule:
     _check_keys(table.values, _RULE_KEYS, table.at)
     name = table.text("name")
-    if not name:
+    if not name.strip():
         raise UsageError(f'{table.at}: the rule has no name; write name = "what it asks for"')
     named = _Table(table.values, f'{table.at}, "{name}"')
     if table.values.get("hosts") in ("", []):
@@ -142,9 +145,9 @@ def _rule(table: "_Table", line: int, services: Services) -> Rule:
     return Rule(
         name=name,
         says=says[0],
-        hosts=named.texts("hosts") or _ALL,
+        hosts=Names(named.texts("hosts")) if "hosts" in table.values else names.ALL,
         labels=_labels(named),
-        but=named.texts("except"),
+        but=Names(named.texts("except")),
         severity=named.one_of("severity", SEVERITIES) or "error",
         why=named.text("why"),
         loopback=named.flag("loopback") or False,
@@ -186,13 +189,16 @@ def _pattern(table: "_Table", services: Services) -> Pattern:
             raise UsageError(f"{table.at}: {key} is empty, which would be any; leave it out, or name one")
     if not table.values:
         raise UsageError(f"{table.at}: {{}} would be any listener; name at least one of {', '.join(_PATTERN_KEYS)}")
+    scopes, exposed = table.each("scope", lambda word: _known(word.lower(), SCOPES, "scope")), table.flag("exposed")
+    if exposed and set(scopes) == {"loopback"}:
+        raise UsageError(f"{table.at}: what has the scope loopback is never exposed; leave one of the two out")
     protocols = table.each("protocol", lambda word: _known(word.lower(), PROTOCOLS, "protocol"))
     return Pattern(
         ports=tuple(r for ranges in _ports(table, services, "raw" in protocols) for r in ranges),
         protocols=protocols,
         addresses=table.each("address", _net),
-        scopes=table.each("scope", lambda word: _known(word.lower(), SCOPES, "scope")),
-        exposed=table.flag("exposed"),
+        scopes=scopes,
+        exposed=exposed,
         process=table.text("process"),
         user=table.text("user"),
         unit=table.text("unit"),
@@ -217,7 +223,13 @@ def _most(rule: "_Table") -> tuple[tuple[str, int], ...]:
     for state, most in table.items():
         if not isinstance(most, int) or isinstance(most, bool) or most < 0:
             raise UsageError(f"{rule.at}: at_most.{state} is not a number of sockets; write {state} = 100")
-    return tuple((rule.said(parse_state, state, "at_most"), most) for state, most in table.items())
+    limits: dict[str, int] = {}
+    for word, most in table.items():
+        state = rule.said(parse_state, word, "at_most")
+        if state in limits:
+            raise UsageError(f"{rule.at}: at_most names {state} twice; keep one of its numbers")
+        limits[state] = most
+    return tuple(limits.items())
 
 
 def _net(word: str) -> Net:

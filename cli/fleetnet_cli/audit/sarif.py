@@ -37,7 +37,7 @@ def write(policy: Policy, findings: Iterable[Finding], version: str, coverage: s
 
 
 def _rule(rule: Rule) -> dict[str, object]:
-    hosts = ", ".join(rule.hosts) + (f" with {rule.labelled}" if rule.labels else "")
+    hosts = ", ".join(rule.hosts.words) + (f" with {rule.labelled}" if rule.labels else "")
     described: dict[str, object] = {
         "id": rule.name,
         "shortDescription": _text(rule.why or f"{rule.says.replace('_', ' ')}, on {hosts}"),
@@ -82,12 +82,8 @@ def _where(finding: Finding) -> str:
 
 def _fingerprint(finding: Finding, where: str) -> str:
     """The same as long as it is the same finding: neither times nor counts nor process ids are in it."""
-    parts = (finding.rule.name, where, finding.verdict, "" if finding.socket else _without_numbers(finding.message))
+    parts = (finding.rule.name, where, finding.verdict, finding.about)
     return hashlib.sha256("\0".join(parts).encode(errors="replace")).hexdigest()
-
-
-def _without_numbers(message: str) -> str:
-    return "".join(c for c in message if not c.isdigit())
 
 
 def _text(text: str) -> dict[str, str]:

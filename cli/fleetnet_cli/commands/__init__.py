@@ -30,6 +30,7 @@ _COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "history": ("history", "history"),
     "netstat": ("netstat", "netstat"),
     "audit": ("audit", "audit"),
+    "doctor": ("doctor", "doctor"),
     "explain": ("explain", "explain"),
     "completion": ("completion", "completion"),
     "help": ("help", "help_"),

@@ -146,7 +146,7 @@ def _in(selection: Selection, states: set[str]) -> SocketQuestion:
 
 def _read(path: str) -> str:
     try:
-        return sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
+        return sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8-sig")
     except OSError as error:
         raise UsageError(
             f"{path} cannot be read ({error.strerror}); name a policy, or write one with --learn"

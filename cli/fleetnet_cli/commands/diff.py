@@ -9,7 +9,7 @@ import typer
 
 from fleetnet_cli import exits
 from fleetnet_cli.asking import connect, show
-from fleetnet_cli.commands.who_listens import transports
+from fleetnet_cli.commands.who_listens import transports, words_of
 from fleetnet_cli.differences import Difference, Doubt, between
 from fleetnet_cli.errors import UsageError
 from fleetnet_cli.options import SPAN, Common, option, takes_common
@@ -17,6 +17,8 @@ from fleetnet_cli.output import differences
 from fleetnet_cli.ports import parse_ports
 from fleetnet_cli.records import Answer, Coverage, End, Selection, Socket, SocketQuestion, StaleHost
 from fleetnet_cli.services import load
+from fleetnet_cli.targets import parse_net
+from fleetnet_cli.users import parse_user
 
 if TYPE_CHECKING:
     from fleetnet_cli.client import Collector
@@ -44,6 +46,13 @@ def diff(
     process: Annotated[str, own("--process", metavar="NAME", help="Held by a process of this name.")] = "",
     unit: Annotated[str, own("--unit", metavar="NAME", help="Of this systemd unit.")] = "",
     user: Annotated[str, own("--user", metavar="NAME", help="Of this user.")] = "",
+    container: Annotated[str, own("--container", metavar="NAME", help="Of this container, or id from 12 digits.")] = "",
+    cidr: Annotated[
+        str | None,
+        own(
+            "--cidr", metavar="NET", help="On an address in it, or on every address of its family: reachable there too."
+        ),
+    ] = None,
     ephemeral: Annotated[bool, own("--ephemeral", help="Also UDP on ports that the kernel hands out.")] = False,
     *,
     common: Common,
@@ -66,9 +75,15 @@ def diff(
         exposed_only=exposed,
         process=process,
         unit=unit,
-        user=user,
+        user=parse_user(user),
+        container=container,
+        local=parse_net(cidr) if cidr else None,
     )
     nothing = "the same listens" + (f" on {', '.join(words)}" if words else "")
+    nothing += words_of(
+        (" exposed" if exposed else "", f" in {cidr}" if cidr else ""),
+        process=process, unit=unit, user=user, container=container, tcp=tcp, udp=udp, raw=raw,
+    )  # fmt: skip
     with connect(common) as collector:
         answer = Comparison(collector, question, common, ephemeral=ephemeral or bool(words))
         return exits.of_comparison(show(answer, differences.presentation(services, nothing), common))

@@ -36,8 +36,9 @@ def guides() -> dict[str, str]:
     from fleetnet_cli import topics  # reads a file
 
     exit_codes = "\n".join(f"{status:<3}  {meaning}" for status, meaning in exits.MEANINGS.items())
-    of_diff = ", ".join(f"{status} {meaning}" for status, meaning in exits.OF_COMPARISON.items())
-    return {"exit-codes": f"{exit_codes}\nof diff: {of_diff}", **topics.guides()}
+    others = {"diff": exits.OF_COMPARISON, "doctor": exits.OF_DOCTOR}
+    of_others = [f"of {name}: {', '.join(f'{s} {m}' for s, m in told.items())}" for name, told in others.items()]
+    return {"exit-codes": "\n".join([exit_codes, *of_others]), **topics.guides()}
 
 
 def _below(context: click.Context, word: str) -> click.Context:

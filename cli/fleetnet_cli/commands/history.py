@@ -15,6 +15,7 @@ from fleetnet_cli.ports import parse_ports
 from fleetnet_cli.records import SocketQuestion
 from fleetnet_cli.services import load
 from fleetnet_cli.states import parse_state
+from fleetnet_cli.targets import parse_net
 from fleetnet_cli.users import parse_user
 
 own = functools.partial(option, command="history")
@@ -38,6 +39,8 @@ def history(
     process: Annotated[str, own("--process", metavar="NAME", help="Held by a process of this name.")] = "",
     unit: Annotated[str, own("--unit", metavar="NAME", help="Of this systemd unit.")] = "",
     user: Annotated[str, own("--user", metavar="NAME", help="Of this user.")] = "",
+    container: Annotated[str, own("--container", metavar="NAME", help="Of this container, or id from 12 digits.")] = "",
+    cidr: Annotated[str | None, own("--cidr", metavar="NET", help="Whose own address lies in it.")] = None,
     *,
     common: Common,
 ) -> int:
@@ -63,6 +66,8 @@ def history(
         process=process,
         unit=unit,
         user=parse_user(user),
+        container=container,
+        local=parse_net(cidr) if cidr else None,
     )
     question = LivesQuestion(sockets, common.since_us or until_us - _USUALLY_US)
     nothing = f"nothing is known to have happened on {host} since {times.local(question.since_us)}"

@@ -16,7 +16,8 @@ from fleetnet_cli.ports import parse_ports
 from fleetnet_cli.records import SocketQuestion
 from fleetnet_cli.services import load
 from fleetnet_cli.states import parse_state
-from fleetnet_cli.targets import Target, parse_target
+from fleetnet_cli.targets import Target, parse_net, parse_target
+from fleetnet_cli.users import parse_user
 
 own = functools.partial(option, command="who-holds")
 
@@ -46,17 +47,22 @@ def who_holds(
     raw: Annotated[bool, own("--raw", help="Only raw sockets.")] = False,
     unix: Annotated[bool, own("--unix", help="Only UNIX sockets.")] = False,
     port: Annotated[
-        list[str] | None, own("--port", metavar="P", help="Only this local port, service or range; several times: or.")
+        list[str] | None, own("--port", metavar="P", help="Only this local port, name or range (repeatable).")
     ] = None,
     remote: Annotated[
-        str | None, own("--remote", metavar="NET[:PORT]", help="Only those with this address or net at the other end.")
+        str | None, own("--remote", metavar="NET[:PORT]", help="Only with this address or net at the other end.")
     ] = None,
+    process: Annotated[str, own("--process", metavar="NAME", help="Held by a process of this name.")] = "",
+    unit: Annotated[str, own("--unit", metavar="NAME", help="Of this systemd unit.")] = "",
+    user: Annotated[str, own("--user", metavar="NAME", help="Of this user.")] = "",
+    container: Annotated[str, own("--container", metavar="NAME", help="Of this container, or id from 12 digits.")] = "",
+    cidr: Annotated[str | None, own("--cidr", metavar="NET", help="Whose own address lies in it.")] = None,
     *,
     common: Common,
 ) -> int:
     """Show who holds sockets in a state.
 
-    States are spelled as netstat or ss does, in any case: CLOSE_WAIT, close-wait, estab.
+    States are spelled as netstat or ss does: CLOSE_WAIT, close-wait, estab.
     """
     services = load()
     counted_by = parse_by(",".join(by)) if by else ("host",) if at_least else ()
@@ -71,10 +77,18 @@ def who_holds(
         local_ports=tuple(r for word in port or () for r in parse_ports(word, services, raw=raw)),
         remotes=(other_end.net,) if other_end.net else (),
         remote_ports=other_end.ports,
+        process=process,
+        unit=unit,
+        user=parse_user(user),
+        container=container,
+        local=parse_net(cidr) if cidr else None,
         since_us=common.since_us,
     )
     on_ports = (f" on port {', '.join(port)}" if port else "") + (f" to {remote}" if remote else "")
-    on_ports += words_of(tcp=tcp, udp=udp, raw=raw, unix=unix)
+    on_ports += words_of(
+        (f" in {cidr}" if cidr else "",),
+        process=process, unit=unit, user=user, container=container, tcp=tcp, udp=udp, raw=raw, unix=unix,
+    )  # fmt: skip
     nothing = f"nobody holds a socket in {' or '.join(wanted)}{on_ports}{since_words(common)}"
     if not counted_by:
         with connect(common) as collector:

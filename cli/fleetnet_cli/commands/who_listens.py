@@ -102,8 +102,11 @@ def words_of(  # the options that several commands have
 
 
 def since_words(common: Common) -> str:
-    """` since 2026-03-01 12:00:00 UTC`, where a question is about that."""
-    return f" since {times.local(common.since_us)} {times.zone_name()}" if common.since_us else ""
+    """` since 2026-03-01 12:00:00 UTC`, where a question is about that, and up to when."""
+    if not common.since_us:
+        return ""
+    until = f" until {times.local(common.selection.at_us)}" if common.asked_at else ""
+    return f" since {times.local(common.since_us)}{until} {times.zone_name()}"
 
 
 def transports(**wanted: bool) -> tuple[str, ...]:

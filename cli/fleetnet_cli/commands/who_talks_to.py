@@ -17,7 +17,7 @@ from fleetnet_cli.output import counts, sockets, terminal
 from fleetnet_cli.records import SocketQuestion
 from fleetnet_cli.services import load
 from fleetnet_cli.states import parse_state
-from fleetnet_cli.targets import parse_target, read_with_port
+from fleetnet_cli.targets import parse_net, parse_target, read_with_port
 from fleetnet_cli.text import visible
 from fleetnet_cli.users import parse_user
 
@@ -55,6 +55,7 @@ def who_talks_to(
     unit: Annotated[str, own("--unit", metavar="NAME", help="Of this systemd unit.")] = "",
     user: Annotated[str, own("--user", metavar="NAME", help="Of this user.")] = "",
     container: Annotated[str, own("--container", metavar="NAME", help="Of this container, or id from 12 digits.")] = "",
+    cidr: Annotated[str | None, own("--cidr", metavar="NET", help="Whose own address lies in it.")] = None,
     *,
     common: Common,
 ) -> int:
@@ -74,13 +75,14 @@ def who_talks_to(
         unit=unit,
         user=parse_user(user),
         container=container,
+        local=parse_net(cidr) if cidr else None,
         remotes=(wanted.net,) if wanted.net else (),
         remote_ports=wanted.ports,
         since_us=common.since_us,
     )
     nothing = f"nobody {'began to talk' if common.since_us else 'talks'} to {target}{since_words(common)}"
     nothing += words_of(
-        (f" in {' or '.join(states)}" if states else "",),
+        (f" in {' or '.join(states)}" if states else "", f" from {cidr}" if cidr else ""),
         process=process, unit=unit, user=user, container=container, tcp=tcp, udp=udp,
     )  # fmt: skip
     if with_port := read_with_port(target):

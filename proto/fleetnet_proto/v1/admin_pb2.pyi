@@ -59,3 +59,33 @@ class LabelledHost(_message.Message):
     labels: _containers.RepeatedCompositeFieldContainer[_query_pb2.Label]
     changed: bool
     def __init__(self, host: _Optional[str] = ..., labels: _Optional[_Iterable[_Union[_query_pb2.Label, _Mapping]]] = ..., changed: _Optional[bool] = ...) -> None: ...
+
+class DescribeCollectorRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class DescribeCollectorResponse(_message.Message):
+    __slots__ = ("version", "at_us", "server_certificate_until_us", "ca_certificate_until_us", "refused")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    AT_US_FIELD_NUMBER: _ClassVar[int]
+    SERVER_CERTIFICATE_UNTIL_US_FIELD_NUMBER: _ClassVar[int]
+    CA_CERTIFICATE_UNTIL_US_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
+    version: str
+    at_us: int
+    server_certificate_until_us: int
+    ca_certificate_until_us: int
+    refused: _containers.RepeatedCompositeFieldContainer[RefusedReports]
+    def __init__(self, version: _Optional[str] = ..., at_us: _Optional[int] = ..., server_certificate_until_us: _Optional[int] = ..., ca_certificate_until_us: _Optional[int] = ..., refused: _Optional[_Iterable[_Union[RefusedReports, _Mapping]]] = ...) -> None: ...
+
+class RefusedReports(_message.Message):
+    __slots__ = ("host", "reports", "last_at_us", "reason")
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    REPORTS_FIELD_NUMBER: _ClassVar[int]
+    LAST_AT_US_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    host: str
+    reports: int
+    last_at_us: int
+    reason: str
+    def __init__(self, host: _Optional[str] = ..., reports: _Optional[int] = ..., last_at_us: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...

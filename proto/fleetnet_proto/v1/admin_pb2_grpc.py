@@ -66,6 +66,11 @@ class AdminServiceStub:
                 request_serializer=fleetnet__proto_dot_v1_dot_admin__pb2.LabelHostsRequest.SerializeToString,
                 response_deserializer=fleetnet__proto_dot_v1_dot_admin__pb2.LabelHostsResponse.FromString,
                 _registered_method=True)
+        self.DescribeCollector = channel.unary_unary(
+                '/fleetnet.v1.AdminService/DescribeCollector',
+                request_serializer=fleetnet__proto_dot_v1_dot_admin__pb2.DescribeCollectorRequest.SerializeToString,
+                response_deserializer=fleetnet__proto_dot_v1_dot_admin__pb2.DescribeCollectorResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServiceServicer:
@@ -115,6 +120,13 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DescribeCollector(self, request, context):
+        """What the collector says of itself, for those who look for what is wrong.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -147,6 +159,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.LabelHosts,
                     request_deserializer=fleetnet__proto_dot_v1_dot_admin__pb2.LabelHostsRequest.FromString,
                     response_serializer=fleetnet__proto_dot_v1_dot_admin__pb2.LabelHostsResponse.SerializeToString,
+            ),
+            'DescribeCollector': grpc.unary_unary_rpc_method_handler(
+                    servicer.DescribeCollector,
+                    request_deserializer=fleetnet__proto_dot_v1_dot_admin__pb2.DescribeCollectorRequest.FromString,
+                    response_serializer=fleetnet__proto_dot_v1_dot_admin__pb2.DescribeCollectorResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -312,6 +329,33 @@ class AdminService:
             '/fleetnet.v1.AdminService/LabelHosts',
             fleetnet__proto_dot_v1_dot_admin__pb2.LabelHostsRequest.SerializeToString,
             fleetnet__proto_dot_v1_dot_admin__pb2.LabelHostsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DescribeCollector(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleetnet.v1.AdminService/DescribeCollector',
+            fleetnet__proto_dot_v1_dot_admin__pb2.DescribeCollectorRequest.SerializeToString,
+            fleetnet__proto_dot_v1_dot_admin__pb2.DescribeCollectorResponse.FromString,
             options,
             channel_credentials,
             insecure,

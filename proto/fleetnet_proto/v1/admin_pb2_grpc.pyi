@@ -48,6 +48,8 @@ class AdminServiceStub:
     """Gives hosts labels and takes some from them, of all these hosts or, where one cannot have them, of none. Doing it
     again changes nothing. What is not known of the wish is refused; an unknown host is the error NOT_FOUND.
     """
+    DescribeCollector: _grpc.UnaryUnaryMultiCallable[_admin_pb2.DescribeCollectorRequest, _admin_pb2.DescribeCollectorResponse]
+    """What the collector says of itself, for those who look for what is wrong."""
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
@@ -68,6 +70,8 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Gives hosts labels and takes some from them, of all these hosts or, where one cannot have them, of none. Doing it
     again changes nothing. What is not known of the wish is refused; an unknown host is the error NOT_FOUND.
     """
+    DescribeCollector: _aio.UnaryUnaryMultiCallable[_admin_pb2.DescribeCollectorRequest, _admin_pb2.DescribeCollectorResponse]  # type: ignore[assignment]
+    """What the collector says of itself, for those who look for what is wrong."""
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     """Answered to administrators only."""
@@ -121,5 +125,13 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         """Gives hosts labels and takes some from them, of all these hosts or, where one cannot have them, of none. Doing it
         again changes nothing. What is not known of the wish is refused; an unknown host is the error NOT_FOUND.
         """
+
+    @_abc_1.abstractmethod
+    def DescribeCollector(
+        self,
+        request: _admin_pb2.DescribeCollectorRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.DescribeCollectorResponse, _abc.Awaitable[_admin_pb2.DescribeCollectorResponse]]:
+        """What the collector says of itself, for those who look for what is wrong."""
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -430,14 +430,18 @@ class NamespaceItem(_message.Message):
     def __init__(self, host: _Optional[str] = ..., netns: _Optional[str] = ..., namespace: _Optional[_Union[_network_pb2.Namespace, _Mapping]] = ..., opened_at_us: _Optional[int] = ..., interfaces_since_us: _Optional[_Iterable[int]] = ..., routes_since_us: _Optional[_Iterable[int]] = ..., last_seen_us: _Optional[int] = ...) -> None: ...
 
 class ListLivesRequest(_message.Message):
-    __slots__ = ("sockets", "since_us", "without_sockets")
+    __slots__ = ("sockets", "since_us", "without_sockets", "container", "local")
     SOCKETS_FIELD_NUMBER: _ClassVar[int]
     SINCE_US_FIELD_NUMBER: _ClassVar[int]
     WITHOUT_SOCKETS_FIELD_NUMBER: _ClassVar[int]
+    CONTAINER_FIELD_NUMBER: _ClassVar[int]
+    LOCAL_FIELD_NUMBER: _ClassVar[int]
     sockets: ListSocketsRequest
     since_us: int
     without_sockets: bool
-    def __init__(self, sockets: _Optional[_Union[ListSocketsRequest, _Mapping]] = ..., since_us: _Optional[int] = ..., without_sockets: _Optional[bool] = ...) -> None: ...
+    container: str
+    local: Net
+    def __init__(self, sockets: _Optional[_Union[ListSocketsRequest, _Mapping]] = ..., since_us: _Optional[int] = ..., without_sockets: _Optional[bool] = ..., container: _Optional[str] = ..., local: _Optional[_Union[Net, _Mapping]] = ...) -> None: ...
 
 class ListLivesResponse(_message.Message):
     __slots__ = ("coverage", "page", "end")

@@ -9,6 +9,7 @@ from fleetnet_proto.v1 import admin_pb2, admin_pb2_grpc, people_pb2
 from fleetnet_server.rpc import translate_labels, translate_people, translate_query
 from fleetnet_server.rpc.gate import asker
 from fleetnet_server.rpc.status import errors_as_status
+from fleetnet_server.services.description import Description
 from fleetnet_server.services.enrollment import Enrollment
 from fleetnet_server.services.health import Health
 from fleetnet_server.services.labels import Labelling
@@ -20,10 +21,18 @@ _log = structlog.get_logger()
 class AdminService(admin_pb2_grpc.AdminServiceServicer):
     """Answers administrators."""
 
-    def __init__(self, enrollment: Enrollment, people: People, labelling: Labelling, health: Health) -> None:
+    def __init__(
+        self,
+        enrollment: Enrollment,
+        people: People,
+        labelling: Labelling,
+        description: Description,
+        health: Health,
+    ) -> None:
         self._enrollment = enrollment
         self._people = people
         self._labelling = labelling
+        self._description = description
         self._health = health
 
     async def CreateToken(  # noqa: N802  # gRPC's name
@@ -115,4 +124,24 @@ class AdminService(admin_pb2_grpc.AdminServiceServicer):
             self._health.works()
             _log.info("person revoked", by=asker(context), person=person.name)
             return people_pb2.RevokePersonResponse(person=translate_people.person_item(person))
+        raise AssertionError("unreachable: an error has ended the call")
+
+    async def DescribeCollector(  # noqa: N802  # gRPC's name
+        self, request: admin_pb2.DescribeCollectorRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> admin_pb2.DescribeCollectorResponse:
+        """What this collector says of itself."""
+        async with errors_as_status(context, self._health):
+            told = await self._description.describe()
+            return admin_pb2.DescribeCollectorResponse(
+                version=told.version,
+                at_us=told.at_us,
+                server_certificate_until_us=told.server_certificate_until_us,
+                ca_certificate_until_us=told.ca_certificate_until_us,
+                refused=[
+                    admin_pb2.RefusedReports(
+                        host=one.host, reports=one.reports, last_at_us=one.last_at_us, reason=one.reason
+                    )
+                    for one in told.refused
+                ],
+            )
         raise AssertionError("unreachable: an error has ended the call")

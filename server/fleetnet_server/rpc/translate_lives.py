@@ -1,6 +1,7 @@
 """Questions about what happened on a host from protobuf messages to records, and answers back."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from fleetnet_proto.v1 import query_pb2
 
@@ -21,7 +22,12 @@ def question(message: query_pb2.ListLivesRequest) -> LivesQuestion:
         raise RequestRefused("the time since which is asked for is not between 1970 and 2100")
     if 0 < selection.at_us < message.since_us:
         raise RequestRefused("the time since which is asked for is later than the time up to which")
-    return LivesQuestion(translate_query.socket_question(message.sockets), message.since_us, message.without_sockets)
+    sockets = replace(
+        translate_query.socket_question(message.sockets),
+        container=translate_query.text(message.container, "container"),
+        local=translate_query.net(message.local) if message.HasField("local") else None,
+    )
+    return LivesQuestion(sockets, message.since_us, message.without_sockets)
 
 
 def pages(lives: Sequence[Life]) -> Iterator[query_pb2.LivesPage]:

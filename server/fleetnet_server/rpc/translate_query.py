@@ -37,9 +37,9 @@ def socket_question(message: query_pb2.ListSocketsRequest) -> records.SocketQues
         local_ports=local_ports,
         listeners_only=message.listeners_only,
         exposed_only=message.exposed_only,
-        process=_text(message.process, "process"),
-        unit=_text(message.unit, "unit"),
-        user=_text(message.user, "user"),
+        process=text(message.process, "process"),
+        unit=text(message.unit, "unit"),
+        user=text(message.user, "user"),
     )
 
 
@@ -52,7 +52,7 @@ def narrower_question(message: query_pb2.FindSocketsRequest) -> records.SocketQu
         raise RequestRefused(f"{message.remote_port} is no port")
     return replace(
         socket_question(message.sockets),
-        remotes=(_net(message.remote),) if message.HasField("remote") else (),
+        remotes=(net(message.remote),) if message.HasField("remote") else (),
         remote_ports=((message.remote_port, message.remote_port),) if message.remote_port else (),
         opened_since_us=message.opened_since_us,
     )
@@ -82,7 +82,7 @@ def _check_counts(message: query_pb2.SeekSocketsRequest) -> None:
 
 def _narrowest(message: query_pb2.SeekSocketsRequest) -> records.SocketQuestion:
     _check_since(message.opened_since_us, message.sockets.selection.at_us)
-    remotes = tuple(map(_net, message.remotes))
+    remotes = tuple(map(net, message.remotes))
     wide = [net for net in remotes if net.prefix_bits < len(net.address) * 8]
     _check_count(wide, _MAX_WIDE_NETS, "nets of more than one address")
     question = socket_question(message.sockets)
@@ -94,8 +94,8 @@ def _narrowest(message: query_pb2.SeekSocketsRequest) -> records.SocketQuestion:
         opened_since_us=message.opened_since_us,
         remotes=remotes,
         remote_ports=remote_ports,
-        local=_net(message.local) if message.HasField("local") else None,
-        container=_text(message.container, "container"),
+        local=net(message.local) if message.HasField("local") else None,
+        container=text(message.container, "container"),
     )
 
 
@@ -136,8 +136,8 @@ def selection(message: query_pb2.Selection) -> records.Selection:
     if not 0 <= message.at_us <= bounds.LAST_US:
         raise RequestRefused("the time asked about is not between 1970 and 2100")
     return records.Selection(
-        host=_text(message.host, "host"),
-        host_globs=(_text(message.host_glob, "host"),) if message.host_glob else (),
+        host=text(message.host, "host"),
+        host_globs=(text(message.host_glob, "host"),) if message.host_glob else (),
         at_us=message.at_us,
         max_age_ms=min(message.max_age_ms, bounds.LAST_US // 1_000) or _DEFAULT_MAX_AGE_MS,
         # One more is looked for, and that too must be a number to the engine.
@@ -213,7 +213,7 @@ def socket_item(answer: records.SocketAnswer, owners: Sequence[query_pb2.OwnerIt
         owners=owners,
         owner_status=cast("sockets_pb2.OwnerStatus", holder.owner_status),
         scope=cast("query_pb2.AddressScope", scope),
-        exposure=cast("query_pb2.Exposure", scopes.exposure(answer.netns, scope)),
+        exposure=cast("query_pb2.Exposure", scopes.exposure(answer.netns, scope, answer.interface)),
         opened_at_us=answer.opened_at_us,
         opened_at_is=cast("sockets_pb2.OpenedAtIs", answer.opened_at_is),
         closed_at_us=answer.closed_at_us,
@@ -285,7 +285,7 @@ def globs_to_label(message: admin_pb2.LabelHostsRequest) -> tuple[str, ...]:
 def _globs(given: Sequence[str]) -> tuple[str, ...]:
     if not all(given):
         raise RequestRefused("a pattern of hosts is empty; leave it out to ask all")
-    return tuple(_text(glob, "host") for glob in given)
+    return tuple(text(glob, "host") for glob in given)
 
 
 def _of_some(
@@ -309,7 +309,8 @@ def _check_count(given: Sized, most: int, what: str) -> None:
         raise RequestRefused(f"the question names {len(given)} {what}; at most {most} work")
 
 
-def _net(message: query_pb2.Net) -> records.Net:
+def net(message: query_pb2.Net) -> records.Net:
+    """Addresses that begin alike. Raises RequestRefused."""
     size_bytes = len(message.address)
     if size_bytes not in (4, 16) or message.prefix_bits > size_bytes * 8:
         raise RequestRefused(f"{size_bytes} bytes of which {message.prefix_bits} bits count are no address and no net")
@@ -323,7 +324,8 @@ def _known(values: Sequence[int], known: Sequence[int], what: str) -> tuple[int,
     return tuple(dict.fromkeys(values))
 
 
-def _text(text: str, what: str) -> str:
-    if len(text) > _MAX_TEXT or "\0" in text:
+def text(asked: str, what: str) -> str:
+    """What something is called. Raises RequestRefused."""
+    if len(asked) > _MAX_TEXT or "\0" in asked:
         raise RequestRefused(f"the {what} asked for is longer than any name, or holds a NUL")
-    return text
+    return asked

@@ -46,6 +46,7 @@ from fleetnet_server.run.others import keep_answering_others
 from fleetnet_server.run.retention import keep_clearing
 from fleetnet_server.run.trends import keep_putting_down
 from fleetnet_server.services.admission import Admission
+from fleetnet_server.services.description import Description
 from fleetnet_server.services.enrollment import Enrollment
 from fleetnet_server.services.health import Health
 from fleetnet_server.services.ingest import Ingest
@@ -134,7 +135,9 @@ async def _serve(config: Config, authority: ca.Authority, identity: ServerIdenti
         live = LiveDesk(Live(database), streams, Relayed(database))
         queries = QueryService(Questions(database), watching, streams, health, live)
         labelling = Labelling(database, watching.note_labels)
-        administration = AdminService(enrollment, people, labelling, health)
+        ca_until = authority.certificate.not_valid_after_utc
+        description = Description(database, ca_until, lambda: identity.current.not_after, _now)
+        administration = AdminService(enrollment, people, labelling, description, health)
         persons, gate = PersonService(people, health, _now), Gate(people, health, _now)
         report = servers.report_server(reports, queries, administration, persons, gate)
         report_at = _bind(report, config.listen, "--listen", identity.credentials(client_certificates=True))

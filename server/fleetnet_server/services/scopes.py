@@ -32,6 +32,7 @@ _STREAMS = frozenset({6, 132})  # tcp, sctp: IANA
 _DATAGRAMS = frozenset({17, 136, 255})  # udp, udplite: IANA; and raw, as the wire numbers it
 _CLOSE, _LISTEN = 7, 10  # include/net/tcp_states.h
 HOST_NETNS: Final = 0  # how the wire names the agent's own network namespace
+LOOPBACK_INTERFACE: Final = "lo"  # as the kernel calls it in every namespace (drivers/net/loopback.c)
 
 # RFC 1918, RFC 6598 (shared address space) and RFC 4193. The library's is_private counts much more (documentation,
 # benchmarking, 240/4 …) and says no to RFC 6598, so the networks are named here.
@@ -71,13 +72,14 @@ def scope(address: bytes) -> Scope:
     return Scope.PUBLIC
 
 
-def exposure(netns: int, scope: Scope) -> Exposure:
-    """Whether a listener of this namespace and scope is exposed.
+def exposure(netns: int, scope: Scope, interface: str = "") -> Exposure:
+    """Whether a listener of this namespace and scope is exposed; with the interface that it is bound to, if any.
 
     What leads into another namespace (a bridge, a published port, a proxy) is not known, so nothing is claimed there.
+    What is bound to the loopback interface takes nothing that comes in by another, whatever its address.
     """
     if scope is Scope.NOT_A_LISTENER:
         return Exposure.NOT_A_LISTENER
     if netns != HOST_NETNS:
         return Exposure.UNKNOWN
-    return Exposure.NO if scope is Scope.LOOPBACK else Exposure.YES
+    return Exposure.NO if scope is Scope.LOOPBACK or interface == LOOPBACK_INTERFACE else Exposure.YES

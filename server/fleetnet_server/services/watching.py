@@ -5,7 +5,7 @@ and what they answer is held against what they had answered before: so what is t
 have been told, and nothing that was not stored. Of what other collectors of the same database store it is known which
 hosts told it, not what (elsewhere.py). Once a minute all hosts are asked again, whatever is known of them.
 
-What must stay true: nothing is watched by asking again and again while nothing is reported; no more than MOST_SOCKETS
+What must stay true: no question is asked again and again while nothing is reported; no more than MOST_SOCKETS
 are kept for one question and MOST_QUESTIONS are kept up.
 """
 

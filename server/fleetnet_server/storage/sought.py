@@ -38,6 +38,7 @@ Query: TypeAlias = Select[Any] | CompoundSelect[Any]
 
 _HOST_NETNS = 0
 _LOOPBACK = 1  # of the column scope
+_LOOPBACK_INTERFACE = "lo"  # drivers/net/loopback.c
 # Those with addresses whose local port is one; a raw socket's is the number of its protocol.
 _WITH_PORTS = IP[:-1]
 # As much of a container's id as docker(1) shows, or more.
@@ -300,7 +301,8 @@ def _asked(table: Table, question: SocketQuestion) -> list[ColumnElement[bool]]:
         # As text, in the words of the listeners' index: with a value bound to it no engine would use that.
         conditions.append(text(f"{table.name}.scope <> 0"))  # type: ignore[arg-type]  # a condition, though typed as text
     if question.exposed_only:
-        conditions.append(or_(table.c.netns != _HOST_NETNS, table.c.scope != _LOOPBACK))
+        inside = or_(table.c.scope == _LOOPBACK, func.coalesce(table.c.interface, "") == _LOOPBACK_INTERFACE)
+        conditions.append(or_(table.c.netns != _HOST_NETNS, not_(inside)))
     return conditions
 
 

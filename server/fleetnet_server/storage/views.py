@@ -275,8 +275,8 @@ def _shared(own: dict[str, str]) -> dict[str, str]:
         "send_queue": "coalesce(s.send_queue, 0)",
         "scope": _word("s.scope", SCOPES),
         "exposed": (
-            "CASE WHEN s.scope IS NULL THEN NULL WHEN s.netns IS NOT NULL THEN 'unknown' WHEN s.scope = 1 THEN 'no'"
-            " ELSE 'yes' END"
+            "CASE WHEN s.scope IS NULL THEN NULL WHEN s.netns IS NOT NULL THEN 'unknown'"
+            " WHEN s.scope = 1 OR s.interface = 'lo' THEN 'no' ELSE 'yes' END"
         ),
         "uid": f"(SELECT o.uid {holder})",
         "user_name": f"(SELECT nullif(o.\"user\", '') {holder})",

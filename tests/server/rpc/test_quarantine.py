@@ -2,11 +2,14 @@
 
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
+from importlib.metadata import version
 
 import grpc
 import pytest
-from fleetnet_proto.v1 import report_pb2
+from cryptography import x509
+from fleetnet_proto.v1 import admin_pb2, admin_pb2_grpc, report_pb2
 from fleetnet_server.services.quarantine import MOST_IN_AN_HOUR, NOT_STORED
 from server.agents import DEADLINE_S, ReportStream, ended_with
 from server.running import Running, launch, ports_of
@@ -127,3 +130,21 @@ def test_the_doctor_and_the_list_say_whose_reports_and_why(collector: Running, h
     [line] = (line for line in said["quarantine"].splitlines() if f" {host} " in line)
     assert "sequence 2 " in line
     assert line.endswith("kept: a socket points at a holder that is not in the batch")
+
+
+def test_a_collector_says_of_itself_what_a_doctor_asks(collector: Running, host: str, stream: ReportStream) -> None:
+    stream.send(batch=_unreadable(2))
+    _until(stream, 2)
+    before_us = time.time_ns() // 1_000
+    with collector.admin() as channel:
+        request = admin_pb2.DescribeCollectorRequest()
+        told = admin_pb2_grpc.AdminServiceStub(channel).DescribeCollector(request, timeout=DEADLINE_S)
+    assert told.version == version("fleetnet-server")
+    assert before_us <= told.at_us <= time.time_ns() // 1_000
+    ca = x509.load_pem_x509_certificate(collector.ca_pem).not_valid_after_utc
+    assert told.ca_certificate_until_us == ca.timestamp() * 1_000_000
+    assert before_us < told.server_certificate_until_us < told.ca_certificate_until_us
+    [refused] = [one for one in told.refused if one.host == host]
+    assert refused.reports == 1
+    assert before_us - 60_000_000 < refused.last_at_us <= told.at_us
+    assert "holder" in refused.reason

@@ -4,7 +4,7 @@ import pytest
 from fleetnet_proto.v1 import query_pb2
 from fleetnet_server.errors import RequestRefused
 from fleetnet_server.lives import AgentStart
-from fleetnet_server.records import Gap
+from fleetnet_server.records import Gap, Net
 from fleetnet_server.rpc import translate_lives
 
 
@@ -17,6 +17,17 @@ def test_a_question_names_one_host_and_a_time() -> None:
     question = translate_lives.question(asked(at_us=9, limit=3))
     assert (question.sockets.selection.host, question.sockets.selection.at_us) == ("web1", 9)
     assert (question.sockets.selection.limit, question.since_us) == (3, 5)
+
+
+def test_a_container_and_a_net_narrow_it() -> None:
+    message = asked()
+    message.container = "mail"
+    message.local.CopyFrom(query_pb2.Net(address=b"\x0a\0\0\0", prefix_bits=8))
+    question = translate_lives.question(message)
+    assert (question.sockets.container, question.sockets.local) == ("mail", Net(b"\x0a\0\0\0", 8))
+    message.local.prefix_bits = 33
+    with pytest.raises(RequestRefused, match="no net"):
+        translate_lives.question(message)
 
 
 @pytest.mark.parametrize(

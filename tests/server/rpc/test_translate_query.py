@@ -345,6 +345,7 @@ def test_zero_is_not_absent() -> None:
     ("changes", "scope", "exposure"),
     [
         ({"local_address": b"\x7f\0\0\1"}, query_pb2.ADDRESS_SCOPE_LOOPBACK, query_pb2.EXPOSURE_NO),
+        ({"interface": "lo"}, query_pb2.ADDRESS_SCOPE_ANY, query_pb2.EXPOSURE_NO),
         ({"netns": 4_026_532_000}, query_pb2.ADDRESS_SCOPE_ANY, query_pb2.EXPOSURE_UNKNOWN),
         ({"protocol": 132}, query_pb2.ADDRESS_SCOPE_ANY, query_pb2.EXPOSURE_YES),
         ({"protocol": 136, "state": 7}, query_pb2.ADDRESS_SCOPE_ANY, query_pb2.EXPOSURE_YES),

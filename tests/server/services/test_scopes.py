@@ -44,6 +44,12 @@ def test_only_loopback_of_the_hosts_own_namespace_is_certainly_not_exposed() -> 
     assert {exposure(0, s) for s in (Scope.LINK_LOCAL, Scope.PRIVATE, Scope.PUBLIC, Scope.ANY)} == {Exposure.YES}
 
 
+def test_what_is_bound_to_the_loopback_interface_is_not_exposed_whatever_its_address() -> None:
+    assert {exposure(0, s, "lo") for s in Scope if s is not Scope.NOT_A_LISTENER} == {Exposure.NO}
+    assert exposure(0, Scope.ANY, "eth0") is Exposure.YES
+    assert exposure(4026532001, Scope.ANY, "lo") is Exposure.UNKNOWN
+
+
 def test_what_leads_into_another_namespace_is_unknown() -> None:
     assert {exposure(4026532001, s) for s in Scope if s is not Scope.NOT_A_LISTENER} == {Exposure.UNKNOWN}
 

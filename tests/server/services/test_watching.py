@@ -25,8 +25,8 @@ from fleetnet_server.records import (
     SocketAnswer,
     SocketQuestion,
 )
+from fleetnet_server.services import elsewhere, watching
 from fleetnet_server.services import news as news_module
-from fleetnet_server.services import watching
 from fleetnet_server.services.ingest import Ingest
 from fleetnet_server.services.labels import Labelling
 from fleetnet_server.services.news import Came, Mark, News, There, Went
@@ -60,6 +60,7 @@ LISTENERS = SocketQuestion(Selection(), listeners_only=True, local_ports=((1, 1_
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watching, "GATHER_S", 0.01)
+    monkeypatch.setattr(elsewhere, "LOOK_S", 1e6)  # there is none; test_elsewhere.py has others
 
 
 @pytest.fixture

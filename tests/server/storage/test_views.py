@@ -96,6 +96,16 @@ def test_what_is_open_is_shown_in_words(tmp_path: Path, engine: str) -> None:
     tell(tmp_path, story)
 
 
+def test_what_is_bound_to_the_loopback_interface_is_not_exposed(tmp_path: Path, engine: str) -> None:
+    async def story(c: Collector) -> None:
+        bound = [sock(number, T0, port=number)._replace(interface=name) for number, name in ((1, "lo"), (2, "eth0"))]
+        await c.report(await connected(c), snapshot(1, T0, *bound, namespaces=(space(),)))
+        found = await c.db.read(rows, "listeners")
+        assert {(row["interface"], row["exposed"]) for row in found} == {("lo", "no"), ("eth0", "yes")}
+
+    tell(tmp_path, story)
+
+
 def test_each_interval_is_shown_with_its_end(tmp_path: Path, engine: str) -> None:
     async def story(c: Collector) -> None:
         await fleet(c)

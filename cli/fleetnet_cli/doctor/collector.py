@@ -1,0 +1,86 @@
+"""The collector: whether it answers, its version, its clock, its certificates, and what it could not store."""
+
+import time
+from collections.abc import Iterator
+from importlib.metadata import version
+from typing import Final
+
+from fleetnet_cli import times
+from fleetnet_cli.client import Collector
+from fleetnet_cli.doctor.finding import OK, PROBLEM, WARNING, Finding, failed, found
+from fleetnet_cli.errors import CliError, CollectorTooOld, NotAuthorised
+from fleetnet_cli.records import Described
+
+_DAY_US: Final = 86_400 * times.SECOND_US
+# Of less nobody notices anything in a TIME, which is typed to the second.
+_CLOCK_US: Final = times.SECOND_US
+# It renews its own a month before, and looks every six hours; hosts must enroll anew when that of the CA ends.
+_SERVER_LEFT_US: Final = 14 * _DAY_US
+_CA_LEFT_US: Final = 365 * _DAY_US
+
+
+def findings(collector: Collector) -> Iterator[Finding]:
+    """All of it; where it does not know the question, what is known without it."""
+    asked_us, began_s = times.now_us(), time.monotonic()
+    try:
+        told = collector.describe()
+    except CollectorTooOld:
+        words = f"this is {version('fleetnet')}, and the collector is older and does not say which it is"
+        yield found("version", WARNING, words, "upgrade fleetnet-server")
+        return
+    except NotAuthorised:
+        words = "what the collector says of itself, its version and its certificates, is for operators"
+        yield found("version", WARNING, words, "ask one to run this, or to make you one (fleetnet person role)")
+        return
+    except CliError as error:
+        yield failed("collector", error)
+        return
+    took_us = int((time.monotonic() - began_s) * times.SECOND_US)
+    yield found("collector", OK, "answers")
+    yield _version(told.version)
+    yield _clock(told.at_us, asked_us, took_us)
+    yield from _certificates(told, told.at_us)
+    yield from _refused(told)
+
+
+def _version(theirs: str) -> Finding:
+    ours = version("fleetnet")
+    if theirs == ours:
+        return found("version", OK, f"{ours}, here and there")
+    words = f"this is {ours}, the collector {theirs}; what one of them does not know it refuses"
+    return found("version", WARNING, words, "install the same here and there")
+
+
+def _clock(theirs_us: int, asked_us: int, took_us: int) -> Finding:
+    """Its clock was read some time between the question and the answer."""
+    ahead_us = theirs_us - asked_us - took_us if theirs_us > asked_us + took_us else min(theirs_us - asked_us, 0)
+    if abs(ahead_us) < _CLOCK_US:
+        return found("clock", OK, "the collector's and that of this machine agree")
+    which = "ahead of" if ahead_us > 0 else "behind"
+    words = (
+        f"the collector's clock is {times.age(abs(ahead_us))} {which} this one, so --at and --since mean other times"
+    )
+    return found("clock", WARNING, words, "have both set by NTP")
+
+
+def _certificates(told: Described, now_us: int) -> Iterator[Finding]:
+    for what, until_us, least_us, todo in (
+        ("of the collector", told.server_certificate_until_us, _SERVER_LEFT_US, "restart it and look at its log"),
+        ("of the CA", told.ca_certificate_until_us, _CA_LEFT_US, "plan a new CA: hosts will have to enroll again"),
+    ):
+        until = f"{times.local(until_us)} {times.zone_name()}"
+        if until_us <= now_us:
+            yield found("certificate", PROBLEM, f"that {what} expired on {until}", todo)
+        elif until_us - now_us < least_us:
+            yield found("certificate", WARNING, f"that {what} expires on {until}", todo)
+        else:
+            yield found("certificate", OK, f"that {what} lasts until {until}")
+
+
+def _refused(told: Described) -> Iterator[Finding]:
+    for one in told.refused:
+        reports = "1 report" if one.reports == 1 else f"{one.reports} reports"
+        words = f"{reports} of {one.host} could not be stored, the last at {times.local(one.last_at_us)} ({one.reason})"
+        yield found("quarantine", WARNING, words, 'report it; "fleetnet-server quarantine" lists them')
+    if not told.refused:
+        yield found("quarantine", OK, "every report of the last seven days could be stored")
