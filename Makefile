@@ -29,7 +29,7 @@ test-faults: $(VENV)/.dev  ## 1,000 random faults upon a fleet under load, as ro
 test-week: $(VENV)/.dev  ## A collector that is away for a simulated week, with figures (docs/delivery.md; ARGS=--help)
 	PYTHONPATH=tests:. $(BIN)/python -m week $(ARGS)
 
-test-storage: $(VENV)/.dev  ## What is kept, on both engines; DATABASE_URL=postgresql+psycopg://… is a server of yours to try
+test-storage: $(VENV)/.dev  ## What is kept, on both engines; DATABASE_URL=postgresql+psycopg://… is a server, or a Citus coordinator, of yours to try
 	FLEETNET_TEST_DATABASE="$(DATABASE_URL)" $(BIN)/pytest tests/server/storage tests/server/services $(ARGS)
 
 check: $(VENV)/.dev  ## Format, lint, types, import contracts

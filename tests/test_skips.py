@@ -23,6 +23,15 @@ import pytest
 pytest.skip("no such thing here", allow_module_level=True)
 """
 
+BEYOND = """
+import pytest
+
+pytestmark = pytest.mark.beyond_ci
+
+def test_what_no_package_has() -> None:
+    pytest.skip("built by hand only")
+"""
+
 
 def run(directory: Path, tests: dict[str, str], ci: str, *options: str) -> subprocess.CompletedProcess[str]:
     """pytest on these files, with what holds for ours."""
@@ -43,6 +52,12 @@ def test_a_skip_fails_where_ci_is_set(tmp_path: Path, test: str, options: tuple[
     done = run(tmp_path, {"test_it.py": test}, "true", *options)
     assert done.returncode not in (0, 5), done.stdout
     assert "no such thing here" in done.stdout
+
+
+def test_what_no_package_has_may_be_skipped_there_and_gives_its_reason(tmp_path: Path) -> None:
+    done = run(tmp_path, {"test_it.py": BEYOND}, "true")
+    assert done.returncode == 0, done.stdout
+    assert "built by hand only" in done.stdout
 
 
 def test_a_skip_is_a_skip_elsewhere_and_gives_its_reason(tmp_path: Path) -> None:

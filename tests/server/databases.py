@@ -33,7 +33,8 @@ _SHAPE = """
 """
 _WRITTEN = """
     SELECT string_agg(oid::regclass::text, ', ') FROM pg_class WHERE relnamespace = %s::regnamespace AND relkind = 'r'
-    AND relname <> 'alembic_version' AND pg_relation_size(oid) > 0
+    AND relname <> 'alembic_version'
+    AND (pg_relation_size(oid) > 0 OR EXISTS (SELECT FROM pg_extension WHERE extname = 'citus'))
 """
 
 
@@ -49,6 +50,12 @@ class Schemas:
         self._made: dict[Path, str] = {}
         self._spare: list[str] = []
         self._shapes: dict[str, object] = {}  # of those that were brought up to date here
+
+    @functools.cached_property
+    def spread(self) -> bool:
+        """Whether the server is a Citus cluster's."""
+        with self._connect() as connection:
+            return connection.execute("SELECT FROM pg_extension WHERE extname = 'citus'").fetchone() is not None
 
     def of(self, directory: Path) -> str:
         """The URL of the database that belongs to a folder; made, and empty, if it is not there."""
@@ -140,6 +147,11 @@ def ready(directory: Path) -> str:
         file.write(_file_with_tables())
         os.fchmod(file.fileno(), 0o600)
     return url(directory)
+
+
+def spread() -> bool:
+    """Whether the running test has its databases on a Citus cluster, which some things cost a statement more."""
+    return _schemas is not None and _schemas.spread
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

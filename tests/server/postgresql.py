@@ -53,7 +53,10 @@ class Server:
         self.directory = directory or Path(tempfile.mkdtemp(prefix="fleetnet-pg-"))
         self.directory.mkdir(mode=0o700, exist_ok=True)
         self._data = self.directory / "data"
-        self._as: dict[str, Any] = {"cwd": self.directory, "stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
+        # Its own connections, as Citus makes them, look for certificates at home.
+        at_home = {**os.environ, "HOME": str(self.directory)}
+        quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
+        self._as: dict[str, Any] = {"cwd": self.directory, "env": at_home, **quiet}
         if os.geteuid() == 0:
             # It refuses to run as root.
             user = _unprivileged()
@@ -140,7 +143,8 @@ class Server:
 
     def url(self, database: str = "postgres", user: str = "postgres", **query: str) -> str:
         """As `--database` takes it."""
-        told = "&".join(f"{name}={quote(value)}" for name, value in {"host": str(self.directory), **query}.items())
+        where = {"host": str(self.directory)} | ({"port": str(self.port)} if self.port else {})
+        told = "&".join(f"{name}={quote(value)}" for name, value in {**where, **query}.items())
         return f"postgresql+psycopg://{user}@/{database}?{told}"
 
     @property

@@ -108,6 +108,7 @@ def _database(config: Config) -> Iterator[Finding]:
     yield Finding(True, f"database {database.name} ({database.engine}), whole")
     if database.step == database.newest_step:
         yield Finding(True, f"tables at step {database.step}")
+        yield from _spread(database.machines, database.not_spread)
         for clone in database.clones:
             yield Finding(False, f"{clone.host}: {SENTENCE}")
         yield from _quarantine(database.set_aside)
@@ -116,6 +117,15 @@ def _database(config: Config) -> Iterator[Finding]:
         return
     wanted = f"this version wants {database.newest_step}; `fleetnet-server migrate`"
     yield Finding(False, f"the tables are at step {database.step}, {wanted}")
+
+
+def _spread(machines: int, not_spread: tuple[str, ...]) -> Iterator[Finding]:
+    """Of a Citus cluster: whether its machines share the tables."""
+    if not_spread:
+        names = ", ".join(not_spread)
+        yield Finding(False, f"the database is Citus, and {names} lie on one machine of it; `fleetnet-server migrate`")
+    elif machines:
+        yield Finding(True, f"tables spread over {machines} machine{'' if machines == 1 else 's'} of a Citus cluster")
 
 
 def _quarantine(set_aside: tuple[SetAside, ...]) -> Iterator[Finding]:

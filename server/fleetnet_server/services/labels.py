@@ -84,7 +84,7 @@ def _label(
     meant, unmatched = _meant(conn, names, globs)
     if unmatched:
         return (), unmatched, []
-    labels.hold(conn, meant)
+    hosts.hold(conn, meant)
     before = labels.of_each(conn, meant)
     after = {host_id: _changed(name, before.get(host_id, ()), given, taken) for host_id, name in meant.items()}
     others = {host_id: some for host_id, some in after.items() if some != before.get(host_id, ())}

@@ -27,6 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from fleetnet_server.counted import HostCount, StateCount
+from fleetnet_server.storage import hosts as host_rows
 from fleetnet_server.storage import usual
 from fleetnet_server.storage.dialect import execute_rows, insert_or_set
 from fleetnet_server.storage.moments import among, of_hosts
@@ -135,7 +136,7 @@ def differing(conn: Connection, host_ids: Collection[int] | None = None) -> list
 
 def recount(conn: Connection, host_ids: Collection[int]) -> None:
     """Count the rows of hosts anew; nothing is put down of how their counts went."""
-    conn.execute(select(hosts.c.host_id).where(among(hosts, host_ids)).order_by(hosts.c.host_id).with_for_update())
+    host_rows.hold(conn, host_ids)
     noted = {
         tuple(row[:3]): tuple(row[3:]) for row in conn.execute(select(*_NAME, *_NOTED).where(among(counts, host_ids)))
     }

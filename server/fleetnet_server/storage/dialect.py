@@ -59,9 +59,13 @@ class Own(Protocol):
     def select_each(
         self, conn: Connection, statement: Select[Any] | Insert, keys: tuple[str, ...], rows: Sequence[_Row]
     ) -> list[_Row]: ...
+    def hold_each(
+        self, conn: Connection, statement: Select[Any], held: Table, keys: tuple[str, ...], rows: Sequence[_Row]
+    ) -> list[_Row]: ...
     def select_constant(
         self, conn: Connection, statement: Select[Any] | CompoundSelect[Any], values: dict[str, Any]
     ) -> list[_Row]: ...
+    def is_spread(self, conn: Connection) -> bool: ...
     def check(self, conn: Connection, name: str) -> None: ...
     def interrupt(self, connection: Any) -> None: ...  # noqa: ANN401  # the driver's own
     def contended(self, error: DBAPIError) -> bool: ...
@@ -173,6 +177,15 @@ def select_each(
     return _of(conn.dialect.name).select_each(conn, statement, keys, rows)
 
 
+def hold_each(
+    conn: Connection, statement: Select[Any], held: Table, keys: tuple[str, ...], rows: Sequence[_Row]
+) -> list[_Row]:
+    """As select_each, and what it finds of the table `held` is held until the end of the transaction. The first of the
+    keys is that table's. Give the rows ascending, so that two collectors that want the same do not each hold what the
+    other one waits for."""
+    return _of(conn.dialect.name).hold_each(conn, statement, held, keys, rows)
+
+
 def select_constant(
     conn: Connection, statement: Select[Any] | CompoundSelect[Any], values: dict[str, Any]
 ) -> list[_Row]:
@@ -182,6 +195,12 @@ def select_constant(
     come as the driver has them, as with select_each.
     """
     return _of(conn.dialect.name).select_constant(conn, statement, values)
+
+
+def is_spread(conn: Connection) -> bool:
+    """Whether the tables are spread over machines (spread.py), where a subquery that looks at a row outside of it finds
+    only what lies with that row."""
+    return _of(conn.dialect.name).is_spread(conn)
 
 
 def check(conn: Connection, name: str) -> None:

@@ -20,7 +20,7 @@ from sqlalchemy import (
 
 from fleetnet_server.records import Host, Selection, StaleHost
 from fleetnet_server.storage import labels
-from fleetnet_server.storage.dialect import execute_rows, insert_new, select_constant, select_each
+from fleetnet_server.storage.dialect import execute_rows, hold_each, insert_new, select_constant, select_each
 from fleetnet_server.storage.moments import among
 from fleetnet_server.storage.schema import hosts
 
@@ -89,8 +89,12 @@ def renewed(conn: Connection, host_id: int, serial: str) -> None:
 def generations(conn: Connection, host_ids: Iterable[int]) -> dict[int, int]:
     """The numbers of the newest streams of those of some hosts that are there and active. Their rows are held until the
     end of the transaction, so that no other stream of them gets between."""
-    # Ascending, as sessions.standings has it.
-    return dict(select_each(conn, _GENERATION, ("of_host",), [(host_id,) for host_id in sorted(host_ids)]))
+    return dict(hold_each(conn, _GENERATION, hosts, ("of_host",), [(host_id,) for host_id in sorted(host_ids)]))
+
+
+def hold(conn: Connection, host_ids: Iterable[int]) -> None:
+    """Hold the rows of some hosts until the end of the transaction."""
+    hold_each(conn, _HOLD, hosts, ("of_host",), [(host_id,) for host_id in sorted(host_ids)])
 
 
 def fence(conn: Connection, streams: Sequence[tuple[int, int]]) -> None:
@@ -195,12 +199,8 @@ _NOT_HEARD = (
 _LOOK: BindParameter[int] = bindparam("look_us", type_=BigInteger)
 _LATEST = case((hosts.c.latest_us > _LOOK, hosts.c.latest_us), else_=_LOOK)
 _THIS = hosts.c.host_id == bindparam("of_host")
-_GENERATION = (
-    select(hosts.c.host_id, hosts.c.generation)
-    .where(_THIS, hosts.c.status == literal_column(f"'{ACTIVE}'"))
-    .order_by(hosts.c.host_id)
-    .with_for_update(of=hosts)
-)
+_GENERATION = select(hosts.c.host_id, hosts.c.generation).where(_THIS, hosts.c.status == literal_column(f"'{ACTIVE}'"))
+_HOLD = select(hosts.c.host_id).where(_THIS)
 _FENCE = update(hosts).where(_THIS).values(generation=bindparam("newest"))
 _NOTE_AGREED = update(hosts).where(_THIS).values(agreed_us=_LOOK)
 _NOTE_PART = update(hosts).where(_THIS).values(boot_id=bindparam("of_boot"), whole=False, latest_us=_LATEST)

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from fleetnet_server.errors import StorageError
-from fleetnet_server.storage import counts, dialect, hosts, kept, machines, migrate, quarantine
+from fleetnet_server.storage import counts, dialect, hosts, kept, machines, migrate, quarantine, spread
 from fleetnet_server.storage.kept import Reach as Reach
 from fleetnet_server.storage.machines import Clone as Clone
 from fleetnet_server.storage.quarantine import SetAside as SetAside
@@ -28,6 +28,8 @@ class Inspected:
     step: str | None  # that its tables are at; None where there are none
     newest_step: str | None  # that this version knows
     engine: str = ""  # and its version, of a database that exists
+    machines: int = 0  # that the tables are spread over; 0 where the engine is none that spreads them
+    not_spread: tuple[str, ...] = ()  # tables that lie on one of them
     # Hosts as which more than one machine came, within the last day.
     clones: tuple[Clone, ...] = ()
     set_aside: tuple[SetAside, ...] = ()  # reports that could not be stored; where the tables are up to date
@@ -67,6 +69,8 @@ def _inspected(conn: Connection, name: str, newest_step: str | None) -> Inspecte
         step,
         newest_step,
         version,
+        spread.machines(conn),
+        tuple(sorted(spread.missing(conn))),
         tuple(clones),
         set_aside,
         kept.reaches(conn),

@@ -1,7 +1,7 @@
 """Labels of hosts: what admins call them by, beside their names, one value for each key.
 
-What must stay true: who changes labels holds the rows of their hosts, so that two collectors never give one host two
-values of a key. What a question asks is said in the words of the index by key and value.
+What must stay true: who changes labels holds the rows of their hosts (hosts.hold), so that two collectors never give
+one host two values of a key. What a question asks is said in the words of the index by key and value.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -36,12 +36,6 @@ def nobodys(conn: Connection, asked: Collection[Label]) -> tuple[Label, ...]:
     return tuple(
         one for one in asked if conn.execute(select(labels.c.host_id).where(*_is(one)).limit(1)).first() is None
     )
-
-
-def hold(conn: Connection, host_ids: Collection[int]) -> None:
-    """Until the end of the transaction nobody else changes what these hosts have."""
-    # Ascending, as sessions.standings has it.
-    conn.execute(select(hosts.c.host_id).where(among(hosts, host_ids)).order_by(hosts.c.host_id).with_for_update())
 
 
 def put(conn: Connection, becomes: Mapping[int, Sequence[Label]]) -> None:

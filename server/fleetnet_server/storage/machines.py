@@ -5,7 +5,7 @@ from dataclasses import astuple, dataclass, fields
 
 from sqlalchemy import Connection, bindparam, delete, insert, select
 
-from fleetnet_server.storage.dialect import execute_rows, select_each
+from fleetnet_server.storage.dialect import execute_rows, hold_each, select_each
 from fleetnet_server.storage.schema import hosts, machines, sessions
 
 
@@ -52,8 +52,8 @@ def note(conn: Connection, machines_now: Mapping[int, Machine]) -> None:
 
 def enrolled_anew(conn: Connection, host_id: int) -> None:
     """Whichever machine reports next is the host from now on."""
-    held = select(hosts.c.generation).where(hosts.c.host_id == host_id).with_for_update()
-    note(conn, {host_id: Machine(since_generation=conn.execute(held).scalar_one())})
+    [[generation]] = hold_each(conn, _GENERATION, hosts, ("of_host",), [(host_id,)])
+    note(conn, {host_id: Machine(since_generation=generation)})
 
 
 def boots(conn: Connection, streams: Sequence[tuple[int, int, int]]) -> dict[int, list[Boot]]:
@@ -78,6 +78,7 @@ def clones(conn: Connection, since_us: int) -> list[Clone]:
 
 _COLUMNS = tuple(field.name for field in fields(Machine))
 _OF_HOST = machines.c.host_id == bindparam("of_host")
+_GENERATION = select(hosts.c.generation).where(hosts.c.host_id == bindparam("of_host"))
 _KNOWN = select(machines.c.host_id, *(machines.c[name] for name in _COLUMNS)).where(_OF_HOST)
 _FORGET = delete(machines).where(_OF_HOST)
 _NOTE = insert(machines)

@@ -12,10 +12,12 @@ from sqlalchemy import Connection, inspect
 
 from fleetnet_server.errors import SchemaNewer, StorageDamaged
 from fleetnet_server.storage import dialect, views
+from fleetnet_server.storage.spread import one_by_one, spread
 
 
 def upgrade(conn: Connection, name: str) -> None:
     """Bring the tables of `conn` up to this version. Raises SchemaNewer, and StorageDamaged for foreign tables."""
+    one_by_one(conn)
     config = configuration(conn)
     script = ScriptDirectory.from_config(config)
     present = step(conn)
@@ -29,6 +31,7 @@ def upgrade(conn: Connection, name: str) -> None:
         )
     if present != script.get_current_head():
         command.upgrade(config, "head")
+    spread(conn)
     views.keep(conn)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from sqlalchemy import BigInteger, ColumnElement, Table, and_, bindparam, case, literal, or_
+from sqlalchemy import BigInteger, ColumnElement, FromClause, Table, and_, bindparam, case, literal, or_
 
 # Hosts whose clocks are wrong by more are looked for apart from the others: else all that these have kept since a time
 # would be gone through for the sake of one whose clock stands at 1970.
@@ -61,12 +61,12 @@ def since(table: Table, column: ColumnElement[int], moment: Moment) -> ColumnEle
     return or_(*conditions)
 
 
-def of_hosts(table: Table, host_ids: Collection[int] | None) -> list[ColumnElement[bool]]:
+def of_hosts(table: FromClause, host_ids: Collection[int] | None) -> list[ColumnElement[bool]]:
     """Rows of these hosts; None means all."""
     return [] if host_ids is None else [among(table, host_ids)]
 
 
-def among(table: Table, host_ids: Collection[int]) -> ColumnElement[bool]:
+def among(table: FromClause, host_ids: Collection[int]) -> ColumnElement[bool]:
     """Rows of one of these hosts."""
     # Written into the statement, for a fleet may have more hosts than a statement may carry values.
     return table.c.host_id.in_(

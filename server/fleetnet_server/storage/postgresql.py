@@ -21,7 +21,9 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from fleetnet_server.errors import StorageError, StorageUnavailable
+from fleetnet_server.storage.postgresql_rows import CITUS
 from fleetnet_server.storage.postgresql_rows import execute_rows as execute_rows
+from fleetnet_server.storage.postgresql_rows import hold_each as hold_each
 from fleetnet_server.storage.postgresql_rows import insert_new as insert_new
 from fleetnet_server.storage.postgresql_rows import insert_or_clear as insert_or_clear
 from fleetnet_server.storage.postgresql_rows import insert_or_set as insert_or_set
@@ -56,6 +58,9 @@ _READER = {
 # A server looks this often whether a collector that it works for is still there, where its kernel can tell it.
 _LOOK = "client_connection_check_interval"
 _LOOK_EVERY = "1s"
+# Asked of Citus alone: changes to what each machine has a copy of may come to the machines in any order, so that those
+# of other rows wait for none of ours. Ours name their rows by the key, and hold them on every machine to the end.
+_ANY_ORDER = "citus.all_modifications_commutative"
 # A statement is ended by the server, if not before by who asked (database.py), after a minute or what a question may
 # take, and a little.
 _STATEMENT_S = 60.0
@@ -124,6 +129,10 @@ def _prepare(settings: dict[str, str], connection: "psycopg.Connection[Any]", re
     for name, value in settings.items():
         connection.execute("SELECT set_config(%s, %s, false)", (name, value))
     connection.execute("SELECT set_config(%s, %s, false) WHERE version() LIKE '%%linux%%'", (_LOOK, _LOOK_EVERY))
+    told = connection.execute(
+        "SELECT set_config(%s, 'on', false) FROM pg_extension WHERE extname = 'citus'", (_ANY_ORDER,)
+    )
+    record.info[CITUS] = told.rowcount > 0
     # Weaker than the disk of one server is not enough; stronger, with standbys, is the administrator's choice.
     connection.execute(
         "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
@@ -146,7 +155,16 @@ def exists(_name: str) -> bool:
 
 def version(conn: Connection) -> str:
     """See dialect.py."""
-    return f"PostgreSQL {conn.exec_driver_sql('SHOW server_version').scalar_one()}"
+    told = f"PostgreSQL {conn.exec_driver_sql('SHOW server_version').scalar_one()}"
+    if not is_spread(conn):
+        return told
+    asked = "SELECT extversion FROM pg_extension WHERE extname = 'citus'"
+    return f"{told} with Citus {conn.exec_driver_sql(asked).scalar_one()}"
+
+
+def is_spread(conn: Connection) -> bool:
+    """See dialect.py."""
+    return bool(conn.info.get(CITUS))
 
 
 def lock_tables(conn: Connection) -> None:

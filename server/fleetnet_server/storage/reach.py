@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import BigInteger, BindParameter, Connection, bindparam, case, func, literal_column, select, union_all
 
-from fleetnet_server.storage.dialect import select_constant
+from fleetnet_server.storage.dialect import is_spread, select_constant
 from fleetnet_server.storage.schema import SKEWED, gaps, hosts, sessions
 
 
@@ -47,8 +47,20 @@ class One(NamedTuple):
 
 def of_one(conn: Connection, name: str) -> One | None:
     """How one host stands now; None if there is none of this name."""
+    if is_spread(conn):
+        return _of_one_on_its_machine(conn, name)
     rows = select_constant(conn, _OF_ONE, {"of_name": name})
     return One._make(rows[0]) if rows else None
+
+
+def _of_one_on_its_machine(conn: Connection, name: str) -> One | None:
+    """The same in two statements: for an outer join Citus would gather the streams of all hosts."""
+    rows = select_constant(conn, _HOST, {"of_name": name})
+    if not rows:
+        return None
+    [(host_id, heard_us, generation)] = rows
+    offsets = select_constant(conn, _OFFSET, {"of_host": host_id, "of_generation": generation})
+    return One(host_id, heard_us, offsets[0][0] if offsets else 0)
 
 
 def gaps_of_one(conn: Connection, host_id: int, begin_us: int, end_us: int) -> int:
@@ -90,5 +102,11 @@ _OF_ONE = (
     )
     .select_from(hosts.outerjoin(sessions, _NEWEST))
     .where(hosts.c.name == bindparam("of_name"))
+)
+_HOST = select(hosts.c.host_id, func.coalesce(hosts.c.last_heard_us, _ZERO), hosts.c.generation).where(
+    hosts.c.name == bindparam("of_name")
+)
+_OFFSET = select(sessions.c.clock_offset_us).where(
+    sessions.c.host_id == bindparam("of_host"), sessions.c.generation == bindparam("of_generation")
 )
 _GAPS_OF_ONE = select(func.count()).select_from(gaps).where(gaps.c.host_id == bindparam("of_host"), *_OVER)

@@ -4,11 +4,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, Select, bindparam, func, insert, literal_column, select, update
+from sqlalchemy import ColumnElement, Connection, FromClause, Select, bindparam, func, insert, select, update
 
 from fleetnet_server.errors import SequenceHole
 from fleetnet_server.records import Hello, HostFacts, Session
-from fleetnet_server.storage.dialect import execute_rows, select_each
+from fleetnet_server.storage.dialect import execute_rows, hold_each, is_spread, select_each
+from fleetnet_server.storage.each_host import each_host
 from fleetnet_server.storage.hosts import Look
 from fleetnet_server.storage.moments import of_hosts
 from fleetnet_server.storage.schema import SKEW_US, SKEWED, hosts, sessions
@@ -68,8 +69,8 @@ def open_sessions(conn: Connection, begun: Sequence[tuple[int, int, Hello, int]]
     """Begin streams, each of another host and given as (host_id, generation, hello, received_at_us); each goes on from
     the last sequence that its epoch has committed. Call with the hosts held (hosts.generations)."""
     epochs = [(host_id, hello.boot_id, hello.epoch) for host_id, _, hello, _ in begun]
-    committed: dict[int, int | None] = dict(select_each(conn, _COMMITTED, ("of_host", "of_boot", "of_epoch"), epochs))
-    opened = [_session(*one, committed[one[0]] or 0) for one in begun]
+    committed: dict[int, int] = dict(select_each(conn, _COMMITTED, ("of_host", "of_boot", "of_epoch"), epochs))
+    opened = [_session(*one, committed.get(one[0], 0)) for one in begun]
     rows = [_row(session, hello) for session, (*_, hello, _) in zip(opened, begun, strict=True)]
     execute_rows(conn, _OPEN, _OPENED, rows)
     return opened
@@ -120,11 +121,10 @@ def standing(conn: Connection, session: Session) -> Standing:
 def standings(conn: Connection, streams: Sequence[Session]) -> dict[int, Standing]:
     """How streams stand, each of another host, by host. Their rows are held until the end of the transaction."""
     generations = {session.host_id: session.generation for session in streams}
-    # Ascending, so that two collectors that want the same hosts do not each hold what the other one waits for.
     rows = sorted(generations.items())
     found = {}
-    for host_id, generation, boot_id, look_boot_id, look_epoch, look_us, whole, *more in select_each(
-        conn, _STANDING, ("of_host", "of_generation"), rows
+    for host_id, generation, boot_id, look_boot_id, look_epoch, look_us, whole, *more in hold_each(
+        conn, _STANDING, hosts, ("of_host", "of_generation"), rows
     ):
         latest_us, holder_doubts, last_sequence, clock_offset_us, first_at_us, last_at_us = more
         found[host_id] = Standing(
@@ -214,20 +214,16 @@ _OPENED = (
     "booted_at_us",
 )  # fmt: skip
 _OPEN = insert(sessions)
-# The newest stream of an epoch has the highest sequence, for only the newest may write.
-_NEWEST = (
-    select(sessions.c.last_sequence)
+# Only the newest stream of an epoch may write, so the highest sequence is its.
+_COMMITTED = (
+    select(sessions.c.host_id, func.max(sessions.c.last_sequence))
     .where(
-        sessions.c.host_id == hosts.c.host_id,
+        sessions.c.host_id == bindparam("of_host"),
         sessions.c.boot_id == bindparam("of_boot"),
         sessions.c.epoch == bindparam("of_epoch"),
     )
-    .order_by(sessions.c.generation.desc())
-    .limit(literal_column("1"))  # no value of its own, for all are those of a row
-    .offset(literal_column("0"))
-    .scalar_subquery()
+    .group_by(sessions.c.host_id)
 )
-_COMMITTED = select(hosts.c.host_id, _NEWEST).where(hosts.c.host_id == bindparam("of_host"))
 # Every batch and beat runs these; built once, they cost a third of what they cost built anew.
 _THIS = (sessions.c.host_id == bindparam("of_host"), sessions.c.generation == bindparam("of_generation"))
 _NOTE_SEQUENCE = update(sessions).where(*_THIS).values(last_sequence=bindparam("sequence"))
@@ -254,8 +250,6 @@ _STANDING = (
     )
     .join_from(hosts, sessions, hosts.c.host_id == sessions.c.host_id)
     .where(*_THIS)
-    .order_by(hosts.c.host_id)
-    .with_for_update(of=hosts)
 )
 _OFFSETS = select(*(sessions.c[name] for name in Opened._fields)).where(
     sessions.c.host_id == bindparam("of_host"),
@@ -318,19 +312,26 @@ def covering(conn: Connection, at_us: int, host_ids: Collection[int] | None = No
     Only the newest stream of a host may write, so streams do not overlap and this one reaches nearest to the time.
     """
     other = sessions.alias()
+    each = each_host(conn)
     begun = (
         select(func.max(other.c.first_at_us))
-        .where(other.c.host_id == hosts.c.host_id, other.c.first_at_us <= at_us)
+        .where(other.c.host_id == each.host_id, other.c.first_at_us <= at_us, *_said_again(conn, other, host_ids))
         .scalar_subquery()
-        .correlate(hosts)
+        .correlate(each.of)
     )
     query = (
         select(*_COVERED)
-        .select_from(sessions)
-        .join(hosts, (hosts.c.host_id == sessions.c.host_id) & (sessions.c.first_at_us == begun))
+        .select_from(each.found_in.join(sessions, each.host_id == sessions.c.host_id))
+        .where(sessions.c.first_at_us == begun)
     )
     found = _covered(conn, query.order_by(sessions.c.generation), host_ids)
     return found | _by_quicker_ones(conn, [one for one in found.values() if one.clock_offset_us <= -SKEW_US])
+
+
+def _said_again(conn: Connection, other: FromClause, host_ids: Collection[int] | None) -> list[ColumnElement[bool]]:
+    """Where tables are spread over machines, that rows are of these hosts is said of each table: so a statement about
+    one host goes to the machine that has it."""
+    return of_hosts(other, host_ids) if is_spread(conn) else []
 
 
 def _by_quicker_ones(conn: Connection, late: Sequence[Covered]) -> dict[int, Covered]:

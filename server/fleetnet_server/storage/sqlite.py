@@ -19,6 +19,7 @@ from sqlalchemy.pool import QueuePool
 
 from fleetnet_server.errors import StorageDamaged, StorageError, StorageUnavailable
 from fleetnet_server.storage.sqlite_rows import execute_rows as execute_rows
+from fleetnet_server.storage.sqlite_rows import hold_each as hold_each
 from fleetnet_server.storage.sqlite_rows import insert_new as insert_new
 from fleetnet_server.storage.sqlite_rows import insert_or_clear as insert_or_clear
 from fleetnet_server.storage.sqlite_rows import insert_or_set as insert_or_set
@@ -52,6 +53,11 @@ def exists(name: str) -> bool:
 def version(_conn: Connection) -> str:
     """See dialect.py."""
     return f"SQLite {sqlite3.sqlite_version}"
+
+
+def is_spread(_conn: Connection) -> bool:
+    """Never: it is one file."""
+    return False
 
 
 def lock_tables(conn: Connection) -> None:

@@ -99,6 +99,13 @@ def select_each(
     return found
 
 
+def hold_each(
+    conn: Connection, statement: Select[Any], _held: Table, keys: tuple[str, ...], rows: Sequence[tuple[Any, ...]]
+) -> list[tuple[Any, ...]]:
+    """See dialect.py. One connection writes, so all is held."""
+    return select_each(conn, statement, keys, rows)
+
+
 def select_constant(
     conn: Connection, statement: Select[Any] | CompoundSelect[Any], values: dict[str, Any]
 ) -> list[tuple[Any, ...]]:

@@ -24,9 +24,9 @@ from sqlalchemy import (
     update,
 )
 
+from fleetnet_server.storage import hosts
 from fleetnet_server.storage.dialect import execute_rows, insert_new
 from fleetnet_server.storage.moments import among, of_hosts
-from fleetnet_server.storage.schema import hosts
 from fleetnet_server.storage.schema_counts import counts, trends
 
 
@@ -53,8 +53,7 @@ def changed(conn: Connection, since_us: int, now_us: int) -> list[int]:
 def put_down(conn: Connection, host_ids: Collection[int], since_us: int, now_us: int) -> int:
     """Put down what has changed of some hosts, as `changed` found them, and return how many rows that were."""
     # So that nobody changes a count between the two statements, which would take the highest of it away.
-    held = select(hosts.c.host_id).where(among(hosts, host_ids)).order_by(hosts.c.host_id)
-    conn.execute(held.with_for_update())
+    hosts.hold(conn, host_ids)
     asked = {"since_us": since_us, "now_us": now_us}
     _forget_ahead(conn, host_ids, asked)
     due = select(

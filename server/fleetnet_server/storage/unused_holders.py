@@ -24,6 +24,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from sqlalchemy import BigInteger, BindParameter, Connection, bindparam, delete, exists, select, update
 
+from fleetnet_server.storage import hosts as host_rows
 from fleetnet_server.storage import retention
 from fleetnet_server.storage.dialect import execute_rows
 from fleetnet_server.storage.schema import current, history, holder_processes, holders, hosts, processes
@@ -65,7 +66,7 @@ def doubt(conn: Connection, host_id: int, holder_ids: Collection[int]) -> dict[i
 
 def remove(conn: Connection, host_id: int, marks: Mapping[int, int]) -> tuple[int, int]:
     """Step 4: how many of these holders, at most some hundreds, were deleted, and how many processes with them."""
-    conn.execute(_LOCK, {"of_host": host_id})
+    host_rows.hold(conn, [host_id])
     asked = {"of_host": host_id, "ids": list(marks)}
     gone = [(host_id, row.holder_id) for row in conn.execute(_MARKS, asked) if row.doubted == marks[row.holder_id]]
     if not gone:
@@ -85,7 +86,6 @@ _COUNT_DOUBT = (
     .values(holder_doubts=hosts.c.holder_doubts + 1)
     .returning(hosts.c.holder_doubts)
 )
-_LOCK = select(hosts.c.host_id).where(hosts.c.host_id == bindparam("of_host")).with_for_update()
 _MARK: BindParameter[int] = bindparam("mark", type_=BigInteger)
 _DOUBT = update(holders).where(*_THIS).values(doubted=_MARK)
 _MARKS = select(holders.c.holder_id, holders.c.doubted).where(

@@ -193,7 +193,9 @@ def test_a_question_that_finds_its_connection_broken_begins_again_with_another(t
             for page in range(3):
                 if page == place and len(tries) == 1:
                     with others[0].begin() as killing:
-                        killing.execute(text("SELECT pg_terminate_backend(:pid, 10000)"), {"pid": tries[0]})
+                        killing.execute(
+                            text("SELECT pg_terminate_backend(CAST(:pid AS integer), 10000)"), {"pid": tries[0]}
+                        )
                 yield page + conn.execute(text("SELECT 0")).scalar_one()
 
         return question
@@ -215,7 +217,7 @@ def test_a_question_that_finds_its_connection_broken_begins_again_with_another(t
 def test_an_idle_connection_that_died_costs_a_question_nothing(tmp_path: Path) -> None:
     async def story(db: Database) -> None:
         pid = await db.read(lambda conn: conn.execute(text("SELECT pg_backend_pid()")).scalar_one())
-        ended = text("SELECT pg_terminate_backend(:pid, 10000)")
+        ended = text("SELECT pg_terminate_backend(CAST(:pid AS integer), 10000)")
         await db.write(lambda conn: conn.execute(ended, {"pid": pid}).scalar_one())
         opened: list[int] = []
         event.listen(db._engines.readers, "connect", lambda *_: opened.append(1))

@@ -8,10 +8,9 @@ from pathlib import Path
 
 from fleetnet_server import storage
 from fleetnet_server.storage.schema import METADATA
+from fleetnet_server.storage.spread import REFERENCE
 from sqlalchemy import Delete, Insert, Table, UniqueConstraint, Update
 
-# Few rows, of which every machine would have a copy.
-REFERENCE = {"hosts", "tokens", "people", "person_tokens"}
 DISTRIBUTED = [table for table in METADATA.tables.values() if table.name not in REFERENCE]
 
 

@@ -14,7 +14,7 @@ from fleetnet_server.services.labels import Labelling
 from fleetnet_server.storage import hosts, sessions, tokens
 from fleetnet_server.storage import postgresql as engine_module
 from fleetnet_server.storage.database import Database
-from server.databases import url
+from server.databases import spread, url
 from server.reports import T0, Collector, S, difference, hello, snapshot, sock
 from sqlalchemy import Connection, text
 
@@ -126,7 +126,7 @@ def test_a_new_stream_waits_for_the_batch_that_is_being_stored_and_goes_on_behin
 
 async def waits_for_a_lock(c: Collector) -> None:
     """Return once a transaction waits for another."""
-    query = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    query = text(f"SELECT count(*) FROM {'citus_locks' if spread() else 'pg_locks'} WHERE NOT granted")
     async with asyncio.timeout(20):
         while not await c.db.read(lambda conn: conn.execute(query).scalar_one()):
             continue
@@ -195,7 +195,7 @@ def test_one_token_and_one_name_admit_one_host_wherever_it_enrolls(tmp_path: Pat
     async def story(one: Collector, other: Collector) -> None:
         await one.db.write(tokens.create, b"h", "web1", 10, 20)
         used = await asyncio.gather(*(c.db.write(tokens.consume, b"h", 15) for c in (one, other) * 10))
-        assert sorted(map(str, used)) == ["None"] * 19 + ["web1"]
+        assert [one.host for one in used if one is not None] == ["web1"]
         enrolled = await asyncio.gather(*(c.db.write(hosts.enroll, "web1", "0a", 100) for c in (one, other) * 10))
         assert len({host.host_id for host in enrolled}) == 1
 
