@@ -6,14 +6,12 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from fleetnet_server.records import Gap, Holder, Process, Selection, Session, SocketQuestion
+from fleetnet_server.records import Holder, Process, Selection, Session, SocketQuestion
 from fleetnet_server.services.handovers import changes_hands
 from server.reports import (
     BEFORE,
     CLOSE_WAIT,
     ESTABLISHED,
-    NEXT_BOOT,
-    SEEN,
     T0,
     Collector,
     S,
@@ -21,8 +19,6 @@ from server.reports import (
     difference,
     gone,
     hello,
-    kept,
-    past,
     snapshot,
     sock,
 )
