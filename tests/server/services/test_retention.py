@@ -195,7 +195,7 @@ def test_of_what_lasts_those_who_held_it_too_long_ago_go_and_that_they_are_gone_
             items = (await c.ask(at_us=T0 + int(days * DAY), now_us=now_us)).items
             return [item.holder.owners[0].name for item in items]
 
-        # A day and an hour after it changed hands a connection's past is kept for three days no longer, a listener's is.
+        # Three days after it changed hands a connection's past is no longer kept, a listener's is.
         now_us = T0 + 4 * DAY + HOUR
         assert await clear(c, now_us) == {"former_holders": 1}
         assert await held_at(1.5, now_us) == ["p2", "p2"]
