@@ -7,7 +7,7 @@ host's clock did. Both are seen to here, where the rows are: an end before its b
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from sqlalchemy import (
     BigInteger,
@@ -93,7 +93,7 @@ class Known(NamedTuple):
     @property
     def holder_id(self) -> int:
         """Who holds it, as far as was told."""
-        return int(self.attributes[_HOLDER])  # type: ignore[call-overload,no-any-return]  # a number of the row
+        return cast("int", self.attributes[_HOLDER])
 
     @property
     def held_from_us(self) -> int:
