@@ -70,8 +70,18 @@ class Difference:
         return found
 
     @property
+    def changed_hands(self) -> bool:
+        """Whether it is the same socket, held by another program: when it began says nothing of that."""
+        one, other = self.before, self.after
+        if one is None or other is None or not one.inode:
+            return False
+        return (one.inode, one.opened_at_us) == (other.inode, other.opened_at_us)
+
+    @property
     def happened_at_us(self) -> int:
         """When it came to be so, host's clock; 0 where that is not told."""
+        if self.changed_hands:
+            return 0
         return self.after.opened_at_us if self.after else self.socket.closed_at_us
 
 

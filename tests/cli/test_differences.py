@@ -56,6 +56,13 @@ def test_another_program_on_the_same_port_is_one_change() -> None:
     assert [each and each.owners[0].name for each in (difference.before, difference.after)] == ["nginx", "haproxy"]
 
 
+def test_of_a_socket_that_was_left_to_another_program_it_is_not_said_that_it_began_then() -> None:
+    was = listener(opened_at_us=5, inode=77)
+    (handed_over,) = between([was], [listener(program="haproxy", opened_at_us=5, inode=77)], all_known)
+    (opened_anew,) = between([was], [listener(program="haproxy", opened_at_us=9, inode=77)], all_known)
+    assert [(one.change, one.happened_at_us) for one in (handed_over, opened_anew)] == [(CHANGED, 0), (CHANGED, 9)]
+
+
 def test_one_of_two_programs_that_shared_a_port_has_stopped() -> None:
     (difference,) = between([listener(), listener(program="haproxy")], [listener()], all_known)
     assert difference.change == STOPPED

@@ -10,8 +10,10 @@ from ipaddress import IPv6Address, IPv6Network, ip_address
 
 from fleetnet_server.records import Holder, Label, Net, Process, Selection, Socket, SocketAnswer, SocketQuestion
 from fleetnet_server.services.scopes import LOOPBACK_INTERFACE, Exposure, Scope, exposure, listens, scope
-from fleetnet_server.storage import counts, holders, ids, labels, sockets
+from fleetnet_server.storage import counts, former_holders, holders, ids, labels, sockets
 from fleetnet_server.storage.database import Connection
+from fleetnet_server.storage.former_holders import Former
+from fleetnet_server.storage.kept import Kind
 from fleetnet_server.storage.sockets import Ending, OpenSocket
 from server.reports import (
     BOOT,
@@ -92,6 +94,18 @@ class Row:
     ahead_us: int
     socket: Socket
     closed_at_us: int  # 0 while it is open
+    before: tuple[Holder, int] | None = None  # who held it first, and until when; by the host's clock
+
+    def then(self, at_us: int) -> "Row":
+        """As it was held at a time of the fleet's clock, 0 being now."""
+        if self.before is None or not at_us or at_us + self.ahead_us >= self.before[1]:
+            return self
+        return self.at_first
+
+    @property
+    def at_first(self) -> "Row":
+        """As it was held first."""
+        return self if self.before is None else replace(self, socket=self.socket._replace(holder=self.before[0]))
 
 
 def called(host: str) -> tuple[Label, ...]:
@@ -117,8 +131,16 @@ def drawn(draw: random.Random, most: int) -> list[Row]:
         for cookie in range(1, draw.randint(1, most)):
             opened_us = T0 + draw.randint(-500, 990) * S + ahead_us
             closed_us = draw.choice((0, 0, opened_us, opened_us + draw.randint(1, 400) * S))
-            rows.append(Row(name, ahead_us, _socket(draw, cookie, opened_us), closed_us))
+            lasts_us = (closed_us or NOW + ahead_us) - opened_us
+            before = (
+                (_holder(draw), opened_us + draw.randint(1, lasts_us)) if lasts_us and draw.random() < 0.4 else None
+            )
+            rows.append(Row(name, ahead_us, _socket(draw, cookie, opened_us), closed_us, before))
     return rows
+
+
+def _holder(draw: random.Random) -> Holder:
+    return draw.choice(draw.choice((HOLDERS, HOLDERS, WITHOUT_OWNERS)))
 
 
 def _socket(draw: random.Random, cookie: int, opened_us: int) -> Socket:
@@ -132,7 +154,7 @@ def _socket(draw: random.Random, cookie: int, opened_us: int) -> Socket:
     one = sock(
         cookie, opened_us, state, port=draw.choice(PORTS), protocol=UDP if what == "udp" else TCP, local=local,
         remote=remote if connected else b"", remote_port=draw.choice((80, 5432)) if connected else 0,
-        netns=draw.choice((0, 0, 0, 5)), holder=draw.choice(draw.choice((HOLDERS, HOLDERS, WITHOUT_OWNERS))), how=SEEN,
+        netns=draw.choice((0, 0, 0, 5)), holder=_holder(draw), how=SEEN,
     )  # fmt: skip
     one = one._replace(interface=draw.choice(("", "", "", "eth0", LOOPBACK_INTERFACE)))
     return one._replace(v6only=draw.choice((None, True, False)) if len(remote) == 16 else None)
@@ -284,12 +306,19 @@ def _store(conn: Connection, rows: Sequence[Row], of_host: dict[str, int]) -> No
         named = holders.record(conn, host_id, BOOT, [one.holder])
         socket_id = ids.socket_id(BOOT, one.key)
         opened = OpenSocket(host_id, socket_id, one, named[id(one.holder)], int(_reach(one)), one.opened_at_us, NOW)
-        if row.closed_at_us:
-            ending = Ending(host_id, socket_id, row.closed_at_us, SEEN, row.closed_at_us)
+        ending = Ending(host_id, socket_id, row.closed_at_us, SEEN, row.closed_at_us)
+        if row.closed_at_us and row.before is None:
             sockets.pass_through(conn, [(opened, ending)])
-        else:
-            with counts.kept(conn) as tally:
-                sockets.open_new(conn, [opened], tally)
+            continue
+        with counts.kept(conn) as tally:
+            sockets.open_new(conn, [opened], tally)
+            if row.before is not None:
+                before, until_us = row.before
+                holder_id = holders.record(conn, host_id, BOOT, [before])[id(before)]
+                first = Former(host_id, socket_id, until_us, one.opened_at_us, None, holder_id, Kind.SOCKETS)
+                former_holders.keep(conn, [first])
+            if row.closed_at_us:
+                sockets.end(conn, [ending], tally)
 
 
 async def enroll_all(c: Collector, rows: Sequence[Row]) -> None:

@@ -86,7 +86,7 @@ def _programs(difference: Difference, user: Callable[[Socket], str], unit: Calla
 
 
 def _when(difference: Difference, opened: Callable[[Socket], str]) -> str:
-    if difference.after is not None:
+    if difference.after is not None and not difference.changed_hands:
         return opened(difference.after)
     # What ended in a gap ended some time up to then.
     or_before = " or before" if difference.socket.closed_at_is == "gap" else ""

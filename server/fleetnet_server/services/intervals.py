@@ -1,6 +1,7 @@
 """What the reports of a batch make of the intervals that are open. Pure.
 
-A row is one socket in one state, between one pair of addresses. The same again changes what is known of the row;
+A row is one socket in one state, between one pair of addresses. The same again changes what is known of the row, and
+who held it until then may be kept beside it (handovers.py);
 another state, or another peer of a UDP socket that was connected anew, ends it and begins the next at the same
 instant, so the intervals of a socket adjoin and never overlap.
 """
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from fleetnet_server.records import Socket
+from fleetnet_server.services.handovers import Other
 from fleetnet_server.services.scopes import Scope, listens, scope
 from fleetnet_server.storage.sockets import Ending, Known, OpenSocket
 
@@ -37,6 +39,7 @@ class Plan:
 
     endings: tuple[Ending, ...]
     opened: tuple[OpenSocket, ...]
+    others: tuple[Other, ...]
     updated: tuple[OpenSocket, ...]
 
 
@@ -62,6 +65,7 @@ def plan(
     """
     endings: list[Ending] = []
     opened: list[OpenSocket] = []
+    others: list[Other] = []
     updated: list[OpenSocket] = []
     for report in reports:
         open_row = known.get(report.socket_id)
@@ -76,7 +80,9 @@ def plan(
             opened.append(begun)
         elif open_row.attributes != report.attributes:
             updated.append(report)
-    return Plan(tuple(endings), tuple(opened), tuple(updated))
+            if open_row.holder_id != report.holder_id:
+                others.append(Other(report, open_row.holder_id, open_row.held_from_us, seen_at_us))
+    return Plan(tuple(endings), tuple(opened), tuple(others), tuple(updated))
 
 
 def _not_before(report: OpenSocket, earliest_us: int) -> OpenSocket:

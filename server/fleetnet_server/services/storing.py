@@ -11,7 +11,7 @@ import structlog
 
 from fleetnet_server.errors import BadBatch
 from fleetnet_server.records import Stored
-from fleetnet_server.services import breaks, digests, namespaces
+from fleetnet_server.services import breaks, digests, handovers, namespaces
 from fleetnet_server.services.intervals import ClosedAtIs, OpenedAtIs, plan
 from fleetnet_server.services.snapshots import Named
 from fleetnet_server.services.steps import Rows, Step
@@ -77,6 +77,7 @@ def _store_reports(conn: Connection, told: Sequence[Rows], tally: Tally) -> None
     endings: list[sockets.Ending] = []
     opened: list[sockets.OpenSocket] = []
     passed: list[tuple[sockets.OpenSocket, sockets.Ending]] = []
+    others: list[handovers.Other] = []
     updated: list[sockets.OpenSocket] = []
     for one in told:
         if one.named is not None:
@@ -88,6 +89,7 @@ def _store_reports(conn: Connection, told: Sequence[Rows], tally: Tally) -> None
         ended = _ended(conn, one, its_own)
         writes = plan(one.reports.values(), its_own, ended, step.unreported_end, step.seen_at_us)
         endings += writes.endings
+        others += writes.others
         updated += writes.updated
         for row in writes.opened:
             if ending := one.endings.pop(row.socket_id, None):
@@ -97,6 +99,7 @@ def _store_reports(conn: Connection, told: Sequence[Rows], tally: Tally) -> None
     sockets.end(conn, endings, tally)
     sockets.open_new(conn, opened, tally)
     sockets.pass_through(conn, passed)
+    handovers.store(conn, others)
     sockets.update_open(conn, updated)
 
 

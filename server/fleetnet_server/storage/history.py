@@ -4,7 +4,7 @@ What must stay true is said in sockets.py. Rows are found by their socket, throu
 host that tells of a week costs what it tells and not what is kept of it.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,8 +23,9 @@ from sqlalchemy import (
     update,
 )
 
-from fleetnet_server.storage import by_socket, ends, usual
+from fleetnet_server.storage import by_socket, ends, former_holders, usual
 from fleetnet_server.storage.dialect import execute_many
+from fleetnet_server.storage.former_holders import Moved
 from fleetnet_server.storage.gaps import AGENT_RESTARTED
 from fleetnet_server.storage.schema import current, gaps, history
 from fleetnet_server.storage.sockets import COLUMNS, ENDPOINTS, OpenSocket, as_row, chunks
@@ -58,7 +59,8 @@ class Interval:
 def of_socket(row: OpenSocket, closed_at_us: int, closed_at_is: int, last_seen_us: int) -> Interval:
     """An interval that is told; nothing of it is stored yet. `closed_at_us` is 0 of one whose end is not known."""
     told = dict(zip(COLUMNS, as_row(row), strict=True))
-    columns = tuple(told[name] for name in _COLUMNS)
+    # Whoever told of it knew of one holder.
+    columns = tuple(told.get(name) for name in _COLUMNS)
     s = row.socket
     return Interval(row.opened_at_us, s.opened_at_is, closed_at_us, closed_at_is, last_seen_us, s.state, columns)
 
@@ -87,11 +89,13 @@ def replace_rows(
 ) -> int:
     """Write what has become of the rows of some sockets; how many were put into history. What is open stays open."""
     gone: list[dict[str, Any]] = []
+    earlier: list[Moved] = []
     new: list[dict[str, Any]] = []
     moved: list[dict[str, Any]] = []
     for socket_id, rows in after.items():
         was, now = set(before.get(socket_id, ())), set(rows)
         this = {"of_host": host_id, "of_socket": socket_id}
+        earlier += _begun_earlier(host_id, socket_id, was - now, now - was)
         gone += [{**this, **_name(row)} for row in was - now if row.closed_at_us]
         for row in now - was:
             if row.closed_at_us:
@@ -101,7 +105,17 @@ def replace_rows(
     for statement, values in ((_REMOVE, gone), (_INSERT, new), (_MOVE, moved)):
         if values:
             execute_many(conn, statement, values)
+    former_holders.begin_earlier(conn, earlier)
     return len(new)
+
+
+def _begun_earlier(host_id: int, socket_id: int, gone: Iterable[Interval], new: Iterable[Interval]) -> Iterator[Moved]:
+    """Of those that changed hands: what is there now in place of what was there."""
+    began = {since_us: row.opened_at_us for row in gone if (since_us := row.columns[_HELD_SINCE]) is not None}
+    for row in new:
+        was_us = began.get(row.columns[_HELD_SINCE])
+        if was_us is not None and row.opened_at_us < was_us < row.end_us:
+            yield Moved(host_id, socket_id, was_us, row.opened_at_us)
 
 
 def end_earlier(conn: Connection, host_id: int, from_us: int, since_us: int, look_us: int) -> None:
@@ -145,6 +159,7 @@ _COLUMNS = (
     *(column.name for column in history.columns if column.name not in (*ENDPOINTS, *_TIMES)),
 )
 _ENDPOINTS = slice(0, len(ENDPOINTS))
+_HELD_SINCE = _COLUMNS.index("held_since_us")
 _NONE = literal(0, BigInteger)
 _GAP = 3  # ClosedAtIs.GAP of the wire
 _IDS: BindParameter[int] = bindparam("ids", expanding=True)

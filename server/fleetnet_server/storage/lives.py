@@ -26,6 +26,11 @@ class Span:
     from_us: int
     to_us: int | None
 
+    @property
+    def end(self) -> Moment | None:
+        """Its end; by the host's clock already."""
+        return None if self.to_us is None else Moment(self.to_us)
+
     def holds(self, at_us: int) -> bool:
         """Whether a moment lies in it."""
         return self.from_us <= at_us and (self.to_us is None or at_us <= self.to_us)
@@ -38,7 +43,9 @@ def ended(
     conditions = [ends.since(span.from_us), history.c.closed_at_us >= span.from_us]
     if span.to_us is not None:
         conditions += [ends.until(span.to_us), history.c.closed_at_us <= span.to_us]
-    query = sought.rows_of(history, question, span.host_id, conditions).order_by(*ends.LATEST_FIRST, *_THEN)
+    query = sought.rows_of(history, question, span.host_id, conditions, span.from_us, None).order_by(
+        *ends.LATEST_FIRST, *_THEN
+    )
     return chain.from_iterable(search.answered(conn, query.limit(at_most), moment, at_most))
 
 
@@ -46,14 +53,14 @@ def still_open(
     conn: Connection, question: SocketQuestion, span: Span, moment: Moment | None, at_most: int | None
 ) -> Iterator[SocketAnswer]:
     """What was open at its end, whether it has ended since or not, the latest beginning first."""
-    to_us = span.to_us
+    to_us, then = span.to_us, span.end
     if to_us is None:
-        query: sought.Query = sought.rows_of(current, question, span.host_id, ())
+        query: sought.Query = sought.rows_of(current, question, span.host_id, (), span.from_us, None)
     else:
         gone = [history.c.opened_at_us <= to_us, ends.since(to_us), history.c.closed_at_us > to_us]
         query = union_all(
-            sought.rows_of(current, question, span.host_id, [current.c.opened_at_us <= to_us]),
-            sought.rows_of(history, question, span.host_id, gone),
+            sought.rows_of(current, question, span.host_id, [current.c.opened_at_us <= to_us], span.from_us, then),
+            sought.rows_of(history, question, span.host_id, gone, span.from_us, then),
         )
     return chain.from_iterable(search.answered(conn, query.order_by(*_THEN).limit(at_most), moment, at_most))
 
@@ -64,7 +71,7 @@ def unseen_holders(conn: Connection, question: SocketQuestion, span: Span) -> in
         (table, [] if span.to_us is None else [table.c.opened_at_us <= span.to_us]) for table in (current, history)
     ]
     told[1][1].extend([ends.since(span.from_us), history.c.closed_at_us >= span.from_us])
-    query = sought.unseen_of(question, span.host_id, told, search.MOST_UNSEEN)
+    query = sought.unseen_of(question, span.host_id, told, span.end, search.MOST_UNSEEN)
     return 0 if query is None else conn.execute(query).scalar_one()
 
 

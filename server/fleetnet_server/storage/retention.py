@@ -32,7 +32,17 @@ from fleetnet_server.storage import by_socket, ends
 from fleetnet_server.storage.dialect import execute_rows
 from fleetnet_server.storage.gaps import KEPT
 from fleetnet_server.storage.kept import Kind
-from fleetnet_server.storage.schema import gaps, history, hosts, interfaces, namespaces, routes, sessions, trends
+from fleetnet_server.storage.schema import (
+    former_holders,
+    gaps,
+    history,
+    hosts,
+    interfaces,
+    namespaces,
+    routes,
+    sessions,
+    trends,
+)
 
 # Written into the statements, for those that are carried out for many rows take no values but theirs.
 _TIME_WAIT: ColumnElement[int] = literal_column("6")  # include/net/tcp_states.h
@@ -121,6 +131,16 @@ def beside(conn: Connection, table: str, host_id: int, before_us: int, most: int
     return [Ended(tuple(row[:-1]), what.kind, row[-1]) for row in conn.execute(query.limit(most))]
 
 
+def handed_over(conn: Connection, host_id: int, kinds: Collection[int], before_us: int, most: int) -> list[Ended]:
+    """Who held sockets of these kinds until some time before that. What has ended since has ended later, so none of its
+    is left behind; what lasts loses those who held it too long ago."""
+    former = former_holders.c
+    query = select(*former_holders.primary_key.columns, former.kind).where(
+        former.host_id == host_id, former.until_us < before_us, former.kind.in_(list(kinds))
+    )
+    return [Ended(tuple(row[:-1]), row.kind, row.until_us) for row in conn.execute(query.limit(most))]
+
+
 def begun_us(conn: Connection, host_id: int, before_us: int) -> int:
     """When, by its host's clock, the oldest of the streams began that `streams` leaves; later than all, if all began
     after that time of the collector's."""
@@ -185,6 +205,6 @@ _REMOVALS = {
     "history": _removal_of_sockets(),
     **{
         table.name: _removal(table, table.primary_key.columns)
-        for table in (interfaces, routes, namespaces, gaps, sessions, trends)
+        for table in (interfaces, routes, namespaces, gaps, sessions, trends, former_holders)
     },
 }

@@ -26,6 +26,7 @@ from fleetnet_server.storage.metadata import METADATA as METADATA  # with all ta
 from fleetnet_server.storage.metadata import ONLY_ON, Name
 from fleetnet_server.storage.schema_counts import counts as counts
 from fleetnet_server.storage.schema_counts import trends as trends
+from fleetnet_server.storage.schema_former import former_holders as former_holders
 from fleetnet_server.storage.schema_labels import labels as labels
 from fleetnet_server.storage.schema_live import live_answers as live_answers
 from fleetnet_server.storage.schema_live import live_questions as live_questions
@@ -225,6 +226,7 @@ def _interval_columns(times: list[Column[Any]], exactly: list[Column[Any]]) -> l
         Column("remote_address", LargeBinary, nullable=False, comment="Remote address; of no bytes without a peer."),
         Column("interface", Text, comment="Interface it is bound to; empty where none."),
         Column("path", LargeBinary, comment=_PATH),
+        Column("held_since_us", BigInteger, comment=_HELD_SINCE),
     ]  # fmt: skip
 
 
@@ -232,6 +234,7 @@ def _interval_columns(times: list[Column[Any]], exactly: list[Column[Any]]) -> l
 _LISTENERS = text("scope <> 0")
 # Most sockets of many a host have no other end.
 _REMOTE = text("remote_address <> ''")
+_HELD_SINCE = "Since when that holder is known to have held it; empty: since opened_at_us. Before: former_holders."
 _SEEN = "The look of the last report that wrote the row; hosts.last_look_us may confirm it beyond."
 
 current = Table(

@@ -7,7 +7,7 @@ host's clock did. Both are seen to here, where the rows are: an end before its b
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from sqlalchemy import (
     BigInteger,
@@ -82,12 +82,23 @@ class Known(NamedTuple):
 
     state: int
     opened_at_us: int
+    held_since_us: int | None
     attributes: tuple[object, ...]
 
     @property
     def endpoints(self) -> tuple[object, ...]:
         """See OpenSocket."""
         return self.attributes[_ENDPOINTS]
+
+    @property
+    def holder_id(self) -> int:
+        """Who holds it, as far as was told."""
+        return cast("int", self.attributes[_HOLDER])
+
+    @property
+    def held_from_us(self) -> int:
+        """Since when that one has."""
+        return self.opened_at_us if self.held_since_us is None else self.held_since_us
 
 
 class Ending(NamedTuple):
@@ -135,6 +146,7 @@ _ATTRIBUTES = (
     "peer_inode",
 )  # fmt: skip
 _ENDPOINTS = slice(_ATTRIBUTES.index("local_address"), _ATTRIBUTES.index("path") + 1)
+_HOLDER = _ATTRIBUTES.index("holder_id")
 # Those that an interval keeps from beginning to end.
 ENDPOINTS = _ATTRIBUTES[_ENDPOINTS]
 # Of current, seen_at_us last; all but that one are those of history too.
@@ -180,8 +192,8 @@ def known(conn: Connection, wanted: Mapping[int, Collection[int]]) -> dict[int, 
     rows = [(host_id, socket_id) for host_id in sorted(wanted) for socket_id in sorted(wanted[host_id])]
     found: dict[int, dict[int, Known]] = {host_id: {} for host_id in wanted}
     if rows:
-        for host_id, socket_id, state, opened_at_us, *attributes in select_each(conn, _KNOWN, _NAMES, rows):
-            found[host_id][socket_id] = Known(state, opened_at_us, tuple(attributes))
+        for host_id, socket_id, state, opened_us, since_us, *attributes in select_each(conn, _KNOWN, _NAMES, rows):
+            found[host_id][socket_id] = Known(state, opened_us, since_us, tuple(attributes))
     return found
 
 
@@ -343,9 +355,9 @@ _UPDATE = (
         **{name: bindparam(f"new_{name}") for name in _ATTRIBUTES},
     )
 )
-_KNOWN = select(*(current.c[name] for name in ("host_id", "socket_id", "state", "opened_at_us", *_ATTRIBUTES))).where(
-    *_ONE
-)
+_KNOWN = select(
+    *(current.c[name] for name in ("host_id", "socket_id", "state", "opened_at_us", "held_since_us", *_ATTRIBUTES))
+).where(*_ONE)
 _BEGUN = select(
     *(current.c[name] for name in ("socket_id", "state", *ENDPOINTS, "opened_at_us", "opened_at_is"))
 ).where(current.c.host_id == bindparam("of_host"), current.c.socket_id.in_(bindparam("ids", expanding=True)))

@@ -15,6 +15,7 @@ from sqlalchemy import (
     CompoundSelect,
     Select,
     Table,
+    Tuple,
     and_,
     case,
     func,
@@ -24,12 +25,13 @@ from sqlalchemy import (
     or_,
     select,
     text,
+    true,
     tuple_,
     union_all,
 )
 
 from fleetnet_server.records import SocketQuestion
-from fleetnet_server.storage import addresses, ends, usual
+from fleetnet_server.storage import addresses, ends, former_holders, usual
 from fleetnet_server.storage.counts import IP
 from fleetnet_server.storage.moments import Moment, by_clock, of_hosts
 from fleetnet_server.storage.schema import current, history, holder_processes, holders, hosts, processes
@@ -116,7 +118,7 @@ def in_order(
     """
     parts = [
         # The hosts once more, for an engine that guesses how many rows there are might read all of them.
-        _ROWS[table].where(*of_hosts(hosts, among), *conditions, *_held(table, question, of))
+        _held(table, question, of, times.moment).where(*of_hosts(hosts, among), *conditions)
         for table, conditions in _parts(question, times, among)
     ]
     found: Query = union_all(*parts) if len(parts) > 1 else parts[0]
@@ -124,11 +126,22 @@ def in_order(
 
 
 def rows_of(
-    table: Table, question: SocketQuestion, host_id: int, conditions: Collection[ColumnElement[bool]]
+    table: Table,
+    question: SocketQuestion,
+    host_id: int,
+    conditions: Collection[ColumnElement[bool]],
+    since_us: int,
+    moment: Moment | None,
 ) -> Select[Any]:
-    """One host's rows of a table that are asked for, whenever they were; in no order."""
-    asked = (*of_hosts(table, [host_id]), *conditions, *_asked(table, question), *_held(table, question, [host_id]))
-    return _ROWS[table].where(*asked)
+    """One host's rows of a table that are asked for, whenever they were, in no order: as they were held at a moment, or
+    at their end, if anybody who held them from `since_us` until then is as asked."""
+    at = None if moment is None else by_clock(table, moment)
+    held = and_(true(), *_are_as_asked(tuple_(table.c.host_id, _holder_id(table, moment)), question, [host_id]))
+    if _asks_for_holders(question):
+        before = _are_as_asked(former_holders.HOLDER, question, [host_id])
+        held = or_(held, former_holders.held_between(table, since_us, at, before))
+    asked = (*of_hosts(table, [host_id]), *conditions, *_asked(table, question), held)
+    return _rows_at(table, moment).where(*asked)
 
 
 def hosts_of(question: SocketQuestion, times: Times, host_ids: Collection[int] | None, rows: int) -> Query | None:
@@ -154,11 +167,15 @@ def unseen(question: SocketQuestion, times: Times, host_ids: Collection[int] | N
     all that the agent could see; None where no holder is asked for."""
     if not _asks_for_holders(question):
         return None
-    return _count_unseen(question, _parts(question, times, host_ids), host_ids, most)
+    return _count_unseen(question, _parts(question, times, host_ids), host_ids, times.moment, most)
 
 
 def unseen_of(
-    question: SocketQuestion, host_id: int, told: Collection[tuple[Table, list[ColumnElement[bool]]]], most: int
+    question: SocketQuestion,
+    host_id: int,
+    told: Collection[tuple[Table, list[ColumnElement[bool]]]],
+    moment: Moment | None,
+    most: int,
 ) -> Select[int] | None:
     """The same of one host's rows, whenever they were; each table with what is asked of its rows."""
     if not _asks_for_holders(question):
@@ -166,7 +183,7 @@ def unseen_of(
     parts = [
         (table, [*of_hosts(table, [host_id]), *conditions, *_asked(table, question)]) for table, conditions in told
     ]
-    return _count_unseen(question, parts, [host_id], most)
+    return _count_unseen(question, parts, [host_id], moment, most)
 
 
 def _asks_for_holders(question: SocketQuestion) -> bool:
@@ -177,6 +194,7 @@ def _count_unseen(
     question: SocketQuestion,
     parts: Collection[tuple[Table, list[ColumnElement[bool]]]],
     host_ids: Collection[int] | None,
+    moment: Moment | None,
     most: int,
 ) -> Select[int]:
     unknown = select(holders.c.host_id, holders.c.holder_id).where(
@@ -185,8 +203,8 @@ def _count_unseen(
     # A bound for each part, as in hosts_of.
     found = [
         select(
-            select(table.c.host_id)
-            .where(*conditions, tuple_(table.c.host_id, table.c.holder_id).in_(unknown))
+            _then(select(table.c.host_id), table, moment)
+            .where(*conditions, tuple_(table.c.host_id, _holder_id(table, moment)).in_(unknown))
             .limit(most)
             .subquery()
         )
@@ -311,10 +329,29 @@ def _meant(question: SocketQuestion) -> tuple[int, ...]:
     return _WITH_PORTS if question.local_ports or question.listeners_only or question.exposed_only else ()
 
 
-def _held(table: Table, question: SocketQuestion, host_ids: Collection[int]) -> list[ColumnElement[bool]]:
+def _then(rows: Select[Any], table: Table, moment: Moment | None) -> Select[Any]:
+    """The rows of a table as they were held at the moment, or now."""
+    return rows if moment is None else former_holders.then(rows, table, by_clock(table, moment))
+
+
+def _holder_id(table: Table, moment: Moment | None) -> ColumnElement[int]:
+    return table.c.holder_id if moment is None else former_holders.holder_id(table)
+
+
+def _rows_at(table: Table, moment: Moment | None) -> Select[Any]:
+    """All rows of a table as they were held at the moment, or now."""
+    return _ROWS[table] if moment is None else _then(_ROWS_THEN[table], table, moment)
+
+
+def _held(table: Table, question: SocketQuestion, host_ids: Collection[int], moment: Moment | None) -> Select[Any]:
+    """The same of those whose holders then are as asked for."""
+    holder = tuple_(table.c.host_id, _holder_id(table, moment))
+    return _rows_at(table, moment).where(*_are_as_asked(holder, question, host_ids))
+
+
+def _are_as_asked(holder: Tuple, question: SocketQuestion, host_ids: Collection[int]) -> list[ColumnElement[bool]]:
     """By unit and user exactly; by container likewise, or by the beginning of its id; by process as its name or its
     program, a name cut as the kernel cuts it."""
-    holder = tuple_(table.c.host_id, table.c.holder_id)
     conditions: list[ColumnElement[bool]] = []
     of_holder = [
         column == asked for column, asked in ((holders.c.unit, question.unit), (holders.c.user, question.user)) if asked
@@ -351,7 +388,7 @@ def _contained(asked: str) -> ColumnElement[bool]:
     return and_(holders.c.container >= asked, holders.c.container < f"{asked}g")
 
 
-def _rows(table: Table) -> Select[Any]:
+def _rows(table: Table, holder_id: ColumnElement[int]) -> Select[Any]:
     """All rows of a table: which host and holder they are of, then what an answer has of them, in its order."""
     if table is history:
         end: list[ColumnElement[Any]] = [history.c.closed_at_us, history.c.closed_at_is, usual.last_seen()]
@@ -361,7 +398,8 @@ def _rows(table: Table) -> Select[Any]:
         none = literal(0, BigInteger)
         end = [none.label("closed_at_us"), none.label("closed_at_is"), seen.label("last_seen_us")]
     columns: list[ColumnElement[Any]] = [
-        *(table.c[name] for name in ("host_id", "holder_id")),
+        table.c.host_id,
+        holder_id.label("holder_id"),
         hosts.c.name.label("host"),
         *(usual.told(table, name) for name in (*_BEFORE, *_BEGINNING)),
         *end,
@@ -373,4 +411,5 @@ def _rows(table: Table) -> Select[Any]:
 # How many values of a row come before an answer's holder, behind the two that name it.
 BEFORE_HOLDER: Final = 1 + len(_BEFORE)
 # Built once, for that costs as long as finding a row.
-_ROWS = {table: _rows(table) for table in (current, history)}
+_ROWS = {table: _rows(table, table.c.holder_id) for table in (current, history)}
+_ROWS_THEN = {table: _rows(table, former_holders.holder_id(table)) for table in (current, history)}

@@ -17,7 +17,8 @@ Another collector may do the same at the same time. It marks with another number
 with ours: a mark says that nobody has named the holder since, and step 3 must have looked behind the very same.
 
 A row that moves from current to history, or is cut in two by what is told afterwards, names a holder that was named
-before, or one that has just been stored. A collector that ends between two steps leaves marks that do no harm.
+before, or one that has just been stored; and one of former_holders names what current has named until then.
+A collector that ends between two steps leaves marks that do no harm.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -27,7 +28,7 @@ from sqlalchemy import BigInteger, BindParameter, Connection, bindparam, delete,
 from fleetnet_server.storage import hosts as host_rows
 from fleetnet_server.storage import retention
 from fleetnet_server.storage.dialect import execute_rows
-from fleetnet_server.storage.schema import current, history, holder_processes, holders, hosts, processes
+from fleetnet_server.storage.schema import current, former_holders, history, holder_processes, holders, hosts, processes
 
 _END_OF_TIME_US = 1 << 62
 # Of one host, which may have stored any number: held in memory, some 90 bytes each.
@@ -47,8 +48,9 @@ def unnamed(conn: Connection, host_id: int, among: Iterable[int] | None = None) 
     every = select(holders.c.holder_id).where(holders.c.host_id == host_id)
     left = set(conn.execute(every).scalars() if among is None else among)
     if left:
-        named = select(current.c.holder_id).distinct().where(current.c.host_id == host_id)
-        left.difference_update(conn.execute(named).scalars())
+        for table in (current, former_holders):
+            named = select(table.c.holder_id).distinct().where(table.c.host_id == host_id)
+            left.difference_update(conn.execute(named).scalars())
     for from_us, before_us in retention.slices(conn, host_id, -_END_OF_TIME_US, _END_OF_TIME_US):
         if not left:
             break

@@ -124,7 +124,8 @@ SOCKETS: Final = View(
 )
 HISTORY: Final = View(
     "socket_history",
-    "Sockets in each state they were in, from when to when; what is open too. Gaps are in the table gaps.",
+    "Sockets in each state they were in, from when to when, with who held them last; what is open too. Who held them"
+    " before is in the table former_holders, and gaps are in the table gaps.",
     (*_WHERE, *_WHAT, *_STATE, *_LOCAL, *_REMOTE, *_MORE, *_CLOSED),
 )
 _COUNTED = (

@@ -28,7 +28,8 @@ _QUESTIONS = 20  # of each fleet
 def plainly(rows: Iterable[Row], question: SocketQuestion) -> list[tuple[object, ...]]:
     """The answer, from the sentences in query.proto."""
     at_us = question.selection.at_us
-    found = [row for row in rows if in_time(row, at_us, question.opened_since_us) and meant(row, question)]
+    there = [row.then(at_us) for row in rows if in_time(row, at_us, question.opened_since_us)]
+    found = [row for row in there if meant(row, question)]
     return sorted(told(row.host, row.socket, row.closed_at_us) for row in found)
 
 
@@ -48,7 +49,8 @@ async def _all_answers_are_as_the_account_has_them(directory: Path, draw: random
         for _ in range(_QUESTIONS):
             question = asked(draw)
             unseen = sum(
-                in_time(row, question.selection.at_us, question.opened_since_us) and may_be_meant(row, question)
+                in_time(row, question.selection.at_us, question.opened_since_us)
+                and may_be_meant(row.then(question.selection.at_us), question)
                 for row in rows
             )
             await _asks(c, question, plainly(rows, question), unseen)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from fleetnet_server.network import Namespace
-from fleetnet_server.records import Batch, Gap, Host, Session
+from fleetnet_server.records import Batch, Gap, Holder, Host, Session
 from fleetnet_server.storage import counts
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -23,8 +23,10 @@ from server.reports import (
     EXACT,
     GAP,
     LISTEN,
+    NGINX,
     SEEN,
     T0,
+    WEB,
     Collector,
     Interval,
     S,
@@ -42,6 +44,7 @@ from server.reports import (
 from server import databases
 
 COOKIES = (1, 2, 3, 4)
+NO_HELPER, RACED = 3, 8  # of OwnerStatus
 UNSEEN = 4  # how exactly the beginning of a brief socket is known
 WINDOW = 3  # batches that the agent keeps while nobody listens
 
@@ -54,9 +57,28 @@ LOOKS: tuple[tuple[str, dict[int, int], tuple[int, ...]], ...] = (
     ("red", {2: 1500}, (3, 1, 2)),
 )
 
-State = dict[int, int]  # cookie -> state
+# Who may hold a socket: known processes, and what is told where nobody was found, or could be seen.
+HOLDERS = (
+    WEB,
+    WEB._replace(unit="next.service", owners=(NGINX._replace(pid=4242),)),
+    WEB._replace(owners=(NGINX, NGINX._replace(pid=813))),
+    WEB._replace(owner_status=RACED, owners=()),
+    WEB._replace(owner_status=NO_HELPER, owners=()),
+    WEB._replace(owner_status=NO_HELPER, unit="", uid=None, user="", owners=()),
+)
+
+State = dict[int, tuple[int, Holder]]  # cookie -> state and holder
 Spaces = dict[int, int]  # number of a namespace -> which of LOOKS
 Held = tuple[State, Spaces]
+
+
+def is_another_time(was: Holder, now: Holder) -> bool:
+    """Whether somebody who was told to hold a socket held it no longer, and not only turned out to be another."""
+    if was.owner_status == RACED:
+        return False
+    if was.owners:
+        return was != now
+    return bool(was.unit) and (was.unit, was.uid) != (now.unit, now.uid)
 
 
 def spaces_of(spaces: Spaces) -> tuple[Namespace, ...]:
@@ -90,6 +112,8 @@ class Account:
     closed: list[Interval] = field(default_factory=list)
     gaps: set[Gap] = field(default_factory=set)
     whole_us: int = 0  # the last whole look
+    # Who was told to hold each interval, and by which look; by its cookie and when it began.
+    holders: dict[tuple[int, int], list[tuple[int, Holder]]] = field(default_factory=dict)
     facts: dict[tuple[object, ...], Span] = field(default_factory=dict)  # open, of namespaces
     past_facts: list[Span] = field(default_factory=list)
 
@@ -99,6 +123,19 @@ class Account:
             if row is not None:
                 self.ended(at_us, key, change)
             self.open[key] = Interval(key[1], state, at_us, opened_is)
+
+    def told_holder(self, look_us: int, key: tuple[int, int], holder: Holder) -> None:
+        self.holders.setdefault((key[1], self.open[key].opened_at_us), []).append((look_us, holder))
+
+    def holder_of(self, row: Interval, at_us: int) -> Holder:
+        """Who held it then, for all that is known by now."""
+        times: list[tuple[int, Holder]] = []
+        for look_us, holder in self.holders[row.cookie, row.opened_at_us]:
+            if not times or is_another_time(times[-1][1], holder):
+                times.append((look_us, holder))
+            else:
+                times[-1] = (times[-1][0], holder)
+        return [times[0], *(one for one in times if one[0] <= at_us)][-1][1]
 
     def ended(self, at_us: int, key: tuple[int, int], how: int) -> None:
         row = self.open.pop(key)
@@ -125,10 +162,9 @@ class Account:
         rows = [*self.closed, *self.open.values()]
         return sorted(rows, key=lambda i: (i.cookie, i.opened_at_us, i.closed_at_us or 1 << 62))
 
-    def at(self, at_us: int) -> list[tuple[int, int]]:
-        return sorted(
-            (i.cookie, i.state) for i in self.intervals() if i.opened_at_us <= at_us < (i.closed_at_us or 1 << 62)
-        )
+    def at(self, at_us: int) -> list[tuple[int, int, Holder]]:
+        there = [i for i in self.intervals() if i.opened_at_us <= at_us < (i.closed_at_us or 1 << 62)]
+        return sorted((i.cookie, i.state, self.holder_of(i, at_us)) for i in there)
 
 
 @dataclass
@@ -177,10 +213,10 @@ class World:
             at,
             previous_us=at - S,
             opened=(
-                *(sock(c, at, s) for c, s in now.items() if c not in before),
+                *(sock(c, at, s, holder=holder) for c, (s, holder) in now.items() if c not in before),
                 *(sock(c, at - S // 2, CLOSE, how=UNSEEN) for c in cookies),
             ),
-            changed=tuple(sock(c, at, s) for c, s in now.items() if before.get(c, s) != s),
+            changed=tuple(sock(c, at, s[0], holder=s[1]) for c, s in now.items() if before.get(c, s) != s),
             closed=(
                 *(gone(c, at) for c in before if c not in now),
                 *(gone(c, at - S // 2, EXACT) for c in cookies),
@@ -207,7 +243,7 @@ class World:
             if batch.sequence > self.session.committed_sequence:
                 await self._deliver(batch, held)
         self.pending.clear()
-        rows = [sock(c, at, s, how=BEFORE) for c, s in sorted(self.alive.items())]
+        rows = [sock(c, at, s, how=BEFORE, holder=holder) for c, (s, holder) in sorted(self.alive.items())]
         told = spaces_of(self.spaces)
         size = max(len(rows), len(told), 1)
         parts = [(rows[i : i + part_size], told[i : i + part_size]) for i in range(0, size, part_size)]
@@ -284,7 +320,9 @@ class World:
         account.ended_facts(at, [fact for fact in account.facts if fact[0] in batch.namespaces_gone], how)
         account.told_spaces(at, batch.namespaces, BEFORE if how == GAP else SEEN, how)
         for told in (*batch.opened, *batch.changed):
-            account.told(told.opened_at_us, (self.boot, told.key.cookie), told.state, told.opened_at_is, how)
+            key = (self.boot, told.key.cookie)
+            account.told(told.opened_at_us, key, told.state, told.opened_at_is, how)
+            account.told_holder(at, key, told.holder)
         for ended in batch.closed:
             account.ended(ended.closed_at_us, (self.boot, ended.key.cookie), ended.closed_at_is)
         if batch.snapshot is not None and whole is not None:
@@ -324,7 +362,8 @@ def _restated(span: Span, at_us: int) -> Span:
 
 
 looks = st.dictionaries(st.sampled_from(NAMESPACES), st.integers(0, len(LOOKS) - 1))
-states = st.dictionaries(st.sampled_from(COOKIES), st.sampled_from([ESTABLISHED, CLOSE_WAIT, LISTEN]))
+one_state = st.tuples(st.sampled_from([ESTABLISHED, CLOSE_WAIT, LISTEN]), st.sampled_from(HOLDERS))
+states = st.dictionaries(st.sampled_from(COOKIES), one_state)
 events = st.one_of(
     st.tuples(st.just("look"), states, looks, st.integers(0, 2)),
     st.tuples(st.just("look"), states, looks, st.just(0)),
@@ -362,26 +401,33 @@ def test_at_any_moment_of_a_long_life_an_answer_is_what_was_told_of_it(tmp_path:
         try:
             world = World(collector, await collector.enroll())
             for _ in range(120):
-                await _happen(world, _drawn(draw))
+                await _happen(world, _drawn(draw, world.alive))
             for happening in (("disconnect", False), ("connect", 2, 9)):
                 await _happen(world, happening)
             for _ in range(200):
                 at = draw.randrange(T0, world.now_us + 1)
                 answer = await collector.ask(at_us=at, now_us=world.now_us)
-                assert sorted((item.cookie, item.state) for item in answer.items) == world.account.at(at)
+                assert sorted((item.cookie, item.state, item.holder) for item in answer.items) == world.account.at(at)
                 assert answer.coverage.gaps == sum(g.from_us <= at < g.to_us for g in world.account.gaps)
             await _agree(world)
             assert len(world.account.closed) > 50
+            assert len((await collector.dump())["former_holders"]) > 10
         finally:
             await collector.db.close()
 
     asyncio.run(run())
 
 
-def _drawn(draw: random.Random) -> tuple[object, ...]:
-    """One of `events`, most of them looks."""
+def _drawn(draw: random.Random, now: State) -> tuple[object, ...]:
+    """One of `events`, most of them looks; given is what is there."""
     if draw.random() < 0.75:
-        held = {c: draw.choice([ESTABLISHED, CLOSE_WAIT, LISTEN]) for c in COOKIES if draw.random() < 0.6}
+        drawn = {c: (draw.choice([ESTABLISHED, CLOSE_WAIT, LISTEN]), draw.choice(HOLDERS)) for c in COOKIES}
+        # Half of those that stay keep their state, and change hands at the most.
+        held = {
+            c: (now[c][0] if c in now and draw.random() < 0.5 else state, holder)
+            for c, (state, holder) in drawn.items()
+            if draw.random() < 0.6
+        }
         spaces = {n: draw.randrange(len(LOOKS)) for n in NAMESPACES if draw.random() < 0.5}
         return ("look", held, spaces, draw.randrange(3))
     return draw.choice(
@@ -433,15 +479,16 @@ async def _agree(world: World) -> None:
     for look in world.looks[-8:]:
         for at in (look - 1, look):
             answer = await world.collector.ask(at_us=at, now_us=world.now_us)
-            assert sorted((item.cookie, item.state) for item in answer.items) == world.account.at(at)
+            assert sorted((item.cookie, item.state, item.holder) for item in answer.items) == world.account.at(at)
             assert answer.coverage.gaps == sum(g.from_us <= at < g.to_us for g in world.account.gaps)
             found = (await world.collector.ask_namespaces(at_us=at, now_us=world.now_us)).items
             assert {fact for item in found for fact in facts_of(item.namespace)} == world.account.facts_at(at)
     now = await world.collector.ask(now_us=world.now_us)
-    assert sorted((i.cookie, i.state) for i in now.items) == sorted(world.alive.items())
+    assert sorted((i.cookie, (i.state, i.holder)) for i in now.items) == sorted(world.alive.items())
     assert now.coverage.hosts_fresh == 1
+    states_now = [state for state, _ in world.alive.values()]
     counted = await world.collector.db.read(counts.by_state, None)
-    assert {one.state: one.sockets for one in counted} == Counter(world.alive.values())
-    assert sum(one.listeners for one in counted) == sum(state == LISTEN for state in world.alive.values())
+    assert {one.state: one.sockets for one in counted} == Counter(states_now)
+    assert sum(one.listeners for one in counted) == states_now.count(LISTEN)
     held = [item.namespace for item in (await world.collector.ask_namespaces(now_us=world.now_us)).items]
     assert sorted(held, key=lambda one: one.netns) == list(spaces_of(world.spaces))

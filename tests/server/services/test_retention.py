@@ -9,7 +9,17 @@ from typing import Any
 
 import pytest
 from fleetnet_server.keep import Keep
-from fleetnet_server.records import ClosedSocket, Gap, NotKept, Selection, Session, SocketQuestion
+from fleetnet_server.records import (
+    ClosedSocket,
+    Gap,
+    Holder,
+    NotKept,
+    Process,
+    Selection,
+    Session,
+    Socket,
+    SocketQuestion,
+)
 from fleetnet_server.services.retention import Pace, Retention, times
 from fleetnet_server.storage import kept as kept_rows
 from fleetnet_server.storage.database import Connection
@@ -21,6 +31,7 @@ from server.reports import (
     CLOSE_WAIT,
     ESTABLISHED,
     EXACT,
+    LISTEN,
     T0,
     TIME_WAIT,
     UDP,
@@ -87,7 +98,12 @@ def left(before: Tables, now_us: int) -> Tables:
     after["gaps"] = [
         row for row in before["gaps"] if row["to_us"] >= min(now_us - 5 * DAY, begun_us(before, row, now_us))
     ]
-    used = {(row["host_id"], row["holder_id"]) for name in ("history", "current") for row in after[name]}
+    kept_days = {Kind.LISTENERS: 5, Kind.SOCKETS: 3, Kind.BRIEF: 1}
+    after["former_holders"] = [
+        row for row in before["former_holders"] if row["until_us"] >= now_us - kept_days[row["kind"]] * DAY
+    ]
+    naming = ("history", "current", "former_holders")
+    used = {(row["host_id"], row["holder_id"]) for name in naming for row in after[name]}
     for name in ("holders", "holder_processes"):
         after[name] = [row for row in before[name] if (row["host_id"], row["holder_id"]) in used]
     members = {(row["host_id"], row["process_id"]) for row in after["holder_processes"]}
@@ -137,6 +153,7 @@ def test_what_is_too_old_goes_and_nothing_else_whenever_it_is_looked_for(tmp_pat
             assert not await clear(c, now_us)
         assert went.keys() == {
             "listeners", "sockets", "brief", "interfaces", "routes", "gaps", "sessions", "holders", "processes",
+            "former_holders",
         }  # fmt: skip
 
     tell(tmp_path, story)
@@ -156,6 +173,39 @@ async def answers(c: Collector, at_us: int, now_us: int) -> list[object]:
             told.append(answer)
     told.append(await c.ask_namespaces(at_us=at_us, now_us=now_us))
     return told
+
+
+def test_of_what_lasts_those_who_held_it_too_long_ago_go_and_that_they_are_gone_is_said(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        session = await c.connect(await c.enroll(), hello(T0), T0)
+        lasting = {1: LISTEN, 2: ESTABLISHED}
+
+        def handed_to(pid: int, at_us: int) -> tuple[Socket, ...]:
+            holder = Holder(0, "root", "", "", 1, (Process(pid, T0, f"p{pid}", "", ""),))
+            return tuple(sock(cookie, at_us, state, holder=holder) for cookie, state in lasting.items())
+
+        await c.report(session, snapshot(1, T0, *handed_to(1, T0)))
+        for day in (1, 2):
+            at_us = T0 + day * DAY
+            await c.report(
+                session, difference(day + 1, at_us, previous_us=at_us - S, changed=handed_to(day + 1, at_us))
+            )
+
+        async def held_at(days: float, now_us: int) -> list[str]:
+            items = (await c.ask(at_us=T0 + int(days * DAY), now_us=now_us)).items
+            return [item.holder.owners[0].name for item in items]
+
+        # Three days after it changed hands a connection's past is no longer kept, a listener's is.
+        now_us = T0 + 4 * DAY + HOUR
+        assert await clear(c, now_us) == {"former_holders": 1}
+        assert await held_at(1.5, now_us) == ["p2", "p2"]
+        lacking = (await c.ask(at_us=T0 + DAY // 2, now_us=now_us)).coverage.not_kept
+        assert lacking == (NotKept(Kind.SOCKETS, T0 + DAY),)
+        # With the last that names it goes the holder.
+        assert await clear(c, T0 + 6 * DAY + HOUR) == {"former_holders": 2, "holders": 1, "processes": 1}
+        assert not await clear(c, T0 + 6 * DAY + HOUR)
+
+    tell(tmp_path, story)
 
 
 async def ended(c: Collector, *days_ago: float, now_us: int, state: int = TIME_WAIT, name: str = "web1") -> Session:

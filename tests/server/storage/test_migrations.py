@@ -13,7 +13,7 @@ from alembic.script import ScriptDirectory
 from fleetnet_server.storage import counts, migrate
 from fleetnet_server.storage.database import Database
 from fleetnet_server.storage.metadata import ONLY_ON
-from fleetnet_server.storage.schema import METADATA, current, labels, live_questions
+from fleetnet_server.storage.schema import METADATA, current, former_holders, labels, live_questions
 from server.reports import Collector
 from server.stories import tell
 from sqlalchemy import Connection, Engine, Index, create_engine, create_mock_engine, inspect, text
@@ -373,6 +373,25 @@ def test_rows_of_0011_are_there_after_0012_without_labels_and_the_same_on_the_wa
         assert "labels" not in inspect(conn).get_table_names()
         command.upgrade(migrate.configuration(conn), "head")
         assert _rows(conn, "labels") == []
+        assert differences(conn) == []
+    engine.dispose()
+
+
+def test_rows_of_0012_are_there_after_0013_with_one_holder_each_and_the_same_on_the_way_back(tmp_path: Path) -> None:
+    engine = old_database(tmp_path, "0001")
+    with engine.begin() as conn:
+        command.upgrade(migrate.configuration(conn), "0012")
+        before = {table: _rows(conn, table) for table in ROWS_OF_0001}
+        command.upgrade(migrate.configuration(conn), "0013")
+        one = {table: [{**before[table][0], "held_since_us": None}] for table in ("current", "history")}
+        assert {table: _rows(conn, table) for table in ROWS_OF_0001} == {**before, **one}
+        former = {"host_id": 1, "socket_id": 7, "until_us": 4, "from_us": 2, "seen_us": None, "holder_id": 9, "kind": 1}
+        conn.execute(former_holders.insert().values(former))
+        command.downgrade(migrate.configuration(conn), "0012")
+        assert {table: _rows(conn, table) for table in ROWS_OF_0001} == before
+        assert "former_holders" not in inspect(conn).get_table_names()
+        command.upgrade(migrate.configuration(conn), "head")
+        assert _rows(conn, "former_holders") == []
         assert differences(conn) == []
     engine.dispose()
 

@@ -71,6 +71,23 @@ async def begun(c: Collector) -> Session:
     return session
 
 
+def test_one_that_held_a_socket_before_stays_as_long_as_that_is_kept(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        session = await begun(c)
+        await clear(c, session.host_id)
+        handed_over = sock(1, T0 + 2 * S, holder=WEB._replace(unit="other.service"))
+        await c.report(session, difference(3, T0 + 2 * S, changed=(handed_over, sock(2, T0 + 2 * S))))
+        assert not await clear(c, session.host_id)
+        assert await named_and_not_there(c) == 0
+        await c.db.write(lambda conn: conn.execute(text("DELETE FROM former_holders")) and None)
+        assert not await clear(c, session.host_id)  # the second socket's is the same
+        await c.report(session, difference(4, T0 + 3 * S, closed=(gone(2, T0 + 3 * S),)))
+        await forget(c)
+        assert await clear(c, session.host_id) == {"holders": 1}
+
+    tell(tmp_path, story)
+
+
 def test_what_nothing_names_goes_and_what_it_shares_with_others_stays(tmp_path: Path) -> None:
     async def story(c: Collector) -> None:
         session = await begun(c)
