@@ -271,8 +271,7 @@ class Scene:
         self.programs["life"].tell("")
 
     def change(self) -> None:
-        """Close, open, kill and remove, on each host something. No socket changes hands while it is open: who holds it
-        is kept as last reported (README, "Reading an answer")."""
+        """Close, open, kill and remove, on each host something. A socket that changes hands: test_handovers.py."""
         lab = self.lab
         for name in ("web", "tenant"):
             self.programs[name].kill()
