@@ -31,6 +31,11 @@ pass a room's door.
 
 # ruff: noqa: N818 - these are read in `except` and `raise` lines, where the bare word says it
 
+from typing import Final
+
+# To a host, "unknown", "revoked" and "enrolled anew elsewhere" are one: it is not let in.
+KEPT_OUT: Final = "the host of this certificate is not in the fleet, or was revoked; enroll it again"
+
 
 class ServerError(Exception):
     """Root of the tree; `str()` of it is fit to be shown to people."""

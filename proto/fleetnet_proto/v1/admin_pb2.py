@@ -26,7 +26,7 @@ from fleetnet_proto.v1 import people_pb2 as fleetnet__proto_dot_v1_dot_people__p
 from fleetnet_proto.v1 import query_pb2 as fleetnet__proto_dot_v1_dot_query__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x66leetnet_proto/v1/admin.proto\x12\x0b\x66leetnet.v1\x1a\x1e\x66leetnet_proto/v1/people.proto\x1a\x1d\x66leetnet_proto/v1/query.proto\"U\n\x12\x43reateTokenRequest\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\r\n\x05ttl_s\x18\x02 \x01(\x04\x12\"\n\x06labels\x18\x03 \x03(\x0b\x32\x12.fleetnet.v1.Label\"m\n\x13\x43reateTokenResponse\x12\r\n\x05token\x18\x01 \x01(\t\x12\x0c\n\x04host\x18\x02 \x01(\t\x12\x15\n\rexpires_at_us\x18\x03 \x01(\x03\x12\"\n\x06labels\x18\x04 \x03(\x0b\x32\x12.fleetnet.v1.Label\"g\n\x11LabelHostsRequest\x12\r\n\x05hosts\x18\x01 \x03(\t\x12\x12\n\nhost_globs\x18\x02 \x03(\t\x12\x1f\n\x03set\x18\x03 \x03(\x0b\x32\x12.fleetnet.v1.Label\x12\x0e\n\x06remove\x18\x04 \x03(\t\"W\n\x12LabelHostsResponse\x12(\n\x05hosts\x18\x01 \x03(\x0b\x32\x19.fleetnet.v1.LabelledHost\x12\x17\n\x0funmatched_globs\x18\x02 \x03(\t\"Q\n\x0cLabelledHost\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\"\n\x06labels\x18\x02 \x03(\x0b\x32\x12.fleetnet.v1.Label\x12\x0f\n\x07\x63hanged\x18\x03 \x01(\x08\x32\x86\x04\n\x0c\x41\x64minService\x12P\n\x0b\x43reateToken\x12\x1f.fleetnet.v1.CreateTokenRequest\x1a .fleetnet.v1.CreateTokenResponse\x12\x62\n\x11\x43reatePersonToken\x12%.fleetnet.v1.CreatePersonTokenRequest\x1a&.fleetnet.v1.CreatePersonTokenResponse\x12M\n\nListPeople\x12\x1e.fleetnet.v1.ListPeopleRequest\x1a\x1f.fleetnet.v1.ListPeopleResponse\x12M\n\nChangeRole\x12\x1e.fleetnet.v1.ChangeRoleRequest\x1a\x1f.fleetnet.v1.ChangeRoleResponse\x12S\n\x0cRevokePerson\x12 .fleetnet.v1.RevokePersonRequest\x1a!.fleetnet.v1.RevokePersonResponse\x12M\n\nLabelHosts\x12\x1e.fleetnet.v1.LabelHostsRequest\x1a\x1f.fleetnet.v1.LabelHostsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x66leetnet_proto/v1/admin.proto\x12\x0b\x66leetnet.v1\x1a\x1e\x66leetnet_proto/v1/people.proto\x1a\x1d\x66leetnet_proto/v1/query.proto\"U\n\x12\x43reateTokenRequest\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\r\n\x05ttl_s\x18\x02 \x01(\x04\x12\"\n\x06labels\x18\x03 \x03(\x0b\x32\x12.fleetnet.v1.Label\"m\n\x13\x43reateTokenResponse\x12\r\n\x05token\x18\x01 \x01(\t\x12\x0c\n\x04host\x18\x02 \x01(\t\x12\x15\n\rexpires_at_us\x18\x03 \x01(\x03\x12\"\n\x06labels\x18\x04 \x03(\x0b\x32\x12.fleetnet.v1.Label\"g\n\x11LabelHostsRequest\x12\r\n\x05hosts\x18\x01 \x03(\t\x12\x12\n\nhost_globs\x18\x02 \x03(\t\x12\x1f\n\x03set\x18\x03 \x03(\x0b\x32\x12.fleetnet.v1.Label\x12\x0e\n\x06remove\x18\x04 \x03(\t\"W\n\x12LabelHostsResponse\x12(\n\x05hosts\x18\x01 \x03(\x0b\x32\x19.fleetnet.v1.LabelledHost\x12\x17\n\x0funmatched_globs\x18\x02 \x03(\t\"Q\n\x0cLabelledHost\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\"\n\x06labels\x18\x02 \x03(\x0b\x32\x12.fleetnet.v1.Label\x12\x0f\n\x07\x63hanged\x18\x03 \x01(\x08\"#\n\x12RevokeHostsRequest\x12\r\n\x05hosts\x18\x01 \x03(\t\"?\n\x13RevokeHostsResponse\x12(\n\x05hosts\x18\x01 \x03(\x0b\x32\x19.fleetnet.v1.HostStanding\"#\n\x12\x46orgetHostsRequest\x12\r\n\x05hosts\x18\x01 \x03(\t\"?\n\x13\x46orgetHostsResponse\x12(\n\x05hosts\x18\x01 \x03(\x0b\x32\x19.fleetnet.v1.HostStanding\"V\n\x0cHostStanding\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\'\n\x06status\x18\x02 \x01(\x0e\x32\x17.fleetnet.v1.HostStatus\x12\x0f\n\x07\x63hanged\x18\x03 \x01(\x08\x32\xaa\x05\n\x0c\x41\x64minService\x12P\n\x0b\x43reateToken\x12\x1f.fleetnet.v1.CreateTokenRequest\x1a .fleetnet.v1.CreateTokenResponse\x12\x62\n\x11\x43reatePersonToken\x12%.fleetnet.v1.CreatePersonTokenRequest\x1a&.fleetnet.v1.CreatePersonTokenResponse\x12M\n\nListPeople\x12\x1e.fleetnet.v1.ListPeopleRequest\x1a\x1f.fleetnet.v1.ListPeopleResponse\x12M\n\nChangeRole\x12\x1e.fleetnet.v1.ChangeRoleRequest\x1a\x1f.fleetnet.v1.ChangeRoleResponse\x12S\n\x0cRevokePerson\x12 .fleetnet.v1.RevokePersonRequest\x1a!.fleetnet.v1.RevokePersonResponse\x12M\n\nLabelHosts\x12\x1e.fleetnet.v1.LabelHostsRequest\x1a\x1f.fleetnet.v1.LabelHostsResponse\x12P\n\x0bRevokeHosts\x12\x1f.fleetnet.v1.RevokeHostsRequest\x1a .fleetnet.v1.RevokeHostsResponse\x12P\n\x0b\x46orgetHosts\x12\x1f.fleetnet.v1.ForgetHostsRequest\x1a .fleetnet.v1.ForgetHostsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,6 +43,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LABELHOSTSRESPONSE']._serialized_end=499
   _globals['_LABELLEDHOST']._serialized_start=501
   _globals['_LABELLEDHOST']._serialized_end=582
-  _globals['_ADMINSERVICE']._serialized_start=585
-  _globals['_ADMINSERVICE']._serialized_end=1103
+  _globals['_REVOKEHOSTSREQUEST']._serialized_start=584
+  _globals['_REVOKEHOSTSREQUEST']._serialized_end=619
+  _globals['_REVOKEHOSTSRESPONSE']._serialized_start=621
+  _globals['_REVOKEHOSTSRESPONSE']._serialized_end=684
+  _globals['_FORGETHOSTSREQUEST']._serialized_start=686
+  _globals['_FORGETHOSTSREQUEST']._serialized_end=721
+  _globals['_FORGETHOSTSRESPONSE']._serialized_start=723
+  _globals['_FORGETHOSTSRESPONSE']._serialized_end=786
+  _globals['_HOSTSTANDING']._serialized_start=788
+  _globals['_HOSTSTANDING']._serialized_end=874
+  _globals['_ADMINSERVICE']._serialized_start=877
+  _globals['_ADMINSERVICE']._serialized_end=1559
 # @@protoc_insertion_point(module_scope)

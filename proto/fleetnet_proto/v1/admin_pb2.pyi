@@ -59,3 +59,37 @@ class LabelledHost(_message.Message):
     labels: _containers.RepeatedCompositeFieldContainer[_query_pb2.Label]
     changed: bool
     def __init__(self, host: _Optional[str] = ..., labels: _Optional[_Iterable[_Union[_query_pb2.Label, _Mapping]]] = ..., changed: _Optional[bool] = ...) -> None: ...
+
+class RevokeHostsRequest(_message.Message):
+    __slots__ = ("hosts",)
+    HOSTS_FIELD_NUMBER: _ClassVar[int]
+    hosts: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, hosts: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class RevokeHostsResponse(_message.Message):
+    __slots__ = ("hosts",)
+    HOSTS_FIELD_NUMBER: _ClassVar[int]
+    hosts: _containers.RepeatedCompositeFieldContainer[HostStanding]
+    def __init__(self, hosts: _Optional[_Iterable[_Union[HostStanding, _Mapping]]] = ...) -> None: ...
+
+class ForgetHostsRequest(_message.Message):
+    __slots__ = ("hosts",)
+    HOSTS_FIELD_NUMBER: _ClassVar[int]
+    hosts: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, hosts: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ForgetHostsResponse(_message.Message):
+    __slots__ = ("hosts",)
+    HOSTS_FIELD_NUMBER: _ClassVar[int]
+    hosts: _containers.RepeatedCompositeFieldContainer[HostStanding]
+    def __init__(self, hosts: _Optional[_Iterable[_Union[HostStanding, _Mapping]]] = ...) -> None: ...
+
+class HostStanding(_message.Message):
+    __slots__ = ("host", "status", "changed")
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    CHANGED_FIELD_NUMBER: _ClassVar[int]
+    host: str
+    status: _query_pb2.HostStatus
+    changed: bool
+    def __init__(self, host: _Optional[str] = ..., status: _Optional[_Union[_query_pb2.HostStatus, str]] = ..., changed: _Optional[bool] = ...) -> None: ...

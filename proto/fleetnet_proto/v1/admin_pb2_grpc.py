@@ -66,6 +66,16 @@ class AdminServiceStub:
                 request_serializer=fleetnet__proto_dot_v1_dot_admin__pb2.LabelHostsRequest.SerializeToString,
                 response_deserializer=fleetnet__proto_dot_v1_dot_admin__pb2.LabelHostsResponse.FromString,
                 _registered_method=True)
+        self.RevokeHosts = channel.unary_unary(
+                '/fleetnet.v1.AdminService/RevokeHosts',
+                request_serializer=fleetnet__proto_dot_v1_dot_admin__pb2.RevokeHostsRequest.SerializeToString,
+                response_deserializer=fleetnet__proto_dot_v1_dot_admin__pb2.RevokeHostsResponse.FromString,
+                _registered_method=True)
+        self.ForgetHosts = channel.unary_unary(
+                '/fleetnet.v1.AdminService/ForgetHosts',
+                request_serializer=fleetnet__proto_dot_v1_dot_admin__pb2.ForgetHostsRequest.SerializeToString,
+                response_deserializer=fleetnet__proto_dot_v1_dot_admin__pb2.ForgetHostsResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServiceServicer:
@@ -115,6 +125,21 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RevokeHosts(self, request, context):
+        """Keeps hosts out, at once: ends their streams, and none of their certificates or unused tokens is good any more. All
+        of them or none: an unknown host is the error NOT_FOUND. Doing it again changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ForgetHosts(self, request, context):
+        """Has hosts leave the fleet: kept out likewise, and not asked any more. Their history stays. All of them or none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -147,6 +172,16 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.LabelHosts,
                     request_deserializer=fleetnet__proto_dot_v1_dot_admin__pb2.LabelHostsRequest.FromString,
                     response_serializer=fleetnet__proto_dot_v1_dot_admin__pb2.LabelHostsResponse.SerializeToString,
+            ),
+            'RevokeHosts': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeHosts,
+                    request_deserializer=fleetnet__proto_dot_v1_dot_admin__pb2.RevokeHostsRequest.FromString,
+                    response_serializer=fleetnet__proto_dot_v1_dot_admin__pb2.RevokeHostsResponse.SerializeToString,
+            ),
+            'ForgetHosts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ForgetHosts,
+                    request_deserializer=fleetnet__proto_dot_v1_dot_admin__pb2.ForgetHostsRequest.FromString,
+                    response_serializer=fleetnet__proto_dot_v1_dot_admin__pb2.ForgetHostsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -312,6 +347,60 @@ class AdminService:
             '/fleetnet.v1.AdminService/LabelHosts',
             fleetnet__proto_dot_v1_dot_admin__pb2.LabelHostsRequest.SerializeToString,
             fleetnet__proto_dot_v1_dot_admin__pb2.LabelHostsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeHosts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleetnet.v1.AdminService/RevokeHosts',
+            fleetnet__proto_dot_v1_dot_admin__pb2.RevokeHostsRequest.SerializeToString,
+            fleetnet__proto_dot_v1_dot_admin__pb2.RevokeHostsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ForgetHosts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleetnet.v1.AdminService/ForgetHosts',
+            fleetnet__proto_dot_v1_dot_admin__pb2.ForgetHostsRequest.SerializeToString,
+            fleetnet__proto_dot_v1_dot_admin__pb2.ForgetHostsResponse.FromString,
             options,
             channel_credentials,
             insecure,

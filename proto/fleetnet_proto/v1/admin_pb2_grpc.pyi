@@ -48,6 +48,12 @@ class AdminServiceStub:
     """Gives hosts labels and takes some from them, of all these hosts or, where one cannot have them, of none. Doing it
     again changes nothing. What is not known of the wish is refused; an unknown host is the error NOT_FOUND.
     """
+    RevokeHosts: _grpc.UnaryUnaryMultiCallable[_admin_pb2.RevokeHostsRequest, _admin_pb2.RevokeHostsResponse]
+    """Keeps hosts out, at once: ends their streams, and none of their certificates or unused tokens is good any more. All
+    of them or none: an unknown host is the error NOT_FOUND. Doing it again changes nothing.
+    """
+    ForgetHosts: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ForgetHostsRequest, _admin_pb2.ForgetHostsResponse]
+    """Has hosts leave the fleet: kept out likewise, and not asked any more. Their history stays. All of them or none."""
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
@@ -68,6 +74,12 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Gives hosts labels and takes some from them, of all these hosts or, where one cannot have them, of none. Doing it
     again changes nothing. What is not known of the wish is refused; an unknown host is the error NOT_FOUND.
     """
+    RevokeHosts: _aio.UnaryUnaryMultiCallable[_admin_pb2.RevokeHostsRequest, _admin_pb2.RevokeHostsResponse]  # type: ignore[assignment]
+    """Keeps hosts out, at once: ends their streams, and none of their certificates or unused tokens is good any more. All
+    of them or none: an unknown host is the error NOT_FOUND. Doing it again changes nothing.
+    """
+    ForgetHosts: _aio.UnaryUnaryMultiCallable[_admin_pb2.ForgetHostsRequest, _admin_pb2.ForgetHostsResponse]  # type: ignore[assignment]
+    """Has hosts leave the fleet: kept out likewise, and not asked any more. Their history stays. All of them or none."""
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     """Answered to administrators only."""
@@ -121,5 +133,23 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         """Gives hosts labels and takes some from them, of all these hosts or, where one cannot have them, of none. Doing it
         again changes nothing. What is not known of the wish is refused; an unknown host is the error NOT_FOUND.
         """
+
+    @_abc_1.abstractmethod
+    def RevokeHosts(
+        self,
+        request: _admin_pb2.RevokeHostsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.RevokeHostsResponse, _abc.Awaitable[_admin_pb2.RevokeHostsResponse]]:
+        """Keeps hosts out, at once: ends their streams, and none of their certificates or unused tokens is good any more. All
+        of them or none: an unknown host is the error NOT_FOUND. Doing it again changes nothing.
+        """
+
+    @_abc_1.abstractmethod
+    def ForgetHosts(
+        self,
+        request: _admin_pb2.ForgetHostsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ForgetHostsResponse, _abc.Awaitable[_admin_pb2.ForgetHostsResponse]]:
+        """Has hosts leave the fleet: kept out likewise, and not asked any more. Their history stays. All of them or none."""
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -6,11 +6,12 @@ import grpc
 import structlog
 from fleetnet_proto.v1 import admin_pb2, admin_pb2_grpc, people_pb2
 
-from fleetnet_server.rpc import translate_labels, translate_people, translate_query
+from fleetnet_server.rpc import translate_hosts, translate_labels, translate_people, translate_query
 from fleetnet_server.rpc.gate import asker
 from fleetnet_server.rpc.status import errors_as_status
 from fleetnet_server.services.enrollment import Enrollment
 from fleetnet_server.services.health import Health
+from fleetnet_server.services.hosts import Hosts
 from fleetnet_server.services.labels import Labelling
 from fleetnet_server.services.people import People
 
@@ -20,10 +21,13 @@ _log = structlog.get_logger()
 class AdminService(admin_pb2_grpc.AdminServiceServicer):
     """Answers administrators."""
 
-    def __init__(self, enrollment: Enrollment, people: People, labelling: Labelling, health: Health) -> None:
+    def __init__(
+        self, enrollment: Enrollment, people: People, labelling: Labelling, hosts: Hosts, health: Health
+    ) -> None:
         self._enrollment = enrollment
         self._people = people
         self._labelling = labelling
+        self._hosts = hosts
         self._health = health
 
     async def CreateToken(  # noqa: N802  # gRPC's name
@@ -64,6 +68,28 @@ class AdminService(admin_pb2_grpc.AdminServiceServicer):
                 ],
                 unmatched_globs=unmatched,
             )
+        raise AssertionError("unreachable: an error has ended the call")
+
+    async def RevokeHosts(  # noqa: N802  # gRPC's name
+        self, request: admin_pb2.RevokeHostsRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> admin_pb2.RevokeHostsResponse:
+        """Hosts are kept out."""
+        async with errors_as_status(context, self._health):
+            found = await self._hosts.revoke(request.hosts)
+            self._health.works()
+            _log.info("hosts revoked", by=asker(context), hosts=[host.host for host in found if host.changed])
+            return admin_pb2.RevokeHostsResponse(hosts=map(translate_hosts.standing, found))
+        raise AssertionError("unreachable: an error has ended the call")
+
+    async def ForgetHosts(  # noqa: N802  # gRPC's name
+        self, request: admin_pb2.ForgetHostsRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> admin_pb2.ForgetHostsResponse:
+        """Hosts leave the fleet."""
+        async with errors_as_status(context, self._health):
+            found = await self._hosts.forget(request.hosts)
+            self._health.works()
+            _log.info("hosts retired", by=asker(context), hosts=[host.host for host in found if host.changed])
+            return admin_pb2.ForgetHostsResponse(hosts=map(translate_hosts.standing, found))
         raise AssertionError("unreachable: an error has ended the call")
 
     async def CreatePersonToken(  # noqa: N802  # gRPC's name

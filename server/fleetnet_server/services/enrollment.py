@@ -8,11 +8,12 @@ import datetime
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from fleetnet_server.errors import HostUnknown, RequestRefused, TokenRefused
+from fleetnet_server.errors import KEPT_OUT, PeerRefused, RequestRefused, TokenRefused
 from fleetnet_server.identity import certificates, tokens
 from fleetnet_server.identity.ca import Authority
 from fleetnet_server.identity.names import is_host_name
-from fleetnet_server.records import Host, Label
+from fleetnet_server.identity.peer import Peer
+from fleetnet_server.records import Label
 from fleetnet_server.services import labels
 from fleetnet_server.storage import hosts, machines
 from fleetnet_server.storage import tokens as stored_tokens
@@ -87,20 +88,13 @@ class Enrollment:
 
         return await self._db.write(join)
 
-    async def renew(self, host: Host, csr: bytes) -> Enrolled:
-        """A new certificate for a host that showed its present one. Raises RequestRefused, StorageError."""
-        certificate = certificates.issue_host(
-            self._authority, certificates.public_key_of(csr), host.name, self._clock()
-        )
-        await self._db.write(hosts.renewed, host.host_id, certificate.serial)
-        return Enrolled(host.name, certificate, self._authority.pem)
-
-    async def active_host(self, name: str) -> Host:
-        """The host of that name, if it may report. Raises HostUnknown, StorageError."""
-        host = await self._db.read(hosts.find, name)
-        if host is None or host.status != hosts.ACTIVE:
-            raise HostUnknown(name)
-        return host
+    async def renew(self, shown: Peer, csr: bytes) -> Enrolled:
+        """A new certificate for a host that showed a good one. Raises PeerRefused, RequestRefused, StorageError."""
+        key = certificates.public_key_of(csr)
+        certificate = certificates.issue_host(self._authority, key, shown.host, self._clock())
+        if not await self._db.write(hosts.renew, shown.host, shown.serial, certificate.serial):
+            raise PeerRefused(KEPT_OUT)
+        return Enrolled(shown.host, certificate, self._authority.pem)
 
 
 def lifetime_s(asked_s: int) -> int:

@@ -167,4 +167,5 @@ def _host(host: Asked, counts: tuple[int, int], degraded: tuple[str, ...], label
         degraded=degraded,
         gaps=host.gaps,
         labels=labels,
+        status=host.status,
     )

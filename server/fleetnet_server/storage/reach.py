@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from sqlalchemy import BigInteger, BindParameter, Connection, bindparam, case, func, literal_column, select, union_all
 
 from fleetnet_server.storage.dialect import select_constant
+from fleetnet_server.storage.hosts import in_fleet
 from fleetnet_server.storage.schema import SKEWED, gaps, hosts, sessions
 
 
@@ -76,7 +77,9 @@ _REACH = union_all(
         literal_column(str(_HOSTS)).label("what"),
         func.count().label("number"),
         func.count(case((hosts.c.last_heard_us >= _us("since_us"), literal_column("1")))).label("more"),
-    ).select_from(hosts),
+    )
+    .select_from(hosts)
+    .where(in_fleet()),
     select(literal_column(str(_GAPS)), func.count(), _ZERO).select_from(gaps).where(*_OVER),
     select(literal_column(str(_SKEWED)), sessions.c.host_id, sessions.c.clock_offset_us)
     .join(hosts, _NEWEST)
@@ -89,6 +92,6 @@ _OF_ONE = (
         func.coalesce(sessions.c.clock_offset_us, _ZERO),
     )
     .select_from(hosts.outerjoin(sessions, _NEWEST))
-    .where(hosts.c.name == bindparam("of_name"))
+    .where(hosts.c.name == bindparam("of_name"), in_fleet())
 )
 _GAPS_OF_ONE = select(func.count()).select_from(gaps).where(gaps.c.host_id == bindparam("of_host"), *_OVER)

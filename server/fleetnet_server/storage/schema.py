@@ -38,14 +38,26 @@ from fleetnet_server.storage.schema_people import person_tokens as person_tokens
 # SQLite gives out numbers for a key of type INTEGER only.
 HostId = BigInteger().with_variant(Integer, "sqlite")
 
+_STATUS = "active; revoked: its streams are refused; retired: likewise, and it is no part of the fleet any more."
+_RENEWED = "Serial of the certificate before, good until the newest has been shown; empty: none is, *: any."
+
 hosts = Table(
     "hosts",
     METADATA,
     Column("host_id", HostId, primary_key=True, comment="Number of the host, for good."),
     Column("name", Name, nullable=False, unique=True, comment="Name that its certificate carries."),
-    Column("status", Text, nullable=False, comment="active, or revoked: its streams are refused."),
+    Column("status", Text, nullable=False, comment=_STATUS),
+    Column(
+        "status_since_us",
+        BigInteger,
+        nullable=False,
+        server_default="0",
+        index=True,
+        comment="Since when its status is so; collector's clock. 0: since before that was noted.",
+    ),
     Column("enrolled_at_us", BigInteger, nullable=False, comment="When it first enrolled; collector's clock."),
     Column("certificate_serial", Text, nullable=False, comment="Serial of its newest certificate, hexadecimal."),
+    Column("renewed_serial", Text, nullable=False, server_default="*", comment=_RENEWED),
     Column(
         "generation",
         BigInteger,

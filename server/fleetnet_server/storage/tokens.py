@@ -1,10 +1,10 @@
 """One-time enrollment tokens."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import Connection, insert, update
+from sqlalchemy import Connection, delete, insert, update
 
 from fleetnet_server.records import Label
 from fleetnet_server.storage.schema import tokens
@@ -52,3 +52,8 @@ def consume(conn: Connection, secret_hash: bytes, now_us: int) -> Admitted | Non
         return None
     labels = json.loads(row.labels) if row.labels else {}
     return Admitted(row.host, tuple(Label(*one) for one in labels.items()))
+
+
+def drop_unused(conn: Connection, host_names: Collection[str]) -> None:
+    """Of these hosts no token is left to come in by."""
+    conn.execute(delete(tokens).where(tokens.c.host.in_(sorted(host_names)), tokens.c.used_at_us.is_(None)))

@@ -1,0 +1,33 @@
+"""Since when a host is active, revoked or retired, and which certificates of it are good.
+
+Why so: a host that is kept out is to be noticed by each collector at once, so those that were kept out lately are found
+by an index; and whoever comes by a certificate of before is to be told from the host. Of the hosts that are there it is
+not known whether they have come by their newest certificate, so any of theirs is good until that has been shown.
+
+On the way back hosts that were retired are listed again; who was kept out stays out.
+
+Revision 0013, after 0012.
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0013"
+down_revision = "0012"
+
+_SINCE = "Since when its status is so; collector's clock. 0: since before that was noted."
+_RENEWED = "Serial of the certificate before, good until the newest has been shown; empty: none is, *: any."
+
+
+def upgrade() -> None:
+    since = sa.Column("status_since_us", sa.BigInteger, nullable=False, server_default="0", comment=_SINCE)
+    renewed = sa.Column("renewed_serial", sa.Text, nullable=False, server_default="*", comment=_RENEWED)
+    op.add_column("hosts", since)
+    op.add_column("hosts", renewed)
+    op.create_index("ix_hosts_status_since_us", "hosts", ["status_since_us"])
+
+
+def downgrade() -> None:
+    op.drop_index("ix_hosts_status_since_us", "hosts")
+    op.drop_column("hosts", "renewed_serial")
+    op.drop_column("hosts", "status_since_us")
