@@ -22,6 +22,7 @@ from fleetnet_cli.records import (
     Coverage,
     End,
     Host,
+    HostStanding,
     Label,
     Labelled,
     News,
@@ -145,6 +146,18 @@ class Collector:
         """Has hosts labelled."""
         host = wish.hosts[0] if len(wish.hosts) == 1 else ""
         return wire.labelled(self._administered("LabelHosts", wire.labels_request(wish, globs), host))
+
+    def revoke_hosts(self, names: tuple[str, ...]) -> tuple[HostStanding, ...]:
+        """Keeps hosts out."""
+        return self._stand("RevokeHosts", wire.revoke_hosts_request(names), names)
+
+    def forget_hosts(self, names: tuple[str, ...]) -> tuple[HostStanding, ...]:
+        """Has hosts leave the fleet."""
+        return self._stand("ForgetHosts", wire.forget_hosts_request(names), names)
+
+    def _stand(self, method: str, request: object, names: tuple[str, ...]) -> tuple[HostStanding, ...]:
+        answer = self._administered(method, request, names[0] if len(names) == 1 else "")
+        return tuple(map(wire.standing, answer.hosts))
 
     def create_person_token(self, person: str, role: str, ttl_s: int) -> Token:
         """Has a one-time token made by which a person can log in."""

@@ -141,6 +141,16 @@ class Host:
     degraded: tuple[str, ...]
     gaps: int = 0  # that overlap the time asked about
     labels: tuple[Label, ...] = ()  # as they are now, by key
+    status: str | None = None  # as it is now; None from a collector that does not tell
+
+
+@dataclass(frozen=True, slots=True)
+class HostStanding:
+    """A host, and how it stands."""
+
+    host: str
+    status: str
+    changed: bool  # it stood otherwise before
 
 
 @dataclass(frozen=True, slots=True)

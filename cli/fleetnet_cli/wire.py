@@ -15,6 +15,7 @@ from fleetnet_cli.records import (
     Coverage,
     End,
     Host,
+    HostStanding,
     Label,
     Labelled,
     LabelledHost,
@@ -48,6 +49,7 @@ _CLOSED = words(sockets_pb2.ClosedAtIs.items(), "CLOSED_AT_IS_")
 _SCOPES = words(query_pb2.AddressScope.items(), "ADDRESS_SCOPE_")
 _EXPOSURES = words(query_pb2.Exposure.items(), "EXPOSURE_")
 _KEPT = words(query_pb2.Kept.items(), "KEPT_")
+_STATUSES = words(query_pb2.HostStatus.items(), "HOST_STATUS_")
 _TYPES = words(sockets_pb2.SocketType.items(), "SOCKET_TYPE_")
 
 _STATE_NUMBERS = {word: number for number, word in _STATES.items()}
@@ -157,6 +159,16 @@ def labels_request(wish: Wish, globs: Iterable[str]) -> admin_pb2.LabelHostsRequ
     )
 
 
+def revoke_hosts_request(names: Iterable[str]) -> admin_pb2.RevokeHostsRequest:
+    """The wish to keep hosts out."""
+    return admin_pb2.RevokeHostsRequest(hosts=names)
+
+
+def forget_hosts_request(names: Iterable[str]) -> admin_pb2.ForgetHostsRequest:
+    """The wish to have hosts leave the fleet."""
+    return admin_pb2.ForgetHostsRequest(hosts=names)
+
+
 def labelled(message: admin_pb2.LabelHostsResponse) -> Labelled:
     """What became of it."""
     return Labelled(
@@ -232,7 +244,13 @@ def host(message: query_pb2.HostItem) -> Host:
         degraded=tuple(message.degraded),
         gaps=message.gaps,
         labels=labels(message.labels),
+        status=_word_or_none(_STATUSES, message.status),
     )
+
+
+def standing(message: admin_pb2.HostStanding) -> HostStanding:
+    """How one host stands."""
+    return HostStanding(message.host, _STATUSES.get(message.status, UNKNOWN), message.changed)
 
 
 def socket(message: query_pb2.SocketItem) -> Socket:

@@ -5,7 +5,7 @@ collectors fail.
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent import futures
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -31,6 +31,8 @@ Request = (
     | people_pb2.ChangeRoleRequest
     | people_pb2.RevokePersonRequest
     | admin_pb2.LabelHostsRequest
+    | admin_pb2.RevokeHostsRequest
+    | admin_pb2.ForgetHostsRequest
 )
 _PAGE = 2
 
@@ -228,6 +230,32 @@ class Canned(query_pb2_grpc.QueryServiceServicer, admin_pb2_grpc.AdminServiceSer
         globs = (*request.hosts, *request.host_globs)
         meant = [h for h in self.hosts if any(fnmatchcase(h.host, glob) for glob in globs)]
         return admin_pb2.LabelHostsResponse(hosts=[_labelled(host, request) for host in meant])
+
+    def RevokeHosts(  # noqa: N802  # likewise
+        self, request: admin_pb2.RevokeHostsRequest, context: grpc.ServicerContext
+    ) -> admin_pb2.RevokeHostsResponse:
+        self._take(request, context)
+        hosts = self._stand(request.hosts, query_pb2.HOST_STATUS_REVOKED, context)
+        return admin_pb2.RevokeHostsResponse(hosts=hosts)
+
+    def ForgetHosts(  # noqa: N802  # likewise
+        self, request: admin_pb2.ForgetHostsRequest, context: grpc.ServicerContext
+    ) -> admin_pb2.ForgetHostsResponse:
+        self._take(request, context)
+        hosts = self._stand(request.hosts, query_pb2.HOST_STATUS_RETIRED, context)
+        return admin_pb2.ForgetHostsResponse(hosts=hosts)
+
+    def _stand(
+        self, names: Collection[str], status: query_pb2.HostStatus, context: grpc.ServicerContext
+    ) -> list[admin_pb2.HostStanding]:
+        for name in names:
+            self._know(name, context)
+        found = []
+        for host in self.hosts:
+            if host.host in names:
+                changed, host.status = host.status != status, status
+                found.append(admin_pb2.HostStanding(host=host.host, status=status, changed=changed))
+        return found
 
     def _take(
         self,

@@ -147,10 +147,11 @@ def hosts() -> list[query_pb2.HostItem]:
         query_pb2.HostItem(
             host="web1", fresh=False, last_seen_us=AS_OF_US - 3 * HOUR_US, sockets=4000, labels=labels(role="web")
         ),
-        query_pb2.HostItem(host="web2"),
+        query_pb2.HostItem(host="web2", status=query_pb2.HOST_STATUS_REVOKED),
     ]  # fmt: skip
     for host in answer:
         host.enrolled_at_us = enrolled
+        host.status = host.status or query_pb2.HOST_STATUS_ACTIVE
     for host in answer[:3]:
         host.agent_version, host.architecture = "0.1.0", "x86_64"
     return answer

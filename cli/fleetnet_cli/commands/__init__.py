@@ -24,6 +24,8 @@ _COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "host": ("host", "nothing"),
     "host show": ("host", "show_host"),
     "host label": ("label", "label"),
+    "host revoke": ("standing", "revoke"),
+    "host forget": ("standing", "forget"),
     "hosts": ("hosts", "hosts"),
     "map": ("map", "map_"),
     "diff": ("diff", "diff"),
