@@ -23,14 +23,15 @@ from fleetnet_cli.records import (
     End,
     Host,
     HostStanding,
-    Label,
     Labelled,
+    MadeToken,
     News,
     Person,
     Selection,
     Socket,
     SocketQuestion,
     Token,
+    TokenWish,
 )
 from fleetnet_cli.settings import Destination
 
@@ -132,15 +133,36 @@ class Collector:
         translate = functools.partial(self._translated, host=question.host, translate=translated_live)
         return LiveLook(call, wire_live.items, self._timeout_s, translate)
 
-    def create_token(self, host: str, ttl_s: int, labels: tuple[Label, ...] = ()) -> Token:
-        """Has a one-time token made, which gives its host these labels. Raises CollectorTooOld where it would not."""
-        token = wire.token(self._administered("CreateToken", wire.token_request(host, ttl_s, labels)))
-        if set(token.labels) != set(labels):
-            # One of before has passed over them, and made a token without; nobody is shown that.
+    def create_token(self, wish: TokenWish, ttl_s: int) -> Token:
+        """Has a token for hosts made. Raises CollectorTooOld where it would not be as wished."""
+        token = wire.token(self._administered("CreateToken", wire.token_request(wish, ttl_s)))
+        # One of before has passed over what it does not know, and made a token without; nobody is shown that.
+        if set(token.labels) != set(wish.labels):
             raise errors.CollectorTooOld(
                 "the collector does not know labels of tokens; upgrade fleetnet-server, or leave --label out"
             )
+        if (token.max_uses, token.approve) != (wish.max_uses, wish.approve):
+            raise errors.CollectorTooOld(
+                "the collector does not know --max-uses and --approve of tokens; upgrade fleetnet-server, or leave "
+                "them out"
+            )
         return token
+
+    def tokens(self) -> list[MadeToken]:
+        """All tokens that were made, the newest first."""
+        from fleetnet_cli import wire_tokens  # only administration needs it
+
+        return list(map(wire_tokens.made, self._administered("ListTokens", wire_tokens.list_request()).tokens))
+
+    def revoke_token(self, token_id: str) -> MadeToken:
+        """Has a token admit nobody any more."""
+        from fleetnet_cli import wire_tokens  # likewise
+
+        return wire_tokens.made(self._administered("RevokeToken", wire_tokens.revoke_request(token_id)).token)
+
+    def approve_hosts(self, names: tuple[str, ...]) -> tuple[HostStanding, ...]:
+        """Lets hosts in that wait for it."""
+        return self._stand("ApproveHosts", wire.approve_hosts_request(names), names)
 
     def label_hosts(self, wish: "Wish", globs: tuple[str, ...]) -> Labelled:
         """Has hosts labelled."""

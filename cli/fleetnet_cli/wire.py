@@ -29,6 +29,7 @@ from fleetnet_cli.records import (
     SocketQuestion,
     StaleHost,
     Token,
+    TokenWish,
 )
 
 
@@ -147,9 +148,20 @@ def hosts_request(asked: Selection) -> query_pb2.ListHostsRequest | query_pb2.Se
     return query_pb2.ListHostsRequest(selection=selection(asked))
 
 
-def token_request(host: str, ttl_s: int, given: Iterable[Label]) -> admin_pb2.CreateTokenRequest:
-    """The wish for a token."""
-    return admin_pb2.CreateTokenRequest(host=host, ttl_s=ttl_s, labels=map(_labelled, given))
+def token_request(wish: TokenWish, ttl_s: int) -> admin_pb2.CreateTokenRequest:
+    """The wish for a token; what is as it always was is not said."""
+    return admin_pb2.CreateTokenRequest(
+        host=wish.host,
+        ttl_s=ttl_s,
+        labels=map(_labelled, wish.labels),
+        max_uses=wish.max_uses if wish.max_uses != 1 else 0,
+        approve=wish.approve,
+    )
+
+
+def approve_hosts_request(names: Iterable[str]) -> admin_pb2.ApproveHostsRequest:
+    """The wish to let hosts in."""
+    return admin_pb2.ApproveHostsRequest(hosts=names)
 
 
 def labels_request(wish: Wish, globs: Iterable[str]) -> admin_pb2.LabelHostsRequest:
@@ -222,7 +234,14 @@ def end(message: query_pb2.End) -> End:
 
 def token(message: admin_pb2.CreateTokenResponse) -> Token:
     """A token that was made."""
-    return Token(message.token, message.host, message.expires_at_us, labels=labels(message.labels))
+    return Token(
+        message.token,
+        message.host,
+        message.expires_at_us,
+        labels=labels(message.labels),
+        max_uses=message.max_uses or 1,
+        approve=message.approve,
+    )
 
 
 def host(message: query_pb2.HostItem) -> Host:

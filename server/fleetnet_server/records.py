@@ -248,6 +248,25 @@ class Host:
     renewed_serial: str  # as the column has it
 
 
+@dataclass(frozen=True, slots=True)
+class MadeToken:
+    """A token as it is kept, without anything that admits; times by the collector's clock, 0 where it never was."""
+
+    token_id: str
+    host: str  # empty: of a person, or of whoever comes
+    person: str
+    role: str  # of the person
+    labels: tuple["Label", ...]
+    max_uses: int
+    uses: int
+    approve: bool
+    made_by: str
+    created_at_us: int
+    expires_at_us: int
+    used_at_us: int
+    revoked_at_us: int
+
+
 class HostStanding(NamedTuple):
     """How a host stands, once somebody has said how it is to stand."""
 

@@ -31,6 +31,9 @@ Request = (
     | people_pb2.ChangeRoleRequest
     | people_pb2.RevokePersonRequest
     | admin_pb2.LabelHostsRequest
+    | admin_pb2.ListTokensRequest
+    | admin_pb2.RevokeTokenRequest
+    | admin_pb2.ApproveHostsRequest
     | admin_pb2.RevokeHostsRequest
     | admin_pb2.ForgetHostsRequest
 )
@@ -63,6 +66,7 @@ class Canned(query_pb2_grpc.QueryServiceServicer, admin_pb2_grpc.AdminServiceSer
         self.statistics: list[live_pb2.Statistic] = []
         self.lives: list[query_pb2.LifeItem] = []
         self.people: list[people_pb2.PersonItem] = []
+        self.tokens: list[admin_pb2.TokenItem] = []
         self.trouble = ""
         self.live_refusals: list[tuple[grpc.StatusCode, str]] = []
 
@@ -178,8 +182,37 @@ class Canned(query_pb2_grpc.QueryServiceServicer, admin_pb2_grpc.AdminServiceSer
     ) -> admin_pb2.CreateTokenResponse:
         self._take(request, context)
         return admin_pb2.CreateTokenResponse(
-            token="fnt1.c2VjcmV0", host=request.host, expires_at_us=1_772_374_200_000_000, labels=request.labels
+            token="fnt1.c2VjcmV0",
+            host=request.host,
+            expires_at_us=1_772_374_200_000_000,
+            labels=request.labels,
+            max_uses=request.max_uses or 1,
+            approve=request.approve,
         )
+
+    def ListTokens(  # noqa: N802  # likewise
+        self, request: admin_pb2.ListTokensRequest, context: grpc.ServicerContext
+    ) -> admin_pb2.ListTokensResponse:
+        self._take(request, context)
+        return admin_pb2.ListTokensResponse(tokens=self.tokens)
+
+    def RevokeToken(  # noqa: N802  # likewise
+        self, request: admin_pb2.RevokeTokenRequest, context: grpc.ServicerContext
+    ) -> admin_pb2.RevokeTokenResponse:
+        self._take(request, context)
+        for token in self.tokens:
+            if token.id == request.id:
+                token.revoked_at_us = 1_772_374_200_000_000
+                return admin_pb2.RevokeTokenResponse(token=token)
+        context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"'{request.id}' is not the id of one token")
+        raise AssertionError("unreachable: the call was ended")
+
+    def ApproveHosts(  # noqa: N802  # likewise
+        self, request: admin_pb2.ApproveHostsRequest, context: grpc.ServicerContext
+    ) -> admin_pb2.ApproveHostsResponse:
+        self._take(request, context)
+        hosts = self._stand(request.hosts, query_pb2.HOST_STATUS_ACTIVE, context)
+        return admin_pb2.ApproveHostsResponse(hosts=hosts)
 
     def CreatePersonToken(  # noqa: N802  # likewise
         self, request: people_pb2.CreatePersonTokenRequest, context: grpc.ServicerContext

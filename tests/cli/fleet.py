@@ -6,7 +6,7 @@ a unit, a line break as an operating system.
 
 import socket
 
-from fleetnet_proto.v1 import people_pb2, query_pb2, sockets_pb2
+from fleetnet_proto.v1 import admin_pb2, people_pb2, query_pb2, sockets_pb2
 
 AS_OF_US = 1_772_370_000_123_456  # 2026-03-01T13:00:00.123456Z
 MINUTE_US = 60_000_000
@@ -169,6 +169,29 @@ def lives() -> list[query_pb2.LifeItem]:
     items.append(query_pb2.LifeItem(gap=gap))
     items.append(query_pb2.LifeItem(socket=listeners_before()[2]))
     return items
+
+
+def tokens() -> list[admin_pb2.TokenItem]:
+    """One of each kind: for several hosts, for one, and for a person; used, revoked, and made by whom nobody knows."""
+    hour, day = AS_OF_US - HOUR_US, AS_OF_US + 23 * HOUR_US
+    return [
+        admin_pb2.TokenItem(
+            id="4f1c09a2b37e", labels=labels(role="web"), max_uses=50, uses=3, approve=True, made_by="local",
+            created_at_us=hour, expires_at_us=day, used_at_us=AS_OF_US,
+        ),
+        admin_pb2.TokenItem(
+            id="0123456789ab", host="web9", max_uses=1, made_by="spiffe://fleetnet/person/alice", created_at_us=hour,
+            expires_at_us=AS_OF_US - MINUTE_US,
+        ),
+        admin_pb2.TokenItem(
+            id="00ff00ff00ff", person="bob", role=people_pb2.ROLE_VIEWER, max_uses=1, uses=1, created_at_us=hour,
+            expires_at_us=day, used_at_us=AS_OF_US,
+        ),
+        admin_pb2.TokenItem(
+            id="aaaaaaaaaaaa", host="db\x1b[31m", max_uses=1, made_by="local", created_at_us=hour, expires_at_us=day,
+            revoked_at_us=AS_OF_US,
+        ),
+    ]  # fmt: skip
 
 
 def people() -> list[people_pb2.PersonItem]:

@@ -118,12 +118,14 @@ BY_ITEM: dict[str, tuple[str, ...]] = {
     "host-revoke": ("host", "revoke", "db1", "web2"),
     "host-label": ("host", "label", "db1", "web1", "env=prod", "role=db"),
     "token-create": ("token", "create", "--host", "web1", "--label", "role=web", "--label", "env=prod"),
+    "token-list": ("token", "list"),
     "person-list": ("person", "list"),
 }
 MAKE_NO_SENSE = (
     "netstat-routes.name",
     "netstat-statistics.name",
     "token-create.name",
+    "token-list.name",
     "person-list.name",
     "map.name",
 )
@@ -136,6 +138,11 @@ ANSWERS |= {
 ANSWERS["host.ndjson"] = ("host", "web1", "-o", "ndjson")
 ANSWERS["token-create.json"] = (*BY_ITEM["token-create"], "-o", "json")
 ANSWERS["token-create-person.json"] = ("token", "create", "--person", "alice", "--role", "operator", "-o", "json")
+ANSWERS["token-list.json"] = (*BY_ITEM["token-list"], "-o", "json")
+ANSWERS["token-list.table"] = BY_ITEM["token-list"]
+ANSWERS["token-revoke.table"] = ("token", "revoke", "4f1c09a2b37e")
+ANSWERS["token-create-several.table"] = ("token", "create", "--label", "role=web", "--max-uses", "5", "--approve")
+ANSWERS["host-approve.table"] = ("host", "approve", "web2")
 ANSWERS["person-list.json"] = (*BY_ITEM["person-list"], "-o", "json")
 # An interface whose name is hostile, and sockets whose process is not known.
 NOT_ALL_NAMED = ("netstat-interfaces.name", "who-holds-by-process.name")

@@ -1,4 +1,4 @@
-"""`fleetnet host revoke` and `host forget`: who may report, and who is no host of the fleet any more. For operators."""
+"""`fleetnet host approve`, `host revoke`, `host forget`: who may report, and who has left. For operators."""
 
 import sys
 from typing import Annotated
@@ -16,6 +16,7 @@ from fleetnet_cli.text import visible
 
 EXAMPLES = """\b
 Examples:
+  fleetnet host approve web7
   fleetnet host revoke web1
   fleetnet host forget web1 web2
   fleetnet hosts --label rack=7 -o name | xargs fleetnet host forget --yes
@@ -33,6 +34,13 @@ _SENTENCES = {
     "revoked": "is revoked: nothing it reports is stored any more, and only a new token lets it in again",
     "retired": "has left the fleet: it is not asked any more, and its history answers --at a time before",
 }
+
+
+@takes_common(CONNECTION)
+def approve(hosts: Annotated[list[str], _HOSTS], *, common: Common) -> int:
+    """Let hosts in that wait for it ("token create --approve"). All of them or, where one cannot be, none."""
+    with connect(common) as collector:
+        return _tell(collector.approve_hosts(_names(hosts)), common)
 
 
 @takes_common(CONNECTION)

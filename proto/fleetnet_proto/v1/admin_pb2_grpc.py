@@ -66,6 +66,21 @@ class AdminServiceStub:
                 request_serializer=fleetnet__proto_dot_v1_dot_admin__pb2.LabelHostsRequest.SerializeToString,
                 response_deserializer=fleetnet__proto_dot_v1_dot_admin__pb2.LabelHostsResponse.FromString,
                 _registered_method=True)
+        self.ListTokens = channel.unary_unary(
+                '/fleetnet.v1.AdminService/ListTokens',
+                request_serializer=fleetnet__proto_dot_v1_dot_admin__pb2.ListTokensRequest.SerializeToString,
+                response_deserializer=fleetnet__proto_dot_v1_dot_admin__pb2.ListTokensResponse.FromString,
+                _registered_method=True)
+        self.RevokeToken = channel.unary_unary(
+                '/fleetnet.v1.AdminService/RevokeToken',
+                request_serializer=fleetnet__proto_dot_v1_dot_admin__pb2.RevokeTokenRequest.SerializeToString,
+                response_deserializer=fleetnet__proto_dot_v1_dot_admin__pb2.RevokeTokenResponse.FromString,
+                _registered_method=True)
+        self.ApproveHosts = channel.unary_unary(
+                '/fleetnet.v1.AdminService/ApproveHosts',
+                request_serializer=fleetnet__proto_dot_v1_dot_admin__pb2.ApproveHostsRequest.SerializeToString,
+                response_deserializer=fleetnet__proto_dot_v1_dot_admin__pb2.ApproveHostsResponse.FromString,
+                _registered_method=True)
         self.RevokeHosts = channel.unary_unary(
                 '/fleetnet.v1.AdminService/RevokeHosts',
                 request_serializer=fleetnet__proto_dot_v1_dot_admin__pb2.RevokeHostsRequest.SerializeToString,
@@ -83,7 +98,7 @@ class AdminServiceServicer:
     """
 
     def CreateToken(self, request, context):
-        """Makes a one-time token that lets one host join.
+        """Makes a token that lets one host join, or several.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -120,6 +135,28 @@ class AdminServiceServicer:
     def LabelHosts(self, request, context):
         """Gives hosts labels and takes some from them, of all these hosts or, where one cannot have them, of none. Doing it
         again changes nothing. What is not known of the wish is refused; an unknown host is the error NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTokens(self, request, context):
+        """All tokens that were made, for hosts and for people, the newest first; nothing in the answer admits anybody.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeToken(self, request, context):
+        """Has a token admit nobody any more. Doing it again changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ApproveHosts(self, request, context):
+        """Lets hosts in that wait for it. All of them or none: an unknown host is the error NOT_FOUND, one that was kept out
+        INVALID_ARGUMENT.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -172,6 +209,21 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.LabelHosts,
                     request_deserializer=fleetnet__proto_dot_v1_dot_admin__pb2.LabelHostsRequest.FromString,
                     response_serializer=fleetnet__proto_dot_v1_dot_admin__pb2.LabelHostsResponse.SerializeToString,
+            ),
+            'ListTokens': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTokens,
+                    request_deserializer=fleetnet__proto_dot_v1_dot_admin__pb2.ListTokensRequest.FromString,
+                    response_serializer=fleetnet__proto_dot_v1_dot_admin__pb2.ListTokensResponse.SerializeToString,
+            ),
+            'RevokeToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeToken,
+                    request_deserializer=fleetnet__proto_dot_v1_dot_admin__pb2.RevokeTokenRequest.FromString,
+                    response_serializer=fleetnet__proto_dot_v1_dot_admin__pb2.RevokeTokenResponse.SerializeToString,
+            ),
+            'ApproveHosts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ApproveHosts,
+                    request_deserializer=fleetnet__proto_dot_v1_dot_admin__pb2.ApproveHostsRequest.FromString,
+                    response_serializer=fleetnet__proto_dot_v1_dot_admin__pb2.ApproveHostsResponse.SerializeToString,
             ),
             'RevokeHosts': grpc.unary_unary_rpc_method_handler(
                     servicer.RevokeHosts,
@@ -347,6 +399,87 @@ class AdminService:
             '/fleetnet.v1.AdminService/LabelHosts',
             fleetnet__proto_dot_v1_dot_admin__pb2.LabelHostsRequest.SerializeToString,
             fleetnet__proto_dot_v1_dot_admin__pb2.LabelHostsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTokens(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleetnet.v1.AdminService/ListTokens',
+            fleetnet__proto_dot_v1_dot_admin__pb2.ListTokensRequest.SerializeToString,
+            fleetnet__proto_dot_v1_dot_admin__pb2.ListTokensResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleetnet.v1.AdminService/RevokeToken',
+            fleetnet__proto_dot_v1_dot_admin__pb2.RevokeTokenRequest.SerializeToString,
+            fleetnet__proto_dot_v1_dot_admin__pb2.RevokeTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ApproveHosts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleetnet.v1.AdminService/ApproveHosts',
+            fleetnet__proto_dot_v1_dot_admin__pb2.ApproveHostsRequest.SerializeToString,
+            fleetnet__proto_dot_v1_dot_admin__pb2.ApproveHostsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -35,7 +35,7 @@ class AdminServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AdminServiceAsyncStub: ...
     CreateToken: _grpc.UnaryUnaryMultiCallable[_admin_pb2.CreateTokenRequest, _admin_pb2.CreateTokenResponse]
-    """Makes a one-time token that lets one host join."""
+    """Makes a token that lets one host join, or several."""
     CreatePersonToken: _grpc.UnaryUnaryMultiCallable[_people_pb2.CreatePersonTokenRequest, _people_pb2.CreatePersonTokenResponse]
     """Makes a one-time token by which one person can log in. Of its own, for a collector that does not know it refuses."""
     ListPeople: _grpc.UnaryUnaryMultiCallable[_people_pb2.ListPeopleRequest, _people_pb2.ListPeopleResponse]
@@ -47,6 +47,14 @@ class AdminServiceStub:
     LabelHosts: _grpc.UnaryUnaryMultiCallable[_admin_pb2.LabelHostsRequest, _admin_pb2.LabelHostsResponse]
     """Gives hosts labels and takes some from them, of all these hosts or, where one cannot have them, of none. Doing it
     again changes nothing. What is not known of the wish is refused; an unknown host is the error NOT_FOUND.
+    """
+    ListTokens: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListTokensRequest, _admin_pb2.ListTokensResponse]
+    """All tokens that were made, for hosts and for people, the newest first; nothing in the answer admits anybody."""
+    RevokeToken: _grpc.UnaryUnaryMultiCallable[_admin_pb2.RevokeTokenRequest, _admin_pb2.RevokeTokenResponse]
+    """Has a token admit nobody any more. Doing it again changes nothing."""
+    ApproveHosts: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ApproveHostsRequest, _admin_pb2.ApproveHostsResponse]
+    """Lets hosts in that wait for it. All of them or none: an unknown host is the error NOT_FOUND, one that was kept out
+    INVALID_ARGUMENT.
     """
     RevokeHosts: _grpc.UnaryUnaryMultiCallable[_admin_pb2.RevokeHostsRequest, _admin_pb2.RevokeHostsResponse]
     """Keeps hosts out, at once: ends their streams, and none of their certificates or unused tokens is good any more. All
@@ -61,7 +69,7 @@ class AdminServiceAsyncStub(AdminServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateToken: _aio.UnaryUnaryMultiCallable[_admin_pb2.CreateTokenRequest, _admin_pb2.CreateTokenResponse]  # type: ignore[assignment]
-    """Makes a one-time token that lets one host join."""
+    """Makes a token that lets one host join, or several."""
     CreatePersonToken: _aio.UnaryUnaryMultiCallable[_people_pb2.CreatePersonTokenRequest, _people_pb2.CreatePersonTokenResponse]  # type: ignore[assignment]
     """Makes a one-time token by which one person can log in. Of its own, for a collector that does not know it refuses."""
     ListPeople: _aio.UnaryUnaryMultiCallable[_people_pb2.ListPeopleRequest, _people_pb2.ListPeopleResponse]  # type: ignore[assignment]
@@ -73,6 +81,14 @@ class AdminServiceAsyncStub(AdminServiceStub):
     LabelHosts: _aio.UnaryUnaryMultiCallable[_admin_pb2.LabelHostsRequest, _admin_pb2.LabelHostsResponse]  # type: ignore[assignment]
     """Gives hosts labels and takes some from them, of all these hosts or, where one cannot have them, of none. Doing it
     again changes nothing. What is not known of the wish is refused; an unknown host is the error NOT_FOUND.
+    """
+    ListTokens: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListTokensRequest, _admin_pb2.ListTokensResponse]  # type: ignore[assignment]
+    """All tokens that were made, for hosts and for people, the newest first; nothing in the answer admits anybody."""
+    RevokeToken: _aio.UnaryUnaryMultiCallable[_admin_pb2.RevokeTokenRequest, _admin_pb2.RevokeTokenResponse]  # type: ignore[assignment]
+    """Has a token admit nobody any more. Doing it again changes nothing."""
+    ApproveHosts: _aio.UnaryUnaryMultiCallable[_admin_pb2.ApproveHostsRequest, _admin_pb2.ApproveHostsResponse]  # type: ignore[assignment]
+    """Lets hosts in that wait for it. All of them or none: an unknown host is the error NOT_FOUND, one that was kept out
+    INVALID_ARGUMENT.
     """
     RevokeHosts: _aio.UnaryUnaryMultiCallable[_admin_pb2.RevokeHostsRequest, _admin_pb2.RevokeHostsResponse]  # type: ignore[assignment]
     """Keeps hosts out, at once: ends their streams, and none of their certificates or unused tokens is good any more. All
@@ -90,7 +106,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.CreateTokenRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.CreateTokenResponse, _abc.Awaitable[_admin_pb2.CreateTokenResponse]]:
-        """Makes a one-time token that lets one host join."""
+        """Makes a token that lets one host join, or several."""
 
     @_abc_1.abstractmethod
     def CreatePersonToken(
@@ -132,6 +148,32 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_admin_pb2.LabelHostsResponse, _abc.Awaitable[_admin_pb2.LabelHostsResponse]]:
         """Gives hosts labels and takes some from them, of all these hosts or, where one cannot have them, of none. Doing it
         again changes nothing. What is not known of the wish is refused; an unknown host is the error NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def ListTokens(
+        self,
+        request: _admin_pb2.ListTokensRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ListTokensResponse, _abc.Awaitable[_admin_pb2.ListTokensResponse]]:
+        """All tokens that were made, for hosts and for people, the newest first; nothing in the answer admits anybody."""
+
+    @_abc_1.abstractmethod
+    def RevokeToken(
+        self,
+        request: _admin_pb2.RevokeTokenRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.RevokeTokenResponse, _abc.Awaitable[_admin_pb2.RevokeTokenResponse]]:
+        """Has a token admit nobody any more. Doing it again changes nothing."""
+
+    @_abc_1.abstractmethod
+    def ApproveHosts(
+        self,
+        request: _admin_pb2.ApproveHostsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ApproveHostsResponse, _abc.Awaitable[_admin_pb2.ApproveHostsResponse]]:
+        """Lets hosts in that wait for it. All of them or none: an unknown host is the error NOT_FOUND, one that was kept out
+        INVALID_ARGUMENT.
         """
 
     @_abc_1.abstractmethod

@@ -6,10 +6,10 @@ import grpc
 import structlog
 from fleetnet_proto.v1 import admin_pb2, admin_pb2_grpc, people_pb2
 
-from fleetnet_server.rpc import translate_hosts, translate_labels, translate_people, translate_query
+from fleetnet_server.rpc import translate_hosts, translate_labels, translate_people, translate_query, translate_tokens
 from fleetnet_server.rpc.gate import asker
 from fleetnet_server.rpc.status import errors_as_status
-from fleetnet_server.services.enrollment import Enrollment
+from fleetnet_server.services.enrollment import Enrollment, Terms
 from fleetnet_server.services.health import Health
 from fleetnet_server.services.hosts import Hosts
 from fleetnet_server.services.labels import Labelling
@@ -36,7 +36,8 @@ class AdminService(admin_pb2_grpc.AdminServiceServicer):
         """A one-time token for one host."""
         async with errors_as_status(context, self._health):
             given = translate_labels.records(request.labels)
-            token = await self._enrollment.create_token(request.host, request.ttl_s, given)
+            terms = Terms(request.max_uses or 1, request.approve, asker(context))
+            token = await self._enrollment.create_token(request.host, request.ttl_s, given, terms)
             self._health.works()
             _log.info("token created", by=asker(context), host=token.host, expires_at_us=token.expires_at_us)
             return admin_pb2.CreateTokenResponse(
@@ -44,7 +45,39 @@ class AdminService(admin_pb2_grpc.AdminServiceServicer):
                 host=token.host,
                 expires_at_us=token.expires_at_us,
                 labels=translate_labels.messages(token.labels),
+                max_uses=token.terms.max_uses,
+                approve=token.terms.approve,
             )
+        raise AssertionError("unreachable: an error has ended the call")
+
+    async def ListTokens(  # noqa: N802  # gRPC's name
+        self, request: admin_pb2.ListTokensRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> admin_pb2.ListTokensResponse:
+        """All tokens."""
+        async with errors_as_status(context, self._health):
+            return admin_pb2.ListTokensResponse(tokens=map(translate_tokens.item, await self._enrollment.tokens()))
+        raise AssertionError("unreachable: an error has ended the call")
+
+    async def RevokeToken(  # noqa: N802  # gRPC's name
+        self, request: admin_pb2.RevokeTokenRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> admin_pb2.RevokeTokenResponse:
+        """A token admits nobody any more."""
+        async with errors_as_status(context, self._health):
+            token = await self._enrollment.revoke_token(request.id)
+            self._health.works()
+            _log.info("token revoked", by=asker(context), id=token.token_id, host=token.host, person=token.person)
+            return admin_pb2.RevokeTokenResponse(token=translate_tokens.item(token))
+        raise AssertionError("unreachable: an error has ended the call")
+
+    async def ApproveHosts(  # noqa: N802  # gRPC's name
+        self, request: admin_pb2.ApproveHostsRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> admin_pb2.ApproveHostsResponse:
+        """Hosts that wait for it are let in."""
+        async with errors_as_status(context, self._health):
+            found = await self._hosts.approve(request.hosts)
+            self._health.works()
+            _log.info("hosts approved", by=asker(context), hosts=[host.host for host in found if host.changed])
+            return admin_pb2.ApproveHostsResponse(hosts=map(translate_hosts.standing, found))
         raise AssertionError("unreachable: an error has ended the call")
 
     async def LabelHosts(  # noqa: N802  # gRPC's name
@@ -98,7 +131,7 @@ class AdminService(admin_pb2_grpc.AdminServiceServicer):
         """A one-time token for one person."""
         async with errors_as_status(context, self._health):
             role = translate_people.role_word(request.role)
-            token = await self._people.create_token(request.person, role, request.ttl_s)
+            token = await self._people.create_token(request.person, role, request.ttl_s, asker(context))
             self._health.works()
             _log.info(
                 "token created",

@@ -17,7 +17,7 @@ import structlog
 from fleetnet_proto.v1 import report_pb2, report_pb2_grpc
 
 from fleetnet_server import failpoints, metrics
-from fleetnet_server.errors import KEPT_OUT, BadBatch, HostUnknown, PeerRefused, ServerError
+from fleetnet_server.errors import KEPT_OUT, WAITS, BadBatch, HostUnknown, PeerRefused, ServerError
 from fleetnet_server.identity.peer import Peer, identify
 from fleetnet_server.logs import Sparing
 from fleetnet_server.records import Hello, Session
@@ -132,8 +132,8 @@ class ReportService(report_pb2_grpc.ReportServiceServicer):
         afterwards: contextlib.AsyncExitStack,
     ) -> None:
         host = peer.host
-        with self._refusals_logged(context), _unknown_is_refused():
-            session = await self._open(peer, hello)
+        with self._refusals_logged(context):
+            session = await self._let_in(peer, hello)
         failpoints.reached("after-hello", session.host_id)
         waits = Spool(hello.spool_bytes, hello.spool_age_us)
         stream = Stream(context, host, session, self._shared, waits, told_all=arrival.over)
@@ -153,6 +153,12 @@ class ReportService(report_pb2_grpc.ReportServiceServicer):
         finally:
             log.info("stream closed", reason=reason)
             metrics.STREAMS_CLOSED.labels(how).inc()
+
+    async def _let_in(self, peer: Peer, hello: Hello) -> Session:
+        try:
+            return await self._open(peer, hello)
+        except HostUnknown as error:
+            raise PeerRefused(WAITS if await self._enrollment.waits(peer) else KEPT_OUT) from error
 
     async def _open(self, peer: Peer, hello: Hello) -> Session:
         opening = self._begin(self._ingest.open(peer.host, hello, time.time_ns() // 1_000, peer.serial))
@@ -191,11 +197,3 @@ class ReportService(report_pb2_grpc.ReportServiceServicer):
         """How long this stream may live: gRPC never looks at the certificate again."""
         left_s = peer.not_after_us / 1e6 - self._clock().timestamp()
         return min(left_s, STREAM_AGE_S * random.uniform(0.9, 1.0))  # noqa: S311  # only jitter
-
-
-@contextlib.contextmanager
-def _unknown_is_refused() -> Iterator[None]:
-    try:
-        yield
-    except HostUnknown as error:
-        raise PeerRefused(KEPT_OUT) from error

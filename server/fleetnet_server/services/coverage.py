@@ -117,7 +117,7 @@ def outline(
     if selection.host and not selection.at_us:
         return _outline_of_one(conn, selection, now_us, kinds, since_us)
     # What began since a time may have begun on a host that has left the fleet since; nobody asks it any more.
-    if selection.of_some or (since_us and not selection.at_us and hosts.any_retired(conn)):
+    if selection.of_some or (since_us and not selection.at_us and hosts.any_outside(conn)):
         scene = survey(conn, selection, now_us, kinds, since_us)
         return Outline(scene.coverage, scene.moment, scene.since, [host.host_id for host in scene.asked])
     if selection.at_us:

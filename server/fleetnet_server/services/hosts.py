@@ -1,5 +1,7 @@
-"""A host's standing: who is kept out of the fleet, and who has left it.
+"""A host's standing: who waits to be let into the fleet, who is kept out, and who has left it.
 
+- *Pending*: it has enrolled with a token that asks for approval. It has a certificate, which is good for nothing until
+  somebody has approved it, and is no host of the fleet yet.
 - *Revoked*: no certificate of it is good, its stream ends, and it stays a host of the fleet that is silent.
 - *Retired*: likewise, and it is asked no more. What it held open ended somewhere since its last look, which is all that
   is known. Its history stays, and is asked about the time before.
@@ -13,7 +15,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
 from fleetnet_server.errors import HostUnknown, RequestRefused
-from fleetnet_server.records import RETIRED, REVOKED, Host, HostStanding
+from fleetnet_server.records import ACTIVE, PENDING, RETIRED, REVOKED, Host, HostStanding
 from fleetnet_server.services import namespaces
 from fleetnet_server.services.intervals import ClosedAtIs
 from fleetnet_server.storage import counts, hosts, labels, sessions, sockets, tokens
@@ -24,7 +26,7 @@ MOST_AT_ONCE: Final = 1_000
 
 
 class Hosts:
-    """Keeps hosts out."""
+    """Lets hosts in and keeps them out."""
 
     def __init__(
         self,
@@ -46,6 +48,12 @@ class Hosts:
         found = await self._db.write(_revoke, names, _us(self._clock()))
         self._kept_out([host.host for host in found])
         return found
+
+    async def approve(self, names: Collection[str]) -> list[HostStanding]:
+        """Let hosts in that wait for it, all of them or none. Raises as `revoke`, RequestRefused also of one that was
+        kept out: only a token lets that in."""
+        _check(names)
+        return await self._db.write(_approve, names, _us(self._clock()))
 
     async def forget(self, names: Collection[str]) -> list[HostStanding]:
         """Have hosts leave the fleet, all of them or none. Raises as `revoke`."""
@@ -70,6 +78,21 @@ def _revoke(conn: Connection, names: Collection[str], now_us: int) -> list[HostS
     now = [host for host in found.values() if host.status not in (REVOKED, RETIRED)]
     _keep_out(conn, now, REVOKED, now_us)
     return _standings(found, now, REVOKED)
+
+
+def _approve(conn: Connection, names: Collection[str], now_us: int) -> list[HostStanding]:
+    found = _held(conn, names)
+    for host in found.values():
+        if host.status in (REVOKED, RETIRED):
+            # Its certificate was made worthless, and there is no way back from that.
+            raise RequestRefused(
+                f"{host.name} is {host.status} and waits for nothing; "
+                f"`fleetnet token create --host {host.name}` is its way back"
+            )
+    now = [host for host in found.values() if host.status == PENDING]
+    if now:
+        hosts.approve(conn, [host.host_id for host in now], now_us)
+    return _standings(found, now, ACTIVE)
 
 
 def _retire(conn: Connection, names: Collection[str], now_us: int) -> tuple[list[HostStanding], list[int]]:

@@ -52,7 +52,7 @@ class People:
         self._authority = authority
         self._clock = clock
 
-    async def create_token(self, person: str, role: str, ttl_s: int) -> NewPersonToken:
+    async def create_token(self, person: str, role: str, ttl_s: int, by: str = "") -> NewPersonToken:
         """A token for one person, once; 0 s means an hour. Raises RequestRefused, StorageError."""
         if not names.is_person_name(person):
             raise RequestRefused(
@@ -63,7 +63,8 @@ class People:
         ttl_s = lifetime_s(ttl_s)
         secret, now_us = tokens.new_secret(), _us(self._clock())
         expires_at_us = now_us + ttl_s * 1_000_000
-        await self._db.write(people.create_token, tokens.secret_hash(secret), person, role, now_us, expires_at_us)
+        kept = (tokens.secret_hash(secret), person, role, now_us, expires_at_us, by)
+        await self._db.write(people.create_token, *kept)
         return NewPersonToken(tokens.encode(secret, self._authority.der), person, role, expires_at_us)
 
     async def enroll(self, secret: bytes, csr: bytes) -> LoggedIn:

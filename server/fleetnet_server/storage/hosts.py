@@ -19,7 +19,7 @@ from sqlalchemy import (
     update,
 )
 
-from fleetnet_server.records import ACTIVE, RETIRED, Host, Selection, StaleHost
+from fleetnet_server.records import ACTIVE, PENDING, RETIRED, Host, Selection, StaleHost
 from fleetnet_server.storage import labels
 from fleetnet_server.storage.dialect import execute_rows, insert_new, select_constant, select_each
 from fleetnet_server.storage.moments import among
@@ -74,15 +74,15 @@ def good(serial: str, certificate_serial: str, renewed_serial: str) -> bool:
 
 def in_fleet(at_us: int = 0) -> ColumnElement[bool]:
     """Of the rows of hosts: that they are asked about a time of the collector's clock, or now."""
-    here = hosts.c.status != literal_column(f"'{RETIRED}'")
+    here = hosts.c.status.not_in([literal_column(f"'{status}'") for status in (PENDING, RETIRED)])
     return here | (hosts.c.status_since_us > at_us) if at_us else here
 
 
-def enroll(conn: Connection, name: str, serial: str, now_us: int) -> Host:
-    """The host of this name with this certificate alone, active; a name that enrolled before keeps host_id and
-    history."""
+def enroll(conn: Connection, name: str, serial: str, now_us: int, status: str = ACTIVE) -> Host:
+    """The host of this name with this certificate alone, active or pending; a name that enrolled before keeps host_id
+    and history."""
     # Two collectors may be told of the same host at once: one of them finds that the other was first.
-    now = {"status": ACTIVE, "status_since_us": now_us, "certificate_serial": serial, "renewed_serial": ""}
+    now = {"status": status, "status_since_us": now_us, "certificate_serial": serial, "renewed_serial": ""}
     new = insert_new(conn, hosts).values(
         name=name,
         enrolled_at_us=now_us,
@@ -134,15 +134,30 @@ def keep_out(conn: Connection, host_ids: Collection[int], status: str, now_us: i
     conn.execute(update(hosts).where(among(hosts, host_ids)).values(kept_out))
 
 
+def approve(conn: Connection, host_ids: Collection[int], now_us: int) -> None:
+    """From now on these hosts, whose rows are held, are active."""
+    conn.execute(update(hosts).where(among(hosts, host_ids)).values(status=ACTIVE, status_since_us=now_us))
+
+
+def pending(conn: Connection, asked: Selection = _ALL) -> list[Heard]:
+    """The hosts that wait to be approved, as `heard` has others."""
+    columns = (hosts.c.host_id, hosts.c.name, hosts.c.enrolled_at_us, hosts.c.status)
+    query = select(*columns).where(hosts.c.status == PENDING, *labels.had(asked.labels)).order_by(hosts.c.name)
+    found = conn.execute(query)
+    return [
+        Heard(row.host_id, row.name, row.enrolled_at_us, 0, row.status) for row in found if _is_meant(row.name, asked)
+    ]
+
+
 def kept_out_since(conn: Connection, since_us: int) -> list[str]:
     """The names of the hosts that have been revoked or retired since a time."""
     query = select(hosts.c.name).where(hosts.c.status_since_us >= since_us, hosts.c.status != ACTIVE)
     return list(conn.execute(query).scalars())
 
 
-def any_retired(conn: Connection) -> bool:
-    """Whether there is a host that has left the fleet."""
-    return conn.execute(select(hosts.c.host_id).where(hosts.c.status == RETIRED).limit(1)).first() is not None
+def any_outside(conn: Connection) -> bool:
+    """Whether there is a host that has left the fleet, or is no part of it yet."""
+    return conn.execute(select(hosts.c.host_id).where(~in_fleet()).limit(1)).first() is not None
 
 
 def last_look(conn: Connection, host_id: int) -> int:

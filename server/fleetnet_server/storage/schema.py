@@ -19,6 +19,7 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    false,
     text,
 )
 
@@ -38,7 +39,10 @@ from fleetnet_server.storage.schema_people import person_tokens as person_tokens
 # SQLite gives out numbers for a key of type INTEGER only.
 HostId = BigInteger().with_variant(Integer, "sqlite")
 
-_STATUS = "active; revoked: its streams are refused; retired: likewise, and it is no part of the fleet any more."
+_STATUS = (
+    "active; pending: it waits to be approved; revoked: its streams are refused; retired: likewise, and it is no part "
+    "of the fleet any more."
+)
 _RENEWED = "Serial of the certificate before, good until the newest has been shown; empty: none is, *: any."
 
 hosts = Table(
@@ -131,6 +135,8 @@ quarantine = Table(
     comment="Reports that could not be stored.",
 )  # fmt: skip
 
+_MADE_BY = "Who made it: local, over the admin socket, or a person's URI; empty: that was not noted yet."
+_ONLY_APPROVED = "Whether a host that it admits waits for somebody to approve it."
 _LABELS = "Labels that the host has once it has enrolled, an object of JSON; empty where none."
 
 tokens = Table(
@@ -139,12 +145,17 @@ tokens = Table(
     Column(
         "secret_hash", LargeBinary, primary_key=True, comment="SHA-256 of the secret; the secret itself is never kept."
     ),
-    Column("host", Name, nullable=False, comment="Name of the one host that it admits."),
+    Column("host", Name, nullable=False, comment="Name of the one host that it admits; empty: as each proposes."),
     Column("created_at_us", BigInteger, nullable=False, comment="When it was made; collector's clock."),
     Column("expires_at_us", BigInteger, nullable=False, comment="From when on it admits nobody; collector's clock."),
-    Column("used_at_us", BigInteger, comment="When it was used; collector's clock. Once only."),
+    Column("used_at_us", BigInteger, comment="When it was used, the last time; collector's clock."),
     Column("labels", Text, nullable=False, server_default="", comment=_LABELS),
-    comment="One-time enrollment tokens.",
+    Column("made_by", Name, nullable=False, server_default="", comment=_MADE_BY),
+    Column("revoked_at_us", BigInteger, comment="When it was revoked; collector's clock."),
+    Column("max_uses", BigInteger, nullable=False, server_default="1", comment="How many hosts it admits."),
+    Column("uses", BigInteger, nullable=False, server_default="0", comment="How many it has admitted."),
+    Column("approve", Boolean, nullable=False, server_default=false(), comment=_ONLY_APPROVED),
+    comment="Enrollment tokens.",
 )
 
 # Clocks that are wrong by more than the time a message travels: of a few hosts, and all of them are asked for often.

@@ -15,6 +15,11 @@ from alembic import op
 revision = "0013"
 down_revision = "0012"
 
+_WAS = "active, or revoked: its streams are refused."
+_STATUS = (
+    "active; pending: it waits to be approved; revoked: its streams are refused; retired: likewise, and it is no part "
+    "of the fleet any more."
+)
 _SINCE = "Since when its status is so; collector's clock. 0: since before that was noted."
 _RENEWED = "Serial of the certificate before, good until the newest has been shown; empty: none is, *: any."
 
@@ -24,6 +29,7 @@ def upgrade() -> None:
     renewed = sa.Column("renewed_serial", sa.Text, nullable=False, server_default="*", comment=_RENEWED)
     op.add_column("hosts", since)
     op.add_column("hosts", renewed)
+    _say(_WAS, _STATUS)
     op.create_index("ix_hosts_status_since_us", "hosts", ["status_since_us"])
 
 
@@ -31,3 +37,11 @@ def downgrade() -> None:
     op.drop_index("ix_hosts_status_since_us", "hosts")
     op.drop_column("hosts", "renewed_serial")
     op.drop_column("hosts", "status_since_us")
+    _say(_STATUS, _WAS)
+
+
+def _say(before: str, now: str) -> None:
+    if op.get_context().dialect.supports_comments:
+        op.alter_column(
+            "hosts", "status", existing_type=sa.Text(), existing_nullable=False, existing_comment=before, comment=now
+        )
