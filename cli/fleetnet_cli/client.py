@@ -5,7 +5,9 @@ not matter; what must stay true is that an answer which broke off never looks li
 """
 
 import functools
+import getpass
 import itertools
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -24,6 +26,7 @@ from fleetnet_cli.records import (
     Host,
     HostStanding,
     Labelled,
+    LogEntry,
     MadeToken,
     News,
     Person,
@@ -160,6 +163,12 @@ class Collector:
 
         return wire_tokens.made(self._administered("RevokeToken", wire_tokens.revoke_request(token_id)).token)
 
+    def log(self, most: int) -> list[LogEntry]:
+        """What administrators did, the latest first."""
+        from fleetnet_cli import wire_log  # likewise
+
+        return list(map(wire_log.entry, self._administered("ListLog", wire_log.request(most)).entries))
+
     def approve_hosts(self, names: tuple[str, ...]) -> tuple[HostStanding, ...]:
         """Lets hosts in that wait for it."""
         return self._stand("ApproveHosts", wire.approve_hosts_request(names), names)
@@ -214,7 +223,7 @@ class Collector:
 
         call = getattr(admin_pb2_grpc.AdminServiceStub(self._line.channel), method)
         try:
-            return call(request, timeout=self._timeout_s)
+            return call(request, timeout=self._timeout_s, metadata=_login())
         except grpc.RpcError as error:
             raise (self._translated(error, host) if host else self._explained(error)) from error
 
@@ -258,6 +267,16 @@ class Collector:
             return list(itertools.takewhile(lambda _: time.monotonic() < until_s, answer))
         except errors.CliError:
             return []
+
+
+def _login() -> tuple[tuple[str, str], ...]:
+    """Who runs this, told for the collector's log of administration; it counts for nothing else."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # nobody of this number has a name
+        name = f"uid {os.getuid()}"
+    # gRPC takes printable ASCII alone as text.
+    return (("fleetnet-login", name.encode("ascii", "backslashreplace").decode()),)
 
 
 class _Call(Protocol):

@@ -242,6 +242,21 @@ class MadeToken:
 
 
 @dataclass(frozen=True, slots=True)
+class LogEntry:
+    """What somebody did, or was refused."""
+
+    number: int
+    at_us: int
+    who: str
+    login: str  # what local says to be called
+    peer: str
+    action: str
+    subject: str
+    result: str
+    hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Person:
     """Somebody who may ask over the network, or might once."""
 

@@ -267,6 +267,26 @@ class MadeToken:
     revoked_at_us: int
 
 
+class LogEntry(NamedTuple):
+    """What somebody did, or was refused."""
+
+    at_us: int  # collector's clock
+    who: str  # local, or the URI of a person
+    login: str  # what local says to be called
+    peer: str
+    action: str
+    subject: str
+    result: str
+
+
+class LoggedEntry(NamedTuple):
+    """An entry, and its place in the chain."""
+
+    number: int
+    entry: LogEntry
+    hash: bytes
+
+
 class HostStanding(NamedTuple):
     """How a host stands, once somebody has said how it is to stand."""
 

@@ -32,6 +32,7 @@ Request = (
     | people_pb2.RevokePersonRequest
     | admin_pb2.LabelHostsRequest
     | admin_pb2.ListTokensRequest
+    | admin_pb2.ListLogRequest
     | admin_pb2.RevokeTokenRequest
     | admin_pb2.ApproveHostsRequest
     | admin_pb2.RevokeHostsRequest
@@ -67,6 +68,8 @@ class Canned(query_pb2_grpc.QueryServiceServicer, admin_pb2_grpc.AdminServiceSer
         self.lives: list[query_pb2.LifeItem] = []
         self.people: list[people_pb2.PersonItem] = []
         self.tokens: list[admin_pb2.TokenItem] = []
+        self.log: list[admin_pb2.LogEntry] = []
+        self.logins: list[str] = []  # what those who asked for the log say to be called
         self.trouble = ""
         self.live_refusals: list[tuple[grpc.StatusCode, str]] = []
 
@@ -195,6 +198,13 @@ class Canned(query_pb2_grpc.QueryServiceServicer, admin_pb2_grpc.AdminServiceSer
     ) -> admin_pb2.ListTokensResponse:
         self._take(request, context)
         return admin_pb2.ListTokensResponse(tokens=self.tokens)
+
+    def ListLog(  # noqa: N802  # likewise
+        self, request: admin_pb2.ListLogRequest, context: grpc.ServicerContext
+    ) -> admin_pb2.ListLogResponse:
+        self._take(request, context)
+        self.logins += [str(value) for key, value in context.invocation_metadata() if key == "fleetnet-login"]
+        return admin_pb2.ListLogResponse(entries=self.log[: request.limit])
 
     def RevokeToken(  # noqa: N802  # likewise
         self, request: admin_pb2.RevokeTokenRequest, context: grpc.ServicerContext

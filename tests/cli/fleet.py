@@ -194,6 +194,23 @@ def tokens() -> list[admin_pb2.TokenItem]:
     ]  # fmt: skip
 
 
+def log() -> list[admin_pb2.LogEntry]:
+    """What local did, a person was refused, and somebody who has a name to be wary of did before."""
+    told = (
+        (MINUTE_US, "local", "root", "unix:", "revoke-hosts", "web2", "done"),
+        (HOUR_US, "spiffe://fleetnet/person/alice", "", "ipv4:198.18.0.9:50000", "forget-hosts", "web7",
+         'refused: no host named "web7" has enrolled'),
+        (2 * HOUR_US, "local", "\x1b[31m", "unix:", "create-token", "up to 50 hosts role=web to be approved", "done"),
+    )  # fmt: skip
+    return [
+        admin_pb2.LogEntry(
+            number=len(told) - index, at_us=AS_OF_US - ago_us, who=who, login=login, peer=peer, action=action,
+            subject=subject, result=result, hash=bytes([index]) * 32,
+        )
+        for index, (ago_us, who, login, peer, action, subject, result) in enumerate(told)
+    ]  # fmt: skip
+
+
 def people() -> list[people_pb2.PersonItem]:
     """An operator, a viewer, and one who is kept out."""
     joined, month_us = AS_OF_US - 100 * HOUR_US, 30 * 24 * HOUR_US

@@ -119,6 +119,7 @@ BY_ITEM: dict[str, tuple[str, ...]] = {
     "host-label": ("host", "label", "db1", "web1", "env=prod", "role=db"),
     "token-create": ("token", "create", "--host", "web1", "--label", "role=web", "--label", "env=prod"),
     "token-list": ("token", "list"),
+    "log": ("log",),
     "person-list": ("person", "list"),
 }
 MAKE_NO_SENSE = (
@@ -126,6 +127,7 @@ MAKE_NO_SENSE = (
     "netstat-statistics.name",
     "token-create.name",
     "token-list.name",
+    "log.name",
     "person-list.name",
     "map.name",
 )
@@ -138,6 +140,9 @@ ANSWERS |= {
 ANSWERS["host.ndjson"] = ("host", "web1", "-o", "ndjson")
 ANSWERS["token-create.json"] = (*BY_ITEM["token-create"], "-o", "json")
 ANSWERS["token-create-person.json"] = ("token", "create", "--person", "alice", "--role", "operator", "-o", "json")
+ANSWERS["log.json"] = (*BY_ITEM["log"], "-o", "json")
+ANSWERS["log.table"] = BY_ITEM["log"]
+ANSWERS["log-limit.table"] = ("log", "--limit", "2")
 ANSWERS["token-list.json"] = (*BY_ITEM["token-list"], "-o", "json")
 ANSWERS["token-list.table"] = BY_ITEM["token-list"]
 ANSWERS["token-revoke.table"] = ("token", "revoke", "4f1c09a2b37e")

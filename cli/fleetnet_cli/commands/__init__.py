@@ -48,6 +48,7 @@ _COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "person list": ("person", "list_"),
     "person role": ("person", "role"),
     "person revoke": ("person", "revoke"),
+    "log": ("log", "log"),
     "login": ("login", "login"),
     "config": ("config", "nothing"),
     "config explain": ("config", "explain"),

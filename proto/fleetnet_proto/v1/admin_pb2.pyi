@@ -165,3 +165,37 @@ class TokenItem(_message.Message):
     used_at_us: int
     revoked_at_us: int
     def __init__(self, id: _Optional[str] = ..., host: _Optional[str] = ..., person: _Optional[str] = ..., role: _Optional[_Union[_people_pb2.Role, str]] = ..., labels: _Optional[_Iterable[_Union[_query_pb2.Label, _Mapping]]] = ..., max_uses: _Optional[int] = ..., uses: _Optional[int] = ..., approve: _Optional[bool] = ..., made_by: _Optional[str] = ..., created_at_us: _Optional[int] = ..., expires_at_us: _Optional[int] = ..., used_at_us: _Optional[int] = ..., revoked_at_us: _Optional[int] = ...) -> None: ...
+
+class ListLogRequest(_message.Message):
+    __slots__ = ("limit",)
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    limit: int
+    def __init__(self, limit: _Optional[int] = ...) -> None: ...
+
+class ListLogResponse(_message.Message):
+    __slots__ = ("entries",)
+    ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    entries: _containers.RepeatedCompositeFieldContainer[LogEntry]
+    def __init__(self, entries: _Optional[_Iterable[_Union[LogEntry, _Mapping]]] = ...) -> None: ...
+
+class LogEntry(_message.Message):
+    __slots__ = ("number", "at_us", "who", "login", "peer", "action", "subject", "result", "hash")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    AT_US_FIELD_NUMBER: _ClassVar[int]
+    WHO_FIELD_NUMBER: _ClassVar[int]
+    LOGIN_FIELD_NUMBER: _ClassVar[int]
+    PEER_FIELD_NUMBER: _ClassVar[int]
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    HASH_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    at_us: int
+    who: str
+    login: str
+    peer: str
+    action: str
+    subject: str
+    result: str
+    hash: bytes
+    def __init__(self, number: _Optional[int] = ..., at_us: _Optional[int] = ..., who: _Optional[str] = ..., login: _Optional[str] = ..., peer: _Optional[str] = ..., action: _Optional[str] = ..., subject: _Optional[str] = ..., result: _Optional[str] = ..., hash: _Optional[bytes] = ...) -> None: ...

@@ -81,6 +81,11 @@ class AdminServiceStub:
                 request_serializer=fleetnet__proto_dot_v1_dot_admin__pb2.ApproveHostsRequest.SerializeToString,
                 response_deserializer=fleetnet__proto_dot_v1_dot_admin__pb2.ApproveHostsResponse.FromString,
                 _registered_method=True)
+        self.ListLog = channel.unary_unary(
+                '/fleetnet.v1.AdminService/ListLog',
+                request_serializer=fleetnet__proto_dot_v1_dot_admin__pb2.ListLogRequest.SerializeToString,
+                response_deserializer=fleetnet__proto_dot_v1_dot_admin__pb2.ListLogResponse.FromString,
+                _registered_method=True)
         self.RevokeHosts = channel.unary_unary(
                 '/fleetnet.v1.AdminService/RevokeHosts',
                 request_serializer=fleetnet__proto_dot_v1_dot_admin__pb2.RevokeHostsRequest.SerializeToString,
@@ -162,6 +167,13 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListLog(self, request, context):
+        """What administrators did and were refused, the latest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RevokeHosts(self, request, context):
         """Keeps hosts out, at once: ends their streams, and none of their certificates or unused tokens is good any more. All
         of them or none: an unknown host is the error NOT_FOUND. Doing it again changes nothing.
@@ -224,6 +236,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.ApproveHosts,
                     request_deserializer=fleetnet__proto_dot_v1_dot_admin__pb2.ApproveHostsRequest.FromString,
                     response_serializer=fleetnet__proto_dot_v1_dot_admin__pb2.ApproveHostsResponse.SerializeToString,
+            ),
+            'ListLog': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListLog,
+                    request_deserializer=fleetnet__proto_dot_v1_dot_admin__pb2.ListLogRequest.FromString,
+                    response_serializer=fleetnet__proto_dot_v1_dot_admin__pb2.ListLogResponse.SerializeToString,
             ),
             'RevokeHosts': grpc.unary_unary_rpc_method_handler(
                     servicer.RevokeHosts,
@@ -480,6 +497,33 @@ class AdminService:
             '/fleetnet.v1.AdminService/ApproveHosts',
             fleetnet__proto_dot_v1_dot_admin__pb2.ApproveHostsRequest.SerializeToString,
             fleetnet__proto_dot_v1_dot_admin__pb2.ApproveHostsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListLog(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleetnet.v1.AdminService/ListLog',
+            fleetnet__proto_dot_v1_dot_admin__pb2.ListLogRequest.SerializeToString,
+            fleetnet__proto_dot_v1_dot_admin__pb2.ListLogResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -56,6 +56,8 @@ class AdminServiceStub:
     """Lets hosts in that wait for it. All of them or none: an unknown host is the error NOT_FOUND, one that was kept out
     INVALID_ARGUMENT.
     """
+    ListLog: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListLogRequest, _admin_pb2.ListLogResponse]
+    """What administrators did and were refused, the latest first."""
     RevokeHosts: _grpc.UnaryUnaryMultiCallable[_admin_pb2.RevokeHostsRequest, _admin_pb2.RevokeHostsResponse]
     """Keeps hosts out, at once: ends their streams, and none of their certificates or unused tokens is good any more. All
     of them or none: an unknown host is the error NOT_FOUND. Doing it again changes nothing.
@@ -90,6 +92,8 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Lets hosts in that wait for it. All of them or none: an unknown host is the error NOT_FOUND, one that was kept out
     INVALID_ARGUMENT.
     """
+    ListLog: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListLogRequest, _admin_pb2.ListLogResponse]  # type: ignore[assignment]
+    """What administrators did and were refused, the latest first."""
     RevokeHosts: _aio.UnaryUnaryMultiCallable[_admin_pb2.RevokeHostsRequest, _admin_pb2.RevokeHostsResponse]  # type: ignore[assignment]
     """Keeps hosts out, at once: ends their streams, and none of their certificates or unused tokens is good any more. All
     of them or none: an unknown host is the error NOT_FOUND. Doing it again changes nothing.
@@ -175,6 +179,14 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lets hosts in that wait for it. All of them or none: an unknown host is the error NOT_FOUND, one that was kept out
         INVALID_ARGUMENT.
         """
+
+    @_abc_1.abstractmethod
+    def ListLog(
+        self,
+        request: _admin_pb2.ListLogRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ListLogResponse, _abc.Awaitable[_admin_pb2.ListLogResponse]]:
+        """What administrators did and were refused, the latest first."""
 
     @_abc_1.abstractmethod
     def RevokeHosts(

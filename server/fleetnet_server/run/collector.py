@@ -54,6 +54,7 @@ from fleetnet_server.services.kept_out import KeptOut
 from fleetnet_server.services.labels import Labelling
 from fleetnet_server.services.live import Live
 from fleetnet_server.services.load import Load
+from fleetnet_server.services.log import Logged
 from fleetnet_server.services.people import People
 from fleetnet_server.services.questions import Questions
 from fleetnet_server.services.quotas import Quotas
@@ -130,15 +131,16 @@ async def _serve(config: Config, authority: ca.Authority, identity: ServerIdenti
         admission = Admission(config.limits.streams_per_second, quotas, load)
         watching = Watching(database)
         shared = Shared(Ingest(database, watching.note), health, Held(config.limits.memory_bytes, load), quotas, load)
-        enrollment = Enrollment(database, authority, _now)
-        people = People(database, authority, _now)
+        logged = Logged(database, _now)
+        enrollment = Enrollment(logged, authority, _now)
+        people = People(logged, authority, _now)
         reports = ReportService(shared, admission, enrollment, streams, _now)
         live = LiveDesk(Live(database), streams, Relayed(database))
         queries = QueryService(Questions(database), watching, streams, health, live)
-        labelling = Labelling(database, watching.note_labels)
+        labelling = Labelling(logged, watching.note_labels)
         kept_out = KeptOut(database, streams.end_kept_out)
-        hosts = Hosts(database, _now, kept_out.note, watching.note_left)
-        administration = AdminService(enrollment, people, labelling, hosts, health)
+        hosts = Hosts(logged, _now, kept_out.note, watching.note_left)
+        administration = AdminService(enrollment, people, labelling, hosts, logged, health)
         persons, gate = PersonService(people, health, _now), Gate(people, health, _now)
         report = servers.report_server(reports, queries, administration, persons, gate)
         report_at = _bind(report, config.listen, "--listen", identity.credentials(client_certificates=True))

@@ -17,6 +17,7 @@ from fleetnet_server.identity.names import is_host_name
 from fleetnet_server.identity.peer import Peer
 from fleetnet_server.records import ACTIVE, PENDING, Label, MadeToken
 from fleetnet_server.services import labels
+from fleetnet_server.services.log import Logged
 from fleetnet_server.storage import hosts, machines
 from fleetnet_server.storage import tokens as stored_tokens
 from fleetnet_server.storage.database import Connection, Database
@@ -54,7 +55,7 @@ class Enrolled:
 class Enrollment:
     """Lets hosts in."""
 
-    def __init__(self, db: Database, authority: Authority, clock: Callable[[], datetime.datetime]) -> None:
+    def __init__(self, db: Database | Logged, authority: Authority, clock: Callable[[], datetime.datetime]) -> None:
         self._db = db
         self._authority = authority
         self._clock = clock
@@ -83,14 +84,7 @@ class Enrollment:
 
     async def revoke_token(self, token_id: str) -> MadeToken:
         """The token of this id, which admits nobody from now on. Raises RequestRefused, StorageError."""
-        found = []
-        if _TOKEN_ID.fullmatch(token_id):
-            found = await self._db.write(stored_tokens.revoke, token_id, _us(self._clock()))
-        if len(found) != 1:
-            raise RequestRefused(
-                f"{token_id[:32]!r} is not the id of one token; `fleetnet token list` shows the ids of all"
-            )
-        return found[0]
+        return await self._db.write(_revoke_token, token_id, _us(self._clock()))
 
     async def enroll(self, secret: bytes, csr: bytes, proposed: str = "") -> Enrolled:
         """Trade a token's secret for a certificate; `proposed` is what the host calls itself, which counts only where
@@ -127,6 +121,15 @@ class Enrollment:
         if not await self._db.write(hosts.renew, shown.host, shown.serial, certificate.serial):
             raise PeerRefused(KEPT_OUT)
         return Enrolled(shown.host, certificate, self._authority.pem)
+
+
+def _revoke_token(conn: Connection, token_id: str, now_us: int) -> MadeToken:
+    found = stored_tokens.revoke(conn, token_id, now_us) if _TOKEN_ID.fullmatch(token_id) else []
+    if len(found) != 1:
+        raise RequestRefused(
+            f"{token_id[:32]!r} is not the id of one token; `fleetnet token list` shows the ids of all"
+        )
+    return found[0]
 
 
 def _check_terms(host: str, given: Sequence[Label], terms: Terms) -> None:

@@ -18,6 +18,7 @@ from fleetnet_server.errors import HostUnknown, RequestRefused
 from fleetnet_server.records import ACTIVE, PENDING, RETIRED, REVOKED, Host, HostStanding
 from fleetnet_server.services import namespaces
 from fleetnet_server.services.intervals import ClosedAtIs
+from fleetnet_server.services.log import Logged
 from fleetnet_server.storage import counts, hosts, labels, sessions, sockets, tokens
 from fleetnet_server.storage.database import Connection, Database
 from fleetnet_server.storage.spans import Ending
@@ -30,7 +31,7 @@ class Hosts:
 
     def __init__(
         self,
-        db: Database,
+        db: Database | Logged,
         clock: Callable[[], datetime.datetime],
         kept_out: Callable[[Collection[str]], None],
         left: Callable[[Collection[int]], None],

@@ -30,6 +30,8 @@ from fleetnet_server.storage.schema_counts import trends as trends
 from fleetnet_server.storage.schema_labels import labels as labels
 from fleetnet_server.storage.schema_live import live_answers as live_answers
 from fleetnet_server.storage.schema_live import live_questions as live_questions
+from fleetnet_server.storage.schema_log import log as log
+from fleetnet_server.storage.schema_log import log_head as log_head
 from fleetnet_server.storage.schema_network import interfaces as interfaces
 from fleetnet_server.storage.schema_network import namespaces as namespaces
 from fleetnet_server.storage.schema_network import routes as routes
