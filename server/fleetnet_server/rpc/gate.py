@@ -39,6 +39,7 @@ from fleetnet_server.rpc.status import errors_as_status
 from fleetnet_server.services.health import Health
 from fleetnet_server.services.people import OPERATOR, VIEWER, People
 
+LOCAL: Final = "local"  # who asks over the admin socket
 CHECK_S: Final = 0.5
 WRITE_S: Final = 20.0
 MOST_CALLS_OF_ONE: Final = 8
@@ -196,7 +197,7 @@ class Gate(grpc.aio.ServerInterceptor):
 def asker(context: _Context) -> str:
     """By whom a call is made that got through: a person's URI, or `local` on the admin socket."""
     uris = list(context.auth_context().get("peer_spiffe_id", ()))
-    return uris[0].decode("utf-8", "replace") if uris else "local"
+    return uris[0].decode("utf-8", "replace") if uris else LOCAL
 
 
 async def _unless_ended(call: _Call, answer: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401  # whatever it answers

@@ -45,6 +45,7 @@ class Asked:
     fresh: bool
     gaps: int  # that overlap the time asked about, or lie between the two asked about
     session: sessions.Covered | None  # the stream that tells of the host at that time
+    status: str  # as it is now
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,8 @@ def outline(
     """
     if selection.host and not selection.at_us:
         return _outline_of_one(conn, selection, now_us, kinds, since_us)
-    if selection.of_some:
+    # What began since a time may have begun on a host that has left the fleet since; nobody asks it any more.
+    if selection.of_some or (since_us and not selection.at_us and hosts.any_outside(conn)):
         scene = survey(conn, selection, now_us, kinds, since_us)
         return Outline(scene.coverage, scene.moment, scene.since, [host.host_id for host in scene.asked])
     if selection.at_us:
@@ -231,6 +233,7 @@ def _now(
             fresh=host.last_heard_us > 0 and host.last_heard_us >= oldest_us,
             gaps=len(found.get(host.host_id, ())),
             session=streams.get(host.host_id),
+            status=host.status,
         )
         for host in known
     )
@@ -258,6 +261,7 @@ def _past(conn: Connection, known: list[hosts.Heard], only: int | None, selectio
                 fresh=stream is not None and last_seen_us >= at_us - max_age_us,
                 gaps=len(found.get(host.host_id, ())),
                 session=stream,
+                status=host.status,
             )
         )
     return Scene(tuple(asked), moment, at_us, since)

@@ -15,6 +15,7 @@ from fleetnet_server.identity import certificates, names, peer, tokens
 from fleetnet_server.identity.ca import Authority
 from fleetnet_server.records import Person
 from fleetnet_server.services.enrollment import lifetime_s
+from fleetnet_server.services.log import Logged
 from fleetnet_server.storage import people
 from fleetnet_server.storage.database import Connection, Database
 
@@ -47,12 +48,12 @@ class LoggedIn:
 class People:
     """Lets people in, and keeps them out."""
 
-    def __init__(self, db: Database, authority: Authority, clock: Callable[[], datetime.datetime]) -> None:
+    def __init__(self, db: Database | Logged, authority: Authority, clock: Callable[[], datetime.datetime]) -> None:
         self._db = db
         self._authority = authority
         self._clock = clock
 
-    async def create_token(self, person: str, role: str, ttl_s: int) -> NewPersonToken:
+    async def create_token(self, person: str, role: str, ttl_s: int, by: str = "") -> NewPersonToken:
         """A token for one person, once; 0 s means an hour. Raises RequestRefused, StorageError."""
         if not names.is_person_name(person):
             raise RequestRefused(
@@ -63,7 +64,8 @@ class People:
         ttl_s = lifetime_s(ttl_s)
         secret, now_us = tokens.new_secret(), _us(self._clock())
         expires_at_us = now_us + ttl_s * 1_000_000
-        await self._db.write(people.create_token, tokens.secret_hash(secret), person, role, now_us, expires_at_us)
+        kept = (tokens.secret_hash(secret), person, role, now_us, expires_at_us, by)
+        await self._db.write(people.create_token, *kept)
         return NewPersonToken(tokens.encode(secret, self._authority.der), person, role, expires_at_us)
 
     async def enroll(self, secret: bytes, csr: bytes) -> LoggedIn:
@@ -124,11 +126,11 @@ class People:
     async def change_role(self, name: str, role: str) -> Person:
         """Give a person another role. Raises PersonUnknown, RequestRefused, StorageError."""
         _check_role(role)
-        return _known(name, await self._db.write(people.change_role, name, role))
+        return await self._db.write(_of_known, people.change_role, name, role)
 
     async def revoke(self, name: str) -> Person:
         """Keep a person out, whose unused tokens go too. Raises PersonUnknown, StorageError."""
-        return _known(name, await self._db.write(people.revoke, name))
+        return await self._db.write(_of_known, people.revoke, name)
 
 
 def _check_role(role: str) -> None:
@@ -136,7 +138,9 @@ def _check_role(role: str) -> None:
         raise RequestRefused(f"a person is {' or '.join(ROLES)}, and not {role[:64]!r}")
 
 
-def _known(name: str, person: Person | None) -> Person:
+def _of_known(conn: Connection, change: Callable[..., Person | None], name: str, *more: str) -> Person:
+    """What a change makes of a person. Raises PersonUnknown, inside the transaction."""
+    person = change(conn, name, *more)
     if person is None:
         raise PersonUnknown(name[:64])
     return person

@@ -76,12 +76,23 @@ def revoke(conn: Connection, name: str) -> Person | None:
 
 
 def create_token(
-    conn: Connection, secret_hash: bytes, person: str, role: str, created_at_us: int, expires_at_us: int
+    conn: Connection,
+    secret_hash: bytes,
+    person: str,
+    role: str,
+    created_at_us: int,
+    expires_at_us: int,
+    made_by: str = "",
 ) -> None:
     """Keep a token, of whose secret only the SHA-256 is known here."""
     conn.execute(
         insert(person_tokens).values(
-            secret_hash=secret_hash, person=person, role=role, created_at_us=created_at_us, expires_at_us=expires_at_us
+            secret_hash=secret_hash,
+            person=person,
+            role=role,
+            created_at_us=created_at_us,
+            expires_at_us=expires_at_us,
+            made_by=made_by,
         )
     )
 
@@ -97,6 +108,7 @@ def consume_token(conn: Connection, secret_hash: bytes, now_us: int) -> tuple[st
             person_tokens.c.secret_hash == secret_hash,
             person_tokens.c.used_at_us.is_(None),
             person_tokens.c.expires_at_us > now_us,
+            person_tokens.c.revoked_at_us.is_(None),
         )
         .values(used_at_us=now_us)
         .returning(person_tokens.c.person, person_tokens.c.role)

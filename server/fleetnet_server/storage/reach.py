@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from sqlalchemy import BigInteger, BindParameter, Connection, bindparam, case, func, literal_column, select, union_all
 
 from fleetnet_server.storage.dialect import is_spread, select_constant
+from fleetnet_server.storage.hosts import in_fleet
 from fleetnet_server.storage.schema import SKEWED, gaps, hosts, sessions
 
 
@@ -88,7 +89,9 @@ _REACH = union_all(
         literal_column(str(_HOSTS)).label("what"),
         func.count().label("number"),
         func.count(case((hosts.c.last_heard_us >= _us("since_us"), literal_column("1")))).label("more"),
-    ).select_from(hosts),
+    )
+    .select_from(hosts)
+    .where(in_fleet()),
     select(literal_column(str(_GAPS)), func.count(), _ZERO).select_from(gaps).where(*_OVER),
     select(literal_column(str(_SKEWED)), sessions.c.host_id, sessions.c.clock_offset_us)
     .join(hosts, _NEWEST)
@@ -101,10 +104,10 @@ _OF_ONE = (
         func.coalesce(sessions.c.clock_offset_us, _ZERO),
     )
     .select_from(hosts.outerjoin(sessions, _NEWEST))
-    .where(hosts.c.name == bindparam("of_name"))
+    .where(hosts.c.name == bindparam("of_name"), in_fleet())
 )
 _HOST = select(hosts.c.host_id, func.coalesce(hosts.c.last_heard_us, _ZERO), hosts.c.generation).where(
-    hosts.c.name == bindparam("of_name")
+    hosts.c.name == bindparam("of_name"), in_fleet()
 )
 _OFFSET = select(sessions.c.clock_offset_us).where(
     sessions.c.host_id == bindparam("of_host"), sessions.c.generation == bindparam("of_generation")
