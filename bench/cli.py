@@ -197,7 +197,7 @@ def main() -> int:
     """Measure, print, and say what did not hold; a bench reports and does not judge, so 0 in any case."""
     options = _options()
     with tempfile.TemporaryDirectory(prefix="fn-bench-") as directory:
-        told = environment(Path(directory)) | {"PYTHONDONTWRITEBYTECODE": ""}
+        told = environment(Path(directory)) | {"PYTHONDONTWRITEBYTECODE": "", "XDG_CONFIG_HOME": f"{directory}/config"}
         with Programs(Path(directory), told) as programs:
             fleet = Fleet(Path(directory), programs)
             _filled(fleet, options)

@@ -15,11 +15,14 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
 
+from fleetnet_cli.channel import dial  # first: it tells gRPC what this is to know when it is loaded
+
+# isort: split
+
 import grpc
 from fleetnet_proto.v1 import query_pb2, query_pb2_grpc
 
 from fleetnet_cli import errors, wire
-from fleetnet_cli.channel import dial  # first: it tells gRPC what this is to know when it is loaded
 from fleetnet_cli.records import (
     Coverage,
     Described,

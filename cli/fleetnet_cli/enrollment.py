@@ -15,11 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fleetnet_cli.channel import anonymous, secure  # first: it tells gRPC what this is to know when it is loaded
+
+# isort: split
+
 import grpc
 from fleetnet_proto.v1 import enroll_pb2, enroll_pb2_grpc, people_pb2, people_pb2_grpc
 
 from fleetnet_cli import errors, identities, keys, reach, wire_people
-from fleetnet_cli.channel import anonymous, secure  # first: it tells gRPC what this is to know when it is loaded
 from fleetnet_cli.errors import CliError, NotAuthorised, Unreachable, UsageError
 from fleetnet_cli.identities import Draft, Identity
 

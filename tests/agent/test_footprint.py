@@ -44,6 +44,8 @@ def test_the_helper_imports_the_standard_library_and_its_own_few_files() -> None
                 "cmdlines",
                 "entering",
                 "frames",
+                "handed",
+                "home",
                 "main",
                 "numbers",
                 "protocol",

@@ -200,7 +200,7 @@ _TABLES = {"sockets": ("-tuwxa",), "routes": ("-r",), "interfaces": ("-i",)}
 def ended(around: Neighbourhood, changed: dict[str, Changed], churned: Churned, short: list[Short]) -> list[Ended]:
     leaving = [around.places[kind] for kind in ("named", "nameless", "container")]
     # A look may have caught one of the brief ones, which is then told of as it was until its end is told as well.
-    until(lambda: not any(living(around, each) for each in short), within_s=_WITHIN_S, what="the end of all of them")
+    until(lambda: not any(living(around, each) for each in short), within_s=200.0, what="the end of all of them")
     before = [{table: asked(around, place, *options) for table, options in _TABLES.items()} for place in leaving]
     moment, at_us = now(), int(datetime.datetime.now(datetime.UTC).timestamp() * 1_000_000)
     for place in leaving:

@@ -72,7 +72,7 @@ def test_an_unknown_host_is_an_error_and_not_an_empty_answer(here: Fleet) -> Non
 
 
 def test_a_question_over_the_network_is_refused_in_words(here: Fleet) -> None:
-    assert_failed(here.ask("--server", here.enroll_address, "hosts"), USAGE, "--server")
+    assert_failed(here.ask("--server", here.enroll_address, "hosts"), DENIED, here.enroll_address, "fleetnet login")
 
 
 def test_enrolling_at_a_wrong_port_leaves_the_token_good(here: Fleet, programs: Programs) -> None:

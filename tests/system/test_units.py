@@ -211,7 +211,7 @@ def test_the_admin_socket_is_open_to_its_group_and_nobody_else(station: Station)
 def test_it_can_be_monitored_and_backed_up(station: Station) -> None:
     fetch = "import urllib.request; print(urllib.request.urlopen('http://127.0.0.1:9464/healthz', timeout=60).read())"
     assert station.host.run("python3", "-c", fetch) == "b'ok\\n'\n"
-    assert "1 hosts connected" in station.host.property("fleetnet-server.service", "StatusText")
+    assert "hosts connected; all is well" in station.host.property("fleetnet-server.service", "StatusText")
     station.host.run("install", "-d", "-m", "0700", "-o", "fleetnet-server", "/var/backups/fleetnet")
     backup = (f"{BIN}/fleetnet-server", "backup", "/var/backups/fleetnet/1")
     station.host.run("runuser", "-u", "fleetnet-server", "--", *backup)

@@ -36,7 +36,7 @@ def services(sockets: Iterable[Socket | None]) -> Services:
 def of_account(rows: Iterable[Row], question: SocketQuestion) -> Services:
     """What was there, from every row."""
     at_us = question.selection.at_us
-    there = [row for row in rows if in_time(row, at_us, 0) and meant(row, question)]
+    there = [row.then(at_us) for row in rows if in_time(row, at_us, 0) and meant(row.then(at_us), question)]
     items = [
         translate_query.socket_item(_as_answer(row), translate_query.owner_items(row.socket.holder)) for row in there
     ]
