@@ -227,6 +227,23 @@ def test_a_login_that_others_can_read_or_that_is_anothers_is_not_used(alice: Pat
     assert "belongs to another user (uid 65534)" in one_sentence(ran.err)
 
 
+def test_a_link_in_the_place_of_the_folder_of_logins_leads_nowhere(
+    collector: Running, fleetnet: Program, tmp_path: Path, logins: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir(mode=0o755)
+    logins.parent.mkdir(parents=True)
+    logins.symlink_to(elsewhere)
+    ran = log_in_as("linus", collector, fleetnet, tmp_path)
+    assert ran.status == 2
+    assert "cannot be written" in one_sentence(ran.err)
+    assert (elsewhere.stat().st_mode & 0o777, list(elsewhere.iterdir())) == (0o755, [])
+    logins.unlink()
+    # The token is as good as before.
+    ran = fleetnet("login", "--server", collector.enroll_address, "--token-file", str(tmp_path / "token"))
+    assert ran.status == 0, ran.err
+
+
 def test_a_damaged_login_says_so(alice: Path, fleetnet: Program) -> None:
     alice.write_text('server = "127.0.0.1:1"\n')
     ran = fleetnet("hosts")
