@@ -1,5 +1,6 @@
 """The house checks its own plan: one version, locked requirements, and import contracts that the linter cannot say."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -7,6 +8,14 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from fleetnet_agent import enroll
+from fleetnet_agent.errors import AgentError
+from fleetnet_cli import enrollment
+from fleetnet_cli import labels as cli_labels
+from fleetnet_cli.commands import token
+from fleetnet_cli.errors import UsageError
+from fleetnet_server.identity import names
+from fleetnet_server.services import labels
 
 ROOT = Path(__file__).resolve().parents[1]
 DISTRIBUTIONS = ["proto", "agent", "server", "cli"]
@@ -92,3 +101,51 @@ def test_agent_and_collector_tell_the_service_manager_alike() -> None:
     for part in ("class Notifier", "def _address", "def _watchdog_s"):
         mine, theirs = (re.findall(rf"^{part}.*?(?=^\S|\Z)", text, re.S | re.M) for text in (agent, server))
         assert mine == theirs != [], f"{part} differs"
+
+
+def _function(module: Path, name: str) -> str:
+    """As it runs: without comments and docstring, and whether it is the module's own or not."""
+    for node in ast.parse(module.read_text()).body:
+        if isinstance(node, ast.FunctionDef) and node.name.removeprefix("_") == name:
+            node.name, node.body = name, node.body[ast.get_docstring(node) is not None :]
+            return ast.dump(node)
+    raise AssertionError(f"{module} has no {name}")
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [("keys", "make_key_and_request"), ("keys", "is_certificate"), ("reach", "join_address"), ("reach", "trust")],
+)
+def test_hosts_and_people_come_to_the_enrollment_port_in_one_way(module: str, name: str) -> None:
+    # Neither may import the other, and a mend of one is due to the other.
+    agent, cli = (ROOT / f"{room}/{module}.py" for room in ("agent/fleetnet_agent", "cli/fleetnet_cli"))
+    assert _function(agent, name) == _function(cli, name)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "fnt1.", "fnt2.AAAA", "fnt1.A", "fnt1.not base64", "fnt1." + "A" * 43, "fnt1." + "A" * 100, "fnt1.\u00e9"],
+)
+def test_a_bad_token_is_one_to_agent_and_command_line(text: str) -> None:
+    with pytest.raises(AgentError) as agent:
+        enroll.decode_token(text)
+    with pytest.raises(UsageError) as cli:
+        enrollment.decode_token(text)
+    assert str(agent.value).partition(";")[0] == str(cli.value).partition(";")[0]
+
+
+def test_what_the_command_line_takes_for_a_name_or_a_label_the_collector_does_too() -> None:
+    for ours, theirs in (
+        (cli_labels._KEY, labels._KEY),
+        (enrollment._PERSON, names._PERSON_NAME),
+        (token._PERSON_NAME, names._PERSON_NAME),
+        (token._HOST_NAME, names._HOST_NAME),
+    ):
+        assert ours.pattern.replace("(?:", "(") == theirs.pattern.replace("(?:", "(")
+    assert cli_labels._MOST_OF_A_VALUE == labels._MOST_OF_A_VALUE
+
+
+def test_the_readme_says_where_each_table_is() -> None:
+    readme = (ROOT / "README.md").read_text()
+    schemas = (ROOT / "server/fleetnet_server/storage").glob("schema*.py")
+    assert [path.name for path in schemas if f"storage/{path.name}`" not in readme] == []

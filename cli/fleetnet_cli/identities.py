@@ -8,6 +8,7 @@ or that is another user's, is not used. gRPC takes the PEM text as it is: no que
 """
 
 import contextlib
+import errno
 import os
 import re
 import stat
@@ -117,7 +118,7 @@ class Draft:
             # Each on its own, for a mode is given to the last folder only.
             for folder in (path.parent.parent, path.parent):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            path.parent.chmod(0o700)
+            _keep_private(path.parent)
             self._fresh.unlink(missing_ok=True)  # of one who was killed and had our number
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             self._descriptor = os.open(self._fresh, flags, 0o600)
@@ -167,6 +168,17 @@ def _text(identity: Identity) -> str:
         f"certificate = '''\n{identity.certificate_pem.decode()}'''\n"
         f"ca = '''\n{identity.ca_pem.decode()}'''\n"
     )
+
+
+def _keep_private(directory: Path) -> None:
+    """Let nobody else into it, if it is ours; one that somebody has put a link in the place of is not."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if os.fstat(descriptor).st_uid != os.geteuid():
+            raise PermissionError(errno.EPERM, "it is another user's")
+        os.fchmod(descriptor, 0o700)
+    finally:
+        os.close(descriptor)
 
 
 def _sync(directory: Path) -> None:

@@ -81,6 +81,21 @@ def moved_lines(before: Lines, ours: Lines, after: Lines) -> Lines:
     ]
 
 
+def moved_routes(before: Lines, ours: Lines, after: Lines) -> Lines:
+    """The same of what stands in an order, the kernel's. IPv6's routes that are alike in all but their interface stand
+    as the interfaces came up, so of those it is the order of the destinations."""
+    found = moved_lines(before, ours, after)
+    if found or ours in (before, after):
+        return found
+    mine, theirs = (_in_order(lines) for lines in (ours, after))
+    return [f"order: {mine}, and netstat has {theirs}"] if mine != theirs else []
+
+
+def _in_order(lines: Lines) -> Lines:
+    """Lines of IPv4 whole, of IPv6 their destinations."""
+    return [line.split()[0] if "/" in line.split(" ", 1)[0] else line for line in lines if line.strip()]
+
+
 def _without_seconds(line: str) -> str:
     return _TIMER.sub(r"\1 (…/", line)
 

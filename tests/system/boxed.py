@@ -9,10 +9,13 @@ from system.streets import child_of
 
 from demo.fabric import Host
 
-# Mounts that are covered are still listed, so those of other namespaces are taken away; it has mounts of its own.
-_EMPTY = r"""
-sed -n 's/^nsfs \([^ ]*\) .*/\1/p' /proc/self/mounts | while read -r one; do umount -l "$one"; done
-mount -t tmpfs none /run/netns && echo boxed && exec cat
+# Mounts that are covered are still listed, so those that came from the machine are taken away: here alone, for the
+# mount namespace is private (unshare(1)). One that somebody else removes meanwhile is gone here as well.
+_EMPTY = """
+set -e
+for kept in $(sed -n 's/.* - nsfs .*/&/p' /proc/self/mountinfo | cut -d ' ' -f 5); do umount -l "$kept" || :; done
+mkdir -p /run/netns
+mount -t tmpfs none /run/netns
 """
 
 
@@ -32,7 +35,14 @@ class Box(Host):
 def box(lab: Laboratory, name: str) -> Box:
     """Make one; it ends with the programs of the laboratory."""
     host = lab.fabric.add_host(name)
+    return Box(host.name, host.namespace, host.address, Path("/proc", str(first_process(lab, host))))
+
+
+def first_process(lab: Laboratory, host: Host, furnish: str = "") -> int:
+    """Give a host processes, mounts and named namespaces of its own, and furnish it, in lines of sh; the first of these
+    processes, as the machine knows it. It ends with the programs of the laboratory."""
     own = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
-    program = lab.programs.start(f"{name}.first", host.command(*own, "sh", "-c", _EMPTY))
+    script = f"{_EMPTY}\n{furnish}\necho boxed\nexec cat\n"
+    program = lab.programs.start(f"{host.name}.first", host.command(*own, "sh", "-c", script))
     program.wait_for("^boxed")
-    return Box(host.name, host.namespace, host.address, Path("/proc", str(child_of(program.pid))))
+    return child_of(program.pid)

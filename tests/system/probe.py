@@ -17,7 +17,7 @@ from collections.abc import Callable
 _LIBC = ctypes.CDLL(None, use_errno=True)
 # include/uapi/linux/ptrace.h, sched.h, prctl.h, keyctl.h; system calls by their numbers on x86-64 and the newer systems
 # alike
-_PTRACE_ATTACH, _PTRACE_DETACH, _PTRACE_SEIZE = 16, 17, 0x4206
+_PTRACE_SEIZE = 0x4206
 _CLONE_NEWNS, _CLONE_NEWUSER, _CLONE_NEWNET = 0x20000, 0x10000000, 0x40000000
 _SYS_PIDFD_OPEN, _SYS_PIDFD_GETFD = 434, 438
 

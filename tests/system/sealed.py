@@ -6,8 +6,8 @@ import os
 import shutil
 from dataclasses import dataclass
 
+from system.boxed import first_process
 from system.laboratory import Laboratory
-from system.streets import child_of
 
 from demo.fabric import Host
 from demo.programs import FailedError
@@ -16,13 +16,7 @@ BOX = "box"  # the container's namespace, as ip-netns(8) of the host knows it
 GATEWAY, INSIDE = "172.30.0.1", "172.30.0.2"
 NET = "172.30.0.0/24"
 
-# Mounts that came from the machine are taken away here alone, for the mount namespace is private (unshare(1)). One that
-# somebody else removes meanwhile is gone here as well.
-_SEAL = f"""
-set -e
-for kept in $(sed -n 's/.* - nsfs .*/&/p' /proc/self/mountinfo | cut -d ' ' -f 5); do umount -l "$kept" || :; done
-mkdir -p /run/netns
-mount -t tmpfs none /run/netns
+_CONTAINER = f"""
 ip netns add {BOX}
 ip link add {BOX} type veth peer eth0 netns {BOX}
 ip address add {GATEWAY}/24 dev {BOX}
@@ -32,8 +26,6 @@ ip -n {BOX} address add {INSIDE}/24 dev eth0
 ip -n {BOX} link set eth0 up
 ip -n {BOX} route add default via {GATEWAY}
 echo 1 > /proc/sys/net/ipv4/ip_forward
-echo sealed
-exec cat
 """
 
 
@@ -52,10 +44,7 @@ class Sealed(Host):
 
 def seal(lab: Laboratory, host: Host) -> tuple[Sealed, Sealed]:
     """The same host, sealed, and the container on it."""
-    apart = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
-    keeper = lab.programs.start(f"{host.name}.keeper", host.command(*apart, "sh", "-c", _SEAL))
-    keeper.wait_for("^sealed")
-    pid = child_of(keeper.pid)
+    pid = first_process(lab, host, _CONTAINER)
     sealed = Sealed(host.name, host.namespace, host.address, pid)
     return sealed, Sealed(host.name, host.namespace, INSIDE, pid, boxed=True)
 

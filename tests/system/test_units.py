@@ -159,12 +159,19 @@ def test_sockets_of_every_kind_are_told(station: Station) -> None:
     station.wait_for("netstat", "web1", "-x", "-l", path="/run/dbus/system_bus_socket", unit="dbus.service")
 
 
-def test_sockets_of_another_namespace_are_told_and_connections_there_that_no_look_sees(station: Station) -> None:
-    host = station.host
-    host.run("ip", "netns", "add", "cellar")
-    host.run("ip", "netns", "exec", "cellar", "ip", "link", "set", "lo", "up")
+@pytest.fixture(scope="module")
+def cellar(station: Station) -> dict[str, Any]:
+    """What serves in a namespace of its own, as it is told."""
+    station.host.run("ip", "netns", "add", "cellar")
+    station.host.run("ip", "netns", "exec", "cellar", "ip", "link", "set", "lo", "up")
     station.serve("cellar", 8080, "--property=NetworkNamespacePath=/run/netns/cellar")
-    found = station.wait_for("who-listens", "8080", netns="cellar")
+    return station.wait_for("who-listens", "8080", netns="cellar")
+
+
+def test_sockets_of_another_namespace_are_told_and_connections_there_that_no_look_sees(
+    station: Station, cellar: dict[str, Any]
+) -> None:
+    host, found = station.host, cellar
     assert (found["unit"], found["owner_status"]) == ("cellar.service", "known")
     # The server closes first, so that the client's end is gone when it is.
     fetch = (
@@ -245,6 +252,7 @@ def test_what_happens_while_the_collector_is_away_is_kept_and_told(station: Stat
     assert told["opened_at_is"] in ("seen", "exact")
 
 
+@pytest.mark.usefixtures("cellar")
 def test_who_hangs_is_started_anew(station: Station) -> None:
     host = station.host
     for unit in SERVICES:
@@ -267,6 +275,7 @@ def test_who_hangs_is_started_anew(station: Station) -> None:
     station.wait_for("who-listens", "8080", netns="cellar", closed_at=None)
 
 
+@pytest.mark.usefixtures("cellar")
 def test_a_reboot_keeps_the_state_and_everything_comes_back(station: Station) -> None:
     state = station.host.root / "var/lib/fleetnet-agent/agent.pem"
     certificate = state.read_bytes()

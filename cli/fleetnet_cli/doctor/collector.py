@@ -2,14 +2,14 @@
 
 import time
 from collections.abc import Iterator
-from importlib.metadata import version
 from typing import Final
 
 from fleetnet_cli import times
 from fleetnet_cli.client import Collector
 from fleetnet_cli.doctor.finding import OK, PROBLEM, WARNING, Finding, failed, found
 from fleetnet_cli.errors import CliError, CollectorTooOld, NotAuthorised
-from fleetnet_cli.records import Described
+from fleetnet_cli.records import Described, Selection
+from fleetnet_cli.version import VERSION
 
 _DAY_US: Final = 86_400 * times.SECOND_US
 # Of less nobody notices anything in a TIME, which is typed to the second.
@@ -25,12 +25,11 @@ def findings(collector: Collector) -> Iterator[Finding]:
     try:
         told = collector.describe()
     except CollectorTooOld:
-        words = f"this is {version('fleetnet')}, and the collector is older and does not say which it is"
+        words = f"this is {VERSION}, and the collector is older and does not say which it is"
         yield found("version", WARNING, words, "upgrade fleetnet-server")
         return
     except NotAuthorised:
-        words = "what the collector says of itself, its version and its certificates, is for operators"
-        yield found("version", WARNING, words, "ask one to run this, or to make you one (fleetnet person role)")
+        yield from _of_a_viewer(collector)
         return
     except CliError as error:
         yield failed("collector", error)
@@ -43,8 +42,21 @@ def findings(collector: Collector) -> Iterator[Finding]:
     yield from _refused(told)
 
 
+def _of_a_viewer(collector: Collector) -> Iterator[Finding]:
+    """What any answer says: that there is one, and when it was made."""
+    asked_us, began_s = times.now_us(), time.monotonic()
+    try:
+        answered_us = collector.hosts(Selection(limit=1)).coverage.as_of_us
+    except CliError as error:
+        yield failed("collector", error)
+        return
+    took_us = int((time.monotonic() - began_s) * times.SECOND_US)
+    yield found("collector", OK, "answers; its version, certificates and quarantine are told to operators only")
+    yield _clock(answered_us, asked_us, took_us)
+
+
 def _version(theirs: str) -> Finding:
-    ours = version("fleetnet")
+    ours = VERSION
     if theirs == ours:
         return found("version", OK, f"{ours}, here and there")
     words = f"this is {ours}, the collector {theirs}; what one of them does not know it refuses"

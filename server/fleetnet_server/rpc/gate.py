@@ -1,10 +1,12 @@
 """Who gets through to questions and administration on the report port: people, each as far as the role goes.
 
-1. Each call is looked at before its service is: certificate, person and role. A service that is not on the list below
-   is answered to nobody, and none behind the gate takes a stream.
+1. Each call is looked at before its service is, and before a byte of the question: certificate, how much the person
+   asks already, then person and role, for which the database is asked. A service that is not on the list below is
+   answered to nobody, and none behind the gate takes a stream.
 2. What goes on for longer is looked at again every CHECK_S, all open calls in one reading of the database; a call that
    is not permitted any more is ended, also in the midst of waiting.
-3. What is written to somebody who does not read is given up after WRITE_S.
+3. What is written to somebody who does not read is given up after WRITE_S, and an answer after ANSWER_S: it keeps a
+   moment of the database. People over the network never have all places at which the database is read.
 
 What must stay true: the services behind know nothing of all this, for on the admin socket there is none of it; the
 report service judges hosts by itself. Where standing cannot be read, calls end: nobody goes on unjudged.
@@ -21,7 +23,7 @@ from typing import Any, Final
 
 import grpc
 import structlog
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError
 
 from fleetnet_server import metrics
 from fleetnet_server.errors import (
@@ -42,8 +44,13 @@ from fleetnet_server.services.people import OPERATOR, VIEWER, People
 LOCAL: Final = "local"  # who asks over the admin socket
 CHECK_S: Final = 0.5
 WRITE_S: Final = 20.0
+ANSWER_S: Final = 300.0  # a million sockets take half a minute
 MOST_CALLS_OF_ONE: Final = 8
 MOST_CALLS: Final = 64
+# Of these, such as read the database for as long as they last, for which it has 16 places (storage/dialect.py): what is
+# watched, and a live look, does not.
+MOST_ANSWERS_OF_ONE: Final = 4
+MOST_ANSWERS: Final = 12
 # A question with as many ports, nets and patterns as are let in (translate_query.py) takes less than 200 KB. What is
 # larger is refused anyway, and reading it would keep all hosts waiting.
 MOST_QUESTION_BYTES: Final = 256 * 1024
@@ -68,6 +75,7 @@ class _Call:
 
     person: Person
     role: str
+    answers: bool  # by a stream, from the database
     ended: asyncio.Future[ServerError] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     def end(self, error: ServerError) -> None:
@@ -102,53 +110,51 @@ class Gate(grpc.aio.ServerInterceptor):
     def _guarded(
         self, handler: "grpc.RpcMethodHandler[Any, Any]", role: str | None
     ) -> "grpc.RpcMethodHandler[Any, Any]":
-        # The stubs know only handlers of the blocking server, so these are of any type here.
-        coders: Any = {
-            "request_deserializer": handler.request_deserializer,
-            "response_serializer": handler.response_serializer,
-        }
+        # The stubs know only handlers of the blocking server, so these are of any type here. A question comes as bytes,
+        # for to read one may cost more than to find out that nobody may ask it.
+        read: Any = handler.request_deserializer
         streams: Any = handler.unary_stream
         answers: Any = handler.unary_unary
 
-        async def stream(request: Message, context: _Context) -> None:
-            await self._answer(request, context, role, lambda: _written(streams, request, context))
+        async def stream(request: bytes, context: _Context) -> None:
+            from_database = inspect.isasyncgenfunction(streams)
+            async with errors_as_status(context, self._health), self._let_in(context, role, from_database) as call:
+                question = _question(read, request)
+                written = _written(streams, question, context) if from_database else streams(question, context)
+                await _unless_ended(call, written)
 
-        async def answer(request: Message, context: _Context) -> Any:  # noqa: ANN401  # whatever the service answers
-            return await self._answer(request, context, role, lambda: answers(request, context))
+        async def answer(request: bytes, context: _Context) -> Any:  # noqa: ANN401  # whatever the service answers
+            async with errors_as_status(context, self._health), self._let_in(context, role, answers=False) as call:
+                return await _unless_ended(call, answers(_question(read, request), context))
+            raise AssertionError("unreachable: an error has ended the call")
 
         guarded: Any = answer if streams is None else stream
+        written: Any = handler.response_serializer
         if streams is not None:
-            return grpc.unary_stream_rpc_method_handler(guarded, **coders)
-        return grpc.unary_unary_rpc_method_handler(guarded, **coders)
-
-    async def _answer(
-        self,
-        request: Message,
-        context: _Context,
-        role: str | None,
-        answer: Callable[[], Coroutine[Any, Any, Any]],
-    ) -> Any:  # noqa: ANN401  # whatever the service answers
-        async with errors_as_status(context, self._health), self._let_in(request, context, role) as call:
-            return await _unless_ended(call, answer())
-        raise AssertionError("unreachable: an error has ended the call")
+            return grpc.unary_stream_rpc_method_handler(guarded, response_serializer=written)
+        return grpc.unary_unary_rpc_method_handler(guarded, response_serializer=written)
 
     @contextlib.asynccontextmanager
-    async def _let_in(self, request: Message, context: _Context, role: str | None) -> AsyncIterator[_Call]:
-        try:
+    async def _let_in(self, context: _Context, role: str | None, answers: bool) -> AsyncIterator[_Call]:
+        with self._noting_refusals(context):
             person = identify_person(context.auth_context(), self._clock())
             if role is None:
                 raise NotPermitted("this is answered to nobody over the network")
-            await self._people.admit(person, role)
+        with self._entered(_Call(person, role, answers)) as call:
+            with self._noting_refusals(context):
+                await self._people.admit(person, role)
+            yield call
+
+    @contextlib.contextmanager
+    def _noting_refusals(self, context: _Context) -> Iterator[None]:
+        try:
+            yield
         except (PeerRefused, NotPermitted) as error:
             metrics.PEERS_REFUSED.labels("questions").inc()
             self._refusals.warning(
                 "question refused", kind=type(error).__name__, peer=context.peer(), reason=str(error)
             )
             raise
-        if request.ByteSize() > MOST_QUESTION_BYTES:
-            raise RequestRefused(f"the question has {request.ByteSize()} bytes; at most {MOST_QUESTION_BYTES} are read")
-        with self._entered(_Call(person, role)) as call:
-            yield call
 
     @contextlib.contextmanager
     def _entered(self, call: _Call) -> Iterator[_Call]:
@@ -157,6 +163,10 @@ class Gate(grpc.aio.ServerInterceptor):
             raise TooMuchAtOnce(f"{name} asks {MOST_CALLS_OF_ONE} questions at once already; end one, and ask again")
         if len(self._open) >= MOST_CALLS:
             raise TooMuchAtOnce(f"{MOST_CALLS} questions are being answered already; ask again in some seconds")
+        if call.answers:
+            answered = [one.person.name for one in self._open if one.answers]
+            if answered.count(name) >= MOST_ANSWERS_OF_ONE or len(answered) >= MOST_ANSWERS:
+                raise TooMuchAtOnce("too many answers are being read at once already; ask again in some seconds")
         self._open.add(call)
         self._calls_of[name] += 1
         if self._checking is None or self._checking.done():
@@ -188,6 +198,9 @@ class Gate(grpc.aio.ServerInterceptor):
                         self._people.check(call.person, people.get(call.person.name), call.role)
                     except ServerError as error:
                         call.end(error)
+                    except Exception as error:  # whoever cannot be judged does not go on
+                        _log.error("a person could not be judged", **failure(error))
+                        call.end(ServerError("the collector failed inside; its log says where"))
 
     def _end(self, calls: tuple[_Call, ...], error: ServerError) -> None:
         for call in calls:
@@ -215,15 +228,22 @@ async def _unless_ended(call: _Call, answer: Coroutine[Any, Any, Any]) -> Any:  
             await asyncio.wait((work,))
 
 
-async def _written(streams: _Streams, request: Message, context: _Context) -> None:
+def _question(read: Callable[[bytes], Any], request: bytes) -> Any:  # noqa: ANN401  # whatever is asked
+    """The question that came as these bytes. Raises RequestRefused."""
+    if len(request) > MOST_QUESTION_BYTES:
+        raise RequestRefused(f"the question has {len(request)} bytes; at most {MOST_QUESTION_BYTES} are read")
+    try:
+        return read(request)
+    except DecodeError:
+        raise RequestRefused("the question cannot be read; it is none of fleetnet's") from None
+
+
+async def _written(streams: _Streams, question: object, context: _Context) -> None:
     """A stream of answers, each written before the next is asked for."""
-    if not inspect.isasyncgenfunction(streams):
-        await streams(request, context)
-        return
-    async with contextlib.aclosing(streams(request, context)) as parts:
-        async for part in parts:
-            try:
+    try:
+        async with asyncio.timeout(ANSWER_S), contextlib.aclosing(streams(question, context)) as parts:
+            async for part in parts:
                 async with asyncio.timeout(WRITE_S):
                     await context.write(part)
-            except TimeoutError:
-                raise AnswerGivenUp("the answer was not read on for too long and was dropped; ask again") from None
+    except TimeoutError:
+        raise AnswerGivenUp("the answer was not read on for too long and was dropped; ask again, or for less") from None

@@ -53,8 +53,10 @@ class Elsewhere:
         finally:
             self._interested -= 1
             if not self._interested and self._looking is not None:
-                self._looking.cancel()
-                self._looking = None
+                looking, self._looking = self._looking, None
+                looking.cancel()
+                # It leaves the database before this is over.
+                await asyncio.wait((looking,))
 
     async def _look(self, known: asyncio.Future[None]) -> None:
         try:

@@ -99,7 +99,7 @@ def _store_reports(conn: Connection, told: Sequence[Rows], tally: Tally) -> None
     sockets.end(conn, endings, tally)
     sockets.open_new(conn, opened, tally)
     sockets.pass_through(conn, passed)
-    handovers.store(conn, others)
+    handovers.store(conn, others, {one.host_id: one.step.session.boot_id for one in told})
     sockets.update_open(conn, updated)
 
 

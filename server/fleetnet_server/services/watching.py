@@ -6,7 +6,7 @@ have been told, and nothing that was not stored. Of what other collectors of the
 hosts told it, not what (elsewhere.py). Once a minute all hosts are asked again, whatever is known of them.
 
 What must stay true: no question is asked again and again while nothing is reported; no more than MOST_SOCKETS
-are kept for one question and MOST_QUESTIONS are kept up.
+are kept for one question and MOST_SOCKETS_OF_ALL for all, and MOST_QUESTIONS are kept up.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ import contextlib
 import time
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 from typing import Final, TypeAlias
 
@@ -30,6 +31,7 @@ from fleetnet_server.storage import hosts, search
 from fleetnet_server.storage.database import Connection, Database
 
 MOST_QUESTIONS: Final = 32
+MOST_SOCKETS_OF_ALL: Final = 200_000  # some 260 MB, and as much again while questions are asked anew
 # Reports that come within so long are answered together: a busy host reports once a second.
 GATHER_S: Final = 0.25
 # After hosts were asked, so many times as long as that took, nobody is: large ones are not asked as fast as it goes.
@@ -92,7 +94,7 @@ class Watching:
                     raise RequestRefused(
                         f"{len(self._kept)} questions are watched already; end one, or watch one of them"
                     )
-                kept = self._kept[question] = _Kept(self._db, question, lambda kept: self._forget(question, kept))
+                kept = self._kept[question] = _Kept(self._db, question, partial(self._forget, question), self._size)
             with kept.watched():
                 await kept.begun()
                 watcher = Watcher()
@@ -106,6 +108,9 @@ class Watching:
         for kept in self._kept.values():
             kept.note_each(host_ids)
 
+    def _size(self) -> int:
+        return sum(kept.size for kept in self._kept.values())
+
     def _forget(self, question: SocketQuestion, kept: "_Kept") -> None:
         if self._kept.get(question) is kept:
             del self._kept[question]
@@ -114,8 +119,15 @@ class Watching:
 class _Kept:
     """One question that is kept up, and what is known of its answer."""
 
-    def __init__(self, db: Database, question: SocketQuestion, ended: "Callable[[_Kept], None]") -> None:
-        self._db, self._question, self._ended = db, question, ended
+    def __init__(
+        self,
+        db: Database,
+        question: SocketQuestion,
+        ended: "Callable[[_Kept], None]",
+        size_of_all: Callable[[], int],
+    ) -> None:
+        self._db, self._question, self._ended, self._size_of_all = db, question, ended, size_of_all
+        self.size = 0  # sockets that are known
         self._people = 0
         self._watchers: set[Watcher] = set()
         self._coverage: Coverage | None = None
@@ -291,11 +303,21 @@ class _Kept:
                     host_id, page = part
                     found.setdefault(host_id, {}).update((_key(socket), socket) for socket in page)
                     others += len(page)
-                    if others > MOST_SOCKETS:
-                        raise RequestRefused(
-                            f"more than {MOST_SOCKETS} sockets are asked for, and no more can be watched; ask for less"
-                        )
+                    self._check_size(others)
         self._hold_against(found, {*asked, *found})
+
+    def _check_size(self, sockets: int) -> None:
+        """At once of what is read, so that questions that begin together count each other."""
+        self.size = max(self.size, sockets)
+        if sockets > MOST_SOCKETS:
+            raise RequestRefused(
+                f"more than {MOST_SOCKETS} sockets are asked for, and no more can be watched; ask for less"
+            )
+        if (of_all := self._size_of_all()) > MOST_SOCKETS_OF_ALL:
+            raise RequestRefused(
+                f"{of_all - self.size} sockets are watched already, and {MOST_SOCKETS_OF_ALL} can be; ask for less, or "
+                "end another watch"
+            )
 
     def _hold_against(self, found: dict[int, _Answers], host_ids: Collection[int]) -> None:
         went: list[SocketAnswer] = []
@@ -308,6 +330,7 @@ class _Kept:
             if after:
                 self._known[host_id] = after
                 self._names[host_id] = frozenset(_names(after.values()))
+        self.size = sum(map(len, self._known.values()))
         for page in pages(went):
             self._tell(Went(page))
         for page in pages(came):

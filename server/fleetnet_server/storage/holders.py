@@ -156,6 +156,23 @@ _LOAD = (
 )
 
 
+_ALONE = select(
+    holders.c.host_id,
+    holders.c.holder_id,
+    *(holders.c[name] for name in ("uid", "user", "unit", "container", "owner_status", "runtime")),
+).where(holders.c.host_id == bindparam("of_host"), holders.c.holder_id == bindparam("of_holder"))
+
+
+def without_owners(conn: Connection, wanted: Collection[tuple[int, int]]) -> dict[tuple[int, int], Holder]:
+    """The holders of these (host_id, holder_id), of whom it is not said which processes they are: of a few sockets
+    these may be thousands each."""
+    rows = select_each(conn, _ALONE, ("of_host", "of_holder"), sorted(wanted)) if wanted else ()
+    return {
+        (host_id, holder_id): Holder(uid, user, unit, container, owner_status, (), runtime)
+        for host_id, holder_id, uid, user, unit, container, owner_status, runtime in rows
+    }
+
+
 def load(conn: Connection, wanted: Collection[tuple[int, int]]) -> dict[tuple[int, int], Holder]:
     """The holders of these (host_id, holder_id), with their processes ascending by pid."""
     owners: dict[tuple[int, int], list[Process]] = {}

@@ -19,6 +19,7 @@ from fleetnet_server.services.health import Health
 from fleetnet_server.services.people import People
 from fleetnet_server.services.questions import Questions
 from fleetnet_server.services.watching import Watching
+from fleetnet_server.storage.dialect import READERS
 from server.agents import DEADLINE_S
 
 ALICE = peer.Person("alice", "0a", 0)
@@ -30,9 +31,15 @@ class _People:
     def __init__(self) -> None:
         self.unreadable = False
         self.error: ServerError | None = None
+        self.unknown_role = False
+        self.admitting = 0  # how many have come to be admitted
+        self.admits = asyncio.Event()
+        self.admits.set()
         self.asked: asyncio.Queue[Collection[str]] = asyncio.Queue()
 
-    async def admit(self, shown: peer.Person, role: str) -> None: ...
+    async def admit(self, shown: peer.Person, role: str) -> None:
+        self.admitting += 1
+        await self.admits.wait()
 
     async def find_each(self, of: Collection[str]) -> dict[str, Person]:
         self.asked.put_nowait(of)
@@ -43,6 +50,8 @@ class _People:
     def check(self, shown: peer.Person, person: Person | None, role: str) -> None:
         if self.error is not None:
             raise self.error
+        if self.unknown_role:
+            raise ValueError("'auditor' is not in tuple")
 
 
 class _Endless:
@@ -180,5 +189,86 @@ def test_a_service_that_nobody_has_decided_about_is_answered_to_nobody(tmp_path:
                 await enroll_pb2_grpc.EnrollServiceStub(channel).Enroll(enroll_pb2.EnrollRequest())
             assert error.value.code() is grpc.StatusCode.PERMISSION_DENIED
             assert "answered to nobody over the network" in (error.value.details() or "")
+
+    asyncio.run(story())
+
+
+def test_whoever_asks_too_much_is_told_so_before_the_database_is_asked_who_it_is(tmp_path: Path) -> None:
+    async def story() -> None:
+        service, people = _Endless(), _People()
+        people.admits.clear()
+        async with asyncio.timeout(DEADLINE_S), asked(tmp_path, people, service) as (stub, _):
+            calls = [stub.WatchSockets(query_pb2.WatchSocketsRequest()) for _ in range(gate.MOST_CALLS_OF_ONE)]
+            while people.admitting < gate.MOST_CALLS_OF_ONE:  # noqa: ASYNC110 - it is noted by the server
+                await asyncio.sleep(0.01)
+            code, words = await _to_the_end(stub.WatchSockets(query_pb2.WatchSocketsRequest()))
+            assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
+            assert "at once already" in words
+            assert people.admitting == gate.MOST_CALLS_OF_ONE
+            for call in calls:
+                call.cancel()
+
+    asyncio.run(story())
+
+
+def test_people_over_the_network_never_have_all_places_at_which_the_database_is_read(tmp_path: Path) -> None:
+    assert gate.MOST_ANSWERS_OF_ONE < gate.MOST_ANSWERS < READERS
+
+    async def story() -> None:
+        async with asyncio.timeout(DEADLINE_S), asked(tmp_path, _People(), _Endless()) as (stub, _):
+            calls = [stub.ListHosts(query_pb2.ListHostsRequest()) for _ in range(gate.MOST_ANSWERS_OF_ONE)]
+            for call in calls:
+                await call.read()
+            code, words = await _to_the_end(stub.ListHosts(query_pb2.ListHostsRequest()))
+            assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
+            assert "too many answers" in words
+            for call in calls:
+                call.cancel()
+
+    asyncio.run(story())
+
+
+def test_an_answer_that_is_read_on_for_ever_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate, "ANSWER_S", 0.2)
+
+    async def story() -> None:
+        service = _Endless()
+        async with asyncio.timeout(DEADLINE_S), asked(tmp_path, _People(), service) as (stub, _):
+            code, _ = await _to_the_end(stub.ListHosts(query_pb2.ListHostsRequest()))
+            assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
+            await service.left.wait()
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_no_byte_of_a_question_is_read_before_it_is_known_who_asks(
+    known: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> peer.Person:
+        raise PeerRefused("a host")
+
+    if not known:
+        monkeypatch.setattr(gate, "identify_person", refuse)
+
+    async def story() -> None:
+        async with asyncio.timeout(DEADLINE_S), asked(tmp_path, _People(), _Endless()) as (_, channel):
+            ask: Any = channel.unary_stream("/fleetnet.v1.QueryService/ListHosts")
+            code, words = await _to_the_end(ask(b"\xff" * 100))
+            assert code is (grpc.StatusCode.INVALID_ARGUMENT if known else grpc.StatusCode.UNAUTHENTICATED), words
+
+    asyncio.run(story())
+
+
+def test_a_person_who_cannot_be_judged_does_not_go_on_and_others_are_judged_on(tmp_path: Path) -> None:
+    async def story() -> None:
+        service, people = _Endless(), _People()
+        async with asyncio.timeout(DEADLINE_S), asked(tmp_path, people, service) as (stub, _):
+            people.unknown_role = True
+            code, _ = await _to_the_end(stub.WatchSockets(query_pb2.WatchSocketsRequest()))
+            assert code is grpc.StatusCode.INTERNAL
+            people.unknown_role, people.error = False, PeerRefused("revoked")
+            code, _ = await _to_the_end(stub.WatchSockets(query_pb2.WatchSocketsRequest()))
+            assert code is grpc.StatusCode.UNAUTHENTICATED
 
     asyncio.run(story())

@@ -18,7 +18,8 @@ from fleetnet_server.records import (
     SocketAnswer,
     SocketQuestion,
 )
-from fleetnet_server.services.handovers import changes_hands
+from fleetnet_server.services import handovers
+from fleetnet_server.services.handovers import MOST_COMPARED
 from server.costs import asked_of
 from server.reports import (
     BEFORE,
@@ -47,6 +48,10 @@ def by(*pids: int, unit: str = "web.service", status: int = KNOWN, uid: int | No
 
 
 NOBODY_YET = by(status=RACED)
+
+
+def changes_hands(was: Holder, now: Holder) -> bool:
+    return handovers.changes_hands(was, now, lambda: set(was.owners) == set(now.owners))
 
 
 def test_known_processes_that_are_told_otherwise_are_another_time() -> None:
@@ -126,6 +131,21 @@ def test_at_each_time_it_was_held_by_whoever_held_it_then(tmp_path: Path) -> Non
         # And behind its end, when its row is another's.
         await c.report(session, difference(4, T0 + 30 * S, closed=(gone(1, T0 + 30 * S),)))
         assert await over(c, 5, 15, 25, 30) == ["p812", "p4242", "p5"]
+
+    told(tmp_path, story)
+
+
+def test_of_holders_with_very_many_processes_it_is_never_asked_which_they_were(tmp_path: Path) -> None:
+    crowd = by(*range(1, MOST_COMPARED + 2), unit="")
+
+    async def story(c: Collector) -> None:
+        session = await begun(c, crowd)
+        asked = asked_of(c.db._engines.writer)
+        await c.report(session, changed(2, T0 + 10 * S, crowd._replace(unit="web.service")))
+        assert not [sql for sql, _ in asked if sql.startswith("SELECT") and "processes" in sql]
+        # Nor is it found out that they are the same.
+        assert await held(c, T0 + 5 * S, unit="web.service") == []
+        assert len(await held(c, T0 + 10 * S, unit="web.service")) == 1
 
     told(tmp_path, story)
 

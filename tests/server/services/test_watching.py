@@ -547,6 +547,26 @@ def test_too_much_is_refused_at_once_and_later(tmp_path: Path, monkeypatch: pyte
     tell(tmp_path, story)
 
 
+def test_what_all_watch_together_has_a_bound_and_whoever_comes_too_late_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "MOST_SOCKETS_OF_ALL", 3)
+
+    async def story(c: Collector) -> None:
+        mine = watched(c)
+        await reporting(c, "web1", *(sock(n, T0, port=n) for n in (1, 2)))
+        async with aclosing(mine.watch(LISTENERS)) as first:
+            await until_mark(first)
+            with pytest.raises(RequestRefused, match="2 sockets are watched already, and 3 can be"):
+                await anext(mine.watch(SocketQuestion(Selection())))
+            async with aclosing(mine.watch(LISTENERS)) as again:
+                await until_mark(again)
+        async with aclosing(mine.watch(SocketQuestion(Selection()))) as stream:
+            await until_mark(stream)
+
+    tell(tmp_path, story)
+
+
 def test_a_database_that_fails_ends_what_is_watched_and_who_comes_again_is_served(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
