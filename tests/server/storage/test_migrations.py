@@ -396,12 +396,12 @@ def test_rows_of_0012_are_there_after_0013_with_one_holder_each_and_the_same_on_
     engine.dispose()
 
 
-def test_hosts_of_0013_are_known_after_0014_by_any_certificate_until_the_newest_is_shown(tmp_path: Path) -> None:
+def test_hosts_of_0013_are_known_after_0015_by_any_certificate_until_the_newest_is_shown(tmp_path: Path) -> None:
     engine = old_database(tmp_path, "0001")
     with engine.begin() as conn:
         command.upgrade(migrate.configuration(conn), "0013")
         before = _rows(conn, "hosts")
-        command.upgrade(migrate.configuration(conn), "0014")
+        command.upgrade(migrate.configuration(conn), "0015")
         assert _rows(conn, "hosts") == [{**host, "status_since_us": 0, "renewed_serial": "*"} for host in before]
         assert hosts.good("any", "newest", "*")
         command.downgrade(migrate.configuration(conn), "0013")
@@ -411,26 +411,26 @@ def test_hosts_of_0013_are_known_after_0014_by_any_certificate_until_the_newest_
     engine.dispose()
 
 
-def test_tokens_of_0014_are_for_one_use_after_0015_and_revoked_ones_go_on_the_way_back(tmp_path: Path) -> None:
+def test_tokens_of_0015_are_for_one_use_after_0016_and_revoked_ones_go_on_the_way_back(tmp_path: Path) -> None:
     engine = old_database(tmp_path, "0001")
     with engine.begin() as conn:
-        command.upgrade(migrate.configuration(conn), "0014")
+        command.upgrade(migrate.configuration(conn), "0015")
         for secret, used in ((b"a" * 32, None), (b"b" * 32, 5)):
             values = {"secret": secret, "used": used}
             conn.execute(text("INSERT INTO tokens VALUES (:secret, 'web2', 1, 2, :used, '')"), values)
             conn.execute(text("INSERT INTO person_tokens VALUES (:secret, 'bob', 'viewer', 1, 2, :used)"), values)
         before = {table: _rows(conn, table) for table in ("tokens", "person_tokens")}
-        command.upgrade(migrate.configuration(conn), "0015")
+        command.upgrade(migrate.configuration(conn), "0016")
         assert [(row["max_uses"], row["uses"], row["made_by"]) for row in _rows(conn, "tokens")] == [
             (1, 0, ""),
             (1, 1, ""),
         ]
-        command.downgrade(migrate.configuration(conn), "0014")
+        command.downgrade(migrate.configuration(conn), "0015")
         assert {table: _rows(conn, table) for table in before} == before
         command.upgrade(migrate.configuration(conn), "head")
         conn.execute(text("UPDATE tokens SET revoked_at_us = 9 WHERE uses = 0"))
         conn.execute(text("UPDATE person_tokens SET revoked_at_us = 9"))
-        command.downgrade(migrate.configuration(conn), "0014")
+        command.downgrade(migrate.configuration(conn), "0015")
         assert [row["used_at_us"] for row in _rows(conn, "tokens")] == [5]
         assert _rows(conn, "person_tokens") == []
         command.upgrade(migrate.configuration(conn), "head")

@@ -6,13 +6,13 @@ not known whether they have come by their newest certificate, so any of theirs i
 
 On the way back hosts that were retired are listed again; who was kept out stays out.
 
-Revision 0014, after 0013.
+Revision 0015, after 0013.
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0014"
+revision = "0015"
 down_revision = "0013"
 
 _WAS = "active, or revoked: its streams are refused."

@@ -3,14 +3,14 @@
 Why so: who had let whom in was told by the text log of one collector alone. The chain begins empty. On the way back it
 goes.
 
-Revision 0016, after 0015.
+Revision 0017, after 0016.
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0016"
-down_revision = "0015"
+revision = "0017"
+down_revision = "0016"
 
 _NAME = sa.String().with_variant(sa.Text(collation="C"), "postgresql")
 _HASH = "SHA-256 over the hash before and all other columns, as storage/log.py has it."

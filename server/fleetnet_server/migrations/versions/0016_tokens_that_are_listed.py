@@ -4,14 +4,14 @@ Why so: who made a token and what became of it was told by nothing but the log. 
 use by somebody who is not known. On the way back, what is not used up may be used once, but for what was revoked and
 what is for no host by name: these go.
 
-Revision 0015, after 0014.
+Revision 0016, after 0015.
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0015"
-down_revision = "0014"
+revision = "0016"
+down_revision = "0015"
 
 _NAME = sa.String().with_variant(sa.Text(collation="C"), "postgresql")
 _BY = "Who made it: local, over the admin socket, or a person's URI; empty: that was not noted yet."
