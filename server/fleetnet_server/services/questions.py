@@ -25,7 +25,7 @@ from fleetnet_server.records import (
 from fleetnet_server.services import lives, machines, trend_answers
 from fleetnet_server.services.coverage import Asked, Scene, kinds_of, outline, survey
 from fleetnet_server.services.cutting import cut
-from fleetnet_server.storage import counts, hosts, labels, network_search, search, sources
+from fleetnet_server.storage import counts, labels, network_search, search, sources
 from fleetnet_server.storage import machines as stored_machines
 from fleetnet_server.storage.database import Connection, Database
 from fleetnet_server.storage.kept import SOCKETS, Kind
@@ -103,13 +103,15 @@ def _namespaces(
 def _hosts(
     conn: Connection, selection: Selection, now_us: int
 ) -> Generator[Coverage | tuple[HostAnswer, ...] | End, None, End]:
-    scene = survey(conn, selection, now_us, SOCKETS)
+    scene = survey(conn, selection, now_us, SOCKETS, and_waiting=True)
     yield scene.coverage
     only = _only(selection, scene)
     found = counts.of_each(conn, only) if scene.moment is None else search.counts(conn, scene.moment, only)
     # How sources fared is not kept for the past.
     degraded = _degraded(conn, now_us) if scene.moment is None else {}
-    labelled = labels.of_each(conn, only)
+    # Somebody is to see those that wait.
+    shown = sorted((*scene.asked, *scene.waiting), key=lambda host: host.name)
+    labelled = labels.of_each(conn, [host.host_id for host in shown] if selection.of_some else None)
     answers = [
         _host(
             host,
@@ -117,24 +119,10 @@ def _hosts(
             degraded.get(host.host_id, ()),
             labelled.get(host.host_id, ()),
         )
-        for host in _with_pending(conn, selection, scene)
+        for host in shown
     ]
     pages = (tuple(answers[at : at + search.PAGE]) for at in range(0, len(answers), search.PAGE))
     return (yield from cut(pages, selection.limit))
-
-
-def _with_pending(conn: Connection, selection: Selection, scene: Scene) -> list[Asked]:
-    """The hosts that were asked, and now also those that wait to be approved: somebody is to see them."""
-    if scene.moment is not None:
-        return list(scene.asked)
-    waiting = [
-        Asked(
-            host_id=host.host_id, name=host.name, enrolled_at_us=host.enrolled_at_us, last_seen_us=0, fresh=False,
-            gaps=0, session=None, status=host.status,
-        )
-        for host in hosts.pending(conn, selection)
-    ]  # fmt: skip
-    return sorted((*scene.asked, *waiting), key=lambda host: host.name)
 
 
 def _counts(conn: Connection, selection: Selection, now_us: int) -> Counts:

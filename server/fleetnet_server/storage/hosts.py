@@ -115,7 +115,7 @@ def renew(conn: Connection, name: str, shown: str, serial: str) -> bool:
     and nothing is done, where the host is not active or the certificate is not good any more."""
     row = conn.execute(_HOST.where(hosts.c.name == name).with_for_update()).one_or_none()
     host = None if row is None else Host(*row)
-    if host is None or host.status != ACTIVE or not good(shown, host.certificate_serial, host.renewed_serial):
+    if host is None or not _is_good(host, shown):
         return False
     # One that no stream was opened with keeps the one before it good: a copy of the host that is not let in could shut
     # the host out otherwise, by renewing twice.
@@ -126,6 +126,16 @@ def renew(conn: Connection, name: str, shown: str, serial: str) -> bool:
         .values(certificate_serial=serial, renewed_serial=host.renewed_serial if untried else shown)
     )
     return True
+
+
+def may_renew(conn: Connection, name: str, shown: str) -> bool:
+    """Whether `renew` would do it."""
+    host = find(conn, name)
+    return host is not None and _is_good(host, shown)
+
+
+def _is_good(host: Host, shown: str) -> bool:
+    return host.status == ACTIVE and good(shown, host.certificate_serial, host.renewed_serial)
 
 
 def keep_out(conn: Connection, host_ids: Collection[int], status: str, now_us: int) -> None:
@@ -139,25 +149,10 @@ def approve(conn: Connection, host_ids: Collection[int], now_us: int) -> None:
     conn.execute(update(hosts).where(among(hosts, host_ids)).values(status=ACTIVE, status_since_us=now_us))
 
 
-def pending(conn: Connection, asked: Selection = _ALL) -> list[Heard]:
-    """The hosts that wait to be approved, as `heard` has others."""
-    columns = (hosts.c.host_id, hosts.c.name, hosts.c.enrolled_at_us, hosts.c.status)
-    query = select(*columns).where(hosts.c.status == PENDING, *labels.had(asked.labels)).order_by(hosts.c.name)
-    found = conn.execute(query)
-    return [
-        Heard(row.host_id, row.name, row.enrolled_at_us, 0, row.status) for row in found if _is_meant(row.name, asked)
-    ]
-
-
 def kept_out_since(conn: Connection, since_us: int) -> list[str]:
     """The names of the hosts that have been revoked or retired since a time."""
     query = select(hosts.c.name).where(hosts.c.status_since_us >= since_us, hosts.c.status != ACTIVE)
     return list(conn.execute(query).scalars())
-
-
-def any_outside(conn: Connection) -> bool:
-    """Whether there is a host that has left the fleet, or is no part of it yet."""
-    return conn.execute(select(hosts.c.host_id).where(~in_fleet()).limit(1)).first() is not None
 
 
 def last_look(conn: Connection, host_id: int) -> int:
@@ -234,11 +229,14 @@ def agreed(conn: Connection, host_id: int) -> int | None:
     return at_us
 
 
-def heard(conn: Connection, asked: Selection = _ALL) -> list[Heard]:
+def heard(conn: Connection, asked: Selection = _ALL, *, and_pending: bool = False) -> list[Heard]:
     """The host that is asked of, or those that match one of the globs and have all of the labels, if they were in the
-    fleet then; ordered by name."""
+    fleet then, or with `and_pending` wait now to be let into it; ordered by name."""
     columns = (hosts.c.host_id, hosts.c.name, hosts.c.enrolled_at_us, hosts.c.last_heard_us, hosts.c.status)
-    query = select(*columns).where(in_fleet(asked.at_us)).order_by(hosts.c.name)
+    meant = in_fleet(asked.at_us)
+    if and_pending and not asked.at_us:
+        meant |= hosts.c.status == PENDING
+    query = select(*columns).where(meant).order_by(hosts.c.name)
     if asked.host:
         query = query.where(hosts.c.name == asked.host)
     return [
