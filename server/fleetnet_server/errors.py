@@ -17,7 +17,7 @@
     ├── PeerRefused            the peer of a connection is no host of the fleet, or no person
     ├── NotPermitted           who asks is known, and may not do this
     ├── PersonUnknown          nobody of that name has ever logged in
-    ├── TooMuchAtOnce          one person, or all together, have too many calls open
+    ├── TooMuchAtOnce          too many calls are open, tokens were refused, or certificates renewed
     ├── AgentAway              the agent of a host is not connected, or does not answer a live look as it should
     ├── AskedTooSoon           a live look was asked for too often
     ├── RequestRefused         a question, a wish or a certificate request is not well formed
@@ -122,7 +122,7 @@ class NotPermitted(ServerError):
 
 
 class TooMuchAtOnce(ServerError):
-    """One person, or all together, have too many calls open."""
+    """Of one person, host or address, or of all together, there is too much: calls, refused tokens, renewals."""
 
 
 class AgentAway(ServerError):

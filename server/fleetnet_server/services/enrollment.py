@@ -18,6 +18,7 @@ from fleetnet_server.identity.peer import Peer
 from fleetnet_server.records import ACTIVE, PENDING, Label, MadeToken
 from fleetnet_server.services import labels
 from fleetnet_server.services.log import Logged
+from fleetnet_server.services.renewals import Renewals
 from fleetnet_server.storage import hosts, machines
 from fleetnet_server.storage import tokens as stored_tokens
 from fleetnet_server.storage.database import Connection, Database
@@ -59,6 +60,7 @@ class Enrollment:
         self._db = db
         self._authority = authority
         self._clock = clock
+        self._renewals = Renewals()
 
     async def create_token(self, host: str, ttl_s: int, given: Sequence[Label] = (), terms: Terms = _ONCE) -> NewToken:
         """A token for one host, or for as many as `terms` says of whatever names where none is given, which gives them
@@ -115,7 +117,11 @@ class Enrollment:
         return host is not None and host.status == PENDING and host.certificate_serial == shown.serial
 
     async def renew(self, shown: Peer, csr: bytes) -> Enrolled:
-        """A new certificate for a host that showed a good one. Raises PeerRefused, RequestRefused, StorageError."""
+        """A new certificate for a host that showed a good one. Raises PeerRefused, TooMuchAtOnce,
+        RequestRefused, StorageError."""
+        if not await self._db.read(hosts.may_renew, shown.host, shown.serial):
+            raise PeerRefused(KEPT_OUT)  # before a byte of the request is read
+        self._renewals.spend(shown.host)
         key = certificates.public_key_of(csr)
         certificate = certificates.issue_host(self._authority, key, shown.host, self._clock())
         if not await self._db.write(hosts.renew, shown.host, shown.serial, certificate.serial):
@@ -140,7 +146,10 @@ def _check_terms(host: str, given: Sequence[Label], terms: Terms) -> None:
         raise RequestRefused(f"a token cannot admit {terms.max_uses} hosts; choose between 1 and {MOST_USES}")
     if not (host or given or terms.approve):
         # Mostly a name that was left out by mistake.
-        raise RequestRefused("a token is for a host by name, or gives labels, or asks for approval")
+        raise RequestRefused(
+            "a token for nobody in particular would admit anybody; name the host (--host NAME), or say what those have "
+            "in common that it admits (--label K=V), or that they are to be approved (--approve)"
+        )
 
 
 def _proposed(conn: Connection, proposed: str) -> str:
