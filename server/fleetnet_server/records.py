@@ -302,12 +302,18 @@ class Label(NamedTuple):
     value: str
 
 
+# What a person may do.
+VIEWER: Final = "viewer"
+OPERATOR: Final = "operator"
+ROLES: Final = (VIEWER, OPERATOR)  # each may do what those before it may
+
+
 @dataclass(frozen=True, slots=True)
 class Person:
     """Somebody who may ask over the network, or might once."""
 
     name: str
-    role: str  # "viewer" or "operator"
+    role: str  # one of the above
     status: str  # "active" or "revoked"
     joined_at_us: int
     certificate_serial: str

@@ -8,6 +8,7 @@ import grpc
 import structlog
 from fleetnet_proto.v1 import admin_pb2, admin_pb2_grpc, people_pb2
 
+from fleetnet_server.identity import names
 from fleetnet_server.rpc import (
     translate_hosts,
     translate_labels,
@@ -60,7 +61,8 @@ class AdminService(admin_pb2_grpc.AdminServiceServicer):
     async def _doing(self, context: _Context, action: str, subject: str) -> AsyncIterator[None]:
         """Do what is wished, and log it, also where it is refused."""
         who = asker(context)
-        wish = Wish(who, _login(context) if who == LOCAL else "", context.peer(), action, subject)
+        login = _login(context) if who == LOCAL else ""
+        wish = Wish(who, login, context.peer(), action, subject, names.person_of(who) or "")
         async with errors_as_status(context, self._health), self._log.doing(wish):
             yield
 

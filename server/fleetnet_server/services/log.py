@@ -2,6 +2,9 @@
 
 While somebody's wish is being done (`doing`), whatever `Logged` writes has its entry written with it: so none is done
 and not logged, nor logged and not done. What is refused has done nothing, and its entry is written by itself.
+
+Who may do something is found out before it is begun; whether that still holds is looked at once more in the
+transaction that does it, so nothing is done for somebody after that was taken away.
 """
 
 import contextlib
@@ -13,9 +16,9 @@ from typing import Final, TypeVar, TypeVarTuple
 
 import structlog
 
-from fleetnet_server.errors import ServerError, StorageError
-from fleetnet_server.records import LogEntry, LoggedEntry
-from fleetnet_server.storage import log
+from fleetnet_server.errors import NotPermitted, ServerError, StorageError
+from fleetnet_server.records import OPERATOR, LogEntry, LoggedEntry
+from fleetnet_server.storage import log, people
 from fleetnet_server.storage.database import Connection, Database
 
 T = TypeVar("T")
@@ -36,6 +39,7 @@ class Wish:
     peer: str
     action: str
     subject: str
+    person: str = ""  # who it is, over the network
 
 
 _WISH: contextvars.ContextVar[Wish | None] = contextvars.ContextVar("wish", default=None)
@@ -57,17 +61,21 @@ class Logged:
         except StorageError:
             raise  # nothing was done, and nothing can be logged
         except ServerError as error:
-            _say(await self._db.write(log.append, self._entry(wish, f"refused: {error}")), wish)
+            await self.refused(wish, str(error))
             raise
         finally:
             _WISH.reset(token)
+
+    async def refused(self, wish: Wish, why: str) -> None:
+        """Somebody was refused what he wants. Raises StorageError."""
+        _say(await self._db.write(log.append, self._entry(wish, f"refused: {why}")), wish)
 
     async def write(self, fn: Callable[[Connection, *Ts], T], *args: *Ts) -> T:
         """As Database.write."""
         wish = _WISH.get()
         if wish is None:
             return await self._db.write(fn, *args)
-        done, sealed = await self._db.write(_with_entry, self._entry(wish, DONE), fn, args)
+        done, sealed = await self._db.write(_with_entry, wish.person, self._entry(wish, DONE), fn, args)
         _say(sealed, wish)
         return done
 
@@ -85,10 +93,24 @@ class Logged:
 
 
 def _with_entry(
-    conn: Connection, entry: LogEntry, fn: Callable[[Connection, *Ts], T], args: tuple[*Ts]
+    conn: Connection,
+    person: str,
+    entry: LogEntry,
+    fn: Callable[[Connection, *Ts], T],
+    args: tuple[*Ts],
 ) -> tuple[T, tuple[int, bytes]]:
+    if person:
+        _check_still_operator(conn, person)
     # The entry comes last: the end of the chain is held for the shortest time, and what raises has none.
     return fn(conn, *args), log.append(conn, entry)
+
+
+def _check_still_operator(conn: Connection, name: str) -> None:
+    """Return if a person may administer, from whom nobody can take that before the end of the transaction. Raises
+    NotPermitted."""
+    person = people.hold(conn, name)
+    if person is None or person.status != people.ACTIVE or person.role != OPERATOR:
+        raise NotPermitted(f"{name} may not administer any more; ask an operator to do it")
 
 
 def _bounded(text: str) -> str:

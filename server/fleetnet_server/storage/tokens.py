@@ -109,6 +109,19 @@ def revoke(conn: Connection, token_id: str, now_us: int) -> list[MadeToken]:
     return [one for _, one in found]
 
 
+def revoke_made_by(conn: Connection, made_by: str, now_us: int) -> None:
+    """What this person made admits nobody from now on, neither hosts nor people."""
+    for table, left in (
+        (tokens, tokens.c.uses < tokens.c.max_uses),
+        (person_tokens, person_tokens.c.used_at_us.is_(None)),
+    ):
+        conn.execute(
+            update(table)
+            .where(table.c.made_by == made_by, table.c.revoked_at_us.is_(None), left)
+            .values(revoked_at_us=now_us)
+        )
+
+
 def _found(conn: Connection, table: Table, token_id: str = "") -> list[MadeToken]:
     of_hosts = table is tokens
     query = select(

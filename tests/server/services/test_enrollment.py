@@ -163,7 +163,7 @@ def test_tokens_are_listed_without_what_admits_and_one_that_is_revoked_admits_no
         ("web1", (), Terms(max_uses=2), "admits that host once"),
         ("", WEB, Terms(max_uses=0), "between 1 and 10000"),
         ("", WEB, Terms(max_uses=10_001), "between 1 and 10000"),
-        ("", (), Terms(max_uses=2), "for a host by name, or gives labels, or asks for approval"),
+        ("", (), Terms(max_uses=2), "nobody in particular would admit anybody; name the host"),
     ],
 )
 def test_a_token_that_makes_no_sense_is_refused(

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from fleetnet_server.errors import HostUnknown, RequestRefused
-from fleetnet_server.records import LogEntry
+from fleetnet_server.errors import HostUnknown, NotPermitted, RequestRefused
+from fleetnet_server.records import OPERATOR, VIEWER, LogEntry
 from fleetnet_server.services.hosts import Hosts
 from fleetnet_server.services.log import Logged, Wish
-from fleetnet_server.storage import hosts, log
+from fleetnet_server.storage import hosts, log, people
 from fleetnet_server.storage.schema import log as log_table
 from fleetnet_server.storage.schema import log_head
 from server.databases import url
@@ -73,6 +73,27 @@ def test_where_the_log_cannot_be_written_nothing_is_done(tmp_path: Path) -> None
         host = await c.db.read(hosts.find, "web1")
         assert host is not None
         assert host.status == "active"
+
+    tell(tmp_path, story)
+
+
+def test_nothing_is_done_for_a_person_from_whom_it_was_taken_since_the_gate(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        kept, mine = logged(c)
+        await c.enroll("web1")
+        wish = Wish("spiffe://fleetnet/person/alice", "", "ipv4:1", "revoke-hosts", "web1", "alice")
+        for role, revoked in ((OPERATOR, True), (VIEWER, False)):
+            await c.db.write(people.join, "alice", role, "0a", T0, T0)
+            if revoked:
+                await c.db.write(people.revoke, "alice")
+            with pytest.raises(NotPermitted, match="alice may not administer any more"):
+                async with kept.doing(wish):
+                    await mine.revoke(["web1"])
+        await c.db.write(people.join, "alice", OPERATOR, "0a", T0, T0)
+        async with kept.doing(wish):
+            assert [one.changed for one in await mine.revoke(["web1"])] == [True]
+        refused = "refused: alice may not administer any more; ask an operator to do it"
+        assert [one.entry.result for one in await kept.latest(10)] == ["done", refused, refused]
 
     tell(tmp_path, story)
 
