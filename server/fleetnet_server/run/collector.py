@@ -45,6 +45,7 @@ from fleetnet_server.run.notify import Notifier, keep_telling
 from fleetnet_server.run.others import keep_answering_others, keep_ending_kept_out
 from fleetnet_server.run.retention import keep_clearing
 from fleetnet_server.run.trends import keep_putting_down
+from fleetnet_server.run.turned_away import keep_logging, log_the_rest
 from fleetnet_server.services.admission import Admission
 from fleetnet_server.services.description import Description
 from fleetnet_server.services.enrollment import Enrollment
@@ -62,6 +63,7 @@ from fleetnet_server.services.quotas import Quotas
 from fleetnet_server.services.relayed import Relayed
 from fleetnet_server.services.retention import Retention
 from fleetnet_server.services.trends import Trends
+from fleetnet_server.services.turned_away import TurnedAway
 from fleetnet_server.services.watching import Watching
 from fleetnet_server.storage.database import Database
 
@@ -144,7 +146,8 @@ async def _serve(config: Config, authority: ca.Authority, identity: ServerIdenti
         ca_until = authority.certificate.not_valid_after_utc
         description = Description(database, ca_until, lambda: identity.current.not_after, _now)
         administration = AdminService(enrollment, people, labelling, hosts, logged, description, health)
-        persons, gate = PersonService(people, health, _now), Gate(people, health, _now)
+        turned_away = TurnedAway(logged)
+        persons, gate = PersonService(people, health, _now), Gate(people, turned_away, health, _now)
         report = servers.report_server(reports, queries, administration, persons, gate)
         report_at = _bind(report, config.listen, "--listen", identity.credentials(client_certificates=True))
         advertised = tuple(str(address) for address in config.advertise)
@@ -167,6 +170,7 @@ async def _serve(config: Config, authority: ca.Authority, identity: ServerIdenti
                     keep_putting_down(Trends(database), health),
                     keep_answering_others(live, health, shared=database.shared),
                     keep_ending_kept_out(kept_out, health),
+                    keep_logging(turned_away, health),
                     keep_telling(notifier, watched.status),
                 )
                 await _until(told, health, identity, beside)
@@ -175,6 +179,7 @@ async def _serve(config: Config, authority: ca.Authority, identity: ServerIdenti
                 admission.close()
                 await _end(streams, everything)
                 await reports.settled(_BOOKS_S)
+                await log_the_rest(turned_away, health)
                 _log.info("load", **dataclasses.asdict(load))
     finally:
         await database.close()

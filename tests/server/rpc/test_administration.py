@@ -6,7 +6,7 @@ import grpc
 import pytest
 from fleetnet_proto.v1 import admin_pb2, people_pb2, query_pb2
 from server.agents import DEADLINE_S
-from server.people import OPERATOR, administration, log_in
+from server.people import OPERATOR, administration, log_in, revoke
 from server.running import Running, run
 
 WISHES: dict[str, object] = {
@@ -22,7 +22,7 @@ WISHES: dict[str, object] = {
 }
 CLAIM = (("fleetnet-login", "mallory" * 20),)
 REFUSED = {"RevokeToken", "ForgetHosts", "RevokePerson"}
-READ = {"ListPeople", "ListTokens", "ListLog"}
+READ = {"DescribeCollector", "ListPeople", "ListTokens", "ListLog"}
 
 
 def test_every_method_that_does_something_is_in_the_log_with_who_wished_it(data: Path) -> None:
@@ -56,6 +56,52 @@ def test_every_method_that_does_something_is_in_the_log_with_who_wished_it(data:
     _, said = run("doctor", f"--data={data}")
     assert f"log of administration, unbroken (entries: {len(entries)})" in said
     assert running.terminate() == 0
+
+
+def test_whoever_may_not_administer_is_in_the_log_with_each_wish_and_does_not_fill_it(data: Path) -> None:
+    running = Running(data)
+    bob, gone, web1 = log_in(running, "bob"), log_in(running, "gone", OPERATOR), running.join("web1")
+    revoke(running, "gone")
+    made = len(_log_of(running))
+    refused = {
+        "spiffe://fleetnet/person/bob": (
+            grpc.StatusCode.PERMISSION_DENIED,
+            "bob is a viewer, and this takes an operator",
+        ),
+        "spiffe://fleetnet/person/gone": (grpc.StatusCode.UNAUTHENTICATED, "was revoked"),
+        "spiffe://fleetnet/host/web1": (grpc.StatusCode.PERMISSION_DENIED, "hosts"),
+    }
+    for identity, (code, words) in zip((bob, gone, web1), refused.values(), strict=True):
+        with running.channel(identity) as channel:
+            for name in (*READ, *WISHES) * 2:
+                wish = WISHES.get(name) or getattr(admin_pb2, f"{name}Request", None) or people_pb2.ListPeopleRequest
+                with pytest.raises(grpc.RpcError) as error:
+                    getattr(administration(channel), name)(
+                        wish() if isinstance(wish, type) else wish, timeout=DEADLINE_S
+                    )
+                assert isinstance(error.value, grpc.Call)
+                assert error.value.code() is code
+                assert words in (error.value.details() or "")
+    first = _log_of(running)[made:]
+    assert [(one.who, one.action, one.subject) for one in first] == [(who, "create-token", "") for who in refused]
+    assert running.terminate() == 0
+    again = Running(data)
+    # What was counted is there, though its minute was not over.
+    counted = _log_of(again)[made + len(first) :]
+    assert [(one.who, one.action, one.login) for one in counted] == [(who, "revoke-person", "") for who in refused]
+    for one, (_, words) in zip((*first, *counted), (*refused.values(), *refused.values()), strict=True):
+        assert one.result.startswith("refused: ")
+        assert words in one.result
+        assert one.peer.startswith("ipv4:127.0.0.1:")
+    assert {one.result.rpartition(" (")[2] for one in counted} == {f"{2 * len(WISHES) - 1} times more within a minute)"}
+    assert again.terminate() == 0
+
+
+def _log_of(collector: Running) -> list[admin_pb2.LogEntry]:
+    """All entries, the first one first."""
+    with collector.admin() as channel:
+        request = admin_pb2.ListLogRequest(limit=1_000)
+        return list(reversed(administration(channel).ListLog(request, timeout=DEADLINE_S).entries))
 
 
 def _action(method: str) -> str:
