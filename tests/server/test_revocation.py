@@ -1,8 +1,7 @@
 """A host that is revoked while it reports: its stream ends soon, whichever collector it has, and it stores no more."""
 
-import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -12,7 +11,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from fleetnet_proto.v1 import admin_pb2, query_pb2, report_pb2, report_pb2_grpc
 from server.agents import DEADLINE_S, Identity, ReportStream, ended_with, request_for
 from server.people import administration
-from server.postgresql import Server
 from server.running import Running, ports_of
 
 from server import messages
@@ -21,16 +19,6 @@ from server import messages
 # that; what it took is printed.
 BOUND_S = 2.0
 _BUSY = 10
-
-
-@pytest.fixture
-def database(postgresql: Server) -> Iterator[str]:
-    """An empty database."""
-    postgresql.execute("CREATE DATABASE of_collectors")
-    try:
-        yield postgresql.url("of_collectors")
-    finally:
-        postgresql.execute("DROP DATABASE of_collectors WITH (FORCE)")
 
 
 def revoke(collector: Running, *names: str) -> list[admin_pb2.HostStanding]:
@@ -119,14 +107,9 @@ def test_a_revoked_host_stores_no_more_and_its_stream_ends(data: Path) -> None:
 
 
 def test_revoked_hosts_also_quiet_ones_are_cut_off_by_each_of_three_collectors_of_one_database(
-    tmp_path: Path, database: str
+    side_by_side: Callable[[int], list[Running]],
 ) -> None:
-    collectors = [Running(tmp_path / "one", f"--database={database}")]
-    for name in ("two", "three"):
-        (tmp_path / name).mkdir(mode=0o700)
-        for file in ("ca.pem", "ca.key"):
-            shutil.copy(tmp_path / "one" / file, tmp_path / name / file)
-        collectors.append(Running(tmp_path / name, f"--database={database}"))
+    collectors = side_by_side(3)
     _revoked_while_they_report(collectors, collectors[0])
     quiet = collectors[2].join("quiet")
     with collectors[2].channel(quiet) as channel:
@@ -137,4 +120,3 @@ def test_revoked_hosts_also_quiet_ones_are_cut_off_by_each_of_three_collectors_o
         took_s = time.monotonic() - since_s
         print(f"quiet: its stream ended after {took_s:.2f} s")
         assert took_s < _BUSY * BOUND_S
-    assert [collector.terminate() for collector in collectors] == [0, 0, 0]
