@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from fleetnet_agent import enroll
 from fleetnet_agent.errors import AgentError
-from fleetnet_cli import enrollment
+from fleetnet_cli import client, enrollment
 from fleetnet_cli import labels as cli_labels
 from fleetnet_cli.commands import token
 from fleetnet_cli.errors import UsageError
 from fleetnet_server.identity import names
-from fleetnet_server.services import labels
+from fleetnet_server.services import labels, news
 
 ROOT = Path(__file__).resolve().parents[1]
 DISTRIBUTIONS = ["proto", "agent", "server", "cli"]
@@ -143,6 +143,10 @@ def test_what_the_command_line_takes_for_a_name_or_a_label_the_collector_does_to
     ):
         assert ours.pattern.replace("(?:", "(") == theirs.pattern.replace("(?:", "(")
     assert cli_labels._MOST_OF_A_VALUE == labels._MOST_OF_A_VALUE
+
+
+def test_who_watches_waits_for_three_marks() -> None:
+    assert client._MARKS_S == 3 * news.MARK_S
 
 
 def test_the_readme_says_where_each_table_is() -> None:

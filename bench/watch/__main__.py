@@ -87,6 +87,10 @@ class Round:
         people.tell(f"watch {self._options.more}")
         people.answer(120)
 
+    def warm_up(self) -> None:
+        """What a collector takes with the first changes it would take whoever came: that is nobody's cost."""
+        self._churn()
+
     def cost(self) -> Cost:
         """Now."""
         time.sleep(self._options.settle_seconds)
@@ -134,6 +138,7 @@ def _round(options: argparse.Namespace) -> Iterator[Round]:
 
 def _measure(options: argparse.Namespace, come: Callable[[Round], None], who: str) -> Cost:
     with _round(options) as one:
+        one.warm_up()
         before = one.cost()
         come(one)
         each = one.cost().of_each_beyond(before, options.more)

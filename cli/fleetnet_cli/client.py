@@ -62,8 +62,8 @@ _GUESS_S = 1.0  # for the names of hosts, one of which a wrong name may be meant
 
 _LEAVE_S = 2.0  # for a call to end that was called off: no time at all but on a machine that does nothing
 
-# Who watches hears at least a mark, every fifteen seconds, and is not to think at once that a busy collector hangs.
-_MARKS_S = 45.0
+# Who watches hears at least a mark, every 25 s, and is not to think at once that a busy collector hangs.
+_MARKS_S = 75.0
 
 
 class Collector:

@@ -84,6 +84,17 @@ def test_several_globs_are_asked_for_at_both_times(
     assert earlier.sockets.selection.at_us != later.sockets.selection.at_us == 0
 
 
+def test_a_glob_that_matched_nobody_before_a_host_joined_does_match(
+    canned: Canned, then: query_pb2.Coverage, fleetnet: Callable[..., Ran]
+) -> None:
+    then.hosts_asked, then.hosts_fresh = 3, 3
+    then.unmatched_globs.extend(["odd*", "none*"])
+    canned.coverage.unmatched_globs.append("none*")
+    canned.hosts[1].enrolled_at_us = fleet.AS_OF_US - fleet.HOUR_US
+    ran = fleetnet("diff", "--since", SINCE, "--host", "odd*", "--host", "none*", "-o", "json")
+    assert json.loads(ran.out)["coverage"]["since"]["unmatched_globs"] == ["none*"]
+
+
 def test_of_hosts_that_differ_while_there_are_gaps_each_is_asked_whether_they_are_its_own(
     canned: Canned, then: query_pb2.Coverage, fleetnet: Callable[..., Ran]
 ) -> None:

@@ -18,7 +18,7 @@ from demo.programs import FailedError, Program, until
 pytestmark = pytest.mark.root
 
 _AGREE_S = 90.0  # both look at moments of their own
-_FLOODS, _CONNECTIONS = 2, 60_000
+_FLOODS, _CONNECTIONS = 2, 25_000
 _BUCKETS = 512
 _CHILDREN_BUCKETS = "/proc/sys/net/ipv4/tcp_child_ehash_entries"  # Linux 6.1
 

@@ -162,6 +162,8 @@ class _Known:
             self._coverage,
             hosts_asked=self._coverage.hosts_asked + len(self._later),
             hosts_stale=tuple(sorted(stale, key=lambda stale: stale.host.encode())),
+            # What matches none of those matched none then, either.
+            unmatched_globs=tuple(glob for glob in self._coverage.unmatched_globs if glob in theirs.unmatched_globs),
         )
 
     def doubt(self, host: str, *, found: bool) -> Doubt | None:

@@ -19,7 +19,7 @@ Examples:
   fleetnet host label web1 role=web env=prod
   fleetnet host label web1 web2 env-
   fleetnet host label --host "web*" role=web
-  fleetnet who-listens 5432 -o name | xargs fleetnet host label role=db
+  fleetnet who-listens 5432 -o name | xargs -r fleetnet host label role=db
 
 Any question is then asked of some hosts with --label role=web.
 """

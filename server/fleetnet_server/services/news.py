@@ -16,7 +16,7 @@ from fleetnet_server.storage import search
 MOST_SOCKETS: Final = 50_000  # of a question
 # Sockets that wait for somebody, so that all may go and others come at once; behind that he is left behind.
 MOST_WAITING: Final = 2 * MOST_SOCKETS
-MARK_S: Final = 15.0  # who hears nothing for three of them takes us for dead
+MARK_S: Final = 25.0  # who hears nothing for three of them takes us for dead
 
 LEFT_BEHIND: Final = "what came was not read on for too long, and you were left behind; watch again"
 

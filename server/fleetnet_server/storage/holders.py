@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, bindparam, literal_column, select
 
 from fleetnet_server.records import Holder, Process, Session
 from fleetnet_server.storage import ids
@@ -14,6 +14,9 @@ from fleetnet_server.storage.schema import holder_processes, holders, processes
 
 # Of one stream: some 100 bytes each.
 MOST_REMEMBERED: Final = 1_000
+# That are loaded together, some 500 bytes each: a page of what hosts have in earnest has a tenth of them. One socket
+# has 16,384 at most, as the wire bounds it.
+MOST_OWNERS: Final = 20_000
 
 
 class StoredHolders:
@@ -153,6 +156,8 @@ _LOAD = (
         )
     )
     .where(holders.c.host_id == bindparam("of_host"), holders.c.holder_id == bindparam("of_holder"))
+    .limit(literal_column(str(MOST_OWNERS + 1)))
+    .offset(literal_column("0"))  # else it is a value on SQLite
 )
 
 
@@ -173,11 +178,14 @@ def without_owners(conn: Connection, wanted: Collection[tuple[int, int]]) -> dic
     }
 
 
-def load(conn: Connection, wanted: Collection[tuple[int, int]]) -> dict[tuple[int, int], Holder]:
-    """The holders of these (host_id, holder_id), with their processes ascending by pid."""
+def load(conn: Connection, wanted: Collection[tuple[int, int]]) -> dict[tuple[int, int], Holder] | None:
+    """The holders of these (host_id, holder_id), with their processes ascending by pid; None where several have more
+    processes together than MOST_OWNERS, who asks for fewer then."""
     owners: dict[tuple[int, int], list[Process]] = {}
     told: dict[tuple[int, int], Holder] = {}
     rows = select_each(conn, _LOAD, ("of_host", "of_holder"), sorted(wanted)) if wanted else ()
+    if len(rows) > MOST_OWNERS and len(wanted) > 1:
+        return None
     for host_id, holder_id, runtime, *process, uid, user, unit, container, owner_status in rows:
         name = (host_id, holder_id)
         told[name] = Holder(uid, user, unit, container, owner_status, (), runtime)

@@ -4,7 +4,7 @@ Every filter and the order are SQL's, so that an answer can be cut and sent a pa
 the whole fleet is looked for first, without any order, and if that is few rows their hosts are asked at once. Else
 hosts are asked one after the other, in the order of their names (walk.py), so that the first page waits for some of
 them alone. A page costs a statement for its holders, however many they are; one more where it shows namespaces other
-than the hosts' own.
+than the hosts' own. A host may claim thousands of owners for each of its sockets: then pages are shorter.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -87,11 +87,11 @@ def answered(
     if at_most is not None and at_most <= PAGE:
         # A cursor of the server's costs three journeys more.
         if rows := conn.execute(query).all():
-            yield _answers(conn, rows, moment)
+            yield from _answers(conn, rows, moment)
         return
     with conn.execute(query, execution_options={"stream_results": True, "max_row_buffer": PAGE}) as result:
         while rows := result.fetchmany(PAGE):
-            yield _answers(conn, rows, moment)
+            yield from _answers(conn, rows, moment)
             if len(rows) < PAGE:
                 return
 
@@ -124,12 +124,18 @@ def _how_many(found: Subquery) -> tuple[ColumnElement[int], ColumnElement[int]]:
     return func.count(), func.sum(case((found.c.scope != 0, 1), else_=0))
 
 
-def _answers(conn: Connection, rows: Sequence[Row[Any]], moment: Moment | None) -> tuple[SocketAnswer, ...]:
+def _answers(conn: Connection, rows: Sequence[Row[Any]], moment: Moment | None) -> Iterator[tuple[SocketAnswer, ...]]:
+    """In one piece, or where that would be too many owners at once in as few as it takes."""
     named = holder_rows.load(conn, {(row.host_id, row.holder_id) for row in rows})
+    if named is None:
+        half = len(rows) // 2
+        yield from _answers(conn, rows[:half], moment)
+        yield from _answers(conn, rows[half:], moment)
+        return
     others = {(row.host_id, row.netns) for row in rows if row.netns != _HOST_NETNS}
     called = namespaces.names(conn, others, moment)
     # By place, for what is asked by name costs ten times as much, and a page has hundreds of rows of many values.
-    return tuple(
+    yield tuple(
         SocketAnswer._make(
             (
                 *row[2:_HOLDER_AT],

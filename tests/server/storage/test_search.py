@@ -1,12 +1,14 @@
 """What finding sockets costs beside what the database does for it."""
 
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-from fleetnet_server.records import Net, Selection, SocketQuestion
-from server.reports import CLOSE_WAIT, T0, Collector, S, sock
+from fleetnet_server.records import Net, Process, Selection, SocketQuestion
+from fleetnet_server.storage.holders import MOST_OWNERS
+from server.reports import CLOSE_WAIT, T0, WEB, Collector, S, sock
 from server.stories import reporting, tell
 from sqlalchemy import event
 from sqlalchemy.engine.interfaces import CacheStats
@@ -38,6 +40,30 @@ def test_no_statement_is_compiled_again_for_other_values(tmp_path: Path) -> None
                 await c.ask(asked, now_us=T0 + 9 * S)
             assert bool(compiled) == (number == 0), compiled
             compiled.clear()
+
+    tell(tmp_path, story)
+
+
+def test_of_a_host_that_claims_thousands_of_owners_for_each_socket_few_sockets_are_loaded_at_once(
+    tmp_path: Path,
+) -> None:
+    async def story(c: Collector) -> None:
+        crowd = tuple(Process(pid, T0, "worker", "", "") for pid in range(1, 8_001))
+        claimed = [WEB._replace(owners=crowd[number:]) for number in range(5)]
+        await reporting(c, "evil", *(sock(n, T0, port=n, holder=holder) for n, holder in enumerate(claimed, 1)))
+        await reporting(c, "web1", *(sock(n, T0, port=n) for n in range(1, 4)))
+        together: list[int] = []
+        async with aclosing(c.questions.sockets(SocketQuestion(Selection(limit=100)), T0)) as parts:
+            pages = [part async for part in parts if isinstance(part, tuple)]
+        for page in pages:
+            together.append(sum(len(holder.owners) for holder in {answer.holder for answer in page}))
+        found = [answer for page in pages for answer in page]
+        assert [(one.host, one.local_port) for one in found] == [
+            *(("evil", n) for n in range(1, 6)),
+            *(("web1", n) for n in range(1, 4)),
+        ]
+        assert [one.holder.owners for one in found[:5]] == [holder.owners for holder in claimed]
+        assert max(together) <= MOST_OWNERS < sum(together)
 
     tell(tmp_path, story)
 
