@@ -242,7 +242,9 @@ class Collector(report_pb2_grpc.ReportServiceServicer, enroll_pb2_grpc.EnrollSer
         self.proposed.append(request.hostname)
         name = self.tokens.pop(request.secret, None)
         if name is None:
-            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "token refused: it is unknown, used, or expired")
+            await context.abort(
+                grpc.StatusCode.UNAUTHENTICATED, "token refused: it is unknown, used up, revoked or expired"
+            )
         return enroll_pb2.EnrollResponse(
             host=name,
             certificate_pem=self.authority.host(str(name), request.csr, self.certificate_days),

@@ -16,7 +16,7 @@ from fleetnet_cli.text import visible
 
 EXAMPLES = """\b
 Examples:
-  fleetnet host approve web7
+  fleetnet host approve web2
   fleetnet host revoke web1
   fleetnet host forget web1 web2
   fleetnet hosts --label rack=7 -o name | xargs fleetnet host forget --yes
@@ -74,9 +74,9 @@ def _names(hosts: list[str]) -> tuple[str, ...]:
 
 def _make_sure(names: tuple[str, ...]) -> None:
     """Raises UsageError where nobody can be asked, Abort where it is not meant."""
-    what = visible(names[0]) if len(names) == 1 else f"{len(names)} hosts"
+    what, is_ = (visible(names[0]), "is") if len(names) == 1 else (f"{len(names)} hosts", "are")
     if not sys.stdin.isatty():
-        raise UsageError(f"there is nobody here to ask whether {what} is to leave the fleet; give --yes if so")
+        raise UsageError(f"there is nobody here to ask whether {what} {is_} to leave the fleet; give --yes if so")
     click.confirm(
         f"{what} will not be asked any more, and may not report; history stays, and a new token is the way back. "
         "Is that meant?",
