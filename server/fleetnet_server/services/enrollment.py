@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from fleetnet_server.errors import KEPT_OUT, PeerRefused, RequestRefused, TokenRefused
+from fleetnet_server.errors import KEPT_OUT, WAITS, PeerRefused, RequestRefused, TokenRefused
 from fleetnet_server.identity import certificates, tokens
 from fleetnet_server.identity.ca import Authority
 from fleetnet_server.identity.names import is_host_name
@@ -120,7 +120,8 @@ class Enrollment:
         """A new certificate for a host that showed a good one. Raises PeerRefused, TooMuchAtOnce,
         RequestRefused, StorageError."""
         if not await self._db.read(hosts.may_renew, shown.host, shown.serial):
-            raise PeerRefused(KEPT_OUT)  # before a byte of the request is read
+            # Before a byte of the request is read.
+            raise PeerRefused(WAITS if await self.waits(shown) else KEPT_OUT)
         self._renewals.spend(shown.host)
         key = certificates.public_key_of(csr)
         certificate = certificates.issue_host(self._authority, key, shown.host, self._clock())

@@ -107,7 +107,7 @@ def test_a_host_that_is_to_be_approved_waits_and_is_no_part_of_the_fleet_until_i
         assert (enrolled.pending, host.status, await door.enrollment.waits(shown)) == (True, PENDING, True)
         with pytest.raises(HostUnknown):
             await c.connect(host, hello(T0), serial=shown.serial)
-        with pytest.raises(PeerRefused):
+        with pytest.raises(PeerRefused, match="waits for an operator to approve it"):
             await door.enrollment.renew(shown, door._csr)
         answer = await c.ask_hosts()
         assert [(one.host, one.status) for one in answer.items] == [("db1", ACTIVE), ("web1", PENDING)]
