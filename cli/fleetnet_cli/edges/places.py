@@ -24,6 +24,7 @@ class Places:
         self._containers: list[str] = []
         self._hosts: dict[str, int] = {}
         self._holders: dict[bytes, dict[int, bool]] = {}  # of an address, and whether on bridges alone
+        self._on_hosts: set[tuple[bytes, int]] = set()  # the same by host, for a host may have it in very many
         for namespace in namespaces:
             number = self.number(namespace.host, namespace.netns, namespace.inode)
             self._containers[number] = namespace.container
@@ -33,7 +34,9 @@ class Places:
         for interface in namespace.interfaces:
             for address in interface.addresses:
                 if tells(address.address):
-                    holders = self._holders.setdefault(packed(address.address), {})
+                    address_bytes = packed(address.address)
+                    self._on_hosts.add((address_bytes, self.host_number(number)))
+                    holders = self._holders.setdefault(address_bytes, {})
                     holders[number] = interface.kind == BRIDGE and holders.get(number, True)
 
     def number(self, host: str, netns: str, inode: int) -> int:
@@ -63,8 +66,7 @@ class Places:
 
     def on_host(self, address: bytes, number: int) -> bool:
         """Whether a namespace of the same host has the address."""
-        host = self._places[number].host
-        return any(self._places[holder].host == host for holder in self.holders(address))
+        return (address, self.host_number(number)) in self._on_hosts
 
     def on_bridges(self, address: bytes) -> bool:
         """Whether several have an address, all on a bridge of their own, such as that of docker."""
