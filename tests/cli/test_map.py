@@ -39,6 +39,11 @@ def sockets_asked(canned: Canned) -> list[Any]:
     return [request for request in asked if not getattr(request, "sockets", request).listeners_only]
 
 
+def without_liars(canned: Canned) -> list[query_pb2.SocketItem]:
+    """All sockets but those at addresses that their hosts do not have."""
+    return [socket for socket in canned.sockets if [owner.name for owner in socket.owners] != ["liar"]]
+
+
 def edges(ran: Ran) -> list[tuple[str | None, str | None, int | None]]:
     """Their hosts and ports."""
     items = json.loads(ran.out)["items"]
@@ -46,7 +51,7 @@ def edges(ran: Ran) -> list[tuple[str | None, str | None, int | None]]:
 
 
 def test_of_a_whole_fleet_it_is_three_questions(mapped: Canned, fleetnet: Callable[..., Ran]) -> None:
-    assert len(edges(fleetnet("map", "-o", "json"))) == 7
+    assert len(edges(fleetnet("map", "-o", "json"))) == 11
     assert [type(request) for request in mapped.asked] == [
         query_pb2.ListNamespacesRequest, query_pb2.ListSocketsRequest, query_pb2.ListSocketsRequest,
     ]  # fmt: skip
@@ -137,6 +142,7 @@ def test_the_answer_reaches_as_far_as_the_least_of_its_parts(mapped: Canned, fle
 def test_an_address_that_two_hosts_say_they_have_makes_the_answer_partial(
     mapped: Canned, fleetnet: Callable[..., Ran]
 ) -> None:
+    mapped.sockets = without_liars(mapped)
     ran = fleetnet("map", "-q")
     assert (ran.status, ran.err) == (3, "")
     assert fleetnet("map", "--limit", "1").status == 0, "what is not shown is not doubted"
@@ -145,12 +151,25 @@ def test_an_address_that_two_hosts_say_they_have_makes_the_answer_partial(
     assert fleetnet("map").status == 0
 
 
+def test_so_does_a_socket_at_an_address_that_its_host_does_not_have(
+    mapped: Canned, fleetnet: Callable[..., Ran]
+) -> None:
+    for item in mapped.namespaces:
+        item.namespace.interfaces[0].kind = "bridge"
+    ran = fleetnet("map", "--port", "443")
+    assert ran.status == 3
+    said = "whose 203.0.113.10 is cannot be told: no host has that address, and a socket that fits is reported by odd"
+    assert said in ran.out.splitlines()
+    mapped.sockets = without_liars(mapped)
+    assert fleetnet("map", "--port", "443").status == 0
+
+
 def test_a_limit_cuts_and_says_so(mapped: Canned, fleetnet: Callable[..., Ran]) -> None:
     _heading, _row, reach = fleetnet("map", "--limit", "1").out.splitlines()
     assert reach == "4 hosts, all fresh; cut at 1 by --limit, there is more"
     assert json.loads(fleetnet("map", "--limit", "2", "-o", "json").out)["coverage"]["truncated"]
     assert "cut at 2 by --limit" in fleetnet("map", "--limit", "2", "-o", "mermaid").out
-    whole = fleetnet("map", "--limit", "7", "-o", "json")
+    whole = fleetnet("map", "--limit", "11", "-o", "json")
     assert not json.loads(whole.out)["coverage"]["truncated"]
 
 

@@ -42,7 +42,7 @@ class Drawing:
         self._wanted = wanted
         self._halves = Halves()
         self._listeners = Listeners()
-        self._elsewhere = Elsewhere(places)
+        self._elsewhere = Elsewhere(places, wanted.hosts or frozenset())
         self._ends: list[End] = []
         self._numbers: dict[End, int] = {}
 
@@ -99,10 +99,7 @@ class Drawing:
         """Whether an end of what was not asked for itself is as asked for."""
         if edge.client.host and edge.server.host:
             return self._wanted.has_end(edge.client) or self._wanted.has_end(edge.server)
-        hosts = self._wanted.hosts
-        if hosts is None or not self._wanted.only_hosts:
-            return False
-        return self._elsewhere.may_be_on(hosts, mine, joined)
+        return self._wanted.only_hosts and self._elsewhere.is_asked(mine, joined)
 
     def _joined(self, mine: Connection, half: Half, other: Half) -> Edge:
         ends = (self._ends[half.end], self._ends[other.end])
@@ -116,7 +113,7 @@ class Drawing:
         if place is None:
             end = self._elsewhere.nowhere(mine, joined)
             return _directed(mine, (own, end), (own_listener, None), records.ONE_END if end.why else records.OUTSIDE)
-        there = self._elsewhere.somebody(place, joined)
+        there = self._elsewhere.somebody(place, mine, joined)
         return _directed(mine, (own, there), (own_listener, self._listening(place, turned(mine))), records.ONE_END)
 
     def _listening(self, place: int, connection: Connection) -> End | None:
