@@ -74,7 +74,7 @@ def test_what_narrows_it_narrows_the_question_and_other_halves_are_asked_for_by_
     for other in (others, others_remote):
         assert (other.sockets.selection.host_glob, other.sockets.unit, list(other.host_globs)) == ("", "", [])
         addresses = {net.address for net in other.remotes}
-        assert {fleet.packed("198.18.0.2"), fleet.packed("127.0.0.1")} <= addresses
+        assert {fleet.packed("198.18.0.3"), fleet.packed("127.0.0.1")} <= addresses
     assert beside == []
     assert all(_at_us(request) for request in mapped.asked)
 
@@ -99,9 +99,41 @@ def test_the_ends_of_an_edge_are_hosts_of_the_glob_or_processes_of_the_name(
     mapped: Canned, fleetnet: Callable[..., Ran]
 ) -> None:
     mapped.hosts = [host for host in mapped.hosts if host.host == "odd"]
-    # The canned collector narrows to no host, so all but what has an end there is the other half of something.
     assert ("odd", None, 5432) in edges(fleetnet("map", "odd", "-o", "json"))
     assert mapped.asked[0] == query_pb2.ListHostsRequest(selection=query_pb2.Selection(host_glob="odd"))
+
+
+@pytest.mark.parametrize("host", ["db1", "odd", "web1"])
+def test_the_map_of_a_host_takes_no_word_that_the_whole_map_doubts(
+    mapped: Canned, fleetnet: Callable[..., Ran], host: str
+) -> None:
+    # odd says that it has web1's address, and reports web1's half of a connection as web1 does.
+    [reported] = [item for item in mapped.sockets if (item.host, item.local_port) == ("odd", 42000)]
+    true = query_pb2.SocketItem()
+    true.CopyFrom(reported)
+    true.host = "web1"
+    mapped.sockets.append(true)
+    [of_odd] = [item for item in mapped.namespaces if item.host == "odd"]
+    of_odd.namespace.interfaces[0].addresses.add(address=fleet.packed("198.18.0.2"), prefix_length=24)
+    whole = json.loads(fleetnet("map", "-o", "json").out)["items"]
+    assert sum(edge["server"]["why"] == "several-sockets" for edge in whole) == 2
+    mapped.hosts = [item for item in mapped.hosts if item.host == host]
+    ran = fleetnet("map", host, "-o", "json")
+    assert json.loads(ran.out)["items"] == [edge for edge in whole if host in ends(edge)]
+
+
+def ends(edge: dict[str, Any]) -> set[str]:
+    """The hosts that may be at one of them, but for an address that is shared on bridges."""
+    both = edge["client"], edge["server"]
+    return {end["host"] for end in both} | {place["host"] for end in both for place in end["one_of"]}
+
+
+def test_who_else_reports_a_half_is_asked_for_only_where_another_host_has_its_address(
+    mapped: Canned, fleetnet: Callable[..., Ran]
+) -> None:
+    mapped.hosts = [host for host in mapped.hosts if host.host == "web1"]
+    fleetnet("map", "web1")
+    assert len(sockets_asked(mapped)) == 2
 
 
 def test_a_glob_that_nothing_matches_is_said_as_everywhere(mapped: Canned, fleetnet: Callable[..., Ran]) -> None:

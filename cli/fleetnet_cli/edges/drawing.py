@@ -13,6 +13,7 @@ is not known is never filled with a guess: it says why.
 """
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Self
 
@@ -39,6 +40,7 @@ class Drawing:
 
     def __init__(self, places: Places, wanted: Wanted) -> None:
         self.places = places
+        self.contested: set[bytes] = set()  # see edges()
         self._wanted = wanted
         self._halves = Halves()
         self._listeners = Listeners()
@@ -70,8 +72,10 @@ class Drawing:
         return connection.local
 
     def edges(self) -> list[Edge]:
-        """All edges, in their order."""
+        """All edges, in their order. `contested` are then the far addresses of what was joined, where a host that is at
+        neither end has the near one as well: it may report the near half too, if it was asked."""
         counted: Counter[Edge] = Counter()
+        self.contested.clear()
         for key, halves in self._halves.together():
             connection = of_key(key)
             for joined in join(key, halves, self.places):
@@ -79,7 +83,15 @@ class Drawing:
                 edge = self._joined(mine, joined.half, joined.other) if joined.other else self._alone(mine, joined)
                 if self._is_wanted(edge, mine, joined):
                     counted[self._shown(edge)] += 1
+                    self.contested.update(self._contested(mine, joined))
         return sorted((edge.times(n) for edge, n in counted.items()), key=lambda edge: edge.order)
+
+    def _contested(self, mine: Connection, joined: Joined) -> Iterator[bytes]:
+        if joined.other is None or self.places.are_on_one_host(joined.half.place, joined.other.place):
+            return
+        for near, far in ((mine.local, mine.remote), (mine.remote, mine.local)):
+            if self.places.on_several_hosts(near):
+                yield far
 
     def _shown(self, edge: Edge) -> Edge:
         """Whoever comes from outside is shown as one end, unless each is wanted, for they may be millions."""
