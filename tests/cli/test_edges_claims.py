@@ -88,6 +88,29 @@ def test_who_has_the_address_as_well_and_shows_the_only_socket_is_believed(scene
     assert scene.drawn() == ["evil backup > db1 postgres tcp/5432 both-ends listener 1"]
 
 
+def test_what_leads_to_its_own_host_is_nobody_elses_however_many_say_so(scene: Scene) -> None:
+    scene.listens("web1", "0.0.0.0:80", "nginx")
+    scene.talks("web1", "10.0.0.7:40000", "10.0.0.7:80", "cron")
+    for netns in ("x", "y"):
+        scene.talks(f"evil/{netns}", "10.0.0.7:80", "10.0.0.7:40000", "forger")
+    assert scene.drawn() == [
+        "web1 cron > web1 nginx tcp/80 one-end listener 1",
+        "web1 no-socket > evil/x forger tcp/80 one-end ports 1",
+        "web1 no-socket > evil/y forger tcp/80 one-end ports 1",
+    ]
+
+
+def test_nor_is_what_leads_to_a_bridge_of_its_own_host(scene: Scene) -> None:
+    for host in ("web1", "db1", "evil"):
+        scene.place(host, bridge="172.17.0.1")
+        scene.place(f"{host}/box", "172.17.0.2")
+    scene.talks("web1/box", "172.17.0.2:40000", "172.17.0.1:53", "app")
+    for host in ("db1", "evil"):
+        scene.talks(host, "172.17.0.1:53", "172.17.0.2:40000", "dnsmasq")
+    [edge] = [edge for edge in scene.edges() if edge.client.process == "app"]
+    assert edge.server.why == "shared-bridge"
+
+
 def test_an_address_of_any_namespace_of_the_host_will_do(scene: Scene) -> None:
     scene.place("web1/box", "10.0.1.2")
     scene.both("web1/box", "10.0.1.2:40000", "boxed", "db1", "10.0.0.9:5432", "postgres")

@@ -3,8 +3,8 @@
 1. On one host. Where a host has one half of each side, they are one connection, whatever other hosts have: a bridge of
    a host (172.17.0.1) leads to the host itself. This is also how a connection to an own address, and one over loopback
    or a link, is joined; their keys are no other place's.
-2. Between hosts. One half is left of each side, and each host has its own half's address. Neither has the other's
-   itself, for then it would have talked to itself.
+2. Between hosts. A half whose host has the other's address itself is nobody else's, for it leads to that host. One half
+   is left of each side, and each host has its own half's address.
 3. Where more than one may be the other half, or the only one has an address that its host does not have, none is taken:
    all that fit are named.
 
@@ -60,15 +60,23 @@ def join(key: bytes, halves: list[Half], places: Places) -> Iterator[Joined]:
 def _between_hosts(
     connection: Connection, ones: list[Half], others: list[Half], places: Places
 ) -> Iterator[Joined]:  # 2.
+    ones, own = _parted(ones, connection.remote, places)
+    others, too = _parted(others, connection.local, places)
+    yield from (Joined(half) for half in (*own, *too))
     if len(ones) == len(others) == 1:
         one, other = ones[0], others[0]
-        if places.on_host(connection.remote, one.place) or places.on_host(connection.local, other.place):
-            yield from (Joined(one), Joined(other))
-            return
         if places.on_host(connection.local, one.place) and places.on_host(connection.remote, other.place):
             yield Joined(one, other)
             return
     yield from _undecided(connection, ones, others, places)
+
+
+def _parted(halves: list[Half], far: bytes, places: Places) -> tuple[list[Half], list[Half]]:
+    """Those that lead to other hosts, and those whose host has the far address itself."""
+    parted: tuple[list[Half], list[Half]] = ([], [])
+    for half in halves:
+        parted[places.on_host(far, half.place)].append(half)
+    return parted
 
 
 def _by_host(halves: list[Half], places: Places) -> Iterator[tuple[list[Half], list[Half]]]:
