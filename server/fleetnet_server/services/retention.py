@@ -243,7 +243,7 @@ def _look(conn: Connection, host_id: int, due: Times, offset_us: int) -> _Due | 
         left -= len(some.rows)
         if not left:
             return _Due(parts, walks, all=False)
-        rows = retention.handed_over(conn, host_id, band.kinds, before_us, left)
+        rows = retention.handed_over(conn, host_id, band.kind, before_us, left)
         parts.append(_Part("former_holders", rows))
         left -= len(rows)
         if not left:
