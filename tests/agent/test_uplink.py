@@ -236,7 +236,7 @@ def test_a_refusal_is_told_once_and_tried_again(loop: Loop, collector: Collector
     async def story() -> list[str]:
         collector.refuses = (grpc.StatusCode.PERMISSION_DENIED, "host web1 was revoked")
         async with running(enrolled(collector.address), ScriptedWatch(tcp(1))) as agent:
-            await collector.until(lambda: collector.streams >= 60)
+            await collector.until(lambda: collector.streams >= 20)
             collector.refuses = None
             await collector.until(lambda: collector.store.whole_snapshots == 1)
             return agent.log[:2]

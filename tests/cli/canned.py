@@ -48,7 +48,7 @@ class Canned(query_pb2_grpc.QueryServiceServicer, admin_pb2_grpc.AdminServiceSer
     def __init__(self) -> None:
         self.coverage = query_pb2.Coverage()
         self.sockets: list[query_pb2.SocketItem] = []
-        self.narrows = False  # to states and listeners, where these are asked for
+        self.narrows = False  # to hosts, states, listeners and remote addresses, where these are asked for
         self.hosts: list[query_pb2.HostItem] = []
         self.then: tuple[query_pb2.Coverage, list[query_pb2.SocketItem]] | None = None  # of sockets at a time past
         self.coverages_of_hosts: dict[str, query_pb2.Coverage] = {}  # of questions about one host
@@ -90,8 +90,7 @@ class Canned(query_pb2_grpc.QueryServiceServicer, admin_pb2_grpc.AdminServiceSer
         coverage, sockets = self.then if self.then and request.selection.at_us else (self.coverage, self.sockets)
         items = [s for s in sockets if host in ("", s.host) and s.protocol in protocols]
         if self.narrows:
-            states = request.states or sockets_pb2.State.values()
-            items = [s for s in items if s.state in states and (s.scope or not request.listeners_only)]
+            items = [s for s in items if _is_sought(s, asked, request)]
         yield query_pb2.ListSocketsResponse(coverage=coverage)
         for page in self._pages(items, context):
             yield query_pb2.ListSocketsResponse(page=query_pb2.SocketPage(items=page))
@@ -330,6 +329,20 @@ class Canned(query_pb2_grpc.QueryServiceServicer, admin_pb2_grpc.AdminServiceSer
             if number == self.breaks_after_pages:
                 context.abort(grpc.StatusCode.UNAVAILABLE, "shutting down")
             yield items[start : start + _PAGE]
+
+
+def _is_sought(socket: query_pb2.SocketItem, asked: Request, request: query_pb2.ListSocketsRequest) -> bool:
+    globs, remotes = {request.selection.host_glob}, set[bytes]()
+    if isinstance(asked, query_pb2.FindSocketsRequest) and asked.HasField("remote"):
+        remotes = {asked.remote.address}
+    elif isinstance(asked, query_pb2.SeekSocketsRequest):
+        globs, remotes = globs.union(asked.host_globs), {net.address for net in asked.remotes}
+    if globs != {""} and not any(fnmatchcase(socket.host, glob) for glob in globs):
+        return False
+    if remotes and socket.remote_address not in remotes:
+        return False
+    listens = bool(socket.scope)
+    return socket.state in (request.states or sockets_pb2.State.values()) and (listens or not request.listeners_only)
 
 
 def _labelled(host: query_pb2.HostItem, request: admin_pb2.LabelHostsRequest) -> admin_pb2.LabelledHost:

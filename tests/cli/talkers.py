@@ -1,7 +1,8 @@
 """Who talks to whom in the small fleet, as the canned collector answers: each thing that a map shows, once.
 
 web1 serves to the world and asks a container of its own, which asks db1; what db1's half of that was has not come yet.
-An address is claimed by two, two gossip, and what cannot be seen is there as well.
+An address is claimed by two, two gossip, and what cannot be seen is there as well. odd reports sockets at addresses
+that it does not have: one of web1's, and one that nobody has.
 """
 
 from collections.abc import Iterator
@@ -43,13 +44,17 @@ def sockets() -> list[query_pb2.SocketItem]:
         _socket("db1", "gossip", "198.18.0.3:7946", "198.18.0.2:7946", udp=True),
         _socket("db1", "postgres", "127.0.0.1:5432", "127.0.0.1:40000", unit=postgres),
         _socket("db1", "cron", "127.0.0.1:40000", "127.0.0.1:5432"),
+        _socket("db1", "postgres", "198.18.0.3:5432", "198.18.0.2:42000", unit=postgres),
         _socket("odd", "", "198.18.0.4:40000", "198.18.0.9:5432"),
+        _socket("odd", "liar", "198.18.0.2:42000", "198.18.0.3:5432"),
+        _socket("odd", "liar", "203.0.113.10:443", "198.18.0.2:40002"),
         _socket("web1", "nginx", "0.0.0.0:443", unit=nginx),
         _socket("web1", "gossip", "0.0.0.0:7946", udp=True),
         *(_socket("web1", "nginx", "198.18.0.2:443", f"203.0.113.{n}:50000", unit=nginx) for n in (7, 8)),
         _socket("web1", "gossip", "198.18.0.2:7946", "198.18.0.3:7946", udp=True),
         *(_socket("web1", "nginx", f"172.17.0.1:4000{n}", "172.17.0.2:8000", unit=nginx) for n in range(3)),
         _socket("web1", "nginx", "198.18.0.2:40001", "203.0.113.9:80", unit=nginx),
+        _socket("web1", "nginx", "198.18.0.2:40002", "203.0.113.10:443", unit=nginx),
         _socket("web1", EVIL, "0.0.0.0:8000", netns=INSIDE),
         *(_socket("web1", EVIL, "172.17.0.2:8000", f"172.17.0.1:4000{n}", netns=INSIDE) for n in range(3)),
         _socket("web1", EVIL, "172.17.0.2:41000", "198.18.0.3:5432", netns=INSIDE),

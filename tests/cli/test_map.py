@@ -39,6 +39,11 @@ def sockets_asked(canned: Canned) -> list[Any]:
     return [request for request in asked if not getattr(request, "sockets", request).listeners_only]
 
 
+def without_liars(canned: Canned) -> list[query_pb2.SocketItem]:
+    """All sockets but those at addresses that their hosts do not have."""
+    return [socket for socket in canned.sockets if [owner.name for owner in socket.owners] != ["liar"]]
+
+
 def edges(ran: Ran) -> list[tuple[str | None, str | None, int | None]]:
     """Their hosts and ports."""
     items = json.loads(ran.out)["items"]
@@ -46,7 +51,7 @@ def edges(ran: Ran) -> list[tuple[str | None, str | None, int | None]]:
 
 
 def test_of_a_whole_fleet_it_is_three_questions(mapped: Canned, fleetnet: Callable[..., Ran]) -> None:
-    assert len(edges(fleetnet("map", "-o", "json"))) == 7
+    assert len(edges(fleetnet("map", "-o", "json"))) == 11
     assert [type(request) for request in mapped.asked] == [
         query_pb2.ListNamespacesRequest, query_pb2.ListSocketsRequest, query_pb2.ListSocketsRequest,
     ]  # fmt: skip
@@ -69,7 +74,7 @@ def test_what_narrows_it_narrows_the_question_and_other_halves_are_asked_for_by_
     for other in (others, others_remote):
         assert (other.sockets.selection.host_glob, other.sockets.unit, list(other.host_globs)) == ("", "", [])
         addresses = {net.address for net in other.remotes}
-        assert {fleet.packed("198.18.0.2"), fleet.packed("127.0.0.1")} <= addresses
+        assert {fleet.packed("198.18.0.3"), fleet.packed("127.0.0.1")} <= addresses
     assert beside == []
     assert all(_at_us(request) for request in mapped.asked)
 
@@ -94,9 +99,41 @@ def test_the_ends_of_an_edge_are_hosts_of_the_glob_or_processes_of_the_name(
     mapped: Canned, fleetnet: Callable[..., Ran]
 ) -> None:
     mapped.hosts = [host for host in mapped.hosts if host.host == "odd"]
-    # The canned collector narrows to no host, so all but what has an end there is the other half of something.
     assert ("odd", None, 5432) in edges(fleetnet("map", "odd", "-o", "json"))
     assert mapped.asked[0] == query_pb2.ListHostsRequest(selection=query_pb2.Selection(host_glob="odd"))
+
+
+@pytest.mark.parametrize("host", ["db1", "odd", "web1"])
+def test_the_map_of_a_host_takes_no_word_that_the_whole_map_doubts(
+    mapped: Canned, fleetnet: Callable[..., Ran], host: str
+) -> None:
+    # odd says that it has web1's address, and reports web1's half of a connection as web1 does.
+    [reported] = [item for item in mapped.sockets if (item.host, item.local_port) == ("odd", 42000)]
+    true = query_pb2.SocketItem()
+    true.CopyFrom(reported)
+    true.host = "web1"
+    mapped.sockets.append(true)
+    [of_odd] = [item for item in mapped.namespaces if item.host == "odd"]
+    of_odd.namespace.interfaces[0].addresses.add(address=fleet.packed("198.18.0.2"), prefix_length=24)
+    whole = json.loads(fleetnet("map", "-o", "json").out)["items"]
+    assert sum(edge["server"]["why"] == "several-sockets" for edge in whole) == 2
+    mapped.hosts = [item for item in mapped.hosts if item.host == host]
+    ran = fleetnet("map", host, "-o", "json")
+    assert json.loads(ran.out)["items"] == [edge for edge in whole if host in ends(edge)]
+
+
+def ends(edge: dict[str, Any]) -> set[str]:
+    """The hosts that may be at one of them, but for an address that is shared on bridges."""
+    both = edge["client"], edge["server"]
+    return {end["host"] for end in both} | {place["host"] for end in both for place in end["one_of"]}
+
+
+def test_who_else_reports_a_half_is_asked_for_only_where_another_host_has_its_address(
+    mapped: Canned, fleetnet: Callable[..., Ran]
+) -> None:
+    mapped.hosts = [host for host in mapped.hosts if host.host == "web1"]
+    fleetnet("map", "web1")
+    assert len(sockets_asked(mapped)) == 2
 
 
 def test_a_glob_that_nothing_matches_is_said_as_everywhere(mapped: Canned, fleetnet: Callable[..., Ran]) -> None:
@@ -137,6 +174,7 @@ def test_the_answer_reaches_as_far_as_the_least_of_its_parts(mapped: Canned, fle
 def test_an_address_that_two_hosts_say_they_have_makes_the_answer_partial(
     mapped: Canned, fleetnet: Callable[..., Ran]
 ) -> None:
+    mapped.sockets = without_liars(mapped)
     ran = fleetnet("map", "-q")
     assert (ran.status, ran.err) == (3, "")
     assert fleetnet("map", "--limit", "1").status == 0, "what is not shown is not doubted"
@@ -145,12 +183,25 @@ def test_an_address_that_two_hosts_say_they_have_makes_the_answer_partial(
     assert fleetnet("map").status == 0
 
 
+def test_so_does_a_socket_at_an_address_that_its_host_does_not_have(
+    mapped: Canned, fleetnet: Callable[..., Ran]
+) -> None:
+    for item in mapped.namespaces:
+        item.namespace.interfaces[0].kind = "bridge"
+    ran = fleetnet("map", "--port", "443")
+    assert ran.status == 3
+    said = "whose 203.0.113.10 is cannot be told: no host has that address, and a socket that fits is reported by odd"
+    assert said in ran.out.splitlines()
+    mapped.sockets = without_liars(mapped)
+    assert fleetnet("map", "--port", "443").status == 0
+
+
 def test_a_limit_cuts_and_says_so(mapped: Canned, fleetnet: Callable[..., Ran]) -> None:
     _heading, _row, reach = fleetnet("map", "--limit", "1").out.splitlines()
     assert reach == "4 hosts, all fresh; cut at 1 by --limit, there is more"
     assert json.loads(fleetnet("map", "--limit", "2", "-o", "json").out)["coverage"]["truncated"]
     assert "cut at 2 by --limit" in fleetnet("map", "--limit", "2", "-o", "mermaid").out
-    whole = fleetnet("map", "--limit", "7", "-o", "json")
+    whole = fleetnet("map", "--limit", "11", "-o", "json")
     assert not json.loads(whole.out)["coverage"]["truncated"]
 
 

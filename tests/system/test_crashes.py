@@ -63,7 +63,7 @@ def assert_true_to(kept: Archive, entries: list[Entry]) -> None:
             assert len(intervals) == 1, f"{entry} never closed, but has {len(intervals)} intervals"
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1])
 def test_history_stays_true_when_the_collector_is_killed_under_load(lab: Laboratory, seed: int) -> None:
     draw = random.Random(seed)
     host = lab.fabric.add_host("churn")

@@ -19,7 +19,7 @@ from demo.programs import Programs
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 SMALL_BYTES = 1 << 18
-ROOM = Case("room", look_every_s=720, restarts=11, seed=1)
+ROOM = Case("room", look_every_s=1200, restarts=11, seed=1)
 SMALL = Case(
     "small",
     look_every_s=600,

@@ -13,6 +13,7 @@ is not known is never filled with a guess: it says why.
 """
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Self
 
@@ -39,10 +40,11 @@ class Drawing:
 
     def __init__(self, places: Places, wanted: Wanted) -> None:
         self.places = places
+        self.contested: set[bytes] = set()  # see edges()
         self._wanted = wanted
         self._halves = Halves()
         self._listeners = Listeners()
-        self._elsewhere = Elsewhere(places)
+        self._elsewhere = Elsewhere(places, wanted.hosts or frozenset())
         self._ends: list[End] = []
         self._numbers: dict[End, int] = {}
 
@@ -70,8 +72,10 @@ class Drawing:
         return connection.local
 
     def edges(self) -> list[Edge]:
-        """All edges, in their order."""
+        """All edges, in their order. `contested` are then the far addresses of what was joined, where a host that is at
+        neither end has the near one as well: it may report the near half too, if it was asked."""
         counted: Counter[Edge] = Counter()
+        self.contested.clear()
         for key, halves in self._halves.together():
             connection = of_key(key)
             for joined in join(key, halves, self.places):
@@ -79,7 +83,15 @@ class Drawing:
                 edge = self._joined(mine, joined.half, joined.other) if joined.other else self._alone(mine, joined)
                 if self._is_wanted(edge, mine, joined):
                     counted[self._shown(edge)] += 1
+                    self.contested.update(self._contested(mine, joined))
         return sorted((edge.times(n) for edge, n in counted.items()), key=lambda edge: edge.order)
+
+    def _contested(self, mine: Connection, joined: Joined) -> Iterator[bytes]:
+        if joined.other is None or self.places.are_on_one_host(joined.half.place, joined.other.place):
+            return
+        for near, far in ((mine.local, mine.remote), (mine.remote, mine.local)):
+            if self.places.on_several_hosts(near):
+                yield far
 
     def _shown(self, edge: Edge) -> Edge:
         """Whoever comes from outside is shown as one end, unless each is wanted, for they may be millions."""
@@ -99,10 +111,7 @@ class Drawing:
         """Whether an end of what was not asked for itself is as asked for."""
         if edge.client.host and edge.server.host:
             return self._wanted.has_end(edge.client) or self._wanted.has_end(edge.server)
-        hosts = self._wanted.hosts
-        if hosts is None or not self._wanted.only_hosts:
-            return False
-        return self._elsewhere.may_be_on(hosts, mine, joined)
+        return self._wanted.only_hosts and self._elsewhere.is_asked(mine, joined)
 
     def _joined(self, mine: Connection, half: Half, other: Half) -> Edge:
         ends = (self._ends[half.end], self._ends[other.end])
@@ -116,7 +125,7 @@ class Drawing:
         if place is None:
             end = self._elsewhere.nowhere(mine, joined)
             return _directed(mine, (own, end), (own_listener, None), records.ONE_END if end.why else records.OUTSIDE)
-        there = self._elsewhere.somebody(place, joined)
+        there = self._elsewhere.somebody(place, mine, joined)
         return _directed(mine, (own, there), (own_listener, self._listening(place, turned(mine))), records.ONE_END)
 
     def _listening(self, place: int, connection: Connection) -> End | None:

@@ -3,29 +3,40 @@
 1. On one host. Where a host has one half of each side, they are one connection, whatever other hosts have: a bridge of
    a host (172.17.0.1) leads to the host itself. This is also how a connection to an own address, and one over loopback
    or a link, is joined; their keys are no other place's.
-2. Between hosts. One half is left of each side, and neither host has the other's address itself, for then it would have
-   talked to itself.
-3. Where more than one may be the other half, none is taken: all that fit are named.
+2. Between hosts. A half whose host has the other's address itself is nobody else's, for it leads to that host. One half
+   is left of each side, and each host has its own half's address.
+3. Where more than one may be the other half, or the only one has an address that its host does not have, none is taken:
+   all that fit are named.
 
-What must stay true: no two halves are joined while a third fits as well.
+What must stay true: no two halves are joined while a third fits as well, nor on the word of a host that reports a
+socket at an address of another, or of nobody. What is said of a side is made once, and not for each half of the other,
+for one host can report both in as many namespaces as it likes.
 """
 
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from fleetnet_cli.edges.connections import of_key
+from fleetnet_cli.edges.connections import Connection, of_key
 from fleetnet_cli.edges.halves import Half
 from fleetnet_cli.edges.places import Places
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Fitting:
+    """The namespaces of all that may be the other half of each half of one side; one object for all of these."""
+
+    places: tuple[int, ...]
+    has_address: bool  # the host of one of them has the address, at least; where none has, whoever does may be it too
+
+
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """A half with the other one, or with the namespaces of those that may be it."""
+    """A half with the other one, or with those that may be it."""
 
     half: Half
     other: Half | None = None
-    may_be: tuple[int, ...] = ()
+    may_be: Fitting | None = None
 
 
 def join(key: bytes, halves: list[Half], places: Places) -> Iterator[Joined]:
@@ -39,16 +50,33 @@ def join(key: bytes, halves: list[Half], places: Places) -> Iterator[Joined]:
         if len(ones) == len(others) == 1:
             yield Joined(ones[0], others[0])
         elif ones and others:
-            yield from _undecided(ones, others)
+            yield from _undecided(connection, ones, others, places)
         else:
             left[0].extend(ones)
             left[1].extend(others)
-    ones, others = left
+    yield from _between_hosts(connection, *left, places)
+
+
+def _between_hosts(
+    connection: Connection, ones: list[Half], others: list[Half], places: Places
+) -> Iterator[Joined]:  # 2.
+    ones, own = _parted(ones, connection.remote, places)
+    others, too = _parted(others, connection.local, places)
+    yield from (Joined(half) for half in (*own, *too))
     if len(ones) == len(others) == 1:
-        own = places.on_host(connection.remote, ones[0].place) or places.on_host(connection.local, others[0].place)
-        yield from (Joined(half) for half in (*ones, *others)) if own else (Joined(ones[0], others[0]),)  # 2.
-    else:
-        yield from _undecided(ones, others)
+        one, other = ones[0], others[0]
+        if places.on_host(connection.local, one.place) and places.on_host(connection.remote, other.place):
+            yield Joined(one, other)
+            return
+    yield from _undecided(connection, ones, others, places)
+
+
+def _parted(halves: list[Half], far: bytes, places: Places) -> tuple[list[Half], list[Half]]:
+    """Those that lead to other hosts, and those whose host has the far address itself."""
+    parted: tuple[list[Half], list[Half]] = ([], [])
+    for half in halves:
+        parted[places.on_host(far, half.place)].append(half)
+    return parted
 
 
 def _by_host(halves: list[Half], places: Places) -> Iterator[tuple[list[Half], list[Half]]]:
@@ -58,7 +86,15 @@ def _by_host(halves: list[Half], places: Places) -> Iterator[tuple[list[Half], l
     yield from by_host.values()
 
 
-def _undecided(ones: list[Half], others: list[Half]) -> Iterator[Joined]:  # 3.
-    for mine, theirs in ((ones, others), (others, ones)):
-        may_be = tuple(half.place for half in theirs)
+def _undecided(connection: Connection, ones: list[Half], others: list[Half], places: Places) -> Iterator[Joined]:  # 3.
+    for mine, theirs, address in ((ones, others, connection.remote), (others, ones, connection.local)):
+        may_be = _fitting(theirs, address, places)
         yield from (Joined(half, may_be=may_be) for half in mine)
+
+
+def _fitting(halves: list[Half], address: bytes, places: Places) -> Fitting | None:
+    """Those of one side, all of which have this address."""
+    if not halves:
+        return None
+    has_address = any(places.on_host(address, half.place) for half in halves)
+    return Fitting(tuple(half.place for half in halves), has_address)

@@ -9,38 +9,31 @@ _ANY_V4, _ANY_V6 = packed("0.0.0.0"), packed("::")  # noqa: S104  # not bound to
 
 
 class _Bound(NamedTuple):
-    address: bytes
     v6only: bool
     end: int
 
 
 class Listeners:
-    """Every listener by namespace, protocol and port. Memory is that of these, however many connections there are."""
+    """Every listener by namespace, protocol and port, and there by address, for one port may be listened to at very
+    many. Memory is that of these, however many connections there are."""
 
     def __init__(self) -> None:
-        self._bound: dict[tuple[int, str, int], list[_Bound]] = {}
+        self._bound: dict[tuple[int, str, int], dict[bytes, _Bound]] = {}
 
     def add(self, place: int, socket: Socket, end: int) -> None:
         """One more; of several at the same address the first counts, for they are workers of one program."""
-        bound = self._bound.setdefault((place, socket.protocol, socket.local_port), [])
-        address = packed(socket.local_address)
-        if not any(one.address == address for one in bound):
-            bound.append(_Bound(address, socket.v6only is True, end))
+        bound = self._bound.setdefault((place, socket.protocol, socket.local_port), {})
+        bound.setdefault(packed(socket.local_address), _Bound(socket.v6only is True, end))
 
     def at(self, place: int, protocol: str, address: bytes, port: int) -> int | None:
         """The end that listens there; None where none does. What is bound to the address itself comes before what is
         bound to every one, as in the kernel."""
-        found = [
-            (rank, one.end)
-            for one in self._bound.get((place, protocol, port), ())
-            if (rank := _rank(one, address)) is not None
-        ]
-        return min(found)[1] if found else None
-
-
-def _rank(one: _Bound, address: bytes) -> int | None:
-    if one.address == address:
-        return 0
-    if is_ipv4(address):
-        return 1 if one.address == _ANY_V4 else 2 if one.address == _ANY_V6 and not one.v6only else None
-    return 1 if one.address == _ANY_V6 else None
+        bound = self._bound.get((place, protocol, port), {})
+        found = bound.get(address)
+        if found is None and is_ipv4(address):
+            found = bound.get(_ANY_V4)
+        if found is None:
+            found = bound.get(_ANY_V6)
+            if found is not None and found.v6only and is_ipv4(address):
+                found = None
+        return None if found is None else found.end

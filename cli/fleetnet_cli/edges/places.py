@@ -24,6 +24,8 @@ class Places:
         self._containers: list[str] = []
         self._hosts: dict[str, int] = {}
         self._holders: dict[bytes, dict[int, bool]] = {}  # of an address, and whether on bridges alone
+        self._on_hosts: set[tuple[bytes, int]] = set()  # the same by host, for a host may have it in very many
+        self._on_several: set[bytes] = set()  # the addresses that more than one host has
         for namespace in namespaces:
             number = self.number(namespace.host, namespace.netns, namespace.inode)
             self._containers[number] = namespace.container
@@ -33,8 +35,14 @@ class Places:
         for interface in namespace.interfaces:
             for address in interface.addresses:
                 if tells(address.address):
-                    holders = self._holders.setdefault(packed(address.address), {})
-                    holders[number] = interface.kind == BRIDGE and holders.get(number, True)
+                    self._hold(packed(address.address), number, on_bridge=interface.kind == BRIDGE)
+
+    def _hold(self, address: bytes, number: int, *, on_bridge: bool) -> None:
+        holders = self._holders.setdefault(address, {})
+        if holders and not self.on_host(address, number):
+            self._on_several.add(address)
+        holders[number] = on_bridge and holders.get(number, True)
+        self._on_hosts.add((address, self.host_number(number)))
 
     def number(self, host: str, netns: str, inode: int) -> int:
         """That of a namespace, which is made known where it was not."""
@@ -53,6 +61,10 @@ class Places:
         """That of the host which a namespace is of."""
         return self._hosts[self._places[number].host]
 
+    def are_on_one_host(self, number: int, other: int) -> bool:
+        """Whether two namespaces are of the same host."""
+        return self._places[number].host == self._places[other].host
+
     def container(self, number: int) -> str:
         """The container whose namespace it is; "" where none."""
         return self._containers[number]
@@ -63,8 +75,11 @@ class Places:
 
     def on_host(self, address: bytes, number: int) -> bool:
         """Whether a namespace of the same host has the address."""
-        host = self._places[number].host
-        return any(self._places[holder].host == host for holder in self.holders(address))
+        return (address, self.host_number(number)) in self._on_hosts
+
+    def on_several_hosts(self, address: bytes) -> bool:
+        """Whether more than one host has an address."""
+        return address in self._on_several
 
     def on_bridges(self, address: bytes) -> bool:
         """Whether several have an address, all on a bridge of their own, such as that of docker."""

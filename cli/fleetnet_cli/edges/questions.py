@@ -8,13 +8,15 @@
 5. Where that was not all: whatever has an address at its other end that what was asked for has at its own, for among
    these are the other halves.
 6. Of a process or unit that listens: all connections of its hosts, for what it listens for another may have accepted.
+7. Where that joined two hosts at an address that a third has as well: whatever has the far address at its other end,
+   for the third may report the same half. So a map of some hosts takes nobody's word that the map of all doubts.
 
 What must stay true: the answer reaches no further than any of these, and no more than addresses is kept of them beside
 what is drawn.
 """
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -82,12 +84,26 @@ def ask(collector: "Collector", question: MapQuestion) -> Map:
         asked = replace(everyone, selection=question.selection, process=wanted.process, unit=wanted.unit)
         asking.connections(asked, asked=True)
         if wanted.narrows_ends and (own := asking.own()):
-            others = replace(everyone, remotes=own) if len(own) <= _MOST_NETS else everyone
-            asking.connections(others, asked=False)
+            asking.connections(_towards(own, everyone), asked=False)
         if not wanted.only_hosts and (own_hosts := asking.hosts()):
             beside = replace(fleet, host_globs=own_hosts if len(own_hosts) <= _MOST_GLOBS else ())
             asking.connections(replace(everyone, selection=beside), asked=False)
-        return Map(drawing.edges(), asking.reach)
+        edges = drawing.edges()
+        if wanted.narrows_ends and drawing.contested:  # 7.
+            asking.connections(_towards(_nets(drawing.contested), everyone), asked=False)
+            edges = drawing.edges()
+        return Map(edges, asking.reach)
+
+
+def _towards(nets: tuple[Net, ...], everyone: SocketQuestion) -> SocketQuestion:
+    """Those whose other end has one of these addresses, or all where they are more than a question takes."""
+    return replace(everyone, remotes=nets) if len(nets) <= _MOST_NETS else everyone
+
+
+def _nets(addresses: Iterable[bytes]) -> tuple[Net, ...]:
+    """Each address as a net of its own."""
+    kept = sorted(map(text, addresses))
+    return tuple(Net(address, ipaddress.ip_address(address).max_prefixlen) for address in kept)
 
 
 class _Asking:
@@ -128,8 +144,7 @@ class _Asking:
         if self._wanted.only_hosts:
             places = self._drawing.places
             found = {address for address in found if not (is_loopback(address) or places.on_bridges(address))}
-        kept = sorted(text(address) for address in found)
-        return tuple(Net(address, ipaddress.ip_address(address).max_prefixlen) for address in kept)
+        return _nets(found)
 
     def hosts(self) -> tuple[str, ...]:
         """Those on which something listens that was asked for, or all that were asked for without more."""

@@ -16,7 +16,8 @@ UNKNOWN: Final = "unknown"
 # Why an end is not known better, beside the words for a socket whose process is not known (owner_status).
 SHARED_ADDRESS: Final = "shared-address"  # several namespaces have the address
 SHARED_BRIDGE: Final = "shared-bridge"  # likewise, each on a bridge of its own, such as that of docker
-SEVERAL_SOCKETS: Final = "several-sockets"  # several namespaces have a socket that may be the other half
+SEVERAL_SOCKETS: Final = "several-sockets"  # several namespaces may have the other half, by a socket or the address
+UNHELD_ADDRESS: Final = "unheld-address"  # a socket fits, and no host says that it has the address at one of the ends
 LINK_LOCAL: Final = "link-local"  # its address means another host on each link
 NO_LISTENER: Final = "no-listener"  # the namespace has the address, and nothing in it listens there
 NO_SOCKET: Final = "no-socket"  # the namespace has the address, and none of its sockets is the other half
@@ -46,8 +47,8 @@ class End:
 
     @property
     def is_doubtful(self) -> bool:
-        """It should be known which of several namespaces it is in, and is not. Bridges are each host's own affair."""
-        return self.why in (SHARED_ADDRESS, SEVERAL_SOCKETS)
+        """It should be known which namespace or program it is, and is not. Bridges are each host's own affair."""
+        return self.why in (SHARED_ADDRESS, SEVERAL_SOCKETS, UNHELD_ADDRESS)
 
     @property
     def order(self) -> tuple[object, ...]:

@@ -18,7 +18,16 @@ _WHY = {
     records.NO_LISTENER: "nobody listens",
     records.NO_SOCKET: "no such socket",
     records.LINK_LOCAL: "link-local",
+    records.SEVERAL_SOCKETS: "several claim it",
+    records.UNHELD_ADDRESS: "the other address is nobody's",
     "no-helper": "no helper",
+}
+
+# Why it cannot be told whose the address of a doubtful one is; {} are those who may be it.
+_CANNOT_BE_TOLD = {
+    records.SHARED_ADDRESS: "{} have that address",
+    records.SEVERAL_SOCKETS: "{} have a socket that fits, or that address",
+    records.UNHELD_ADDRESS: "no host has that address, and a socket that fits is reported by {}",
 }
 
 
@@ -54,8 +63,11 @@ def presentation(services: Services, nothing: str) -> Presentation[Edge]:
 
 
 def end(end: End) -> str:
-    """`web1 nginx`, `web1/blue nginx`, `web1 ? (no helper)`, `one of db1, db2 (10.0.0.5)`, `203.0.113.7`."""
+    """`web1 nginx`, `web1/blue nginx`, `web1 ? (no helper)`, `one of db1, db2 (10.0.0.5)`, `203.0.113.7`,
+    `203.0.113.7 (claimed by db1)`."""
     if not end.host:
+        if end.why == records.UNHELD_ADDRESS:
+            return f"{end.address} (claimed by {_places(end)})"
         if end.one_of:
             return f"one of {_places(end)} ({end.address})"
         why = f" ({_why(end)})" if end.why else ""
@@ -80,11 +92,13 @@ def port(edge: Edge, services: Services) -> str:
 
 
 def _doubt(edge: Edge) -> str | None:
-    """What must be said of an edge whose end may be on one of several hosts."""
-    for one in (edge.client, edge.server):
-        if one.is_doubtful:
-            has = "have that address" if one.why == records.SHARED_ADDRESS else "have a socket that fits"
-            return f"whose {one.address} is cannot be told: {_places(one)} {has}"
+    """What must be said of an edge whose end may be on one of several hosts, or is not known for such a reason."""
+    doubtful = [one for one in (edge.client, edge.server) if one.is_doubtful]
+    for one in doubtful:
+        if one.address:
+            return f"whose {one.address} is cannot be told: {_CANNOT_BE_TOLD[one.why].format(_places(one))}"
+    for one in doubtful:
+        return f"which program of {place(Place(one.host, one.netns))} it is cannot be told: {_why(one)}"
     return None
 
 

@@ -15,8 +15,8 @@ from fleetnet_server.identity import ca, certificates, server
 from fleetnet_server.keep import Keep
 from fleetnet_server.logs import escaped
 from fleetnet_server.run.names import server_names
+from fleetnet_server.services.bands import days
 from fleetnet_server.services.machines import SENTENCE
-from fleetnet_server.services.retention import days
 from fleetnet_server.storage.inspection import Reach, SetAside, inspect
 
 # What could not be stored before is no present problem, and stays listed.

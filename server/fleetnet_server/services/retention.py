@@ -4,37 +4,46 @@ What must stay true: what is open stays. A step deletes some hundreds of rows, a
 other, and rests in proportion to what it took. Each is whole by itself: a collector may end between any two, and others
 may do the same before the same database. What a step deletes, it notes as no longer kept (kept.py).
 
-History lies in bands of time, of a host: what is older than the longest time goes whatever it is, what is older than
-the next only where it is not of the kind that is kept longest, and so on. Each band is walked from where its last walk
-ended; what was passed over, because it came late, goes at the latest with the next band.
+No host keeps another's from being deleted: they take turns with some thousands of rows each, what fails at one is
+raised when the others are done, and one at which a round failed comes last in the next.
+
+Each band of a host's history (bands.py) is walked from where its last walk ended; what was passed over, because it came
+late, goes at the latest with the next band.
 """
 
 import asyncio
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeVar, TypeVarTuple
+from typing import Final, NamedTuple, TypeVar, TypeVarTuple
+
+import structlog
 
 from fleetnet_server import metrics
+from fleetnet_server.errors import StorageDamaged
 from fleetnet_server.keep import Keep
+from fleetnet_server.logs import failure
+from fleetnet_server.services.bands import BEFORE_ALL_US, DAY_US, Times, times
 from fleetnet_server.storage import hosts, kept, retention, sessions, unused_holders
 from fleetnet_server.storage.database import Connection, Database
 from fleetnet_server.storage.kept import Kind, Walked
-from fleetnet_server.storage.retention import NETWORK, NO_KIND, Ended
+from fleetnet_server.storage.retention import NO_KIND, Ended
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 _HOUR_US = 3_600_000_000
-_DAY_US = 24 * _HOUR_US
-_BEFORE_ALL_US = -(1 << 62)
 # Found with one reading, and so held in memory until it is deleted.
 _MOST_FOUND: Final = 5_000
 # Walks that came upon nothing are noted together.
 _WALKS_AT_ONCE: Final = 100
 # Finding the holders that nothing names goes through all that is kept of a host: with each round of one in so many.
 HOLDER_ROUNDS: Final = 24
+# If a round fails at so many hosts at which the one before did not, that is not about them, and it ends.
+MOST_FAILURES: Final = 3
+
+_log = structlog.get_logger()
 
 
 class Pace:
@@ -57,28 +66,12 @@ class Pace:
         return took_s * (1 / self.SHARE - 1)
 
 
-@dataclass(frozen=True, slots=True)
-class Band:
-    """A time of history in which what is of one of these kinds goes; by the collector's clock."""
+class _Clock(NamedTuple):
+    """A host, and how its time is told."""
 
-    kind: Kind  # the one whose time begins with it
-    kinds: frozenset[Kind]
-    from_us: int
-    before_us: int
-
-    @property
-    def whole(self) -> bool:
-        """Whether all in it goes, so that no walk has passed over anything."""
-        return self.kinds == kept.SOCKETS
-
-
-@dataclass(frozen=True, slots=True)
-class Times:
-    """What is too old at one time."""
-
-    bands: tuple[Band, ...]  # the oldest first, each of which begins where the one before ends
-    others: tuple[tuple[str, int], ...]  # tables beside history, and what goes: all that ended before
-    streams_us: int | None  # those that ended before; None: they stay
+    host_id: int
+    heard_us: int  # last, by our clock
+    offset_us: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,31 +87,6 @@ class _Due:
     all: bool  # False if there may be more
 
 
-def days(keep: Keep) -> dict[Kind, int | None]:
-    """For how long each kind of socket is kept; None for ever."""
-    return {
-        Kind.LISTENERS: keep.keep_listeners_days,
-        Kind.SOCKETS: keep.keep_sockets_days,
-        Kind.BRIEF: keep.keep_brief_days,
-    }
-
-
-def times(keep: Keep, now_us: int) -> Times:
-    """What is too old now."""
-    bounded = sorted(((many, kind) for kind, many in days(keep).items() if many is not None), reverse=True)
-    bands: list[Band] = []
-    for place, (many, kind) in enumerate(bounded):
-        kinds = frozenset(other for _, other in bounded[place:])
-        from_us = bands[-1].before_us if bands else _BEFORE_ALL_US
-        bands.append(Band(kind, kinds, from_us, now_us - many * _DAY_US))
-    longest_us = None if keep.longest_days is None else now_us - keep.longest_days * _DAY_US
-    # Answers about sockets show the names of their namespaces.
-    others = [] if longest_us is None else [(table, longest_us) for table in ("gaps", *NETWORK)]
-    if keep.keep_sockets_days is not None:
-        others.append(("trends", now_us - keep.keep_sockets_days * _DAY_US))
-    return Times(tuple(bands), tuple(others), longest_us)
-
-
 class Retention:
     """One per collector."""
 
@@ -128,34 +96,64 @@ class Retention:
         self._keep = keep
         self._rest = rest
         self._pace = Pace()
-        self._rounds: int | None = None
+        self._rounds = 0  # from the hour of the first on
         # Where to go on of hosts that have more holders than are looked at in one round.
         self._holders_after: dict[int, int] = {}
         self._walks: list[Walked] = []
-        self._at = 0  # the host that a round has come to
+        self._failed: set[int] = set()  # hosts at which this round did
+        self._failure: Exception | None = None  # the first
+        self._behind: set[int] = set()  # hosts at which the last round failed
 
     async def round(self, now_us: int) -> Counter[str]:
-        """Delete all that is too old now; how many rows of what. Raises StorageError, and then goes on another time."""
+        """Delete all that is too old now; how many rows of what. Raises what failed first, StorageError or what it is:
+        if it was about a host, when nothing is left of the others."""
         deleted: Counter[str] = Counter()
-        self._walks = []
-        heard, offsets_us = await self._db.read(_clocks)
-        # One that failed begins again with the host that it failed at.
-        for host_id, heard_us in sorted(heard, key=lambda one: one[0] < self._at):
-            self._at = host_id
+        self._walks, self._failed, self._failure = [], set(), None
+        self._rounds = self._rounds or now_us // _HOUR_US
+        of_hosts = await self._db.read(_clocks)
+
+        async def clear(one: _Clock) -> bool:
             # A clock of ours that is ahead, as after a boot, does not age what hosts tell that are not heard by it.
-            due = times(self._keep, min(now_us, heard_us + _DAY_US))
-            await self._clear(host_id, due, offsets_us.get(host_id, 0), deleted)
-        self._at = 0
+            due = times(self._keep, min(now_us, one.heard_us + DAY_US))
+            return await self._clear(one.host_id, due, one.offset_us, deleted)
+
+        async def clear_holders(one: _Clock) -> bool:
+            await self.clear_holders(one.host_id, deleted)
+            return False
+
+        await self._take_turns(of_hosts, clear)
         await self._note_walks()
-        self._rounds = now_us // _HOUR_US if self._rounds is None else self._rounds + 1
-        for host_id, _ in heard:
-            # Of more than are looked at at once the rest come with the next round: a host may use up as many in a day.
-            if host_id % HOLDER_ROUNDS == self._rounds % HOLDER_ROUNDS or host_id in self._holders_after:
-                await self.clear_holders(host_id, deleted)
+        await self._take_turns([one for one in of_hosts if self._holders_are_due(one.host_id)], clear_holders)
+        self._behind = self._failed
+        self._rounds += 1
         for kind, reach in (await self._db.read(kept.reaches)).items():
             metrics.KEPT_SINCE.labels(Kind(kind).name.lower()).set(reach.since_us / 1e6)
+        if self._failure is not None:
+            raise self._failure
         metrics.RETENTION_ENDED.set_to_current_time()
         return deleted
+
+    async def _take_turns(self, of_hosts: list[_Clock], turn: Callable[[_Clock], Awaitable[bool]]) -> None:
+        """Each host again and again, until its turn says that nothing is left or fails; who failed the last time comes
+        last. Raises what is not about one host."""
+        waiting = deque(sorted(of_hosts, key=lambda one: one.host_id in self._behind))
+        while waiting:
+            one = waiting.popleft()
+            try:
+                if await turn(one):
+                    waiting.append(one)
+            except Exception as error:  # whatever it is, it is to keep no other host's from going
+                self._failed.add(one.host_id)
+                self._failure = self._failure or error
+                if isinstance(error, StorageDamaged) or len(self._failed - self._behind) >= MOST_FAILURES:
+                    self._behind |= self._failed
+                    raise
+                _log.warning("what is too old of a host was not deleted", host_id=one.host_id, **failure(error))
+
+    def _holders_are_due(self, host_id: int) -> bool:
+        """Of more than are looked at at once the rest come with the next round: a host may use up as many in a day."""
+        its_turn = host_id % HOLDER_ROUNDS == self._rounds % HOLDER_ROUNDS
+        return host_id not in self._failed and (its_turn or host_id in self._holders_after)
 
     async def clear_holders(self, host_id: int, deleted: Counter[str]) -> None:
         """Delete the holders of a host that nothing names, and their processes: unused_holders.py has the steps."""
@@ -172,24 +170,23 @@ class Retention:
             for what, count in zip(("holders", "processes"), counts, strict=True):
                 _count(deleted, what, count)
 
-    async def _clear(self, host_id: int, due: Times, offset_us: int, deleted: Counter[str]) -> None:
-        while True:
-            found = await self._db.read(_look, host_id, due, offset_us)
-            if found is None:
-                await self._db.write(kept.begin, host_id)
-                continue
-            gone = 0
-            for part in found.parts:
-                for some in self._portions(part.rows):
-                    count = await self._step(len(some), _delete, host_id, part.table, some)
-                    _count_rows(deleted, part.table, some, count)
-                    gone += count
-            self._walks += found.walks
-            if not found.all or len(self._walks) >= _WALKS_AT_ONCE:
-                await self._note_walks()
-            # What was found and was not there to be deleted has changed, or somebody else deletes it.
-            if found.all or not gone:
-                return
+    async def _clear(self, host_id: int, due: Times, offset_us: int, deleted: Counter[str]) -> bool:
+        """Some of what is too old of a host; whether there may be more."""
+        found = await self._db.read(_look, host_id, due, offset_us)
+        if found is None:
+            await self._db.write(kept.begin, host_id)
+            return True
+        gone = 0
+        for part in found.parts:
+            for some in self._portions(part.rows):
+                count = await self._step(len(some), _delete, host_id, part.table, some)
+                _count_rows(deleted, part.table, some, count)
+                gone += count
+        self._walks += found.walks
+        if not found.all or len(self._walks) >= _WALKS_AT_ONCE:
+            await self._note_walks()
+        # What was found and was not there to be deleted has changed, or somebody else deletes it.
+        return not found.all and gone > 0
 
     async def _note_walks(self) -> None:
         walks, self._walks = self._walks, []
@@ -216,11 +213,12 @@ def _timed(conn: Connection, fn: Callable[[Connection, *Ts], T], args: tuple[*Ts
     return result, time.perf_counter() - began_s
 
 
-def _clocks(conn: Connection) -> tuple[list[tuple[int, int]], dict[int, int]]:
+def _clocks(conn: Connection) -> list[_Clock]:
     """All hosts, each with when it was heard last by our clock, and by how much the clocks of some are ahead of ours:
     never more than nothing. A clock that is ahead may have been set a moment ago, by whoever owns the host, and what is
     deleted does not come back."""
-    return hosts.all_heard(conn), {host_id: min(us, 0) for host_id, us in sessions.skewed(conn).items()}
+    skewed = sessions.skewed(conn)
+    return [_Clock(host_id, heard_us, min(skewed.get(host_id, 0), 0)) for host_id, heard_us in hosts.all_heard(conn)]
 
 
 def _look(conn: Connection, host_id: int, due: Times, offset_us: int) -> _Due | None:
@@ -234,7 +232,7 @@ def _look(conn: Connection, host_id: int, due: Times, offset_us: int) -> _Due | 
     for band in due.bands:
         was_us, before_us = walked[band.kind], band.before_us + offset_us
         # A walk that has come much further was by a clock that was wrong, or while less was kept: it goes back.
-        begun_us = was_us if was_us <= before_us + _DAY_US else _BEFORE_ALL_US
+        begun_us = was_us if was_us <= before_us + DAY_US else BEFORE_ALL_US
         # What came late into an older band than its own goes with that.
         from_us = band.from_us if band.whole else max(begun_us, band.from_us + offset_us)
         some = retention.sockets(conn, host_id, band.kinds, from_us, before_us, left)
@@ -243,7 +241,7 @@ def _look(conn: Connection, host_id: int, due: Times, offset_us: int) -> _Due | 
         left -= len(some.rows)
         if not left:
             return _Due(parts, walks, all=False)
-        rows = retention.handed_over(conn, host_id, band.kinds, before_us, left)
+        rows = retention.handed_over(conn, host_id, band.kind, before_us, left)
         parts.append(_Part("former_holders", rows))
         left -= len(rows)
         if not left:

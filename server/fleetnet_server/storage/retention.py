@@ -131,14 +131,27 @@ def beside(conn: Connection, table: str, host_id: int, before_us: int, most: int
     return [Ended(tuple(row[:-1]), what.kind, row[-1]) for row in conn.execute(query.limit(most))]
 
 
-def handed_over(conn: Connection, host_id: int, kinds: Collection[int], before_us: int, most: int) -> list[Ended]:
-    """Who held sockets of these kinds until some time before that. What has ended since has ended later, so none of its
-    is left behind; what lasts loses those who held it too long ago."""
-    former = former_holders.c
-    query = select(*former_holders.primary_key.columns, former.kind).where(
-        former.host_id == host_id, former.until_us < before_us, former.kind.in_(list(kinds))
-    )
-    return [Ended(tuple(row[:-1]), row.kind, row.until_us) for row in conn.execute(query.limit(most))]
+def handed_over(conn: Connection, host_id: int, kind: int, before_us: int, most: int) -> list[Ended]:
+    """Who held sockets of this kind until some time before that; at most so many, the oldest days first.
+
+    However many there are, it reads these and what ended in the ten minutes of that time. What has ended since has
+    ended later, so none of its is left behind; what lasts loses those who held it too long ago.
+    """
+    rows: list[Ended] = []
+    from_us = -_LATER_US
+    until, names = former_holders.c.until_us, former_holders.primary_key.columns
+    while len(rows) < most:
+        oldest = select(until).where(*_former_within(host_id, kind, from_us, before_us))
+        first_us = conn.execute(oldest.order_by(ends.OLDEST_FORMER_FIRST).limit(1)).scalar()
+        if first_us is None:
+            break
+        # That one is of the first ten minutes, and there may be others in them before it.
+        until_us = min(first_us + _SLICE_US, before_us)
+        # In no order, for some engine might sort all of them to find the first.
+        query = select(*names).where(*_former_within(host_id, kind, from_us, until_us)).limit(most - len(rows))
+        rows += [Ended(tuple(row), kind, row.until_us) for row in conn.execute(query)]
+        from_us = until_us
+    return rows
 
 
 def begun_us(conn: Connection, host_id: int, before_us: int) -> int:
@@ -177,6 +190,14 @@ def within(host_id: int, from_us: int, before_us: int) -> tuple[ColumnElement[bo
     """Rows of history of a host that ended from one time on and before another."""
     exactly = (history.c.closed_at_us >= from_us, history.c.closed_at_us < before_us)
     return (history.c.host_id == host_id, ends.since(from_us), ends.until(before_us), *exactly)
+
+
+def _former_within(host_id: int, kind: int, from_us: int, before_us: int) -> tuple[ColumnElement[bool], ...]:
+    """Who held sockets of a host and of this kind until some time from one on and before another."""
+    former = former_holders.c
+    exactly = (former.until_us >= from_us, former.until_us < before_us)
+    around = (ends.former_since(from_us), ends.former_until(before_us))
+    return (former.host_id == host_id, former.kind == kind, *around, *exactly)
 
 
 def _removal(table: Table, names: Iterable[Column[Any]]) -> tuple[Delete, tuple[str, ...]]:

@@ -27,6 +27,7 @@ from fleetnet_server.storage.metadata import METADATA as METADATA  # with all ta
 from fleetnet_server.storage.metadata import ONLY_ON, Name
 from fleetnet_server.storage.schema_counts import counts as counts
 from fleetnet_server.storage.schema_counts import trends as trends
+from fleetnet_server.storage.schema_former import UNTIL_IN as UNTIL_IN
 from fleetnet_server.storage.schema_former import former_holders as former_holders
 from fleetnet_server.storage.schema_labels import labels as labels
 from fleetnet_server.storage.schema_live import live_answers as live_answers

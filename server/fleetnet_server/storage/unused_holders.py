@@ -1,9 +1,11 @@
 """Holders that no row names any more, and their processes: found, doubted, found again, taken away.
 
 What must stay true: a row that names a holder finds it, whichever collector writes the row and whatever it remembers to
-have stored (holders.StoredHolders). No index tells what names a holder, for it would cost every row of history more
-than the rest of this does; so that nothing is named is found by a reader, which takes its time, and meanwhile somebody
-may name it again. Therefore in four steps, each of which is whole by itself:
+have stored (holders.StoredHolders). No index tells what of history names a holder, for it would cost every row more
+than the rest of this does. One of former_holders does, for some 40 bytes a row: whoever takes a socket over is mostly
+new, so as many rows of holders and processes come with it, and there are few; while of a host that is made to hand over
+more than can be read there may be any number. So that nothing is named is found by a reader, which takes its time, and
+meanwhile somebody may name it again. Therefore in four steps, each of which is whole by itself:
 
 1. A reader finds the holders of a host that none of its rows names.
 2. The writer counts one more doubt of the host, under the lock of the host's row, and marks them with its number. Every
@@ -44,18 +46,23 @@ def after(conn: Connection, host_id: int, holder_id: int | None) -> list[int]:
 
 
 def unnamed(conn: Connection, host_id: int, among: Iterable[int] | None = None) -> list[int]:
-    """Steps 1 and 3: holders of a host that no row names; of all, or of some. Reads only."""
+    """Steps 1 and 3: holders of a host that no row names; of all, or of some. Reads only, and holds no more of them in
+    memory than lie between the first and the last of these."""
     every = select(holders.c.holder_id).where(holders.c.host_id == host_id)
     left = set(conn.execute(every).scalars() if among is None else among)
-    if left:
-        for table in (current, former_holders):
-            named = select(table.c.holder_id).distinct().where(table.c.host_id == host_id)
-            left.difference_update(conn.execute(named).scalars())
+    if not left:
+        return []
+    first, last = min(left), max(left)
+    open_ones = select(current.c.holder_id).distinct().where(current.c.host_id == host_id)
+    left.difference_update(conn.execute(open_ones.where(current.c.holder_id.between(first, last))).scalars())
+    # One look into an index for each, however many rows there are.
+    before = every.where(holders.c.holder_id.between(first, last), _NAMED_BEFORE.is_not(None))
+    left.difference_update(conn.execute(before).scalars())
     for from_us, before_us in retention.slices(conn, host_id, -_END_OF_TIME_US, _END_OF_TIME_US):
         if not left:
             break
-        named = select(history.c.holder_id).distinct().where(*retention.within(host_id, from_us, before_us))
-        left.difference_update(conn.execute(named).scalars())
+        ended = select(history.c.holder_id).distinct().where(*retention.within(host_id, from_us, before_us))
+        left.difference_update(conn.execute(ended.where(history.c.holder_id.between(first, last))).scalars())
     return sorted(left)
 
 
@@ -80,6 +87,13 @@ def remove(conn: Connection, host_id: int, marks: Mapping[int, int]) -> tuple[in
     return len(gone), execute_rows(conn, _REMOVE_PROCESS, ("of_host", "of_process"), lost) if lost else 0
 
 
+# A subquery for one value is carried out for each row; of an EXISTS an engine may make a join that reads every row.
+_NAMED_BEFORE = (
+    select(former_holders.c.holder_id)
+    .where(former_holders.c.host_id == holders.c.host_id, former_holders.c.holder_id == holders.c.holder_id)
+    .limit(1)
+    .scalar_subquery()
+)
 _HOLDER = ("of_host", "of_holder")
 _THIS = (holders.c.host_id == bindparam("of_host"), holders.c.holder_id == bindparam("of_holder"))
 _COUNT_DOUBT = (

@@ -396,15 +396,36 @@ def test_rows_of_0012_are_there_after_0013_with_one_holder_each_and_the_same_on_
     engine.dispose()
 
 
-def test_hosts_of_0013_are_known_after_0015_by_any_certificate_until_the_newest_is_shown(tmp_path: Path) -> None:
+def test_rows_of_0013_are_there_after_0014_with_two_indexes_and_the_same_on_the_way_back(tmp_path: Path) -> None:
     engine = old_database(tmp_path, "0001")
+    indexes = text(f"SELECT {_INDEXES[engine.dialect.name]} = 'former_holders'")
     with engine.begin() as conn:
         command.upgrade(migrate.configuration(conn), "0013")
+        former = {"host_id": 1, "socket_id": 7, "until_us": 4, "from_us": 2, "seen_us": None, "holder_id": 9, "kind": 1}
+        conn.execute(former_holders.insert().values(former))
+        tables = (*ROWS_OF_0001, "former_holders")
+        before, there = {table: _rows(conn, table) for table in tables}, set(conn.execute(indexes).scalars())
+        command.upgrade(migrate.configuration(conn), "0014")
+        assert {table: _rows(conn, table) for table in tables} == before
+        new = sorted(set(conn.execute(indexes).scalars()) - there)
+        assert ["ix_former_holders_ends" in new[0], "ix_former_holders_host_id_holder_id" in new[1]] == [True, True]
+        command.downgrade(migrate.configuration(conn), "0013")
+        assert {table: _rows(conn, table) for table in tables} == before
+        assert set(conn.execute(indexes).scalars()) == there
+        command.upgrade(migrate.configuration(conn), "head")
+        assert differences(conn) == []
+    engine.dispose()
+
+
+def test_hosts_of_0014_are_known_after_0015_by_any_certificate_until_the_newest_is_shown(tmp_path: Path) -> None:
+    engine = old_database(tmp_path, "0001")
+    with engine.begin() as conn:
+        command.upgrade(migrate.configuration(conn), "0014")
         before = _rows(conn, "hosts")
         command.upgrade(migrate.configuration(conn), "0015")
         assert _rows(conn, "hosts") == [{**host, "status_since_us": 0, "renewed_serial": "*"} for host in before]
         assert hosts.good("any", "newest", "*")
-        command.downgrade(migrate.configuration(conn), "0013")
+        command.downgrade(migrate.configuration(conn), "0014")
         assert _rows(conn, "hosts") == before
         command.upgrade(migrate.configuration(conn), "head")
         assert differences(conn) == []

@@ -11,6 +11,7 @@ from fleetnet_server.records import Holder, Process, Session
 from fleetnet_server.services.retention import HOLDER_ROUNDS, Retention
 from fleetnet_server.storage import unused_holders
 from fleetnet_server.storage.database import Connection
+from server.costs import asked_of, plan
 from server.databases import url
 from server.days import HOUR
 from server.reports import T0, WEB, Collector, S, difference, gone, hello, snapshot, sock
@@ -151,6 +152,37 @@ def test_what_history_alone_names_stays(tmp_path: Path) -> None:
         await c.report(session, difference(3, late_us, opened=(sock(2, late_us),)))
         await c.report(session, difference(4, late_us + S, closed=(gone(2, late_us + S),)))
         assert not await clear(c, session.host_id)
+
+    tell(tmp_path, story)
+
+
+def test_of_a_portion_a_reader_is_told_of_none_but_its_own_and_looks_each_up_by_the_index(tmp_path: Path) -> None:
+    many = [Holder(n, f"user{n}", "", "", 1, ()) for n in range(40)]
+
+    async def story(c: Collector) -> None:
+        session = await c.connect(await c.enroll(), hello(T0))
+        # Each held a socket, which some of them left to others and some until it ended; few are left.
+        told = [sock(1 + n, T0, holder=one) for n, one in enumerate(many)]
+        later = [sock(1 + n, T0 + S, holder=many[n % 3]) for n in range(20)]
+        await c.report(session, snapshot(1, T0, *told), difference(2, T0 + S, changed=tuple(later)))
+        await c.report(session, difference(3, T0 + 2 * S, closed=tuple(gone(1 + n, T0 + 2 * S) for n in range(10, 40))))
+        host_id = session.host_id
+        portion = (await c.db.read(unused_holders.after, host_id, None))[:12]
+
+        def found(conn: Connection) -> tuple[list[int], list[int], list[str]]:
+            asked = asked_of(conn.engine)
+            unnamed = unused_holders.unnamed(conn, host_id, portion)
+            statements = [one for one in asked if "holder_id" in one[0]]
+            asked.clear()
+            told = [row[0] for sql, values in statements for row in conn.exec_driver_sql(sql, values)]
+            steps = [step for sql, values in statements for step in plan(conn, sql, values)]
+            return unnamed, told, [step for step in steps if "former_holders" in step]
+
+        unnamed, named, steps = await c.db.read(found)
+        assert unnamed == []
+        assert set(named) <= set(portion)
+        [step] = steps
+        assert "ix_former_holders_host_id_holder_id" in step
 
     tell(tmp_path, story)
 

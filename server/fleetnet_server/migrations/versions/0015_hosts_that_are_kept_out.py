@@ -6,14 +6,14 @@ not known whether they have come by their newest certificate, so any of theirs i
 
 On the way back hosts that were retired are listed again; who was kept out stays out.
 
-Revision 0015, after 0013.
+Revision 0015, after 0014.
 """
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "0015"
-down_revision = "0013"
+down_revision = "0014"
 
 _WAS = "active, or revoked: its streams are refused."
 _STATUS = (
