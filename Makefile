@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+SUPPLY := .supply
 PACKAGES := proto agent server cli
 PROJECTS := $(PACKAGES:%=%/pyproject.toml)
 # Processes that share the tests; most of what they do is waiting.
@@ -32,11 +33,13 @@ test-week: $(VENV)/.dev  ## A collector that is away for a simulated week, with 
 test-storage: $(VENV)/.dev  ## What is kept, on both engines; DATABASE_URL=postgresql+psycopg://… is a server, or a Citus coordinator, of yours to try
 	FLEETNET_TEST_DATABASE="$(DATABASE_URL)" $(BIN)/pytest tests/server/storage tests/server/services $(ARGS)
 
-check: $(VENV)/.dev  ## Format, lint, types, import contracts
+check: $(VENV)/.dev  ## Format, lint, types, import contracts; advisories, where the index has them
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	@$(MAKE) --no-print-directory -s $(SUPPLY)/.done || { echo "advisories: nothing was compared, for pip-audit cannot be installed"; exit 0; }; \
+	$(SUPPLY)/bin/python packaging/advisories.py requirements/runtime.txt
 
 bench: $(VENV)/.dev  ## Our dump beside ss, netstat, psutil and /proc, as ratios
 	tests/install-tools
@@ -82,10 +85,14 @@ soak: $(VENV)/.dev  ## Half an hour with 200 agents, as root: what stays in memo
 	tests/install-tools
 	PYTHONPATH=tests:. $(BIN)/python -m bench.soak $(ARGS)
 
-dist: $(VENV)/.dev  ## Wheels of the four distributions, in dist/
+dist: $(VENV)/.dev $(SUPPLY)/.done  ## Wheels of the four distributions, and what each is made of (CycloneDX), in dist/
 	rm -rf dist
 	$(BIN)/pip wheel --quiet --no-deps --no-build-isolation --no-index --wheel-dir dist $(PACKAGES:%=./%)
-	cd dist && sha256sum *.whl > SHA256SUMS && cat SHA256SUMS
+	for one in agent server cli; do \
+	    $(SUPPLY)/bin/python -W ignore -m cyclonedx_py requirements requirements/$$one.txt --pyproject $$one/pyproject.toml \
+	        --output-reproducible --output-format JSON --output-file dist/fleetnet-$$one.cdx.json || exit 1; \
+	done
+	cd dist && sha256sum * > SHA256SUMS && cat SHA256SUMS
 
 man: $(VENV)/.runtime  ## Manual pages of what --help says, in man/ (man -l man/fleetnet.1)
 	$(BIN)/python docs/generate_man.py man
@@ -98,11 +105,16 @@ wire-record: $(VENV)/.dev  ## Write down what is new on the wire, for the tests 
 	PYTHONPATH=tests:. $(BIN)/python -m recorded.record_wire
 
 clean:  ## Remove what the targets made
-	rm -rf $(VENV) dist man demo/run .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(SUPPLY) dist man demo/run .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.runtime: requirements/runtime.txt $(PROJECTS) requirements/bootstrap
 	requirements/bootstrap $(PYTHON) $(VENV) requirements/runtime.txt $(PACKAGES)
+	touch $@
+
+# Apart, so that what looks at the packages is not among them.
+$(SUPPLY)/.done: requirements/supply.txt requirements/bootstrap
+	requirements/bootstrap $(PYTHON) $(SUPPLY) requirements/supply.txt
 	touch $@
 
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
