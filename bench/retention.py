@@ -161,7 +161,7 @@ class Bench:
             # Of each host another: what names its sockets is made from it.
             hello = Hello("0.1.0", number.to_bytes(16, "big"), 1, b"", now_us(), 0, _FACTS, 1.0, 4026531840)
             host = await self._db.write(hosts.enroll, f"host{number}", "0a", now_us())
-            self._hosts.append(Host(await self._ingest.open(host.name, hello, now_us()), number))
+            self._hosts.append(Host(await self._ingest.open(host.name, hello, now_us(), "0a"), number))
             await self._ingest.commit(self._hosts[-1].session, self._hosts[-1].snapshot(), now_us())
 
     async def _fill(self) -> Bar:

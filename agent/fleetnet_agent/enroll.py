@@ -3,12 +3,15 @@
 1. The token brings the secret and the collector's CA certificate.
 2. A TLS handshake with the standard library tells plainly what is wrong, before the token is shown to anybody.
 3. The key is made here and stored, so that a full disk is noticed while the token is still good.
-4. Secret and request go to EnrollService over TLS rooted in the token's CA alone; the certificate comes back.
-5. The identity is put in place.
+4. Secret and request go to EnrollService over TLS rooted in the token's CA alone, with what this host calls itself,
+   which counts only where the token is for no host by name; the certificate comes back.
+5. The identity is put in place. Where somebody is to approve the host first, its reports are refused until then, and
+   `run` tries again by itself.
 """
 
 import base64
 import binascii
+import socket
 import ssl
 import sys
 from dataclasses import dataclass
@@ -25,6 +28,7 @@ SECRET_BYTES = 32
 TOKEN_LIMIT = 65_536  # characters; a token is about 700
 ENROLL_PORT = 7444
 CALL_TIMEOUT_S = 20.0
+HOSTNAME_LIMIT = 253  # of a name in DNS
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +81,15 @@ def read_token(token_file: str | None, token: str | None) -> str:
         ) from error
 
 
-def enroll(server: str, token_text: str, directory: Path, *, force: bool = False) -> state.Identity:
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """What became of it."""
+
+    identity: state.Identity
+    pending: bool  # somebody is to approve this host before it may report
+
+
+def enroll(server: str, token_text: str, directory: Path, *, force: bool = False) -> Joined:
     """Enroll this host into `directory`. Raises AgentError; the token is used up only if the collector said yes."""
     host, port = reach.split_address(server, ENROLL_PORT)
     token = decode_token(token_text)
@@ -87,12 +99,12 @@ def enroll(server: str, token_text: str, directory: Path, *, force: bool = False
     made = keys.make_key_and_request()
     state.prepare(directory, made.key_pem)
     try:
-        identity = _ask(host, port, token, made)
+        joined = _ask(host, port, token, made)
     except AgentError:
         state.abandon(directory)
         raise
-    state.save(directory, identity)
-    return identity
+    state.save(directory, joined.identity)
+    return joined
 
 
 def _has_identity(directory: Path) -> bool:
@@ -104,13 +116,15 @@ def _has_identity(directory: Path) -> bool:
         ) from error
 
 
-def _ask(host: str, port: int, token: Token, made: keys.KeyAndRequest) -> state.Identity:
+def _ask(host: str, port: int, token: Token, made: keys.KeyAndRequest) -> Joined:
     from fleetnet_agent import keys
 
     credentials = grpc.ssl_channel_credentials(root_certificates=token.ca_pem)
     options = [("grpc.enable_http_proxy", 0)]
     with grpc.secure_channel(reach.join_address(host, port), credentials, options) as channel:
-        request = enroll_pb2.EnrollRequest(secret=token.secret, csr=made.request_der)
+        request = enroll_pb2.EnrollRequest(
+            secret=token.secret, csr=made.request_der, hostname=socket.gethostname()[:HOSTNAME_LIMIT]
+        )
         try:
             answer = enroll_pb2_grpc.EnrollServiceStub(channel).Enroll(request, timeout=CALL_TIMEOUT_S)
         except grpc.RpcError as error:
@@ -124,7 +138,7 @@ def _ask(host: str, port: int, token: Token, made: keys.KeyAndRequest) -> state.
         raise RefusedError(
             "the collector sent a certificate that is not for this host's key; look into the collector's log"
         )
-    return state.Identity(
+    identity = state.Identity(
         host=answer.host,
         report_addresses=tuple(answer.report_addresses) or (reach.join_address(host, answer.report_port),),
         key_pem=made.key_pem,
@@ -133,6 +147,7 @@ def _ask(host: str, port: int, token: Token, made: keys.KeyAndRequest) -> state.
         valid_from_us=facts.valid_from_us,
         valid_until_us=facts.valid_until_us,
     )
+    return Joined(identity, answer.pending)
 
 
 def _sentence(where: str, error: grpc.RpcError) -> AgentError:
@@ -146,6 +161,8 @@ def _sentence(where: str, error: grpc.RpcError) -> AgentError:
         )
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return UnreachableError(f"the collector at {where} did not answer within {CALL_TIMEOUT_S:g} s; try again")
+    if code is grpc.StatusCode.INVALID_ARGUMENT:
+        return RefusedError(f"the collector refused: {details}")
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
         return UnreachableError(f"the collector at {where} is busy ({details}); try again in a minute")
     if code is grpc.StatusCode.UNAVAILABLE:

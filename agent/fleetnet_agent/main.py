@@ -65,11 +65,18 @@ def _enroll(settings: Settings) -> int:
     if not settings.server:
         raise AgentError("the collector's address is needed; give --server HOST:PORT")
     token = read_token(settings.token_file, settings.token)
-    identity = enroll(settings.server, token, settings.state, force=settings.force)
+    joined = enroll(settings.server, token, settings.state, force=settings.force)
+    identity = joined.identity
     host, report_to = printable(identity.host), printable(", ".join(identity.report_addresses))
     # A helper needs root to start it, and without root there is nothing else that could be told.
     helper = " --with-helper" if os.geteuid() == 0 else ""
     print(f"enrolled as {host}; reports to {report_to}; start with: {PROGRAM} run{helper} --state {settings.state}")
+    if joined.pending:
+        print(
+            f"{host} waits to be approved, and reports nothing before; an operator runs: fleetnet host approve {host}; "
+            "an agent that runs already tries again by itself",
+            file=sys.stderr,
+        )
     return 0
 
 

@@ -115,7 +115,7 @@ class Writer:
             self._joined += 1
             host = await self._db.write(hosts.enroll, f"{self._name}-{self._joined}", "0a", now_us())
             hello = Hello("0.1.0", _BOOT_ID, 1, b"", now_us(), 0, _FACTS, 1.0, 4026531840)
-            session = await self._ingest.open(host.name, hello, now_us())
+            session = await self._ingest.open(host.name, hello, now_us(), "0a")
             self._hosts.append(Host(session, session.host_id))
             await self._hosts[-1].begin(self._ingest)
         return {}

@@ -5,7 +5,9 @@ not matter; what must stay true is that an answer which broke off never looks li
 """
 
 import functools
+import getpass
 import itertools
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -26,14 +28,17 @@ from fleetnet_cli.records import (
     Described,
     End,
     Host,
-    Label,
+    HostStanding,
     Labelled,
+    LogEntry,
+    MadeToken,
     News,
     Person,
     Selection,
     Socket,
     SocketQuestion,
     Token,
+    TokenWish,
 )
 from fleetnet_cli.settings import Destination
 
@@ -135,20 +140,59 @@ class Collector:
         translate = functools.partial(self._translated, host=question.host, translate=translated_live)
         return LiveLook(call, wire_live.items, self._timeout_s, translate)
 
-    def create_token(self, host: str, ttl_s: int, labels: tuple[Label, ...] = ()) -> Token:
-        """Has a one-time token made, which gives its host these labels. Raises CollectorTooOld where it would not."""
-        token = wire.token(self._administered("CreateToken", wire.token_request(host, ttl_s, labels)))
-        if set(token.labels) != set(labels):
-            # One of before has passed over them, and made a token without; nobody is shown that.
+    def create_token(self, wish: TokenWish, ttl_s: int) -> Token:
+        """Has a token for hosts made. Raises CollectorTooOld where it would not be as wished."""
+        token = wire.token(self._administered("CreateToken", wire.token_request(wish, ttl_s)))
+        # One of before has passed over what it does not know, and made a token without; nobody is shown that.
+        if set(token.labels) != set(wish.labels):
             raise errors.CollectorTooOld(
                 "the collector does not know labels of tokens; upgrade fleetnet-server, or leave --label out"
             )
+        if (token.max_uses, token.approve) != (wish.max_uses, wish.approve):
+            raise errors.CollectorTooOld(
+                "the collector does not know --max-uses and --approve of tokens; upgrade fleetnet-server, or leave "
+                "them out"
+            )
         return token
+
+    def tokens(self) -> list[MadeToken]:
+        """All tokens that were made, the newest first."""
+        from fleetnet_cli import wire_tokens  # only administration needs it
+
+        return list(map(wire_tokens.made, self._administered("ListTokens", wire_tokens.list_request()).tokens))
+
+    def revoke_token(self, token_id: str) -> MadeToken:
+        """Has a token admit nobody any more."""
+        from fleetnet_cli import wire_tokens  # likewise
+
+        return wire_tokens.made(self._administered("RevokeToken", wire_tokens.revoke_request(token_id)).token)
+
+    def log(self, most: int) -> list[LogEntry]:
+        """What administrators did, the latest first."""
+        from fleetnet_cli import wire_log  # likewise
+
+        return list(map(wire_log.entry, self._administered("ListLog", wire_log.request(most)).entries))
+
+    def approve_hosts(self, names: tuple[str, ...]) -> tuple[HostStanding, ...]:
+        """Lets hosts in that wait for it."""
+        return self._stand("ApproveHosts", wire.approve_hosts_request(names), names)
 
     def label_hosts(self, wish: "Wish", globs: tuple[str, ...]) -> Labelled:
         """Has hosts labelled."""
         host = wish.hosts[0] if len(wish.hosts) == 1 else ""
         return wire.labelled(self._administered("LabelHosts", wire.labels_request(wish, globs), host))
+
+    def revoke_hosts(self, names: tuple[str, ...]) -> tuple[HostStanding, ...]:
+        """Keeps hosts out."""
+        return self._stand("RevokeHosts", wire.revoke_hosts_request(names), names)
+
+    def forget_hosts(self, names: tuple[str, ...]) -> tuple[HostStanding, ...]:
+        """Has hosts leave the fleet."""
+        return self._stand("ForgetHosts", wire.forget_hosts_request(names), names)
+
+    def _stand(self, method: str, request: object, names: tuple[str, ...]) -> tuple[HostStanding, ...]:
+        answer = self._administered(method, request, names[0] if len(names) == 1 else "")
+        return tuple(map(wire.standing, answer.hosts))
 
     def create_person_token(self, person: str, role: str, ttl_s: int) -> Token:
         """Has a one-time token made by which a person can log in."""
@@ -183,7 +227,7 @@ class Collector:
 
         call = getattr(admin_pb2_grpc.AdminServiceStub(self._line.channel), method)
         try:
-            return call(request, timeout=self._timeout_s)
+            return call(request, timeout=self._timeout_s, metadata=_login())
         except grpc.RpcError as error:
             raise (self._translated(error, host) if host else self._explained(error)) from error
 
@@ -233,6 +277,16 @@ class Collector:
             return list(itertools.takewhile(lambda _: time.monotonic() < until_s, answer))
         except errors.CliError:
             return []
+
+
+def _login() -> tuple[tuple[str, str], ...]:
+    """Who runs this, told for the collector's log of administration; it counts for nothing else."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # nobody of this number has a name
+        name = f"uid {os.getuid()}"
+    # gRPC takes printable ASCII alone as text.
+    return (("fleetnet-login", name.encode("ascii", "backslashreplace").decode()),)
 
 
 class _Call(Protocol):

@@ -141,6 +141,16 @@ class Host:
     degraded: tuple[str, ...]
     gaps: int = 0  # that overlap the time asked about
     labels: tuple[Label, ...] = ()  # as they are now, by key
+    status: str | None = None  # as it is now; None from a collector that does not tell
+
+
+@dataclass(frozen=True, slots=True)
+class HostStanding:
+    """A host, and how it stands."""
+
+    host: str
+    status: str
+    changed: bool  # it stood otherwise before
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +200,60 @@ class Token:
     person: str = ""
     role: str = ""  # of the person
     labels: tuple[Label, ...] = ()  # that the host has from its enrollment on
+    max_uses: int = 1  # how many hosts may join with it
+    approve: bool = False  # each is to wait until somebody approves it
+
+
+@dataclass(frozen=True, slots=True)
+class TokenWish:
+    """Which hosts are to join."""
+
+    host: str  # empty: as each calls itself
+    labels: tuple[Label, ...]
+    max_uses: int
+    approve: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MadeToken:
+    """A token as the collector keeps it: nothing of it admits anybody. Times are 0 where it never was."""
+
+    token_id: str
+    host: str
+    person: str
+    role: str
+    labels: tuple[Label, ...]
+    max_uses: int
+    uses: int
+    approve: bool
+    made_by: str
+    created_at_us: int
+    expires_at_us: int
+    used_at_us: int
+    revoked_at_us: int
+
+    def standing(self, now_us: int) -> str:
+        """What it is good for at a time."""
+        if self.revoked_at_us:
+            return "revoked"
+        if self.uses >= self.max_uses:
+            return "used"
+        return "expired" if self.expires_at_us <= now_us else "good"
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """What somebody did, or was refused."""
+
+    number: int
+    at_us: int
+    who: str
+    login: str  # what local says to be called
+    peer: str
+    action: str
+    subject: str
+    result: str
+    hash: bytes
 
 
 @dataclass(frozen=True, slots=True)

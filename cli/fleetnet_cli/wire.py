@@ -16,6 +16,7 @@ from fleetnet_cli.records import (
     Described,
     End,
     Host,
+    HostStanding,
     Label,
     Labelled,
     LabelledHost,
@@ -30,6 +31,7 @@ from fleetnet_cli.records import (
     SocketQuestion,
     StaleHost,
     Token,
+    TokenWish,
 )
 
 
@@ -50,6 +52,7 @@ _CLOSED = words(sockets_pb2.ClosedAtIs.items(), "CLOSED_AT_IS_")
 _SCOPES = words(query_pb2.AddressScope.items(), "ADDRESS_SCOPE_")
 _EXPOSURES = words(query_pb2.Exposure.items(), "EXPOSURE_")
 _KEPT = words(query_pb2.Kept.items(), "KEPT_")
+_STATUSES = words(query_pb2.HostStatus.items(), "HOST_STATUS_")
 _TYPES = words(sockets_pb2.SocketType.items(), "SOCKET_TYPE_")
 
 _STATE_NUMBERS = {word: number for number, word in _STATES.items()}
@@ -148,9 +151,20 @@ def hosts_request(asked: Selection) -> query_pb2.ListHostsRequest | query_pb2.Se
     return query_pb2.ListHostsRequest(selection=selection(asked))
 
 
-def token_request(host: str, ttl_s: int, given: Iterable[Label]) -> admin_pb2.CreateTokenRequest:
-    """The wish for a token."""
-    return admin_pb2.CreateTokenRequest(host=host, ttl_s=ttl_s, labels=map(_labelled, given))
+def token_request(wish: TokenWish, ttl_s: int) -> admin_pb2.CreateTokenRequest:
+    """The wish for a token; what is as it always was is not said."""
+    return admin_pb2.CreateTokenRequest(
+        host=wish.host,
+        ttl_s=ttl_s,
+        labels=map(_labelled, wish.labels),
+        max_uses=wish.max_uses if wish.max_uses != 1 else 0,
+        approve=wish.approve,
+    )
+
+
+def approve_hosts_request(names: Iterable[str]) -> admin_pb2.ApproveHostsRequest:
+    """The wish to let hosts in."""
+    return admin_pb2.ApproveHostsRequest(hosts=names)
 
 
 def labels_request(wish: Wish, globs: Iterable[str]) -> admin_pb2.LabelHostsRequest:
@@ -158,6 +172,16 @@ def labels_request(wish: Wish, globs: Iterable[str]) -> admin_pb2.LabelHostsRequ
     return admin_pb2.LabelHostsRequest(
         hosts=wish.hosts, host_globs=globs, set=map(_labelled, wish.given), remove=wish.taken
     )
+
+
+def revoke_hosts_request(names: Iterable[str]) -> admin_pb2.RevokeHostsRequest:
+    """The wish to keep hosts out."""
+    return admin_pb2.RevokeHostsRequest(hosts=names)
+
+
+def forget_hosts_request(names: Iterable[str]) -> admin_pb2.ForgetHostsRequest:
+    """The wish to have hosts leave the fleet."""
+    return admin_pb2.ForgetHostsRequest(hosts=names)
 
 
 def labelled(message: admin_pb2.LabelHostsResponse) -> Labelled:
@@ -213,7 +237,14 @@ def end(message: query_pb2.End) -> End:
 
 def token(message: admin_pb2.CreateTokenResponse) -> Token:
     """A token that was made."""
-    return Token(message.token, message.host, message.expires_at_us, labels=labels(message.labels))
+    return Token(
+        message.token,
+        message.host,
+        message.expires_at_us,
+        labels=labels(message.labels),
+        max_uses=message.max_uses or 1,
+        approve=message.approve,
+    )
 
 
 def described(message: admin_pb2.DescribeCollectorResponse) -> Described:
@@ -246,7 +277,13 @@ def host(message: query_pb2.HostItem) -> Host:
         degraded=tuple(message.degraded),
         gaps=message.gaps,
         labels=labels(message.labels),
+        status=_word_or_none(_STATUSES, message.status),
     )
+
+
+def standing(message: admin_pb2.HostStanding) -> HostStanding:
+    """How one host stands."""
+    return HostStanding(message.host, _STATUSES.get(message.status, UNKNOWN), message.changed)
 
 
 def socket(message: query_pb2.SocketItem) -> Socket:

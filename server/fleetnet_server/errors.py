@@ -13,11 +13,11 @@
     │   └── BadBatch               the batch cannot be stored: it is set aside, or the agent is to reconnect
     │       └── ForeignBatch           it is of another boot or epoch than its stream: the agent is to reconnect
     ├── HostUnknown            no host of that name has enrolled
-    ├── TokenRefused           an enrollment token is unknown, used or expired
+    ├── TokenRefused           an enrollment token is unknown, used up, revoked or expired
     ├── PeerRefused            the peer of a connection is no host of the fleet, or no person
     ├── NotPermitted           who asks is known, and may not do this
     ├── PersonUnknown          nobody of that name has ever logged in
-    ├── TooMuchAtOnce          one person, or all together, have too many calls open
+    ├── TooMuchAtOnce          too many calls are open, tokens were refused, or certificates renewed
     ├── AgentAway              the agent of a host is not connected, or does not answer a live look as it should
     ├── AskedTooSoon           a live look was asked for too often
     ├── RequestRefused         a question, a wish or a certificate request is not well formed
@@ -30,6 +30,14 @@ pass a room's door.
 """
 
 # ruff: noqa: N818 - these are read in `except` and `raise` lines, where the bare word says it
+
+from typing import Final
+
+# To a host, "unknown", "revoked" and "enrolled anew elsewhere" are one: it is not let in.
+KEPT_OUT: Final = "the host of this certificate is not in the fleet, or was revoked; enroll it again"
+
+
+WAITS: Final = "the host of this certificate waits for an operator to approve it; it is tried again by itself"
 
 
 class ServerError(Exception):
@@ -100,7 +108,7 @@ class TokenRefused(ServerError):
 
     def __init__(self) -> None:
         super().__init__(
-            "token refused: it is unknown, used, or expired; create a new one with "
+            "token refused: it is unknown, used up, revoked or expired; create a new one with "
             "`fleetnet token create --host NAME`, or `--person NAME` for a login"
         )
 
@@ -114,7 +122,7 @@ class NotPermitted(ServerError):
 
 
 class TooMuchAtOnce(ServerError):
-    """One person, or all together, have too many calls open."""
+    """Of one person, host or address, or of all together, there is too much: calls, refused tokens, renewals."""
 
 
 class AgentAway(ServerError):

@@ -9,7 +9,7 @@ field. Nothing here relies on its being a tuple.
 """
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from fleetnet_server.network import Namespace
 
@@ -226,6 +226,14 @@ class Session:
     started_at_us: int = 0  # when its Hello came; collector's clock
     boottime_us: int = 0  # the host's clock that nothing sets, at the Hello; 0 where not told
     clock_lead_us: int | None = None  # how far the host's wall clock was ahead of its boottime at the Hello, if told
+    serial: str = ""  # of the certificate that it was opened with
+
+
+# How a host may stand.
+ACTIVE: Final = "active"
+PENDING: Final = "pending"  # it has enrolled, and waits for somebody to approve it
+REVOKED: Final = "revoked"  # kept out, and a host of the fleet all the same
+RETIRED: Final = "retired"  # kept out, and no part of the fleet any more
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,9 +242,57 @@ class Host:
 
     host_id: int
     name: str
-    status: str  # "active" or "revoked"
+    status: str  # one of the above
     enrolled_at_us: int
     certificate_serial: str
+    renewed_serial: str  # as the column has it
+
+
+@dataclass(frozen=True, slots=True)
+class MadeToken:
+    """A token as it is kept, without anything that admits; times by the collector's clock, 0 where it never was."""
+
+    token_id: str
+    host: str  # empty: of a person, or of whoever comes
+    person: str
+    role: str  # of the person
+    labels: tuple["Label", ...]
+    max_uses: int
+    uses: int
+    approve: bool
+    made_by: str
+    created_at_us: int
+    expires_at_us: int
+    used_at_us: int
+    revoked_at_us: int
+
+
+class LogEntry(NamedTuple):
+    """What somebody did, or was refused."""
+
+    at_us: int  # collector's clock
+    who: str  # local, or the URI of a person
+    login: str  # what local says to be called
+    peer: str
+    action: str
+    subject: str
+    result: str
+
+
+class LoggedEntry(NamedTuple):
+    """An entry, and its place in the chain."""
+
+    number: int
+    entry: LogEntry
+    hash: bytes
+
+
+class HostStanding(NamedTuple):
+    """How a host stands, once somebody has said how it is to stand."""
+
+    host: str
+    status: str  # as Host has it
+    changed: bool  # it stood otherwise before
 
 
 class Label(NamedTuple):
@@ -246,12 +302,18 @@ class Label(NamedTuple):
     value: str
 
 
+# What a person may do.
+VIEWER: Final = "viewer"
+OPERATOR: Final = "operator"
+ROLES: Final = (VIEWER, OPERATOR)  # each may do what those before it may
+
+
 @dataclass(frozen=True, slots=True)
 class Person:
     """Somebody who may ask over the network, or might once."""
 
     name: str
-    role: str  # "viewer" or "operator"
+    role: str  # one of the above
     status: str  # "active" or "revoked"
     joined_at_us: int
     certificate_serial: str
@@ -394,6 +456,7 @@ class HostAnswer:
     degraded: tuple[str, ...] = field(default=())
     gaps: int = 0  # that overlap the time asked about
     labels: tuple[Label, ...] = ()  # as they are now, by key
+    status: str = ACTIVE  # as it is now
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,6 +94,8 @@ class Collector(report_pb2_grpc.ReportServiceServicer, enroll_pb2_grpc.EnrollSer
         self.takes: Callable[[report_pb2.Batch], bool] = lambda batch: True
         self.takes_not = grpc.StatusCode.INVALID_ARGUMENT  # what it says then
         self.renews = True
+        self.approves = False  # enrolled hosts are to wait
+        self.proposed: list[str] = []  # what those that enrolled called themselves
         self.refuses: tuple[grpc.StatusCode, str] | None = None
         self.sends_away: report_pb2.Reconnect | None = None
         self.dies_after_parts: int | None = None
@@ -237,15 +239,19 @@ class Collector(report_pb2_grpc.ReportServiceServicer, enroll_pb2_grpc.EnrollSer
         return report_pb2.RenewResponse(certificate_pem=certificate, ca_pem=self.renewed_ca_pem)
 
     async def Enroll(self, request: enroll_pb2.EnrollRequest, context: Any) -> enroll_pb2.EnrollResponse:  # noqa: N802
+        self.proposed.append(request.hostname)
         name = self.tokens.pop(request.secret, None)
         if name is None:
-            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "token refused: it is unknown, used, or expired")
+            await context.abort(
+                grpc.StatusCode.UNAUTHENTICATED, "token refused: it is unknown, used up, revoked or expired"
+            )
         return enroll_pb2.EnrollResponse(
             host=name,
             certificate_pem=self.authority.host(str(name), request.csr, self.certificate_days),
             ca_pem=self.authority.pem,
             report_addresses=self.advertised,
             report_port=self.report_port,
+            pending=self.approves,
         )
 
     async def EnrollPerson(  # noqa: N802

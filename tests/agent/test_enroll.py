@@ -15,6 +15,7 @@ from agent.loopback_collector import Collector, Store
 from fleetnet_agent import keys, reach, state
 from fleetnet_agent.enroll import decode_token, enroll, read_token
 from fleetnet_agent.errors import AgentError, RefusedError, UnreachableError
+from fleetnet_agent.main import main
 
 SECRET = bytes(range(32))
 
@@ -30,7 +31,7 @@ def port_of(collector: Collector) -> str:
 
 
 def test_a_token_becomes_an_identity(collector: Collector, token: str, tmp_path: Path, authority: Authority) -> None:
-    identity = enroll(port_of(collector), token, tmp_path / "state")
+    identity = enroll(port_of(collector), token, tmp_path / "state").identity
     assert identity == state.load(tmp_path / "state")
     assert identity.host == "web1"
     assert identity.report_addresses == (collector.address,)
@@ -42,7 +43,23 @@ def test_a_token_becomes_an_identity(collector: Collector, token: str, tmp_path:
 
 def test_the_advertised_addresses_are_kept_in_their_order(collector: Collector, token: str, tmp_path: Path) -> None:
     collector.advertised = ("198.18.0.9:7443", "[2001:db8::9]:7443")
-    assert enroll(port_of(collector), token, tmp_path / "s").report_addresses == collector.advertised
+    assert enroll(port_of(collector), token, tmp_path / "s").identity.report_addresses == collector.advertised
+
+
+def test_who_is_to_be_approved_is_told_so_and_has_its_identity(
+    collector: Collector, token: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    collector.approves = True
+    token_file = tmp_path / "token"
+    token_file.write_text(token)
+    directory = tmp_path / "state"
+    arguments = ["--server", port_of(collector), "--token-file", str(token_file), "--state", str(directory)]
+    assert main(["enroll", *arguments]) == 0
+    said = capsys.readouterr()
+    assert said.out.startswith("enrolled as web1;")
+    assert "web1 waits to be approved, and reports nothing before" in said.err
+    assert state.load(directory).host == "web1"
+    assert collector.proposed == [socket.gethostname()]
 
 
 def test_a_used_token_is_refused(collector: Collector, token: str, tmp_path: Path) -> None:
@@ -53,13 +70,13 @@ def test_a_used_token_is_refused(collector: Collector, token: str, tmp_path: Pat
 
 
 def test_enrolling_again_wants_force(collector: Collector, token: str, tmp_path: Path) -> None:
-    first = enroll(port_of(collector), token, tmp_path)
+    first = enroll(port_of(collector), token, tmp_path).identity
     collector.tokens[SECRET] = "web2"
     with pytest.raises(AgentError, match="already holds an identity; give --force"):
         enroll(port_of(collector), token, tmp_path)
     assert SECRET in collector.tokens, "the token was shown although nothing came of it"
     assert state.load(tmp_path) == first
-    assert enroll(port_of(collector), token, tmp_path, force=True).host == "web2"
+    assert enroll(port_of(collector), token, tmp_path, force=True).identity.host == "web2"
 
 
 @pytest.mark.parametrize(
@@ -176,7 +193,7 @@ def test_a_name_that_the_collector_does_not_have_is_told_with_the_way_out(
 
 
 def test_a_name_works_as_well_as_an_address(collector: Collector, token: str, tmp_path: Path) -> None:
-    assert enroll(f"localhost:{collector.enroll_port}", token, tmp_path).report_addresses == (
+    assert enroll(f"localhost:{collector.enroll_port}", token, tmp_path).identity.report_addresses == (
         f"localhost:{collector.report_port}",
     )
 

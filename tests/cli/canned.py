@@ -5,7 +5,7 @@ collectors fail.
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent import futures
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -32,6 +32,12 @@ Request = (
     | people_pb2.RevokePersonRequest
     | admin_pb2.LabelHostsRequest
     | admin_pb2.DescribeCollectorRequest
+    | admin_pb2.ListTokensRequest
+    | admin_pb2.ListLogRequest
+    | admin_pb2.RevokeTokenRequest
+    | admin_pb2.ApproveHostsRequest
+    | admin_pb2.RevokeHostsRequest
+    | admin_pb2.ForgetHostsRequest
 )
 _PAGE = 2
 
@@ -62,6 +68,9 @@ class Canned(query_pb2_grpc.QueryServiceServicer, admin_pb2_grpc.AdminServiceSer
         self.statistics: list[live_pb2.Statistic] = []
         self.lives: list[query_pb2.LifeItem] = []
         self.people: list[people_pb2.PersonItem] = []
+        self.tokens: list[admin_pb2.TokenItem] = []
+        self.log: list[admin_pb2.LogEntry] = []
+        self.logins: list[str] = []  # what those who asked for the log say to be called
         self.trouble = ""
         self.described: admin_pb2.DescribeCollectorResponse | None = None  # None: older, and does not know the question
         self.live_refusals: list[tuple[grpc.StatusCode, str]] = []
@@ -177,8 +186,44 @@ class Canned(query_pb2_grpc.QueryServiceServicer, admin_pb2_grpc.AdminServiceSer
     ) -> admin_pb2.CreateTokenResponse:
         self._take(request, context)
         return admin_pb2.CreateTokenResponse(
-            token="fnt1.c2VjcmV0", host=request.host, expires_at_us=1_772_374_200_000_000, labels=request.labels
+            token="fnt1.c2VjcmV0",
+            host=request.host,
+            expires_at_us=1_772_374_200_000_000,
+            labels=request.labels,
+            max_uses=request.max_uses or 1,
+            approve=request.approve,
         )
+
+    def ListTokens(  # noqa: N802  # likewise
+        self, request: admin_pb2.ListTokensRequest, context: grpc.ServicerContext
+    ) -> admin_pb2.ListTokensResponse:
+        self._take(request, context)
+        return admin_pb2.ListTokensResponse(tokens=self.tokens)
+
+    def ListLog(  # noqa: N802  # likewise
+        self, request: admin_pb2.ListLogRequest, context: grpc.ServicerContext
+    ) -> admin_pb2.ListLogResponse:
+        self._take(request, context)
+        self.logins += [str(value) for key, value in context.invocation_metadata() if key == "fleetnet-login"]
+        return admin_pb2.ListLogResponse(entries=self.log[: request.limit])
+
+    def RevokeToken(  # noqa: N802  # likewise
+        self, request: admin_pb2.RevokeTokenRequest, context: grpc.ServicerContext
+    ) -> admin_pb2.RevokeTokenResponse:
+        self._take(request, context)
+        for token in self.tokens:
+            if token.id == request.id:
+                token.revoked_at_us = 1_772_374_200_000_000
+                return admin_pb2.RevokeTokenResponse(token=token)
+        context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"'{request.id}' is not the id of one token")
+        raise AssertionError("unreachable: the call was ended")
+
+    def ApproveHosts(  # noqa: N802  # likewise
+        self, request: admin_pb2.ApproveHostsRequest, context: grpc.ServicerContext
+    ) -> admin_pb2.ApproveHostsResponse:
+        self._take(request, context)
+        hosts = self._stand(request.hosts, query_pb2.HOST_STATUS_ACTIVE, context)
+        return admin_pb2.ApproveHostsResponse(hosts=hosts)
 
     def CreatePersonToken(  # noqa: N802  # likewise
         self, request: people_pb2.CreatePersonTokenRequest, context: grpc.ServicerContext
@@ -237,6 +282,32 @@ class Canned(query_pb2_grpc.QueryServiceServicer, admin_pb2_grpc.AdminServiceSer
         if self.described is None:
             context.abort(grpc.StatusCode.UNIMPLEMENTED, "")
         return self.described
+
+    def RevokeHosts(  # noqa: N802  # likewise
+        self, request: admin_pb2.RevokeHostsRequest, context: grpc.ServicerContext
+    ) -> admin_pb2.RevokeHostsResponse:
+        self._take(request, context)
+        hosts = self._stand(request.hosts, query_pb2.HOST_STATUS_REVOKED, context)
+        return admin_pb2.RevokeHostsResponse(hosts=hosts)
+
+    def ForgetHosts(  # noqa: N802  # likewise
+        self, request: admin_pb2.ForgetHostsRequest, context: grpc.ServicerContext
+    ) -> admin_pb2.ForgetHostsResponse:
+        self._take(request, context)
+        hosts = self._stand(request.hosts, query_pb2.HOST_STATUS_RETIRED, context)
+        return admin_pb2.ForgetHostsResponse(hosts=hosts)
+
+    def _stand(
+        self, names: Collection[str], status: query_pb2.HostStatus, context: grpc.ServicerContext
+    ) -> list[admin_pb2.HostStanding]:
+        for name in names:
+            self._know(name, context)
+        found = []
+        for host in self.hosts:
+            if host.host in names:
+                changed, host.status = host.status != status, status
+                found.append(admin_pb2.HostStanding(host=host.host, status=status, changed=changed))
+        return found
 
     def _take(
         self,

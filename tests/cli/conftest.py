@@ -69,6 +69,8 @@ def canned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Canned]:
     canned.sockets = fleet.listeners()
     canned.hosts = fleet.hosts()
     canned.people = fleet.people()
+    canned.tokens = fleet.tokens()
+    canned.log = fleet.log()
     canned.namespaces = network.namespaces()
     canned.live_sockets = network.live_sockets()
     canned.counters = network.counters()

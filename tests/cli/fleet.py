@@ -148,10 +148,11 @@ def hosts() -> list[query_pb2.HostItem]:
         query_pb2.HostItem(
             host="web1", fresh=False, last_seen_us=AS_OF_US - 3 * HOUR_US, sockets=4000, labels=labels(role="web")
         ),
-        query_pb2.HostItem(host="web2"),
+        query_pb2.HostItem(host="web2", status=query_pb2.HOST_STATUS_REVOKED),
     ]  # fmt: skip
     for host in answer:
         host.enrolled_at_us = enrolled
+        host.status = host.status or query_pb2.HOST_STATUS_ACTIVE
     for host in answer[:3]:
         host.agent_version, host.architecture = "0.1.0", "x86_64"
     return answer
@@ -169,6 +170,46 @@ def lives() -> list[query_pb2.LifeItem]:
     items.append(query_pb2.LifeItem(gap=gap))
     items.append(query_pb2.LifeItem(socket=listeners_before()[2]))
     return items
+
+
+def tokens() -> list[admin_pb2.TokenItem]:
+    """One of each kind: for several hosts, for one, and for a person; used, revoked, and made by whom nobody knows."""
+    hour, day = AS_OF_US - HOUR_US, AS_OF_US + 23 * HOUR_US
+    return [
+        admin_pb2.TokenItem(
+            id="4f1c09a2b37e", labels=labels(role="web"), max_uses=50, uses=3, approve=True, made_by="local",
+            created_at_us=hour, expires_at_us=day, used_at_us=AS_OF_US,
+        ),
+        admin_pb2.TokenItem(
+            id="0123456789ab", host="web9", max_uses=1, made_by="spiffe://fleetnet/person/alice", created_at_us=hour,
+            expires_at_us=AS_OF_US - MINUTE_US,
+        ),
+        admin_pb2.TokenItem(
+            id="00ff00ff00ff", person="bob", role=people_pb2.ROLE_VIEWER, max_uses=1, uses=1, created_at_us=hour,
+            expires_at_us=day, used_at_us=AS_OF_US,
+        ),
+        admin_pb2.TokenItem(
+            id="aaaaaaaaaaaa", host="db\x1b[31m", max_uses=1, made_by="local", created_at_us=hour, expires_at_us=day,
+            revoked_at_us=AS_OF_US,
+        ),
+    ]  # fmt: skip
+
+
+def log() -> list[admin_pb2.LogEntry]:
+    """What local did, a person was refused, and somebody who has a name to be wary of did before."""
+    told = (
+        (MINUTE_US, "local", "root", "unix:", "revoke-hosts", "web2", "done"),
+        (HOUR_US, "spiffe://fleetnet/person/alice", "", "ipv4:198.18.0.9:50000", "forget-hosts", "web7",
+         'refused: no host named "web7" has enrolled'),
+        (2 * HOUR_US, "local", "\x1b[31m", "unix:", "create-token", "up to 50 hosts role=web to be approved", "done"),
+    )  # fmt: skip
+    return [
+        admin_pb2.LogEntry(
+            number=len(told) - index, at_us=AS_OF_US - ago_us, who=who, login=login, peer=peer, action=action,
+            subject=subject, result=result, hash=bytes([index]) * 32,
+        )
+        for index, (ago_us, who, login, peer, action, subject, result) in enumerate(told)
+    ]  # fmt: skip
 
 
 def people() -> list[people_pb2.PersonItem]:

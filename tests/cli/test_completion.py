@@ -25,7 +25,7 @@ TYPED = {
     "fleetnet who-holds clo": {"CLOSE", "CLOSE_WAIT", "CLOSING"},
     "fleetnet hosts -o ": set(FORMATS),
     # The rest is the same program's.
-    "fleetnet token ": {"create"},
+    "fleetnet token ": {"create", "list", "revoke"},
     "fleetnet who-holds TIME_WAIT SYN_S": {"SYN_SENT"},
     "fleetnet who-holds --by ": {"host", "process", "remote"},
     "fleetnet who-holds --by host,": {"host,process", "host,remote"},

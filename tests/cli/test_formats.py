@@ -78,14 +78,14 @@ def test_csv_has_its_header_even_where_nothing_is_found_or_all_is_to_be_quiet(
     asked: str, canned: Canned, fleetnet: Callable[..., Ran]
 ) -> None:
     canned.sockets, canned.live_sockets, canned.counters, canned.statistics = [], [], [], []
-    canned.people = []
+    canned.people, canned.tokens, canned.log = [], [], []
     if asked == "hosts":
         canned.hosts = []
     for item in canned.namespaces:
         del item.namespace.interfaces[:], item.namespace.routes[:]
     header, *rows = fleetnet(*BY_ITEM[asked], "-o", "csv", "-q").out.splitlines()
     assert header == (GOLDEN / f"{asked}.csv").read_text().splitlines()[0]
-    assert len(rows) == {"token-create": 1, "host-label": 2}.get(asked, 0)
+    assert len(rows) == {"token-create": 1, "host-label": 2, "host-revoke": 2}.get(asked, 0)
 
 
 @pytest.mark.parametrize("asked", [("config", "explain"), ("person", "list")], ids=" ".join)

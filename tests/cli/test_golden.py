@@ -76,6 +76,9 @@ ANSWERS: dict[str, tuple[str, ...]] = {
     "netstat-statistics.json": ("netstat", "web1", "-s", "-o", "json"),
     "netstat-live.table": ("netstat", "web1", "-ntp", "--live", "--timers"),
     "netstat-live.json": ("netstat", "web1", "-nta", "--live", "-o", "json"),
+    "host-revoke.table": ("host", "revoke", "db1", "web2"),
+    "host-revoke.json": ("host", "revoke", "db1", "web2", "-o", "json"),
+    "host-forget.table": ("host", "forget", "web2", "--yes"),
     "host-label.table": ("host", "label", "db1", "web1", "env=prod", "role=db"),
     "host-label.json": ("host", "label", "db1", "web1", "env=prod", "role=db", "-o", "json"),
     "token-create.table": ("token", "create", "--host", "web1"),
@@ -113,14 +116,19 @@ BY_ITEM: dict[str, tuple[str, ...]] = {
     "netstat-interfaces-live": ("netstat", "web1", "-i", "--live"),
     "netstat-statistics": ("netstat", "web1", "-s"),
     "netstat-live": ("netstat", "web1", "-nta", "--live"),
+    "host-revoke": ("host", "revoke", "db1", "web2"),
     "host-label": ("host", "label", "db1", "web1", "env=prod", "role=db"),
     "token-create": ("token", "create", "--host", "web1", "--label", "role=web", "--label", "env=prod"),
+    "token-list": ("token", "list"),
+    "log": ("log",),
     "person-list": ("person", "list"),
 }
 MAKE_NO_SENSE = (
     "netstat-routes.name",
     "netstat-statistics.name",
     "token-create.name",
+    "token-list.name",
+    "log.name",
     "person-list.name",
     "map.name",
 )
@@ -134,6 +142,14 @@ ANSWERS |= {f"doctor.{output}": ("doctor", "-o", output) for output in ("table",
 ANSWERS["host.ndjson"] = ("host", "web1", "-o", "ndjson")
 ANSWERS["token-create.json"] = (*BY_ITEM["token-create"], "-o", "json")
 ANSWERS["token-create-person.json"] = ("token", "create", "--person", "alice", "--role", "operator", "-o", "json")
+ANSWERS["log.json"] = (*BY_ITEM["log"], "-o", "json")
+ANSWERS["log.table"] = BY_ITEM["log"]
+ANSWERS["log-limit.table"] = ("log", "--limit", "2")
+ANSWERS["token-list.json"] = (*BY_ITEM["token-list"], "-o", "json")
+ANSWERS["token-list.table"] = BY_ITEM["token-list"]
+ANSWERS["token-revoke.table"] = ("token", "revoke", "4f1c09a2b37e")
+ANSWERS["token-create-several.table"] = ("token", "create", "--label", "role=web", "--max-uses", "5", "--approve")
+ANSWERS["host-approve.table"] = ("host", "approve", "web2")
 ANSWERS["person-list.json"] = (*BY_ITEM["person-list"], "-o", "json")
 # An interface whose name is hostile, and sockets whose process is not known.
 NOT_ALL_NAMED = ("netstat-interfaces.name", "who-holds-by-process.name")

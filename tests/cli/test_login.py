@@ -175,7 +175,7 @@ def test_a_token_works_once_and_may_come_by_standard_input_or_as_an_option(
     assert ran.status == 4
     first, second = ran.err.splitlines()
     assert "others on this machine can read a token given as an option" in first
-    assert "token refused: it is unknown, used, or expired" in second
+    assert "token refused: it is unknown, used up, revoked or expired" in second
     assert token not in ran.err
     assert [path.name for path in logins.iterdir()] == ["127.0.0.1.toml"]  # as it was, and nothing half done beside
 

@@ -1,11 +1,12 @@
 """Fixtures of the collector's tests."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from server.databases import engine, postgresql, schemas
+from server.postgresql import Server
 from server.running import Running, kill_what_is_left, starts_well
 
 __all__ = ["engine", "postgresql", "schemas"]
@@ -25,6 +26,31 @@ def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         yield running
     finally:
         running.kill()
+
+
+@pytest.fixture
+def side_by_side(tmp_path: Path, postgresql: Server) -> Iterator[Callable[[int], list[Running]]]:
+    """Starts so many collectors before one empty database, with one CA."""
+    postgresql.execute("CREATE DATABASE of_collectors")
+    started: list[Running] = []
+
+    def start(count: int) -> list[Running]:
+        for number in range(count):
+            directory = tmp_path / f"collector{number}"
+            if started:
+                directory.mkdir(mode=0o700)
+                for file in ("ca.pem", "ca.key"):
+                    shutil.copy(started[0].data / file, directory / file)
+            started.append(Running(directory, f"--database={postgresql.url('of_collectors')}"))
+        return started
+
+    try:
+        yield start
+        assert [collector.terminate() for collector in started] == [0] * len(started)
+    finally:
+        for collector in started:
+            collector.kill()
+        postgresql.execute("DROP DATABASE of_collectors WITH (FORCE)")
 
 
 @pytest.fixture

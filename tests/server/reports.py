@@ -258,11 +258,11 @@ class Collector:
         self.ingest = Ingest(self.db)
         self.questions = Questions(self.db)
 
-    async def enroll(self, name: str = "web1", at_us: int = T0 - 3600 * S) -> Host:
-        return await self.db.write(hosts.enroll, name, "0a", at_us)
+    async def enroll(self, name: str = "web1", at_us: int = T0 - 3600 * S, serial: str = "0a") -> Host:
+        return await self.db.write(hosts.enroll, name, serial, at_us)
 
-    async def connect(self, host: Host, said: Hello, at_us: int = T0) -> Session:
-        return await self.ingest.open(host.name, said, at_us)
+    async def connect(self, host: Host, said: Hello, at_us: int = T0, serial: str = "0a") -> Session:
+        return await self.ingest.open(host.name, said, at_us, serial)
 
     async def report(self, session: Session, *batches: Batch, delay_us: int = 0) -> list[str]:
         """Commit batches, each received at the time of its look; why snapshots are wanted after them."""

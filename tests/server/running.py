@@ -104,11 +104,11 @@ class Running:
             request = admin_pb2.CreateTokenRequest(host=host, ttl_s=ttl_s)
             return admin_pb2_grpc.AdminServiceStub(channel).CreateToken(request, timeout=DEADLINE_S).token
 
-    def enroll(self, secret: bytes, csr: bytes) -> enroll_pb2.EnrollResponse:
-        """What the enrollment port answers. Raises grpc.RpcError."""
+    def enroll(self, secret: bytes, csr: bytes, hostname: str = "") -> enroll_pb2.EnrollResponse:
+        """What the enrollment port answers to a host that calls itself so. Raises grpc.RpcError."""
         credentials = grpc.ssl_channel_credentials(self.ca_pem)
         with grpc.secure_channel(self.enroll_address, credentials) as channel:
-            request = enroll_pb2.EnrollRequest(secret=secret, csr=csr)
+            request = enroll_pb2.EnrollRequest(secret=secret, csr=csr, hostname=hostname)
             return enroll_pb2_grpc.EnrollServiceStub(channel).Enroll(request, timeout=DEADLINE_S)
 
     def join(self, host: str) -> Identity:

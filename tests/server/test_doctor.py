@@ -141,3 +141,40 @@ def test_who_may_not_look_there_is_told_so(tmp_path: Path, capsys: pytest.Captur
     said = capsys.readouterr().err
     assert said.startswith("fleetnet-server: ")
     assert "cannot be used by this user: Permission denied; run this as the collector's user" in said
+
+
+def _changed(conn: sqlite3.Connection) -> None:
+    conn.execute("UPDATE log SET who = 'mallory' WHERE number = 2")
+
+
+def _deleted(conn: sqlite3.Connection) -> None:
+    conn.execute("DELETE FROM log WHERE number = 2")
+
+
+_LIKE = "at_us, who, login, peer, action, 'web9', result"
+
+
+def _inserted(conn: sqlite3.Connection) -> None:
+    for number in (3, 2):
+        conn.execute("UPDATE log SET number = number + 1 WHERE number = ?", (number,))
+    conn.execute(f"INSERT INTO log SELECT 2, {_LIKE}, before, hash FROM log WHERE number = 1")
+
+
+def _appended(conn: sqlite3.Connection) -> None:
+    conn.execute(f"INSERT INTO log SELECT 4, {_LIKE}, hash, hash FROM log WHERE number = 3")
+
+
+def test_the_doctor_finds_where_the_log_of_administration_was_tampered_with(data: Path) -> None:
+    running = Running(data)
+    for n in range(3):
+        running.token(f"web{n}")
+    assert running.terminate() == 0
+    assert "ok       log of administration, unbroken (entries: 3)" in run("doctor", f"--data={data}")[1]
+    as_it_was = (data / "fleetnet.db").read_bytes()
+    for tamper, at in ((_changed, 2), (_deleted, 2), (_inserted, 2), (_appended, 4)):
+        (data / "fleetnet.db").write_bytes(as_it_was)
+        with contextlib.closing(sqlite3.connect(data / "fleetnet.db")) as conn, conn:
+            tamper(conn)
+        status, said = run("doctor", f"--data={data}")
+        assert status == 2
+        assert f"problem  the log of administration is broken at entry {at}: somebody has changed it" in said

@@ -30,11 +30,12 @@ Examples:
   fleetnet host web1
   fleetnet host show web1 --at "yesterday 14:00"
   fleetnet host label web1 role=web
+  fleetnet host revoke web1
 """
 
 
 def nothing() -> None:
-    """Show one host, or label hosts.
+    """Show one host, label hosts, keep them out.
 
     What is no command here is the name of a host: "fleetnet host web1" is short for "fleetnet host show web1", and a
     host that is called as a command is ("label") is shown by "fleetnet host show label".

@@ -53,7 +53,7 @@ def role(person: Annotated[str, _NAME], role: Annotated[str, _ROLE], *, common: 
 
 @takes_common(CONNECTION, NAMELESS)
 def revoke(person: Annotated[str, _NAME], *, common: Common) -> int:
-    """Keep a person out, at once; a new token lets the person in again."""
+    """Keep a person out, at once, with the unused tokens that the person made; a new token is the way back."""
     with connect(common) as collector:
         return _tell(collector.revoke_person(person), common)
 

@@ -22,6 +22,7 @@ _FIELDS = (
     "degraded",
     "gaps",
     "labels",
+    "status",
 )
 
 
@@ -75,10 +76,13 @@ def _as_json(host: Host) -> dict[str, object]:
         "degraded": list(host.degraded),
         "gaps": host.gaps,
         "labels": labels.as_json(host.labels),
+        "status": host.status,
     }
 
 
 def _status(host: Host) -> str:
+    if host.status not in (None, "active"):
+        return host.status
     if host.last_seen_us == 0:
         return "never heard"
     heard = "fresh" if host.fresh else "stale"

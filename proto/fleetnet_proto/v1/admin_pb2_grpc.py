@@ -71,6 +71,36 @@ class AdminServiceStub:
                 request_serializer=fleetnet__proto_dot_v1_dot_admin__pb2.DescribeCollectorRequest.SerializeToString,
                 response_deserializer=fleetnet__proto_dot_v1_dot_admin__pb2.DescribeCollectorResponse.FromString,
                 _registered_method=True)
+        self.ListTokens = channel.unary_unary(
+                '/fleetnet.v1.AdminService/ListTokens',
+                request_serializer=fleetnet__proto_dot_v1_dot_admin__pb2.ListTokensRequest.SerializeToString,
+                response_deserializer=fleetnet__proto_dot_v1_dot_admin__pb2.ListTokensResponse.FromString,
+                _registered_method=True)
+        self.RevokeToken = channel.unary_unary(
+                '/fleetnet.v1.AdminService/RevokeToken',
+                request_serializer=fleetnet__proto_dot_v1_dot_admin__pb2.RevokeTokenRequest.SerializeToString,
+                response_deserializer=fleetnet__proto_dot_v1_dot_admin__pb2.RevokeTokenResponse.FromString,
+                _registered_method=True)
+        self.ApproveHosts = channel.unary_unary(
+                '/fleetnet.v1.AdminService/ApproveHosts',
+                request_serializer=fleetnet__proto_dot_v1_dot_admin__pb2.ApproveHostsRequest.SerializeToString,
+                response_deserializer=fleetnet__proto_dot_v1_dot_admin__pb2.ApproveHostsResponse.FromString,
+                _registered_method=True)
+        self.ListLog = channel.unary_unary(
+                '/fleetnet.v1.AdminService/ListLog',
+                request_serializer=fleetnet__proto_dot_v1_dot_admin__pb2.ListLogRequest.SerializeToString,
+                response_deserializer=fleetnet__proto_dot_v1_dot_admin__pb2.ListLogResponse.FromString,
+                _registered_method=True)
+        self.RevokeHosts = channel.unary_unary(
+                '/fleetnet.v1.AdminService/RevokeHosts',
+                request_serializer=fleetnet__proto_dot_v1_dot_admin__pb2.RevokeHostsRequest.SerializeToString,
+                response_deserializer=fleetnet__proto_dot_v1_dot_admin__pb2.RevokeHostsResponse.FromString,
+                _registered_method=True)
+        self.ForgetHosts = channel.unary_unary(
+                '/fleetnet.v1.AdminService/ForgetHosts',
+                request_serializer=fleetnet__proto_dot_v1_dot_admin__pb2.ForgetHostsRequest.SerializeToString,
+                response_deserializer=fleetnet__proto_dot_v1_dot_admin__pb2.ForgetHostsResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServiceServicer:
@@ -78,7 +108,7 @@ class AdminServiceServicer:
     """
 
     def CreateToken(self, request, context):
-        """Makes a one-time token that lets one host join.
+        """Makes a token that lets one host join, or several.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -127,6 +157,50 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListTokens(self, request, context):
+        """All tokens that were made, for hosts and for people, the newest first; nothing in the answer admits anybody.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeToken(self, request, context):
+        """Has a token admit nobody any more. Doing it again changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ApproveHosts(self, request, context):
+        """Lets hosts in that wait for it. All of them or none: an unknown host is the error NOT_FOUND, one that was kept out
+        INVALID_ARGUMENT.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListLog(self, request, context):
+        """What administrators did and were refused, the latest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeHosts(self, request, context):
+        """Keeps hosts out, at once: ends their streams, and none of their certificates or unused tokens is good any more. All
+        of them or none: an unknown host is the error NOT_FOUND. Doing it again changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ForgetHosts(self, request, context):
+        """Has hosts leave the fleet: kept out likewise, and not asked any more. Their history stays. All of them or none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -164,6 +238,36 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.DescribeCollector,
                     request_deserializer=fleetnet__proto_dot_v1_dot_admin__pb2.DescribeCollectorRequest.FromString,
                     response_serializer=fleetnet__proto_dot_v1_dot_admin__pb2.DescribeCollectorResponse.SerializeToString,
+            ),
+            'ListTokens': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTokens,
+                    request_deserializer=fleetnet__proto_dot_v1_dot_admin__pb2.ListTokensRequest.FromString,
+                    response_serializer=fleetnet__proto_dot_v1_dot_admin__pb2.ListTokensResponse.SerializeToString,
+            ),
+            'RevokeToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeToken,
+                    request_deserializer=fleetnet__proto_dot_v1_dot_admin__pb2.RevokeTokenRequest.FromString,
+                    response_serializer=fleetnet__proto_dot_v1_dot_admin__pb2.RevokeTokenResponse.SerializeToString,
+            ),
+            'ApproveHosts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ApproveHosts,
+                    request_deserializer=fleetnet__proto_dot_v1_dot_admin__pb2.ApproveHostsRequest.FromString,
+                    response_serializer=fleetnet__proto_dot_v1_dot_admin__pb2.ApproveHostsResponse.SerializeToString,
+            ),
+            'ListLog': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListLog,
+                    request_deserializer=fleetnet__proto_dot_v1_dot_admin__pb2.ListLogRequest.FromString,
+                    response_serializer=fleetnet__proto_dot_v1_dot_admin__pb2.ListLogResponse.SerializeToString,
+            ),
+            'RevokeHosts': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeHosts,
+                    request_deserializer=fleetnet__proto_dot_v1_dot_admin__pb2.RevokeHostsRequest.FromString,
+                    response_serializer=fleetnet__proto_dot_v1_dot_admin__pb2.RevokeHostsResponse.SerializeToString,
+            ),
+            'ForgetHosts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ForgetHosts,
+                    request_deserializer=fleetnet__proto_dot_v1_dot_admin__pb2.ForgetHostsRequest.FromString,
+                    response_serializer=fleetnet__proto_dot_v1_dot_admin__pb2.ForgetHostsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -356,6 +460,168 @@ class AdminService:
             '/fleetnet.v1.AdminService/DescribeCollector',
             fleetnet__proto_dot_v1_dot_admin__pb2.DescribeCollectorRequest.SerializeToString,
             fleetnet__proto_dot_v1_dot_admin__pb2.DescribeCollectorResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTokens(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleetnet.v1.AdminService/ListTokens',
+            fleetnet__proto_dot_v1_dot_admin__pb2.ListTokensRequest.SerializeToString,
+            fleetnet__proto_dot_v1_dot_admin__pb2.ListTokensResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleetnet.v1.AdminService/RevokeToken',
+            fleetnet__proto_dot_v1_dot_admin__pb2.RevokeTokenRequest.SerializeToString,
+            fleetnet__proto_dot_v1_dot_admin__pb2.RevokeTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ApproveHosts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleetnet.v1.AdminService/ApproveHosts',
+            fleetnet__proto_dot_v1_dot_admin__pb2.ApproveHostsRequest.SerializeToString,
+            fleetnet__proto_dot_v1_dot_admin__pb2.ApproveHostsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListLog(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleetnet.v1.AdminService/ListLog',
+            fleetnet__proto_dot_v1_dot_admin__pb2.ListLogRequest.SerializeToString,
+            fleetnet__proto_dot_v1_dot_admin__pb2.ListLogResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeHosts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleetnet.v1.AdminService/RevokeHosts',
+            fleetnet__proto_dot_v1_dot_admin__pb2.RevokeHostsRequest.SerializeToString,
+            fleetnet__proto_dot_v1_dot_admin__pb2.RevokeHostsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ForgetHosts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleetnet.v1.AdminService/ForgetHosts',
+            fleetnet__proto_dot_v1_dot_admin__pb2.ForgetHostsRequest.SerializeToString,
+            fleetnet__proto_dot_v1_dot_admin__pb2.ForgetHostsResponse.FromString,
             options,
             channel_credentials,
             insecure,

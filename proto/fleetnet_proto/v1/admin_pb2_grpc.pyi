@@ -35,7 +35,7 @@ class AdminServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AdminServiceAsyncStub: ...
     CreateToken: _grpc.UnaryUnaryMultiCallable[_admin_pb2.CreateTokenRequest, _admin_pb2.CreateTokenResponse]
-    """Makes a one-time token that lets one host join."""
+    """Makes a token that lets one host join, or several."""
     CreatePersonToken: _grpc.UnaryUnaryMultiCallable[_people_pb2.CreatePersonTokenRequest, _people_pb2.CreatePersonTokenResponse]
     """Makes a one-time token by which one person can log in. Of its own, for a collector that does not know it refuses."""
     ListPeople: _grpc.UnaryUnaryMultiCallable[_people_pb2.ListPeopleRequest, _people_pb2.ListPeopleResponse]
@@ -50,6 +50,22 @@ class AdminServiceStub:
     """
     DescribeCollector: _grpc.UnaryUnaryMultiCallable[_admin_pb2.DescribeCollectorRequest, _admin_pb2.DescribeCollectorResponse]
     """What the collector says of itself, for those who look for what is wrong."""
+    ListTokens: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListTokensRequest, _admin_pb2.ListTokensResponse]
+    """All tokens that were made, for hosts and for people, the newest first; nothing in the answer admits anybody."""
+    RevokeToken: _grpc.UnaryUnaryMultiCallable[_admin_pb2.RevokeTokenRequest, _admin_pb2.RevokeTokenResponse]
+    """Has a token admit nobody any more. Doing it again changes nothing."""
+    ApproveHosts: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ApproveHostsRequest, _admin_pb2.ApproveHostsResponse]
+    """Lets hosts in that wait for it. All of them or none: an unknown host is the error NOT_FOUND, one that was kept out
+    INVALID_ARGUMENT.
+    """
+    ListLog: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListLogRequest, _admin_pb2.ListLogResponse]
+    """What administrators did and were refused, the latest first."""
+    RevokeHosts: _grpc.UnaryUnaryMultiCallable[_admin_pb2.RevokeHostsRequest, _admin_pb2.RevokeHostsResponse]
+    """Keeps hosts out, at once: ends their streams, and none of their certificates or unused tokens is good any more. All
+    of them or none: an unknown host is the error NOT_FOUND. Doing it again changes nothing.
+    """
+    ForgetHosts: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ForgetHostsRequest, _admin_pb2.ForgetHostsResponse]
+    """Has hosts leave the fleet: kept out likewise, and not asked any more. Their history stays. All of them or none."""
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
@@ -57,7 +73,7 @@ class AdminServiceAsyncStub(AdminServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateToken: _aio.UnaryUnaryMultiCallable[_admin_pb2.CreateTokenRequest, _admin_pb2.CreateTokenResponse]  # type: ignore[assignment]
-    """Makes a one-time token that lets one host join."""
+    """Makes a token that lets one host join, or several."""
     CreatePersonToken: _aio.UnaryUnaryMultiCallable[_people_pb2.CreatePersonTokenRequest, _people_pb2.CreatePersonTokenResponse]  # type: ignore[assignment]
     """Makes a one-time token by which one person can log in. Of its own, for a collector that does not know it refuses."""
     ListPeople: _aio.UnaryUnaryMultiCallable[_people_pb2.ListPeopleRequest, _people_pb2.ListPeopleResponse]  # type: ignore[assignment]
@@ -72,6 +88,22 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """
     DescribeCollector: _aio.UnaryUnaryMultiCallable[_admin_pb2.DescribeCollectorRequest, _admin_pb2.DescribeCollectorResponse]  # type: ignore[assignment]
     """What the collector says of itself, for those who look for what is wrong."""
+    ListTokens: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListTokensRequest, _admin_pb2.ListTokensResponse]  # type: ignore[assignment]
+    """All tokens that were made, for hosts and for people, the newest first; nothing in the answer admits anybody."""
+    RevokeToken: _aio.UnaryUnaryMultiCallable[_admin_pb2.RevokeTokenRequest, _admin_pb2.RevokeTokenResponse]  # type: ignore[assignment]
+    """Has a token admit nobody any more. Doing it again changes nothing."""
+    ApproveHosts: _aio.UnaryUnaryMultiCallable[_admin_pb2.ApproveHostsRequest, _admin_pb2.ApproveHostsResponse]  # type: ignore[assignment]
+    """Lets hosts in that wait for it. All of them or none: an unknown host is the error NOT_FOUND, one that was kept out
+    INVALID_ARGUMENT.
+    """
+    ListLog: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListLogRequest, _admin_pb2.ListLogResponse]  # type: ignore[assignment]
+    """What administrators did and were refused, the latest first."""
+    RevokeHosts: _aio.UnaryUnaryMultiCallable[_admin_pb2.RevokeHostsRequest, _admin_pb2.RevokeHostsResponse]  # type: ignore[assignment]
+    """Keeps hosts out, at once: ends their streams, and none of their certificates or unused tokens is good any more. All
+    of them or none: an unknown host is the error NOT_FOUND. Doing it again changes nothing.
+    """
+    ForgetHosts: _aio.UnaryUnaryMultiCallable[_admin_pb2.ForgetHostsRequest, _admin_pb2.ForgetHostsResponse]  # type: ignore[assignment]
+    """Has hosts leave the fleet: kept out likewise, and not asked any more. Their history stays. All of them or none."""
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     """Answered to administrators only."""
@@ -82,7 +114,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.CreateTokenRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.CreateTokenResponse, _abc.Awaitable[_admin_pb2.CreateTokenResponse]]:
-        """Makes a one-time token that lets one host join."""
+        """Makes a token that lets one host join, or several."""
 
     @_abc_1.abstractmethod
     def CreatePersonToken(
@@ -133,5 +165,57 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.DescribeCollectorResponse, _abc.Awaitable[_admin_pb2.DescribeCollectorResponse]]:
         """What the collector says of itself, for those who look for what is wrong."""
+
+    @_abc_1.abstractmethod
+    def ListTokens(
+        self,
+        request: _admin_pb2.ListTokensRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ListTokensResponse, _abc.Awaitable[_admin_pb2.ListTokensResponse]]:
+        """All tokens that were made, for hosts and for people, the newest first; nothing in the answer admits anybody."""
+
+    @_abc_1.abstractmethod
+    def RevokeToken(
+        self,
+        request: _admin_pb2.RevokeTokenRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.RevokeTokenResponse, _abc.Awaitable[_admin_pb2.RevokeTokenResponse]]:
+        """Has a token admit nobody any more. Doing it again changes nothing."""
+
+    @_abc_1.abstractmethod
+    def ApproveHosts(
+        self,
+        request: _admin_pb2.ApproveHostsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ApproveHostsResponse, _abc.Awaitable[_admin_pb2.ApproveHostsResponse]]:
+        """Lets hosts in that wait for it. All of them or none: an unknown host is the error NOT_FOUND, one that was kept out
+        INVALID_ARGUMENT.
+        """
+
+    @_abc_1.abstractmethod
+    def ListLog(
+        self,
+        request: _admin_pb2.ListLogRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ListLogResponse, _abc.Awaitable[_admin_pb2.ListLogResponse]]:
+        """What administrators did and were refused, the latest first."""
+
+    @_abc_1.abstractmethod
+    def RevokeHosts(
+        self,
+        request: _admin_pb2.RevokeHostsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.RevokeHostsResponse, _abc.Awaitable[_admin_pb2.RevokeHostsResponse]]:
+        """Keeps hosts out, at once: ends their streams, and none of their certificates or unused tokens is good any more. All
+        of them or none: an unknown host is the error NOT_FOUND. Doing it again changes nothing.
+        """
+
+    @_abc_1.abstractmethod
+    def ForgetHosts(
+        self,
+        request: _admin_pb2.ForgetHostsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ForgetHostsResponse, _abc.Awaitable[_admin_pb2.ForgetHostsResponse]]:
+        """Has hosts leave the fleet: kept out likewise, and not asked any more. Their history stays. All of them or none."""
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

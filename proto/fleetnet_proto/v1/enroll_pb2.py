@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from fleetnet_proto.v1 import people_pb2 as fleetnet__proto_dot_v1_dot_people__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x66leetnet_proto/v1/enroll.proto\x12\x0b\x66leetnet.v1\x1a\x1e\x66leetnet_proto/v1/people.proto\",\n\rEnrollRequest\x12\x0e\n\x06secret\x18\x01 \x01(\x0c\x12\x0b\n\x03\x63sr\x18\x02 \x01(\x0c\"v\n\x0e\x45nrollResponse\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\x17\n\x0f\x63\x65rtificate_pem\x18\x02 \x01(\x0c\x12\x0e\n\x06\x63\x61_pem\x18\x03 \x01(\x0c\x12\x18\n\x10report_addresses\x18\x04 \x03(\t\x12\x13\n\x0breport_port\x18\x05 \x01(\r\"2\n\x13\x45nrollPersonRequest\x12\x0e\n\x06secret\x18\x01 \x01(\x0c\x12\x0b\n\x03\x63sr\x18\x02 \x01(\x0c\"\xa3\x01\n\x14\x45nrollPersonResponse\x12\x0e\n\x06person\x18\x01 \x01(\t\x12\x1f\n\x04role\x18\x02 \x01(\x0e\x32\x11.fleetnet.v1.Role\x12\x17\n\x0f\x63\x65rtificate_pem\x18\x03 \x01(\x0c\x12\x0e\n\x06\x63\x61_pem\x18\x04 \x01(\x0c\x12\x1a\n\x12question_addresses\x18\x05 \x03(\t\x12\x15\n\rquestion_port\x18\x06 \x01(\r2\xa7\x01\n\rEnrollService\x12\x41\n\x06\x45nroll\x12\x1a.fleetnet.v1.EnrollRequest\x1a\x1b.fleetnet.v1.EnrollResponse\x12S\n\x0c\x45nrollPerson\x12 .fleetnet.v1.EnrollPersonRequest\x1a!.fleetnet.v1.EnrollPersonResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x66leetnet_proto/v1/enroll.proto\x12\x0b\x66leetnet.v1\x1a\x1e\x66leetnet_proto/v1/people.proto\">\n\rEnrollRequest\x12\x0e\n\x06secret\x18\x01 \x01(\x0c\x12\x0b\n\x03\x63sr\x18\x02 \x01(\x0c\x12\x10\n\x08hostname\x18\x03 \x01(\t\"\x87\x01\n\x0e\x45nrollResponse\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\x17\n\x0f\x63\x65rtificate_pem\x18\x02 \x01(\x0c\x12\x0e\n\x06\x63\x61_pem\x18\x03 \x01(\x0c\x12\x18\n\x10report_addresses\x18\x04 \x03(\t\x12\x13\n\x0breport_port\x18\x05 \x01(\r\x12\x0f\n\x07pending\x18\x06 \x01(\x08\"2\n\x13\x45nrollPersonRequest\x12\x0e\n\x06secret\x18\x01 \x01(\x0c\x12\x0b\n\x03\x63sr\x18\x02 \x01(\x0c\"\xa3\x01\n\x14\x45nrollPersonResponse\x12\x0e\n\x06person\x18\x01 \x01(\t\x12\x1f\n\x04role\x18\x02 \x01(\x0e\x32\x11.fleetnet.v1.Role\x12\x17\n\x0f\x63\x65rtificate_pem\x18\x03 \x01(\x0c\x12\x0e\n\x06\x63\x61_pem\x18\x04 \x01(\x0c\x12\x1a\n\x12question_addresses\x18\x05 \x03(\t\x12\x15\n\rquestion_port\x18\x06 \x01(\r2\xa7\x01\n\rEnrollService\x12\x41\n\x06\x45nroll\x12\x1a.fleetnet.v1.EnrollRequest\x1a\x1b.fleetnet.v1.EnrollResponse\x12S\n\x0c\x45nrollPerson\x12 .fleetnet.v1.EnrollPersonRequest\x1a!.fleetnet.v1.EnrollPersonResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,13 +33,13 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'fleetnet_proto.v1.enroll_pb
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ENROLLREQUEST']._serialized_start=79
-  _globals['_ENROLLREQUEST']._serialized_end=123
-  _globals['_ENROLLRESPONSE']._serialized_start=125
-  _globals['_ENROLLRESPONSE']._serialized_end=243
-  _globals['_ENROLLPERSONREQUEST']._serialized_start=245
-  _globals['_ENROLLPERSONREQUEST']._serialized_end=295
-  _globals['_ENROLLPERSONRESPONSE']._serialized_start=298
-  _globals['_ENROLLPERSONRESPONSE']._serialized_end=461
-  _globals['_ENROLLSERVICE']._serialized_start=464
-  _globals['_ENROLLSERVICE']._serialized_end=631
+  _globals['_ENROLLREQUEST']._serialized_end=141
+  _globals['_ENROLLRESPONSE']._serialized_start=144
+  _globals['_ENROLLRESPONSE']._serialized_end=279
+  _globals['_ENROLLPERSONREQUEST']._serialized_start=281
+  _globals['_ENROLLPERSONREQUEST']._serialized_end=331
+  _globals['_ENROLLPERSONRESPONSE']._serialized_start=334
+  _globals['_ENROLLPERSONRESPONSE']._serialized_end=497
+  _globals['_ENROLLSERVICE']._serialized_start=500
+  _globals['_ENROLLSERVICE']._serialized_end=667
 # @@protoc_insertion_point(module_scope)

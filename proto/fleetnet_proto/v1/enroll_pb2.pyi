@@ -8,26 +8,30 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class EnrollRequest(_message.Message):
-    __slots__ = ("secret", "csr")
+    __slots__ = ("secret", "csr", "hostname")
     SECRET_FIELD_NUMBER: _ClassVar[int]
     CSR_FIELD_NUMBER: _ClassVar[int]
+    HOSTNAME_FIELD_NUMBER: _ClassVar[int]
     secret: bytes
     csr: bytes
-    def __init__(self, secret: _Optional[bytes] = ..., csr: _Optional[bytes] = ...) -> None: ...
+    hostname: str
+    def __init__(self, secret: _Optional[bytes] = ..., csr: _Optional[bytes] = ..., hostname: _Optional[str] = ...) -> None: ...
 
 class EnrollResponse(_message.Message):
-    __slots__ = ("host", "certificate_pem", "ca_pem", "report_addresses", "report_port")
+    __slots__ = ("host", "certificate_pem", "ca_pem", "report_addresses", "report_port", "pending")
     HOST_FIELD_NUMBER: _ClassVar[int]
     CERTIFICATE_PEM_FIELD_NUMBER: _ClassVar[int]
     CA_PEM_FIELD_NUMBER: _ClassVar[int]
     REPORT_ADDRESSES_FIELD_NUMBER: _ClassVar[int]
     REPORT_PORT_FIELD_NUMBER: _ClassVar[int]
+    PENDING_FIELD_NUMBER: _ClassVar[int]
     host: str
     certificate_pem: bytes
     ca_pem: bytes
     report_addresses: _containers.RepeatedScalarFieldContainer[str]
     report_port: int
-    def __init__(self, host: _Optional[str] = ..., certificate_pem: _Optional[bytes] = ..., ca_pem: _Optional[bytes] = ..., report_addresses: _Optional[_Iterable[str]] = ..., report_port: _Optional[int] = ...) -> None: ...
+    pending: bool
+    def __init__(self, host: _Optional[str] = ..., certificate_pem: _Optional[bytes] = ..., ca_pem: _Optional[bytes] = ..., report_addresses: _Optional[_Iterable[str]] = ..., report_port: _Optional[int] = ..., pending: _Optional[bool] = ...) -> None: ...
 
 class EnrollPersonRequest(_message.Message):
     __slots__ = ("secret", "csr")

@@ -33,6 +33,14 @@ class Exposure(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     EXPOSURE_YES: _ClassVar[Exposure]
     EXPOSURE_NO: _ClassVar[Exposure]
     EXPOSURE_UNKNOWN: _ClassVar[Exposure]
+
+class HostStatus(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    HOST_STATUS_UNSPECIFIED: _ClassVar[HostStatus]
+    HOST_STATUS_ACTIVE: _ClassVar[HostStatus]
+    HOST_STATUS_PENDING: _ClassVar[HostStatus]
+    HOST_STATUS_REVOKED: _ClassVar[HostStatus]
+    HOST_STATUS_RETIRED: _ClassVar[HostStatus]
 KEPT_UNSPECIFIED: Kept
 KEPT_LISTENERS: Kept
 KEPT_SOCKETS: Kept
@@ -48,6 +56,11 @@ EXPOSURE_UNSPECIFIED: Exposure
 EXPOSURE_YES: Exposure
 EXPOSURE_NO: Exposure
 EXPOSURE_UNKNOWN: Exposure
+HOST_STATUS_UNSPECIFIED: HostStatus
+HOST_STATUS_ACTIVE: HostStatus
+HOST_STATUS_PENDING: HostStatus
+HOST_STATUS_REVOKED: HostStatus
+HOST_STATUS_RETIRED: HostStatus
 
 class PortRange(_message.Message):
     __slots__ = ("first", "last")
@@ -348,7 +361,7 @@ class HostPage(_message.Message):
     def __init__(self, items: _Optional[_Iterable[_Union[HostItem, _Mapping]]] = ...) -> None: ...
 
 class HostItem(_message.Message):
-    __slots__ = ("host", "fresh", "connected", "last_seen_us", "enrolled_at_us", "sockets", "listeners", "agent_version", "os", "kernel", "architecture", "booted_at_us", "clock_offset_us", "degraded", "gaps", "labels")
+    __slots__ = ("host", "fresh", "connected", "last_seen_us", "enrolled_at_us", "sockets", "listeners", "agent_version", "os", "kernel", "architecture", "booted_at_us", "clock_offset_us", "degraded", "gaps", "labels", "status")
     HOST_FIELD_NUMBER: _ClassVar[int]
     FRESH_FIELD_NUMBER: _ClassVar[int]
     CONNECTED_FIELD_NUMBER: _ClassVar[int]
@@ -365,6 +378,7 @@ class HostItem(_message.Message):
     DEGRADED_FIELD_NUMBER: _ClassVar[int]
     GAPS_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
     host: str
     fresh: bool
     connected: bool
@@ -381,7 +395,8 @@ class HostItem(_message.Message):
     degraded: _containers.RepeatedScalarFieldContainer[str]
     gaps: int
     labels: _containers.RepeatedCompositeFieldContainer[Label]
-    def __init__(self, host: _Optional[str] = ..., fresh: _Optional[bool] = ..., connected: _Optional[bool] = ..., last_seen_us: _Optional[int] = ..., enrolled_at_us: _Optional[int] = ..., sockets: _Optional[int] = ..., listeners: _Optional[int] = ..., agent_version: _Optional[str] = ..., os: _Optional[str] = ..., kernel: _Optional[str] = ..., architecture: _Optional[str] = ..., booted_at_us: _Optional[int] = ..., clock_offset_us: _Optional[int] = ..., degraded: _Optional[_Iterable[str]] = ..., gaps: _Optional[int] = ..., labels: _Optional[_Iterable[_Union[Label, _Mapping]]] = ...) -> None: ...
+    status: HostStatus
+    def __init__(self, host: _Optional[str] = ..., fresh: _Optional[bool] = ..., connected: _Optional[bool] = ..., last_seen_us: _Optional[int] = ..., enrolled_at_us: _Optional[int] = ..., sockets: _Optional[int] = ..., listeners: _Optional[int] = ..., agent_version: _Optional[str] = ..., os: _Optional[str] = ..., kernel: _Optional[str] = ..., architecture: _Optional[str] = ..., booted_at_us: _Optional[int] = ..., clock_offset_us: _Optional[int] = ..., degraded: _Optional[_Iterable[str]] = ..., gaps: _Optional[int] = ..., labels: _Optional[_Iterable[_Union[Label, _Mapping]]] = ..., status: _Optional[_Union[HostStatus, str]] = ...) -> None: ...
 
 class ListNamespacesRequest(_message.Message):
     __slots__ = ("selection", "own_only", "without_interfaces", "without_routes")

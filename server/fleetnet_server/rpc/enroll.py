@@ -9,12 +9,13 @@ import structlog
 from fleetnet_proto.v1 import enroll_pb2, enroll_pb2_grpc
 
 from fleetnet_server import metrics
-from fleetnet_server.errors import ServerError
+from fleetnet_server.errors import ServerError, TokenRefused
 from fleetnet_server.identity.peer import check_tls
 from fleetnet_server.logs import Sparing
 from fleetnet_server.rpc import translate_people
 from fleetnet_server.rpc.status import errors_as_status
 from fleetnet_server.services.enrollment import Enrollment
+from fleetnet_server.services.guesses import Guesses
 from fleetnet_server.services.health import Health
 from fleetnet_server.services.people import People
 
@@ -38,6 +39,7 @@ class EnrollService(enroll_pb2_grpc.EnrollServiceServicer):
         self._report_addresses = report_addresses
         self._report_port = report_port
         self._refusals = Sparing()
+        self._guesses = Guesses()
 
     async def Enroll(  # noqa: N802  # gRPC's name
         self, request: enroll_pb2.EnrollRequest, context: grpc.aio.ServicerContext[Any, Any]
@@ -46,15 +48,18 @@ class EnrollService(enroll_pb2_grpc.EnrollServiceServicer):
         async with errors_as_status(context, self._health):
             with self._refusals_logged(context):
                 check_tls(context.auth_context())
-                enrolled = await self._enrollment.enroll(request.secret, request.csr)
+                with self._guesses_counted(context):
+                    enrolled = await self._enrollment.enroll(request.secret, request.csr, request.hostname)
             self._health.works()
-            _log.info("host enrolled", host=enrolled.host, peer=context.peer(), serial=enrolled.certificate.serial)
+            told = {"serial": enrolled.certificate.serial, "pending": enrolled.pending}
+            _log.info("host enrolled", host=enrolled.host, peer=context.peer(), **told)
             return enroll_pb2.EnrollResponse(
                 host=enrolled.host,
                 certificate_pem=enrolled.certificate.pem,
                 ca_pem=enrolled.ca_pem,
                 report_addresses=self._report_addresses,
                 report_port=self._report_port,
+                pending=enrolled.pending,
             )
         raise AssertionError("unreachable: an error has ended the call")
 
@@ -65,7 +70,8 @@ class EnrollService(enroll_pb2_grpc.EnrollServiceServicer):
         async with errors_as_status(context, self._health):
             with self._refusals_logged(context):
                 check_tls(context.auth_context())
-                joined = await self._people.enroll(request.secret, request.csr)
+                with self._guesses_counted(context):
+                    joined = await self._people.enroll(request.secret, request.csr)
             self._health.works()
             _log.info(
                 "person logged in",
@@ -83,6 +89,15 @@ class EnrollService(enroll_pb2_grpc.EnrollServiceServicer):
                 question_port=self._report_port,
             )
         raise AssertionError("unreachable: an error has ended the call")
+
+    @contextlib.contextmanager
+    def _guesses_counted(self, context: grpc.aio.ServicerContext[Any, Any]) -> Iterator[None]:
+        self._guesses.check(context.peer())
+        try:
+            yield
+        except TokenRefused:
+            self._guesses.refused(context.peer())
+            raise
 
     @contextlib.contextmanager
     def _refusals_logged(self, context: grpc.aio.ServicerContext[Any, Any]) -> Iterator[None]:

@@ -5,7 +5,8 @@
    answered to nobody, and none behind the gate takes a stream.
 2. What goes on for longer is looked at again every CHECK_S, all open calls in one reading of the database; a call that
    is not permitted any more is ended, also in the midst of waiting.
-3. What is written to somebody who does not read is given up after WRITE_S, and an answer after ANSWER_S: it keeps a
+3. Who is turned away from administration is in its log, like those who are refused behind the gate.
+4. What is written to somebody who does not read is given up after WRITE_S, and an answer after ANSWER_S: it keeps a
    moment of the database. People over the network never have all places at which the database is read.
 
 What must stay true: the services behind know nothing of all this, for on the admin socket there is none of it; the
@@ -16,6 +17,7 @@ import asyncio
 import contextlib
 import datetime
 import inspect
+import re
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
@@ -39,8 +41,13 @@ from fleetnet_server.identity.peer import Person, identify_person
 from fleetnet_server.logs import Sparing, failure
 from fleetnet_server.rpc.status import errors_as_status
 from fleetnet_server.services.health import Health
+from fleetnet_server.services.log import Wish
 from fleetnet_server.services.people import OPERATOR, VIEWER, People
+from fleetnet_server.services.turned_away import TurnedAway
 
+LOCAL: Final = "local"  # who asks over the admin socket
+_NOBODY: Final = "nobody"  # shows a certificate that names nobody
+_CAPITAL: Final = re.compile("[A-Z]")
 CHECK_S: Final = 0.5
 WRITE_S: Final = 20.0
 ANSWER_S: Final = 300.0  # a million sockets take half a minute
@@ -54,12 +61,15 @@ MOST_ANSWERS: Final = 12
 # larger is refused anyway, and reading it would keep all hosts waiting.
 MOST_QUESTION_BYTES: Final = 256 * 1024
 
+_ADMINISTRATION: Final = "fleetnet.v1.AdminService"
 # What takes which role. Services that look at their peers themselves have none.
 _ROLES: Final = {
     "fleetnet.v1.QueryService": VIEWER,
     "fleetnet.v1.PersonService": VIEWER,
-    "fleetnet.v1.AdminService": OPERATOR,
+    _ADMINISTRATION: OPERATOR,
 }
+# Of administration, what changes nothing and so is in no log.
+_READ: Final = frozenset({"DescribeCollector", "ListLog", "ListPeople", "ListTokens"})
 _JUDGE_THEMSELVES: Final = frozenset({"fleetnet.v1.ReportService", "grpc.health.v1.Health"})
 
 _log = structlog.get_logger()
@@ -85,8 +95,11 @@ class _Call:
 class Gate(grpc.aio.ServerInterceptor):
     """Stands before all services of the report port."""
 
-    def __init__(self, people: People, health: Health, clock: Callable[[], datetime.datetime]) -> None:
+    def __init__(
+        self, people: People, turned_away: TurnedAway, health: Health, clock: Callable[[], datetime.datetime]
+    ) -> None:
         self._people = people
+        self._turned_away = turned_away
         self._health = health
         self._clock = clock
         self._open: set[_Call] = set()
@@ -101,13 +114,14 @@ class Gate(grpc.aio.ServerInterceptor):
     ) -> "grpc.RpcMethodHandler[Any, Any] | None":
         """gRPC's own hook: what is to handle the call, which then goes through the gate first."""
         handler = await continuation(handler_call_details)
-        service = str(handler_call_details.method).rpartition("/")[0].removeprefix("/")
+        service, _, method = str(handler_call_details.method).removeprefix("/").rpartition("/")
         if handler is None or service in _JUDGE_THEMSELVES:
             return handler
-        return self._guarded(handler, _ROLES.get(service))
+        changes = service == _ADMINISTRATION and method not in _READ
+        return self._guarded(handler, _ROLES.get(service), _words(method) if changes else "")
 
     def _guarded(
-        self, handler: "grpc.RpcMethodHandler[Any, Any]", role: str | None
+        self, handler: "grpc.RpcMethodHandler[Any, Any]", role: str | None, action: str
     ) -> "grpc.RpcMethodHandler[Any, Any]":
         # The stubs know only handlers of the blocking server, so these are of any type here. A question comes as bytes,
         # for to read one may cost more than to find out that nobody may ask it.
@@ -117,13 +131,13 @@ class Gate(grpc.aio.ServerInterceptor):
 
         async def stream(request: bytes, context: _Context) -> None:
             from_database = inspect.isasyncgenfunction(streams)
-            async with errors_as_status(context, self._health), self._let_in(context, role, from_database) as call:
+            async with errors_as_status(context, self._health), self._let_in(context, role, "", from_database) as call:
                 question = _question(read, request)
                 written = _written(streams, question, context) if from_database else streams(question, context)
                 await _unless_ended(call, written)
 
         async def answer(request: bytes, context: _Context) -> Any:  # noqa: ANN401  # whatever the service answers
-            async with errors_as_status(context, self._health), self._let_in(context, role, answers=False) as call:
+            async with errors_as_status(context, self._health), self._let_in(context, role, action) as call:
                 return await _unless_ended(call, answers(_question(read, request), context))
             raise AssertionError("unreachable: an error has ended the call")
 
@@ -134,18 +148,21 @@ class Gate(grpc.aio.ServerInterceptor):
         return grpc.unary_unary_rpc_method_handler(guarded, response_serializer=written)
 
     @contextlib.asynccontextmanager
-    async def _let_in(self, context: _Context, role: str | None, answers: bool) -> AsyncIterator[_Call]:
-        with self._noting_refusals(context):
+    async def _let_in(
+        self, context: _Context, role: str | None, action: str, answers: bool = False
+    ) -> AsyncIterator[_Call]:
+        """`action` is what of administration would be changed; empty: nothing."""
+        async with self._noting_refusals(context, action):
             person = identify_person(context.auth_context(), self._clock())
             if role is None:
                 raise NotPermitted("this is answered to nobody over the network")
         with self._entered(_Call(person, role, answers)) as call:
-            with self._noting_refusals(context):
+            async with self._noting_refusals(context, action):
                 await self._people.admit(person, role)
             yield call
 
-    @contextlib.contextmanager
-    def _noting_refusals(self, context: _Context) -> Iterator[None]:
+    @contextlib.asynccontextmanager
+    async def _noting_refusals(self, context: _Context, action: str) -> AsyncIterator[None]:
         try:
             yield
         except (PeerRefused, NotPermitted) as error:
@@ -153,7 +170,16 @@ class Gate(grpc.aio.ServerInterceptor):
             self._refusals.warning(
                 "question refused", kind=type(error).__name__, peer=context.peer(), reason=str(error)
             )
+            if action:
+                await self._log_refused(Wish(_shown(context) or _NOBODY, "", context.peer(), action, ""), error)
             raise
+
+    async def _log_refused(self, wish: Wish, error: ServerError) -> None:
+        """The refusal stands, whatever becomes of its entry."""
+        try:
+            await self._turned_away.note(wish, str(error))
+        except StorageError as storage:
+            self._health.failed(storage)
 
     @contextlib.contextmanager
     def _entered(self, call: _Call) -> Iterator[_Call]:
@@ -208,8 +234,18 @@ class Gate(grpc.aio.ServerInterceptor):
 
 def asker(context: _Context) -> str:
     """By whom a call is made that got through: a person's URI, or `local` on the admin socket."""
+    return _shown(context) or LOCAL
+
+
+def _shown(context: _Context) -> str:
+    """The URI of the certificate that was shown; empty where it has not one."""
     uris = list(context.auth_context().get("peer_spiffe_id", ()))
-    return uris[0].decode("utf-8", "replace") if uris else "local"
+    return uris[0].decode("utf-8", "replace") if uris else ""
+
+
+def _words(method: str) -> str:
+    """RevokeHosts is revoke-hosts in the log."""
+    return _CAPITAL.sub(lambda found: f"-{found[0].lower()}", method).removeprefix("-")
 
 
 async def _unless_ended(call: _Call, answer: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401  # whatever it answers

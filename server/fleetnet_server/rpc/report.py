@@ -17,7 +17,7 @@ import structlog
 from fleetnet_proto.v1 import report_pb2, report_pb2_grpc
 
 from fleetnet_server import failpoints, metrics
-from fleetnet_server.errors import BadBatch, HostUnknown, PeerRefused, ServerError
+from fleetnet_server.errors import KEPT_OUT, WAITS, BadBatch, HostUnknown, PeerRefused, ServerError
 from fleetnet_server.identity.peer import Peer, identify
 from fleetnet_server.logs import Sparing
 from fleetnet_server.records import Hello, Session
@@ -91,10 +91,9 @@ class ReportService(report_pb2_grpc.ReportServiceServicer):
         """A new certificate for the key that the host made."""
         async with errors_as_status(context, self._health):
             peer = self._identify(context)
-            with self._refusals_logged(context), _unknown_is_refused():
-                host = await self._enrollment.active_host(peer.host)
-            renewed = await self._enrollment.renew(host, request.csr)
-            _log.info("certificate renewed", host=host.name, serial=renewed.certificate.serial)
+            with self._refusals_logged(context):
+                renewed = await self._enrollment.renew(peer, request.csr)
+            _log.info("certificate renewed", host=peer.host, serial=renewed.certificate.serial)
             return report_pb2.RenewResponse(certificate_pem=renewed.certificate.pem, ca_pem=renewed.ca_pem)
         raise AssertionError("unreachable: an error has ended the call")
 
@@ -133,8 +132,8 @@ class ReportService(report_pb2_grpc.ReportServiceServicer):
         afterwards: contextlib.AsyncExitStack,
     ) -> None:
         host = peer.host
-        with self._refusals_logged(context), _unknown_is_refused():
-            session = await self._open(host, hello)
+        with self._refusals_logged(context):
+            session = await self._let_in(peer, hello)
         failpoints.reached("after-hello", session.host_id)
         waits = Spool(hello.spool_bytes, hello.spool_age_us)
         stream = Stream(context, host, session, self._shared, waits, told_all=arrival.over)
@@ -155,8 +154,14 @@ class ReportService(report_pb2_grpc.ReportServiceServicer):
             log.info("stream closed", reason=reason)
             metrics.STREAMS_CLOSED.labels(how).inc()
 
-    async def _open(self, host: str, hello: Hello) -> Session:
-        opening = self._begin(self._ingest.open(host, hello, time.time_ns() // 1_000))
+    async def _let_in(self, peer: Peer, hello: Hello) -> Session:
+        try:
+            return await self._open(peer, hello)
+        except HostUnknown as error:
+            raise PeerRefused(WAITS if await self._enrollment.waits(peer) else KEPT_OUT) from error
+
+    async def _open(self, peer: Peer, hello: Hello) -> Session:
+        opening = self._begin(self._ingest.open(peer.host, hello, time.time_ns() // 1_000, peer.serial))
         try:
             return await asyncio.shield(opening)
         except asyncio.CancelledError:
@@ -192,14 +197,3 @@ class ReportService(report_pb2_grpc.ReportServiceServicer):
         """How long this stream may live: gRPC never looks at the certificate again."""
         left_s = peer.not_after_us / 1e6 - self._clock().timestamp()
         return min(left_s, STREAM_AGE_S * random.uniform(0.9, 1.0))  # noqa: S311  # only jitter
-
-
-@contextlib.contextmanager
-def _unknown_is_refused() -> Iterator[None]:
-    """To a host, "unknown" and "revoked" are one: it is not let in."""
-    try:
-        yield
-    except HostUnknown as error:
-        raise PeerRefused(
-            "the host of this certificate is not in the fleet, or was revoked; enroll it again"
-        ) from error

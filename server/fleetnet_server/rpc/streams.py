@@ -4,10 +4,10 @@ A stream is never cancelled from outside (its peer would be left hanging): it is
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from fleetnet_server.errors import Fenced, ServerError
+from fleetnet_server.errors import KEPT_OUT, Fenced, PeerRefused, ServerError
 from fleetnet_server.rpc.asked import Asking
 
 
@@ -89,6 +89,12 @@ class Streams:
     def spools(self) -> list[Spool]:
         """What waits on the hosts that are connected; of those on which something does."""
         return [stream.spool for stream in self._open.values() if stream.spool.size_bytes]
+
+    def end_kept_out(self, hosts: Collection[str]) -> None:
+        """Tell the streams of these hosts to end, where they have any, for they may not report any more."""
+        for host in hosts:
+            if (stream := self._open.get(host)) is not None:
+                stream.end(Ending(KEPT_OUT, error=PeerRefused(KEPT_OUT)))
 
     async def end_all(self, ending: Callable[[], Ending], within_s: float) -> None:
         """Tell every stream, and every one yet to come, to end, each in its own way; return when they have or the time

@@ -8,7 +8,7 @@ from fleetnet_proto.v1 import admin_pb2, query_pb2, sockets_pb2
 
 from fleetnet_server import records
 from fleetnet_server.errors import RequestRefused
-from fleetnet_server.rpc import bounds, known, port_ranges, translate_labels, translate_network
+from fleetnet_server.rpc import bounds, known, port_ranges, translate_hosts, translate_labels, translate_network
 from fleetnet_server.rpc.pages import in_pages
 from fleetnet_server.services import labels, scopes
 from fleetnet_server.services import news as told
@@ -267,6 +267,7 @@ def host_item(host: records.HostAnswer, connected: bool) -> query_pb2.HostItem:
         degraded=host.degraded,
         gaps=host.gaps,
         labels=translate_labels.messages(host.labels),
+        status=translate_hosts.status_number(host.status),
     )
 
 

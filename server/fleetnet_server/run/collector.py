@@ -42,23 +42,28 @@ from fleetnet_server.run.directory import prepare
 from fleetnet_server.run.monitoring import Watched, monitored
 from fleetnet_server.run.names import server_names
 from fleetnet_server.run.notify import Notifier, keep_telling
-from fleetnet_server.run.others import keep_answering_others
+from fleetnet_server.run.others import keep_answering_others, keep_ending_kept_out
 from fleetnet_server.run.retention import keep_clearing
 from fleetnet_server.run.trends import keep_putting_down
+from fleetnet_server.run.turned_away import keep_logging, log_the_rest
 from fleetnet_server.services.admission import Admission
 from fleetnet_server.services.description import Description
 from fleetnet_server.services.enrollment import Enrollment
 from fleetnet_server.services.health import Health
+from fleetnet_server.services.hosts import Hosts
 from fleetnet_server.services.ingest import Ingest
+from fleetnet_server.services.kept_out import KeptOut
 from fleetnet_server.services.labels import Labelling
 from fleetnet_server.services.live import Live
 from fleetnet_server.services.load import Load
+from fleetnet_server.services.log import Logged
 from fleetnet_server.services.people import People
 from fleetnet_server.services.questions import Questions
 from fleetnet_server.services.quotas import Quotas
 from fleetnet_server.services.relayed import Relayed
 from fleetnet_server.services.retention import Retention
 from fleetnet_server.services.trends import Trends
+from fleetnet_server.services.turned_away import TurnedAway
 from fleetnet_server.services.watching import Watching
 from fleetnet_server.storage.database import Database
 
@@ -129,16 +134,20 @@ async def _serve(config: Config, authority: ca.Authority, identity: ServerIdenti
         admission = Admission(config.limits.streams_per_second, quotas, load)
         watching = Watching(database)
         shared = Shared(Ingest(database, watching.note), health, Held(config.limits.memory_bytes, load), quotas, load)
-        enrollment = Enrollment(database, authority, _now)
-        people = People(database, authority, _now)
+        logged = Logged(database, _now)
+        enrollment = Enrollment(logged, authority, _now)
+        people = People(logged, authority, _now)
         reports = ReportService(shared, admission, enrollment, streams, _now)
         live = LiveDesk(Live(database), streams, Relayed(database))
         queries = QueryService(Questions(database), watching, streams, health, live)
-        labelling = Labelling(database, watching.note_labels)
+        labelling = Labelling(logged, watching.note_labels)
+        kept_out = KeptOut(database, streams.end_kept_out)
+        hosts = Hosts(logged, _now, kept_out.note, watching.note_left)
         ca_until = authority.certificate.not_valid_after_utc
         description = Description(database, ca_until, lambda: identity.current.not_after, _now)
-        administration = AdminService(enrollment, people, labelling, description, health)
-        persons, gate = PersonService(people, health, _now), Gate(people, health, _now)
+        administration = AdminService(enrollment, people, labelling, hosts, logged, description, health)
+        turned_away = TurnedAway(logged)
+        persons, gate = PersonService(people, health, _now), Gate(people, turned_away, health, _now)
         report = servers.report_server(reports, queries, administration, persons, gate)
         report_at = _bind(report, config.listen, "--listen", identity.credentials(client_certificates=True))
         advertised = tuple(str(address) for address in config.advertise)
@@ -160,6 +169,8 @@ async def _serve(config: Config, authority: ca.Authority, identity: ServerIdenti
                     keep_clearing(Retention(database, config.keep), health),
                     keep_putting_down(Trends(database), health),
                     keep_answering_others(live, health, shared=database.shared),
+                    keep_ending_kept_out(kept_out, health),
+                    keep_logging(turned_away, health),
                     keep_telling(notifier, watched.status),
                 )
                 await _until(told, health, identity, beside)
@@ -168,6 +179,7 @@ async def _serve(config: Config, authority: ca.Authority, identity: ServerIdenti
                 admission.close()
                 await _end(streams, everything)
                 await reports.settled(_BOOKS_S)
+                await log_the_rest(turned_away, health)
                 _log.info("load", **dataclasses.asdict(load))
     finally:
         await database.close()

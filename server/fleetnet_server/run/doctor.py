@@ -114,6 +114,7 @@ def _database(config: Config) -> Iterator[Finding]:
         yield from _quarantine(database.set_aside)
         yield from _history(database.kept, config.keep)
         yield _counts(database.counted, database.miscounted)
+        yield _log(database.logged, database.log_broken_at)
         return
     wanted = f"this version wants {database.newest_step}; `fleetnet-server migrate`"
     yield Finding(False, f"the tables are at step {database.step}, {wanted}")
@@ -172,6 +173,17 @@ def _counts(counted: int, miscounted: tuple[str, ...]) -> Finding:
         False,
         f"the counts of open sockets are not what there is of {len(miscounted)} of {counted} hosts ({shown}): report "
         "it, and count anew with `fleetnet-server migrate --recount` while the collector is stopped",
+    )
+
+
+def _log(logged: int, broken_at: int) -> Finding:
+    """Whether the log of administration is as it was written."""
+    if not broken_at:
+        return Finding(True, f"log of administration, unbroken (entries: {logged})")
+    return Finding(
+        False,
+        f"the log of administration is broken at entry {broken_at}: somebody has changed it, or taken entries away; "
+        "compare with the lines `logged` in the collectors' own logs, and with a backup",
     )
 
 

@@ -22,7 +22,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from fleetnet_server.errors import HostUnknown
-from fleetnet_server.records import Coverage, Gap, Label, NotKept, Selection, SocketQuestion, StaleHost
+from fleetnet_server.records import PENDING, Coverage, Gap, Label, NotKept, Selection, SocketQuestion, StaleHost
 from fleetnet_server.storage import gaps, heard, hosts, kept, labels, reach, sessions
 from fleetnet_server.storage.database import Connection
 from fleetnet_server.storage.kept import Kind
@@ -45,6 +45,7 @@ class Asked:
     fresh: bool
     gaps: int  # that overlap the time asked about, or lie between the two asked about
     session: sessions.Covered | None  # the stream that tells of the host at that time
+    status: str  # as it is now
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ class Scene:
     not_kept: tuple[NotKept, ...] = ()
     unmatched_globs: tuple[str, ...] = ()
     unmatched_labels: tuple[Label, ...] = ()
+    waiting: tuple[Asked, ...] = ()  # now for approval, where that is asked for: hosts that would concern it
 
     @property
     def coverage(self) -> Coverage:
@@ -116,12 +118,14 @@ def outline(
     if selection.host and not selection.at_us:
         return _outline_of_one(conn, selection, now_us, kinds, since_us)
     if selection.of_some:
-        scene = survey(conn, selection, now_us, kinds, since_us)
-        return Outline(scene.coverage, scene.moment, scene.since, [host.host_id for host in scene.asked])
+        return _outline_of_some(conn, selection, now_us, kinds, since_us)
     if selection.at_us:
         return _outline_of_past(conn, selection, kinds, since_us)
     oldest_us = now_us - selection.max_age_ms * _MS_US
     found = reach.now(conn, oldest_us, since_us or now_us, now_us)
+    if since_us and found.outside:
+        # What began since then may have begun on a host that has left the fleet; nobody asks it any more.
+        return _outline_of_some(conn, selection, now_us, kinds, since_us)
     skewed = _skewed(now_us, found.skewed)
     since = skewed.moved_to(since_us) if since_us else None
     coverage = Coverage(
@@ -133,6 +137,14 @@ def outline(
         not_kept=kept.lacking(conn, since, kinds, None, now_us) if since else (),
     )
     return Outline(coverage, None, since, None)
+
+
+def _outline_of_some(
+    conn: Connection, selection: Selection, now_us: int, kinds: Collection[Kind], since_us: int
+) -> Outline:
+    """Of the hosts that are meant, each looked at."""
+    scene = survey(conn, selection, now_us, kinds, since_us)
+    return Outline(scene.coverage, scene.moment, scene.since, [host.host_id for host in scene.asked])
 
 
 def _outline_of_one(
@@ -186,11 +198,20 @@ def _outline_of_past(conn: Connection, selection: Selection, kinds: Collection[K
 
 
 def survey(
-    conn: Connection, selection: Selection, now_us: int, kinds: Collection[Kind] = (), since_us: int = 0
+    conn: Connection,
+    selection: Selection,
+    now_us: int,
+    kinds: Collection[Kind] = (),
+    since_us: int = 0,
+    *,
+    and_waiting: bool = False,
 ) -> Scene:
-    """The scene of a question about these kinds of history. Raises HostUnknown if it names a host that has not
-    enrolled."""
-    asked = hosts.heard(conn, selection)
+    """The scene of a question about these kinds of history; with `and_waiting` also who waits to be approved now.
+    Raises HostUnknown if it names a host that has not enrolled."""
+    asked = hosts.heard(conn, selection, and_pending=and_waiting)
+    waiting = [host for host in asked if host.status == PENDING] if and_waiting and not selection.at_us else []
+    if waiting:
+        asked = [host for host in asked if host.status != PENDING]
     if selection.host and not asked:
         raise HostUnknown(selection.host)
     only = asked[0].host_id if selection.host else None
@@ -203,14 +224,22 @@ def survey(
         scene = _now(conn, asked, only, selection, now_us, since_us)
     scene = replace(
         scene,
-        unmatched_globs=hosts.unmatched(selection.host_globs, [host.name for host in asked]),
-        unmatched_labels=() if asked else labels.nobodys(conn, selection.labels),
+        waiting=tuple(map(_waiting, waiting)),
+        unmatched_globs=hosts.unmatched(selection.host_globs, [host.name for host in (*asked, *waiting)]),
+        unmatched_labels=() if asked or waiting else labels.nobodys(conn, selection.labels),
     )
     begin = scene.since or scene.moment
     if begin is None:
         return scene
     some = [host.host_id for host in asked] if selection.of_some else None
     return replace(scene, not_kept=kept.lacking(conn, begin, kinds, some, scene.as_of_us))
+
+
+def _waiting(host: hosts.Heard) -> Asked:
+    return Asked(
+        host_id=host.host_id, name=host.name, enrolled_at_us=host.enrolled_at_us, last_seen_us=0, fresh=False, gaps=0,
+        session=None, status=host.status,
+    )  # fmt: skip
 
 
 def _now(
@@ -231,6 +260,7 @@ def _now(
             fresh=host.last_heard_us > 0 and host.last_heard_us >= oldest_us,
             gaps=len(found.get(host.host_id, ())),
             session=streams.get(host.host_id),
+            status=host.status,
         )
         for host in known
     )
@@ -258,6 +288,7 @@ def _past(conn: Connection, known: list[hosts.Heard], only: int | None, selectio
                 fresh=stream is not None and last_seen_us >= at_us - max_age_us,
                 gaps=len(found.get(host.host_id, ())),
                 session=stream,
+                status=host.status,
             )
         )
     return Scene(tuple(asked), moment, at_us, since)

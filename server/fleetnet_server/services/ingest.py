@@ -16,7 +16,16 @@ from typing import Any, TypeGuard
 import structlog
 
 from fleetnet_server import metrics
-from fleetnet_server.errors import BadBatch, Cloned, Fenced, ForeignBatch, HostUnknown, SequenceHole, StorageError
+from fleetnet_server.errors import (
+    BadBatch,
+    Cloned,
+    Fenced,
+    ForeignBatch,
+    HostUnknown,
+    PeerRefused,
+    SequenceHole,
+    StorageError,
+)
 from fleetnet_server.logs import failure
 from fleetnet_server.records import Batch, Hello, Holder, RefusedBatch, Session, Stored
 from fleetnet_server.services import arrivals, backlog, quarantine, storing, together
@@ -30,7 +39,7 @@ from fleetnet_server.storage.holders import StoredHolders
 from fleetnet_server.storage.writer import Haste
 
 # What is not the fault of the one batch, so that setting it aside would be no help.
-_NOT_OF_ONE_BATCH = (Fenced, SequenceHole, ForeignBatch, StorageError, MemoryError)
+_NOT_OF_ONE_BATCH = (Fenced, PeerRefused, SequenceHole, ForeignBatch, StorageError, MemoryError)
 
 # Looked up once, and not for each batch.
 _counter = functools.cache(metrics.ROWS.labels)
@@ -48,13 +57,15 @@ class Ingest:
         self._snapshots = Snapshots()
         self._stored = StoredHolders()
 
-    async def open(self, host: str, hello: Hello, received_at_us: int) -> Session:
-        """Begin a stream of the host of this name; an older one of it is fenced from here on.
+    async def open(self, host: str, hello: Hello, received_at_us: int, serial: str) -> Session:
+        """Begin a stream of the host of this name, which has shown the certificate of this serial; an older one of it
+        is fenced from here on.
 
-        Raises HostUnknown if it has not enrolled or is not active, Cloned if another machine is this host (whose
-        stream goes on), and StorageError.
+        Raises HostUnknown if it has not enrolled or is not active, or has another certificate, Cloned if another
+        machine is this host (whose stream goes on), and StorageError.
         """
-        session: Session | str = await self._db.write(_open, host, hello, received_at_us, together=self._do_together)
+        opening = (host, hello, received_at_us, serial)
+        session: Session | str = await self._db.write(_open, *opening, together=self._do_together)
         if isinstance(session, str):
             raise Cloned(session)
         self._snapshots.drop_host(session.host_id)
@@ -67,7 +78,7 @@ class Ingest:
 
         With its message at hand, one that cannot be stored is set aside instead. Call in the order of the stream; the
         next call may begin before the last has returned, and then shares its commit. After any error the stream is to
-        be ended. Raises Fenced, SequenceHole, BadBatch, StorageError.
+        be ended. Raises PeerRefused, Fenced, SequenceHole, BadBatch, StorageError.
         """
         try:
             instead = None if as_it_came is None else self._store_not
@@ -272,8 +283,8 @@ def _tells(work: Opening | Telling) -> TypeGuard[Telling]:
     return isinstance(work[0], Session)
 
 
-def _open(conn: Connection, host: str, hello: Hello, received_at_us: int) -> Session | str:
-    came = arrivals.came(conn, {0: (host, hello, received_at_us)})
+def _open(conn: Connection, host: str, hello: Hello, received_at_us: int, serial: str) -> Session | str:
+    came = arrivals.came(conn, {0: (host, hello, received_at_us, serial)})
     # Returned and not raised: that another machine came is to be kept.
     for opened in arrivals.open_streams(conn, list(came.values())):
         if opened is not None:

@@ -11,6 +11,7 @@ from typing import Final
 
 from fleetnet_server.errors import HostUnknown, RequestRefused
 from fleetnet_server.records import Host, Label, LabelledHost, Selection
+from fleetnet_server.services.log import Logged
 from fleetnet_server.storage import hosts, labels
 from fleetnet_server.storage.database import Connection, Database
 
@@ -23,7 +24,7 @@ _SHOWN: Final = 80  # of what is refused
 class Labelling:
     """Gives hosts labels."""
 
-    def __init__(self, db: Database, told: Callable[[Collection[int]], None]) -> None:
+    def __init__(self, db: Database | Logged, told: Callable[[Collection[int]], None]) -> None:
         """`told` hears which hosts have other labels, once that is stored."""
         self._db = db
         self._told = told

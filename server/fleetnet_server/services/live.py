@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from fleetnet_server.errors import HostUnknown
-from fleetnet_server.records import Host, Socket, SocketAnswer
+from fleetnet_server.records import PENDING, RETIRED, Host, Socket, SocketAnswer
 from fleetnet_server.storage import hosts, ids, namespaces, sockets
 from fleetnet_server.storage.database import Connection, Database
 
@@ -17,7 +17,7 @@ class Live:
     async def host(self, name: str) -> Host:
         """The host of this name. Raises HostUnknown, StorageError."""
         host = await self._db.read(hosts.find, name)
-        if host is None:
+        if host is None or host.status in (PENDING, RETIRED):
             raise HostUnknown(name)
         return host
 

@@ -29,17 +29,17 @@ SENTENCE = (
 _log = structlog.get_logger()
 
 
-def refusals(conn: Connection, came: Sequence[tuple[Host, Hello, int]]) -> dict[int, str]:
+def refusals(conn: Connection, came: Sequence[tuple[Host, Hello, int, str]]) -> dict[int, str]:
     """Of those who came, each as another host, that are not the machine that reports as theirs: why not, in a sentence
     for its agent, by host. All others are, or are to be from now on. Either is noted. Call with the hosts held."""
     known = machines.known(conn, [host.host_id for host, *_ in came])
     since = {host.host_id: known.setdefault(host.host_id, machines.Machine()).since_generation for host, *_ in came}
     boots = machines.boots(
-        conn, [(host.host_id, since[host.host_id], now_us - _BY_BOOT_US) for host, _, now_us in came]
+        conn, [(host.host_id, since[host.host_id], now_us - _BY_BOOT_US) for host, _, now_us, _ in came]
     )
     found = {}
     notes = {}
-    for host, hello, now_us in came:
+    for host, hello, now_us, _ in came:
         was = known[host.host_id]
         if _another(was, hello, now_us):
             _say_once(host, was, now_us)

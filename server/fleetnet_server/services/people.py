@@ -13,14 +13,17 @@ from typing import Final
 from fleetnet_server.errors import NotPermitted, PeerRefused, PersonUnknown, RequestRefused, TokenRefused
 from fleetnet_server.identity import certificates, names, peer, tokens
 from fleetnet_server.identity.ca import Authority
+from fleetnet_server.records import OPERATOR as OPERATOR
+from fleetnet_server.records import ROLES as ROLES
+from fleetnet_server.records import VIEWER as VIEWER
 from fleetnet_server.records import Person
 from fleetnet_server.services.enrollment import lifetime_s
+from fleetnet_server.services.log import Logged
+from fleetnet_server.services.renewals import Renewals
 from fleetnet_server.storage import people
+from fleetnet_server.storage import tokens as stored_tokens
 from fleetnet_server.storage.database import Connection, Database
 
-VIEWER: Final = "viewer"
-OPERATOR: Final = "operator"
-ROLES: Final = (VIEWER, OPERATOR)  # each may do what those before it may
 ACTIVE: Final = people.ACTIVE
 
 
@@ -47,12 +50,13 @@ class LoggedIn:
 class People:
     """Lets people in, and keeps them out."""
 
-    def __init__(self, db: Database, authority: Authority, clock: Callable[[], datetime.datetime]) -> None:
+    def __init__(self, db: Database | Logged, authority: Authority, clock: Callable[[], datetime.datetime]) -> None:
         self._db = db
         self._authority = authority
         self._clock = clock
+        self._renewals = Renewals()
 
-    async def create_token(self, person: str, role: str, ttl_s: int) -> NewPersonToken:
+    async def create_token(self, person: str, role: str, ttl_s: int, by: str = "") -> NewPersonToken:
         """A token for one person, once; 0 s means an hour. Raises RequestRefused, StorageError."""
         if not names.is_person_name(person):
             raise RequestRefused(
@@ -63,7 +67,8 @@ class People:
         ttl_s = lifetime_s(ttl_s)
         secret, now_us = tokens.new_secret(), _us(self._clock())
         expires_at_us = now_us + ttl_s * 1_000_000
-        await self._db.write(people.create_token, tokens.secret_hash(secret), person, role, now_us, expires_at_us)
+        kept = (tokens.secret_hash(secret), person, role, now_us, expires_at_us, by)
+        await self._db.write(people.create_token, *kept)
         return NewPersonToken(tokens.encode(secret, self._authority.der), person, role, expires_at_us)
 
     async def enroll(self, secret: bytes, csr: bytes) -> LoggedIn:
@@ -85,7 +90,9 @@ class People:
         return await self._db.write(join)
 
     async def renew(self, shown: peer.Person, csr: bytes) -> LoggedIn:
-        """A new certificate for a person who shows a good one. Raises PeerRefused, RequestRefused, StorageError."""
+        """A new certificate for a person who shows a good one. Raises PeerRefused, TooMuchAtOnce,
+        RequestRefused, StorageError."""
+        self._renewals.spend(shown.name)
         key = certificates.public_key_of(csr)
         certificate = certificates.issue_person(self._authority, key, shown.name, self._clock())
         if not await self._db.write(
@@ -122,13 +129,15 @@ class People:
         return await self._db.read(people.everybody)
 
     async def change_role(self, name: str, role: str) -> Person:
-        """Give a person another role. Raises PersonUnknown, RequestRefused, StorageError."""
+        """Give a person another role. With that of an operator go the unused tokens that the person made, and
+        those that would give it back. Raises PersonUnknown, RequestRefused, StorageError."""
         _check_role(role)
-        return _known(name, await self._db.write(people.change_role, name, role))
+        return await self._db.write(_change_role, name, role, _us(self._clock()))
 
     async def revoke(self, name: str) -> Person:
-        """Keep a person out, whose unused tokens go too. Raises PersonUnknown, StorageError."""
-        return _known(name, await self._db.write(people.revoke, name))
+        """Keep a person out, whose unused tokens go too: those to log in with, and those that the person made. Raises
+        PersonUnknown, StorageError."""
+        return await self._db.write(_revoke, name, _us(self._clock()))
 
 
 def _check_role(role: str) -> None:
@@ -136,7 +145,21 @@ def _check_role(role: str) -> None:
         raise RequestRefused(f"a person is {' or '.join(ROLES)}, and not {role[:64]!r}")
 
 
-def _known(name: str, person: Person | None) -> Person:
+def _change_role(conn: Connection, name: str, role: str, now_us: int) -> Person:
+    person = _known(people.change_role(conn, name, role), name)
+    if role != OPERATOR:
+        people.drop_other_roles(conn, name, role)
+        stored_tokens.revoke_made_by(conn, names.uri_of_person(name), now_us)
+    return person
+
+
+def _revoke(conn: Connection, name: str, now_us: int) -> Person:
+    person = _known(people.revoke(conn, name), name)
+    stored_tokens.revoke_made_by(conn, names.uri_of_person(name), now_us)
+    return person
+
+
+def _known(person: Person | None, name: str) -> Person:
     if person is None:
         raise PersonUnknown(name[:64])
     return person

@@ -103,13 +103,15 @@ def _namespaces(
 def _hosts(
     conn: Connection, selection: Selection, now_us: int
 ) -> Generator[Coverage | tuple[HostAnswer, ...] | End, None, End]:
-    scene = survey(conn, selection, now_us, SOCKETS)
+    scene = survey(conn, selection, now_us, SOCKETS, and_waiting=True)
     yield scene.coverage
     only = _only(selection, scene)
     found = counts.of_each(conn, only) if scene.moment is None else search.counts(conn, scene.moment, only)
     # How sources fared is not kept for the past.
     degraded = _degraded(conn, now_us) if scene.moment is None else {}
-    labelled = labels.of_each(conn, only)
+    # Somebody is to see those that wait.
+    shown = sorted((*scene.asked, *scene.waiting), key=lambda host: host.name)
+    labelled = labels.of_each(conn, [host.host_id for host in shown] if selection.of_some else None)
     answers = [
         _host(
             host,
@@ -117,7 +119,7 @@ def _hosts(
             degraded.get(host.host_id, ()),
             labelled.get(host.host_id, ()),
         )
-        for host in scene.asked
+        for host in shown
     ]
     pages = (tuple(answers[at : at + search.PAGE]) for at in range(0, len(answers), search.PAGE))
     return (yield from cut(pages, selection.limit))
@@ -167,4 +169,5 @@ def _host(host: Asked, counts: tuple[int, int], degraded: tuple[str, ...], label
         degraded=degraded,
         gaps=host.gaps,
         labels=labels,
+        status=host.status,
     )

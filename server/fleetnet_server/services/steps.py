@@ -4,7 +4,7 @@ others.
 
 from dataclasses import dataclass, field, replace
 
-from fleetnet_server.errors import Fenced, ForeignBatch, SequenceHole
+from fleetnet_server.errors import KEPT_OUT, Fenced, ForeignBatch, PeerRefused, SequenceHole
 from fleetnet_server.records import Batch, RefusedBatch, Session
 from fleetnet_server.services import namespaces
 from fleetnet_server.services.intervals import ClosedAtIs, OpenedAtIs, scope_of
@@ -158,8 +158,10 @@ def rows(step: Step, told: holders.Told) -> Rows:
 def is_next(session: Session, batch: Batch | RefusedBatch, standing: sessions.Standing) -> bool:
     """Whether the batch is to be stored now; False if it has been already.
 
-    Raises Fenced, ForeignBatch, SequenceHole.
+    Raises PeerRefused, Fenced, ForeignBatch, SequenceHole.
     """
+    if not standing.admitted:
+        raise PeerRefused(KEPT_OUT)
     if standing.fenced:
         raise Fenced("a newer stream of this host has taken over; this one is to end")
     if (batch.boot_id, batch.epoch) != (session.boot_id, session.epoch):

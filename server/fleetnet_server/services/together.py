@@ -16,7 +16,8 @@ from fleetnet_server.storage.database import Connection
 
 _LISTEN = 10  # include/net/tcp_states.h
 
-Opening: TypeAlias = tuple[str, Hello, int]  # the name of a host, and when its Hello was received
+# The name of a host, when its Hello was received, and the serial of the certificate that it showed.
+Opening: TypeAlias = tuple[str, Hello, int, str]
 Telling: TypeAlias = tuple[Session, Batch, int, bytes | None]  # and when it was, and as it came
 
 
@@ -79,7 +80,7 @@ def steps(conn: Connection, works: Sequence[Telling]) -> list[Step | None]:
 def _step(work: Telling, standing: sessions.Standing | None) -> Step | None:
     session, batch, received_at_us, _ = work
     # What is refused, or belongs to no stream, is refused where it is stored alone.
-    if standing is None or standing.fenced:
+    if standing is None or standing.fenced or not standing.admitted:
         return None
     due = batch.sequence == standing.last_sequence + 1
     named = (batch.boot_id, batch.epoch) == (session.boot_id, session.epoch)

@@ -73,6 +73,11 @@ class Watching:
         for kept in self._kept.values():
             kept.note_labels(host_ids)
 
+    def note_left(self, host_ids: Collection[int]) -> None:
+        """These hosts have left the fleet. Never waits."""
+        for kept in self._kept.values():
+            kept.note_left(host_ids)
+
     async def watch(self, question: SocketQuestion) -> AsyncGenerator[News]:
         """Coverage, what is there, a mark; then for ever what comes and goes and what becomes of the coverage, and a
         mark where there is nothing to tell.
@@ -191,8 +196,12 @@ class _Kept:
         """See Watching."""
         if self._question.selection.labels:
             self._not_meant.difference_update(host_ids)
-            self._due.update(host_ids)
-            self._woken.set()
+            self.note_left(host_ids)
+
+    def note_left(self, host_ids: Collection[int]) -> None:
+        """See Watching."""
+        self._due.update(host_ids)
+        self._woken.set()
 
     def _may_concern(self, host_id: int, batch: Batch) -> bool:
         if batch.snapshot is not None or batch.namespaces_gone:

@@ -8,13 +8,14 @@ from collections.abc import Collection
 from sqlalchemy import Connection, func, or_, select
 
 from fleetnet_server.storage.each_host import WITHOUT_STREAM, each_host
+from fleetnet_server.storage.hosts import in_fleet
 from fleetnet_server.storage.moments import among
 from fleetnet_server.storage.schema import SKEWED, hosts, sessions
 
 
 def count_enrolled(conn: Connection, by_us: int) -> int:
     """How many hosts had enrolled by a time."""
-    query = select(func.count()).select_from(hosts).where(hosts.c.enrolled_at_us <= by_us)
+    query = select(func.count()).select_from(hosts).where(hosts.c.enrolled_at_us <= by_us, in_fleet(by_us))
     return int(conn.execute(query).scalar_one())
 
 
@@ -31,7 +32,7 @@ def silent(conn: Connection, at_us: int, since_us: int) -> dict[int, tuple[str, 
         .correlate(each.of)
         .scalar_subquery()
     )
-    enrolled = hosts.c.enrolled_at_us <= at_us
+    enrolled = (hosts.c.enrolled_at_us <= at_us) & in_fleet(at_us)
     told = select(hosts.c.host_id, hosts.c.name, last.label("last_us")).select_from(each.found_in).where(enrolled)
     some = told.subquery()
     query = select(some).where(or_(some.c.last_us.is_(None), some.c.last_us < since_us))
@@ -46,7 +47,9 @@ def names(conn: Connection, host_ids: Collection[int], by_us: int) -> dict[int, 
     """The names of those of some hosts that had enrolled by a time."""
     if not host_ids:
         return {}
-    query = select(hosts.c.host_id, hosts.c.name).where(among(hosts, host_ids), hosts.c.enrolled_at_us <= by_us)
+    query = select(hosts.c.host_id, hosts.c.name).where(
+        among(hosts, host_ids), hosts.c.enrolled_at_us <= by_us, in_fleet(by_us)
+    )
     return {row.host_id: row.name for row in conn.execute(query)}
 
 

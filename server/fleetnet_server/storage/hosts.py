@@ -3,11 +3,12 @@
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Final
+from typing import Final, NamedTuple
 
 from sqlalchemy import (
     BigInteger,
     BindParameter,
+    ColumnElement,
     Connection,
     bindparam,
     case,
@@ -18,16 +19,23 @@ from sqlalchemy import (
     update,
 )
 
-from fleetnet_server.records import Host, Selection, StaleHost
+from fleetnet_server.records import ACTIVE, PENDING, RETIRED, Host, Selection, StaleHost
 from fleetnet_server.storage import labels
 from fleetnet_server.storage.dialect import execute_rows, hold_each, insert_new, select_constant, select_each
 from fleetnet_server.storage.moments import among
 from fleetnet_server.storage.schema import hosts
 
-ACTIVE = "active"
+ANY_SERIAL: Final = "*"
 _ALL: Final = Selection()
 
-_HOST = select(hosts.c.host_id, hosts.c.name, hosts.c.status, hosts.c.enrolled_at_us, hosts.c.certificate_serial)
+_HOST = select(
+    hosts.c.host_id,
+    hosts.c.name,
+    hosts.c.status,
+    hosts.c.enrolled_at_us,
+    hosts.c.certificate_serial,
+    hosts.c.renewed_serial,
+)
 _BY_NAME = _HOST.where(hosts.c.name == bindparam("of_name"))
 
 
@@ -48,22 +56,43 @@ class Heard:
     name: str
     enrolled_at_us: int
     last_heard_us: int
+    status: str
 
 
-def enroll(conn: Connection, name: str, serial: str, now_us: int) -> Host:
-    """The host of this name with this certificate, active; a name that enrolled before keeps host_id and history."""
+class Newest(NamedTuple):
+    """The newest stream of an active host, and which certificates of the host are good."""
+
+    generation: int
+    certificate_serial: str
+    renewed_serial: str
+
+
+def good(serial: str, certificate_serial: str, renewed_serial: str) -> bool:
+    """Whether a certificate of this serial is good for a host that has the other two in its row."""
+    return serial == certificate_serial or renewed_serial in (serial, ANY_SERIAL)
+
+
+def in_fleet(at_us: int = 0) -> ColumnElement[bool]:
+    """Of the rows of hosts: that they are asked about a time of the collector's clock, or now."""
+    here = hosts.c.status.not_in([literal_column(f"'{status}'") for status in (PENDING, RETIRED)])
+    return here | (hosts.c.status_since_us > at_us) if at_us else here
+
+
+def enroll(conn: Connection, name: str, serial: str, now_us: int, status: str = ACTIVE) -> Host:
+    """The host of this name with this certificate alone, active or pending; a name that enrolled before keeps host_id
+    and history."""
     # Two collectors may be told of the same host at once: one of them finds that the other was first.
+    now = {"status": status, "status_since_us": now_us, "certificate_serial": serial, "renewed_serial": ""}
     new = insert_new(conn, hosts).values(
         name=name,
-        status=ACTIVE,
         enrolled_at_us=now_us,
-        certificate_serial=serial,
         generation=0,
         whole=False,
         latest_us=0,
+        **now,
     )
     conn.execute(new)
-    conn.execute(update(hosts).where(hosts.c.name == name).values(status=ACTIVE, certificate_serial=serial))
+    conn.execute(update(hosts).where(hosts.c.name == name).values(now))
     host = find(conn, name)
     assert host is not None
     return host
@@ -81,15 +110,61 @@ def find_each(conn: Connection, names: Iterable[str]) -> dict[str, Host]:
     return {host.name: host for host in found}
 
 
-def renewed(conn: Connection, host_id: int, serial: str) -> None:
-    """Note the serial of the host's new certificate."""
-    conn.execute(update(hosts).where(hosts.c.host_id == host_id).values(certificate_serial=serial))
+def renew(conn: Connection, name: str, shown: str, serial: str) -> bool:
+    """The certificate of serial `shown` makes way for another, and is good until a stream is opened with that; False,
+    and nothing is done, where the host is not active or the certificate is not good any more."""
+    row = conn.execute(_HOST.where(hosts.c.name == name).with_for_update()).one_or_none()
+    host = None if row is None else Host(*row)
+    if host is None or not _is_good(host, shown):
+        return False
+    # One that no stream was opened with keeps the one before it good: a copy of the host that is not let in could shut
+    # the host out otherwise, by renewing twice.
+    untried = shown == host.certificate_serial and host.renewed_serial
+    conn.execute(
+        update(hosts)
+        .where(hosts.c.host_id == host.host_id)
+        .values(certificate_serial=serial, renewed_serial=host.renewed_serial if untried else shown)
+    )
+    return True
 
 
-def generations(conn: Connection, host_ids: Iterable[int]) -> dict[int, int]:
-    """The numbers of the newest streams of those of some hosts that are there and active. Their rows are held until the
-    end of the transaction, so that no other stream of them gets between."""
-    return dict(hold_each(conn, _GENERATION, hosts, ("of_host",), [(host_id,) for host_id in sorted(host_ids)]))
+def may_renew(conn: Connection, name: str, shown: str) -> bool:
+    """Whether `renew` would do it."""
+    host = find(conn, name)
+    return host is not None and _is_good(host, shown)
+
+
+def _is_good(host: Host, shown: str) -> bool:
+    return host.status == ACTIVE and good(shown, host.certificate_serial, host.renewed_serial)
+
+
+def keep_out(conn: Connection, host_ids: Collection[int], status: str, now_us: int) -> None:
+    """From now on these hosts, whose rows are held, are revoked or retired, and none of their certificates is good."""
+    kept_out = {"status": status, "status_since_us": now_us, "certificate_serial": "", "renewed_serial": ""}
+    conn.execute(update(hosts).where(among(hosts, host_ids)).values(kept_out))
+
+
+def approve(conn: Connection, host_ids: Collection[int], now_us: int) -> None:
+    """From now on these hosts, whose rows are held, are active."""
+    conn.execute(update(hosts).where(among(hosts, host_ids)).values(status=ACTIVE, status_since_us=now_us))
+
+
+def kept_out_since(conn: Connection, since_us: int) -> list[str]:
+    """The names of the hosts that have been revoked or retired since a time."""
+    query = select(hosts.c.name).where(hosts.c.status_since_us >= since_us, hosts.c.status != ACTIVE)
+    return list(conn.execute(query).scalars())
+
+
+def last_look(conn: Connection, host_id: int) -> int:
+    """The last whole look at a host, its own clock; 0 if there was none."""
+    return conn.execute(select(hosts.c.last_look_us).where(hosts.c.host_id == host_id)).scalar_one() or 0
+
+
+def generations(conn: Connection, host_ids: Iterable[int]) -> dict[int, Newest]:
+    """The newest streams of those of some hosts that are there and active. Their rows are held until the end of the
+    transaction, so that no other stream of them gets between."""
+    rows = hold_each(conn, _GENERATION, hosts, ("of_host",), [(host_id,) for host_id in sorted(host_ids)])
+    return {host_id: Newest(*newest) for host_id, *newest in rows}
 
 
 def hold(conn: Connection, host_ids: Iterable[int]) -> None:
@@ -97,9 +172,10 @@ def hold(conn: Connection, host_ids: Iterable[int]) -> None:
     hold_each(conn, _HOLD, hosts, ("of_host",), [(host_id,) for host_id in sorted(host_ids)])
 
 
-def fence(conn: Connection, streams: Sequence[tuple[int, int]]) -> None:
-    """From now on the newest stream of each of some hosts is the one of this number: (host_id, generation)."""
-    execute_rows(conn, _FENCE, ("of_host", "newest"), streams)
+def fence(conn: Connection, streams: Sequence[tuple[int, int, str]]) -> None:
+    """From now on the newest stream of each of some hosts is the one of this number, opened with the certificate of
+    this serial: (host_id, generation, serial). Where that is the newest, the one before is no good any more."""
+    execute_rows(conn, _FENCE, ("of_host", "newest", "shown"), streams)
 
 
 def note_part(conn: Connection, host_id: int, boot_id: bytes, look_at_us: int) -> None:
@@ -136,7 +212,8 @@ def note_agreed(conn: Connection, looks: Sequence[tuple[int, int]]) -> None:
 
 
 def all_heard(conn: Connection) -> list[tuple[int, int]]:
-    """All hosts, ascending, each with when its last whole look was committed; 0 of one that has made none."""
+    """All hosts, retired ones too, ascending, each with when its last whole look was committed; 0 of one that has made
+    none."""
     query = select(hosts.c.host_id, func.coalesce(hosts.c.last_heard_us, 0)).order_by(hosts.c.host_id)
     return [(host_id, heard_us) for host_id, heard_us in conn.execute(query)]
 
@@ -152,13 +229,18 @@ def agreed(conn: Connection, host_id: int) -> int | None:
     return at_us
 
 
-def heard(conn: Connection, asked: Selection = _ALL) -> list[Heard]:
-    """The host that is asked of, or those that match one of the globs and have all of the labels; ordered by name."""
-    query = select(hosts.c.host_id, hosts.c.name, hosts.c.enrolled_at_us, hosts.c.last_heard_us).order_by(hosts.c.name)
+def heard(conn: Connection, asked: Selection = _ALL, *, and_pending: bool = False) -> list[Heard]:
+    """The host that is asked of, or those that match one of the globs and have all of the labels, if they were in the
+    fleet then, or with `and_pending` wait now to be let into it; ordered by name."""
+    columns = (hosts.c.host_id, hosts.c.name, hosts.c.enrolled_at_us, hosts.c.last_heard_us, hosts.c.status)
+    meant = in_fleet(asked.at_us)
+    if and_pending and not asked.at_us:
+        meant |= hosts.c.status == PENDING
+    query = select(*columns).where(meant).order_by(hosts.c.name)
     if asked.host:
         query = query.where(hosts.c.name == asked.host)
     return [
-        Heard(row.host_id, row.name, row.enrolled_at_us, row.last_heard_us or 0)
+        Heard(row.host_id, row.name, row.enrolled_at_us, row.last_heard_us or 0, row.status)
         for row in conn.execute(query.where(*labels.had(asked.labels)))
         if _is_meant(row.name, asked)
     ]
@@ -166,7 +248,7 @@ def heard(conn: Connection, asked: Selection = _ALL) -> list[Heard]:
 
 def names(conn: Connection, host_ids: Collection[int], asked: Selection = _ALL) -> dict[int, str]:
     """Of these hosts the names of those that `heard` would find, in the order of the names."""
-    query = select(hosts.c.host_id, hosts.c.name).where(among(hosts, host_ids)).order_by(hosts.c.name)
+    query = select(hosts.c.host_id, hosts.c.name).where(among(hosts, host_ids), in_fleet()).order_by(hosts.c.name)
     found = conn.execute(query.where(*labels.had(asked.labels)))
     return {row.host_id: row.name for row in found if _is_meant(row.name, asked)}
 
@@ -192,16 +274,27 @@ _LAST_HEARD = func.coalesce(hosts.c.last_heard_us, literal_column("0", BigIntege
 _REPORTED = select(hosts.c.host_id, hosts.c.generation, _LAST_HEARD)
 _NOT_HEARD = (
     select(hosts.c.name, _LAST_HEARD)
-    .where(bindparam("since_us", type_=BigInteger) > _LAST_HEARD)
+    .where(bindparam("since_us", type_=BigInteger) > _LAST_HEARD, in_fleet())
     .order_by(hosts.c.name)
 )
 # Every batch and beat runs one of these; built once, they cost a third of what they cost built anew.
 _LOOK: BindParameter[int] = bindparam("look_us", type_=BigInteger)
 _LATEST = case((hosts.c.latest_us > _LOOK, hosts.c.latest_us), else_=_LOOK)
 _THIS = hosts.c.host_id == bindparam("of_host")
-_GENERATION = select(hosts.c.host_id, hosts.c.generation).where(_THIS, hosts.c.status == literal_column(f"'{ACTIVE}'"))
+_GENERATION = select(hosts.c.host_id, hosts.c.generation, hosts.c.certificate_serial, hosts.c.renewed_serial).where(
+    _THIS, hosts.c.status == literal_column(f"'{ACTIVE}'")
+)
 _HOLD = select(hosts.c.host_id).where(_THIS)
-_FENCE = update(hosts).where(_THIS).values(generation=bindparam("newest"))
+_FENCE = (
+    update(hosts)
+    .where(_THIS)
+    .values(
+        generation=bindparam("newest"),
+        renewed_serial=case(
+            (hosts.c.certificate_serial == bindparam("shown"), literal_column("''")), else_=hosts.c.renewed_serial
+        ),
+    )
+)
 _NOTE_AGREED = update(hosts).where(_THIS).values(agreed_us=_LOOK)
 _NOTE_PART = update(hosts).where(_THIS).values(boot_id=bindparam("of_boot"), whole=False, latest_us=_LATEST)
 _NOTE_LOOK = (

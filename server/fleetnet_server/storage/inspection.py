@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from fleetnet_server.errors import StorageError
-from fleetnet_server.storage import counts, dialect, hosts, kept, machines, migrate, quarantine, spread
+from fleetnet_server.storage import counts, dialect, hosts, kept, log, machines, migrate, quarantine, spread
 from fleetnet_server.storage.kept import Reach as Reach
 from fleetnet_server.storage.machines import Clone as Clone
 from fleetnet_server.storage.quarantine import SetAside as SetAside
@@ -36,6 +36,8 @@ class Inspected:
     kept: Mapping[int, Reach] = field(default_factory=dict)  # how far back each kind of history goes, likewise
     counted: int = 0  # hosts whose open sockets were counted, of all that there are at random where these are many
     miscounted: tuple[str, ...] = ()  # those of them whose counts say something else
+    logged: int = 0  # entries of the log of administration
+    log_broken_at: int = 0  # the first of them that is not as it was written; 0: none
 
 
 def inspect(url: str) -> Inspected:
@@ -58,6 +60,7 @@ def _inspected(conn: Connection, name: str, newest_step: str | None) -> Inspecte
     step, version = migrate.step(conn), dialect.version(conn)
     if step != newest_step:
         return Inspected(name, True, step, newest_step, version)
+    logged, log_broken_at = log.broken(conn)
     clones = machines.clones(conn, time.time_ns() // 1_000 - _DAY_US)
     set_aside = tuple(quarantine.listed(conn))
     names = {host.host_id: host.name for host in hosts.heard(conn)}
@@ -76,4 +79,6 @@ def _inspected(conn: Connection, name: str, newest_step: str | None) -> Inspecte
         kept.reaches(conn),
         len(looked_at),
         miscounted,
+        logged,
+        log_broken_at,
     )

@@ -70,18 +70,42 @@ def change_role(conn: Connection, name: str, role: str) -> Person | None:
 
 def revoke(conn: Connection, name: str) -> Person | None:
     """The person, kept out from now on, and with no token left to come back by; None where there is none."""
-    conn.execute(delete(person_tokens).where(person_tokens.c.person == name, person_tokens.c.used_at_us.is_(None)))
+    # Their row first: who makes a token holds it (`hold`), so whatever was being made is there to be found afterwards.
     conn.execute(update(people).where(people.c.name == name).values(status=REVOKED))
+    conn.execute(delete(person_tokens).where(person_tokens.c.person == name, person_tokens.c.used_at_us.is_(None)))
     return find(conn, name)
 
 
+def hold(conn: Connection, name: str) -> Person | None:
+    """The person of this name, of whom nothing changes until the end of the transaction."""
+    row = conn.execute(_PERSON.where(people.c.name == name).with_for_update()).one_or_none()
+    return None if row is None else Person(*row)
+
+
+def drop_other_roles(conn: Connection, name: str, role: str) -> None:
+    """No token is left by which this person would come by another role."""
+    of_other = (person_tokens.c.person == name) & (person_tokens.c.role != role)
+    conn.execute(delete(person_tokens).where(of_other, person_tokens.c.used_at_us.is_(None)))
+
+
 def create_token(
-    conn: Connection, secret_hash: bytes, person: str, role: str, created_at_us: int, expires_at_us: int
+    conn: Connection,
+    secret_hash: bytes,
+    person: str,
+    role: str,
+    created_at_us: int,
+    expires_at_us: int,
+    made_by: str = "",
 ) -> None:
     """Keep a token, of whose secret only the SHA-256 is known here."""
     conn.execute(
         insert(person_tokens).values(
-            secret_hash=secret_hash, person=person, role=role, created_at_us=created_at_us, expires_at_us=expires_at_us
+            secret_hash=secret_hash,
+            person=person,
+            role=role,
+            created_at_us=created_at_us,
+            expires_at_us=expires_at_us,
+            made_by=made_by,
         )
     )
 
@@ -97,6 +121,7 @@ def consume_token(conn: Connection, secret_hash: bytes, now_us: int) -> tuple[st
             person_tokens.c.secret_hash == secret_hash,
             person_tokens.c.used_at_us.is_(None),
             person_tokens.c.expires_at_us > now_us,
+            person_tokens.c.revoked_at_us.is_(None),
         )
         .values(used_at_us=now_us)
         .returning(person_tokens.c.person, person_tokens.c.role)

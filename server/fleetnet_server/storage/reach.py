@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from sqlalchemy import BigInteger, BindParameter, Connection, bindparam, case, func, literal_column, select, union_all
 
 from fleetnet_server.storage.dialect import is_spread, select_constant
+from fleetnet_server.storage.hosts import in_fleet
 from fleetnet_server.storage.schema import SKEWED, gaps, hosts, sessions
 
 
@@ -15,6 +16,7 @@ class Reach(NamedTuple):
     """What the database counts of all hosts."""
 
     known: int
+    outside: int  # beside these: they have left the fleet, or are no part of it yet
     heard: int  # of these, since a time
     gaps: int  # that share a moment with a time, if all clocks are right
     skewed: dict[int, int]  # the offset of each clock that is wrong by SKEW_US and more, as the newest stream has it
@@ -25,16 +27,16 @@ def now(conn: Connection, heard_since_us: int, begin_us: int, end_us: int) -> Re
     one moment; whose clocks are wrong."""
     # Who was never heard is not in any case, whatever time is asked about.
     values = {"since_us": max(heard_since_us, 1), "begin_us": begin_us, "end_us": end_us}
-    known = heard = over = 0
+    known = every = heard = over = 0
     skewed: dict[int, int] = {}
-    for what, number, more in select_constant(conn, _REACH, values):
+    for what, number, more, all_of_them in select_constant(conn, _REACH, values):
         if what == _HOSTS:
-            known, heard = number, more
+            known, heard, every = number, more, all_of_them
         elif what == _GAPS:
             over = number
         else:
             skewed[number] = more
-    return Reach(known, heard, over, skewed)
+    return Reach(known, every - known, heard, over, skewed)
 
 
 class One(NamedTuple):
@@ -82,15 +84,17 @@ def _us(name: str) -> BindParameter[int]:
 _NEWEST = (hosts.c.host_id == sessions.c.host_id) & (hosts.c.generation == sessions.c.generation)
 _OVER = (gaps.c.to_us > _us("begin_us"), gaps.c.from_us <= _us("end_us"))
 _ZERO = literal_column("0", BigInteger)
+_ONE = literal_column("1", BigInteger)
 
 _REACH = union_all(
     select(
         literal_column(str(_HOSTS)).label("what"),
-        func.count().label("number"),
-        func.count(case((hosts.c.last_heard_us >= _us("since_us"), literal_column("1")))).label("more"),
+        func.count(case((in_fleet(), _ONE))).label("number"),
+        func.count(case((in_fleet() & (hosts.c.last_heard_us >= _us("since_us")), _ONE))).label("more"),
+        func.count().label("all_of_them"),
     ).select_from(hosts),
-    select(literal_column(str(_GAPS)), func.count(), _ZERO).select_from(gaps).where(*_OVER),
-    select(literal_column(str(_SKEWED)), sessions.c.host_id, sessions.c.clock_offset_us)
+    select(literal_column(str(_GAPS)), func.count(), _ZERO, _ZERO).select_from(gaps).where(*_OVER),
+    select(literal_column(str(_SKEWED)), sessions.c.host_id, sessions.c.clock_offset_us, _ZERO)
     .join(hosts, _NEWEST)
     .where(SKEWED),
 )
@@ -101,10 +105,10 @@ _OF_ONE = (
         func.coalesce(sessions.c.clock_offset_us, _ZERO),
     )
     .select_from(hosts.outerjoin(sessions, _NEWEST))
-    .where(hosts.c.name == bindparam("of_name"))
+    .where(hosts.c.name == bindparam("of_name"), in_fleet())
 )
 _HOST = select(hosts.c.host_id, func.coalesce(hosts.c.last_heard_us, _ZERO), hosts.c.generation).where(
-    hosts.c.name == bindparam("of_name")
+    hosts.c.name == bindparam("of_name"), in_fleet()
 )
 _OFFSET = select(sessions.c.clock_offset_us).where(
     sessions.c.host_id == bindparam("of_host"), sessions.c.generation == bindparam("of_generation")

@@ -19,6 +19,7 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    false,
     text,
 )
 
@@ -31,6 +32,8 @@ from fleetnet_server.storage.schema_former import former_holders as former_holde
 from fleetnet_server.storage.schema_labels import labels as labels
 from fleetnet_server.storage.schema_live import live_answers as live_answers
 from fleetnet_server.storage.schema_live import live_questions as live_questions
+from fleetnet_server.storage.schema_log import log as log
+from fleetnet_server.storage.schema_log import log_head as log_head
 from fleetnet_server.storage.schema_network import interfaces as interfaces
 from fleetnet_server.storage.schema_network import namespaces as namespaces
 from fleetnet_server.storage.schema_network import routes as routes
@@ -40,14 +43,29 @@ from fleetnet_server.storage.schema_people import person_tokens as person_tokens
 # SQLite gives out numbers for a key of type INTEGER only.
 HostId = BigInteger().with_variant(Integer, "sqlite")
 
+_STATUS = (
+    "active; pending: it waits to be approved; revoked: its streams are refused; retired: likewise, and it is no part "
+    "of the fleet any more."
+)
+_RENEWED = "Serial of the certificate before, good until the newest has been shown; empty: none is, *: any."
+
 hosts = Table(
     "hosts",
     METADATA,
     Column("host_id", HostId, primary_key=True, comment="Number of the host, for good."),
     Column("name", Name, nullable=False, unique=True, comment="Name that its certificate carries."),
-    Column("status", Text, nullable=False, comment="active, or revoked: its streams are refused."),
+    Column("status", Text, nullable=False, comment=_STATUS),
+    Column(
+        "status_since_us",
+        BigInteger,
+        nullable=False,
+        server_default="0",
+        index=True,
+        comment="Since when its status is so; collector's clock. 0: since before that was noted.",
+    ),
     Column("enrolled_at_us", BigInteger, nullable=False, comment="When it first enrolled; collector's clock."),
     Column("certificate_serial", Text, nullable=False, comment="Serial of its newest certificate, hexadecimal."),
+    Column("renewed_serial", Text, nullable=False, server_default="*", comment=_RENEWED),
     Column(
         "generation",
         BigInteger,
@@ -121,6 +139,8 @@ quarantine = Table(
     comment="Reports that could not be stored.",
 )  # fmt: skip
 
+_MADE_BY = "Who made it: local, over the admin socket, or a person's URI; empty: that was not noted yet."
+_ONLY_APPROVED = "Whether a host that it admits waits for somebody to approve it."
 _LABELS = "Labels that the host has once it has enrolled, an object of JSON; empty where none."
 
 tokens = Table(
@@ -129,12 +149,17 @@ tokens = Table(
     Column(
         "secret_hash", LargeBinary, primary_key=True, comment="SHA-256 of the secret; the secret itself is never kept."
     ),
-    Column("host", Name, nullable=False, comment="Name of the one host that it admits."),
+    Column("host", Name, nullable=False, comment="Name of the one host that it admits; empty: as each proposes."),
     Column("created_at_us", BigInteger, nullable=False, comment="When it was made; collector's clock."),
     Column("expires_at_us", BigInteger, nullable=False, comment="From when on it admits nobody; collector's clock."),
-    Column("used_at_us", BigInteger, comment="When it was used; collector's clock. Once only."),
+    Column("used_at_us", BigInteger, comment="When it was used, the last time; collector's clock."),
     Column("labels", Text, nullable=False, server_default="", comment=_LABELS),
-    comment="One-time enrollment tokens.",
+    Column("made_by", Name, nullable=False, server_default="", comment=_MADE_BY),
+    Column("revoked_at_us", BigInteger, comment="When it was revoked; collector's clock."),
+    Column("max_uses", BigInteger, nullable=False, server_default="1", comment="How many hosts it admits."),
+    Column("uses", BigInteger, nullable=False, server_default="0", comment="How many it has admitted."),
+    Column("approve", Boolean, nullable=False, server_default=false(), comment=_ONLY_APPROVED),
+    comment="Enrollment tokens.",
 )
 
 # Clocks that are wrong by more than the time a message travels: of a few hosts, and all of them are asked for often.

@@ -9,6 +9,8 @@ from fleetnet_server.storage.metadata import METADATA, Name
 
 _RENEWED = "Serial of the certificate before, good until the newest has been shown; empty: none is."
 
+_MADE_BY = "Who made it: local, over the admin socket, or a person's URI; empty: that was not noted yet."
+
 people = Table(
     "people",
     METADATA,
@@ -33,5 +35,7 @@ person_tokens = Table(
     Column("created_at_us", BigInteger, nullable=False, comment="When it was made; collector's clock."),
     Column("expires_at_us", BigInteger, nullable=False, comment="From when on it admits nobody; collector's clock."),
     Column("used_at_us", BigInteger, comment="When it was used; collector's clock. Once only."),
+    Column("made_by", Name, nullable=False, server_default="", comment=_MADE_BY),
+    Column("revoked_at_us", BigInteger, comment="When it was revoked; collector's clock."),
     comment="One-time tokens by which people log in.",
 )

@@ -7,10 +7,10 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import ColumnElement, Connection, FromClause, Select, bindparam, func, insert, select, update
 
 from fleetnet_server.errors import SequenceHole
-from fleetnet_server.records import Hello, HostFacts, Session
+from fleetnet_server.records import ACTIVE, Hello, HostFacts, Session
 from fleetnet_server.storage.dialect import execute_rows, hold_each, is_spread, select_each
 from fleetnet_server.storage.each_host import each_host
-from fleetnet_server.storage.hosts import Look
+from fleetnet_server.storage.hosts import Look, good
 from fleetnet_server.storage.moments import of_hosts
 from fleetnet_server.storage.schema import SKEW_US, SKEWED, hosts, sessions
 
@@ -21,6 +21,7 @@ _BESIDE_US: Final = 3_600_000_000
 class Standing(NamedTuple):
     """What the database knows about a stream and its host when a batch comes in."""
 
+    admitted: bool  # the host is active, and the certificate good that the stream was opened with
     fenced: bool  # a newer stream of the host has been opened
     last_sequence: int
     clock_offset_us: int
@@ -65,21 +66,23 @@ class Heard(NamedTuple):
     clock_offset_us: int
 
 
-def open_sessions(conn: Connection, begun: Sequence[tuple[int, int, Hello, int]]) -> list[Session]:
-    """Begin streams, each of another host and given as (host_id, generation, hello, received_at_us); each goes on from
-    the last sequence that its epoch has committed. Call with the hosts held (hosts.generations)."""
-    epochs = [(host_id, hello.boot_id, hello.epoch) for host_id, _, hello, _ in begun]
+def open_sessions(conn: Connection, begun: Sequence[tuple[int, int, Hello, int, str]]) -> list[Session]:
+    """Begin streams, each of another host and given as (host_id, generation, hello, received_at_us, serial of the
+    certificate); each goes on from the last sequence that its epoch has committed. Call with the hosts held
+    (hosts.generations)."""
+    epochs = [(host_id, hello.boot_id, hello.epoch) for host_id, _, hello, *_ in begun]
     committed: dict[int, int] = dict(select_each(conn, _COMMITTED, ("of_host", "of_boot", "of_epoch"), epochs))
     opened = [_session(*one, committed.get(one[0], 0)) for one in begun]
-    rows = [_row(session, hello) for session, (*_, hello, _) in zip(opened, begun, strict=True)]
+    rows = [_row(session, hello) for session, (_, _, hello, *_) in zip(opened, begun, strict=True)]
     execute_rows(conn, _OPEN, _OPENED, rows)
     return opened
 
 
-def _session(host_id: int, generation: int, hello: Hello, received_at_us: int, committed: int) -> Session:
+def _session(host_id: int, generation: int, hello: Hello, received_at_us: int, serial: str, committed: int) -> Session:
     lead_us = hello.wall_clock_us - hello.boottime_us if hello.boottime_us else None
     return Session(
-        host_id, generation, hello.boot_id, hello.epoch, committed, received_at_us, hello.boottime_us, lead_us
+        host_id, generation, hello.boot_id, hello.epoch, committed, received_at_us, hello.boottime_us, lead_us,
+        serial,
     )  # fmt: skip
 
 
@@ -121,13 +124,16 @@ def standing(conn: Connection, session: Session) -> Standing:
 def standings(conn: Connection, streams: Sequence[Session]) -> dict[int, Standing]:
     """How streams stand, each of another host, by host. Their rows are held until the end of the transaction."""
     generations = {session.host_id: session.generation for session in streams}
+    serials = {session.host_id: session.serial for session in streams}
     rows = sorted(generations.items())
     found = {}
     for host_id, generation, boot_id, look_boot_id, look_epoch, look_us, whole, *more in hold_each(
         conn, _STANDING, hosts, ("of_host", "of_generation"), rows
     ):
-        latest_us, holder_doubts, last_sequence, clock_offset_us, first_at_us, last_at_us = more
+        latest_us, holder_doubts, status, certificate, renewed, last_sequence, clock_offset_us, *times = more
+        first_at_us, last_at_us = times
         found[host_id] = Standing(
+            admitted=status == ACTIVE and good(serials[host_id], certificate, renewed),
             fenced=generation != generations[host_id],
             last_sequence=last_sequence,
             clock_offset_us=clock_offset_us,
@@ -243,6 +249,9 @@ _STANDING = (
         hosts.c.whole,
         hosts.c.latest_us,
         hosts.c.holder_doubts,
+        hosts.c.status,
+        hosts.c.certificate_serial,
+        hosts.c.renewed_serial,
         sessions.c.last_sequence,
         sessions.c.clock_offset_us,
         sessions.c.first_at_us,

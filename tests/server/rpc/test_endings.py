@@ -67,7 +67,7 @@ class Door:
         self.collector = c
         authority = ca.open_authority(directory, _now())
         key = ec.generate_private_key(ec.SECP256R1()).public_key()
-        self.certificate = certificates.issue_host(authority, key, "web1", _now()).pem
+        self.issued = certificates.issue_host(authority, key, "web1", _now())
         self.streams, load = Streams(), Load()
         quotas = Quotas(Limits(), load)
         shared = Shared(c.ingest, Health(), Held(1 << 20, load), quotas, load)
@@ -76,7 +76,7 @@ class Door:
 
     def call(self) -> tuple[Call, asyncio.Task[None]]:
         """A host has called and said Hello."""
-        call = Call(self.certificate)
+        call = Call(self.issued.pem)
         call.said.put_nowait(report_pb2.AgentMessage(hello=messages.hello()))
         return call, asyncio.create_task(self.reports.Report(object(), cast(Context, call)))
 
@@ -122,8 +122,9 @@ async def busy(c: Collector) -> AsyncIterator[None]:
 def tell(directory: Path, story: Callable[[Door], Awaitable[None]]) -> None:
     async def run() -> None:
         async with collector(directory) as c:
-            await c.enroll()
-            await asyncio.wait_for(story(Door(c, directory)), DEADLINE_S)
+            door = Door(c, directory)
+            await c.enroll(serial=door.issued.serial)
+            await asyncio.wait_for(story(door), DEADLINE_S)
 
     asyncio.run(run())
 

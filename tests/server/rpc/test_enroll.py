@@ -16,8 +16,8 @@ from server.running import Running
 from server import messages
 
 REFUSED = (
-    "token refused: it is unknown, used, or expired; create a new one with `fleetnet token create --host NAME`, "
-    "or `--person NAME` for a login"
+    "token refused: it is unknown, used up, revoked or expired; create a new one with "
+    "`fleetnet token create --host NAME`, or `--person NAME` for a login"
 )
 
 
@@ -84,7 +84,8 @@ def test_a_token_can_neither_be_for_a_bad_name_nor_for_ever(collector: Running) 
         admin = admin_pb2_grpc.AdminServiceStub(channel)
         for request, words in (
             (admin_pb2.CreateTokenRequest(host="Web1"), "cannot be the name of a host"),
-            (admin_pb2.CreateTokenRequest(host=""), "cannot be the name of a host"),
+            (admin_pb2.CreateTokenRequest(host=" "), "cannot be the name of a host"),
+            (admin_pb2.CreateTokenRequest(host=""), "name the host (--host NAME), or say"),
             (
                 admin_pb2.CreateTokenRequest(host="web1", labels=[query_pb2.Label(key="role")]),
                 "what the label role says",

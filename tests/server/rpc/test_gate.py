@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import grpc
 import pytest
-from fleetnet_proto.v1 import enroll_pb2, enroll_pb2_grpc, query_pb2, query_pb2_grpc
+from fleetnet_proto.v1 import admin_pb2, admin_pb2_grpc, enroll_pb2, enroll_pb2_grpc, query_pb2, query_pb2_grpc
 from fleetnet_server.errors import PeerRefused, ServerError, StorageUnavailable
 from fleetnet_server.identity import peer
 from fleetnet_server.records import Coverage, Person, Selection, SocketQuestion, StaleHost
@@ -18,6 +18,7 @@ from fleetnet_server.rpc.query import QueryService
 from fleetnet_server.services.health import Health
 from fleetnet_server.services.people import People
 from fleetnet_server.services.questions import Questions
+from fleetnet_server.services.turned_away import TurnedAway
 from fleetnet_server.services.watching import Watching
 from fleetnet_server.storage.dialect import READERS
 from server.agents import DEADLINE_S
@@ -81,19 +82,28 @@ async def asked(
     tmp_path: Path, people: _People, endless: _Endless
 ) -> AsyncIterator[tuple["query_pb2_grpc.QueryServiceAsyncStub", grpc.aio.Channel]]:
     """A gate before the questions, on a socket."""
-    before = gate.Gate(cast("People", people), Health(), lambda: datetime.datetime.now(datetime.UTC))
+    kept = cast("TurnedAway", _Unwritable())
+    before = gate.Gate(cast("People", people), kept, Health(), lambda: datetime.datetime.now(datetime.UTC))
     server = grpc.aio.server(interceptors=[before])
     # Nothing else is asked for.
     service = QueryService(cast("Questions", endless), cast("Watching", endless), None, Health(), None)  # type: ignore[arg-type]
     query_pb2_grpc.add_QueryServiceServicer_to_server(service, server)
     anything = cast("enroll_pb2_grpc.EnrollServiceServicer", _Anything())
     enroll_pb2_grpc.add_EnrollServiceServicer_to_server(anything, server)
+    admin_pb2_grpc.add_AdminServiceServicer_to_server(cast("admin_pb2_grpc.AdminServiceServicer", _Anything()), server)
     path = f"unix:{tmp_path}/gate.sock"
     server.add_insecure_port(path)
     await server.start()
     async with grpc.aio.insecure_channel(path) as channel:
         yield query_pb2_grpc.QueryServiceStub(channel), channel
     await server.stop(None)
+
+
+class _Unwritable:
+    """A log of administration on a disk that is full."""
+
+    async def note(self, *_: object) -> None:
+        raise StorageUnavailable("the disk is full")
 
 
 class _Anything:
@@ -270,5 +280,22 @@ def test_a_person_who_cannot_be_judged_does_not_go_on_and_others_are_judged_on(t
             people.unknown_role, people.error = False, PeerRefused("revoked")
             code, _ = await _to_the_end(stub.WatchSockets(query_pb2.WatchSocketsRequest()))
             assert code is grpc.StatusCode.UNAUTHENTICATED
+
+    asyncio.run(story())
+
+
+def test_whoever_is_turned_away_is_so_also_where_that_cannot_be_logged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> peer.Person:
+        raise PeerRefused("a host")
+
+    monkeypatch.setattr(gate, "identify_person", refuse)
+
+    async def story() -> None:
+        async with asyncio.timeout(DEADLINE_S), asked(tmp_path, _People(), _Endless()) as (_, channel):
+            with pytest.raises(grpc.RpcError) as error:
+                await admin_pb2_grpc.AdminServiceStub(channel).RevokeHosts(admin_pb2.RevokeHostsRequest(hosts=["web1"]))
+            assert (error.value.code(), error.value.details()) == (grpc.StatusCode.UNAUTHENTICATED, "a host")
 
     asyncio.run(story())

@@ -9,7 +9,7 @@ from pathlib import Path
 import grpc
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from fleetnet_proto.v1 import report_pb2, report_pb2_grpc
@@ -30,8 +30,10 @@ def made(
     purposes: tuple[x509.ObjectIdentifier, ...] = (CLIENT,),
     authority: ca.Authority | None = None,
     days: float = 7,
+    serial: int | None = None,
 ) -> Identity:
-    """A certificate as nobody would issue it, signed with the collector's own key unless told otherwise."""
+    """A certificate as nobody would issue it, signed with the collector's own key, and with a serial that it does not
+    know, unless told otherwise."""
     now = datetime.datetime.now(datetime.UTC)
     key = ec.generate_private_key(ec.SECP256R1())
     builder = (
@@ -46,7 +48,12 @@ def made(
     if uris:
         names = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri) for uri in uris])
         builder = builder.add_extension(names, critical=False)
-    signed = (authority or ca.open_authority(collector.data, now)).sign(builder)
+    authority = authority or ca.open_authority(collector.data, now)
+    if serial is None:
+        signed = authority.sign(builder)
+    else:
+        named = builder.issuer_name(authority.certificate.subject).serial_number(serial)
+        signed = named.sign(authority.key, hashes.SHA256())
     pem = signed.public_bytes(serialization.Encoding.PEM)
     return Identity(name, pem_of(key), pem, collector.ca_pem)
 
@@ -55,6 +62,10 @@ def made(
 def web1(collector: Running) -> Identity:
     """A host of the fleet, whom others would like to be."""
     return collector.join("web1")
+
+
+def serial_of(identity: Identity) -> int:
+    return x509.load_pem_x509_certificate(identity.certificate_pem).serial_number
 
 
 WEB1 = "spiffe://fleetnet/host/web1"
@@ -69,8 +80,9 @@ WEB1 = "spiffe://fleetnet/host/web1"
         ((WEB1,), {"purposes": (CLIENT, ExtendedKeyUsageOID.SERVER_AUTH)}, "not for client authentication alone"),
         (("spiffe://fleetnet/person/web1",), {}, "not that of a host"),
         (("spiffe://fleetnet/host/never-enrolled",), {}, "not in the fleet"),
+        ((WEB1,), {}, "not in the fleet"),
     ],
-    ids=["common name only", "two names", "too many purposes", "not a host", "unknown host"],
+    ids=["common name only", "two names", "too many purposes", "not a host", "unknown host", "unknown serial"],
 )
 def test_a_certificate_of_our_ca_that_is_not_a_hosts_is_refused(
     collector: Running, uris: tuple[str, ...], options: dict[str, tuple[x509.ObjectIdentifier, ...]], words: str
@@ -132,14 +144,13 @@ print(json.dumps([first, attempt()]))
 """
 
 
-@pytest.mark.usefixtures("web1")
-def test_a_certificate_that_ended_does_not_get_in_by_an_older_session(collector: Running) -> None:
+def test_a_certificate_that_ended_does_not_get_in_by_an_older_session(collector: Running, web1: Identity) -> None:
     # In a process of its own: gRPC's session cache stays for good.
     command = [sys.executable, "-c", _RESUME]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"  # made only now: it ends before a slow start would
-        identity = made(collector, (WEB1,), days=3 / 86_400)
+        identity = made(collector, (WEB1,), days=3 / 86_400, serial=serial_of(web1))
         end = x509.load_pem_x509_certificate(identity.certificate_pem).not_valid_after_utc
         told = [
             identity.key_pem.decode(),
@@ -157,9 +168,8 @@ def test_a_certificate_that_ended_does_not_get_in_by_an_older_session(collector:
     assert "expired" in afterwards[1]
 
 
-@pytest.mark.usefixtures("web1")
-def test_a_stream_does_not_outlive_its_certificate(collector: Running) -> None:
-    with collector.channel(made(collector, (WEB1,), days=2 / 86_400)) as channel:
+def test_a_stream_does_not_outlive_its_certificate(collector: Running, web1: Identity) -> None:
+    with collector.channel(made(collector, (WEB1,), days=2 / 86_400, serial=serial_of(web1))) as channel:
         stream = ReportStream(channel)
         stream.open(messages.hello())
         assert stream.receive().reconnect.reason == "the stream has reached its age"

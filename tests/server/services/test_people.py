@@ -8,9 +8,19 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from fleetnet_server.errors import NotPermitted, PeerRefused, PersonUnknown, RequestRefused, TokenRefused
-from fleetnet_server.identity import ca, peer, tokens
+from fleetnet_server.errors import (
+    NotPermitted,
+    PeerRefused,
+    PersonUnknown,
+    RequestRefused,
+    TokenRefused,
+    TooMuchAtOnce,
+)
+from fleetnet_server.identity import ca, names, peer, tokens
+from fleetnet_server.services import renewals
+from fleetnet_server.services.enrollment import Enrollment, Terms
 from fleetnet_server.services.people import OPERATOR, VIEWER, LoggedIn, People
+from fleetnet_server.storage import hosts
 from fleetnet_server.storage.database import Database
 from fleetnet_server.storage.schema import person_tokens
 from server.agents import new_request
@@ -177,5 +187,62 @@ def test_a_person_who_was_never_there_is_told_like_one_who_was_revoked(tmp_path:
                 await people.admit(person, VIEWER)
             told.append(str(refused.value))
         assert told[0] == told[1]
+
+    tell(tmp_path, story)
+
+
+def test_a_certificate_is_renewed_some_times_at_once_and_no_more(tmp_path: Path) -> None:
+    async def story(people: People, clock: Clock, db: Database) -> None:
+        alice, bob = await log_in(people, "alice"), await log_in(people, "bob")
+        for _ in range(renewals.AT_ONCE):
+            alice = shown(await people.renew(alice, new_request()))
+        with pytest.raises(TooMuchAtOnce, match="alice was renewed 5 times within minutes"):
+            await people.renew(alice, new_request())
+        await people.admit(alice, VIEWER)
+        await people.renew(bob, new_request())
+
+    tell(tmp_path, story)
+
+
+@pytest.mark.parametrize("taken", ["standing", "role"])
+def test_what_an_operator_made_admits_nobody_once_that_is_taken_away(tmp_path: Path, taken: str) -> None:
+    async def story(people: People, clock: Clock, db: Database) -> None:
+        enrollment = Enrollment(db, people._authority, clock)
+        secrets: dict[str, list[bytes]] = {}
+        for who in ("alice", "bob"):
+            await log_in(people, who, OPERATOR)
+            by = Terms(made_by=names.uri_of_person(who))
+            made = (
+                await enrollment.create_token("", 0, (), replace(by, max_uses=3, approve=True)),
+                await enrollment.create_token(f"{who}s", 0, (), by),
+                await people.create_token(f"{who}-2", OPERATOR, 0, by.made_by),
+            )
+            secrets[who] = [tokens.decode(one.text)[0] for one in made]
+            await enrollment.enroll(secrets[who][0], new_request(), f"{who}-1")
+        again = tokens.decode((await people.create_token("alice", OPERATOR, 0, "local")).text)[0]
+        used = await enrollment.create_token("used", 0, (), Terms(made_by=names.uri_of_person("alice")))
+        await enrollment.enroll(tokens.decode(used.text)[0], new_request())
+
+        def all_of(who: str) -> list[Awaitable[object]]:
+            several, of_host, of_person = secrets[who]
+            return [
+                enrollment.enroll(several, new_request(), f"{who}-3"),
+                enrollment.enroll(of_host, new_request()),
+                people.enroll(of_person, new_request()),
+            ]
+
+        await (people.revoke("alice") if taken == "standing" else people.change_role("alice", VIEWER))
+        for refused in (*all_of("alice"), people.enroll(again, new_request())):
+            with pytest.raises(TokenRefused):
+                await refused
+        for admitted in all_of("bob"):
+            await admitted
+        # Whoever has come in by them stays, and what was used up is told as that.
+        told = {one.host or one.person or one.made_by: one.revoked_at_us > 0 for one in await enrollment.tokens()}
+        assert told == {
+            "spiffe://fleetnet/person/alice": True, "alices": True, "alice-2": True, "alice": False, "used": False,
+            "spiffe://fleetnet/person/bob": False, "bobs": False, "bob-2": False, "bob": False,
+        }  # fmt: skip
+        assert "used" in {host.name for host in (await db.read(hosts.find_each, ["used"])).values()}
 
     tell(tmp_path, story)

@@ -334,7 +334,7 @@ def test_a_clock_that_is_set_ahead_for_a_while_deletes_nothing(tmp_path: Path) -
     async def story(c: Collector) -> None:
         now_us = T0 + 10 * DAY
         await ended(c, 0.9, 0.1, now_us=now_us)
-        await c.ingest.open("web1", hello(now_us, clock_offset_us=30 * DAY), now_us)
+        await c.ingest.open("web1", hello(now_us, clock_offset_us=30 * DAY), now_us, "0a")
         assert not await clear(c, now_us)
         assert len(await cookies(c)) == 2
 
@@ -371,7 +371,7 @@ def test_what_a_clock_that_was_ahead_has_told_makes_no_answer_partial(tmp_path: 
         await c.report(session, difference(2, at_us, closed=(gone(1, at_us),)), delay_us=-ahead_us)
         await clear(c, T0 + 2 * DAY)
         now_us = T0 + 10 * DAY
-        session = await c.ingest.open("web1", hello(now_us, epoch=2), now_us)
+        session = await c.ingest.open("web1", hello(now_us, epoch=2), now_us, "0a")
         await c.report(session, snapshot(1, now_us, epoch=2))
         await clear(c, now_us)
         assert (await c.ask(at_us=now_us, now_us=now_us + HOUR)).coverage.not_kept == ()

@@ -81,7 +81,7 @@ async def live(c: Collector, seed: int) -> None:
             event = left[number].pop(0)
             if isinstance(event, Hello):
                 opening[number] = len(works)
-                works.append(c.ingest.open(hosts[number].name, event, event.wall_clock_us))
+                works.append(c.ingest.open(hosts[number].name, event, event.wall_clock_us, "0a"))
             else:
                 works.append(c.ingest.commit(streams[number], event, event.look_at_us, b""))
         outcomes = await group(c, works)
@@ -185,7 +185,9 @@ def test_hosts_that_come_back_take_the_statements_of_one(tmp_path: Path, engine:
 
     async def come_back(c: Collector, hosts: list[Host]) -> tuple[int, int]:
         """What it takes to open their streams, and to store snapshots that lack a socket and have another."""
-        came = [c.ingest.open(host.name, hello(T0 + S, boot_id=bytes([host.host_id]) * 16), T0 + S) for host in hosts]
+        came = [
+            c.ingest.open(host.name, hello(T0 + S, boot_id=bytes([host.host_id]) * 16), T0 + S, "0a") for host in hosts
+        ]
         opened, sessions = await statements(c, list(came))
         told = [
             c.ingest.commit(s, snapshot(2, T0 + S, *(sock(n, T0) for n in (1, 2, 3, 4, 9)), boot_id=s.boot_id), T0 + S)
@@ -215,10 +217,10 @@ def test_a_stream_that_is_opened_at_one_stroke_with_others_fences_the_one_before
             c,
             [
                 c.ingest.commit(streams[0], told[0], T0 + S),
-                c.ingest.open("web0", hello(T0 + S, boot_id=streams[0].boot_id), T0 + S),
+                c.ingest.open("web0", hello(T0 + S, boot_id=streams[0].boot_id), T0 + S, "0a"),
                 c.ingest.commit(streams[0], replace(told[0], sequence=3), T0 + S),
                 c.ingest.commit(streams[1], told[1], T0 + S),
-                c.ingest.open("nobody", hello(T0 + S), T0 + S),
+                c.ingest.open("nobody", hello(T0 + S), T0 + S, "0a"),
             ],
         )
         assert (before, other) == (Stored(2), Stored(2))
@@ -243,7 +245,7 @@ def test_of_two_machines_that_come_at_once_as_one_host_the_first_is_let_in(tmp_p
         await c.enroll("web1")
         said = [replace(hello(T0), machine_id_hash=bytes([n]) * 32) for n in (1, 2, 3)]
         works = [("web0", said[0]), ("web1", said[2]), ("web0", said[1])]
-        first, other, second = await group(c, [c.ingest.open(name, one, T0) for name, one in works])
+        first, other, second = await group(c, [c.ingest.open(name, one, T0, "0a") for name, one in works])
         assert (first.generation, other.generation) == (1, 1)
         assert isinstance(second, Cloned)
         assert await c.ingest.commit(first, snapshot(1, T0), T0) == Stored(1)

@@ -179,7 +179,7 @@ def test_two_collectors_that_write_for_many_hosts_at_once_keep_count_together(tm
                 continue
             await asyncio.gather(*underway, return_exceptions=True)
             c = draw.choice(both)
-            session = await c.ingest.open(f"web{number}", event, event.wall_clock_us)
+            session = await c.ingest.open(f"web{number}", event, event.wall_clock_us, "0a")
         for outcome in await asyncio.gather(*underway, return_exceptions=True):
             assert isinstance(outcome, Stored | Fenced | SequenceHole), outcome
         return stored

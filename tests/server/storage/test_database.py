@@ -452,7 +452,8 @@ def test_a_host_that_enrolls_again_stays_the_same_host(tmp_path: Path) -> None:
         again = await db.write(hosts.enroll, "web1", "0c", 200)
         assert (again.host_id, again.certificate_serial, again.enrolled_at_us) == (first.host_id, "0c", 100)
         assert other.host_id != first.host_id
-        await db.write(hosts.renewed, first.host_id, "0d")
+        assert not await db.write(hosts.renew, "web1", "0a", "0d")
+        assert await db.write(hosts.renew, "web1", "0c", "0d")
         found = await db.read(hosts.find, "web1")
         assert found is not None
         assert (found.certificate_serial, found.status) == ("0d", "active")

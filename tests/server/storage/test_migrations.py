@@ -10,7 +10,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from fleetnet_server.storage import counts, migrate
+from fleetnet_server.storage import counts, hosts, migrate
 from fleetnet_server.storage.database import Database
 from fleetnet_server.storage.metadata import ONLY_ON
 from fleetnet_server.storage.schema import METADATA, current, former_holders, labels, live_questions
@@ -66,7 +66,7 @@ def _put_together(statements: list[str]) -> list[object]:
             tables = {name: columns for name, columns in tables.items() if name.split()[0] != gone[1]}
             comments = {of: word for of, word in comments.items() if not re.search(rf" {gone[1]}\b", of)}
             others = [other for other in others if f" ON {gone[1]} (" not in other]
-        elif not re.match(r"ALTER INDEX|INSERT INTO|DROP TABLE|ANALYZE", statement):
+        elif not re.match(r"ALTER INDEX|INSERT INTO|UPDATE|DROP TABLE|ANALYZE", statement):
             others.append(statement)
     return [tables, comments, sorted(others)]
 
@@ -102,7 +102,7 @@ def test_every_table_and_column_has_its_sentence() -> None:
 
 def test_every_key_leads_with_the_host() -> None:
     for table in METADATA.tables.values():
-        if table.name not in ("tokens", "people", "person_tokens", "history"):
+        if table.name not in ("tokens", "people", "person_tokens", "history", "log", "log_head"):
             assert next(iter(table.primary_key.columns)).name == "host_id"
 
 
@@ -412,6 +412,48 @@ def test_rows_of_0013_are_there_after_0014_with_two_indexes_and_the_same_on_the_
         command.downgrade(migrate.configuration(conn), "0013")
         assert {table: _rows(conn, table) for table in tables} == before
         assert set(conn.execute(indexes).scalars()) == there
+        command.upgrade(migrate.configuration(conn), "head")
+        assert differences(conn) == []
+    engine.dispose()
+
+
+def test_hosts_of_0014_are_known_after_0015_by_any_certificate_until_the_newest_is_shown(tmp_path: Path) -> None:
+    engine = old_database(tmp_path, "0001")
+    with engine.begin() as conn:
+        command.upgrade(migrate.configuration(conn), "0014")
+        before = _rows(conn, "hosts")
+        command.upgrade(migrate.configuration(conn), "0015")
+        assert _rows(conn, "hosts") == [{**host, "status_since_us": 0, "renewed_serial": "*"} for host in before]
+        assert hosts.good("any", "newest", "*")
+        command.downgrade(migrate.configuration(conn), "0014")
+        assert _rows(conn, "hosts") == before
+        command.upgrade(migrate.configuration(conn), "head")
+        assert differences(conn) == []
+    engine.dispose()
+
+
+def test_tokens_of_0015_are_for_one_use_after_0016_and_revoked_ones_go_on_the_way_back(tmp_path: Path) -> None:
+    engine = old_database(tmp_path, "0001")
+    with engine.begin() as conn:
+        command.upgrade(migrate.configuration(conn), "0015")
+        for secret, used in ((b"a" * 32, None), (b"b" * 32, 5)):
+            values = {"secret": secret, "used": used}
+            conn.execute(text("INSERT INTO tokens VALUES (:secret, 'web2', 1, 2, :used, '')"), values)
+            conn.execute(text("INSERT INTO person_tokens VALUES (:secret, 'bob', 'viewer', 1, 2, :used)"), values)
+        before = {table: _rows(conn, table) for table in ("tokens", "person_tokens")}
+        command.upgrade(migrate.configuration(conn), "0016")
+        assert [(row["max_uses"], row["uses"], row["made_by"]) for row in _rows(conn, "tokens")] == [
+            (1, 0, ""),
+            (1, 1, ""),
+        ]
+        command.downgrade(migrate.configuration(conn), "0015")
+        assert {table: _rows(conn, table) for table in before} == before
+        command.upgrade(migrate.configuration(conn), "head")
+        conn.execute(text("UPDATE tokens SET revoked_at_us = 9 WHERE uses = 0"))
+        conn.execute(text("UPDATE person_tokens SET revoked_at_us = 9"))
+        command.downgrade(migrate.configuration(conn), "0015")
+        assert [row["used_at_us"] for row in _rows(conn, "tokens")] == [5]
+        assert _rows(conn, "person_tokens") == []
         command.upgrade(migrate.configuration(conn), "head")
         assert differences(conn) == []
     engine.dispose()

@@ -1,6 +1,7 @@
 """Two collectors before one database: a host's streams move between them, and never do both write for it."""
 
 import asyncio
+import datetime
 import random
 import threading
 from collections.abc import Awaitable, Callable
@@ -9,9 +10,12 @@ from pathlib import Path
 
 import pytest
 from fleetnet_server.errors import Fenced, ReportRefused, StorageUnavailable
-from fleetnet_server.records import Batch, Label, Session, Stored
+from fleetnet_server.identity import ca
+from fleetnet_server.records import OPERATOR, Batch, Label, Session, Stored
 from fleetnet_server.services.labels import Labelling
-from fleetnet_server.storage import hosts, sessions, tokens
+from fleetnet_server.services.log import Logged, Wish
+from fleetnet_server.services.people import People
+from fleetnet_server.storage import hosts, people, sessions, tokens
 from fleetnet_server.storage import postgresql as engine_module
 from fleetnet_server.storage.database import Database
 from server.databases import spread, url
@@ -19,6 +23,8 @@ from server.reports import T0, Collector, S, difference, hello, snapshot, sock
 from sqlalchemy import Connection, text
 
 pytestmark = pytest.mark.engine("postgresql")
+
+ALICE = "spiffe://fleetnet/person/alice"
 
 Story = Callable[[Collector, Collector], Awaitable[None]]
 
@@ -120,6 +126,43 @@ def test_a_new_stream_waits_for_the_batch_that_is_being_stored_and_goes_on_behin
         except Fenced:
             assert sequence == 1
         assert len(await one.intervals()) == sequence - 1
+
+    tell(tmp_path, story)
+
+
+def test_a_token_that_is_being_made_while_its_maker_is_revoked_admits_nobody(tmp_path: Path) -> None:
+    begun, let_go = threading.Event(), threading.Event()
+
+    def made(conn: Connection) -> None:
+        tokens.create(conn, b"a" * 32, "web1", T0, T0 + S, terms=tokens.Terms(made_by=ALICE))
+        begun.set()
+        assert let_go.wait(20)
+
+    def clock() -> datetime.datetime:
+        return datetime.datetime.fromtimestamp(T0 / 1e6, datetime.UTC)
+
+    async def story(one: Collector, other: Collector) -> None:
+        await one.db.write(people.join, "alice", OPERATOR, "0a", T0 + S, T0)
+        await one.db.write(people.join, "bob", OPERATOR, "0a", T0 + S, T0)
+        kept, others = Logged(one.db, clock), Logged(other.db, clock)
+
+        async def make() -> None:
+            async with kept.doing(Wish(ALICE, "", "", "create-token", "web1", "alice")):
+                await kept.write(made)
+
+        making = asyncio.ensure_future(make())
+        assert await asyncio.to_thread(begun.wait, 20)
+
+        async def revoke() -> None:
+            async with others.doing(Wish("spiffe://fleetnet/person/bob", "", "", "revoke-person", "alice", "bob")):
+                await People(others, ca.open_authority(tmp_path, clock()), clock).revoke("alice")
+
+        revoking = asyncio.ensure_future(revoke())
+        await waits_for_a_lock(one)
+        let_go.set()
+        await asyncio.gather(making, revoking)
+        assert await one.db.write(tokens.consume, b"a" * 32, T0) is None
+        assert [entry.entry.action for entry in await kept.latest(9)] == ["revoke-person", "create-token"]
 
     tell(tmp_path, story)
 

@@ -1,0 +1,44 @@
+"""How often one host or person may have a certificate renewed.
+
+Each renewal is a signature and a commit, which everybody else waits for, and puts an end to the certificate before. A
+machine renews once in days, a person once in weeks; some more are let be at once, for an answer may be lost and asked
+for again.
+
+What must stay true: this is asked only for who has shown a certificate of the fleet, so that the table is bounded.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from fleetnet_server.errors import TooMuchAtOnce
+from fleetnet_server.services.quotas import Bucket
+
+AT_ONCE: Final = 5
+A_MINUTE: Final = 1
+_FORGET_EVERY = 1_000
+
+
+class Renewals:
+    """What was renewed lately, by this collector."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._of: dict[str, Bucket] = {}
+        self._forget_at = _FORGET_EVERY
+
+    def spend(self, name: str) -> None:
+        """The one of this name renews. Raises TooMuchAtOnce where it has done so too often."""
+        now_s = self._clock()
+        its = self._of.get(name)
+        if its is None:
+            if len(self._of) >= self._forget_at:
+                self._of = {other: bucket for other, bucket in self._of.items() if not bucket.full(now_s)}
+                self._forget_at = len(self._of) + _FORGET_EVERY
+            its = self._of[name] = Bucket(A_MINUTE / 60, AT_ONCE, now_s)
+        if its.level(now_s) < 1:
+            raise TooMuchAtOnce(
+                f"the certificate of {name} was renewed {AT_ONCE} times within minutes; use the newest, and come back "
+                "in a minute"
+            )
+        its.spend(1, now_s)
