@@ -11,12 +11,12 @@ from prometheus_client.registry import Collector
 
 from fleetnet_server import metrics
 from fleetnet_server.config import Address, Config
-from fleetnet_server.identity.ca import Authority
 from fleetnet_server.identity.server import ServerIdentity
 from fleetnet_server.rpc.health import HealthDesk
 from fleetnet_server.rpc.streams import Streams
 from fleetnet_server.run import sockets
 from fleetnet_server.run.http import Http, on_loop
+from fleetnet_server.services.authorities import Authorities
 from fleetnet_server.services.fleet import counts
 from fleetnet_server.services.health import Health
 from fleetnet_server.services.load import Load
@@ -32,7 +32,7 @@ class Watched:
     database: Database
     streams: Streams
     health: Health
-    authority: Authority
+    trust: Authorities
     identity: ServerIdentity
     load: Load
 
@@ -101,7 +101,7 @@ async def monitored(
     desk = HealthDesk()
     for server in everything:
         desk.add_to(server)
-    metrics.CERTIFICATE_ENDS.labels("ca").set(watched.authority.certificate.not_valid_after_utc.timestamp())
+    metrics.CERTIFICATE_ENDS.labels("ca").set_function(lambda: watched.trust.until.timestamp())
     metrics.CERTIFICATE_ENDS.labels("server").set_function(lambda: watched.identity.current.not_after.timestamp())
     http = _http(config.metrics_listen, watched) if config.metrics_listen else None
     following = asyncio.create_task(desk.follow(watched.wrong))

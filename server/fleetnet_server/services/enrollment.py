@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 from fleetnet_server.errors import HostUnknown, RequestRefused, TokenRefused
 from fleetnet_server.identity import certificates, tokens
-from fleetnet_server.identity.ca import Authority
 from fleetnet_server.identity.names import is_host_name
+from fleetnet_server.identity.peer import Peer
 from fleetnet_server.records import Host, Label
 from fleetnet_server.services import labels
+from fleetnet_server.services.authorities import Authorities
 from fleetnet_server.storage import hosts, machines
 from fleetnet_server.storage import tokens as stored_tokens
 from fleetnet_server.storage.database import Connection, Database
@@ -45,7 +46,7 @@ class Enrolled:
 class Enrollment:
     """Lets hosts in."""
 
-    def __init__(self, db: Database, authority: Authority, clock: Callable[[], datetime.datetime]) -> None:
+    def __init__(self, db: Database, authority: Authorities, clock: Callable[[], datetime.datetime]) -> None:
         self._db = db
         self._authority = authority
         self._clock = clock
@@ -78,22 +79,29 @@ class Enrollment:
             admitted = stored_tokens.consume(connection, tokens.secret_hash(secret), _us(now))
             if admitted is None:
                 raise TokenRefused
-            certificate = certificates.issue_host(self._authority, key, admitted.host, now)
-            joined = hosts.enroll(connection, admitted.host, certificate.serial, _us(now))
+            issued = self._authority.issue_host(connection, key, admitted.host, now, joins=True)
+            joined = hosts.enroll(connection, admitted.host, issued.certificate.serial, _us(now))
             machines.enrolled_anew(connection, joined.host_id)
             if admitted.labels:
                 labels.give(connection, joined, admitted.labels)
-            return Enrolled(admitted.host, certificate, self._authority.pem)
+            return Enrolled(admitted.host, issued.certificate, issued.ca_pem)
 
         return await self._db.write(join)
 
     async def renew(self, host: Host, csr: bytes) -> Enrolled:
         """A new certificate for a host that showed its present one. Raises RequestRefused, StorageError."""
-        certificate = certificates.issue_host(
-            self._authority, certificates.public_key_of(csr), host.name, self._clock()
-        )
-        await self._db.write(hosts.renewed, host.host_id, certificate.serial)
-        return Enrolled(host.name, certificate, self._authority.pem)
+        key, now = certificates.public_key_of(csr), self._clock()
+
+        def again(connection: Connection) -> Enrolled:
+            issued = self._authority.issue_host(connection, key, host.name, now)
+            hosts.renewed(connection, host.host_id, issued.certificate.serial)
+            return Enrolled(host.name, issued.certificate, issued.ca_pem)
+
+        return await self._db.write(again)
+
+    def check(self, shown: Peer) -> None:
+        """Whether the certificate is of a CA that is trusted now. Raises PeerRefused."""
+        self._authority.check(shown)
 
     async def active_host(self, name: str) -> Host:
         """The host of that name, if it may report. Raises HostUnknown, StorageError."""

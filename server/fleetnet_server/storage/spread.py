@@ -14,7 +14,7 @@ from fleetnet_server.storage.dialect import is_spread
 from fleetnet_server.storage.metadata import METADATA
 
 # Few rows, of which every machine has a copy.
-REFERENCE: Final = frozenset({"hosts", "labels", "tokens", "people", "person_tokens"})
+REFERENCE: Final = frozenset({"hosts", "labels", "tokens", "people", "person_tokens", "authorities", "certificates"})
 _WITH: Final = "current"  # all others lie as this one does
 
 _SPREAD = text(

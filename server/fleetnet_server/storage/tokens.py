@@ -4,10 +4,10 @@ import json
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sqlalchemy import Connection, insert, update
+from sqlalchemy import Connection, insert, select, update
 
 from fleetnet_server.records import Label
-from fleetnet_server.storage.schema import tokens
+from fleetnet_server.storage.schema import person_tokens, tokens
 
 
 class Admitted(NamedTuple):
@@ -52,3 +52,12 @@ def consume(conn: Connection, secret_hash: bytes, now_us: int) -> Admitted | Non
         return None
     labels = json.loads(row.labels) if row.labels else {}
     return Admitted(row.host, tuple(Label(*one) for one in labels.items()))
+
+
+def unused(conn: Connection, now_us: int) -> list[str]:
+    """The names of the hosts and people whom a token would still admit, ascending."""
+    found: set[str] = set()
+    for table, name in ((tokens, tokens.c.host), (person_tokens, person_tokens.c.person)):
+        query = select(name).where(table.c.used_at_us.is_(None), table.c.expires_at_us > now_us)
+        found.update(conn.execute(query).scalars())
+    return sorted(found)
