@@ -81,7 +81,8 @@ class Rotation:
         return done.returncode == 0
 
     def _all_have_the_new_one_alone(self) -> bool:
-        return self._count("certificates WHERE kind = 'host' AND shown AND trusts = issuer") == self._options.agents
+        agents: int = self._options.agents
+        return self._count("certificates WHERE kind = 'host' AND shown AND trusts = issuer") == agents
 
     def _count(self, rows: str) -> int:
         with closing(sqlite3.connect(f"file:{self._fleet.data}/fleetnet.db?mode=ro", uri=True)) as database:

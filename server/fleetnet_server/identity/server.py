@@ -79,7 +79,7 @@ class ServerIdentity:
     def issuer(self) -> str:
         """The fingerprint of the CA that the certificate shown is of; empty if the fleet does not trust it any more."""
         certificate = x509.load_pem_x509_certificate(self.current.certificate_pem)
-        return next((ca.fingerprint(one) for one in self._trusted if _is_of(certificate, one)), "")
+        return next((ca.fingerprint(one) for one in self._trusted if is_of(certificate, one)), "")
 
     def credentials(self, client_certificates: bool) -> grpc.ServerCredentials:
         """TLS for one port; with `client_certificates`, only for peers whose chain ends at our CA."""
@@ -119,9 +119,9 @@ class ServerIdentity:
             return None
         if self._authority is None:
             lasts = certificate.not_valid_after_utc > self._clock()
-            return _pair(key, certificate) if lasts and any(_is_of(certificate, one) for one in self._trusted) else None
+            return _pair(key, certificate) if lasts and any(is_of(certificate, one) for one in self._trusted) else None
         right_names = certificates.names_in(certificate) == self._names
-        ours = _is_of(certificate, self._authority.certificate)
+        ours = is_of(certificate, self._authority.certificate)
         if not (ours and right_names and self._fresh(certificate.not_valid_after_utc)):
             return None
         return _pair(key, certificate)
@@ -148,7 +148,8 @@ class ServerIdentity:
         return pair
 
 
-def _is_of(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+def is_of(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    """Whether the one was issued by the other."""
     try:
         certificate.verify_directly_issued_by(issuer)
     except (InvalidSignature, ValueError, TypeError):

@@ -13,6 +13,7 @@ import structlog
 from fleetnet_server.config import Config
 from fleetnet_server.errors import AuthorityError, StartRefused
 from fleetnet_server.identity import ca
+from fleetnet_server.identity import certificates as issued
 from fleetnet_server.identity.keyring import Keyring
 from fleetnet_server.identity.server import ServerIdentity
 from fleetnet_server.records import HeldCertificate, TrustedAuthority
@@ -20,6 +21,7 @@ from fleetnet_server.rpc.renewals import ROUND_S, Renewals
 from fleetnet_server.run.names import server_names
 from fleetnet_server.run.rounds import tried
 from fleetnet_server.services.authorities import Authorities
+from fleetnet_server.services.fleet import ending
 from fleetnet_server.services.health import Health
 from fleetnet_server.storage import authorities, certificates
 from fleetnet_server.storage.database import Database
@@ -27,6 +29,10 @@ from fleetnet_server.storage.database import Database
 # What a collector without the CA's key has beside its own pair: the CAs that were trusted when that was made.
 TRUST_FILE: Final = "trust.pem"
 _CERTIFICATE_CHECK_S: Final = 600.0
+_WARN_EVERY_S: Final = 86_400.0
+# The collector renews its own certificate by itself, so less than half of the time left for that is a problem.
+SERVER_WARNING: Final = issued.SERVER_RENEW_BEFORE / 2
+AUTHORITY_WARNING: Final = datetime.timedelta(days=365)
 _CREDENTIALS: Final = "CREDENTIALS_DIRECTORY"  # systemd.exec(5)
 
 _log = structlog.get_logger()
@@ -142,6 +148,23 @@ async def keep_following(following: Following, health: Health) -> NoReturn:
     while True:
         await tried(following.round(), health, "which CAs are trusted is not followed")
         await asyncio.sleep(ROUND_S)
+
+
+async def keep_warning(database: Database, trust: Authorities, identity: ServerIdentity, health: Health) -> NoReturn:
+    """Until cancelled: once a day say in the log which certificates end, while there is time."""
+    while True:
+        await tried(_warn(database, trust, identity), health, "it is not known which certificates end")
+        await asyncio.sleep(_WARN_EVERY_S)
+
+
+async def _warn(database: Database, trust: Authorities, identity: ServerIdentity) -> None:
+    now = datetime.datetime.now(datetime.UTC)
+    if trust.until - now < AUTHORITY_WARNING:
+        _log.warning("the CA ends", not_after=trust.until.isoformat(), do="fleetnet-server ca rotate")
+    if identity.current.not_after - now < SERVER_WARNING:
+        _log.warning("the server certificate ends", not_after=identity.current.not_after.isoformat())
+    if late := await ending(database, int(now.timestamp() * 1e6)):
+        _log.warning("certificates of hosts end within a week", hosts=len(late), first=late[0])
 
 
 async def keep_certificate(following: Following) -> NoReturn:

@@ -38,7 +38,7 @@ from fleetnet_server.rpc.report import ReportService
 from fleetnet_server.rpc.stream import Shared
 from fleetnet_server.rpc.streams import Ending, Streams
 from fleetnet_server.run import farewell, memory, sockets
-from fleetnet_server.run.authorities import Following, keep_certificate, keep_following, open_identity
+from fleetnet_server.run.authorities import Following, keep_certificate, keep_following, keep_warning, open_identity
 from fleetnet_server.run.directory import prepare
 from fleetnet_server.run.monitoring import Watched, monitored
 from fleetnet_server.run.notify import Notifier, keep_telling
@@ -151,6 +151,7 @@ async def _serve(config: Config, database: Database) -> None:
                     keep_answering_others(live, health, shared=database.shared),
                     keep_following(following, health),
                     keep_certificate(following),
+                    keep_warning(database, trust, identity, health),
                     keep_telling(notifier, watched.status),
                 )
                 await _until(told, health, beside)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ from fleetnet_server.rpc.streams import Streams
 from fleetnet_server.run import sockets
 from fleetnet_server.run.http import Http, on_loop
 from fleetnet_server.services.authorities import Authorities
-from fleetnet_server.services.fleet import counts
+from fleetnet_server.services.fleet import counts, ending
 from fleetnet_server.services.health import Health
 from fleetnet_server.services.load import Load
 from fleetnet_server.storage.database import Database
@@ -58,6 +59,7 @@ class Watched:
     async def fleet(self) -> metrics.Fleet:
         """How the hosts stand. Raises StorageError."""
         known, heard = await counts(self.database)
+        late = await ending(self.database, time.time_ns() // 1_000)
         connected, spools = self.streams.count(), self.streams.spools()
         return metrics.Fleet(
             connected=connected,
@@ -66,6 +68,7 @@ class Watched:
             spool_bytes=sum(spool.size_bytes for spool in spools),
             spool_oldest_us=max((spool.oldest_age_us for spool in spools), default=0),
             spooling=len(spools),
+            ending=len(late),
         )
 
 

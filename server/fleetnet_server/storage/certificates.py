@@ -68,6 +68,18 @@ def of_people(conn: Connection) -> list[HeldCertificate]:
     return _of_each(conn, people, PERSON)
 
 
+def ending(conn: Connection, after_us: int, before_us: int) -> list[str]:
+    """The hosts that may report and whose certificates end in a time, by name."""
+    query = select(hosts.c.name).join_from(hosts, certificates, certificates.c.name == hosts.c.name)
+    found = query.where(
+        certificates.c.kind == HOST,
+        hosts.c.status == ACTIVE,
+        certificates.c.until_us > after_us,
+        certificates.c.until_us <= before_us,
+    )
+    return list(conn.execute(found.order_by(hosts.c.name)).scalars())
+
+
 def of_collectors(conn: Connection) -> list[HeldCertificate]:
     """Of each collector, by the name of its machine."""
     query = _HELD.where(certificates.c.kind == COLLECTOR).order_by(certificates.c.name)

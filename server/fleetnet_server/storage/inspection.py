@@ -9,7 +9,19 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from fleetnet_server.errors import StorageError
-from fleetnet_server.storage import counts, dialect, hosts, kept, machines, migrate, quarantine, spread
+from fleetnet_server.records import HeldCertificate, TrustedAuthority
+from fleetnet_server.storage import (
+    authorities,
+    certificates,
+    counts,
+    dialect,
+    hosts,
+    kept,
+    machines,
+    migrate,
+    quarantine,
+    spread,
+)
 from fleetnet_server.storage.kept import Reach as Reach
 from fleetnet_server.storage.machines import Clone as Clone
 from fleetnet_server.storage.quarantine import SetAside as SetAside
@@ -17,6 +29,16 @@ from fleetnet_server.storage.quarantine import SetAside as SetAside
 _DAY_US = 86_400_000_000
 # Counting the rows of one takes a millisecond or so.
 _COUNTED_HOSTS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Which CAs the fleet of a database trusts, and who holds which certificate."""
+
+    trusted: tuple[TrustedAuthority, ...] = ()
+    hosts: tuple[HeldCertificate, ...] = ()
+    people: tuple[HeldCertificate, ...] = ()
+    collectors: tuple[HeldCertificate, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +58,7 @@ class Inspected:
     kept: Mapping[int, Reach] = field(default_factory=dict)  # how far back each kind of history goes, likewise
     counted: int = 0  # hosts whose open sockets were counted, of all that there are at random where these are many
     miscounted: tuple[str, ...] = ()  # those of them whose counts say something else
+    trust: Trust = field(default_factory=Trust)  # CAs and certificates, where the tables are up to date
 
 
 def inspect(url: str) -> Inspected:
@@ -52,6 +75,32 @@ def inspect(url: str) -> Inspected:
         raise dialect.translate(error, engines.name) or StorageError(str(error.orig)) from error
     finally:
         engines.dispose()
+
+
+def inspect_trust(url: str) -> Trust:
+    """Look at it in the database of a URL; nothing where there is no such database, or its tables are of another
+    version. Raises StorageError."""
+    engines = dialect.engines(url)
+    try:
+        if not engines.may_exist():
+            return Trust()
+        with engines.readers.connect() as conn:
+            dialect.check(conn, engines.name)
+            return trust(conn) if migrate.step(conn) == migrate.newest_step() else Trust()
+    except DBAPIError as error:
+        raise dialect.translate(error, engines.name) or StorageError(str(error.orig)) from error
+    finally:
+        engines.dispose()
+
+
+def trust(conn: Connection) -> Trust:
+    """The same, of a database that is open."""
+    return Trust(
+        authorities.trusted(conn),
+        tuple(certificates.of_hosts(conn)),
+        tuple(certificates.of_people(conn)),
+        tuple(certificates.of_collectors(conn)),
+    )
 
 
 def _inspected(conn: Connection, name: str, newest_step: str | None) -> Inspected:
@@ -76,4 +125,5 @@ def _inspected(conn: Connection, name: str, newest_step: str | None) -> Inspecte
         kept.reaches(conn),
         len(looked_at),
         miscounted,
+        trust(conn),
     )
