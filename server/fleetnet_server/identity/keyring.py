@@ -74,9 +74,9 @@ class Keyring:
         if first is None:
             return
         for one in self._held.values():
-            if one.fingerprint in trusted and one is not first and not self._is_lent(one):
+            if one.fingerprint in trusted and one is not first and not self._stands(self._beside(one), one):
                 self._write(self._beside(one), one)
-        if not self._stands_first(first):
+        if not self._stands(self._directory / ca.KEY_FILE, first):
             self._write(self._directory / ca.KEY_FILE, first)
         for one in tuple(self._held.values()):
             if one.fingerprint not in trusted or one is first:
@@ -85,11 +85,12 @@ class Keyring:
             if one.fingerprint not in trusted:
                 del self._held[one.fingerprint]
 
-    def _stands_first(self, first: Authority) -> bool:
+    def _stands(self, key_file: Path, one: Authority) -> bool:
+        """Whether it is in these files already."""
         try:
-            if ca.read_certificate(self._directory / ca.CERTIFICATE_FILE) != first.certificate:
+            if ca.read_certificate(key_file.with_suffix(_CERTIFICATE)) != one.certificate:
                 return False
-            return self._is_lent(first) or self._same_key(self._directory / ca.KEY_FILE, first)
+            return self._is_lent(one) or self._same_key(key_file, one)
         except (OSError, AuthorityError):
             return False
 

@@ -5,7 +5,7 @@ from typing import Final
 from fleetnet_server.storage import certificates, hosts
 from fleetnet_server.storage.database import Database
 
-# A certificate is renewed with ten days left at the latest (identity/certificates.py): with less than a week it was not.
+# One is renewed with ten days left at the latest (identity/certificates.py): with less than a week it was not.
 ENDING_US: Final = 7 * 86_400_000_000
 
 
