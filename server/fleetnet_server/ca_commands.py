@@ -126,11 +126,12 @@ def _add_rotate(parser: argparse.ArgumentParser) -> None:
 
 
 def _rotate(settings: Config, options: argparse.Namespace) -> int:
+    from fleetnet_server.logs import escaped
     from fleetnet_server.rpc.authority import rotate
 
     told = rotate(settings.admin_socket, options.step, leave_behind=options.leave_behind)
     for one in told.left_behind[:_SHOWN_BEHIND]:
-        print(f"{one.kind} {one.name} {one.why}", file=sys.stderr)
+        print(f"{one.kind} {escaped(one.name)} {one.why}", file=sys.stderr)
     if (more := len(told.left_behind) - _SHOWN_BEHIND) > 0:
         print(f"and {more} more", file=sys.stderr)
     if not told.done:

@@ -106,26 +106,36 @@ class Following:
         self._trust = trust
         self._identity = identity
         self._renewals = renewals
+        self._asked_by = self._shown_by = trust.trusted  # what was trusted when that was done last
         self._told = False  # which certificate is shown
 
     def turned(self) -> None:
         """Others are trusted than before, or another issues."""
+        self._asked_by = self._trust.trusted
+        self._show()
+        self._renewals.turned()
+
+    def _show(self) -> None:
         try:
             self._identity.follow(self._trust.issuing, self._trust.certificates)
         except (OSError, AuthorityError) as error:
             _log.error("server certificate not renewed", error=str(error))
-        self._renewals.turned()
+            return
+        self._shown_by = self._trust.trusted
         self._told = False
 
     def renew_if_due(self) -> None:
         """Raises OSError and AuthorityError."""
+        if self._shown_by != self._trust.trusted:
+            self._show()
         if self._identity.renew_if_due():
             _log.info("server certificate renewed", not_after=self._identity.current.not_after.isoformat())
             self._told = False
 
     async def round(self) -> None:
         """Raises StorageError."""
-        if await self._trust.look():
+        await self._trust.look()
+        if self._asked_by != self._trust.trusted:
             _log.info("other CAs are trusted", issuing=self._trust.trusted[0].fingerprint)
             self.turned()
         if not self._told:

@@ -8,6 +8,7 @@ looked up again every second (`look`), for another collector may have changed it
 import datetime
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final, TypeAlias
 
 from cryptography import x509
@@ -26,6 +27,7 @@ from fleetnet_server.storage.database import Connection, Database
 _ELSEWHERE: Final = (
     "this collector does not have the key of the fleet's CA, so it issues no certificates; ask the one that has"
 )
+_TOLD_AT_ONCE: Final = 500  # hosts wait for the writer meanwhile
 _MOST_UNTOLD: Final = 50_000  # certificates shown and not noted yet; those beyond are noted when they are shown again
 
 _Key: TypeAlias = ec.EllipticCurvePublicKey
@@ -151,12 +153,12 @@ class Authorities:
         return one.issuer != issuing or one.trusts != trusted
 
     async def tell(self) -> None:
-        """Write down what was shown since the last time. Raises StorageError, and then does so the next time."""
-        shown, self._shown = self._shown, {}
-        if not shown:
+        """Write down what was shown since the last time, or some of it. Raises StorageError, and then does so the next
+        time."""
+        some = dict(islice(self._shown.items(), _TOLD_AT_ONCE))
+        if not some:
             return
-        try:
-            await self._db.write(held.note_shown, list(shown.values()))
-        except BaseException:
-            self._shown = {**shown, **self._shown}
-            raise
+        await self._db.write(held.note_shown, list(some.values()))
+        for key, one in some.items():
+            if self._shown.get(key) is one:
+                del self._shown[key]

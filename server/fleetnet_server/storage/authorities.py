@@ -7,7 +7,7 @@ that two collectors never change it at once.
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, insert, select, update
 
 from fleetnet_server.records import TrustedAuthority
 from fleetnet_server.storage.dialect import insert_new
@@ -27,7 +27,8 @@ def trusted(conn: Connection) -> tuple[TrustedAuthority, ...]:
 
 def hold(conn: Connection) -> tuple[TrustedAuthority, ...]:
     """The same, and nobody else changes them until the end of the transaction."""
-    conn.execute(_ALL.where(authorities.c.standing == ISSUING).with_for_update()).all()
+    # Changed by nothing, which holds it on a cluster too, where a row is copied to every machine.
+    conn.execute(update(authorities).where(authorities.c.standing == ISSUING).values(standing=ISSUING))
     return trusted(conn)
 
 

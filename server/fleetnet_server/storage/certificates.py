@@ -5,6 +5,7 @@ over, for an answer may be lost on its way, and whoever shows a certificate has 
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, Row, Table, delete, select, update
@@ -41,15 +42,16 @@ def put(conn: Connection, held: HeldCertificate) -> None:
 
 
 def note_shown(conn: Connection, shown: Sequence[HeldCertificate]) -> None:
-    """These were shown. Of one that is not the newest: where the newest has been shown, its owner has gone back to an
-    older state, and what came with the newest is gone; where it has not, it may still be on its way."""
+    """These, some hundreds at most, were shown. Of one that is not the newest: where the newest has been shown, its
+    owner has gone back to an older state, and what came with the newest is gone; else it may still be on its way."""
+    found = conn.execute(_HELD.where(certificates.c.name.in_({one.name for one in shown})))
+    known = {(row.kind, row.name): _held(row) for row in found}
     for one in shown:
-        of_owner = (certificates.c.kind == one.kind, certificates.c.name == one.name)
-        known = conn.execute(_HELD.where(*of_owner)).one_or_none()
-        if known is not None and known.serial == one.serial:
-            if not known.shown:
-                conn.execute(update(certificates).where(*of_owner).values(shown=True))
-        elif known is None or known.shown:
+        newest = known.get((one.kind, one.name))
+        if newest is not None and newest.serial == one.serial:
+            if not newest.shown:
+                put(conn, replace(newest, shown=True))
+        elif newest is None or newest.shown:
             put(conn, one)
 
 
