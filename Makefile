@@ -10,7 +10,7 @@ WORKERS ?= 3
 # Hundreds of programs are started by the tests; where nothing may be written each compiles what the one before has compiled.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test test-faults test-week test-storage check bench bench-agent bench-answers bench-cli bench-collectors bench-fleet bench-herd bench-map bench-retention bench-storage bench-watch soak dist man generate wire-record clean help
+.PHONY: demo test test-faults test-week test-storage check bench bench-agent bench-answers bench-cli bench-collectors bench-fleet bench-herd bench-map bench-retention bench-rotation bench-storage bench-watch soak dist man generate wire-record clean help
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -73,6 +73,9 @@ bench-collectors: $(VENV)/.dev  ## What a second and third collector add before 
 bench-herd: $(VENV)/.dev  ## 1,000 simulated agents whose collector is away for ten minutes, at twice the speed (ARGS=--help)
 	tests/install-tools
 	PYTHONPATH=tests:. $(BIN)/python -m bench.fleet.herd $(ARGS)
+
+bench-rotation: $(VENV)/.dev  ## The CA makes way for another while 200 simulated agents report (ARGS=--help; half a minute)
+	$(BIN)/python -m bench.fleet.rotation $(ARGS)
 
 bench-storage: $(VENV)/.dev  ## What is kept and how quickly it is found, while it is written to (ARGS=--help; ARGS=--postgresql)
 	tests/install-tools

@@ -84,6 +84,7 @@ class Agent:
         self._channel: Any = None
         self._call: Any = None
         self._leaving = False
+        self.renewal_wanted = asyncio.Event()  # by the collector
 
     async def connect(self) -> None:
         """Open the stream and tell everything; returns once that is acknowledged."""
@@ -139,19 +140,19 @@ class Agent:
             self._heard.clear()
             await self._heard.wait()
 
-    async def leave(self) -> None:
+    async def leave(self, *, in_peace: bool = False) -> None:
         """End the stream: in peace, or as an agent does that is killed; half of those are started anew."""
         await self.settled()
         self._leaving = True
         self._beating.cancel()
-        if self._draw.random() < _IN_PEACE:
+        if in_peace or self._draw.random() < _IN_PEACE:
             await self._call.done_writing()
         else:
             self._call.cancel()
         await asyncio.wait((self._beating, self._reader))
         await self._channel.close()
         self._leaving = False
-        if self._draw.random() < _ANEW:
+        if not in_peace and self._draw.random() < _ANEW:
             self._epoch = self._draw.getrandbits(63) | 1
 
     async def live(self, until_s: float, change_every_s: float, leave_every_s: float) -> Lived:
@@ -184,6 +185,8 @@ class Agent:
                     self._heard.set()
                 elif message.HasField("reconnect"):
                     told = message.reconnect.reason
+                elif message.HasField("renew_soon"):
+                    self.renewal_wanted.set()
         if self._leaving:
             return
         code, words = await self._call.code(), await self._call.details()
@@ -209,7 +212,8 @@ class Agent:
         )  # fmt: skip
 
 
-async def _connect(agents: list[Agent], rate: float) -> dict[str, float]:
+async def connect_all(agents: list[Agent], rate: float) -> dict[str, float]:
+    """Each opens its stream, so many a second; how long that took."""
     began_s = time.monotonic()
     opening = []
     for number, agent in enumerate(agents):
@@ -260,7 +264,7 @@ async def _obey(told: asyncio.StreamReader, agents: list[Agent], totals: Totals)
         before = (totals.batches, totals.bytes)
         answer: dict[str, float] = {}
         if order == "connect":
-            answer = await _connect(agents, float(words[0]))
+            answer = await connect_all(agents, float(words[0]))
         elif order == "idle":
             await asyncio.sleep(float(words[0]))
         elif order == "churn":

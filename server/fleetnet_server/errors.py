@@ -15,6 +15,7 @@
     ├── HostUnknown            no host of that name has enrolled
     ├── TokenRefused           an enrollment token is unknown, used up, revoked or expired
     ├── PeerRefused            the peer of a connection is no host of the fleet, or no person
+    ├── NotTheIssuer           this collector does not have the key of the CA; another one does
     ├── NotPermitted           who asks is known, and may not do this
     ├── PersonUnknown          nobody of that name has ever logged in
     ├── TooMuchAtOnce          too many calls are open, tokens were refused, or certificates renewed
@@ -115,6 +116,10 @@ class TokenRefused(ServerError):
 
 class PeerRefused(ServerError):
     """The peer is no host of the fleet, or no person who may ask; the words tell nothing of others."""
+
+
+class NotTheIssuer(ServerError):
+    """A certificate is wanted, and the key of the CA that issues is another collector's."""
 
 
 class NotPermitted(ServerError):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from fleetnet_server import config
+from fleetnet_server import ca_commands, config
 from fleetnet_server.errors import ServerError
 
 
@@ -68,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     for command in (backup, restore):
         command.add_argument("file", metavar="FILE", type=Path, help="holds the CA's key: keep it as safe")
     _add(commands, "quarantine", "list the reports of hosts that could not be stored", _quarantine)
+    _add_ca(commands)
     doctor = _add(commands, "doctor", "say what is wrong with this collector, and what to do", _doctor)
     config.add_run_options(doctor)
     return parser
@@ -83,6 +84,15 @@ def _add(
     parser.set_defaults(command=command)
     config.add_options(parser)
     return parser
+
+
+def _add_ca(commands: "argparse._SubParsersAction[_Parser]") -> None:
+    about = "the fleet's own CA: make it, bring one, let another take its place, look at it"
+    below = commands.add_parser("ca", help=about, description=about[0].upper() + about[1:] + ".").add_subparsers(
+        metavar="COMMAND", required=True
+    )
+    for name, what, command, add_options in ca_commands.COMMANDS:
+        add_options(_add(below, name, what, command))
 
 
 def _run(settings: config.Config, _: argparse.Namespace) -> int:

@@ -91,6 +91,7 @@ class Fleet:
     spool_bytes: int  # that wait on connected hosts, as they said at their last Hello or backlog
     spool_oldest_us: int  # how old the oldest of it is
     spooling: int  # connected hosts on which something waits
+    ending: int  # hosts whose certificates end within a week, and were to be renewed before
 
 
 class FleetCollector(Collector):
@@ -111,6 +112,8 @@ class FleetCollector(Collector):
         for state in ("connected", "away", "silent"):
             agents.add_metric([state], getattr(fleet, state))
         yield agents
+        what = "Hosts whose certificate ends within a week: it was to be renewed before."
+        yield GaugeMetricFamily("fleetnet_host_certificates_ending", what, fleet.ending)
         yield from self._spools(fleet)
 
     def describe(self) -> Iterable[Metric]:

@@ -8,6 +8,7 @@ What there are thousands of a second is a NamedTuple: made in one step, where a 
 field. Nothing here relies on its being a tuple.
 """
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -319,6 +320,33 @@ class Person:
     certificate_serial: str
     renewed_serial: str  # of the certificate before, which is good until the newest has been shown; empty: none is
     certificate_until_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class TrustedAuthority:
+    """A CA that the fleet trusts."""
+
+    standing: str  # "issuing", "next" or "former"
+    certificate: bytes  # DER
+    since_us: int  # that it stands so; collector's clock
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the certificate, hexadecimal."""
+        return hashlib.sha256(self.certificate).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class HeldCertificate:
+    """The newest certificate of a host, a person or a collector, and what its owner trusts."""
+
+    kind: str  # "host", "person" or "collector"
+    name: str
+    serial: str = ""  # hexadecimal
+    issuer: str = ""  # SHA-256 of the CA that signed it; empty: not known, for it was issued before that was kept
+    trusts: frozenset[str] = frozenset()  # of the CAs that were handed over with it
+    until_us: int = 0
+    shown: bool = False  # since it was issued: until then its owner may not have it
 
 
 @dataclass(frozen=True, slots=True)

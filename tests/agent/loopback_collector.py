@@ -112,6 +112,7 @@ class Collector(report_pb2_grpc.ReportServiceServicer, enroll_pb2_grpc.EnrollSer
         self.certificate_days = 7.0
         self.renewals = 0
         self.renewed_ca_pem = authority.pem
+        self.trusted_pem = authority.pem  # whose hosts are let in
         self.report_port = self.enroll_port = 0
         self._names = names
         self._changed = asyncio.Condition()
@@ -124,7 +125,7 @@ class Collector(report_pb2_grpc.ReportServiceServicer, enroll_pb2_grpc.EnrollSer
     async def start(self) -> None:
         """Serve, after a stop on the same ports again."""
         key, certificate = self.authority.server(*self._names)
-        mutual = grpc.ssl_server_credentials([(key, certificate)], self.authority.pem, require_client_auth=True)
+        mutual = grpc.ssl_server_credentials([(key, certificate)], self.trusted_pem, require_client_auth=True)
         one_way = grpc.ssl_server_credentials([(key, certificate)])
         report, enroll = (aio.server(options=[("grpc.so_reuseport", 0)]) for _ in range(2))
         report_pb2_grpc.add_ReportServiceServicer_to_server(self, report)
@@ -134,6 +135,10 @@ class Collector(report_pb2_grpc.ReportServiceServicer, enroll_pb2_grpc.EnrollSer
         self._servers = [report, enroll]
         for server in self._servers:
             await server.start()
+
+    async def ask_to_renew(self) -> None:
+        """Say that a new certificate is to be had."""
+        await self.to_agent.put(report_pb2.CollectorMessage(renew_soon=report_pb2.RenewSoon()))
 
     async def look_live(self, request: int, **wanted: bool) -> None:
         """Ask for a live look."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import grpc
+from agent.authority import Authority
 from agent.conftest import Loop
 from agent.loopback_collector import Collector
 from agent.scripted_watch import ScriptedWatch, holder, process, tcp
@@ -315,3 +316,27 @@ def test_a_renewal_that_fails_is_told_and_costs_nothing(loop: Loop, collector: C
     assert "the certificate could not be renewed: the test wants it so; trying again" in loop.run(story())
     after = {path.name: path.read_bytes() for path in directory.iterdir()}
     assert {name: after[name] for name in before} == before
+
+
+def test_an_agent_that_is_asked_to_renew_trusts_what_comes_along_and_follows_its_collector_to_another_ca(
+    loop: Loop, collector: Collector, enrolled: Enrolled
+) -> None:
+    directory = enrolled(collector.address)
+    first, other = collector.authority, Authority("another")
+
+    async def story() -> None:
+        async with running(directory, ScriptedWatch(tcp(1))) as agent:
+            await collector.until(lambda: collector.store.whole_snapshots == 1)
+            collector.renewed_ca_pem = collector.trusted_pem = first.pem + other.pem
+            await collector.ask_to_renew()
+            await collector.until(lambda: collector.renewals == 1 and collector.streams == 2)
+            assert (directory / "ca.pem").read_bytes() == first.pem + other.pem
+            await collector.stop()
+            collector.authority = other
+            await collector.start()
+            agent.watch.open(tcp(2))
+            await collector.until(lambda: agrees(collector, agent.watch))
+            assert not any("another CA" in line for line in agent.log)
+
+    loop.run(story())
+    assert len({hello.epoch for hello in collector.store.hellos}) == 1

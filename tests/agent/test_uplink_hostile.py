@@ -124,3 +124,21 @@ def test_a_long_reason_is_one_short_line(loop: Loop, collector: Collector, enrol
     [line] = loop.run(story())
     assert "\x1b" not in line
     assert len(line) < 1_100
+
+
+def test_a_collector_that_asks_to_renew_all_the_time_makes_no_storm(
+    loop: Loop, collector: Collector, enrolled: Enrolled
+) -> None:
+    async def story() -> None:
+        async with running(enrolled(collector.address), ScriptedWatch(tcp(1))) as agent:
+            for _ in range(50):
+                await collector.ask_to_renew()
+            await eventually(lambda: "certificate renewed" in agent.log)
+            for _ in range(50):
+                await collector.ask_to_renew()
+            await collector.until(lambda: collector.to_agent.empty())
+            agent.watch.open(tcp(2))
+            await collector.until(lambda: agrees(collector, agent.watch))
+
+    loop.run(story())
+    assert collector.renewals == 1  # the next may come ten seconds later

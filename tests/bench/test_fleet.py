@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from fleetnet_proto.v1 import report_pb2
 
-from bench.fleet import herd, identities
+from bench.fleet import herd, identities, rotation
 from bench.fleet.population import SERVICES, Population
 from demo.fleet import Fleet, environment
 from demo.programs import Programs
@@ -116,3 +116,11 @@ def test_a_small_herd_comes_back_and_nothing_is_lost(tmp_path: Path) -> None:
     )  # how many came in a second, and how soon, is the machine's affair
     assert [bar.line() for bar in bars if not bar.met] == []
     assert len(bars) == 4
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_the_ca_of_a_small_fleet_makes_way_for_another_and_no_host_is_lost(tmp_path: Path) -> None:
+    _away, *bars = rotation.measure(rotation.options_for(["--agents=20"]), tmp_path)  # how long is the machine's affair
+    assert [bar.line() for bar in bars if not bar.met] == []
+    assert len(bars) == 6

@@ -155,7 +155,7 @@ def test_what_the_collector_says_of_itself_is_weighed(well: Canned, fleetnet: Ca
     assert "the collector 9.9; what one of them does not know it refuses; install the same" in version
     assert "is 3 min ahead of this one" in clock
     assert "that of the collector expires on 2026-03-14 13:00:00 UTC; restart it" in server
-    assert "that of the CA expired on 2026-03-01 13:00:00 UTC; plan a new CA" in ca
+    assert "that of the CA expired on 2026-03-01 13:00:00 UTC; let another take its place" in ca
     assert "1 report of odd could not be stored" in refused
     assert "\x1b" not in ran.out
 

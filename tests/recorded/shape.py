@@ -15,6 +15,7 @@ from typing import Final
 
 from fleetnet_proto.v1 import (
     admin_pb2,
+    authority_pb2,
     enroll_pb2,
     live_pb2,
     network_pb2,
@@ -27,7 +28,17 @@ from google.protobuf import descriptor_pb2
 
 Field = descriptor_pb2.FieldDescriptorProto
 
-MODULES: Final = (admin_pb2, enroll_pb2, live_pb2, network_pb2, people_pb2, query_pb2, report_pb2, sockets_pb2)
+MODULES: Final = (
+    admin_pb2,
+    authority_pb2,
+    enroll_pb2,
+    live_pb2,
+    network_pb2,
+    people_pb2,
+    query_pb2,
+    report_pb2,
+    sockets_pb2,
+)
 
 
 def files() -> descriptor_pb2.FileDescriptorSet:

@@ -65,7 +65,8 @@ class Running:
             self.kill()
             raise
         self.report_address, self.enroll_address, self.metrics_address = said[2], said[3], said[4]
-        self.ca_pem = (data / "ca.pem").read_bytes()
+        # Of one without the CA's key: what was brought to it.
+        self.ca_pem = next(file for file in (data / "ca.pem", data / "trust.pem") if file.exists()).read_bytes()
 
     def log(self) -> str:
         """All that it has logged so far."""

@@ -1,11 +1,13 @@
-"""A fresh certificate before the old one ends.
+"""A fresh certificate before the old one ends, or when the collector wants that, for with it comes which CAs to trust.
 
 What must stay true: the moment is drawn at random between 60 and 80 % of the certificate's life, so that a fleet that
 was enrolled in one minute does not renew in one minute (nor does one that is switched on in one minute with that moment
-past); the new key is on the disk before its certificate is asked for; a failure costs nothing but another attempt.
+past); however often a collector wants it, a host is not kept busy by it; the new key is on the disk before its
+certificate is asked for; a failure costs nothing but another attempt.
 """
 
 import asyncio
+import contextlib
 import random
 import time
 from collections.abc import Callable
@@ -24,6 +26,7 @@ EARLIEST, LATEST = 0.6, 0.8  # of the certificate's life
 CALL_TIMEOUT_S: Final = 20.0
 CLOCK_CHECK_S: Final = 600.0  # a sleep of days would not notice that the wall clock was set
 RETRY_S: Final = 900.0
+AT_MOST_EVERY_S: Final = 10.0  # where a collector wants it; a key takes a tenth of a second
 OVERDUE: Final = 0.05  # of what is left of the certificate's life, but no longer than RETRY_S
 
 
@@ -37,23 +40,32 @@ def due_at_us(identity: state.Identity, draw: random.Random, now_us: int) -> int
     return now_us + int(draw.uniform(0.0, min(RETRY_S * 1e6, left_us * OVERDUE)))
 
 
-async def renew_forever(directory: Path, log: Log, draw: random.Random, renewed: Callable[[], None]) -> None:
-    """Renew whenever it is due, and call `renewed` afterwards. Ends only by being cancelled."""
+async def renew_forever(
+    directory: Path, log: Log, draw: random.Random, renewed: Callable[[], None], wanted: asyncio.Event
+) -> None:
+    """Renew whenever it is due or wanted, and call `renewed` afterwards. Ends only by being cancelled."""
     identity = state.load(directory)
     while True:
-        await _until(due_at_us(identity, draw, time.time_ns() // 1_000))
+        await _until(due_at_us(identity, draw, time.time_ns() // 1_000), wanted)
         while True:
+            wanted.clear()
             try:
                 identity = await renew(directory, state.load(directory))
                 break
             except (AgentError, aio.AioRpcError, ValueError) as error:
                 words = error.details() if isinstance(error, aio.AioRpcError) else str(error)
                 log.situation("renewal", f"the certificate could not be renewed: {words}; trying again")
-                await asyncio.sleep(draw.uniform(RETRY_S / 2, RETRY_S))
+                await _rest(draw, wanted)
         log.say("certificate renewed")
         renewed()
         # Where this host's clock is days ahead, or certificates live too short, the next is due at once.
-        await asyncio.sleep(draw.uniform(RETRY_S / 2, RETRY_S))
+        await _rest(draw, wanted)
+
+
+async def _rest(draw: random.Random, wanted: asyncio.Event) -> None:
+    """A while, or until it is wanted, which is not at once either."""
+    await asyncio.sleep(AT_MOST_EVERY_S)
+    await _wait(wanted, draw.uniform(RETRY_S / 2, RETRY_S) - AT_MOST_EVERY_S)
 
 
 async def renew(directory: Path, identity: state.Identity) -> state.Identity:
@@ -91,6 +103,12 @@ async def _ask(identity: state.Identity, request_der: bytes) -> report_pb2.Renew
     raise ValueError("the identity names no report address")
 
 
-async def _until(moment_us: int) -> None:
-    while (left_s := moment_us / 1e6 - time.time()) > 0:  # noqa: ASYNC110 - it is the wall clock that is waited for
-        await asyncio.sleep(min(left_s, CLOCK_CHECK_S))
+async def _until(moment_us: int, wanted: asyncio.Event) -> None:
+    while not wanted.is_set() and (left_s := moment_us / 1e6 - time.time()) > 0:
+        await _wait(wanted, min(left_s, CLOCK_CHECK_S))
+
+
+async def _wait(wanted: asyncio.Event, at_most_s: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(at_most_s):
+            await wanted.wait()

@@ -111,6 +111,7 @@ class Uplink:
         self._sockets = sockets
         self._standing = "not connected yet"
         self._stands_anew = asyncio.Event()
+        self._renewal_wanted = asyncio.Event()
         self._leave = asyncio.Event()
         self._stopping = asyncio.Event()
 
@@ -131,7 +132,7 @@ class Uplink:
                 group.create_task(self._looks.run()),
                 group.create_task(self._drain.run(self._looks)),
                 group.create_task(self._clock.watch(self._pace.look_every_s)),
-                group.create_task(renew_forever(self._directory, self._log, self._draw, self._leave.set)),
+                group.create_task(self._renew_forever()),
                 group.create_task(self._notify_forever()),
             ]
             await self._streams()
@@ -141,6 +142,9 @@ class Uplink:
             async with asyncio.timeout(SPOOL_CLOSE_S):
                 await self._looks.close()
         self._worker.close()
+
+    async def _renew_forever(self) -> None:
+        await renew_forever(self._directory, self._log, self._draw, self._leave.set, self._renewal_wanted)
 
     async def _notify_forever(self) -> None:
         """Tell the service manager when the first look is made, and from then on that looks can be made. By way of the
@@ -186,6 +190,7 @@ class Uplink:
             epoch=self._epoch,
             ack_timeout_s=self._pace.ack_timeout_s,
             welcomed=lambda: self._welcomed(address),
+            renewal_wanted=self._renewal_wanted,
         )
         try:
             hello = await self._hello_unless_left()

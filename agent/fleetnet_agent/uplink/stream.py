@@ -82,8 +82,10 @@ class Stream:
         epoch: int,
         ack_timeout_s: float,
         welcomed: Callable[[], None],
+        renewal_wanted: asyncio.Event,
     ) -> None:
         self._welcomed = welcomed
+        self._renewal_wanted = renewal_wanted
         self._channel = channel
         self._looks = looks
         self._live = live
@@ -175,6 +177,8 @@ class Stream:
                 self._look_now(message.look_now)
             elif message.HasField("resync"):
                 self._looks.resync(message.resync.reason)
+            elif message.HasField("renew_soon"):
+                self._renewal_wanted.set()
 
     def _look_now(self, message: report_pb2.LookNow) -> None:
         if message.request:

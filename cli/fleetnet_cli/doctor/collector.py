@@ -78,7 +78,12 @@ def _clock(theirs_us: int, asked_us: int, took_us: int) -> Finding:
 def _certificates(told: Described, now_us: int) -> Iterator[Finding]:
     for what, until_us, least_us, todo in (
         ("of the collector", told.server_certificate_until_us, _SERVER_LEFT_US, "restart it and look at its log"),
-        ("of the CA", told.ca_certificate_until_us, _CA_LEFT_US, "plan a new CA: hosts will have to enroll again"),
+        (
+            "of the CA",
+            told.ca_certificate_until_us,
+            _CA_LEFT_US,
+            "let another take its place: fleetnet-server ca rotate",
+        ),
     ):
         until = f"{times.local(until_us)} {times.zone_name()}"
         if until_us <= now_us:

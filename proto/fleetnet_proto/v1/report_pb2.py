@@ -27,7 +27,7 @@ from fleetnet_proto.v1 import network_pb2 as fleetnet__proto_dot_v1_dot_network_
 from fleetnet_proto.v1 import sockets_pb2 as fleetnet__proto_dot_v1_dot_sockets__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x66leetnet_proto/v1/report.proto\x12\x0b\x66leetnet.v1\x1a\x1c\x66leetnet_proto/v1/live.proto\x1a\x1f\x66leetnet_proto/v1/network.proto\x1a\x1f\x66leetnet_proto/v1/sockets.proto\"\x8a\x01\n\x0c\x41gentMessage\x12#\n\x05hello\x18\x01 \x01(\x0b\x32\x12.fleetnet.v1.HelloH\x00\x12#\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\x12.fleetnet.v1.BatchH\x00\x12%\n\x04live\x18\x03 \x01(\x0b\x32\x15.fleetnet.v1.LivePartH\x00\x42\t\n\x07message\"\xe5\x01\n\x10\x43ollectorMessage\x12\'\n\x07welcome\x18\x01 \x01(\x0b\x32\x14.fleetnet.v1.WelcomeH\x00\x12\x1f\n\x03\x61\x63k\x18\x02 \x01(\x0b\x32\x10.fleetnet.v1.AckH\x00\x12+\n\treconnect\x18\x03 \x01(\x0b\x32\x16.fleetnet.v1.ReconnectH\x00\x12(\n\x08look_now\x18\x04 \x01(\x0b\x32\x14.fleetnet.v1.LookNowH\x00\x12%\n\x06resync\x18\x05 \x01(\x0b\x32\x13.fleetnet.v1.ResyncH\x00\x42\t\n\x07message\"\x81\x02\n\x05Hello\x12\x15\n\ragent_version\x18\x01 \x01(\t\x12\x0f\n\x07\x62oot_id\x18\x02 \x01(\x0c\x12\r\n\x05\x65poch\x18\x03 \x01(\x06\x12\x17\n\x0fmachine_id_hash\x18\x04 \x01(\x0c\x12\x15\n\rwall_clock_us\x18\x05 \x01(\x03\x12\x13\n\x0b\x62oottime_us\x18\x06 \x01(\x03\x12%\n\x05\x66\x61\x63ts\x18\x07 \x01(\x0b\x32\x16.fleetnet.v1.HostFacts\x12\x12\n\ninterval_s\x18\x08 \x01(\x01\x12\x13\n\x0bnetns_inode\x18\t \x01(\x04\x12\x13\n\x0bspool_bytes\x18\n \x01(\x04\x12\x17\n\x0fspool_oldest_us\x18\x0b \x01(\x03\"|\n\tHostFacts\x12\n\n\x02os\x18\x01 \x01(\t\x12\x0e\n\x06kernel\x18\x02 \x01(\t\x12\x14\n\x0c\x61rchitecture\x18\x03 \x01(\t\x12\x11\n\tcpu_count\x18\x04 \x01(\r\x12\x14\n\x0cmemory_bytes\x18\x05 \x01(\x04\x12\x14\n\x0c\x62ooted_at_us\x18\x06 \x01(\x03\"\xd3\x04\n\x05\x42\x61tch\x12\x0f\n\x07\x62oot_id\x18\x01 \x01(\x0c\x12\r\n\x05\x65poch\x18\x02 \x01(\x06\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12\x12\n\nlook_at_us\x18\x04 \x01(\x03\x12\x1b\n\x13previous_look_at_us\x18\x05 \x01(\x03\x12+\n\x08snapshot\x18\x06 \x01(\x0b\x32\x19.fleetnet.v1.SnapshotPart\x12\'\n\tprocesses\x18\x07 \x03(\x0b\x32\x14.fleetnet.v1.Process\x12$\n\x07holders\x18\x08 \x03(\x0b\x32\x13.fleetnet.v1.Holder\x12#\n\x06opened\x18\t \x03(\x0b\x32\x13.fleetnet.v1.Socket\x12$\n\x07\x63hanged\x18\n \x03(\x0b\x32\x13.fleetnet.v1.Socket\x12)\n\x06\x63losed\x18\x0b \x03(\x0b\x32\x19.fleetnet.v1.ClosedSocket\x12*\n\x07sources\x18\x0c \x03(\x0b\x32\x19.fleetnet.v1.SourceStatus\x12\x1e\n\x04gaps\x18\r \x03(\x0b\x32\x10.fleetnet.v1.Gap\x12*\n\nnamespaces\x18\x0e \x03(\x0b\x32\x16.fleetnet.v1.Namespace\x12\x17\n\x0fnamespaces_gone\x18\x0f \x03(\x04\x12%\n\x07\x62\x61\x63klog\x18\x10 \x01(\x0b\x32\x14.fleetnet.v1.Backlog\x12#\n\x06\x64igest\x18\x11 \x01(\x0b\x32\x13.fleetnet.v1.Digest\x12\x18\n\x10look_boottime_us\x18\x12 \x01(\x03\"\xb0\x01\n\x07\x42\x61\x63klog\x12\x0f\n\x07\x66rom_us\x18\x01 \x01(\x03\x12\r\n\x05to_us\x18\x02 \x01(\x03\x12\x0f\n\x07\x62oot_id\x18\x03 \x01(\x0c\x12(\n\x07sockets\x18\x04 \x03(\x0b\x32\x17.fleetnet.v1.PastSocket\x12(\n\x05\x65nded\x18\x05 \x03(\x0b\x32\x19.fleetnet.v1.ClosedSocket\x12\x0c\n\x04last\x18\x06 \x01(\x08\x12\x12\n\nleft_bytes\x18\x07 \x01(\x04\"v\n\nPastSocket\x12#\n\x06socket\x18\x01 \x01(\x0b\x32\x13.fleetnet.v1.Socket\x12\x14\n\x0c\x63losed_at_us\x18\x02 \x01(\x03\x12-\n\x0c\x63losed_at_is\x18\x03 \x01(\x0e\x32\x17.fleetnet.v1.ClosedAtIs\"&\n\x06\x44igest\x12\x0f\n\x07sockets\x18\x01 \x01(\x04\x12\x0b\n\x03sum\x18\x02 \x01(\x06\"*\n\x0cSnapshotPart\x12\x0c\n\x04part\x18\x01 \x01(\r\x12\x0c\n\x04last\x18\x02 \x01(\x08\"8\n\x0cSourceStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\n\n\x02ok\x18\x02 \x01(\x08\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\"C\n\x03Gap\x12\x0f\n\x07\x66rom_us\x18\x01 \x01(\x03\x12\r\n\x05to_us\x18\x02 \x01(\x03\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0c\n\x04kept\x18\x04 \x01(\x08\"L\n\x07Welcome\x12\x1a\n\x12\x63ommitted_sequence\x18\x01 \x01(\x04\x12\x0e\n\x06\x63redit\x18\x02 \x01(\r\x12\x15\n\rwall_clock_us\x18\x03 \x01(\x03\"\x17\n\x03\x41\x63k\x12\x10\n\x08sequence\x18\x01 \x01(\x04\"-\n\tReconnect\x12\x10\n\x08\x61\x66ter_ms\x18\x01 \x01(\r\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x18\n\x06Resync\x12\x0e\n\x06reason\x18\x01 \x01(\t\"C\n\x07LookNow\x12\x0f\n\x07request\x18\x01 \x01(\x04\x12\'\n\x06wanted\x18\x02 \x01(\x0b\x32\x17.fleetnet.v1.LiveWanted\"\x1b\n\x0cRenewRequest\x12\x0b\n\x03\x63sr\x18\x01 \x01(\x0c\"8\n\rRenewResponse\x12\x17\n\x0f\x63\x65rtificate_pem\x18\x01 \x01(\x0c\x12\x0e\n\x06\x63\x61_pem\x18\x02 \x01(\x0c\x32\x97\x01\n\rReportService\x12\x46\n\x06Report\x12\x19.fleetnet.v1.AgentMessage\x1a\x1d.fleetnet.v1.CollectorMessage(\x01\x30\x01\x12>\n\x05Renew\x12\x19.fleetnet.v1.RenewRequest\x1a\x1a.fleetnet.v1.RenewResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x66leetnet_proto/v1/report.proto\x12\x0b\x66leetnet.v1\x1a\x1c\x66leetnet_proto/v1/live.proto\x1a\x1f\x66leetnet_proto/v1/network.proto\x1a\x1f\x66leetnet_proto/v1/sockets.proto\"\x8a\x01\n\x0c\x41gentMessage\x12#\n\x05hello\x18\x01 \x01(\x0b\x32\x12.fleetnet.v1.HelloH\x00\x12#\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\x12.fleetnet.v1.BatchH\x00\x12%\n\x04live\x18\x03 \x01(\x0b\x32\x15.fleetnet.v1.LivePartH\x00\x42\t\n\x07message\"\x93\x02\n\x10\x43ollectorMessage\x12\'\n\x07welcome\x18\x01 \x01(\x0b\x32\x14.fleetnet.v1.WelcomeH\x00\x12\x1f\n\x03\x61\x63k\x18\x02 \x01(\x0b\x32\x10.fleetnet.v1.AckH\x00\x12+\n\treconnect\x18\x03 \x01(\x0b\x32\x16.fleetnet.v1.ReconnectH\x00\x12(\n\x08look_now\x18\x04 \x01(\x0b\x32\x14.fleetnet.v1.LookNowH\x00\x12%\n\x06resync\x18\x05 \x01(\x0b\x32\x13.fleetnet.v1.ResyncH\x00\x12,\n\nrenew_soon\x18\x06 \x01(\x0b\x32\x16.fleetnet.v1.RenewSoonH\x00\x42\t\n\x07message\"\x81\x02\n\x05Hello\x12\x15\n\ragent_version\x18\x01 \x01(\t\x12\x0f\n\x07\x62oot_id\x18\x02 \x01(\x0c\x12\r\n\x05\x65poch\x18\x03 \x01(\x06\x12\x17\n\x0fmachine_id_hash\x18\x04 \x01(\x0c\x12\x15\n\rwall_clock_us\x18\x05 \x01(\x03\x12\x13\n\x0b\x62oottime_us\x18\x06 \x01(\x03\x12%\n\x05\x66\x61\x63ts\x18\x07 \x01(\x0b\x32\x16.fleetnet.v1.HostFacts\x12\x12\n\ninterval_s\x18\x08 \x01(\x01\x12\x13\n\x0bnetns_inode\x18\t \x01(\x04\x12\x13\n\x0bspool_bytes\x18\n \x01(\x04\x12\x17\n\x0fspool_oldest_us\x18\x0b \x01(\x03\"|\n\tHostFacts\x12\n\n\x02os\x18\x01 \x01(\t\x12\x0e\n\x06kernel\x18\x02 \x01(\t\x12\x14\n\x0c\x61rchitecture\x18\x03 \x01(\t\x12\x11\n\tcpu_count\x18\x04 \x01(\r\x12\x14\n\x0cmemory_bytes\x18\x05 \x01(\x04\x12\x14\n\x0c\x62ooted_at_us\x18\x06 \x01(\x03\"\xd3\x04\n\x05\x42\x61tch\x12\x0f\n\x07\x62oot_id\x18\x01 \x01(\x0c\x12\r\n\x05\x65poch\x18\x02 \x01(\x06\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12\x12\n\nlook_at_us\x18\x04 \x01(\x03\x12\x1b\n\x13previous_look_at_us\x18\x05 \x01(\x03\x12+\n\x08snapshot\x18\x06 \x01(\x0b\x32\x19.fleetnet.v1.SnapshotPart\x12\'\n\tprocesses\x18\x07 \x03(\x0b\x32\x14.fleetnet.v1.Process\x12$\n\x07holders\x18\x08 \x03(\x0b\x32\x13.fleetnet.v1.Holder\x12#\n\x06opened\x18\t \x03(\x0b\x32\x13.fleetnet.v1.Socket\x12$\n\x07\x63hanged\x18\n \x03(\x0b\x32\x13.fleetnet.v1.Socket\x12)\n\x06\x63losed\x18\x0b \x03(\x0b\x32\x19.fleetnet.v1.ClosedSocket\x12*\n\x07sources\x18\x0c \x03(\x0b\x32\x19.fleetnet.v1.SourceStatus\x12\x1e\n\x04gaps\x18\r \x03(\x0b\x32\x10.fleetnet.v1.Gap\x12*\n\nnamespaces\x18\x0e \x03(\x0b\x32\x16.fleetnet.v1.Namespace\x12\x17\n\x0fnamespaces_gone\x18\x0f \x03(\x04\x12%\n\x07\x62\x61\x63klog\x18\x10 \x01(\x0b\x32\x14.fleetnet.v1.Backlog\x12#\n\x06\x64igest\x18\x11 \x01(\x0b\x32\x13.fleetnet.v1.Digest\x12\x18\n\x10look_boottime_us\x18\x12 \x01(\x03\"\xb0\x01\n\x07\x42\x61\x63klog\x12\x0f\n\x07\x66rom_us\x18\x01 \x01(\x03\x12\r\n\x05to_us\x18\x02 \x01(\x03\x12\x0f\n\x07\x62oot_id\x18\x03 \x01(\x0c\x12(\n\x07sockets\x18\x04 \x03(\x0b\x32\x17.fleetnet.v1.PastSocket\x12(\n\x05\x65nded\x18\x05 \x03(\x0b\x32\x19.fleetnet.v1.ClosedSocket\x12\x0c\n\x04last\x18\x06 \x01(\x08\x12\x12\n\nleft_bytes\x18\x07 \x01(\x04\"v\n\nPastSocket\x12#\n\x06socket\x18\x01 \x01(\x0b\x32\x13.fleetnet.v1.Socket\x12\x14\n\x0c\x63losed_at_us\x18\x02 \x01(\x03\x12-\n\x0c\x63losed_at_is\x18\x03 \x01(\x0e\x32\x17.fleetnet.v1.ClosedAtIs\"&\n\x06\x44igest\x12\x0f\n\x07sockets\x18\x01 \x01(\x04\x12\x0b\n\x03sum\x18\x02 \x01(\x06\"*\n\x0cSnapshotPart\x12\x0c\n\x04part\x18\x01 \x01(\r\x12\x0c\n\x04last\x18\x02 \x01(\x08\"8\n\x0cSourceStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\n\n\x02ok\x18\x02 \x01(\x08\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\"C\n\x03Gap\x12\x0f\n\x07\x66rom_us\x18\x01 \x01(\x03\x12\r\n\x05to_us\x18\x02 \x01(\x03\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0c\n\x04kept\x18\x04 \x01(\x08\"L\n\x07Welcome\x12\x1a\n\x12\x63ommitted_sequence\x18\x01 \x01(\x04\x12\x0e\n\x06\x63redit\x18\x02 \x01(\r\x12\x15\n\rwall_clock_us\x18\x03 \x01(\x03\"\x17\n\x03\x41\x63k\x12\x10\n\x08sequence\x18\x01 \x01(\x04\"-\n\tReconnect\x12\x10\n\x08\x61\x66ter_ms\x18\x01 \x01(\r\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x18\n\x06Resync\x12\x0e\n\x06reason\x18\x01 \x01(\t\"\x0b\n\tRenewSoon\"C\n\x07LookNow\x12\x0f\n\x07request\x18\x01 \x01(\x04\x12\'\n\x06wanted\x18\x02 \x01(\x0b\x32\x17.fleetnet.v1.LiveWanted\"\x1b\n\x0cRenewRequest\x12\x0b\n\x03\x63sr\x18\x01 \x01(\x0c\"8\n\rRenewResponse\x12\x17\n\x0f\x63\x65rtificate_pem\x18\x01 \x01(\x0c\x12\x0e\n\x06\x63\x61_pem\x18\x02 \x01(\x0c\x32\x97\x01\n\rReportService\x12\x46\n\x06Report\x12\x19.fleetnet.v1.AgentMessage\x1a\x1d.fleetnet.v1.CollectorMessage(\x01\x30\x01\x12>\n\x05Renew\x12\x19.fleetnet.v1.RenewRequest\x1a\x1a.fleetnet.v1.RenewResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,39 +37,41 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AGENTMESSAGE']._serialized_start=144
   _globals['_AGENTMESSAGE']._serialized_end=282
   _globals['_COLLECTORMESSAGE']._serialized_start=285
-  _globals['_COLLECTORMESSAGE']._serialized_end=514
-  _globals['_HELLO']._serialized_start=517
-  _globals['_HELLO']._serialized_end=774
-  _globals['_HOSTFACTS']._serialized_start=776
-  _globals['_HOSTFACTS']._serialized_end=900
-  _globals['_BATCH']._serialized_start=903
-  _globals['_BATCH']._serialized_end=1498
-  _globals['_BACKLOG']._serialized_start=1501
-  _globals['_BACKLOG']._serialized_end=1677
-  _globals['_PASTSOCKET']._serialized_start=1679
-  _globals['_PASTSOCKET']._serialized_end=1797
-  _globals['_DIGEST']._serialized_start=1799
-  _globals['_DIGEST']._serialized_end=1837
-  _globals['_SNAPSHOTPART']._serialized_start=1839
-  _globals['_SNAPSHOTPART']._serialized_end=1881
-  _globals['_SOURCESTATUS']._serialized_start=1883
-  _globals['_SOURCESTATUS']._serialized_end=1939
-  _globals['_GAP']._serialized_start=1941
-  _globals['_GAP']._serialized_end=2008
-  _globals['_WELCOME']._serialized_start=2010
-  _globals['_WELCOME']._serialized_end=2086
-  _globals['_ACK']._serialized_start=2088
-  _globals['_ACK']._serialized_end=2111
-  _globals['_RECONNECT']._serialized_start=2113
-  _globals['_RECONNECT']._serialized_end=2158
-  _globals['_RESYNC']._serialized_start=2160
-  _globals['_RESYNC']._serialized_end=2184
-  _globals['_LOOKNOW']._serialized_start=2186
-  _globals['_LOOKNOW']._serialized_end=2253
-  _globals['_RENEWREQUEST']._serialized_start=2255
-  _globals['_RENEWREQUEST']._serialized_end=2282
-  _globals['_RENEWRESPONSE']._serialized_start=2284
-  _globals['_RENEWRESPONSE']._serialized_end=2340
-  _globals['_REPORTSERVICE']._serialized_start=2343
-  _globals['_REPORTSERVICE']._serialized_end=2494
+  _globals['_COLLECTORMESSAGE']._serialized_end=560
+  _globals['_HELLO']._serialized_start=563
+  _globals['_HELLO']._serialized_end=820
+  _globals['_HOSTFACTS']._serialized_start=822
+  _globals['_HOSTFACTS']._serialized_end=946
+  _globals['_BATCH']._serialized_start=949
+  _globals['_BATCH']._serialized_end=1544
+  _globals['_BACKLOG']._serialized_start=1547
+  _globals['_BACKLOG']._serialized_end=1723
+  _globals['_PASTSOCKET']._serialized_start=1725
+  _globals['_PASTSOCKET']._serialized_end=1843
+  _globals['_DIGEST']._serialized_start=1845
+  _globals['_DIGEST']._serialized_end=1883
+  _globals['_SNAPSHOTPART']._serialized_start=1885
+  _globals['_SNAPSHOTPART']._serialized_end=1927
+  _globals['_SOURCESTATUS']._serialized_start=1929
+  _globals['_SOURCESTATUS']._serialized_end=1985
+  _globals['_GAP']._serialized_start=1987
+  _globals['_GAP']._serialized_end=2054
+  _globals['_WELCOME']._serialized_start=2056
+  _globals['_WELCOME']._serialized_end=2132
+  _globals['_ACK']._serialized_start=2134
+  _globals['_ACK']._serialized_end=2157
+  _globals['_RECONNECT']._serialized_start=2159
+  _globals['_RECONNECT']._serialized_end=2204
+  _globals['_RESYNC']._serialized_start=2206
+  _globals['_RESYNC']._serialized_end=2230
+  _globals['_RENEWSOON']._serialized_start=2232
+  _globals['_RENEWSOON']._serialized_end=2243
+  _globals['_LOOKNOW']._serialized_start=2245
+  _globals['_LOOKNOW']._serialized_end=2312
+  _globals['_RENEWREQUEST']._serialized_start=2314
+  _globals['_RENEWREQUEST']._serialized_end=2341
+  _globals['_RENEWRESPONSE']._serialized_start=2343
+  _globals['_RENEWRESPONSE']._serialized_end=2399
+  _globals['_REPORTSERVICE']._serialized_start=2402
+  _globals['_REPORTSERVICE']._serialized_end=2553
 # @@protoc_insertion_point(module_scope)

@@ -20,18 +20,20 @@ class AgentMessage(_message.Message):
     def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., batch: _Optional[_Union[Batch, _Mapping]] = ..., live: _Optional[_Union[_live_pb2.LivePart, _Mapping]] = ...) -> None: ...
 
 class CollectorMessage(_message.Message):
-    __slots__ = ("welcome", "ack", "reconnect", "look_now", "resync")
+    __slots__ = ("welcome", "ack", "reconnect", "look_now", "resync", "renew_soon")
     WELCOME_FIELD_NUMBER: _ClassVar[int]
     ACK_FIELD_NUMBER: _ClassVar[int]
     RECONNECT_FIELD_NUMBER: _ClassVar[int]
     LOOK_NOW_FIELD_NUMBER: _ClassVar[int]
     RESYNC_FIELD_NUMBER: _ClassVar[int]
+    RENEW_SOON_FIELD_NUMBER: _ClassVar[int]
     welcome: Welcome
     ack: Ack
     reconnect: Reconnect
     look_now: LookNow
     resync: Resync
-    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., ack: _Optional[_Union[Ack, _Mapping]] = ..., reconnect: _Optional[_Union[Reconnect, _Mapping]] = ..., look_now: _Optional[_Union[LookNow, _Mapping]] = ..., resync: _Optional[_Union[Resync, _Mapping]] = ...) -> None: ...
+    renew_soon: RenewSoon
+    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., ack: _Optional[_Union[Ack, _Mapping]] = ..., reconnect: _Optional[_Union[Reconnect, _Mapping]] = ..., look_now: _Optional[_Union[LookNow, _Mapping]] = ..., resync: _Optional[_Union[Resync, _Mapping]] = ..., renew_soon: _Optional[_Union[RenewSoon, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
     __slots__ = ("agent_version", "boot_id", "epoch", "machine_id_hash", "wall_clock_us", "boottime_us", "facts", "interval_s", "netns_inode", "spool_bytes", "spool_oldest_us")
@@ -210,6 +212,10 @@ class Resync(_message.Message):
     REASON_FIELD_NUMBER: _ClassVar[int]
     reason: str
     def __init__(self, reason: _Optional[str] = ...) -> None: ...
+
+class RenewSoon(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
 
 class LookNow(_message.Message):
     __slots__ = ("request", "wanted")

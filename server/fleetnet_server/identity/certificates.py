@@ -92,10 +92,14 @@ def _issue_client(authority: Authority, leaf: x509.CertificateBuilder, uri: str)
 
 
 def issue_server(
-    authority: Authority, key: ec.EllipticCurvePublicKey, names: Iterable[str], now: datetime.datetime
+    authority: Authority,
+    key: ec.EllipticCurvePublicKey,
+    names: Iterable[str],
+    now: datetime.datetime,
+    life: datetime.timedelta = SERVER_LIFE,
 ) -> x509.Certificate:
-    """A certificate for the collector: server authentication only, for exactly these names and addresses."""
-    until = min(now + SERVER_LIFE, authority.certificate.not_valid_after_utc)
+    """A certificate for a collector: server authentication only, for exactly these names and addresses."""
+    until = min(now + life, authority.certificate.not_valid_after_utc)
     return authority.sign(
         _leaf(key, "fleetnet collector", now, until, ExtendedKeyUsageOID.SERVER_AUTH).add_extension(
             x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False

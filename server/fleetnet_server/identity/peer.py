@@ -25,6 +25,7 @@ class Peer:
     host: str
     serial: str
     not_after_us: int
+    issuer_key: bytes = b""  # identifier of the key that has signed it
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +35,19 @@ class Person:
     name: str
     serial: str
     not_after_us: int
+    issuer_key: bytes = b""  # identifier of the key that has signed it
 
 
 def identify(auth_context: Mapping[str, Iterable[bytes]], now: datetime.datetime) -> Peer:
     """The host that the TLS session belongs to. Raises PeerRefused."""
     host, certificate = _identified(auth_context, now, _host, "enroll the host again")
-    return Peer(host, _serial(certificate), _end_us(certificate))
+    return Peer(host, _serial(certificate), _end_us(certificate), _issuer_key(certificate))
 
 
 def identify_person(auth_context: Mapping[str, Iterable[bytes]], now: datetime.datetime) -> Person:
     """The person that the TLS session belongs to. Raises PeerRefused, and NotPermitted where it belongs to a host."""
     name, certificate = _identified(auth_context, now, _person, "log in again")
-    return Person(name, _serial(certificate), _end_us(certificate))
+    return Person(name, _serial(certificate), _end_us(certificate), _issuer_key(certificate))
 
 
 def _identified(
@@ -68,6 +70,15 @@ def _identified(
 
 def _serial(certificate: x509.Certificate) -> str:
     return f"{certificate.serial_number:x}"
+
+
+def _issuer_key(certificate: x509.Certificate) -> bytes:
+    """Which CA it is of. TLS has checked the signature; where the CA does not say which key is meant, none is."""
+    try:
+        of_issuer = certificate.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
+    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
+        return b""
+    return of_issuer.key_identifier or b""
 
 
 def _end_us(certificate: x509.Certificate) -> int:

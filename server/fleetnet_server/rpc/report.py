@@ -22,6 +22,7 @@ from fleetnet_server.identity.peer import Peer, identify
 from fleetnet_server.logs import Sparing
 from fleetnet_server.records import Hello, Session
 from fleetnet_server.rpc import translate_report
+from fleetnet_server.rpc.renewals import Renewals
 from fleetnet_server.rpc.status import errors_as_status
 from fleetnet_server.rpc.stream import Context, DisconnectedError, Shared, Stream, put_off, receive
 from fleetnet_server.rpc.streams import Spool, Streams
@@ -46,6 +47,7 @@ class ReportService(report_pb2_grpc.ReportServiceServicer):
         admission: Admission,
         enrollment: Enrollment,
         streams: Streams,
+        renewals: Renewals,
         clock: Callable[[], datetime.datetime],
     ) -> None:
         self._shared = shared
@@ -53,6 +55,7 @@ class ReportService(report_pb2_grpc.ReportServiceServicer):
         self._admission = admission
         self._enrollment = enrollment
         self._streams = streams
+        self._renewals = renewals
         self._health = shared.health
         self._clock = clock
         self._refusals = Sparing()
@@ -99,7 +102,9 @@ class ReportService(report_pb2_grpc.ReportServiceServicer):
 
     def _identify(self, context: _AnyContext) -> Peer:
         with self._refusals_logged(context):
-            return identify(context.auth_context(), self._clock())
+            peer = identify(context.auth_context(), self._clock())
+            self._enrollment.check(peer)
+            return peer
         raise AssertionError("unreachable: the block returns or raises")
 
     @contextlib.contextmanager
@@ -139,6 +144,7 @@ class ReportService(report_pb2_grpc.ReportServiceServicer):
         stream = Stream(context, host, session, self._shared, waits, told_all=arrival.over)
         afterwards.push_async_callback(self._close, stream, host, session)
         self._streams.enter(host, session.generation, stream.end, stream.live, waits)
+        entered = self._renewals.enter(peer, stream.want_renewal, stream.end)
         metrics.STREAMS_OPENED.inc()
         log = _log.bind(host=host, generation=session.generation)
         log.info("stream opened", peer=context.peer(), agent_version=hello.agent_version)
@@ -151,6 +157,7 @@ class ReportService(report_pb2_grpc.ReportServiceServicer):
         else:
             how = "peace"
         finally:
+            self._renewals.leave(entered, host)
             log.info("stream closed", reason=reason)
             metrics.STREAMS_CLOSED.labels(how).inc()
 

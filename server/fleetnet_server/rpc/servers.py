@@ -8,9 +8,17 @@ one event loop, for gRPC's Python breaks with two in a process.
 from pathlib import Path
 
 import grpc
-from fleetnet_proto.v1 import admin_pb2_grpc, enroll_pb2_grpc, people_pb2_grpc, query_pb2_grpc, report_pb2_grpc
+from fleetnet_proto.v1 import (
+    admin_pb2_grpc,
+    authority_pb2_grpc,
+    enroll_pb2_grpc,
+    people_pb2_grpc,
+    query_pb2_grpc,
+    report_pb2_grpc,
+)
 
 from fleetnet_server.rpc.admin import AdminService
+from fleetnet_server.rpc.authority import AuthorityService
 from fleetnet_server.rpc.enroll import EnrollService
 from fleetnet_server.rpc.gate import MOST_QUESTION_BYTES, Gate
 from fleetnet_server.rpc.people import PersonService
@@ -88,7 +96,7 @@ def enroll_server(service: EnrollService) -> grpc.aio.Server:
     return server
 
 
-def admin_server(queries: QueryService, administration: AdminService) -> grpc.aio.Server:
+def admin_server(queries: QueryService, administration: AdminService, authority: AuthorityService) -> grpc.aio.Server:
     """For people on this machine, over the admin socket."""
     server = grpc.aio.server(
         options=[
@@ -99,6 +107,7 @@ def admin_server(queries: QueryService, administration: AdminService) -> grpc.ai
     )
     query_pb2_grpc.add_QueryServiceServicer_to_server(queries, server)
     admin_pb2_grpc.add_AdminServiceServicer_to_server(administration, server)
+    authority_pb2_grpc.add_AuthorityServiceServicer_to_server(authority, server)
     return server
 
 

@@ -2,7 +2,7 @@
 
 The codes are what the other side acts on, and so part of the contract:
 - ABORTED: a newer stream of the same host took over, or another machine is this host; do not fight for it.
-- FAILED_PRECONDITION: a batch is missing; connect anew and send a snapshot.
+- FAILED_PRECONDITION: a batch is missing; connect anew and send a snapshot. Of a certificate: another collector issues.
 - INVALID_ARGUMENT: sending the same again will be refused again.
 - UNAUTHENTICATED: the certificate or token does not admit.
 - PERMISSION_DENIED: it does, and not to this.
@@ -37,6 +37,7 @@ CODES: dict[type[errors.ServerError], grpc.StatusCode] = {
     errors.HostUnknown: grpc.StatusCode.NOT_FOUND,
     errors.TokenRefused: grpc.StatusCode.UNAUTHENTICATED,
     errors.PeerRefused: grpc.StatusCode.UNAUTHENTICATED,
+    errors.NotTheIssuer: grpc.StatusCode.FAILED_PRECONDITION,
     errors.NotPermitted: grpc.StatusCode.PERMISSION_DENIED,
     errors.PersonUnknown: grpc.StatusCode.NOT_FOUND,
     errors.TooMuchAtOnce: grpc.StatusCode.RESOURCE_EXHAUSTED,

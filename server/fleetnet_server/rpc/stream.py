@@ -104,6 +104,7 @@ class Stream:
         self._all_committed = False
         self._resync = ""  # why a snapshot is to be asked for; empty while none is
         self._last_resync_s = -_RESYNC_EVERY_S
+        self._renewal_wanted = False
         self._news = asyncio.Event()
         self.live = Asking(session.boot_id, self._news.set)
 
@@ -118,6 +119,11 @@ class Stream:
             self._resync = reason
             wait_s = self._last_resync_s + _RESYNC_EVERY_S - time.monotonic()
             asyncio.get_running_loop().call_later(max(0.0, wait_s), self._news.set)
+
+    def want_renewal(self) -> None:
+        """Have the host ask for a new certificate."""
+        self._renewal_wanted = True
+        self._news.set()
 
     async def run(self, age_s: float) -> str:
         """Serve the stream until it ends, and say why it did. Raises ServerError."""
@@ -280,6 +286,9 @@ class Stream:
                 self._resync, self._last_resync_s = "", time.monotonic()
                 self._shared.load.snapshots_asked += 1
                 await self._write(report_pb2.CollectorMessage(resync=resync))
+            if self._renewal_wanted:
+                self._renewal_wanted = False
+                await self._write(report_pb2.CollectorMessage(renew_soon=report_pb2.RenewSoon()))
             while (question := self.live.next_question()) is not None:
                 await self._write(report_pb2.CollectorMessage(look_now=question))
             if self._unacknowledged:

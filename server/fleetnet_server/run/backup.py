@@ -8,14 +8,13 @@ from pathlib import Path
 
 from fleetnet_server.config import Config
 from fleetnet_server.errors import StartRefused
-from fleetnet_server.identity import ca, server
+from fleetnet_server.identity import ca, keyring, server
 from fleetnet_server.identity.files import write_private
 from fleetnet_server.run.directory import prepare
 from fleetnet_server.storage import copies
 from fleetnet_server.storage.inspection import inspect
 
-# In the order in which they are put back: a key before what vouches for it.
-_FILES = (ca.KEY_FILE, ca.CERTIFICATE_FILE, server.KEY_FILE, server.CERTIFICATE_FILE)
+_OWN_FILES = (server.KEY_FILE, server.CERTIFICATE_FILE)
 
 
 def backup(config: Config, file: Path) -> str:
@@ -26,7 +25,9 @@ def backup(config: Config, file: Path) -> str:
     if file.exists():
         raise StartRefused(f"there is a file {file}; a backup never replaces one: give another name")
     try:
-        kept = {name: (config.data / name).read_bytes() for name in _FILES if (config.data / name).exists()}
+        files = keyring.files(config.data) if config.data.is_dir() else []
+        files += [config.data / name for name in _OWN_FILES if (config.data / name).exists()]
+        kept = {file.name: file.read_bytes() for file in files}
         if ca.KEY_FILE not in kept:
             raise StartRefused(f"there is no CA in {config.data}; give the collector's directory with --data")
         copies.write(source, kept, file)
@@ -59,8 +60,8 @@ def restore(config: Config, file: Path) -> str:
     lock = prepare(config.data)
     try:
         _check_room(config.data, kept, target if whole else None)
-        for name in _FILES:
-            if name in kept:
+        for name in sorted(kept, key=keyring.order):
+            if keyring.is_file(name) or name in _OWN_FILES:
                 write_private(config.data / name, kept[name])
         if whole and target is not None:
             # Last: without it a start would make a new one, and this can be called again.

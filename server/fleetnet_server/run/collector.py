@@ -1,6 +1,6 @@
 """The collector's life: everything that it holds, acquired in one order and given back in the reverse.
 
-    data directory and its lock → CA and server certificate → database → admin socket's lock → ports → ready
+    data directory and its lock → database → CA and server certificate → admin socket's lock → ports → ready
 
 A signal ends it gently: no new work, streams told to come back, commits finished, ports closed, the database last. A
 second signal, or a kill -9 anywhere, leaves a directory that the next start takes up.
@@ -24,23 +24,23 @@ import structlog
 from fleetnet_server import failpoints
 from fleetnet_server.config import Address, Config
 from fleetnet_server.errors import StartRefused
-from fleetnet_server.identity import ca
-from fleetnet_server.identity.server import ServerIdentity
 from fleetnet_server.rpc import servers
 from fleetnet_server.rpc.admin import AdminService
+from fleetnet_server.rpc.authority import AuthorityService
 from fleetnet_server.rpc.enroll import EnrollService
 from fleetnet_server.rpc.gate import Gate
 from fleetnet_server.rpc.held import Held
 from fleetnet_server.rpc.live import LiveDesk
 from fleetnet_server.rpc.people import PersonService
 from fleetnet_server.rpc.query import QueryService
+from fleetnet_server.rpc.renewals import Renewals
 from fleetnet_server.rpc.report import ReportService
 from fleetnet_server.rpc.stream import Shared
 from fleetnet_server.rpc.streams import Ending, Streams
 from fleetnet_server.run import farewell, memory, sockets
+from fleetnet_server.run.authorities import Following, keep_certificate, keep_following, keep_warning, open_identity
 from fleetnet_server.run.directory import prepare
 from fleetnet_server.run.monitoring import Watched, monitored
-from fleetnet_server.run.names import server_names
 from fleetnet_server.run.notify import Notifier, keep_telling
 from fleetnet_server.run.others import keep_answering_others, keep_ending_kept_out
 from fleetnet_server.run.retention import keep_clearing
@@ -62,6 +62,7 @@ from fleetnet_server.services.questions import Questions
 from fleetnet_server.services.quotas import Quotas
 from fleetnet_server.services.relayed import Relayed
 from fleetnet_server.services.retention import Retention
+from fleetnet_server.services.rotation import Rotation
 from fleetnet_server.services.trends import Trends
 from fleetnet_server.services.turned_away import TurnedAway
 from fleetnet_server.services.watching import Watching
@@ -81,7 +82,6 @@ _GATHER_S = 0.04
 _BEATS_WAIT_S = 0.5
 # What is noted then of streams that were cut off; the database finishes what it has been given.
 _BOOKS_S = 2.0
-_CERTIFICATE_CHECK_S = 6 * 3600.0
 
 
 def run(config: Config) -> None:
@@ -95,11 +95,10 @@ def run(config: Config) -> None:
     with contextlib.ExitStack() as held:
         lock = prepare(config.data)
         held.callback(lock.release)
-        authority, identity = open_identity(config)
         database = Database.open(config.database, _GATHER_S, _BEATS_WAIT_S, config.limits.question_timeout)
         held.enter_context(sockets.admin_socket(config.admin_socket))
         memory.search_garbage_seldom()
-        asyncio.run(_serve(config, authority, identity, database))
+        asyncio.run(_serve(config, database))
 
 
 def _raise_file_limit() -> None:
@@ -110,23 +109,11 @@ def _raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def open_identity(config: Config) -> tuple[ca.Authority, ServerIdentity]:
-    """The CA and the certificate to show, from the data directory. Raises StartRefused."""
-    try:
-        authority = ca.open_authority(config.data, _now())
-        return authority, ServerIdentity(config.data, authority, server_names(config), _now)
-    except OSError as error:
-        raise StartRefused(
-            f"the keys in {config.data} cannot be read or written: {os.strerror(error.errno or 0)}"
-            f"{f' ({Path(error.filename).name})' if error.filename else ''}; "
-            "check their owner and mode, and that there is room on the disk"
-        ) from error
-
-
-async def _serve(config: Config, authority: ca.Authority, identity: ServerIdentity, database: Database) -> None:
+async def _serve(config: Config, database: Database) -> None:
     notifier = Notifier(os.environ)
     told = _signals()
     try:
+        trust, identity = await open_identity(config, database, _now)
         health = Health()
         streams = Streams()
         load = Load()
@@ -135,16 +122,17 @@ async def _serve(config: Config, authority: ca.Authority, identity: ServerIdenti
         watching = Watching(database)
         shared = Shared(Ingest(database, watching.note), health, Held(config.limits.memory_bytes, load), quotas, load)
         logged = Logged(database, _now)
-        enrollment = Enrollment(logged, authority, _now)
-        people = People(logged, authority, _now)
-        reports = ReportService(shared, admission, enrollment, streams, _now)
+        enrollment = Enrollment(logged, trust, _now)
+        people = People(logged, trust, _now)
+        renewals = Renewals(trust)
+        following = Following(config, database, trust, identity, renewals)
+        reports = ReportService(shared, admission, enrollment, streams, renewals, _now)
         live = LiveDesk(Live(database), streams, Relayed(database))
         queries = QueryService(Questions(database), watching, streams, health, live)
         labelling = Labelling(logged, watching.note_labels)
         kept_out = KeptOut(database, streams.end_kept_out)
         hosts = Hosts(logged, _now, kept_out.note, watching.note_left)
-        ca_until = authority.certificate.not_valid_after_utc
-        description = Description(database, ca_until, lambda: identity.current.not_after, _now)
+        description = Description(database, lambda: trust.until, lambda: identity.current.not_after, _now)
         administration = AdminService(enrollment, people, labelling, hosts, logged, description, health)
         turned_away = TurnedAway(logged)
         persons, gate = PersonService(people, health, _now), Gate(people, turned_away, health, _now)
@@ -155,10 +143,11 @@ async def _serve(config: Config, authority: ca.Authority, identity: ServerIdenti
         enroll_at = _bind(
             enroll, config.enroll_listen, "--enroll-listen", identity.credentials(client_certificates=False)
         )
-        admin = servers.admin_server(queries, administration)
+        rotation = AuthorityService(Rotation(database, trust, _now), following.turned, health)
+        admin = servers.admin_server(queries, administration, rotation)
         _bind_admin(admin, config.admin_socket)
         everything = (report, enroll, admin)
-        watched = Watched(database, streams, health, authority, identity, load)
+        watched = Watched(database, streams, health, trust, identity, load)
         async with monitored(config, everything, watched) as metrics_at:
             for server in everything:
                 await server.start()
@@ -171,9 +160,12 @@ async def _serve(config: Config, authority: ca.Authority, identity: ServerIdenti
                     keep_answering_others(live, health, shared=database.shared),
                     keep_ending_kept_out(kept_out, health),
                     keep_logging(turned_away, health),
+                    keep_following(following, health),
+                    keep_certificate(following),
+                    keep_warning(database, trust, identity, health),
                     keep_telling(notifier, watched.status),
                 )
-                await _until(told, health, identity, beside)
+                await _until(told, health, beside)
             finally:
                 notifier.stopping()
                 admission.close()
@@ -242,11 +234,10 @@ def _signals() -> asyncio.Future[str]:
 async def _until(
     told: asyncio.Future[str],
     health: Health,
-    identity: ServerIdentity,
     works: Iterable[Coroutine[Any, Any, NoReturn]],
 ) -> None:
     """Return at a signal; raise StorageDamaged if the database is. Meanwhile all works are done."""
-    beside = [asyncio.create_task(work) for work in (_keep_certificate(identity), memory.keep_giving_back(), *works)]
+    beside = [asyncio.create_task(work) for work in (memory.keep_giving_back(), *works)]
     try:
         await asyncio.wait((told, health.damaged), return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -255,17 +246,6 @@ async def _until(
     if health.damaged.done():
         raise health.damaged.result()
     _log.info("stopping", signal=told.result())
-
-
-async def _keep_certificate(identity: ServerIdentity) -> None:
-    """A collector may run for years; its certificate lives for three months."""
-    while True:
-        await asyncio.sleep(_CERTIFICATE_CHECK_S)
-        try:
-            if identity.renew_if_due():
-                _log.info("server certificate renewed", not_after=identity.current.not_after.isoformat())
-        except OSError as error:
-            _log.error("server certificate not renewed", error=str(error))
 
 
 async def _end(streams: Streams, everything: tuple[grpc.aio.Server, ...]) -> None:

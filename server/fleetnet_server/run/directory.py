@@ -5,10 +5,11 @@ import stat
 from pathlib import Path
 
 from fleetnet_server.errors import StartRefused
-from fleetnet_server.identity.ca import KEY_FILE
+from fleetnet_server.identity import ca, server
 from fleetnet_server.run.locks import FileLock, LockHeldError
 
 LOCK_FILE = "lock"
+_OURS = (ca.KEY_FILE, ca.CERTIFICATE_FILE, server.KEY_FILE)  # a collector may have the CA's key elsewhere
 
 
 def prepare(data: Path) -> FileLock:
@@ -37,7 +38,7 @@ def _check(data: Path) -> None:
     if stat.S_IMODE(status.st_mode) & 0o077:
         # Keys and history belong behind 0700. An empty directory made by hand, or our own that was opened, is closed;
         # anything else may be /tmp, given by mistake, and is left as it is.
-        if any(data.iterdir()) and not (data / KEY_FILE).exists():
+        if any(data.iterdir()) and not any((data / name).exists() for name in _OURS):
             raise StartRefused(
                 f"{data} is open to others and holds files that are not the collector's; give a directory of its own "
                 "with --data"

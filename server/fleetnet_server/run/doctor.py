@@ -14,17 +14,18 @@ from fleetnet_server.errors import ServerError
 from fleetnet_server.identity import ca, certificates, server
 from fleetnet_server.keep import Keep
 from fleetnet_server.logs import escaped
+from fleetnet_server.run.authorities import AUTHORITY_WARNING, SERVER_WARNING, TRUST_FILE, keyring
 from fleetnet_server.run.names import server_names
 from fleetnet_server.services.bands import days
+from fleetnet_server.services.fleet import ENDING_US
 from fleetnet_server.services.machines import SENTENCE
-from fleetnet_server.storage.inspection import Reach, SetAside, inspect
+from fleetnet_server.storage.inspection import Reach, SetAside, Trust, inspect
 
 # What could not be stored before is no present problem, and stays listed.
 _QUARANTINE_WARNING = datetime.timedelta(days=7)
 # A round comes once an hour; one that is behind by more has too much to do, or none comes to its end.
 _RETENTION_WARNING = datetime.timedelta(days=2)
 _SHOWN = 5
-_CA_WARNING = datetime.timedelta(days=365)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,18 +77,23 @@ def _directory(config: Config) -> Iterator[Finding]:
 
 
 def _authority(config: Config) -> Iterator[Finding]:
+    if (config.data / TRUST_FILE).exists():
+        return  # another collector has the key
     certificate = ca.read_certificate(config.data / ca.CERTIFICATE_FILE)
-    if ca.read_key(config.data / ca.KEY_FILE).public_key() != certificate.public_key():
+    if keyring(config.data).find(ca.fingerprint(certificate)) is None:
+        ca.read_key(config.data / ca.KEY_FILE)  # which says so if it is not there
         yield Finding(False, f"the CA's key and certificate in {config.data} do not belong together; restore a backup")
         return
-    yield _lasting("CA certificate", certificate, _CA_WARNING, "plan a new CA: hosts will have to enroll again")
+    yield _lasting(
+        "CA certificate", certificate, AUTHORITY_WARNING, "let another take its place: `fleetnet-server ca rotate`"
+    )
 
 
 def _server_certificate(config: Config) -> Iterator[Finding]:
     certificate = ca.read_certificate(config.data / server.CERTIFICATE_FILE)
-    # The collector renews it by itself, so less than half of the time left for that is a problem.
-    due = certificates.SERVER_RENEW_BEFORE / 2
-    yield _lasting("server certificate", certificate, due, "restart the collector and look at its log")
+    yield _lasting("server certificate", certificate, SERVER_WARNING, "restart the collector and look at its log")
+    if (config.data / TRUST_FILE).exists():
+        return  # its names are those that it was made for
     if missing := server_names(config) - certificates.names_in(certificate):
         names = ", ".join(sorted(missing))
         yield Finding(False, f"the server certificate is not for {names}; restart the collector with these options")
@@ -115,6 +121,7 @@ def _database(config: Config) -> Iterator[Finding]:
         yield from _history(database.kept, config.keep)
         yield _counts(database.counted, database.miscounted)
         yield _log(database.logged, database.log_broken_at)
+        yield from _certificates(database.trust, config)
         return
     wanted = f"this version wants {database.newest_step}; `fleetnet-server migrate`"
     yield Finding(False, f"the tables are at step {database.step}, {wanted}")
@@ -162,6 +169,34 @@ def _history(reaches: Mapping[int, Reach], keep: Keep) -> Iterator[Finding]:
             "collector has run for an hour, and its log"
         )
         yield Finding(not late, what + problem * late)
+
+
+def _certificates(trust: Trust, config: Config) -> Iterator[Finding]:
+    """Whether hosts renew, and whether this collector stands as the fleet's CAs do."""
+    now_us = int(datetime.datetime.now(datetime.UTC).timestamp() * 1e6)
+    late = [one.name for one in trust.hosts if one.until_us and one.until_us < now_us + ENDING_US]
+    ended = sum(one.until_us < now_us for one in trust.hosts if one.until_us)
+    if late:
+        shown = ", ".join(late[:_SHOWN]) + f" and {len(late) - _SHOWN} more" * (len(late) > _SHOWN)
+        yield Finding(
+            False,
+            f"the certificates of {len(late)} hosts end within a week, or have ended ({ended}), and were not renewed "
+            f"({shown}): see that they are on and reach a collector; one whose certificate has ended takes a new token",
+        )
+    if len(trust.trusted) > 1:
+        names = ", ".join(f"{one.standing} {one.fingerprint[:16]}" for one in trust.trusted)
+        yield Finding(True, f"a CA is taking another's place ({names}); `fleetnet-server ca show` says how far it is")
+    if trust.trusted and (config.data / TRUST_FILE).exists():
+        yield from _shown_without_a_key(trust, config)
+
+
+def _shown_without_a_key(trust: Trust, config: Config) -> Iterator[Finding]:
+    """Of a collector without the CA's key: whether its certificate is of the CA that issues."""
+    certificate = ca.read_certificate(config.data / server.CERTIFICATE_FILE)
+    issuing = ca.from_der(trust.trusted[0].certificate)
+    if not server.is_of(certificate, issuing):
+        told = "this collector shows a certificate of a CA that does not issue any more; bring another one: "
+        yield Finding(False, f"{told}`fleetnet-server ca issue-server` on the collector that has the key")
 
 
 def _counts(counted: int, miscounted: tuple[str, ...]) -> Finding:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -11,13 +12,13 @@ from prometheus_client.registry import Collector
 
 from fleetnet_server import metrics
 from fleetnet_server.config import Address, Config
-from fleetnet_server.identity.ca import Authority
 from fleetnet_server.identity.server import ServerIdentity
 from fleetnet_server.rpc.health import HealthDesk
 from fleetnet_server.rpc.streams import Streams
 from fleetnet_server.run import sockets
 from fleetnet_server.run.http import Http, on_loop
-from fleetnet_server.services.fleet import counts
+from fleetnet_server.services.authorities import Authorities
+from fleetnet_server.services.fleet import counts, ending
 from fleetnet_server.services.health import Health
 from fleetnet_server.services.load import Load
 from fleetnet_server.storage.database import Database
@@ -32,7 +33,7 @@ class Watched:
     database: Database
     streams: Streams
     health: Health
-    authority: Authority
+    trust: Authorities
     identity: ServerIdentity
     load: Load
 
@@ -58,6 +59,7 @@ class Watched:
     async def fleet(self) -> metrics.Fleet:
         """How the hosts stand. Raises StorageError."""
         known, heard = await counts(self.database)
+        late = await ending(self.database, time.time_ns() // 1_000)
         connected, spools = self.streams.count(), self.streams.spools()
         return metrics.Fleet(
             connected=connected,
@@ -66,6 +68,7 @@ class Watched:
             spool_bytes=sum(spool.size_bytes for spool in spools),
             spool_oldest_us=max((spool.oldest_age_us for spool in spools), default=0),
             spooling=len(spools),
+            ending=len(late),
         )
 
 
@@ -101,7 +104,7 @@ async def monitored(
     desk = HealthDesk()
     for server in everything:
         desk.add_to(server)
-    metrics.CERTIFICATE_ENDS.labels("ca").set(watched.authority.certificate.not_valid_after_utc.timestamp())
+    metrics.CERTIFICATE_ENDS.labels("ca").set_function(lambda: watched.trust.until.timestamp())
     metrics.CERTIFICATE_ENDS.labels("server").set_function(lambda: watched.identity.current.not_after.timestamp())
     http = _http(config.metrics_listen, watched) if config.metrics_listen else None
     following = asyncio.create_task(desk.follow(watched.wrong))

@@ -43,11 +43,11 @@ class Description:
     def __init__(
         self,
         db: Database,
-        ca_until: datetime.datetime,
+        ca_until: Callable[[], datetime.datetime],
         server_until: Callable[[], datetime.datetime],
         clock: Callable[[], datetime.datetime],
     ) -> None:
-        """The CA's certificate stays while the collector runs, its own is renewed: `server_until` is asked anew."""
+        """Certificates change while the collector runs, so when they end is asked anew."""
         self._db = db
         self._ca_until = ca_until
         self._server_until = server_until
@@ -62,7 +62,7 @@ class Description:
             version=version("fleetnet-server"),
             at_us=_us(self._clock()),
             server_certificate_until_us=_us(self._server_until()),
-            ca_certificate_until_us=_us(self._ca_until),
+            ca_certificate_until_us=_us(self._ca_until()),
             refused=tuple(
                 Refused(some[-1].host, len(some), some[-1].set_aside_at_us, some[-1].reason) for some in refused
             ),

@@ -12,11 +12,11 @@ from typing import Final
 
 from fleetnet_server.errors import KEPT_OUT, WAITS, PeerRefused, RequestRefused, TokenRefused
 from fleetnet_server.identity import certificates, tokens
-from fleetnet_server.identity.ca import Authority
 from fleetnet_server.identity.names import is_host_name
 from fleetnet_server.identity.peer import Peer
 from fleetnet_server.records import ACTIVE, PENDING, Label, MadeToken
 from fleetnet_server.services import labels
+from fleetnet_server.services.authorities import Authorities
 from fleetnet_server.services.log import Logged
 from fleetnet_server.services.renewals import Renewals
 from fleetnet_server.storage import hosts, machines
@@ -56,7 +56,7 @@ class Enrolled:
 class Enrollment:
     """Lets hosts in."""
 
-    def __init__(self, db: Database | Logged, authority: Authority, clock: Callable[[], datetime.datetime]) -> None:
+    def __init__(self, db: Database | Logged, authority: Authorities, clock: Callable[[], datetime.datetime]) -> None:
         self._db = db
         self._authority = authority
         self._clock = clock
@@ -101,15 +101,19 @@ class Enrollment:
             if admitted is None:
                 raise TokenRefused
             name = admitted.host or _proposed(connection, proposed)
-            certificate = certificates.issue_host(self._authority, key, name, now)
+            issued = self._authority.issue_host(connection, key, name, now, joins=True)
             status = PENDING if admitted.approve else ACTIVE
-            joined = hosts.enroll(connection, name, certificate.serial, _us(now), status)
+            joined = hosts.enroll(connection, name, issued.certificate.serial, _us(now), status)
             machines.enrolled_anew(connection, joined.host_id)
             if admitted.labels:
                 labels.give(connection, joined, admitted.labels)
-            return Enrolled(name, certificate, self._authority.pem, pending=admitted.approve)
+            return Enrolled(name, issued.certificate, issued.ca_pem, pending=admitted.approve)
 
         return await self._db.write(join)
+
+    def check(self, shown: Peer) -> None:
+        """Whether the certificate is of a CA that is trusted now. Raises PeerRefused."""
+        self._authority.check(shown)
 
     async def waits(self, shown: Peer) -> bool:
         """Whether the host of a certificate that admits nobody waits to be approved. Raises StorageError."""
@@ -123,11 +127,15 @@ class Enrollment:
             # Before a byte of the request is read.
             raise PeerRefused(WAITS if await self.waits(shown) else KEPT_OUT)
         self._renewals.spend(shown.host)
-        key = certificates.public_key_of(csr)
-        certificate = certificates.issue_host(self._authority, key, shown.host, self._clock())
-        if not await self._db.write(hosts.renew, shown.host, shown.serial, certificate.serial):
-            raise PeerRefused(KEPT_OUT)
-        return Enrolled(shown.host, certificate, self._authority.pem)
+        key, now = certificates.public_key_of(csr), self._clock()
+
+        def again(connection: Connection) -> Enrolled:
+            issued = self._authority.issue_host(connection, key, shown.host, now)
+            if not hosts.renew(connection, shown.host, shown.serial, issued.certificate.serial):
+                raise PeerRefused(KEPT_OUT)
+            return Enrolled(shown.host, issued.certificate, issued.ca_pem)
+
+        return await self._db.write(again)
 
 
 def _revoke_token(conn: Connection, token_id: str, now_us: int) -> MadeToken:

@@ -12,11 +12,11 @@ from typing import Final
 
 from fleetnet_server.errors import NotPermitted, PeerRefused, PersonUnknown, RequestRefused, TokenRefused
 from fleetnet_server.identity import certificates, names, peer, tokens
-from fleetnet_server.identity.ca import Authority
 from fleetnet_server.records import OPERATOR as OPERATOR
 from fleetnet_server.records import ROLES as ROLES
 from fleetnet_server.records import VIEWER as VIEWER
 from fleetnet_server.records import Person
+from fleetnet_server.services.authorities import Authorities
 from fleetnet_server.services.enrollment import lifetime_s
 from fleetnet_server.services.log import Logged
 from fleetnet_server.services.renewals import Renewals
@@ -50,7 +50,7 @@ class LoggedIn:
 class People:
     """Lets people in, and keeps them out."""
 
-    def __init__(self, db: Database | Logged, authority: Authority, clock: Callable[[], datetime.datetime]) -> None:
+    def __init__(self, db: Database | Logged, authority: Authorities, clock: Callable[[], datetime.datetime]) -> None:
         self._db = db
         self._authority = authority
         self._clock = clock
@@ -83,9 +83,10 @@ class People:
             if found is None:
                 raise TokenRefused
             person, role = found
-            certificate = certificates.issue_person(self._authority, key, person, now)
+            issued = self._authority.issue_person(connection, key, person, now, joins=True)
+            certificate = issued.certificate
             people.join(connection, person, role, certificate.serial, certificate.not_after_us, _us(now))
-            return LoggedIn(person, role, certificate, self._authority.pem)
+            return LoggedIn(person, role, certificate, issued.ca_pem)
 
         return await self._db.write(join)
 
@@ -93,19 +94,24 @@ class People:
         """A new certificate for a person who shows a good one. Raises PeerRefused, TooMuchAtOnce,
         RequestRefused, StorageError."""
         self._renewals.spend(shown.name)
-        key = certificates.public_key_of(csr)
-        certificate = certificates.issue_person(self._authority, key, shown.name, self._clock())
-        if not await self._db.write(
-            people.renew, shown.name, shown.serial, certificate.serial, certificate.not_after_us
-        ):
-            raise _not_let_in()
-        return LoggedIn(shown.name, "", certificate, self._authority.pem)
+        key, now = certificates.public_key_of(csr), self._clock()
+
+        def again(connection: Connection) -> LoggedIn:
+            issued = self._authority.issue_person(connection, key, shown.name, now)
+            certificate = issued.certificate
+            kept = (shown.name, shown.serial, certificate.serial, certificate.not_after_us)
+            if not people.renew(connection, *kept):
+                raise _not_let_in()
+            return LoggedIn(shown.name, "", certificate, issued.ca_pem)
+
+        return await self._db.write(again)
 
     async def admit(self, shown: peer.Person, role: str) -> None:
         """Return if a person who shows this certificate may do what takes this role. Raises PeerRefused, NotPermitted,
         StorageError."""
         person = await self._db.read(people.find, shown.name)
         self.check(shown, person, role)
+        self._authority.note("person", shown.name, shown)
         if person is not None and person.renewed_serial and person.certificate_serial == shown.serial:
             await self._db.write(people.shown, shown.name, shown.serial)
 
@@ -115,6 +121,7 @@ class People:
             raise _not_let_in()
         if shown.serial not in (person.certificate_serial, person.renewed_serial):
             raise PeerRefused("a newer certificate has taken this one's place; log in again")
+        self._authority.check(shown)
         if shown.not_after_us <= _us(self._clock()):
             raise PeerRefused("the certificate has expired; log in again")
         if ROLES.index(person.role) < ROLES.index(role):

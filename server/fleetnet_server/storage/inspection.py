@@ -9,7 +9,20 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from fleetnet_server.errors import StorageError
-from fleetnet_server.storage import counts, dialect, hosts, kept, log, machines, migrate, quarantine, spread
+from fleetnet_server.records import HeldCertificate, TrustedAuthority
+from fleetnet_server.storage import (
+    authorities,
+    certificates,
+    counts,
+    dialect,
+    hosts,
+    kept,
+    log,
+    machines,
+    migrate,
+    quarantine,
+    spread,
+)
 from fleetnet_server.storage.kept import Reach as Reach
 from fleetnet_server.storage.machines import Clone as Clone
 from fleetnet_server.storage.quarantine import SetAside as SetAside
@@ -17,6 +30,16 @@ from fleetnet_server.storage.quarantine import SetAside as SetAside
 _DAY_US = 86_400_000_000
 # Counting the rows of one takes a millisecond or so.
 _COUNTED_HOSTS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Which CAs the fleet of a database trusts, and who holds which certificate."""
+
+    trusted: tuple[TrustedAuthority, ...] = ()
+    hosts: tuple[HeldCertificate, ...] = ()
+    people: tuple[HeldCertificate, ...] = ()
+    collectors: tuple[HeldCertificate, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +61,7 @@ class Inspected:
     miscounted: tuple[str, ...] = ()  # those of them whose counts say something else
     logged: int = 0  # entries of the log of administration
     log_broken_at: int = 0  # the first of them that is not as it was written; 0: none
+    trust: Trust = field(default_factory=Trust)  # CAs and certificates, where the tables are up to date
 
 
 def inspect(url: str) -> Inspected:
@@ -54,6 +78,32 @@ def inspect(url: str) -> Inspected:
         raise dialect.translate(error, engines.name) or StorageError(str(error.orig)) from error
     finally:
         engines.dispose()
+
+
+def inspect_trust(url: str) -> Trust:
+    """Look at it in the database of a URL; nothing where there is no such database, or its tables are of another
+    version. Raises StorageError."""
+    engines = dialect.engines(url)
+    try:
+        if not engines.may_exist():
+            return Trust()
+        with engines.readers.connect() as conn:
+            dialect.check(conn, engines.name)
+            return trust(conn) if migrate.step(conn) == migrate.newest_step() else Trust()
+    except DBAPIError as error:
+        raise dialect.translate(error, engines.name) or StorageError(str(error.orig)) from error
+    finally:
+        engines.dispose()
+
+
+def trust(conn: Connection) -> Trust:
+    """The same, of a database that is open."""
+    return Trust(
+        authorities.trusted(conn),
+        tuple(certificates.of_hosts(conn)),
+        tuple(certificates.of_people(conn)),
+        tuple(certificates.of_collectors(conn)),
+    )
 
 
 def _inspected(conn: Connection, name: str, newest_step: str | None) -> Inspected:
@@ -81,4 +131,5 @@ def _inspected(conn: Connection, name: str, newest_step: str | None) -> Inspecte
         miscounted,
         logged,
         log_broken_at,
+        trust(conn),
     )

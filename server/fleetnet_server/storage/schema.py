@@ -25,6 +25,8 @@ from sqlalchemy import (
 
 from fleetnet_server.storage.metadata import METADATA as METADATA  # with all tables, those of the network included
 from fleetnet_server.storage.metadata import ONLY_ON, Name
+from fleetnet_server.storage.schema_authorities import authorities as authorities
+from fleetnet_server.storage.schema_authorities import certificates as certificates
 from fleetnet_server.storage.schema_counts import counts as counts
 from fleetnet_server.storage.schema_counts import trends as trends
 from fleetnet_server.storage.schema_former import UNTIL_IN as UNTIL_IN

@@ -14,7 +14,9 @@ from fleetnet_server.storage.dialect import is_spread
 from fleetnet_server.storage.metadata import METADATA
 
 # Few rows, of which every machine has a copy.
-REFERENCE: Final = frozenset({"hosts", "labels", "tokens", "people", "person_tokens", "log", "log_head"})
+REFERENCE: Final = frozenset(
+    {"hosts", "labels", "tokens", "people", "person_tokens", "log", "log_head", "authorities", "certificates"}
+)
 _WITH: Final = "current"  # all others lie as this one does
 
 _SPREAD = text(

@@ -93,6 +93,16 @@ def listed(conn: Connection) -> list[MadeToken]:
     return sorted(_found(conn, tokens) + _found(conn, person_tokens), key=_newest_first)[:MOST_LISTED]
 
 
+def unused(conn: Connection, now_us: int) -> list[str]:
+    """The names of the hosts and people whom a token would still admit, ascending; one of several hosts is named by
+    its id."""
+    found: set[str] = set()
+    for one in listed(conn):
+        if one.uses < one.max_uses and one.expires_at_us > now_us and not one.revoked_at_us:
+            found.add(one.host or one.person or one.token_id)
+    return sorted(found)
+
+
 def revoke(conn: Connection, token_id: str, now_us: int) -> list[MadeToken]:
     """The token of this id, which admits nobody from now on; none where there is none, and several, of which nothing
     has become, where several begin so."""

@@ -58,7 +58,8 @@ def uri(text: str) -> x509.GeneralName:
 
 def test_a_certificate_that_the_collector_issued_names_its_host(authority: ca.Authority) -> None:
     issued = certificates.issue_host(authority, KEY.public_key(), "web1", NOW)
-    assert peer.identify(context(issued.pem), NOW) == peer.Peer("web1", issued.serial, issued.not_after_us)
+    signed_by = ca.key_identifier(authority.certificate)
+    assert peer.identify(context(issued.pem), NOW) == peer.Peer("web1", issued.serial, issued.not_after_us, signed_by)
 
 
 @pytest.mark.parametrize(

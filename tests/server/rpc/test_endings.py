@@ -17,6 +17,7 @@ from fleetnet_proto.v1 import report_pb2
 from fleetnet_server.identity import ca, certificates
 from fleetnet_server.limits import Limits
 from fleetnet_server.rpc.held import Held
+from fleetnet_server.rpc.renewals import Renewals
 from fleetnet_server.rpc.report import ReportService
 from fleetnet_server.rpc.stream import Context, Shared
 from fleetnet_server.rpc.streams import Streams
@@ -27,6 +28,7 @@ from fleetnet_server.services.load import Load
 from fleetnet_server.services.quotas import Quotas
 from fleetnet_server.storage.schema import sessions
 from server.reports import Collector, collector
+from server.trusting import only_one
 from sqlalchemy import select
 
 from server import messages
@@ -72,7 +74,9 @@ class Door:
         quotas = Quotas(Limits(), load)
         shared = Shared(c.ingest, Health(), Held(1 << 20, load), quotas, load)
         admission = Admission(1_000, quotas, load)
-        self.reports = ReportService(shared, admission, Enrollment(c.db, authority, _now), self.streams, _now)
+        trust = only_one(c.db, directory, _now())
+        enrollment = Enrollment(c.db, trust, _now)
+        self.reports = ReportService(shared, admission, enrollment, self.streams, Renewals(trust), _now)
 
     def call(self) -> tuple[Call, asyncio.Task[None]]:
         """A host has called and said Hello."""

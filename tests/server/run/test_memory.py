@@ -3,10 +3,8 @@
 import asyncio
 import subprocess
 import sys
-from typing import cast
 
 import pytest
-from fleetnet_server.identity.server import ServerIdentity
 from fleetnet_server.run import collector, memory
 from fleetnet_server.services.health import Health
 
@@ -48,8 +46,7 @@ def test_a_collector_gives_back_again_and_again_as_long_as_it_runs(monkeypatch: 
 
         monkeypatch.setattr(memory, "give_back", give_back)
         monkeypatch.setattr(memory, "EVERY_S", 0.0)
-        # Its certificate is new.
-        await collector._until(told, Health(), cast(ServerIdentity, None), ())
+        await collector._until(told, Health(), ())
 
     asyncio.run(serve())
     assert times >= 3

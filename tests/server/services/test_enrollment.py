@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from fleetnet_server.errors import HostUnknown, PeerRefused, RequestRefused, TokenRefused
-from fleetnet_server.identity import ca, tokens
+from fleetnet_server.identity import tokens
 from fleetnet_server.identity.peer import Peer
 from fleetnet_server.records import ACTIVE, PENDING, REVOKED, Label
+from fleetnet_server.services.authorities import Authorities
 from fleetnet_server.services.enrollment import Enrolled, Enrollment, Terms
 from fleetnet_server.services.people import VIEWER, People
 from fleetnet_server.storage import hosts
@@ -20,23 +21,32 @@ from server.agents import request_for
 from server.reports import T0, Collector, S, hello
 from server.services.test_hosts import Told
 from server.stories import tell
+from server.trusting import trusting
 
 WEB = (Label("role", "web"),)
 HALF = Terms(max_uses=2, made_by="local")
 
 
+def _at(us: int) -> datetime.datetime:
+    return datetime.datetime.fromtimestamp(us / 1e6, datetime.UTC)
+
+
 class Door:
     """Who lets hosts in, at a time of the test's."""
 
-    def __init__(self, c: Collector, tmp_path: Path) -> None:
+    def __init__(self, c: Collector, trust: Authorities) -> None:
         self.now_us = T0
-        self.authority = ca.open_authority(tmp_path, self._now())
-        self.enrollment = Enrollment(c.db, self.authority, self._now)
-        self.people = People(c.db, self.authority, self._now)
+        self.enrollment = Enrollment(c.db, trust, self._now)
+        self.people = People(c.db, trust, self._now)
         self._csr = request_for(ec.generate_private_key(ec.SECP256R1()))
 
+    @classmethod
+    async def of(cls, c: Collector, tmp_path: Path) -> "Door":
+        """That of a collector."""
+        return cls(c, await trusting(c.db, tmp_path, _at(T0)))
+
     def _now(self) -> datetime.datetime:
-        return datetime.datetime.fromtimestamp(self.now_us / 1e6, datetime.UTC)
+        return _at(self.now_us)
 
     async def token(self, host: str = "", terms: Terms = HALF, given: Sequence[Label] = WEB) -> bytes:
         made = await self.enrollment.create_token(host, 3_600, given, terms)
@@ -48,7 +58,7 @@ class Door:
 
 def test_of_fifty_who_come_at_once_as_many_get_in_as_the_token_is_for(tmp_path: Path) -> None:
     async def story(c: Collector) -> None:
-        door = Door(c, tmp_path)
+        door = await Door.of(c, tmp_path)
         for most in (1, 7):
             door.now_us += S
             secret = await door.token(terms=Terms(max_uses=most))
@@ -70,7 +80,7 @@ def test_whatever_hosts_call_themselves_none_has_the_name_of_another_and_no_use_
     tmp_path = tmp_path_factory.mktemp("names")
 
     async def story(c: Collector) -> None:
-        door = Door(c, tmp_path)
+        door = await Door.of(c, tmp_path)
         await c.enroll("db1")
         secret, named = await door.token(terms=Terms(max_uses=4)), {"db1"}
         for name in proposed:
@@ -89,7 +99,7 @@ def test_whatever_hosts_call_themselves_none_has_the_name_of_another_and_no_use_
 
 def test_a_token_for_a_host_by_name_takes_no_proposal_and_admits_a_known_one_again(tmp_path: Path) -> None:
     async def story(c: Collector) -> None:
-        door = Door(c, tmp_path)
+        door = await Door.of(c, tmp_path)
         await c.enroll("web1")
         assert (await door.enroll(await door.token("web1", Terms(), ()), "db1")).host == "web1"
 
@@ -98,7 +108,7 @@ def test_a_token_for_a_host_by_name_takes_no_proposal_and_admits_a_known_one_aga
 
 def test_a_host_that_is_to_be_approved_waits_and_is_no_part_of_the_fleet_until_it_is(tmp_path: Path) -> None:
     async def story(c: Collector) -> None:
-        door, mine = Door(c, tmp_path), Told(c)
+        door, mine = await Door.of(c, tmp_path), Told(c)
         await c.enroll("db1")
         enrolled = await door.enroll(await door.token(terms=Terms(approve=True)), "web1")
         shown = Peer("web1", enrolled.certificate.serial, enrolled.certificate.not_after_us)
@@ -130,7 +140,7 @@ def test_a_host_that_is_to_be_approved_waits_and_is_no_part_of_the_fleet_until_i
 
 def test_tokens_are_listed_without_what_admits_and_one_that_is_revoked_admits_nobody(tmp_path: Path) -> None:
     async def story(c: Collector) -> None:
-        door = Door(c, tmp_path)
+        door = await Door.of(c, tmp_path)
         secret = await door.token()
         door.now_us += S
         text = (await door.people.create_token("alice", VIEWER, 0, "local")).text
@@ -171,6 +181,6 @@ def test_a_token_that_makes_no_sense_is_refused(
 ) -> None:
     async def story(c: Collector) -> None:
         with pytest.raises(RequestRefused, match=said):
-            await Door(c, tmp_path).token(host, terms, given)
+            await (await Door.of(c, tmp_path)).token(host, terms, given)
 
     tell(tmp_path, story)

@@ -16,7 +16,7 @@ from fleetnet_server.errors import (
     TokenRefused,
     TooMuchAtOnce,
 )
-from fleetnet_server.identity import ca, names, peer, tokens
+from fleetnet_server.identity import names, peer, tokens
 from fleetnet_server.services import renewals
 from fleetnet_server.services.enrollment import Enrollment, Terms
 from fleetnet_server.services.people import OPERATOR, VIEWER, LoggedIn, People
@@ -24,6 +24,7 @@ from fleetnet_server.storage import hosts
 from fleetnet_server.storage.database import Database
 from fleetnet_server.storage.schema import person_tokens
 from server.agents import new_request
+from server.trusting import trusting
 from sqlalchemy import select
 
 from server import databases
@@ -49,7 +50,7 @@ def tell(tmp_path: Path, story: Story) -> None:
     async def run() -> None:
         db, clock = Database.open(databases.url(tmp_path)), Clock()
         try:
-            await story(People(db, ca.open_authority(tmp_path, NOW - DAY), clock), clock, db)
+            await story(People(db, await trusting(db, tmp_path, NOW - DAY), clock), clock, db)
         finally:
             await db.close()
 
@@ -65,7 +66,8 @@ def shown(login: LoggedIn) -> peer.Person:
     """The certificate of a login, as a connection shows it."""
     certificate = x509.load_pem_x509_certificate(login.certificate.pem)
     assert login.certificate.not_after_us == int(certificate.not_valid_after_utc.timestamp()) * 1_000_000
-    return peer.Person(login.person, f"{certificate.serial_number:x}", login.certificate.not_after_us)
+    signed = certificate.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier or b""
+    return peer.Person(login.person, f"{certificate.serial_number:x}", login.certificate.not_after_us, signed)
 
 
 def test_a_role_admits_to_what_it_is_for_and_to_what_lesser_ones_are_for(tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 from fleetnet_server.errors import Fenced, ReportRefused, StorageUnavailable
-from fleetnet_server.identity import ca
 from fleetnet_server.records import OPERATOR, Batch, Label, Session, Stored
 from fleetnet_server.services.labels import Labelling
 from fleetnet_server.services.log import Logged, Wish
@@ -20,6 +19,7 @@ from fleetnet_server.storage import postgresql as engine_module
 from fleetnet_server.storage.database import Database
 from server.databases import spread, url
 from server.reports import T0, Collector, S, difference, hello, snapshot, sock
+from server.trusting import only_one
 from sqlalchemy import Connection, text
 
 pytestmark = pytest.mark.engine("postgresql")
@@ -155,7 +155,7 @@ def test_a_token_that_is_being_made_while_its_maker_is_revoked_admits_nobody(tmp
 
         async def revoke() -> None:
             async with others.doing(Wish("spiffe://fleetnet/person/bob", "", "", "revoke-person", "alice", "bob")):
-                await People(others, ca.open_authority(tmp_path, clock()), clock).revoke("alice")
+                await People(others, only_one(other.db, tmp_path, clock()), clock).revoke("alice")
 
         revoking = asyncio.ensure_future(revoke())
         await waits_for_a_lock(one)
