@@ -11,7 +11,7 @@ import grpc
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
-from fleetnet_proto.v1 import report_pb2, report_pb2_grpc
+from fleetnet_proto.v1 import admin_pb2, admin_pb2_grpc, report_pb2, report_pb2_grpc
 from fleetnet_server.identity import ca, tokens
 from server.agents import DEADLINE_S, Identity, ReportStream, ended_with, new_request, pem_of, request_for
 from server.postgresql import Server
@@ -156,6 +156,19 @@ def test_a_stream_over_a_certificate_of_a_ca_that_is_retired_is_ended(data: Path
         code, sentence = ended_with(stream)
         assert code is grpc.StatusCode.UNAUTHENTICATED
         assert "a CA that this fleet does not trust any more" in sentence
+    assert collector.terminate() == 0
+
+
+def test_each_step_is_logged_and_so_is_one_that_would_leave_somebody_behind(data: Path) -> None:
+    collector = Running(data)
+    collector.join("web1")
+    assert rotate(collector) == 0
+    assert rotate(collector, "--finish") != 0
+    with collector.admin() as channel:
+        log = admin_pb2_grpc.AdminServiceStub(channel).ListLog(admin_pb2.ListLogRequest(), timeout=DEADLINE_S)
+    said = [(one.action, one.subject, one.result) for one in log.entries if one.action == "rotate-ca"]
+    assert said == [("rotate-ca", "finish", "refused: 1 would be left behind"), ("rotate-ca", "begin", "done")]
+    assert problems(data) == []
     assert collector.terminate() == 0
 
 

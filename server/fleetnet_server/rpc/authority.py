@@ -10,9 +10,11 @@ import structlog
 from fleetnet_proto.v1 import authority_pb2, authority_pb2_grpc
 
 from fleetnet_server.errors import RequestRefused, StartRefused
+from fleetnet_server.rpc.gate import LOCAL
 from fleetnet_server.rpc.status import errors_as_status
 from fleetnet_server.services import rotation
 from fleetnet_server.services.health import Health
+from fleetnet_server.services.log import Logged, Wish
 from fleetnet_server.services.rotation import LeftBehind, Rotation
 
 _WITHIN_S: Final = 60.0
@@ -29,9 +31,10 @@ _log = structlog.get_logger()
 class AuthorityService(authority_pb2_grpc.AuthorityServiceServicer):
     """Answers whoever may open the admin socket."""
 
-    def __init__(self, rotation: Rotation, followed: Callable[[], None], health: Health) -> None:
+    def __init__(self, rotation: Rotation, log: Logged, followed: Callable[[], None], health: Health) -> None:
         """`followed` is called when others are trusted, or another issues."""
         self._rotation = rotation
+        self._log = log
         self._followed = followed
         self._health = health
 
@@ -43,8 +46,12 @@ class AuthorityService(authority_pb2_grpc.AuthorityServiceServicer):
             step = _STEPS.get(request.step)
             if step is None:
                 raise RequestRefused("this step of a rotation is not known here; upgrade fleetnet-server")
-            turned = await self._rotation.turn(step, leave_behind=request.leave_behind)
-            if turned.done:
+            wish = Wish(LOCAL, "", context.peer(), "rotate-ca", step)
+            async with self._log.doing(wish):
+                turned = await self._rotation.turn(step, leave_behind=request.leave_behind)
+            if not turned.done:
+                await self._log.refused(wish, f"{len(turned.left_behind)} would be left behind")
+            else:
                 self._followed()
                 issuing = turned.trusted[0].fingerprint
                 _log.warning("CA rotated", step=step, issuing=issuing, left_behind=len(turned.left_behind))

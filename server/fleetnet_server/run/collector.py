@@ -143,7 +143,7 @@ async def _serve(config: Config, database: Database) -> None:
         enroll_at = _bind(
             enroll, config.enroll_listen, "--enroll-listen", identity.credentials(client_certificates=False)
         )
-        rotation = AuthorityService(Rotation(database, trust, _now), following.turned, health)
+        rotation = AuthorityService(Rotation(logged, trust, _now), logged, following.turned, health)
         admin = servers.admin_server(queries, administration, rotation)
         _bind_admin(admin, config.admin_socket)
         everything = (report, enroll, admin)

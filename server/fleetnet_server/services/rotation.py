@@ -18,6 +18,7 @@ from typing import Final
 from fleetnet_server.errors import NotTheIssuer, RequestRefused
 from fleetnet_server.records import TrustedAuthority
 from fleetnet_server.services.authorities import Authorities
+from fleetnet_server.services.log import Logged
 from fleetnet_server.storage import authorities, certificates, tokens
 from fleetnet_server.storage.authorities import FORMER, ISSUING, NEXT
 from fleetnet_server.storage.database import Connection, Database
@@ -58,7 +59,7 @@ class Turned:
 class Rotation:
     """Takes the steps."""
 
-    def __init__(self, db: Database, trust: Authorities, clock: Callable[[], datetime.datetime]) -> None:
+    def __init__(self, db: Database | Logged, trust: Authorities, clock: Callable[[], datetime.datetime]) -> None:
         self._db = db
         self._trust = trust
         self._clock = clock
@@ -78,16 +79,26 @@ class Rotation:
                 )
             behind = tuple(_left_behind(conn, present, becomes, now))
             if behind and not leave_behind:
-                return Turned(False, present, behind)
+                raise _NotDoneError(Turned(False, present, behind))
             authorities.put(conn, becomes)
             return Turned(True, becomes, behind)
 
         try:
             return await self._db.write(take)
+        except _NotDoneError as not_done:
+            return not_done.turned
         finally:
             await self._trust.look()
             trusted = self._trust.trusted
             self._trust.keyring.put_in_order(trusted[0].fingerprint, frozenset(one.fingerprint for one in trusted))
+
+
+class _NotDoneError(Exception):
+    """Raised in the transaction, so that nothing is left of it, no entry of a log either."""
+
+    def __init__(self, turned: Turned) -> None:
+        super().__init__()
+        self.turned = turned
 
 
 def _after(step: str, present: _Trusted, made: bytes, now_us: int) -> _Trusted:
