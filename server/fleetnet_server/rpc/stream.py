@@ -246,6 +246,9 @@ class Stream:
     def _known(self, commit: asyncio.Task[Stored], weight: int) -> None:
         """Also when the stream has ended long before: until then the writer's queue holds the batch."""
         self._outstanding.discard(commit)
+        if not commit.cancelled():
+            # A stream that ends at the first failure asks for no other, and asyncio logs each that nobody asked for.
+            commit.exception()
         self._shared.held.give_back(weight)
 
     async def _await_commits(self) -> None:
