@@ -9,7 +9,7 @@ WORKERS ?= 3
 # Hundreds of programs are started by the tests; where nothing may be written each compiles what the one before has compiled.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo fuzz test test-faults test-week test-storage check bench bench-agent bench-answers bench-cli bench-collectors bench-fleet bench-herd bench-map bench-retention bench-storage bench-watch soak dist man generate wire-record clean help
+.PHONY: demo fuzz test test-faults test-week test-storage check bench bench-agent bench-answers bench-attack bench-cli bench-collectors bench-fleet bench-herd bench-map bench-retention bench-storage bench-watch soak dist man generate wire-record clean help
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -51,6 +51,9 @@ bench-agent: $(VENV)/.dev  ## What the agent costs its host, each figure beside 
 
 bench-answers: $(VENV)/.dev  ## What a row of an answer costs in each format, and a million as lines (ARGS=--help)
 	PYTHONPATH=tests:. $(BIN)/python -m bench.answers $(ARGS)
+
+bench-attack: $(VENV)/.dev  ## What attacks upon a collector cost those who report to it (ARGS=--help; 12 minutes)
+	$(BIN)/python -m bench.attack $(ARGS)
 
 bench-map: $(VENV)/.dev  ## What a map of a million sockets costs whoever asks for it (ARGS=--help)
 	PYTHONPATH=tests:. $(BIN)/python -m bench.map $(ARGS)
