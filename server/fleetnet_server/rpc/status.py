@@ -63,6 +63,7 @@ async def errors_as_status(context: grpc.aio.ServicerContext[Any, Any], health: 
     except errors.ServerError as error:
         if isinstance(error, errors.StorageError):
             health.failed(error)
+        errors.let_go(error)
         await _abort(context, code_of(error), str(error))
     except Exception as error:
         # A client that is gone makes reads and writes fail in several ways; that is its business, not ours. The first
