@@ -31,8 +31,10 @@ from typing import Any, Final, TypeAlias
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 import grpc
+from cryptography.hazmat.primitives.asymmetric import ec
 from fleetnet_proto.v1 import enroll_pb2, enroll_pb2_grpc, report_pb2, report_pb2_grpc, sockets_pb2
 
+from bench.fleet import identities
 from bench.fleet.agents import orders, read_identities
 from bench.fleet.population import now_us
 
@@ -110,7 +112,7 @@ class Attacker:
                 writer.close()
 
     async def _invent_tokens(self, count: int) -> None:
-        request = report_pb2.RenewRequest().csr  # none: it is not looked at before the token is
+        request = identities.request_for(ec.generate_private_key(ec.SECP256R1()))
         credentials = grpc.ssl_channel_credentials(self._ca)
 
         async def one() -> None:
