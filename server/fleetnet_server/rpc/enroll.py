@@ -23,8 +23,8 @@ from fleetnet_server.services.quotas import Bucket
 
 # So many are answered in a second, and at once; the others wait in line. Strangers are many, and each costs as much as
 # a report does.
-_PER_S: Final = 100.0
-_AT_ONCE: Final = 200.0
+_PER_S: Final = 50.0
+_AT_ONCE: Final = 100.0
 _LINE_S: Final = 5.0  # who would wait for longer is told to come later
 
 _log = structlog.get_logger()
