@@ -203,9 +203,10 @@ class Stream:
             if handled is None:
                 return
             rows, large = handled
+            paid_at_s = time.monotonic() + self._shared.quotas.report(self._host, rows, size_bytes)
             if large is not None:
                 await _rest_after(large)
-            if (wait_s := self._shared.quotas.report(self._host, rows, size_bytes)) > 0:
+            if (wait_s := paid_at_s - time.monotonic()) > 0:
                 await asyncio.sleep(wait_s)
 
     async def _handle(
