@@ -10,7 +10,7 @@ WORKERS ?= 3
 # Hundreds of programs are started by the tests; where nothing may be written each compiles what the one before has compiled.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test test-faults test-week test-storage check bench bench-agent bench-answers bench-cli bench-collectors bench-fleet bench-herd bench-map bench-retention bench-rotation bench-storage bench-watch soak dist man generate wire-record clean help
+.PHONY: demo fuzz test test-faults test-week test-storage check bench bench-agent bench-answers bench-attack bench-cli bench-collectors bench-fleet bench-herd bench-map bench-retention bench-rotation bench-storage bench-watch soak dist man generate wire-record clean help
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -26,6 +26,9 @@ test: $(VENV)/.dev  ## All tests; those that need root say so where they cannot 
 test-faults: $(VENV)/.dev  ## 1,000 random faults upon a fleet under load, as root (docs/faults.md; ARGS=--count=N for fewer)
 	tests/install-tools
 	PYTHONPATH=tests:. $(BIN)/python -m faults $(ARGS)
+
+fuzz: $(VENV)/.dev  ## Ten minutes of wrong messages upon a real collector, each night (docs/security.md; ARGS=--help)
+	PYTHONPATH=tests:. $(BIN)/python -m fuzz $(ARGS)
 
 test-week: $(VENV)/.dev  ## A collector that is away for a simulated week, with figures (docs/delivery.md; ARGS=--help)
 	PYTHONPATH=tests:. $(BIN)/python -m week $(ARGS)
@@ -51,6 +54,9 @@ bench-agent: $(VENV)/.dev  ## What the agent costs its host, each figure beside 
 
 bench-answers: $(VENV)/.dev  ## What a row of an answer costs in each format, and a million as lines (ARGS=--help)
 	PYTHONPATH=tests:. $(BIN)/python -m bench.answers $(ARGS)
+
+bench-attack: $(VENV)/.dev  ## What attacks upon a collector cost those who report to it (ARGS=--help; 12 minutes)
+	$(BIN)/python -m bench.attack $(ARGS)
 
 bench-map: $(VENV)/.dev  ## What a map of a million sockets costs whoever asks for it (ARGS=--help)
 	PYTHONPATH=tests:. $(BIN)/python -m bench.map $(ARGS)

@@ -27,7 +27,7 @@ def join(names: list[str], admin_socket: Path, enroll: str, ca_pem: bytes) -> It
         def one(name: str) -> dict[str, str]:
             token = desk.CreateToken(admin_pb2.CreateTokenRequest(host=name), timeout=_WITHIN_S).token
             key = ec.generate_private_key(ec.SECP256R1())
-            asked = enroll_pb2.EnrollRequest(secret=tokens.decode(token)[0], csr=request(key))
+            asked = enroll_pb2.EnrollRequest(secret=tokens.decode(token)[0], csr=request_for(key))
             answer = porter.Enroll(asked, timeout=_WITHIN_S)
             pem = key.private_bytes(
                 serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -49,8 +49,8 @@ def write(identities: list[dict[str, str]], file: Path) -> None:
     file.write_text("".join(json.dumps(identity) + "\n" for identity in identities))
 
 
-def request(key: ec.EllipticCurvePrivateKey) -> bytes:
-    """A certificate request (DER)."""
+def request_for(key: ec.EllipticCurvePrivateKey) -> bytes:
+    """A request (DER) for a certificate."""
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "ignored")])
     signed = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, hashes.SHA256())
     return signed.public_bytes(serialization.Encoding.DER)

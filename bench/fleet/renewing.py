@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from fleetnet_proto.v1 import report_pb2, report_pb2_grpc
 
-from bench.fleet.identities import request
+from bench.fleet.identities import request_for
 
 _WITHIN_S: Final = 60.0
 
@@ -56,7 +56,7 @@ class RenewingAgent(Agent):
         """A new certificate over the present connection, and a new stream with it."""
         key = ec.generate_private_key(ec.SECP256R1())
         stub = report_pb2_grpc.ReportServiceStub(self._channel)
-        answer = await stub.Renew(report_pb2.RenewRequest(csr=request(key)), timeout=_WITHIN_S)
+        answer = await stub.Renew(report_pb2.RenewRequest(csr=request_for(key)), timeout=_WITHIN_S)
         pem = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )

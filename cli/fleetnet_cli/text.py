@@ -24,7 +24,12 @@ def visible(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text if len(text) <= LONGEST else cut(text)
     # None of it gets shorter.
-    return cut("".join(c if c.isprintable() and c not in _UNSEEN else _number(ord(c)) for c in text[: LONGEST + 1]))
+    return cut("".join(c if is_seen(c) else _number(ord(c)) for c in text[: LONGEST + 1]))
+
+
+def is_seen(character: str) -> bool:
+    """True unless nothing is seen of it, or a terminal might act upon it."""
+    return character.isprintable() and character not in _UNSEEN
 
 
 def cut(text: str) -> str:

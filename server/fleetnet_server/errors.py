@@ -152,3 +152,12 @@ class ConfigError(StartRefused):
 
 class AuthorityError(StartRefused):
     """The files of the CA are missing, unreadable or do not belong together."""
+
+
+def let_go(error: BaseException) -> None:
+    """Of what its frames hold, once it is known. A report that was refused is held by them, a hundred times as large as
+    it came, in circles: until somebody looks for garbage, which is once a minute (run/memory.py)."""
+    chain: BaseException | None = error
+    while chain is not None:
+        chain.__traceback__ = None
+        chain = chain.__cause__ or chain.__context__

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 import pytest
+from cli.nasty import PIECES, WIDE_SIGNS, assert_nothing_acts
 from cli.schemas import check_document, check_lines
 from fleetnet_cli import records, text, wire, wire_live, wire_network
 from fleetnet_cli.edges.records import Edge, End, Place
@@ -46,14 +47,8 @@ from cli import fleet, network
 Item = TypeVar("Item")
 Shown = tuple[list[Any], Presentation[Any]]
 
-_WIDE_SIGNS = "\uff1d\uff0b\uff0d\uff20"
-_PIECES = [
-    "\x1b[2J", "\x1b]0;x\x07", "\x9b31m", "\x7f", "\r", "\n", "\t", "\0", "\u202e", "\u2066", "\u200b", "\ufe0f",
-    "\u3164", "\u2028", "=1+1", "+1", "-1", "@SUM(A1)", *_WIDE_SIGNS, ";", ",", '"', "'", "|", " ", "[bold red]", "[/]",
-    "$(reboot)", "`id`", "--help", "a", "é", "日本", "\U0001f600",
-]  # fmt: skip
 # protobuf carries no lone surrogates, so no answer does.
-_hostile = st.lists(st.sampled_from(_PIECES) | st.text(st.characters(codec="utf-8"), max_size=8), max_size=6).map(
+_hostile = st.lists(st.sampled_from(PIECES) | st.text(st.characters(codec="utf-8"), max_size=8), max_size=6).map(
     "".join
 )
 _SERVICES = parse(fleet.SERVICES)
@@ -154,11 +149,6 @@ def written(shown: Shown, write: Callable[..., object], **how: object) -> str:
     return out.getvalue()
 
 
-def assert_nothing_acts(shown: str) -> None:
-    for character in shown:
-        assert character == "\n" or (character.isprintable() and text.visible(character) == character)
-
-
 @_patient
 @given(_answers, st.booleans())
 def test_a_table_has_a_line_an_item_and_nothing_that_a_terminal_acts_upon(shown: Shown, wide: bool) -> None:
@@ -196,7 +186,7 @@ def test_a_row_of_csv_has_its_columns_and_no_cell_that_is_a_formula(shown: Shown
     for separator in ",;":
         for row in csv.reader(io.StringIO(rows, newline=""), delimiter=separator):
             for cell in row:
-                assert re.fullmatch(r"-\d+", cell) or cell.lstrip()[:1] not in set(f"=+-@\t\r{_WIDE_SIGNS}")
+                assert re.fullmatch(r"-\d+", cell) or cell.lstrip()[:1] not in set(f"=+-@\t\r{WIDE_SIGNS}")
 
 
 @_patient

@@ -1,15 +1,17 @@
 """The enrollment port: a token for a certificate. The only thing that a stranger can ask of the collector."""
 
+import asyncio
 import contextlib
+import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import grpc
 import structlog
 from fleetnet_proto.v1 import enroll_pb2, enroll_pb2_grpc
 
 from fleetnet_server import metrics
-from fleetnet_server.errors import ServerError, TokenRefused
+from fleetnet_server.errors import ServerError, TokenRefused, TooMuchAtOnce
 from fleetnet_server.identity.peer import check_tls
 from fleetnet_server.logs import Sparing
 from fleetnet_server.rpc import translate_people
@@ -18,6 +20,13 @@ from fleetnet_server.services.enrollment import Enrollment
 from fleetnet_server.services.guesses import Guesses
 from fleetnet_server.services.health import Health
 from fleetnet_server.services.people import People
+from fleetnet_server.services.quotas import Bucket
+
+# So many are answered in a second, and at once; the others wait in line. Strangers are many, and each costs as much as
+# a report does.
+_PER_S: Final = 50.0
+_AT_ONCE: Final = 100.0
+_LINE_S: Final = 5.0  # who would wait for longer is told to come later
 
 _log = structlog.get_logger()
 
@@ -40,6 +49,7 @@ class EnrollService(enroll_pb2_grpc.EnrollServiceServicer):
         self._report_port = report_port
         self._refusals = Sparing()
         self._guesses = Guesses()
+        self._turns = Bucket(_PER_S, _AT_ONCE, time.monotonic())
 
     async def Enroll(  # noqa: N802  # gRPC's name
         self, request: enroll_pb2.EnrollRequest, context: grpc.aio.ServicerContext[Any, Any]
@@ -47,6 +57,7 @@ class EnrollService(enroll_pb2_grpc.EnrollServiceServicer):
         """Trade a token for a certificate."""
         async with errors_as_status(context, self._health):
             with self._refusals_logged(context):
+                await self._turn()
                 check_tls(context.auth_context())
                 with self._guesses_counted(context):
                     enrolled = await self._enrollment.enroll(request.secret, request.csr, request.hostname)
@@ -69,6 +80,7 @@ class EnrollService(enroll_pb2_grpc.EnrollServiceServicer):
         """Trade a person's token for a certificate."""
         async with errors_as_status(context, self._health):
             with self._refusals_logged(context):
+                await self._turn()
                 check_tls(context.auth_context())
                 with self._guesses_counted(context):
                     joined = await self._people.enroll(request.secret, request.csr)
@@ -89,6 +101,13 @@ class EnrollService(enroll_pb2_grpc.EnrollServiceServicer):
                 question_port=self._report_port,
             )
         raise AssertionError("unreachable: an error has ended the call")
+
+    async def _turn(self) -> None:
+        """Wait for one's turn. Raises TooMuchAtOnce."""
+        if (wait_s := self._turns.spend(1, time.monotonic())) > _LINE_S:
+            self._turns.give_back(1)
+            raise TooMuchAtOnce("too many want to enroll at once; try again in some seconds")
+        await asyncio.sleep(wait_s)
 
     @contextlib.contextmanager
     def _guesses_counted(self, context: grpc.aio.ServicerContext[Any, Any]) -> Iterator[None]:

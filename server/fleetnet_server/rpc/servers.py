@@ -23,6 +23,7 @@ from fleetnet_server.rpc.enroll import EnrollService
 from fleetnet_server.rpc.gate import MOST_QUESTION_BYTES, Gate
 from fleetnet_server.rpc.people import PersonService
 from fleetnet_server.rpc.query import QueryService
+from fleetnet_server.rpc.readable import Readable
 from fleetnet_server.rpc.report import STREAM_AGE_S, ReportService
 from fleetnet_server.rpc.translate_report import MAX_MESSAGE_BYTES
 
@@ -53,7 +54,7 @@ def report_server(
 ) -> grpc.aio.Server:
     """For hosts and people, over mutual TLS."""
     server = grpc.aio.server(
-        interceptors=[gate],
+        interceptors=[Readable(), gate],
         options=[
             _ALONE,
             _HANDSHAKE,
@@ -80,6 +81,7 @@ def report_server(
 def enroll_server(service: EnrollService) -> grpc.aio.Server:
     """For strangers, over TLS: small messages, few at once, short connections."""
     server = grpc.aio.server(
+        interceptors=[Readable()],
         options=[
             _ALONE,
             _HANDSHAKE,
@@ -99,11 +101,12 @@ def enroll_server(service: EnrollService) -> grpc.aio.Server:
 def admin_server(queries: QueryService, administration: AdminService, authority: AuthorityService) -> grpc.aio.Server:
     """For people on this machine, over the admin socket."""
     server = grpc.aio.server(
+        interceptors=[Readable()],
         options=[
             _ALONE,
             ("grpc.max_send_message_length", -1),
             ("grpc.max_receive_message_length", MOST_QUESTION_BYTES),
-        ]
+        ],
     )
     query_pb2_grpc.add_QueryServiceServicer_to_server(queries, server)
     admin_pb2_grpc.add_AdminServiceServicer_to_server(administration, server)

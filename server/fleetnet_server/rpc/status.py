@@ -64,10 +64,12 @@ async def errors_as_status(context: grpc.aio.ServicerContext[Any, Any], health: 
     except errors.ServerError as error:
         if isinstance(error, errors.StorageError):
             health.failed(error)
+        errors.let_go(error)
         await _abort(context, code_of(error), str(error))
     except Exception as error:
-        # A client that is gone makes reads and writes fail in several ways; that is its business, not ours.
-        if context.cancelled() or context.done():
+        # A client that is gone makes reads and writes fail in several ways; that is its business, not ours. The first
+        # write that fails may do so before the call knows that it is over.
+        if isinstance(error, grpc.aio.BaseError) or context.cancelled() or context.done():
             raise asyncio.CancelledError from error
         _log.error("request failed inside the collector", **failure(error))
         await _abort(context, grpc.StatusCode.INTERNAL, "the collector failed inside; its log says where")

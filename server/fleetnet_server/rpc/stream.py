@@ -25,7 +25,7 @@ import structlog
 from fleetnet_proto.v1 import report_pb2
 from google.protobuf.message import DecodeError
 
-from fleetnet_server.errors import BadBatch, StorageUnavailable
+from fleetnet_server.errors import BadBatch, ServerError, StorageUnavailable, let_go
 from fleetnet_server.records import Batch, Session, Stored
 from fleetnet_server.rpc import bounds, held, translate_report
 from fleetnet_server.rpc.asked import Asking
@@ -48,6 +48,11 @@ _AHEAD = CREDIT + 1
 _AHEAD_BYTES = 32 * 1024 * 1024
 # Translating more parts than this takes long enough to keep other hosts waiting: it goes to a thread.
 _INLINE_PARTS = 500
+# And to store them keeps the one that writes. Its host is read again only after it has rested for so many times as long
+# as that took: at a quarter of the time a host still gets about as many rows through as its quota (limits.py) lets it
+# for good, and whatever it tells, most of the time others find nobody before them.
+_REST_TIMES = 3.0
+_REST_AT_MOST_S = 2.0
 # A peer that does not read for this long is gone.
 _WRITE_S = 20.0
 _DRAIN_S = 30.0
@@ -192,31 +197,54 @@ class Stream:
             message = await receive(self._context)
             if message is None:
                 return
-            kind, size_bytes, rows = message.WhichOneof("message"), message.ByteSize(), 0
-            if kind == "hello":
-                raise BadBatch("a second Hello came on one stream")
-            if kind == "live":
-                self.live.hand_over(message.live, size_bytes)
-            elif kind == "batch":
-                if message.batch.HasField("backlog"):
-                    self._waits.size_bytes = min(message.batch.backlog.left_bytes, bounds.MAX_INTEGER)
-                rows = translate_report.rows(message.batch)
-                if not await self._take_in(message.batch, size_bytes):
-                    return
-            # Any other is a later version's kind of message; what it tells is not for this version.
-            del message
-            if (wait_s := self._shared.quotas.report(self._host, rows, size_bytes)) > 0:
+            size_bytes = message.ByteSize()
+            try:
+                handled = await self._handle(message, size_bytes)
+            except ServerError as error:
+                let_go(error)
+                raise
+            finally:
+                # Before anything is waited for, or fails: else it stays until garbage is looked for.
+                del message
+            if handled is None:
+                return
+            rows, large = handled
+            paid_at_s = time.monotonic() + self._shared.quotas.report(self._host, rows, size_bytes)
+            if large is not None:
+                await _rest_after(large)
+            if (wait_s := paid_at_s - time.monotonic()) > 0:
                 await asyncio.sleep(wait_s)
 
-    async def _take_in(self, message: report_pb2.Batch, size_bytes: int) -> bool:
-        """Hand a batch over as soon as there is room for it; False if the stream is to end because there is none."""
+    async def _handle(
+        self, message: report_pb2.AgentMessage, size_bytes: int
+    ) -> tuple[int, asyncio.Task[Stored] | None] | None:
+        """Do what a message is for; the rows that it tells of, and its commit where it is large. None if the stream is
+        to end because there is no room for it."""
+        kind = message.WhichOneof("message")
+        if kind == "hello":
+            raise BadBatch("a second Hello came on one stream")
+        if kind == "live":
+            self.live.hand_over(message.live, size_bytes)
+        if kind != "batch":
+            # Any other is a later version's kind of message; what it tells is not for this version.
+            return 0, None
+        batch = message.batch
+        if batch.HasField("backlog"):
+            self._waits.size_bytes = min(batch.backlog.left_bytes, bounds.MAX_INTEGER)
+        commit = await self._take_in(batch, size_bytes)
+        if commit is None:
+            return None
+        return translate_report.rows(batch), commit if translate_report.parts(batch) > _INLINE_PARTS else None
+
+    async def _take_in(self, message: report_pb2.Batch, size_bytes: int) -> asyncio.Task[Stored] | None:
+        """Hand a batch over as soon as there is room for it; None if the stream is to end because there is none."""
         received_at_us = time.time_ns() // 1_000
         try:
             weight = await self._shared.held.take(held.weigh(message, size_bytes))
         except held.FullError:
             after_ms = random.randint(2_000, 30_000)  # noqa: S311  # only jitter
             self.end(Ending("the collector has more to store than it can hold", reconnect_after_ms=after_ms))
-            return False
+            return None
         try:
             storing = await self._storing(message, received_at_us)
         except BaseException:
@@ -225,7 +253,7 @@ class Stream:
         commit = self._hand_over(storing, weight)
         if message.snapshot.last:
             commit.add_done_callback(lambda _: self._told_all())
-        return True
+        return commit
 
     async def _storing(self, message: report_pb2.Batch, received_at_us: int) -> Coroutine[Any, Any, Stored]:
         """How a batch is to be stored, or kept where it cannot be read. Raises BadBatch if it does not name itself."""
@@ -252,6 +280,8 @@ class Stream:
     def _known(self, commit: asyncio.Task[Stored], weight: int) -> None:
         """Also when the stream has ended long before: until then the writer's queue holds the batch."""
         self._outstanding.discard(commit)
+        if not commit.cancelled() and isinstance(error := _known_error(commit), ServerError):
+            let_go(error)
         self._shared.held.give_back(weight)
 
     async def _await_commits(self) -> None:
@@ -339,6 +369,23 @@ async def receive(context: Context) -> report_pb2.AgentMessage | None:
     except (grpc.aio.BaseError, asyncio.InvalidStateError) as error:
         raise DisconnectedError("the connection broke") from error
     return message if isinstance(message, report_pb2.AgentMessage) else None
+
+
+def _known_error(commit: asyncio.Task[Stored]) -> BaseException | None:
+    """What it failed with. A stream that ends at the first failure asks for no other, and asyncio logs each that nobody
+    asked for."""
+    try:
+        commit.result()
+    except Exception as error:
+        return error
+    return None
+
+
+async def _rest_after(commit: asyncio.Task[Stored]) -> None:
+    """Wait until it is stored, or is not, and then for some times as long."""
+    began_s = time.monotonic()
+    await asyncio.wait((commit,))
+    await asyncio.sleep(min(_REST_AT_MOST_S, _REST_TIMES * (time.monotonic() - began_s)))
 
 
 async def _translated(message: report_pb2.Batch) -> Batch:

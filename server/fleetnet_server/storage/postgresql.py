@@ -21,6 +21,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from fleetnet_server.errors import StorageError, StorageUnavailable
+from fleetnet_server.storage.compiled import Questions
 from fleetnet_server.storage.postgresql_rows import CITUS
 from fleetnet_server.storage.postgresql_rows import execute_rows as execute_rows
 from fleetnet_server.storage.postgresql_rows import hold_each as hold_each
@@ -87,7 +88,8 @@ def engines(url: URL, readers: int, question_s: float) -> tuple[str, Engine, Eng
     # tried: a question that finds its own broken begins again (reader.py).
     reader = create_engine(
         url, connect_args={**told, "prepare_threshold": None}, poolclass=QueuePool, pool_size=readers, max_overflow=0,
-        isolation_level="REPEATABLE READ", execution_options={"postgresql_readonly": True},
+        isolation_level="REPEATABLE READ",
+        execution_options={"postgresql_readonly": True, "compiled_cache": Questions()},
     )  # fmt: skip
     event.listen(writer, "handle_error", _leave_standby)
     bounded = {**_READER, "statement_timeout": f"{max(_STATEMENT_S, question_s) + _AND_S:.0f}s"}

@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
 from fleetnet_server.errors import StorageDamaged, StorageError, StorageUnavailable
+from fleetnet_server.storage.compiled import Questions
 from fleetnet_server.storage.sqlite_rows import execute_rows as execute_rows
 from fleetnet_server.storage.sqlite_rows import hold_each as hold_each
 from fleetnet_server.storage.sqlite_rows import insert_new as insert_new
@@ -145,8 +146,9 @@ def _readers(path: Path, most: int) -> Engine:
     # The one that was used last is used next: each connection has caches of its own, and those that only a crowd needs
     # are to stay as they are when it is gone.
     readers = create_engine(
-        "sqlite://", creator=connect, poolclass=QueuePool, pool_size=most, max_overflow=0, pool_use_lifo=True
-    )
+        "sqlite://", creator=connect, poolclass=QueuePool, pool_size=most, max_overflow=0, pool_use_lifo=True,
+        execution_options={"compiled_cache": Questions()},
+    )  # fmt: skip
     event.listen(readers, "connect", _prepare_reader)
     # Python's sqlite3 begins no transaction for a SELECT, and each would see another moment.
     event.listen(readers, "begin", lambda conn: conn.exec_driver_sql("BEGIN"))

@@ -82,6 +82,7 @@ class Writer:
         self._hurry = threading.Event()  # set while there may be work in the queue that has haste
         self._queue: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
         self._hurried: deque[Work] = deque()  # of what is in the queue, what has most haste
+        self._kept: Work | None = None  # out of the queue, and waits for what hurries: once
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="fleetnet-writer", daemon=True)
         self._thread.start()
@@ -97,7 +98,8 @@ class Writer:
         after: Iterable["Work"] = (),
     ) -> "Work":
         """Queue fn(conn, *args), which writes so many rows. Calls run in the order of submission, but for what has most
-        haste: that goes first, and takes along what it must come `after`, given in the order of submission. If fn
+        haste: that goes first, and takes along what it must come `after`, given in the order of submission; unless all
+        of it has more rows than may go first, for then it is no small thing for those behind. If fn
         fails, and the database does not, what it did is undone and instead(conn, error, *args) takes its place.
 
         Some that come after one another and have the same `together` are first given to that, as the list of their
@@ -106,6 +108,9 @@ class Writer:
         """
         if self._closed:
             raise StorageError(f"the database {self._name} has been closed")
+        after = [one for one in after if not one.taken]
+        if haste is Haste.MOST and rows + sum(one.rows for one in after) > HURRIED_ROWS:
+            haste = Haste.SOME
         work = Work(fn, args, instead, together, rows, haste, Future())
         if haste is Haste.MOST:
             self._hurried.extend(after)
@@ -144,7 +149,8 @@ class Writer:
 
     def _take(self) -> tuple[list[Work], bool]:
         """All that is queued, what has most haste before the rest; False with what comes before the end."""
-        first = self._queue.get()
+        waited = self._kept is not None
+        first, self._kept = self._kept or self._queue.get(), None
         if first is None:
             return [], False
         # Who has as much company as a group may have waits for no more.
@@ -156,6 +162,11 @@ class Writer:
             time.sleep(wait_s)
         self._next_s = time.monotonic() + self._gather_s
         group: list[Work] = []
+        if first.rows > HURRIED_ROWS and not waited and self._add_hurried(group):
+            # What takes long lets them go first. In the order it changes nothing: they take along what they come after.
+            self._kept = first
+            self._hurry.set()
+            return group, True
         rows = self._add(group, first) + min(self._add_hurried(group), HURRIED_ROWS)
         try:
             while len(group) < GROUP_LIMIT and rows < GROUP_ROWS:
@@ -185,7 +196,8 @@ class Writer:
         return rows
 
     def _refuse_rest(self) -> None:
-        while (work := self._queue.get()) is not None:
+        while (work := self._kept or self._queue.get()) is not None:
+            self._kept = None
             if not work.taken and work.done.set_running_or_notify_cancel():
                 work.done.set_exception(StorageUnavailable(f"the database {self._name} has been closed"))
 

@@ -1,15 +1,19 @@
 """One token lets one host in, once."""
 
+import asyncio
 import concurrent.futures
 import socket
 import ssl
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
 from cryptography import x509
 from fleetnet_proto.v1 import admin_pb2, admin_pb2_grpc, query_pb2, report_pb2, report_pb2_grpc
+from fleetnet_server.errors import TooMuchAtOnce
 from fleetnet_server.identity import tokens
+from fleetnet_server.rpc import enroll
 from server.agents import DEADLINE_S, ReportStream, new_request
 from server.running import Running
 
@@ -60,6 +64,32 @@ def test_used_and_unknown_and_short_are_one_to_a_stranger(collector: Running) ->
     collector.enroll(secret, new_request())
     for wrong in (secret, bytes(32), b"", secret[:-1]):
         assert refusal(collector, wrong, new_request()) == (grpc.StatusCode.UNAUTHENTICATED, REFUSED)
+
+
+def test_strangers_wait_in_line_and_no_longer_than_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story() -> tuple[list[float], list[str]]:
+        waited: list[float] = []
+
+        async def sleep(wait_s: float) -> None:
+            waited.append(wait_s)
+
+        monkeypatch.setattr("fleetnet_server.rpc.enroll.time.monotonic", lambda: 1_000.0)
+        monkeypatch.setattr("fleetnet_server.rpc.enroll.asyncio.sleep", sleep)
+        nobody: Any = None
+        desk, refused = enroll.EnrollService(nobody, nobody, nobody, (), 0), list[str]()
+        for _ in range(1_000):
+            try:
+                await desk._turn()
+            except TooMuchAtOnce as error:
+                refused.append(str(error))
+        return waited, refused
+
+    waited, refused = asyncio.run(story())
+    assert waited[:100] == [0.0] * 100
+    assert waited == sorted(waited)
+    assert waited[-1] == 5.0
+    assert len(waited) == 350
+    assert set(refused) == {"too many want to enroll at once; try again in some seconds"}
 
 
 def test_a_bad_request_does_not_use_up_the_token(collector: Running) -> None:

@@ -9,6 +9,7 @@ from inside import Growth, Held, Inside
 from server.agents import DEADLINE_S, Identity, ReportStream
 from server.running import Running, ports_of
 
+from bench.growth import taken_bytes
 from server import messages
 
 pytestmark = pytest.mark.slow
@@ -67,5 +68,38 @@ def test_streams_that_end_leave_nothing_behind(data: Path, tmp_path: Path, monke
         assert least.descriptors <= 0, least
         assert least.blocks < CYCLES * BLOCKS_A_CYCLE, least
         assert least.bytes < CYCLES * BYTES_A_CYCLE, least
+    finally:
+        collector.kill()
+
+
+def _refused(collector: Running, identity: Identity, epoch: int, *, twice: bool) -> None:
+    """A report of most of a MiB, which comes before its turn or names nothing, and the end of its stream."""
+    batch = messages.batch(2, messages.listener(1), epoch=epoch)
+    for cookie in range(2, 18_000):
+        batch.opened.add().CopyFrom(batch.opened[0])
+        batch.opened[-1].key.cookie = cookie
+    if twice:
+        batch.sequence = 0
+        batch.opened[0].key.cookie = 2
+    with collector.channel(identity) as channel:
+        stream = ReportStream(channel)
+        stream.open(messages.hello(epoch))
+        stream.send(batch=batch)
+        stream.receive_rest()
+        stream.close()
+
+
+@pytest.mark.parametrize("twice", [False, True], ids=["before its turn", "names nothing"])
+def test_reports_that_are_refused_are_gone_at_once(data: Path, twice: bool) -> None:
+    # As messages and records each takes some 5 MB. Python looks for garbage once a minute, and a host may be refused
+    # thirty times until then: so nothing of it may have to be looked for.
+    collector = Running(data)
+    try:
+        identity = collector.join("web1")
+        taken = []
+        for epoch in range(1, 22):
+            _refused(collector, identity, epoch, twice=twice)
+            taken.append(taken_bytes(collector.process.pid))
+        assert taken[-1] - taken[4] < 40 * 1024 * 1024
     finally:
         collector.kill()

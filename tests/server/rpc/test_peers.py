@@ -9,53 +9,14 @@ from pathlib import Path
 import grpc
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from fleetnet_proto.v1 import report_pb2, report_pb2_grpc
 from fleetnet_server.identity import ca
-from server.agents import DEADLINE_S, Identity, ReportStream, ended_with, pem_of
+from server.agents import DEADLINE_S, Identity, ReportStream, ended_with
+from server.forged import CLIENT
 from server.running import Running
 
-from server import messages
-
-CLIENT = ExtendedKeyUsageOID.CLIENT_AUTH
-
-
-def made(
-    collector: Running,
-    uris: tuple[str, ...],
-    *,
-    name: str = "web1",
-    purposes: tuple[x509.ObjectIdentifier, ...] = (CLIENT,),
-    authority: ca.Authority | None = None,
-    days: float = 7,
-    serial: int | None = None,
-) -> Identity:
-    """A certificate as nobody would issue it, signed with the collector's own key, and with a serial that it does not
-    know, unless told otherwise."""
-    now = datetime.datetime.now(datetime.UTC)
-    key = ec.generate_private_key(ec.SECP256R1())
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(ca.common_name(name))
-        .public_key(key.public_key())
-        .not_valid_before(now - datetime.timedelta(days=30))
-        .not_valid_after(now + datetime.timedelta(days=days))
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
-    )
-    if uris:
-        names = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri) for uri in uris])
-        builder = builder.add_extension(names, critical=False)
-    authority = authority or ca.open_authority(collector.data, now)
-    if serial is None:
-        signed = authority.sign(builder)
-    else:
-        named = builder.issuer_name(authority.certificate.subject).serial_number(serial)
-        signed = named.sign(authority.key, hashes.SHA256())
-    pem = signed.public_bytes(serialization.Encoding.PEM)
-    return Identity(name, pem_of(key), pem, collector.ca_pem)
+from server import forged, messages
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +48,7 @@ WEB1 = "spiffe://fleetnet/host/web1"
 def test_a_certificate_of_our_ca_that_is_not_a_hosts_is_refused(
     collector: Running, uris: tuple[str, ...], options: dict[str, tuple[x509.ObjectIdentifier, ...]], words: str
 ) -> None:
-    with collector.channel(made(collector, uris, **options)) as channel:  # type: ignore[arg-type]  # only purposes
+    with collector.channel(forged.certificate(collector, uris, **options)) as channel:  # type: ignore[arg-type]  # only purposes
         stream = ReportStream(channel)
         stream.send(hello=messages.hello())
         code, sentence = ended_with(stream)
@@ -110,9 +71,9 @@ def not_let_in(channel: grpc.Channel) -> bool:
 def test_tls_itself_keeps_strangers_out(collector: Running, tmp_path: Path) -> None:
     foreign = ca.open_authority(tmp_path, datetime.datetime.now(datetime.UTC))
     for identity in (
-        made(collector, (WEB1,), authority=foreign),
-        made(collector, (WEB1,), days=-1),
-        made(collector, (WEB1,), purposes=(ExtendedKeyUsageOID.SERVER_AUTH,)),
+        forged.certificate(collector, (WEB1,), authority=foreign),
+        forged.certificate(collector, (WEB1,), days=-1),
+        forged.certificate(collector, (WEB1,), purposes=(ExtendedKeyUsageOID.SERVER_AUTH,)),
     ):
         with collector.channel(identity) as channel:
             assert not_let_in(channel)
@@ -150,7 +111,7 @@ def test_a_certificate_that_ended_does_not_get_in_by_an_older_session(collector:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"  # made only now: it ends before a slow start would
-        identity = made(collector, (WEB1,), days=3 / 86_400, serial=serial_of(web1))
+        identity = forged.certificate(collector, (WEB1,), days=3 / 86_400, serial=serial_of(web1))
         end = x509.load_pem_x509_certificate(identity.certificate_pem).not_valid_after_utc
         told = [
             identity.key_pem.decode(),
@@ -169,7 +130,8 @@ def test_a_certificate_that_ended_does_not_get_in_by_an_older_session(collector:
 
 
 def test_a_stream_does_not_outlive_its_certificate(collector: Running, web1: Identity) -> None:
-    with collector.channel(made(collector, (WEB1,), days=2 / 86_400, serial=serial_of(web1))) as channel:
+    shown = forged.certificate(collector, (WEB1,), days=2 / 86_400, serial=serial_of(web1))
+    with collector.channel(shown) as channel:
         stream = ReportStream(channel)
         stream.open(messages.hello())
         assert stream.receive().reconnect.reason == "the stream has reached its age"
@@ -177,7 +139,7 @@ def test_a_stream_does_not_outlive_its_certificate(collector: Running, web1: Ide
 
 
 def test_refused_peers_are_logged_but_do_not_flood_the_log(collector: Running) -> None:
-    with collector.channel(made(collector, ("spiffe://fleetnet/person/flood",))) as channel:
+    with collector.channel(forged.certificate(collector, ("spiffe://fleetnet/person/flood",))) as channel:
         for _ in range(30):
             stream = ReportStream(channel)
             stream.send(hello=messages.hello())

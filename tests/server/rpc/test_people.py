@@ -26,10 +26,10 @@ from server.people import (
     renew,
     revoke,
 )
-from server.rpc.test_peers import made, not_let_in
+from server.rpc.test_peers import not_let_in
 from server.running import Running
 
-from server import messages
+from server import forged, messages
 
 DENIED, UNKNOWN = grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED
 ALICE = "spiffe://fleetnet/person/alice"
@@ -98,7 +98,7 @@ def test_a_person_may_not_report(collector: Running) -> None:
 
 
 def test_tls_itself_keeps_a_servers_certificate_out_of_everything(collector: Running) -> None:
-    server = made(collector, (ALICE,), purposes=(ExtendedKeyUsageOID.SERVER_AUTH,))
+    server = forged.certificate(collector, (ALICE,), purposes=(ExtendedKeyUsageOID.SERVER_AUTH,))
     with collector.channel(server) as channel:
         assert not_let_in(channel)
         for method in _METHODS:
@@ -127,7 +127,7 @@ def test_a_certificate_of_our_ca_that_is_not_a_persons_is_refused(
 ) -> None:
     log_in(collector, "alice", OPERATOR)
     with pytest.raises(grpc.RpcError) as error:
-        ask(collector, made(collector, uris, purposes=purposes))
+        ask(collector, forged.certificate(collector, uris, purposes=purposes))
     code, said = refused(error)
     assert code is UNKNOWN
     assert words in said
@@ -135,7 +135,10 @@ def test_a_certificate_of_our_ca_that_is_not_a_persons_is_refused(
 
 def test_tls_itself_keeps_people_of_another_ca_and_of_the_past_out(collector: Running, tmp_path: Path) -> None:
     foreign = ca.open_authority(tmp_path, datetime.datetime.now(datetime.UTC))
-    for identity in (made(collector, (ALICE,), authority=foreign), made(collector, (ALICE,), days=-1)):
+    for identity in (
+        forged.certificate(collector, (ALICE,), authority=foreign),
+        forged.certificate(collector, (ALICE,), days=-1),
+    ):
         with pytest.raises(grpc.RpcError) as error:
             ask(collector, identity)
         assert refused(error)[0] is grpc.StatusCode.UNAVAILABLE

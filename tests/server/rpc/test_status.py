@@ -1,9 +1,13 @@
 """Every error that can reach a client has a status code, and one that somebody chose."""
 
+import asyncio
+from typing import Any, cast
+
 import grpc
 import pytest
 from fleetnet_server import errors
 from fleetnet_server.rpc import status
+from fleetnet_server.services.health import Health
 
 # These end a start; no call is open then.
 _BEFORE_SERVING = {errors.StartRefused, errors.ConfigError, errors.AuthorityError}
@@ -50,3 +54,23 @@ def test_a_new_error_takes_after_its_parent() -> None:
 
 def test_the_table_holds_nothing_that_is_not_in_the_tree() -> None:
     assert set(status.CODES) <= set(tree(errors.ServerError))
+
+
+class _NotYetOver:
+    """A call whose client is gone, and which does not know yet."""
+
+    def cancelled(self) -> bool:
+        return False
+
+    done = cancelled
+
+
+def test_a_write_to_a_client_that_is_gone_is_no_mistake_of_the_collectors(capsys: pytest.CaptureFixture[str]) -> None:
+    async def write() -> None:
+        async with status.errors_as_status(cast(Any, _NotYetOver()), Health()):
+            # What gRPC raises where a message cannot be sent any more (ExecuteBatchError) is one of these.
+            raise grpc.aio.BaseError('Failed "execute_batch"')
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(write())
+    assert "failed inside" not in "".join(capsys.readouterr())

@@ -13,7 +13,7 @@ import pytest
 from fleetnet_server.errors import StorageError, StorageUnavailable
 from fleetnet_server.storage import database, hosts, tokens
 from fleetnet_server.storage.database import Database
-from fleetnet_server.storage.writer import GROUP_LIMIT, GROUP_ROWS, HURRIED_LIMIT, Haste
+from fleetnet_server.storage.writer import GROUP_LIMIT, GROUP_ROWS, HURRIED_LIMIT, HURRIED_ROWS, Haste
 from server.agents import DEADLINE_S
 from server.held import Held
 from server.running import wait_for
@@ -207,6 +207,30 @@ def test_what_has_most_haste_goes_first_some_with_each_commit_and_each_once(tmp_
     tell(tmp_path, story)
 
 
+def test_what_is_large_lets_those_that_hurry_go_first_once_and_hurries_nobody_itself(tmp_path: Path) -> None:
+    async def story(db: Database) -> None:
+        order: list[int] = []
+        commits: list[int] = []
+        event.listen(db._engines.writer, "commit", lambda _conn: commits.append(len(order)))
+
+        held = Held(db)
+        await held.begun()
+        large = [
+            asyncio.ensure_future(db.write(_noted, order, n, rows=GROUP_ROWS, haste=Haste.MOST, host_id=1))
+            for n in range(2)
+        ]
+        # Small, and yet nothing that may go before its own host's large ones.
+        behind = asyncio.ensure_future(db.write(_noted, order, 2, haste=Haste.MOST, host_id=1))
+        hurried = asyncio.ensure_future(db.write(_noted, order, 1_000, haste=Haste.MOST, host_id=2))
+        await asyncio.sleep(0)
+        await held.end()
+        assert await asyncio.gather(*large, behind, hurried) == [0, 1, 2, 1_000]
+        assert order == [1_000, 0, 1, 2]
+        assert commits[1:] == [1, 2, 3, 4]
+
+    tell(tmp_path, story)
+
+
 def test_what_has_hurried_is_not_kept_until_its_turn(tmp_path: Path) -> None:
     class Rows:
         """Something that takes memory."""
@@ -243,7 +267,7 @@ def test_what_hurries_with_many_rows_leaves_room_for_others(tmp_path: Path) -> N
         await held.begun()
         works = [asyncio.ensure_future(db.write(_noted, order, n)) for n in range(3)]
         works += [
-            asyncio.ensure_future(db.write(_noted, order, n, rows=GROUP_ROWS, haste=Haste.MOST))
+            asyncio.ensure_future(db.write(_noted, order, n, rows=HURRIED_ROWS, haste=Haste.MOST))
             for n in range(1_000, 1_003)
         ]
         await asyncio.sleep(0)

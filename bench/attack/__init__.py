@@ -1,0 +1,1 @@
+"""What those who wish a collector ill do to those who do not."""

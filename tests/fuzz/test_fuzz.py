@@ -1,0 +1,30 @@
+"""Half a minute of `make fuzz`: whatever is said to a collector, it goes on, and tells of no mistake of its own."""
+
+import time
+from pathlib import Path
+
+import pytest
+from fuzz import doors, seeds
+from fuzz.campaign import Campaign
+from server.running import Running
+
+_SECONDS = 30.0
+
+
+def test_every_method_of_every_service_is_called_by_the_campaign() -> None:
+    assert set(seeds.REQUESTS) | {doors.REPORT} == set(doors.METHODS)
+    for method, request in seeds.REQUESTS.items():
+        assert request.DESCRIPTOR.full_name == doors.METHODS[method].input_type.full_name
+
+
+@pytest.mark.slow
+def test_no_message_harms_a_collector(tmp_path: Path) -> None:
+    collector = Running(tmp_path / "data")
+    try:
+        # Another seed each day finds more than the same one each time; what it was is in what pytest says.
+        seed = int(time.time() // 86_400)
+        campaign = Campaign(collector, seed)
+        campaign.run(time.monotonic() + _SECONDS)
+        assert campaign.told.rounds > 10, campaign.told
+    finally:
+        collector.kill()
