@@ -31,7 +31,7 @@ def _add_init(parser: argparse.ArgumentParser) -> None:
 
 
 def _init(settings: Config, options: argparse.Namespace) -> int:
-    from fleetnet_server.run.authority import make
+    from fleetnet_server.run.ca import make
 
     print(f"fleetnet-server: {make(settings, replace=options.replace)}")
     return 0
@@ -44,7 +44,7 @@ def _add_import(parser: argparse.ArgumentParser) -> None:
 
 
 def _import(settings: Config, options: argparse.Namespace) -> int:
-    from fleetnet_server.run.authority import bring
+    from fleetnet_server.run.ca import bring
 
     print(f"fleetnet-server: {bring(settings, options.key, options.certificate, replace=options.replace)}")
     return 0
@@ -58,7 +58,7 @@ def _add_issue_server(parser: argparse.ArgumentParser) -> None:
 
 
 def _issue_server(settings: Config, options: argparse.Namespace) -> int:
-    from fleetnet_server.run.authority import issue_server
+    from fleetnet_server.run.ca import issue_server
 
     for name in options.name:
         if not _DNS.fullmatch(name):
@@ -87,7 +87,7 @@ def _add_show(parser: argparse.ArgumentParser) -> None:
 
 def _show(settings: Config, options: argparse.Namespace) -> int:
     from fleetnet_server.logs import escaped
-    from fleetnet_server.run.authority import show
+    from fleetnet_server.run.ca import show
 
     shows = show(settings)
     if options.output == "json":
