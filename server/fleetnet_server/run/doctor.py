@@ -180,7 +180,7 @@ def _certificates(trust: Trust, config: Config) -> Iterator[Finding]:
         yield Finding(
             False,
             f"certificates of hosts end within a week, or have ended, and were not renewed ({len(late)}, of which "
-            f"{ended} have ended: {shown}): see that they are on and reach a collector; where it has ended, take a token",
+            f"{ended} have ended: {shown}): see that they are on and reach a collector; whose has ended takes a token",
         )
     if len(trust.trusted) > 1:
         names = ", ".join(f"{one.standing} {one.fingerprint[:16]}" for one in trust.trusted)
