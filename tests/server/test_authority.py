@@ -2,8 +2,11 @@
 
 import json
 import os
+import sqlite3
 import subprocess
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from fleetnet_proto.v1 import admin_pb2, admin_pb2_grpc, report_pb2, report_pb2_grpc
 from fleetnet_server.identity import ca, tokens
 from server.agents import DEADLINE_S, Identity, ReportStream, ended_with, new_request, pem_of, request_for
+from server.monitored import get
 from server.postgresql import Server
 from server.running import Running, refused, run, start
 
@@ -169,6 +173,23 @@ def test_each_step_is_logged_and_so_is_one_that_would_leave_somebody_behind(data
     said = [(one.action, one.subject, one.result) for one in log.entries if one.action == "rotate-ca"]
     assert said == [("rotate-ca", "finish", "refused: 1 would be left behind"), ("rotate-ca", "begin", "done")]
     assert problems(data) == []
+    assert collector.terminate() == 0
+
+
+def test_hosts_that_do_not_renew_are_told_by_doctor_log_and_metric(data: Path) -> None:
+    first = Running(data)
+    first.join("web1")
+    first.join("web2")
+    assert first.terminate() == 0
+    assert problems(data) == []
+    in_five_days_us = (time.time_ns() // 1_000) + 5 * 86_400_000_000
+    with closing(sqlite3.connect(data / "fleetnet.db")) as database, database:
+        database.execute("UPDATE certificates SET until_us = ? WHERE name = 'web2'", (in_five_days_us,))
+    [problem] = problems(data)
+    assert "end within a week, or have ended, and were not renewed (1, of which 0 have ended: web2)" in problem
+    collector = Running(data)
+    assert "fleetnet_host_certificates_ending 1.0" in get(collector, "/metrics")[1]
+    assert "hosts=1 first=web2" in collector.await_log("certificates of hosts end within a week")
     assert collector.terminate() == 0
 
 

@@ -180,8 +180,8 @@ def _certificates(trust: Trust, config: Config) -> Iterator[Finding]:
         shown = ", ".join(late[:_SHOWN]) + f" and {len(late) - _SHOWN} more" * (len(late) > _SHOWN)
         yield Finding(
             False,
-            f"the certificates of {len(late)} hosts end within a week, or have ended ({ended}), and were not renewed "
-            f"({shown}): see that they are on and reach a collector; one whose certificate has ended takes a new token",
+            f"certificates of hosts end within a week, or have ended, and were not renewed ({len(late)}, of which "
+            f"{ended} have ended: {shown}): see that they are on and reach a collector; whose has ended takes a token",
         )
     if len(trust.trusted) > 1:
         names = ", ".join(f"{one.standing} {one.fingerprint[:16]}" for one in trust.trusted)
