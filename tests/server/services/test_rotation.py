@@ -260,6 +260,7 @@ def test_another_collector_without_the_new_key_follows_and_does_not_issue(tmp_pa
             (tmp_path / "other" / name).write_bytes((tmp_path / name).read_bytes())
         other = Fleet(fleet.db, tmp_path / "other", await trusting(fleet.db, tmp_path / "other", NOW))
         fleet.come(await fleet.join("a"))
+        other.hosts = fleet.hosts
         await fleet.turn(BEGIN)
         assert await other.trust.look()
         assert other.standing == ["issuing", "next"]
