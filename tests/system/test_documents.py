@@ -34,7 +34,12 @@ INSTALLS = (COLLECTOR, TOKEN, ENROLL, AGENT)
 ELSEWHERE = {
     "fleetnet-server run --data /var/lib/fleetnet --database postgresql+psycopg://fleetnet@db.example.com/fleetnet "
     "--advertise c1.example.com:7443 --advertise c2.example.com:7443": "system/test_on_postgresql.py",
+    "fleetnet-server ca issue-server --name c2.example.com --out c2 --database postgresql+psycopg://…": (
+        "server/test_authority.py"
+    ),
 }
+# Who has a token that is not used yet would be left behind by these, and is named; nothing is done then.
+NAMES_WHO_STAYS = ("fleetnet-server ca rotate --finish", "fleetnet-server ca rotate --retire")
 # Commands of other programs, which are not here: each holds what it is given to what it would need.
 OTHERS = {
     "jq": f"""exec {sys.executable} -c 'import json, sys; [json.loads(line) for line in sys.stdin]'""",
@@ -65,9 +70,14 @@ class Desk:
     def command(self, line: str, place: Host) -> list[str]:
         """A line, for a shell on a host."""
         line = line.replace("collector.example.com", self.collector.address)
-        line = line.replace("/var/lib/fleetnet", str(self.fleet.data))
+        line = line.replace("/var/lib/fleetnet", str(self.fleet.data)).replace("/safe/", "")
         path = f"PATH={self.folder / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
-        own = [f"HOME={self.folder}", f"FLEETNET_SERVER=unix://{self.fleet.admin_socket}"]
+        own = [
+            f"HOME={self.folder}",
+            f"FLEETNET_SERVER=unix://{self.fleet.admin_socket}",
+            f"FLEETNET_SERVER_DATA={self.fleet.data}",
+            f"FLEETNET_SERVER_ADMIN_SOCKET={self.fleet.admin_socket}",
+        ]
         return place.command("env", f"--chdir={self.folder}", path, *own, "bash", "-o", "pipefail", "-c", line)
 
     def type(self, line: str, place: Host | None = None) -> Typed:
@@ -111,8 +121,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     with laboratory(tmp_path_factory.mktemp("documents")) as lab:
         collector = lab.fabric.add_host("collector")
         desk = Desk(lab, Fleet(lab.directory, lab.programs, collector), collector, folder)
-        asked_at = f"FLEETNET_SERVER_ADMIN_SOCKET={desk.fleet.admin_socket}"
-        desk.fleet.start_collector(wrap=lambda _: ["env", asked_at, *desk.command(COLLECTOR, collector)])
+        desk.fleet.start_collector(wrap=lambda _: desk.command(COLLECTOR, collector))
         desk.join("web1", "tcp:0.0.0.0:443", "tcp:0.0.0.0:22", "close-wait:3")
         desk.join("web2", "tcp:0.0.0.0:443")
         desk.join("db1", "tcp:0.0.0.0:5432")
@@ -132,7 +141,10 @@ def typed(desk: Desk) -> dict[str, Typed]:
 @pytest.mark.parametrize("line", LINES)
 def test_a_line_that_is_shown_is_answered(line: str, typed: dict[str, Typed]) -> None:
     done = typed[line]
-    assert done.status in ANSWERED, done.err
+    if line in NAMES_WHO_STAYS:
+        assert (done.status, "token web9" in done.out + done.err) == (2, True), done
+    else:
+        assert done.status in ANSWERED, done.err
     assert "Traceback" not in done.err
 
 
