@@ -18,6 +18,7 @@ from fleetnet_server.storage import hosts
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from server.agents import request_for
+from server.costs import asked_of
 from server.reports import T0, Collector, S, hello
 from server.services.test_hosts import Told
 from server.stories import tell
@@ -25,6 +26,7 @@ from server.trusting import trusting
 
 WEB = (Label("role", "web"),)
 HALF = Terms(max_uses=2, made_by="local")
+ONCE = Terms(made_by="local")
 
 
 def _at(us: int) -> datetime.datetime:
@@ -163,6 +165,29 @@ def test_tokens_are_listed_without_what_admits_and_one_that_is_revoked_admits_no
         for nothing in ("", "0" * 12, "x" * 12, second.token_id[:11], second.token_id.upper() + " "):
             with pytest.raises(RequestRefused, match="is not the id of one token"):
                 await door.enrollment.revoke_token(nothing)
+
+    tell(tmp_path, story)
+
+
+def test_whatever_is_wrong_with_a_token_the_answer_and_what_it_costs_are_the_same(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        door = await Door.of(c, tmp_path)
+        expired = await door.token("web1", ONCE)
+        door.now_us += 3_601 * S
+        used, revoked = await door.token("web1", ONCE), await door.token("web2", ONCE)
+        await door.enroll(used)
+        newest = (await door.enrollment.tokens())[0]
+        assert newest.host == "web2"
+        await door.enrollment.revoke_token(newest.token_id)
+        statements = asked_of(c.db._engines.writer)
+        told = []
+        for secret in (bytes(32), expired, used, revoked):
+            with pytest.raises(TokenRefused) as refused:
+                await door.enroll(secret)
+            told.append((str(refused.value), tuple(sql for sql, _ in statements)))
+            statements.clear()
+        assert len(set(told)) == 1
+        assert told[0][1]
 
     tell(tmp_path, story)
 
