@@ -137,8 +137,13 @@ def test_what_a_sentence_mentions_is_a_command_with_such_options(
         # A sentence may name a command and not what it is to be told.
         ran = fleetnet(*answered_by_nobody(words), *(["--help"] if " ".join(words) in NAMES else []))
         assert ran.status in ANSWERED, ran.err
-    else:
+    elif any(word.startswith("-") for word in words):
         PARSERS[program]().parse_args(words)
+    else:
+        # A name alone, likewise.
+        with pytest.raises(SystemExit) as ended:
+            PARSERS[program]().parse_args([*words, "--help"])
+        assert ended.value.code == 0
 
 
 def answered_by_nobody(words: list[str]) -> list[str]:

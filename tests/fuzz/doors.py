@@ -12,6 +12,7 @@ from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 from server.agents import DEADLINE_S
 
+# All but those of the CA: a step of its rotation, said by chance with all its fields, may end what else is tried.
 METHODS: Final[dict[str, MethodDescriptor]] = {
     f"{service.full_name}/{method.name}": method
     for file in (report_pb2, enroll_pb2, people_pb2, query_pb2, admin_pb2)

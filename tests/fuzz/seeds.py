@@ -61,6 +61,13 @@ REQUESTS: Final[dict[str, Message]] = {
     "fleetnet.v1.AdminService/RevokePerson": people_pb2.RevokePersonRequest(person="nobody"),
     "fleetnet.v1.AdminService/LabelHosts": admin_pb2.LabelHostsRequest(host_globs=["fuzz*"], set=[_LABEL]),
     "fleetnet.v1.AdminService/DescribeCollector": admin_pb2.DescribeCollectorRequest(),
+    # Of somebody who is not there, and whose name no cut or copied one of ours can become.
+    "fleetnet.v1.AdminService/RevokeHosts": admin_pb2.RevokeHostsRequest(hosts=["nowhere"]),
+    "fleetnet.v1.AdminService/ForgetHosts": admin_pb2.ForgetHostsRequest(hosts=["nowhere"]),
+    "fleetnet.v1.AdminService/ApproveHosts": admin_pb2.ApproveHostsRequest(hosts=["nowhere"]),
+    "fleetnet.v1.AdminService/ListTokens": admin_pb2.ListTokensRequest(),
+    "fleetnet.v1.AdminService/RevokeToken": admin_pb2.RevokeTokenRequest(id="0" * 12),
+    "fleetnet.v1.AdminService/ListLog": admin_pb2.ListLogRequest(limit=10),
 }
 
 

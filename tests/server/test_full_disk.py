@@ -40,7 +40,7 @@ def test_a_full_disk_at_the_first_start_is_said_in_one_sentence_and_nothing_half
     small_disk: Path, tmp_path: Path
 ) -> None:
     filler = fill(small_disk)
-    assert "room on the disk" in refused(tmp_path, *start(small_disk))
+    assert "the disk is full" in refused(tmp_path, *start(small_disk))
     filler.unlink()
     assert starts_well(small_disk)
 
