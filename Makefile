@@ -6,7 +6,7 @@ SUPPLY := .supply
 PACKAGES := proto agent server cli
 PROJECTS := $(PACKAGES:%=%/pyproject.toml)
 # Processes that share the tests; most of what they do is waiting.
-WORKERS ?= 3
+WORKERS ?= 4
 # Hundreds of programs are started by the tests; where nothing may be written each compiles what the one before has compiled.
 export PYTHONDONTWRITEBYTECODE :=
 

@@ -187,7 +187,8 @@ def test_a_database_that_becomes_damaged_ends_the_collector_with_a_sentence(used
     with running.admin() as channel, pytest.raises(grpc.RpcError) as refused:
         list(running.queries(channel).ListHosts(query_pb2.ListHostsRequest(), timeout=DEADLINE_S))
     assert isinstance(refused.value, grpc.Call)
-    assert refused.value.code() is grpc.StatusCode.DATA_LOSS
+    # It looks into the database by itself as well, and may have ended already.
+    assert refused.value.code() in (grpc.StatusCode.DATA_LOSS, grpc.StatusCode.UNAVAILABLE)
     assert running.wait() == 2
     (said,) = (line for line in running.log().splitlines() if not line.startswith("at="))
     assert said.startswith("fleetnet-server: ")

@@ -427,9 +427,11 @@ def test_what_is_answered_for_a_time_before_a_change_is_what_was_answered_then(c
         assert before == after, question
 
 
+# What a collector remembers of a fleet does not depend on where it is kept.
 @pytest.mark.root
 @pytest.mark.slow
 @pytest.mark.timeout(600)
+@pytest.mark.parametrize("changed", ["sqlite"], indirect=True)
 def test_the_same_is_answered_when_the_collector_has_been_started_again(changed: Then) -> None:
     changed.fleet.collector.stop()
     changed.fleet.start_collector(*changed.options)

@@ -22,7 +22,7 @@ SMALL_BYTES = 1 << 18
 ROOM = Case("room", look_every_s=1200, restarts=11, seed=1)
 SMALL = Case(
     "small",
-    look_every_s=600,
+    look_every_s=1200,
     restarts=2,
     boots=0,
     seed=2,
@@ -30,7 +30,7 @@ SMALL = Case(
     size=Size(brief_a_day=3000),
     holds_back=False,
 )
-NINE = Case("nine", days=9, look_every_s=1800, restarts=2, boots=0, seed=3, holds_back=False)
+NINE = Case("nine", days=9, look_every_s=3600, restarts=2, boots=0, seed=3, holds_back=False)
 
 
 class Played:
