@@ -86,6 +86,38 @@ def test_it_ends_also_where_what_tells_it_to_is_lost_on_the_way(path: Path) -> N
     assert not path.exists()
 
 
+def test_no_wait_for_a_client_is_for_ever_so_a_signal_that_came_just_before_it_is_noticed(path: Path) -> None:
+    program = (
+        "from fleetnet_agent.helper import main, server\n"
+        "listen = server._listen\n"
+        "class Late:\n"
+        "    def __init__(self, listener):\n"
+        "        self.listener, self.told = listener, False\n"
+        "    def __getattr__(self, name):\n"
+        "        return getattr(self.listener, name)\n"
+        "    def accept(self):\n"
+        "        try:\n"
+        "            return self.listener.accept()\n"
+        "        except TimeoutError:\n"
+        "            if not self.told:\n"
+        "                self.told = True\n"
+        "                print('waited', flush=True)\n"
+        "            raise\n"
+        "server._NOTICED_S = 0.05\n"
+        "server._listen = lambda *told: Late(listen(*told))\n"
+        f"raise SystemExit(main.main(['--socket', {str(path)!r}]))\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout
+            assert process.stdout.readline() == "waited\n", "it does not wait for ever"
+            process.terminate()
+            assert process.wait(60) == 0
+        finally:
+            process.kill()
+    assert not path.exists()
+
+
 @pytest.mark.usefixtures("helper")
 def test_its_socket_is_for_its_user_alone(path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -107,7 +139,7 @@ def test_told_to_end_it_removes_its_socket(path: Path) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         with running(path) as process:
             process.send_signal(number)
-            assert process.wait(10) == 0
+            assert process.wait(60) == 0
         assert not path.exists()
 
 
@@ -220,8 +252,8 @@ def _served(serving: Server) -> Iterator[None]:
         yield
     finally:
         serving._listener.shutdown(socket.SHUT_RDWR)
-        thread.join(10)
         serving.close()
+        thread.join(60)
         assert not thread.is_alive()
 
 

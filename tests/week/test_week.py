@@ -30,7 +30,7 @@ SMALL = Case(
     size=Size(brief_a_day=3000),
     holds_back=False,
 )
-NINE = Case("nine", days=9, look_every_s=3600, restarts=2, boots=0, seed=3, holds_back=False)
+NINE = Case("nine", days=9, look_every_s=1800, restarts=2, boots=0, seed=3, holds_back=False)
 
 
 class Played:

@@ -33,6 +33,8 @@ CLIENT_HAS_S = 5.0
 CLIENTS_AT_ONCE = 8
 _LARGE_BYTES = 128 * 1024  # of an answer: it, and what it was made of, would stay as holes in the helper's memory
 _PAUSE_S = 0.1  # where accept() lacks something
+# A signal that comes on the way into accept() does not end that, and its handler waits until something does.
+_NOTICED_S = 5.0
 _LACKS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 _PEER_CREDENTIALS = struct.Struct("3i")  # struct ucred, unix(7): pid, uid, gid
@@ -63,7 +65,7 @@ class Server:
         """Answer until an exception, such as that of a signal's handler, ends it. Once in `every_s` or so `alive` is
         called, unless every place is taken: a client has one for seconds, so if that lasts, what is done there
         hangs."""
-        self._listener.settimeout(every_s and every_s / 2)
+        self._listener.settimeout(min(every_s / 2, _NOTICED_S) if every_s else _NOTICED_S)
         told_s = 0.0
         while True:
             if every_s and time.monotonic() >= told_s + every_s / 2 and self._has_a_place():
