@@ -87,35 +87,13 @@ def test_it_ends_also_where_what_tells_it_to_is_lost_on_the_way(path: Path) -> N
 
 
 def test_no_wait_for_a_client_is_for_ever_so_a_signal_that_came_just_before_it_is_noticed(path: Path) -> None:
-    program = (
-        "from fleetnet_agent.helper import main, server\n"
-        "listen = server._listen\n"
-        "class Late:\n"
-        "    def __init__(self, listener):\n"
-        "        self.listener, self.told = listener, False\n"
-        "    def __getattr__(self, name):\n"
-        "        return getattr(self.listener, name)\n"
-        "    def accept(self):\n"
-        "        try:\n"
-        "            return self.listener.accept()\n"
-        "        except TimeoutError:\n"
-        "            if not self.told:\n"
-        "                self.told = True\n"
-        "                print('waited', flush=True)\n"
-        "            raise\n"
-        "server._NOTICED_S = 0.05\n"
-        "server._listen = lambda *told: Late(listen(*told))\n"
-        f"raise SystemExit(main.main(['--socket', {str(path)!r}]))\n"
-    )
-    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout
-            assert process.stdout.readline() == "waited\n", "it does not wait for ever"
-            process.terminate()
-            assert process.wait(60) == 0
-        finally:
-            process.kill()
-    assert not path.exists()
+    serving = Server(path, os.getuid())
+    assert serving._listener.gettimeout() is None
+    with _served(serving):
+        HelperClient(path).scan(Question(inodes=frozenset()))
+        waits_s = serving._listener.gettimeout()
+        assert waits_s is not None
+        assert waits_s <= 5
 
 
 @pytest.mark.usefixtures("helper")

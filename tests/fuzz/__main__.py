@@ -35,7 +35,7 @@ def _run(asked: argparse.Namespace, collector: Running) -> int:
         print(f"FOUND: {found}")
         for method, message in campaign.last:
             print(f"  {method} {message[:_SHOWN_BYTES].hex()}{'…' if len(message) > _SHOWN_BYTES else ''}")
-        print(f"again: make fuzz ARGS='--seed {asked.seed} --round {campaign.told.rounds}'")
+        print(campaign.again)
         print(collector.log()[-2_000:], file=sys.stderr)
         return 1
     told = campaign.told

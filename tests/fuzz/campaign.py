@@ -52,7 +52,7 @@ _WRONG_CODES: Final = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN)
 
 
 class FoundError(Exception):
-    """Something that no message may do to a collector."""
+    """Something that no message may do to a collector; its note is the command that does it again."""
 
 
 @dataclass(slots=True)
@@ -74,6 +74,7 @@ class Campaign:
         self._seed = seed
         self.told = Told()
         self.last: list[tuple[str, bytes]] = []  # what was said in the last round, by method
+        self.number = 0  # of that round
         self._recording = seeds.recording()
         self._batches = list(seeds.batches(self._recording))
         self._live = seeds.live_parts(self._recording)
@@ -94,7 +95,8 @@ class Campaign:
             for number in rounds or itertools.count():
                 if rounds is None and time.monotonic() >= until_s:
                     break
-                self._round(number)
+                self._told_again(number)
+            self._look_at_the_collector()
         wait_for(
             lambda: True if descriptors(collector.process.pid) <= before + MOST_MORE_DESCRIPTORS else None,
             "end of what was opened",
@@ -103,6 +105,16 @@ class Campaign:
         self.told.mb_per_hour = self._series.mb_per_hour(self._series.bytes[0][0]) if self._series.bytes else 0.0
         if self.told.more_bytes > MOST_MORE_BYTES:
             raise FoundError(f"the collector has taken {self.told.more_bytes:,} bytes more than before")
+
+    def as_they_are(self) -> dict[str, grpc.StatusCode]:
+        """What comes of each request when nothing is wrong with it."""
+        with self._channels, self._asking:
+            self._join()
+            draw = random.Random(self._seed)
+            return {
+                method: doors.call(self._door(method, draw), method, request.SerializeToString())
+                for method, request in seeds.REQUESTS.items()
+            }
 
     def _join(self) -> None:
         collector, enter = self._collector, self._channels.enter_context
@@ -128,6 +140,19 @@ class Campaign:
         self._channels.callback(self._of_host.close)
         self._streams = 0
 
+    def _told_again(self, number: int) -> None:
+        self.number = number
+        try:
+            self._round(number)
+        except FoundError as found:
+            found.add_note(self.again)
+            raise
+
+    @property
+    def again(self) -> str:
+        """The command that says the last round again."""
+        return f"again: make fuzz ARGS='--seed {self._seed} --round {self.number}'"
+
     def _round(self, number: int) -> None:
         draw = random.Random(f"{self._seed}/{number}")
         self.last = []
@@ -149,12 +174,14 @@ class Campaign:
 
     def _call(self, draw: random.Random) -> None:
         method = draw.choice(list(seeds.REQUESTS))
-        request = _wrong(seeds.REQUESTS[method], draw)
+        right = seeds.REQUESTS[method]
+        # Now and then one that is right, so that what comes after that is tried, too.
+        request = right.SerializeToString() if draw.random() < 0.1 else _wrong(right, draw)
         self.last.append((method, request))
         code = doors.call(self._door(method, draw), method, request)
         self._ended(method, code)
-        if method.endswith("/RenewPerson") and code in (grpc.StatusCode.OK, grpc.StatusCode.UNAUTHENTICATED):
-            self._renewing = None  # one certificate of a person is good at a time
+        if method.endswith("/RenewPerson") and code is not grpc.StatusCode.INVALID_ARGUMENT:
+            self._renewing = None  # one certificate of a person is good at a time, and few are made in a minute
 
     def _read(self, draw: random.Random) -> None:
         """What a report becomes, or why it cannot be."""
@@ -178,7 +205,7 @@ class Campaign:
         if service != "PersonService":
             return draw.choice((self._admin, self._operator))
         if self._renewing is None:
-            identity = log_in(self._collector, "renews", VIEWER)
+            identity = log_in(self._collector, f"renews{next(self._names)}", VIEWER)
             self._renewing = self._channels.enter_context(self._collector.channel(identity))
         return self._renewing
 

@@ -49,7 +49,7 @@ REQUESTS: Final[dict[str, Message]] = {
     ),
     "fleetnet.v1.QueryService/ListNamespaces": query_pb2.ListNamespacesRequest(selection=_SELECTION),
     "fleetnet.v1.QueryService/ListLives": query_pb2.ListLivesRequest(
-        sockets=query_pb2.ListSocketsRequest(selection=query_pb2.Selection(host=HOST, limit=50))
+        sockets=query_pb2.ListSocketsRequest(selection=query_pb2.Selection(host=HOST, limit=50)), since_us=1
     ),
     "fleetnet.v1.QueryService/Live": query_pb2.LiveRequest(host=HOST, wanted=live_pb2.LiveWanted(sockets=True)),
     "fleetnet.v1.AdminService/CreateToken": admin_pb2.CreateTokenRequest(host="never-joins", ttl_s=60, labels=[_LABEL]),

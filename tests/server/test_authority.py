@@ -172,6 +172,12 @@ def test_each_step_is_logged_and_so_is_one_that_would_leave_somebody_behind(data
         log = admin_pb2_grpc.AdminServiceStub(channel).ListLog(admin_pb2.ListLogRequest(), timeout=DEADLINE_S)
     said = [(one.action, one.subject, one.result) for one in log.entries if one.action == "rotate-ca"]
     assert said == [("rotate-ca", "finish", "refused: 1 would be left behind"), ("rotate-ca", "begin", "done")]
+    assert rotate(collector, "--finish", "--leave-behind") == 0
+    with collector.admin() as channel:
+        log = admin_pb2_grpc.AdminServiceStub(channel).ListLog(admin_pb2.ListLogRequest(limit=1), timeout=DEADLINE_S)
+    assert [(one.action, one.subject, one.result) for one in log.entries] == [
+        ("rotate-ca", "finish --leave-behind", "done")
+    ]
     assert problems(data) == []
     assert collector.terminate() == 0
 

@@ -26,7 +26,7 @@ from demo.programs import FailedError, until
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 
 _WITHIN_S = 90.0
-_FLOODS, _CONNECTIONS = 2, 15_000
+_FLOODS, _CONNECTIONS = 2, 15_000  # for seconds, so that several looks fall among them
 _SHORT = 300
 _CHANGES = """
 link set p0 mtu 1400

@@ -218,7 +218,11 @@ def test_the_admin_socket_is_open_to_its_group_and_nobody_else(station: Station)
 def test_it_can_be_monitored_and_backed_up(station: Station) -> None:
     fetch = "import urllib.request; print(urllib.request.urlopen('http://127.0.0.1:9464/healthz', timeout=60).read())"
     assert station.host.run("python3", "-c", fetch) == "b'ok\\n'\n"
-    assert "hosts connected; all is well" in station.host.property("fleetnet-server.service", "StatusText")
+    until(
+        lambda: "1 hosts connected; all is well" in station.host.property("fleetnet-server.service", "StatusText"),
+        within_s=60.0,
+        what="the one host, in what the service manager is told",
+    )
     station.host.run("install", "-d", "-m", "0700", "-o", "fleetnet-server", "/var/backups/fleetnet")
     backup = (f"{BIN}/fleetnet-server", "backup", "/var/backups/fleetnet/1")
     station.host.run("runuser", "-u", "fleetnet-server", "--", *backup)

@@ -19,6 +19,7 @@ from demo.programs import Programs
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 SMALL_BYTES = 1 << 18
+# A look every twenty minutes: a restart, an outage and a night are still between several.
 ROOM = Case("room", look_every_s=1200, restarts=11, seed=1)
 SMALL = Case(
     "small",

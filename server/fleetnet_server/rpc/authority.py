@@ -46,7 +46,9 @@ class AuthorityService(authority_pb2_grpc.AuthorityServiceServicer):
             step = _STEPS.get(request.step)
             if step is None:
                 raise RequestRefused("this step of a rotation is not known here; upgrade fleetnet-server")
-            wish = Wish(LOCAL, "", context.peer(), "rotate-ca", step)
+            wish = Wish(
+                LOCAL, "", context.peer(), "rotate-ca", f"{step} --leave-behind" if request.leave_behind else step
+            )
             async with self._log.doing(wish):
                 turned = await self._rotation.turn(step, leave_behind=request.leave_behind)
             if not turned.done:

@@ -56,11 +56,10 @@ class EnrollService(enroll_pb2_grpc.EnrollServiceServicer):
     ) -> enroll_pb2.EnrollResponse:
         """Trade a token for a certificate."""
         async with errors_as_status(context, self._health):
-            with self._refusals_logged(context):
+            with self._refusals_logged(context), self._guesses_counted(context):
                 await self._turn()
                 check_tls(context.auth_context())
-                with self._guesses_counted(context):
-                    enrolled = await self._enrollment.enroll(request.secret, request.csr, request.hostname)
+                enrolled = await self._enrollment.enroll(request.secret, request.csr, request.hostname)
             self._health.works()
             told = {"serial": enrolled.certificate.serial, "pending": enrolled.pending}
             _log.info("host enrolled", host=enrolled.host, peer=context.peer(), **told)
@@ -79,11 +78,10 @@ class EnrollService(enroll_pb2_grpc.EnrollServiceServicer):
     ) -> enroll_pb2.EnrollPersonResponse:
         """Trade a person's token for a certificate."""
         async with errors_as_status(context, self._health):
-            with self._refusals_logged(context):
+            with self._refusals_logged(context), self._guesses_counted(context):
                 await self._turn()
                 check_tls(context.auth_context())
-                with self._guesses_counted(context):
-                    joined = await self._people.enroll(request.secret, request.csr)
+                joined = await self._people.enroll(request.secret, request.csr)
             self._health.works()
             _log.info(
                 "person logged in",
@@ -111,6 +109,7 @@ class EnrollService(enroll_pb2_grpc.EnrollServiceServicer):
 
     @contextlib.contextmanager
     def _guesses_counted(self, context: grpc.aio.ServicerContext[Any, Any]) -> Iterator[None]:
+        """Around all of it, the turn too: whoever has guessed too often takes none from anybody."""
         self._guesses.check(context.peer())
         try:
             yield

@@ -75,8 +75,9 @@ class Renewals:
         now_s = self._clock_s()
         if now_s >= self._search_s:
             behind = [one.name for one in await self._authorities.behind() if self._is_to_renew(one)]
-            self._search_s = now_s + (SEARCHED_WHILE_BEHIND_S if behind else SEARCHED_S)
             self._due = [host for host in behind if self._may_be_asked(host, now_s)]
+            # Who was asked and stays as he is has nobody look for others more often.
+            self._search_s = now_s + (SEARCHED_WHILE_BEHIND_S if self._due else SEARCHED_S)
             if self._due:
                 _log.info("hosts are asked to renew", hosts=len(self._due))
         some, self._due = self._due[:ASKED_A_ROUND], self._due[ASKED_A_ROUND:]

@@ -143,6 +143,8 @@ class ReportService(report_pb2_grpc.ReportServiceServicer):
         waits = Spool(hello.spool_bytes, hello.spool_age_us)
         stream = Stream(context, host, session, self._shared, waits, told_all=arrival.over)
         afterwards.push_async_callback(self._close, stream, host, session)
+        # Meanwhile a CA may not be trusted any more; from here on whoever is connected is looked at when that happens.
+        self._enrollment.check(peer)
         self._streams.enter(host, session.generation, stream.end, stream.live, waits)
         entered = self._renewals.enter(peer, stream.want_renewal, stream.end)
         metrics.STREAMS_OPENED.inc()

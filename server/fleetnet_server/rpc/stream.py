@@ -189,6 +189,7 @@ class Stream:
             raise StorageUnavailable("the database takes too long; the agent is to come back later") from error
 
     async def _read(self) -> None:
+        await self._pay()
         while True:
             while self._ahead >= _AHEAD or self._ahead_bytes >= _AHEAD_BYTES:
                 self._room.clear()
@@ -209,11 +210,26 @@ class Stream:
             if handled is None:
                 return
             rows, large = handled
-            paid_at_s = time.monotonic() + self._shared.quotas.report(self._host, rows, size_bytes)
+            self._shared.quotas.report(self._host, rows, size_bytes)
             if large is not None:
-                await _rest_after(large)
-            if (wait_s := paid_at_s - time.monotonic()) > 0:
-                await asyncio.sleep(wait_s)
+                self._rest_after(large)
+                await asyncio.wait((large,))
+            await self._pay()
+
+    async def _pay(self) -> None:
+        """What the host owes it owes on its next stream, too: so it is waited for before anything is read."""
+        if (wait_s := self._shared.quotas.owes_s(self._host)) > 0:
+            await asyncio.sleep(wait_s)
+
+    def _rest_after(self, commit: asyncio.Task[Stored]) -> None:
+        """Once it is stored, or is not, the host rests for some times as long, also where its stream has ended."""
+        began_s = time.monotonic()
+
+        def rest(_: asyncio.Task[Stored]) -> None:
+            took_s = time.monotonic() - began_s
+            self._shared.quotas.rest(self._host, min(_REST_AT_MOST_S, _REST_TIMES * took_s))
+
+        commit.add_done_callback(rest)
 
     async def _handle(
         self, message: report_pb2.AgentMessage, size_bytes: int
@@ -234,7 +250,8 @@ class Stream:
         commit = await self._take_in(batch, size_bytes)
         if commit is None:
             return None
-        return translate_report.rows(batch), commit if translate_report.parts(batch) > _INLINE_PARTS else None
+        rows = translate_report.rows(batch) + translate_report.owners_beyond(batch)
+        return rows, commit if translate_report.parts(batch) > _INLINE_PARTS else None
 
     async def _take_in(self, message: report_pb2.Batch, size_bytes: int) -> asyncio.Task[Stored] | None:
         """Hand a batch over as soon as there is room for it; None if the stream is to end because there is none."""
@@ -379,13 +396,6 @@ def _known_error(commit: asyncio.Task[Stored]) -> BaseException | None:
     except Exception as error:
         return error
     return None
-
-
-async def _rest_after(commit: asyncio.Task[Stored]) -> None:
-    """Wait until it is stored, or is not, and then for some times as long."""
-    began_s = time.monotonic()
-    await asyncio.wait((commit,))
-    await asyncio.sleep(min(_REST_AT_MOST_S, _REST_TIMES * (time.monotonic() - began_s)))
 
 
 async def _translated(message: report_pb2.Batch) -> Batch:

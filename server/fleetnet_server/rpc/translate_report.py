@@ -107,10 +107,17 @@ def rows(message: report_pb2.Batch) -> int:
     return len(message.opened) + len(message.changed) + len(message.closed) + late
 
 
+def owners_beyond(message: report_pb2.Batch) -> int:
+    """Owners of holders beyond one each: each is a row to store, as a socket is, and a message of few bytes may tell of
+    thousands."""
+    return max(0, sum(len(holder.owners) for holder in message.holders) - len(message.holders))
+
+
 def parts(message: report_pb2.Batch) -> int:
     """How much of a batch there can be many of: what it costs to translate it."""
     # Not rows alone: what no row points at costs as much to read.
     others = len(message.processes) + len(message.holders) + len(message.gaps) + len(message.sources)
+    others += owners_beyond(message)
     others += len(message.namespaces_gone)
     networks = translate_network.parts(message.namespaces) if message.namespaces else 0
     return rows(message) + others + networks

@@ -27,6 +27,7 @@ from fleetnet_server.storage.database import Connection, Database
 _ELSEWHERE: Final = (
     "this collector does not have the key of the fleet's CA, so it issues no certificates; ask the one that has"
 )
+_NOT_TRUSTED: Final = "the certificate is of a CA that this fleet does not trust any more; join anew with a new token"
 _TOLD_AT_ONCE: Final = 500  # hosts wait for the writer meanwhile
 _MOST_UNTOLD: Final = 50_000  # certificates shown and not noted yet; those beyond are noted when they are shown again
 
@@ -87,19 +88,19 @@ class Authorities:
     def _become(self, trusted: tuple[TrustedAuthority, ...]) -> None:
         self._trusted = trusted
         self._certificates = tuple(ca.from_der(one.certificate) for one in trusted)
-        self._by_key = {ca.key_identifier(cert): one for cert, one in zip(self._certificates, trusted, strict=True)}
+        self._by_key = dict(zip(_keys(trusted), trusted, strict=True))
 
     def issue_host(
-        self, conn: Connection, key: _Key, name: str, now: datetime.datetime, *, joins: bool = False
+        self, conn: Connection, key: _Key, name: str, now: datetime.datetime, shown: Peer | None = None
     ) -> Issued:
-        """A certificate for a host, which shows one or joins. Raises NotTheIssuer."""
-        return self._issue(conn, held.HOST, certificates.issue_host, key, name, now, joins=joins)
+        """A certificate for a host that has shown one, or joins. Raises NotTheIssuer, PeerRefused."""
+        return self._issue(conn, held.HOST, certificates.issue_host, key, name, now, shown)
 
     def issue_person(
-        self, conn: Connection, key: _Key, name: str, now: datetime.datetime, *, joins: bool = False
+        self, conn: Connection, key: _Key, name: str, now: datetime.datetime, shown: Person | None = None
     ) -> Issued:
-        """A certificate for a person, who shows one or joins. Raises NotTheIssuer."""
-        return self._issue(conn, held.PERSON, certificates.issue_person, key, name, now, joins=joins)
+        """A certificate for a person who has shown one, or joins. Raises NotTheIssuer, PeerRefused."""
+        return self._issue(conn, held.PERSON, certificates.issue_person, key, name, now, shown)
 
     def _issue(
         self,
@@ -109,10 +110,11 @@ class Authorities:
         key: _Key,
         name: str,
         now: datetime.datetime,
-        *,
-        joins: bool,
+        shown: Peer | Person | None,
     ) -> Issued:
         trusted = authorities.trusted(conn)
+        if shown is not None and shown.issuer_key not in _keys(trusted):
+            raise PeerRefused(_NOT_TRUSTED)
         authority = self.keyring.find(trusted[0].fingerprint)
         if authority is None:
             raise NotTheIssuer(_ELSEWHERE)
@@ -120,16 +122,16 @@ class Authorities:
         handed_over = frozenset(one.fingerprint for one in trusted)
         issuer, until_us = trusted[0].fingerprint, certificate.not_after_us
         # Whoever joins and does not get the answer is not in; whoever renews has what he had.
-        held.put(conn, HeldCertificate(kind, name, certificate.serial, issuer, handed_over, until_us, shown=joins))
+        held.put(
+            conn, HeldCertificate(kind, name, certificate.serial, issuer, handed_over, until_us, shown=shown is None)
+        )
         return Issued(certificate, b"".join(ca.pem_of(one.certificate) for one in trusted))
 
     def check(self, peer: Peer | Person) -> None:
         """Whether a certificate is of a CA that is trusted now: an older TLS session, or a stream, may outlive that.
         Raises PeerRefused."""
         if peer.issuer_key not in self._by_key:
-            raise PeerRefused(
-                "the certificate is of a CA that this fleet does not trust any more; join anew with a new token"
-            )
+            raise PeerRefused(_NOT_TRUSTED)
 
     def note(self, kind: str, name: str, peer: Peer | Person) -> None:
         """A certificate has been shown; `tell` writes that down."""
@@ -158,7 +160,14 @@ class Authorities:
         some = dict(islice(self._shown.items(), _TOLD_AT_ONCE))
         if not some:
             return
-        await self._db.write(held.note_shown, list(some.values()))
+        # While people ask, much is shown and hardly anything of it is news: nobody waits for the writer then.
+        if await self._db.read(held.news_of, list(some.values())):
+            await self._db.write(held.note_shown, list(some.values()))
         for key, one in some.items():
             if self._shown.get(key) is one:
                 del self._shown[key]
+
+
+def _keys(trusted: tuple[TrustedAuthority, ...]) -> list[bytes]:
+    """By which a certificate says which of them it is of."""
+    return [ca.key_identifier(ca.from_der(one.certificate)) for one in trusted]

@@ -101,7 +101,7 @@ class Enrollment:
             if admitted is None:
                 raise TokenRefused
             name = admitted.host or _proposed(connection, proposed)
-            issued = self._authority.issue_host(connection, key, name, now, joins=True)
+            issued = self._authority.issue_host(connection, key, name, now)
             status = PENDING if admitted.approve else ACTIVE
             joined = hosts.enroll(connection, name, issued.certificate.serial, _us(now), status)
             machines.enrolled_anew(connection, joined.host_id)
@@ -130,7 +130,7 @@ class Enrollment:
         key, now = certificates.public_key_of(csr), self._clock()
 
         def again(connection: Connection) -> Enrolled:
-            issued = self._authority.issue_host(connection, key, shown.host, now)
+            issued = self._authority.issue_host(connection, key, shown.host, now, shown)
             if not hosts.renew(connection, shown.host, shown.serial, issued.certificate.serial):
                 raise PeerRefused(KEPT_OUT)
             return Enrolled(shown.host, issued.certificate, issued.ca_pem)

@@ -249,7 +249,10 @@ def why_refused(error: Exception) -> str:
 
 def _rows(batch: Batch) -> int:
     late = len(batch.backlog.sockets) + len(batch.backlog.ended) if batch.backlog else 0
-    return 1 + len(batch.opened) + len(batch.changed) + len(batch.closed) + late
+    told = 1 + len(batch.opened) + len(batch.changed) + len(batch.closed) + late
+    # An owner is a row to store as well: those beyond one of each holder, of which hardly any has more than some.
+    holders = {id(one.holder): len(one.holder.owners) for one in (*batch.opened, *batch.changed)}
+    return told + max(0, sum(holders.values()) - len(holders))
 
 
 def _haste(batch: Batch) -> Haste:

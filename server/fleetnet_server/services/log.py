@@ -7,6 +7,7 @@ Who may do something is found out before it is begun; whether that still holds i
 transaction that does it, so nothing is done for somebody after that was taken away.
 """
 
+import asyncio
 import contextlib
 import contextvars
 import datetime
@@ -51,6 +52,7 @@ class Logged:
     def __init__(self, db: Database, clock: Callable[[], datetime.datetime]) -> None:
         self._db = db
         self._clock = clock
+        self._writing: set[asyncio.Future[None]] = set()
 
     @contextlib.asynccontextmanager
     async def doing(self, wish: Wish) -> AsyncIterator[None]:
@@ -67,8 +69,19 @@ class Logged:
             _WISH.reset(token)
 
     async def refused(self, wish: Wish, why: str) -> None:
-        """Somebody was refused what he wants. Raises StorageError."""
+        """Somebody was refused what he wants. Raises StorageError. Whoever hangs up meanwhile does not undo it."""
+        writing = asyncio.ensure_future(self._refused(wish, why))
+        self._writing.add(writing)
+        writing.add_done_callback(self._written)
+        await asyncio.shield(writing)
+
+    async def _refused(self, wish: Wish, why: str) -> None:
         _say(await self._db.write(log.append, self._entry(wish, f"refused: {why}")), wish)
+
+    def _written(self, writing: asyncio.Future[None]) -> None:
+        self._writing.discard(writing)
+        if not writing.cancelled():
+            writing.exception()  # told to whoever waits; if nobody does any more, the writer's own log has it
 
     async def write(self, fn: Callable[[Connection, *Ts], T], *args: *Ts) -> T:
         """As Database.write."""

@@ -83,7 +83,7 @@ class People:
             if found is None:
                 raise TokenRefused
             person, role = found
-            issued = self._authority.issue_person(connection, key, person, now, joins=True)
+            issued = self._authority.issue_person(connection, key, person, now)
             certificate = issued.certificate
             people.join(connection, person, role, certificate.serial, certificate.not_after_us, _us(now))
             return LoggedIn(person, role, certificate, issued.ca_pem)
@@ -97,7 +97,7 @@ class People:
         key, now = certificates.public_key_of(csr), self._clock()
 
         def again(connection: Connection) -> LoggedIn:
-            issued = self._authority.issue_person(connection, key, shown.name, now)
+            issued = self._authority.issue_person(connection, key, shown.name, now, shown)
             certificate = issued.certificate
             kept = (shown.name, shown.serial, certificate.serial, certificate.not_after_us)
             if not people.renew(connection, *kept):

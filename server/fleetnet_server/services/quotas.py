@@ -48,6 +48,10 @@ class Bucket:
         """How much may be spent without a debt."""
         return min(self._at_once, self._level + max(0.0, now_s - self._now_s) * self._per_s)
 
+    def owes_s(self, now_s: float) -> float:
+        """After how many seconds what was spent is paid for."""
+        return max(0.0, -self.level(now_s) / self._per_s)
+
     def full(self, now_s: float) -> bool:
         """True if nobody can tell it from a new one."""
         return self.level(now_s) >= self._at_once
@@ -58,10 +62,12 @@ class _Host:
     rows: Bucket
     bytes_: Bucket
     streams: Bucket
+    rests_until_s: float = float("-inf")
     said_at_s: float = field(default=float("-inf"))
 
     def forgettable(self, now_s: float) -> bool:
-        return self.rows.full(now_s) and self.bytes_.full(now_s) and self.streams.full(now_s)
+        rested = now_s >= self.rests_until_s
+        return rested and self.rows.full(now_s) and self.bytes_.full(now_s) and self.streams.full(now_s)
 
 
 class Quotas:
@@ -91,6 +97,18 @@ class Quotas:
                 mib_per_minute=self._limits.mib_per_minute,
             )
         return wait_s
+
+    def rest(self, host: str, for_s: float) -> None:
+        """A host is not to be read for so long, whatever it has spent."""
+        now_s = self._clock()
+        its = self._of(host, now_s)
+        its.rests_until_s = max(its.rests_until_s, now_s + for_s)
+
+    def owes_s(self, host: str) -> float:
+        """Seconds before a host is to be read again."""
+        now_s = self._clock()
+        its = self._of(host, now_s)
+        return max(0.0, its.rests_until_s - now_s, its.rows.owes_s(now_s), its.bytes_.owes_s(now_s))
 
     def stream(self, host: str) -> float:
         """A host wants a stream; seconds before it may have one, 0 for at once."""

@@ -38,7 +38,7 @@ class Renewals:
             its = self._of[name] = Bucket(A_MINUTE / 60, AT_ONCE, now_s)
         if its.level(now_s) < 1:
             raise TooMuchAtOnce(
-                f"the certificate of {name} was renewed {AT_ONCE} times within minutes; use the newest, and come back "
+                f"{name} has asked for a new certificate {AT_ONCE} times within minutes; use the newest, and come back "
                 "in a minute"
             )
         its.spend(1, now_s)

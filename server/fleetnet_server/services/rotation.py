@@ -141,7 +141,8 @@ def _left_behind(
     if issuing == present[0].fingerprint and trusted >= frozenset(one.fingerprint for one in present):
         return
     owners = (*certificates.of_hosts(conn), *certificates.of_people(conn))
-    # Who shows a certificate that has ended is out already.
+    # Who shows a certificate that has ended is out already, and who waits to be approved is not in yet: strangers with
+    # a token for several could hold up everything, and hide who would really be left.
     lasting = [one for one in owners if not one.issuer or one.until_us > now_us]
     for one in lasting:
         if not one.issuer:

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Table, delete, select, update
 
-from fleetnet_server.records import ACTIVE, PENDING, HeldCertificate
+from fleetnet_server.records import ACTIVE, HeldCertificate
 from fleetnet_server.storage.dialect import insert_new
 from fleetnet_server.storage.schema import certificates, hosts, people
 
@@ -43,15 +43,23 @@ def put(conn: Connection, held: HeldCertificate) -> None:
 def note_shown(conn: Connection, shown: Sequence[HeldCertificate]) -> None:
     """These, some hundreds at most, were shown. Of one that is not the newest: where the newest has been shown, its
     owner has gone back to an older state, and what came with the newest is gone; else it may still be on its way."""
+    for one in news_of(conn, shown):
+        put(conn, one)
+
+
+def news_of(conn: Connection, shown: Sequence[HeldCertificate]) -> list[HeldCertificate]:
+    """What `note_shown` would put down of these; mostly nothing, for all was shown before."""
     found = conn.execute(_HELD.where(certificates.c.name.in_({one.name for one in shown})))
     known = {(row.kind, row.name): _held(row) for row in found}
+    news = []
     for one in shown:
         newest = known.get((one.kind, one.name))
         if newest is not None and newest.serial == one.serial:
             if not newest.shown:
-                put(conn, replace(newest, shown=True))
+                news.append(replace(newest, shown=True))
         elif newest is None or newest.shown:
-            put(conn, one)
+            news.append(one)
+    return news
 
 
 def forget(conn: Connection) -> None:
@@ -60,7 +68,7 @@ def forget(conn: Connection) -> None:
 
 
 def of_hosts(conn: Connection) -> list[HeldCertificate]:
-    """Of each host that may report, or waits to be approved, by name."""
+    """Of each host that may report, by name."""
     return _of_each(conn, hosts, HOST)
 
 
@@ -89,9 +97,7 @@ def of_collectors(conn: Connection) -> list[HeldCertificate]:
 
 def _of_each(conn: Connection, owners: Table, kind: str) -> list[HeldCertificate]:
     known = {row.name: _held(row) for row in conn.execute(_HELD.where(certificates.c.kind == kind))}
-    names = conn.execute(
-        select(owners.c.name).where(owners.c.status.in_((ACTIVE, PENDING))).order_by(owners.c.name)
-    ).scalars()
+    names = conn.execute(select(owners.c.name).where(owners.c.status == ACTIVE).order_by(owners.c.name)).scalars()
     return [known.get(name, HeldCertificate(kind, name)) for name in names]
 
 

@@ -97,9 +97,14 @@ def unused(conn: Connection, now_us: int) -> list[str]:
     """The names of the hosts and people whom a token would still admit, ascending; one of several hosts is named by
     its id."""
     found: set[str] = set()
-    for one in listed(conn):
-        if one.uses < one.max_uses and one.expires_at_us > now_us and not one.revoked_at_us:
-            found.add(one.host or one.person or one.token_id)
+    for table, name, left in (
+        (tokens, tokens.c.host, tokens.c.uses < tokens.c.max_uses),
+        (person_tokens, person_tokens.c.person, person_tokens.c.used_at_us.is_(None)),
+    ):
+        query = select(table.c.secret_hash, name).where(
+            left, table.c.expires_at_us > now_us, table.c.revoked_at_us.is_(None)
+        )
+        found.update(owner or bytes(secret_hash)[:ID_BYTES].hex() for secret_hash, owner in conn.execute(query))
     return sorted(found)
 
 

@@ -8,6 +8,7 @@ from fleetnet_proto.v1 import report_pb2, sockets_pb2
 from fleetnet_server import records
 from fleetnet_server.errors import BadBatch
 from fleetnet_server.rpc import translate_report
+from fleetnet_server.services import ingest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,6 +22,19 @@ def batch(*sockets: sockets_pb2.Socket) -> report_pb2.Batch:
     message.look_at_us = LOOK_US
     message.previous_look_at_us = LOOK_US - 1_000_000
     return message
+
+
+def test_owners_count_in_what_a_batch_costs_to_read_to_store_and_to_be_allowed() -> None:
+    message = batch()
+    before = translate_report.parts(message), ingest._rows(translate_report.batch(message))
+    assert translate_report.owners_beyond(message) == 0
+    message.processes.extend(messages.process() for _ in range(999))
+    for pid, process in enumerate(message.processes):
+        process.pid = pid
+    message.holders[0].owners[:] = range(1_000)
+    assert translate_report.owners_beyond(message) == 999
+    assert translate_report.parts(message) == before[0] + 999 + 999  # processes, and that each holds it
+    assert ingest._rows(translate_report.batch(message)) == before[1] + 999
 
 
 def test_a_batch_comes_through_with_everything_resolved() -> None:

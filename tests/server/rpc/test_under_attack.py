@@ -35,13 +35,19 @@ HEARD_TIMES = 5
 MOST_LINES = 60  # of one attack; idle ones, which are none of anybody's, have none
 
 
-@dataclass(frozen=True)
+@dataclass
 class Scene:
     """A collector, somebody who wishes it ill, and a host that does not."""
 
     collector: Running
     attacker: Ordered
     honest: ReportStream
+    next_sequence: int = 2
+
+
+def least_done(kind: str) -> int:
+    """What an attack that is on has done; of listeners it counts the reports, of some 13,000 each."""
+    return SMALL[kind] // 13_000 if kind == "listeners" else SMALL[kind]
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +84,8 @@ def test_each_attack_is_made() -> None:
 def test_an_honest_host_is_heard_under_attack(scene: Scene, kind: str) -> None:
     collector, pid = scene.collector, scene.collector.process.pid
     lines_before = len(collector.log().splitlines())
-    first = 2 + HEARD_TIMES * list(SMALL).index(kind)
+    first = scene.next_sequence
+    scene.next_sequence += HEARD_TIMES
     scene.attacker.tell(f"begin {kind} {SMALL[kind]}")
     scene.attacker.answer(120)
     for sequence in range(first, first + HEARD_TIMES):
@@ -86,7 +93,7 @@ def test_an_honest_host_is_heard_under_attack(scene: Scene, kind: str) -> None:
         scene.honest.await_ack(sequence)
         assert taken_bytes(pid) < MOST_BYTES
     scene.attacker.tell("stop")
-    assert scene.attacker.answer(120)["done"] >= SMALL[kind] // 20_000
+    assert scene.attacker.answer(120)["done"] >= least_done(kind)
     assert collector.process.poll() is None
     assert max(ports_of(collector, "honest")) == 10_000 + first + HEARD_TIMES - 1
     said = collector.log().splitlines()[lines_before:]

@@ -54,6 +54,19 @@ def test_bytes_count_beside_rows() -> None:
     assert quotas.report("web1", 0, 2 * MIB) == 2
 
 
+def test_what_a_host_owes_and_its_rest_are_there_for_its_next_stream_and_no_other_hosts() -> None:
+    clock = Clock()
+    quotas = Quotas(Limits(rows_per_minute=60), Load(), clock)
+    quotas.report("web1", 70, 0)
+    assert (quotas.owes_s("web1"), quotas.owes_s("web2")) == (10, 0)
+    quotas.rest("web1", 30)
+    quotas.rest("web1", 5)
+    clock.now_s += 20
+    assert quotas.owes_s("web1") == 10
+    clock.now_s += 10
+    assert quotas.owes_s("web1") == 0
+
+
 def test_hosts_that_owe_nothing_are_forgotten_and_a_debtor_is_not() -> None:
     clock = Clock()
     quotas = Quotas(Limits(rows_per_minute=60), Load(), clock)

@@ -12,10 +12,11 @@ from fleetnet_server.identity import ca, tokens
 from fleetnet_server.identity.keyring import Keyring
 from fleetnet_server.identity.peer import Peer, Person
 from fleetnet_server.services.authorities import Authorities
-from fleetnet_server.services.enrollment import Enrolled, Enrollment
+from fleetnet_server.services.enrollment import Enrolled, Enrollment, Terms
 from fleetnet_server.services.people import VIEWER, LoggedIn, People
 from fleetnet_server.services.rotation import BACK, BEGIN, FINISH, RETIRE, Rotation, Turned
 from fleetnet_server.storage import authorities
+from fleetnet_server.storage import tokens as stored_tokens
 from fleetnet_server.storage.database import Database
 from server.agents import new_request
 from server.trusting import trusting
@@ -138,6 +139,50 @@ def test_what_is_handed_over_is_what_is_trusted_and_the_one_that_issues_first(tm
         both = [ca.pem_of(one.certificate) for one in fleet.trust.trusted]
         assert renewed.ca_pem == b"".join(both)
         assert len(both) == 2
+
+    tell(tmp_path, story)
+
+
+def test_whoever_waits_to_be_approved_holds_nobody_up(tmp_path: Path) -> None:
+    async def story(fleet: Fleet) -> None:
+        token = await fleet.enrollment.create_token("", 0, (), Terms(max_uses=1, approve=True, made_by="local"))
+        await fleet.enrollment.enroll(tokens.decode(token.text)[0], new_request(), "waits")
+        for step in (BEGIN, FINISH, RETIRE):
+            assert (await fleet.turn(step)).done
+
+    tell(tmp_path, story)
+
+
+def test_no_certificate_is_renewed_that_is_of_a_ca_which_another_collector_has_just_retired(tmp_path: Path) -> None:
+    async def story(fleet: Fleet) -> None:
+        fleet.come(await fleet.join("a"))
+        alice = await fleet.log_in("alice")
+        other = Fleet(fleet.db, tmp_path, await trusting(fleet.db, tmp_path, NOW))
+        other.hosts = fleet.hosts
+        for step in (BEGIN, FINISH, RETIRE):
+            assert (await fleet.turn(step, leave_behind=True)).done
+        other.trust.check(fleet.hosts["a"])  # it has not looked yet
+        for renewal in (
+            other.enrollment.renew(fleet.hosts["a"], new_request()),
+            other.people.renew(alice, new_request()),
+        ):
+            with pytest.raises((PeerRefused, NotTheIssuer)) as refused:
+                await renewal
+            assert "does not trust any more" in str(refused.value)
+
+    tell(tmp_path, story)
+
+
+def test_of_tokens_none_is_overlooked_however_many_were_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stored_tokens, "MOST_LISTED", 1)
+
+    async def story(fleet: Fleet) -> None:
+        for host in ("a", "b"):
+            await fleet.enrollment.create_token(host, 0)
+        await fleet.people.create_token("alice", VIEWER, 0)
+        await fleet.turn(BEGIN)
+        turned = await fleet.turn(FINISH)
+        assert [(one.kind, one.name) for one in turned.left_behind] == [("token", n) for n in ("a", "alice", "b")]
 
     tell(tmp_path, story)
 
