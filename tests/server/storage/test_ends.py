@@ -62,11 +62,13 @@ def test_whoever_looks_for_ends_goes_by_the_index(tmp_path: Path) -> None:
             return [step for sql, values in tuple(asked) for step in plan(conn, sql, values) if "history" in step]
 
         await c.db.write(fill)
+        # Else PostgreSQL takes a part of a spread table for one row, which is as good to go through as to look up.
+        await c.db.write(lambda conn: conn.exec_driver_sql("ANALYZE"))
         steps = await c.db.write(looked_for)
         assert len(steps) >= 4
         for step in steps:
             assert "ix_history_ends" in step, steps
-            assert "600000000" in step or "<expr>" in step, steps
+            assert "600000000" in step or "<expr>" in step, "\n".join(steps)
 
     tell(tmp_path, story)
 
