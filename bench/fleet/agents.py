@@ -80,7 +80,7 @@ class Agent:
         self._acked = 0
         self._credit = 1
         self._heard = asyncio.Event()
-        self._sent_at_s = 0.0
+        self._next_beat_s = 0.0
         self._channel: Any = None
         self._call: Any = None
         self._leaving = False
@@ -105,6 +105,8 @@ class Agent:
         for body, _ in self.population.snapshot():
             await self.send(body)
         await self.settled()
+        # As a real one does: beats of a fleet that connected at one moment are spread over the minute.
+        self._next_beat_s = time.monotonic() + self._draw.uniform(0, self._beat_s)
         self._beating = asyncio.create_task(self._beat())
 
     async def greet(self) -> report_pb2.CollectorMessage | None:
@@ -131,7 +133,7 @@ class Agent:
             self._heard.clear()
             await self._heard.wait()
         message = self.batch(body)
-        self._sent_at_s = time.monotonic()
+        self._next_beat_s = time.monotonic() + self._beat_s
         await self._call.write(message)
 
     async def settled(self) -> None:
@@ -194,9 +196,8 @@ class Agent:
         os._exit(1)  # what is measured after that would not be what is said
 
     async def _beat(self) -> None:
-        await asyncio.sleep(self._draw.uniform(0, self._beat_s))
         while True:
-            due_s = self._sent_at_s + self._beat_s - time.monotonic()
+            due_s = self._next_beat_s - time.monotonic()
             if due_s <= 0:
                 at_us = now_us()
                 for body in difference_batches(Difference(at_us, at_us - 1_000_000)):

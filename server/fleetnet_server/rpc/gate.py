@@ -40,6 +40,7 @@ from fleetnet_server.errors import (
 from fleetnet_server.identity.peer import Person, identify_person
 from fleetnet_server.logs import Sparing, failure
 from fleetnet_server.rpc.status import errors_as_status
+from fleetnet_server.rpc.told import as_it_is
 from fleetnet_server.services.health import Health
 from fleetnet_server.services.log import Wish
 from fleetnet_server.services.people import OPERATOR, VIEWER, People
@@ -142,7 +143,7 @@ class Gate(grpc.aio.ServerInterceptor):
             raise AssertionError("unreachable: an error has ended the call")
 
         guarded: Any = answer if streams is None else stream
-        written: Any = handler.response_serializer
+        written: Any = as_it_is(handler.response_serializer)
         if streams is not None:
             return grpc.unary_stream_rpc_method_handler(guarded, response_serializer=written)
         return grpc.unary_unary_rpc_method_handler(guarded, response_serializer=written)

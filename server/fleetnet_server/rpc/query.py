@@ -16,6 +16,7 @@ from fleetnet_server.rpc import translate_lives, translate_network, translate_qu
 from fleetnet_server.rpc.live import LiveDesk
 from fleetnet_server.rpc.status import errors_as_status
 from fleetnet_server.rpc.streams import Streams
+from fleetnet_server.rpc.told import Told
 from fleetnet_server.services.health import Health
 from fleetnet_server.services.news import LEFT_BEHIND
 from fleetnet_server.services.questions import Questions
@@ -34,6 +35,7 @@ class QueryService(query_pb2_grpc.QueryServiceServicer):
     ) -> None:
         self._questions = questions
         self._watching = watching
+        self._told = Told()
         self._streams = streams
         self._health = health
         self._live = live
@@ -76,9 +78,8 @@ class QueryService(query_pb2_grpc.QueryServiceServicer):
             question = translate_query.watched_question(request)
             async with contextlib.aclosing(self._watching.watch(question)) as answer:
                 async for news in answer:
-                    for part in translate_query.news(news):
-                        part.at_us = _now_us()
-                        await _write(context, part, AnswerGivenUp(LEFT_BEHIND))
+                    for message in self._told.messages(news):
+                        await _write(context, message, AnswerGivenUp(LEFT_BEHIND))
 
     async def _sockets(self, question: SocketQuestion) -> AsyncGenerator[query_pb2.ListSocketsResponse]:
         async with contextlib.aclosing(self._questions.sockets(question, _now_us())) as answer:
@@ -173,9 +174,7 @@ class QueryService(query_pb2_grpc.QueryServiceServicer):
                 yield
 
 
-async def _write(
-    context: _Context, part: query_pb2.LiveResponse | query_pb2.WatchSocketsResponse, given_up: ServerError
-) -> None:
+async def _write(context: _Context, part: query_pb2.LiveResponse | bytes, given_up: ServerError) -> None:
     """Who does not read must not keep others from the host, nor from watching."""
     try:
         async with asyncio.timeout(_WRITE_S):

@@ -14,6 +14,7 @@ import grpc
 from google.protobuf.message import DecodeError, Message
 
 from fleetnet_server.logs import Sparing
+from fleetnet_server.rpc.told import as_it_is
 
 SENTENCE: Final = "the request cannot be read; it is none of fleetnet's"
 
@@ -63,7 +64,7 @@ class Readable(grpc.aio.ServerInterceptor):
         made: Any = stream if inspect.isasyncgenfunction(streams) else written
         make: Any = grpc.unary_unary_rpc_method_handler if streams is None else grpc.unary_stream_rpc_method_handler
         reading: grpc.RpcMethodHandler[Any, Any] = make(
-            made, request_deserializer=message_of, response_serializer=handler.response_serializer
+            made, request_deserializer=message_of, response_serializer=as_it_is(handler.response_serializer)
         )
         return reading
 

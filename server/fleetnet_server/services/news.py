@@ -1,5 +1,8 @@
 """What is told of a question that stays open, and what waits for somebody who is told it.
 
+Sockets are told of in pages which all who are told them share, so that whatever is made of a page may be made once:
+each is equal to itself alone.
+
 What must stay true: nobody who tells ever waits for one who is told; who does not read is left behind, and told so.
 """
 
@@ -21,21 +24,21 @@ MARK_S: Final = 25.0  # who hears nothing for three of them takes us for dead
 LEFT_BEHIND: Final = "what came was not read on for too long, and you were left behind; watch again"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
 class There:
     """Sockets that are there in the beginning."""
 
     sockets: tuple[SocketAnswer, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
 class Came:
     """Sockets that an answer has from now on."""
 
     sockets: tuple[SocketAnswer, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
 class Went:
     """Sockets that an answer has no longer; as they were last."""
 

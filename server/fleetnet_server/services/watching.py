@@ -12,6 +12,7 @@ are kept for one question and MOST_SOCKETS_OF_ALL for all, and MOST_QUESTIONS ar
 import asyncio
 import contextlib
 import time
+import weakref
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -131,6 +132,8 @@ class _Kept:
         self._people = 0
         self._watchers: set[Watcher] = set()
         self._coverage: Coverage | None = None
+        # What is known, as somebody is just being told it: those who come at one moment are told the same pages.
+        self._there: list[weakref.ref[There]] = []
         self._known: dict[int, _Answers] = {}
         # Of what is known, so that a report of a large host costs what it tells and not what the host has.
         self._names: dict[int, frozenset[_Name]] = {}
@@ -173,8 +176,12 @@ class _Kept:
         """What is known now."""
         assert self._coverage is not None
         yield self._coverage
-        answers = list(chain.from_iterable(self._known[host_id].values() for host_id in self._in_order(self._known)))
-        yield from map(There, pages(answers))
+        there = [page for known in self._there if (page := known()) is not None]
+        if not there or len(there) < len(self._there):
+            hosts = self._in_order(self._known)
+            there = list(map(There, pages(list(chain.from_iterable(self._known[host].values() for host in hosts)))))
+            self._there = list(map(weakref.ref, there))
+        yield from there
         yield Mark()
 
     def note(self, host_id: int, batch: Batch, *, booted: bool) -> None:
@@ -331,6 +338,7 @@ class _Kept:
                 self._known[host_id] = after
                 self._names[host_id] = frozenset(_names(after.values()))
         self.size = sum(map(len, self._known.values()))
+        self._there = []
         for page in pages(went):
             self._tell(Went(page))
         for page in pages(came):

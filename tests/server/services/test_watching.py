@@ -304,13 +304,34 @@ def test_while_nothing_happens_all_are_told_a_mark_at_once_and_nothing_is_read(
     tell(tmp_path, story)
 
 
+def test_those_who_come_at_one_moment_are_told_one_copy_of_what_is_there_and_later_ones_what_is_there_then(
+    tmp_path: Path,
+) -> None:
+    async def story(c: Collector) -> None:
+        mine = watched(c)
+        session = await reporting(c, "web1", sock(1, T0, port=443))
+        streams = [mine.watch(LISTENERS) for _ in range(20)]
+        told = await asyncio.gather(*map(until_mark, streams))
+        assert len({id(there) for _, there, _ in told}) == 1
+        await c.report(session, difference(2, T0 + S, opened=(sock(2, T0 + S, port=80),)))
+        came = await asyncio.gather(*map(news, streams))
+        assert len({id(one) for one in came}) == 1
+        async with aclosing(mine.watch(LISTENERS)) as another:
+            _, there, _ = await until_mark(another)
+            assert sorted(ports(there)) == [("web1", 80), ("web1", 443)]
+        for stream in streams:
+            await stream.aclose()
+
+    tell(tmp_path, story)
+
+
 def test_marks_do_not_pile_up_before_who_does_not_read() -> None:
     async def story() -> None:
         watcher = news_module.Watcher()
         for _ in range(3):
             watcher.mark()
-        watcher.tell(Came(()))
-        assert [await watcher.next(), await watcher.next()] == [Mark(), Came(())]
+        watcher.tell(came := Came(()))
+        assert [await watcher.next(), await watcher.next()] == [Mark(), came]
         watcher.mark()
         assert await watcher.next() == Mark()
 
