@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SUPPLY := .supply
+ANSIBLE := .ansible-venv
 PACKAGES := proto agent server cli
 PROJECTS := $(PACKAGES:%=%/pyproject.toml)
 # Processes that share the tests; most of what they do is waiting.
@@ -10,7 +11,7 @@ WORKERS ?= 4
 # Hundreds of programs are started by the tests; where nothing may be written each compiles what the one before has compiled.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo fuzz test test-faults test-week test-storage check bench bench-agent bench-answers bench-attack bench-cli bench-collectors bench-fleet bench-herd bench-map bench-retention bench-rotation bench-storage bench-watch soak dist man generate wire-record clean help
+.PHONY: demo fuzz test test-deploy test-faults test-week test-storage check bench bench-agent bench-answers bench-attack bench-cli bench-collectors bench-fleet bench-herd bench-map bench-retention bench-rotation bench-storage bench-watch soak dist man generate wire-record clean help
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -19,9 +20,13 @@ demo: $(VENV)/.runtime  ## The main job, on this machine's own sockets (more hos
 	@[ "$$(id -u)" != 0 ] || tests/install-tools ip nsenter
 	$(BIN)/python -m demo $(ARGS)
 
-test: $(VENV)/.dev  ## All tests; those that need root say so where they cannot run
+test: $(VENV)/.dev $(ANSIBLE)/.done  ## All tests; those that need root say so where they cannot run
 	tests/install-tools
 	$(BIN)/pytest -n $(WORKERS) $(ARGS)
+
+test-deploy: $(VENV)/.dev $(ANSIBLE)/.done  ## Hosts that boot are deployed, upgraded and removed by the Ansible collection, as root (ansible/README.md)
+	tests/install-tools
+	$(BIN)/pytest tests/system/test_deploy.py $(ARGS)
 
 test-faults: $(VENV)/.dev  ## 1,000 random faults upon a fleet under load, as root (docs/faults.md; ARGS=--count=N for fewer)
 	tests/install-tools
@@ -94,13 +99,14 @@ soak: $(VENV)/.dev  ## Half an hour with 200 agents, as root: what stays in memo
 	tests/install-tools
 	PYTHONPATH=tests:. $(BIN)/python -m bench.soak $(ARGS)
 
-dist: $(VENV)/.dev $(SUPPLY)/.done  ## Wheels of the four distributions, and what each is made of (CycloneDX), in dist/
+dist: $(VENV)/.dev $(SUPPLY)/.done  ## Wheels, what each is made of (CycloneDX), and offline bundles for hosts, in dist/ (ARGS='--python 3.11 --architecture x86_64' for one)
 	rm -rf dist
 	$(BIN)/pip wheel --quiet --no-deps --no-build-isolation --no-index --wheel-dir dist $(PACKAGES:%=./%)
 	for one in agent server cli; do \
 	    $(SUPPLY)/bin/python -W ignore -m cyclonedx_py requirements requirements/$$one.txt --pyproject $$one/pyproject.toml \
 	        --output-reproducible --output-format JSON --output-file dist/fleetnet-$$one.cdx.json || exit 1; \
 	done
+	$(BIN)/python packaging/bundle.py --wheels dist --to dist --libraries .libraries $(ARGS)
 	cd dist && sha256sum * > SHA256SUMS && cat SHA256SUMS
 
 man: $(VENV)/.runtime  ## Manual pages of what --help says, in man/ (man -l man/fleetnet.1)
@@ -114,7 +120,7 @@ wire-record: $(VENV)/.dev  ## Write down what is new on the wire, for the tests 
 	PYTHONPATH=tests:. $(BIN)/python -m recorded.record_wire
 
 clean:  ## Remove what the targets made
-	rm -rf $(VENV) $(SUPPLY) dist man demo/run .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(SUPPLY) $(ANSIBLE) .libraries dist man demo/run .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.runtime: requirements/runtime.txt $(PROJECTS) requirements/bootstrap
@@ -124,6 +130,11 @@ $(VENV)/.runtime: requirements/runtime.txt $(PROJECTS) requirements/bootstrap
 # Apart, so that what looks at the packages is not among them.
 $(SUPPLY)/.done: requirements/supply.txt requirements/bootstrap
 	requirements/bootstrap $(PYTHON) $(SUPPLY) requirements/supply.txt
+	touch $@
+
+# Apart, for what deploys is an admin's own and no library of ours.
+$(ANSIBLE)/.done: requirements/ansible.txt requirements/bootstrap
+	requirements/bootstrap $(PYTHON) $(ANSIBLE) requirements/ansible.txt
 	touch $@
 
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
