@@ -1,21 +1,24 @@
 """Takes what hosts report into the database.
 
-What must stay true: a batch is stored whole or not at all, once, in the order of its epoch, and only from the newest
-stream of its host; all of that is judged inside the transaction that stores it. History never says "closed" where it
-means "unknown": what ended while nobody looked ends with `gap`, and the gap is recorded.
+What must stay true: a batch counts as stored once all of it is, in the order of its epoch, and only from the newest
+stream of its host; all of that is judged inside the transaction that stores it, or each of its pieces (pieces.py):
+one that comes again after some pieces of it were stored leaves what it would have left at once. History never says
+"closed" where it means "unknown": what ended while nobody looked ends with `gap`, and the gap is recorded.
 
 A look is *whole* when current holds exactly what the host held open at it: after the last part of a snapshot, and
 after every difference that follows without a break. Only whole looks count as hearing from a host.
 """
 
+import asyncio
+import contextlib
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, TypeGuard
 
 import structlog
 
-from fleetnet_server import metrics
+from fleetnet_server import failpoints, metrics
 from fleetnet_server.errors import (
     BadBatch,
     Cloned,
@@ -28,8 +31,9 @@ from fleetnet_server.errors import (
 )
 from fleetnet_server.logs import failure
 from fleetnet_server.records import Batch, Hello, Holder, RefusedBatch, Session, Stored
-from fleetnet_server.services import arrivals, backlog, quarantine, storing, together
+from fleetnet_server.services import arrivals, backlog, pieces, quarantine, storing, together
 from fleetnet_server.services.arrivals import Came
+from fleetnet_server.services.pieces import Piece
 from fleetnet_server.services.snapshots import Named, Snapshots
 from fleetnet_server.services.steps import Rows, Step, is_next, rows
 from fleetnet_server.services.together import Opening, Telling
@@ -47,6 +51,14 @@ _counter = functools.cache(metrics.ROWS.labels)
 _log = structlog.get_logger()
 
 
+class _Turns:
+    """Who waits for whom in one stream."""
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()  # it wakes who waits in the order in which they came
+        self.waiting = 0
+
+
 class Ingest:
     """Takes the report streams of all hosts into the database."""
 
@@ -56,6 +68,7 @@ class Ingest:
         self._tell = stored
         self._snapshots = Snapshots()
         self._stored = StoredHolders()
+        self._turns: dict[tuple[int, int], _Turns] = {}  # of streams that are amid a batch of several pieces
 
     async def open(self, host: str, hello: Hello, received_at_us: int, serial: str) -> Session:
         """Begin a stream of the host of this name, which has shown the certificate of this serial; an older one of it
@@ -80,20 +93,10 @@ class Ingest:
         next call may begin before the last has returned, and then shares its commit. After any error the stream is to
         be ended. Raises PeerRefused, Fenced, SequenceHole, BadBatch, StorageError.
         """
+        some = pieces.cut(batch)
         try:
-            instead = None if as_it_came is None else self._store_not
-            stored: Stored = await self._db.write(
-                self._store,
-                session,
-                batch,
-                received_at_us,
-                as_it_came,
-                instead=instead,
-                together=self._do_together,
-                rows=_rows(batch),
-                haste=_haste(batch),
-                host_id=session.host_id,
-            )
+            async with self._in_turn(session, long=len(some) > 1):
+                stored = await self._commit(session, some, received_at_us, as_it_came)
         except BaseException:
             # What the snapshot's parts have named may now differ from what was stored.
             self._forget(session)
@@ -104,9 +107,68 @@ class Ingest:
                 self._tell(session, batch)
         return stored
 
+    async def _commit(
+        self, session: Session, some: Sequence[Piece], received_at_us: int, as_it_came: bytes | None
+    ) -> Stored:
+        instead = None if as_it_came is None else self._store_not
+        if len(some) == 1:
+            [piece] = some
+            stored: Stored = await self._db.write(
+                self._store,
+                session,
+                piece.batch,
+                received_at_us,
+                as_it_came,
+                instead=instead,
+                together=self._do_together,
+                rows=piece.rows,
+                haste=_haste(piece.batch),
+                host_id=session.host_id,
+            )
+            return stored
+        before: sessions.Standing | None = None
+        for piece in some:
+            done = await self._db.write(
+                self._store_piece,
+                session,
+                some[0].batch,
+                received_at_us,
+                as_it_came,
+                piece,
+                before,
+                instead=instead and self._store_not_whole,
+                rows=piece.rows,
+                host_id=session.host_id,
+            )
+            if isinstance(done, Stored):
+                return done
+            before = before or done
+            failpoints.reached("between-pieces", session.host_id)
+        raise AssertionError("unreachable: the last piece stores the batch")
+
+    @contextlib.asynccontextmanager
+    async def _in_turn(self, session: Session, *, long: bool) -> AsyncIterator[None]:
+        """Where a batch of a stream takes several transactions, what the stream tells next waits for the last."""
+        name = session.host_id, session.generation
+        turns = self._turns.get(name)
+        if turns is None:
+            if not long:
+                yield
+                return
+            turns = self._turns[name] = _Turns()
+        turns.waiting += 1
+        try:
+            async with turns.lock:
+                yield
+        finally:
+            turns.waiting -= 1
+            if not turns.waiting:
+                del self._turns[name]
+
     async def set_aside(self, session: Session, batch: RefusedBatch, received_at_us: int) -> Stored:
         """Put a batch into quarantine that could not even be read; otherwise as `commit`."""
-        return await self._db.write(self._set_aside, session, batch, received_at_us, host_id=session.host_id)
+        async with self._in_turn(session, long=False):
+            return await self._db.write(self._set_aside, session, batch, received_at_us, host_id=session.host_id)
 
     async def close(self, session: Session, at_us: int) -> None:
         """Note the end of a stream. Never raises: it is a note only, and whoever ends a stream has other worries."""
@@ -173,7 +235,7 @@ class Ingest:
         told = rows(step, holders.tell(session.host_id, session.boot_id, _holders(batch), stored))
         if batch.snapshot is not None or self._snapshots.underway(session):
             named = Named(set(told.reports), {namespace.netns for namespace in batch.namespaces})
-            told.named = self._snapshots.follow(session, batch.snapshot, named)
+            told.named = self._snapshots.follow(session, batch.snapshot, named, first=step.first, last=step.last)
         return told
 
     def _store(self, conn: Connection, session: Session, batch: Batch, received_at_us: int, _: bytes | None) -> Stored:
@@ -195,6 +257,51 @@ class Ingest:
             return Stored(batch.sequence)
         [stored] = self._store_steps(conn, [Step(session, batch, standing, received_at_us)])
         return stored
+
+    def _store_piece(
+        self,
+        conn: Connection,
+        session: Session,
+        batch: Batch,
+        received_at_us: int,
+        _: bytes | None,
+        piece: Piece,
+        before: sessions.Standing | None,
+    ) -> Stored | sessions.Standing:
+        """Runs in the writer thread, inside the transaction of this piece. How the stream stood before the first one,
+        `before`, where others are to come; else what became of the batch."""
+        try:
+            standing = sessions.standing(conn, session)
+            if not is_next(session, piece.batch, standing):
+                return Stored(standing.last_sequence)
+            if piece.batch.backlog is not None:
+                backlog.store(conn, session.host_id, piece.batch.backlog)
+                if not piece.last:
+                    return standing
+                sessions.note_sequence(conn, session, piece.batch.sequence)
+                return Stored(piece.batch.sequence)
+            # All of them are judged by what was stored before the batch.
+            judged = standing if before is None else standing._replace(whole=before.whole, latest_us=before.latest_us)
+            step = Step(session, piece.batch, judged, received_at_us, piece.first, piece.last)
+            [stored] = self._store_steps(conn, [step])
+        except BaseException:
+            self._stored.forget(session)
+            raise
+        return stored if piece.last else standing
+
+    def _store_not_whole(
+        self,
+        conn: Connection,
+        error: Exception,
+        session: Session,
+        batch: Batch,
+        received_at_us: int,
+        as_it_came: bytes | None,
+        _piece: Piece,
+        _before: sessions.Standing | None,
+    ) -> Stored:
+        """In place of _store_piece. What was stored of the batch is so, and stays; the rest is what is missing."""
+        return self._store_not(conn, error, session, batch, received_at_us, as_it_came)
 
     def _store_not(
         self,
@@ -245,14 +352,6 @@ def why_refused(error: Exception) -> str:
     told = failure(error)
     _log.error("a report could not be stored for a mistake of the collector's", **told)
     return f"a mistake of the collector's, {' '.join(str(told['error']).split())[:200]}, in {told['where']}"
-
-
-def _rows(batch: Batch) -> int:
-    late = len(batch.backlog.sockets) + len(batch.backlog.ended) if batch.backlog else 0
-    told = 1 + len(batch.opened) + len(batch.changed) + len(batch.closed) + late
-    # An owner is a row to store as well: those beyond one of each holder, of which hardly any has more than some.
-    holders = {id(one.holder): len(one.holder.owners) for one in (*batch.opened, *batch.changed)}
-    return told + max(0, sum(holders.values()) - len(holders))
 
 
 def _haste(batch: Batch) -> Haste:

@@ -42,12 +42,15 @@ class Snapshots:
     def __init__(self) -> None:
         self._underway: dict[tuple[int, int], _Underway] = {}
 
-    def follow(self, session: Session, part: SnapshotPart | None, named: Named) -> Named | None:
-        """Take note of what a batch names; all that the snapshot named, if the batch makes it whole.
+    def follow(
+        self, session: Session, part: SnapshotPart | None, named: Named, *, first: bool = True, last: bool = True
+    ) -> Named | None:
+        """Take note of what a batch names, or the first, the last or another piece of it; all that the snapshot named,
+        if it is whole then.
 
         What is named by a difference between two parts counts as named. Raises BadBatch if a part is out of order.
         """
-        if part is not None and part.part == 0:
+        if part is not None and part.part == 0 and first:
             self._underway[_name(session)] = _Underway()
         underway = self._underway.get(_name(session))
         if underway is None:
@@ -56,17 +59,19 @@ class Snapshots:
             self.drop(session)
             return None
         underway.named.add(named)
-        return None if part is None else self._advance(session, underway, part)
+        return None if part is None else self._advance(session, underway, part, last=last)
 
     def underway(self, session: Session) -> bool:
         """Whether the stream is amid a snapshot."""
         return _name(session) in self._underway
 
-    def _advance(self, session: Session, underway: _Underway, part: SnapshotPart) -> Named | None:
+    def _advance(self, session: Session, underway: _Underway, part: SnapshotPart, *, last: bool) -> Named | None:
         if part.part != underway.next_part:
             raise BadBatch(
                 f"part {part.part} of a snapshot came where part {underway.next_part} was due; start it anew"
             )
+        if not last:
+            return None
         underway.next_part += 1
         if not part.last:
             return None

@@ -23,6 +23,8 @@ class Step:
     batch: Batch
     standing: sessions.Standing
     received_at_us: int  # collector's clock
+    first: bool = True  # of the pieces of a batch (pieces.py), each of which is a step
+    last: bool = True
     unreported_end: ClosedAtIs = ClosedAtIs.SEEN  # how an end is known that the agent did not report as such
 
     @property
@@ -54,6 +56,11 @@ class Step:
         if self.batch.snapshot or self.unreported_end is ClosedAtIs.GAP:
             return self.last_look_us
         return max(self.last_look_us, self.batch.previous_look_at_us)
+
+    @property
+    def may_be_stored(self) -> bool:
+        """Whether some pieces of the batch may have been stored before, by a stream that ended then."""
+        return not self.standing.whole and self.batch.look_at_us <= self.standing.latest_us
 
     @property
     def told(self) -> namespaces.Told:
@@ -126,7 +133,7 @@ class Rows:
     @property
     def whole(self) -> bool:
         """Whether what is open is then known, unless the digest says otherwise."""
-        return self.named is not None or self.step.goes_on
+        return self.named is not None or (self.step.goes_on and self.step.last)
 
     def resolve(self, *, after_gap: bool) -> None:
         """Say what the batch ends; `after_gap`, what it does not report as ended may have been long before."""

@@ -6,6 +6,7 @@ another.
 """
 
 from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager
 
 import structlog
 
@@ -30,7 +31,7 @@ def store(conn: Connection, told: Sequence[Rows]) -> list[Stored]:
     broken = breaks.note(conn, told)
     for one in told:
         one.resolve(after_gap=one.host_id in broken)
-    with counts.kept(conn) as tally:
+    with _tally(conn, told) as tally:
         _end_earlier_boots(conn, [one.step for one in told], tally)
         holders.keep(conn, [one.holders for one in told])
         _store_reports(conn, told, tally)
@@ -48,6 +49,11 @@ def store(conn: Connection, told: Sequence[Rows]) -> list[Stored]:
         Stored(one.step.batch.sequence, snapshot_wanted=digests.DRIFTED if one.host_id in differ else "")
         for one in told
     ]
+
+
+def _tally(conn: Connection, told: Sequence[Rows]) -> AbstractContextManager[Tally]:
+    step = told[0].step
+    return counts.kept(conn) if step.first and step.last else counts.kept_amid(conn, step.host_id, last=step.last)
 
 
 def _end_earlier_boots(conn: Connection, steps: Sequence[Step], tally: Tally) -> None:
@@ -86,6 +92,7 @@ def _store_reports(conn: Connection, told: Sequence[Rows], tally: Tally) -> None
         if not one.reports:
             continue
         step, its_own = one.step, known[one.host_id]
+        _take_out_what_has_passed(conn, one, its_own)
         ended = _ended(conn, one, its_own)
         writes = plan(one.reports.values(), its_own, ended, step.unreported_end, step.seen_at_us)
         endings += writes.endings
@@ -107,16 +114,33 @@ def _may_be_open(one: Rows, were_open: set[int] | None) -> Collection[int]:
     return one.reports if were_open is None else one.reports.keys() & were_open
 
 
+def _take_out_what_has_passed(conn: Connection, told: Rows, known: Collection[int]) -> None:
+    """What the batch opens and ends, and is in history already, for the batch was stored in part before."""
+    passing = [i for i in told.reports if i in told.endings and i not in known] if told.step.may_be_stored else []
+    if not passing:
+        return
+    kept = sockets.ends(conn, told.host_id, passing)
+    if kept is None:
+        raise BadBatch(f"it came twice, and of its sockets more than {sockets.MOST_ENDS} intervals are kept")
+    for socket_id, state, ended_us in kept:
+        report, ending = told.reports.get(socket_id), told.endings.get(socket_id)
+        # In one boot a socket has one time in that state that ends so late.
+        if report and ending and report.socket.state == state and ended_us >= ending.at_us:
+            del told.reports[socket_id], told.endings[socket_id]
+
+
 def _ended(conn: Connection, told: Rows, known: Collection[int]) -> dict[int, int]:
     """When those that are not open, and are said to have opened before what is stored, last ended."""
     # Only a clock that was set back, or an exact time told late, can reach behind what is stored already.
     up_to_us = told.step.stored_up_to_us
-    late = {
-        socket_id: report.opened_at_us
-        for socket_id, report in told.reports.items()
-        if report.opened_at_us < up_to_us and socket_id not in known
-    }
-    return sockets.ended_after(conn, told.host_id, late, min(late.values())) if late else {}
+    late = [i for i, report in told.reports.items() if report.opened_at_us < up_to_us and i not in known]
+    found: dict[int, int] = {}
+    if (kept := sockets.ends(conn, told.host_id, late)) is None:
+        # Where it is not looked through when each ended, none began before all that is stored.
+        return dict.fromkeys(late, told.step.standing.latest_us)
+    for socket_id, _, ended_us in kept:
+        found[socket_id] = max(ended_us, found.get(socket_id, 0))
+    return found
 
 
 def _store_endings(conn: Connection, told: Sequence[Rows], tally: Tally) -> None:
@@ -136,12 +160,13 @@ def _end_unnamed_namespaces(conn: Connection, told: Sequence[Rows]) -> None:
 
 
 def _restate(conn: Connection, told: Sequence[Rows]) -> None:
-    """The parts before the last could not know of a gap that only the last declares."""
+    """The parts before the last, and its pieces, could not know of a gap that only the last declares."""
     # Nor could a difference of the same look.
     late = [
         (step, named)
         for step, named in _whole(told)
-        if step.unreported_end is ClosedAtIs.GAP and step.batch.look_at_us <= step.standing.latest_us
+        if step.unreported_end is ClosedAtIs.GAP
+        and (not step.first or step.batch.look_at_us <= step.standing.latest_us)
     ]
     looks = [(step.host_id, step.batch.look_at_us) for step, _ in late]
     sockets.restate_ends(conn, looks, was=ClosedAtIs.SEEN, becomes=ClosedAtIs.GAP)
@@ -177,4 +202,5 @@ def _note_looks(conn: Connection, steps: Sequence[Step]) -> None:
 def _note_parts(conn: Connection, steps: Sequence[Step]) -> None:
     for step in steps:
         hosts.note_part(conn, step.host_id, step.session.boot_id, step.batch.look_at_us)
-        sessions.note_sequence(conn, step.session, step.batch.sequence)
+        if step.last:
+            sessions.note_sequence(conn, step.session, step.batch.sequence)

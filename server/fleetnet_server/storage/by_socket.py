@@ -60,7 +60,7 @@ def is_of(of_host: str, of_socket: str) -> tuple[ColumnElement[bool], ...]:
     socket: BindParameter[int] = bindparam(of_socket, type_=BigInteger)
     in_front = host.op("&", return_type=BigInteger())(_constant(_HOSTS - 1)) * _constant(_SOCKETS)
     number = in_front + socket.op("/", return_type=BigInteger())(_constant(_LEFT_OUT))
-    return (history.c.host_id == host, history.c.socket_id == socket, number == NUMBER)
+    return (_Host() == host, history.c.socket_id == socket, number == NUMBER)
 
 
 def _constant(value: int) -> ColumnElement[int]:

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Connection,
     Integer,
     Select,
+    bindparam,
     case,
     delete,
     func,
@@ -23,6 +24,7 @@ from sqlalchemy import (
     literal_column,
     or_,
     select,
+    update,
 )
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
@@ -86,6 +88,18 @@ def kept(conn: Connection) -> Iterator[Tally]:
     yield tally
     if changes := tally.changes():
         execute_rows(conn, insert_or_set(conn, counts, _added), _CHANGED, changes)
+
+
+@contextmanager
+def kept_amid(conn: Connection, host_id: int, *, last: bool) -> Iterator[Tally]:
+    """The same for a transaction of several that belong together, all of one host: only after the last is it said how
+    many were open at once, for before that there may be what was never open beside each other."""
+    tally = Tally()
+    yield tally
+    if changes := [(*change[:-1], 0) for change in tally.changes()]:
+        execute_rows(conn, insert_or_set(conn, counts, _added_amid), _CHANGED, changes)
+    if last:
+        conn.execute(_SETTLE, {"of_host": host_id})
 
 
 def of_each(conn: Connection, host_ids: Collection[int] | None) -> dict[int, tuple[int, int]]:
@@ -162,14 +176,19 @@ def _counted(host_ids: Collection[int] | None) -> Select[Any]:
 def _added(new: ReadOnlyColumnCollection[str, Any]) -> dict[str, ColumnElement[Any]]:
     """What becomes of a row that is there already."""
     sockets = counts.c.sockets + new.sockets
-    return {
-        "sockets": sockets,
-        "listeners": counts.c.listeners + new.listeners,
-        # The two-argument max() of SQLite is greatest() elsewhere; CASE is the same everywhere.
-        "highest": case((counts.c.highest > sockets, counts.c.highest), else_=sockets),
-    }
+    # The two-argument max() of SQLite is greatest() elsewhere; CASE is the same everywhere.
+    return {**_added_amid(new), "highest": case((counts.c.highest > sockets, counts.c.highest), else_=sockets)}
 
 
+def _added_amid(new: ReadOnlyColumnCollection[str, Any]) -> dict[str, ColumnElement[Any]]:
+    return {"sockets": counts.c.sockets + new.sockets, "listeners": counts.c.listeners + new.listeners}
+
+
+_SETTLE = (
+    update(counts)
+    .where(counts.c.host_id == bindparam("of_host"), counts.c.highest < counts.c.sockets)
+    .values(highest=counts.c.sockets)
+)
 _STATES: Final = 1 << 16  # both are columns of 16 bits
 _KIND = counts.c.protocol * literal_column(str(_STATES), Integer) + counts.c.state
 _NAME = (counts.c.host_id, counts.c.protocol, counts.c.state)

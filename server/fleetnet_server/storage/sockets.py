@@ -7,7 +7,7 @@ host's clock did. Both are seen to here, where the rows are: an end before its b
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from operator import itemgetter
-from typing import Any, NamedTuple, cast
+from typing import Any, Final, NamedTuple, cast
 
 from sqlalchemy import (
     BigInteger,
@@ -19,19 +19,22 @@ from sqlalchemy import (
     case,
     delete,
     insert,
+    literal_column,
     select,
     update,
 )
 
 from fleetnet_server.records import Socket
-from fleetnet_server.storage import ends, usual
+from fleetnet_server.storage import by_socket, usual
 from fleetnet_server.storage.counts import Tally, Told
 from fleetnet_server.storage.dialect import execute_rows, select_each
+from fleetnet_server.storage.ends import at as ended_at
 from fleetnet_server.storage.schema import current, history
 
 # Engines bound how many values a statement may carry.
 _IDS_PER_STATEMENT = 500
-_ENDS_LOOKED_THROUGH = 20_000
+# Of sockets that a batch tells of anew there are hardly any: a clock was set back, or a stream broke amid it.
+MOST_ENDS: Final = 20_000
 
 
 # Every row that is stored passes through these: named tuples, for a frozen dataclass takes three times as long to make.
@@ -224,25 +227,12 @@ def named(conn: Connection, host_ids: Collection[int]) -> Iterator[Named]:
     return map(Named._make, conn.execute(_NAMED, {"of_hosts": sorted(host_ids)}))
 
 
-def ended_after(conn: Connection, host_id: int, socket_ids: Collection[int], after_us: int) -> dict[int, int]:
-    """Of those of the sockets that ended after a time: when they last did.
-
-    Only the host's latest ends are looked through, for the writer must not go through years of history because a clock
-    was set back. Where there are more, no socket is taken to have ended before the first of those.
-    """
-    if not socket_ids:
-        return {}
-    query = (
-        select(history.c.closed_at_us, history.c.socket_id)
-        .where(history.c.host_id == host_id, ends.since(after_us), history.c.closed_at_us > after_us)
-        .order_by(*ends.LATEST_FIRST)
-        .limit(_ENDS_LOOKED_THROUGH)
-    )
-    latest = [(row[0], row[1]) for row in conn.execute(query)]
-    found = dict.fromkeys(socket_ids, latest[-1][0]) if len(latest) == _ENDS_LOOKED_THROUGH else {}
-    wanted = frozenset(socket_ids)
-    found.update((socket_id, at_us) for at_us, socket_id in reversed(latest) if socket_id in wanted)
-    return found
+def ends(conn: Connection, host_id: int, socket_ids: Collection[int]) -> list[tuple[int, int, int]] | None:
+    """What is in history of some sockets, as (socket_id, state, closed_at_us) and in no order; None if that is more
+    than the writer may look through, whatever a host has told."""
+    rows = [(host_id, socket_id) for socket_id in sorted(socket_ids)]
+    found = select_each(conn, _ENDS, _NAMES, rows) if rows else []
+    return None if len(found) > MOST_ENDS else [(socket_id, state, at_us) for socket_id, state, at_us in found]
 
 
 def open_new(conn: Connection, rows: Sequence[OpenSocket], tally: Tally) -> None:
@@ -372,11 +362,18 @@ _RESTATE = (
     update(history)
     .where(
         history.c.host_id == bindparam("of_host"),
-        ends.at(_ENDED_US),
+        ended_at(_ENDED_US),
         history.c.closed_at_us == _ENDED_US,
         history.c.closed_at_is == bindparam("was"),
     )
     .values(closed_at_is=bindparam("becomes"))
+)
+# Along the index of sockets, and not through the latest ends: of these a host may have any number, in any order.
+_ENDS = (
+    select(history.c.socket_id, history.c.state, history.c.closed_at_us)
+    .where(*by_socket.is_of(*_NAMES))
+    .limit(literal_column(str(MOST_ENDS + 1)))
+    .offset(literal_column("0"))  # else it is a value on SQLite
 )
 _REMOVE = delete(current).where(*_ONE)
 _END = _later(current.c.opened_at_us, bindparam("at_us"))

@@ -138,7 +138,7 @@ def test_a_snapshot_that_follows_does_not_close_it_again(tmp_path: Path) -> None
 def test_a_look_with_more_ends_than_are_looked_through_keeps_all_their_times(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sockets, "_ENDS_LOOKED_THROUGH", 3)
+    monkeypatch.setattr(sockets, "MOST_ENDS", 3)
 
     async def story(c: Collector, session: Session) -> None:
         parts = [

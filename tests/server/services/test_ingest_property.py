@@ -1,17 +1,22 @@
 """Whatever happens to host, agent, connection and collector, history agrees with a plain account of what was told."""
 
 import asyncio
+import contextlib
 import random
 import tempfile
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from fleetnet_server import failpoints
+from fleetnet_server.failpoints import Failpoint
 from fleetnet_server.network import Namespace
 from fleetnet_server.records import Batch, Gap, Holder, Host, Session
+from fleetnet_server.services import pieces
+from fleetnet_server.services.pieces import Piece
 from fleetnet_server.storage import counts
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -66,6 +71,23 @@ HOLDERS = (
     WEB._replace(owner_status=NO_HELPER, owners=()),
     WEB._replace(owner_status=NO_HELPER, unit="", uid=None, user="", owners=()),
 )
+
+
+class CutOffError(Exception):
+    """The collector has ended between two pieces of a batch."""
+
+
+@contextlib.contextmanager
+def _cut_off_after(stored: int) -> Iterator[None]:
+    def cut_off(_: tuple[int, ...]) -> None:
+        raise CutOffError
+
+    failpoints._points["between-pieces"] = [Failpoint(cut_off, stored)]
+    try:
+        yield
+    finally:
+        del failpoints._points["between-pieces"]
+
 
 State = dict[int, tuple[int, Holder]]  # cookie -> state and holder
 Spaces = dict[int, int]  # number of a namespace -> which of LOOKS
@@ -192,6 +214,8 @@ class World:
     torn: bool = True
     parts_seen: int = 0  # of the snapshot under way, by the collector, over this connection
     looks: list[int] = field(default_factory=list)
+    cut_after: int = 0  # of the next batch that is stored in pieces no more than so many are: then the collector ends
+    half: tuple[Batch, int] | None = None  # of which so many pieces are stored
 
     @property
     def boot_id(self) -> bytes:
@@ -292,6 +316,16 @@ class World:
     async def _deliver(self, batch: Batch, held: Held) -> None:
         """Commit, twice now and then, and keep account of what that must have meant."""
         assert self.session is not None
+        some = pieces.cut(batch)
+        if self.cut_after and len(some) > 1:
+            stored, self.cut_after = min(self.cut_after, len(some) - 1), 0
+            with _cut_off_after(stored), pytest.raises(CutOffError):
+                await self.collector.ingest.commit(self.session, batch, batch.look_at_us)
+            assert await self.collector.miscounted() == []
+            self._account_of_pieces(batch, some[:stored], None)
+            self.half, self.torn, self.parts_seen = (batch, stored), True, 0
+            await self.kill_collector()
+            raise CutOffError
         for _ in range(1 + batch.sequence % 2):
             assert (
                 await self.collector.ingest.commit(self.session, batch, batch.look_at_us)
@@ -302,9 +336,15 @@ class World:
             self.parts_seen = self.parts_seen + 1 if batch.snapshot.part == self.parts_seen else 0
             whole = batch.snapshot.last and self.parts_seen == batch.snapshot.part + 1
             self.parts_seen = 0 if batch.snapshot.last else self.parts_seen
-        self._keep_account(batch, held if whole else None)
+        self._account_of_pieces(batch, some, held if whole else None)
 
-    def _keep_account(self, batch: Batch, whole: Held | None) -> None:
+    def _account_of_pieces(self, batch: Batch, some: Sequence[Piece], whole: Held | None) -> None:
+        # What is stored of it already is told once more, and changes nothing.
+        told = self.half[1] if self.half is not None and self.half[0] == batch else 0
+        for piece in some[told:]:
+            self._keep_account(piece.batch, whole if piece.last else None, last=piece.last)
+
+    def _keep_account(self, batch: Batch, whole: Held | None, *, last: bool) -> None:
         account, at, now = self.account, batch.look_at_us, (self.boot, self.epoch)
         account.gaps |= set(batch.gaps)
         new_epoch = self.established != now
@@ -329,7 +369,7 @@ class World:
             self._keep_account_of_snapshot(at, whole, how, new_epoch=new_epoch)
         elif batch.snapshot is not None:
             self.torn = True
-        elif not self.torn and not new_epoch:
+        elif last and not self.torn and not new_epoch:
             account.whole_us = at
             self.looks.append(at)
 
@@ -371,6 +411,7 @@ events = st.one_of(
     st.tuples(st.just("disconnect"), st.booleans()),
     st.tuples(st.just("restart"), st.booleans()),
     st.tuples(st.just("kill")),
+    st.tuples(st.just("cut"), st.integers(1, 6)),
 )
 
 
@@ -378,9 +419,12 @@ events = st.one_of(
 _STORIES = {"sqlite": 80, "postgresql": 15}
 
 
+@pytest.mark.parametrize("most", [2, pieces.MOST_ROWS])
 def test_history_agrees_with_a_plain_account_of_what_was_told(
-    tmp_path_factory: pytest.TempPathFactory, engine: str
+    tmp_path_factory: pytest.TempPathFactory, engine: str, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(pieces, "MOST_ROWS", most)
+
     @settings(
         max_examples=_STORIES[engine], derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
     )
@@ -392,8 +436,11 @@ def test_history_agrees_with_a_plain_account_of_what_was_told(
     agrees()
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_at_any_moment_of_a_long_life_an_answer_is_what_was_told_of_it(tmp_path: Path, seed: int) -> None:
+@pytest.mark.parametrize(("seed", "most"), [(0, pieces.MOST_ROWS), (1, 2)])
+def test_at_any_moment_of_a_long_life_an_answer_is_what_was_told_of_it(
+    tmp_path: Path, seed: int, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pieces, "MOST_ROWS", most)
     draw = random.Random(seed)
 
     async def run() -> None:
@@ -402,6 +449,7 @@ def test_at_any_moment_of_a_long_life_an_answer_is_what_was_told_of_it(tmp_path:
             world = World(collector, await collector.enroll())
             for _ in range(120):
                 await _happen(world, _drawn(draw, world.alive))
+            world.cut_after = 0
             for happening in (("disconnect", False), ("connect", 2, 9)):
                 await _happen(world, happening)
             for _ in range(200):
@@ -433,6 +481,7 @@ def _drawn(draw: random.Random, now: State) -> tuple[object, ...]:
     return draw.choice(
         [
             *[("connect", draw.randint(1, 4), draw.choice([0, 1, 9, 9, 9]))] * 4,
+            ("cut", draw.randint(1, 6)),
             ("disconnect", draw.random() < 0.5),
             ("restart", draw.random() < 0.5),
             ("kill",),
@@ -444,7 +493,10 @@ async def _play(directory: Path, story: list[tuple[object, ...]]) -> None:
     collector = Collector(databases.ready(directory))
     try:
         world = World(collector, await collector.enroll())
-        for happening in [*story, ("disconnect", False), ("connect", 2, 9)]:
+        for happening in story:
+            await _happen(world, happening)
+        world.cut_after = 0
+        for happening in (("disconnect", False), ("connect", 2, 9)):
             await _happen(world, happening)
         await _agree(world)
     finally:
@@ -452,12 +504,19 @@ async def _play(directory: Path, story: list[tuple[object, ...]]) -> None:
 
 
 async def _happen(world: World, happening: tuple[object, ...]) -> None:
+    with contextlib.suppress(CutOffError):
+        await _happen_whole(world, happening)
+
+
+async def _happen_whole(world: World, happening: tuple[object, ...]) -> None:
     match happening:
         case ("look", dict(now), dict(spaces), int(brief)):
             await world.look(now, spaces, brief)
         case ("connect", int(size), int(broken)):
             if world.session is None:
                 await world.connect(size, broken)
+        case ("cut", int(stored)):
+            world.cut_after = stored
         case ("disconnect", bool(ack_lost)):
             await world.disconnect(ack_lost=ack_lost)
         case ("restart", bool(reboot)):
