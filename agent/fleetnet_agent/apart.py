@@ -14,11 +14,22 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from typing import Any
 
 from fleetnet_agent.notify import without_notify
 
 ANSWER_WITHIN_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What shows that a host has the key of a certificate that has ended."""
+
+    certificate: bytes  # that one, DER
+    request: bytes  # for another key, PKCS #10
+    signature: bytes
+    key_id: str  # what people call the other key
 
 
 def matches(certificate_pem: bytes, key_pem: bytes) -> bool:
@@ -30,6 +41,21 @@ def make_key_and_request() -> tuple[bytes, bytes]:
     """See `keys.make_key_and_request`: key (PEM) and request (PKCS #10, DER)."""
     made = _ask({"do": "request"})
     return made["key"].encode("latin-1"), made["request"].encode("latin-1")
+
+
+def make_key() -> bytes:
+    """The key alone (PEM)."""
+    return make_key_and_request()[0]
+
+
+def prove(certificate_pem: bytes, key_pem: bytes, wanted_key_pem: bytes, challenge: bytes) -> Proof:
+    """See `keys.prove`."""
+    pems = {"certificate": certificate_pem, "key": key_pem, "wanted": wanted_key_pem, "challenge": challenge}
+    found = _ask({"do": "prove", **{name: _text(raw) for name, raw in pems.items()}})
+    if "error" in found:
+        raise ValueError(found["error"])
+    raw = {name: found[name].encode("latin-1") for name in ("certificate", "request", "signature")}
+    return Proof(**raw, key_id=found["key_id"])
 
 
 def examine(certificate_pem: bytes, key_pem: bytes, ca_pem: bytes) -> tuple[int, int]:
@@ -69,9 +95,9 @@ def _answer(question: dict[str, str]) -> dict[str, Any]:
             return {"matches": _match(pems["certificate"], pems["key"])}
         case "request":
             return _request()
-        case _:
+        case do:
             try:
-                return _examine(**pems)
+                return _prove(**pems) if do == "prove" else _examine(**pems)
             except ValueError as error:
                 return {"error": str(error)}
 
@@ -96,6 +122,14 @@ def _request() -> dict[str, str]:
 
     made = keys.make_key_and_request()
     return {"key": _text(made.key_pem), "request": _text(made.request_der)}
+
+
+def _prove(certificate: bytes, key: bytes, wanted: bytes, challenge: bytes) -> dict[str, str]:
+    from fleetnet_agent import keys
+
+    proof = keys.prove(certificate, key, wanted, challenge)
+    parts = {"certificate": proof.certificate, "request": proof.request, "signature": proof.signature}
+    return {"key_id": proof.key_id, **{name: _text(raw) for name, raw in parts.items()}}
 
 
 def _examine(certificate: bytes, key: bytes, ca: bytes) -> dict[str, int]:

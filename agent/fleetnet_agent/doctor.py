@@ -52,7 +52,7 @@ def findings(settings: Settings, host: Host) -> Iterator[Finding]:
         yield Finding("state", True, f"enrolled as {identity.host} in {settings.state}")
         yield _directory(settings.state)
         yield _key_mode(settings.state)
-        yield _certificate(identity, host.wall_clock_us())
+        yield _certificate(identity, settings.state, host.wall_clock_us())
         yield _spool(settings, host.wall_clock_us())
         for address in identity.report_addresses:
             yield _collector(address, identity, settings.state)
@@ -99,13 +99,27 @@ def _key_mode(directory: Path) -> Finding:
     return Finding("key", True, "readable by its owner alone")
 
 
-def _certificate(identity: state.Identity, now_us: int) -> Finding:
+def _certificate(identity: state.Identity, directory: Path, now_us: int) -> Finding:
     until = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(identity.valid_until_us / 1e6))
     if now_us >= identity.valid_until_us:
-        return Finding("certificate", False, f"expired on {until}; enroll again with --force and a new token")
+        return Finding("certificate", False, f"expired on {until}; {_way_back(identity, directory)}")
     if now_us < identity.valid_from_us:
         return Finding("certificate", False, "not valid yet; check the clock of this host")
     return Finding("certificate", True, f"valid until {until} ({(identity.valid_until_us - now_us) / DAY_US:.1f} days)")
+
+
+def _way_back(identity: state.Identity, directory: Path) -> str:
+    from fleetnet_agent import keys  # late: cryptography is large, and mostly this is not asked
+
+    anew = "or enroll it again with --force and a new token"
+    waiting = directory / state.WAITING_KEY
+    try:
+        key_id = keys.key_id(waiting.read_bytes())
+    except FileNotFoundError:
+        return f"an agent that runs asks for another by itself, and says in its log how that stands; {anew}"
+    except (OSError, ValueError) as error:
+        return f"{waiting} cannot be used ({error}); remove it, {anew}"
+    return f"it asks for another; an operator runs: fleetnet host approve {identity.host} (key {key_id}); {anew}"
 
 
 def _collector(address: str, identity: state.Identity, directory: Path) -> Finding:

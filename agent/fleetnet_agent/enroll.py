@@ -26,7 +26,6 @@ from fleetnet_agent.errors import AgentError, RefusedError, UnreachableError
 TOKEN_PREFIX = "fnt1."  # noqa: S105 - the version that every token begins with, no secret
 SECRET_BYTES = 32
 TOKEN_LIMIT = 65_536  # characters; a token is about 700
-ENROLL_PORT = 7444
 CALL_TIMEOUT_S = 20.0
 HOSTNAME_LIMIT = 253  # of a name in DNS
 
@@ -91,7 +90,7 @@ class Joined:
 
 def enroll(server: str, token_text: str, directory: Path, *, force: bool = False) -> Joined:
     """Enroll this host into `directory`. Raises AgentError; the token is used up only if the collector said yes."""
-    host, port = reach.split_address(server, ENROLL_PORT)
+    host, port = reach.split_address(server, reach.ENROLL_PORT)
     token = decode_token(token_text)
     if _has_identity(directory) and not force:
         raise AgentError(f"{directory} already holds an identity; give --force to replace it, or name another --state")
@@ -146,6 +145,7 @@ def _ask(host: str, port: int, token: Token, made: keys.KeyAndRequest) -> Joined
         ca_pem=answer.ca_pem,
         valid_from_us=facts.valid_from_us,
         valid_until_us=facts.valid_until_us,
+        enroll_addresses=(reach.join_address(host, port),),
     )
     return Joined(identity, answer.pending)
 
@@ -157,7 +157,7 @@ def _sentence(where: str, error: grpc.RpcError) -> AgentError:
         return RefusedError(f"the collector refused: {details}")
     if code is grpc.StatusCode.UNIMPLEMENTED:
         return UnreachableError(
-            f"{where} is not an enrollment port; the collector's is {ENROLL_PORT} unless set otherwise"
+            f"{where} is not an enrollment port; the collector's is {reach.ENROLL_PORT} unless set otherwise"
         )
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return UnreachableError(f"the collector at {where} did not answer within {CALL_TIMEOUT_S:g} s; try again")
@@ -167,6 +167,7 @@ def _sentence(where: str, error: grpc.RpcError) -> AgentError:
         return UnreachableError(f"the collector at {where} is busy ({details}); try again in a minute")
     if code is grpc.StatusCode.UNAVAILABLE:
         return UnreachableError(
-            f"{where} ended the connection; check that it is the enrollment port ({ENROLL_PORT} unless set otherwise)"
+            f"{where} ended the connection; check that it is the enrollment port "
+            f"({reach.ENROLL_PORT} unless set otherwise)"
         )
     return UnreachableError(f"the collector at {where} could not enroll this host ({details}); look into its log")

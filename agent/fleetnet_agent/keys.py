@@ -5,12 +5,15 @@ The only module that imports cryptography: it costs 10 MiB, so only enrolling im
 """
 
 import datetime
+import hashlib
 from dataclasses import dataclass
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+
+from fleetnet_agent.apart import Proof
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,32 @@ def make_key_and_request() -> KeyAndRequest:
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     return KeyAndRequest(key_pem, request.public_bytes(serialization.Encoding.DER))
+
+
+def prove(certificate_pem: bytes, key_pem: bytes, wanted_key_pem: bytes, challenge: bytes) -> Proof:
+    """Ask for another key to be certified, signed as enroll.proto has it by the key of the certificate. Raises
+    ValueError where one of them cannot be used."""
+    certificate = x509.load_pem_x509_certificate(certificate_pem).public_bytes(serialization.Encoding.DER)
+    key, wanted = _p256(key_pem), _p256(wanted_key_pem)
+    csr = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(wanted, hashes.SHA256())
+    request = csr.public_bytes(serialization.Encoding.DER)
+    digests = [hashlib.sha256(part).digest() for part in (certificate, request)]
+    signature = key.sign(b"".join((b"fleetnet readmit 1\0", challenge, *digests)), ec.ECDSA(hashes.SHA256()))
+    return Proof(certificate, request, signature, key_id(wanted_key_pem))
+
+
+def key_id(key_pem: bytes) -> str:
+    """What people call a key: 16 digits of the SHA-256 of its public part. Raises ValueError where it is none."""
+    public = _p256(key_pem).public_key()
+    der = public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return hashlib.sha256(der).hexdigest()[:16]
+
+
+def _p256(key_pem: bytes) -> ec.EllipticCurvePrivateKey:
+    key = serialization.load_pem_private_key(key_pem, password=None)
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise ValueError("the key is not one that an agent makes")
+    return key
 
 
 def read_certificate(pem: bytes) -> CertificateFacts:

@@ -3,7 +3,8 @@
     agent.key   the host's private key, PEM, 0600
     agent.pem   its certificate, PEM
     ca.pem      the certificates to trust as the collector's, PEM
-    agent.json  host name, report addresses, life of the certificate
+    agent.json  host name, report and enrollment addresses, life of the certificate
+    agent.key.waiting  0600, where the certificate has ended: the key that somebody is to approve
 
 What must stay true: a reader never sees half a file, and key and certificate always match. Each file is written
 beside its place, synced and renamed. A new key waits as agent.key.new from before its certificate is asked for until
@@ -15,7 +16,7 @@ import errno
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from fleetnet_agent import apart
 from fleetnet_agent.errors import AgentError
 
 KEY, NEW_KEY, CERTIFICATE, CA, FACTS = "agent.key", "agent.key.new", "agent.pem", "ca.pem", "agent.json"
+WAITING_KEY = "agent.key.waiting"
 
 _matching: tuple[bytes, bytes] | None = None  # certificate and key that were found to match last
 
@@ -38,6 +40,7 @@ class Identity:
     ca_pem: bytes
     valid_from_us: int  # of the certificate, since 1970 UTC
     valid_until_us: int
+    enroll_addresses: tuple[str, ...] = ()  # likewise; none in a state of before these were kept
 
 
 def exists(directory: Path) -> bool:
@@ -63,6 +66,7 @@ def load(directory: Path) -> Identity:
             ca_pem=(directory / CA).read_bytes(),
             valid_from_us=int(facts["valid_from_us"]),
             valid_until_us=int(facts["valid_until_us"]),
+            enroll_addresses=tuple(str(address) for address in facts.get("enroll_addresses", ())),
         )
     except OSError as error:
         raise AgentError(
@@ -88,6 +92,16 @@ def prepare(directory: Path, key_pem: bytes) -> None:
         if not _foreign(directory):
             directory.chmod(0o700)
         _write(directory / NEW_KEY, key_pem, 0o600)
+
+
+def waiting_key(directory: Path, make: Callable[[], bytes]) -> bytes:
+    """The key that is to be certified once somebody has approved it, which is made and stored where there is none."""
+    with _sentences(directory):
+        with contextlib.suppress(FileNotFoundError):
+            return (directory / WAITING_KEY).read_bytes()
+        key_pem = make()
+        _write(directory / WAITING_KEY, key_pem, 0o600)
+        return key_pem
 
 
 @contextlib.contextmanager
@@ -121,6 +135,7 @@ def save(directory: Path, identity: Identity) -> None:
     facts = {
         "host": identity.host,
         "report_addresses": list(identity.report_addresses),
+        "enroll_addresses": list(identity.enroll_addresses),
         "valid_from_us": identity.valid_from_us,
         "valid_until_us": identity.valid_until_us,
     }
@@ -129,6 +144,7 @@ def save(directory: Path, identity: Identity) -> None:
         _write(directory / CERTIFICATE, identity.certificate_pem, 0o644)
         _take_new_key(directory)
         _write(directory / FACTS, json.dumps(facts, indent=2).encode() + b"\n", 0o644)
+        (directory / WAITING_KEY).unlink(missing_ok=True)
 
 
 def _match_key(directory: Path) -> None:

@@ -249,6 +249,23 @@ class Host:
     renewed_serial: str  # as the column has it
 
 
+# How one is told to stand that is active, and asks to be let in again.
+PENDING_RENEWAL: Final = "pending_renewal"
+KEY_DIGITS: Final = 16  # of a key's SHA-256: what people compare
+
+
+@dataclass(frozen=True, slots=True)
+class Readmission:
+    """What a host asks for whose certificate has ended; times by the collector's clock, 0 where it never was."""
+
+    serial: str  # of that certificate
+    wanted_key: str  # SHA-256 of the public key that is to be certified
+    peer: str  # the address that it asked from first
+    asked_at_us: int
+    rival_at_us: int  # when another key was wanted with the same certificate
+    approved_at_us: int
+
+
 @dataclass(frozen=True, slots=True)
 class MadeToken:
     """A token as it is kept, without anything that admits; times by the collector's clock, 0 where it never was."""

@@ -2,6 +2,7 @@
 
 import base64
 import datetime
+import hashlib
 import ipaddress
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from fleetnet_agent import keys, state
+from fleetnet_proto.v1 import enroll_pb2
 
 PEM, DER = serialization.Encoding.PEM, serialization.Encoding.DER
 
@@ -43,6 +45,19 @@ class Authority:
         assert isinstance(public_key, ec.EllipticCurvePublicKey)
         uri = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(f"spiffe://fleetnet/host/{name}")])
         return self._leaf(public_key, uri, ExtendedKeyUsageOID.CLIENT_AUTH, days).public_bytes(PEM)
+
+    def check_proof(self, request: enroll_pb2.ReadmitRequest) -> str:
+        """The host that asks to be let in again, once its signature is checked as enroll.proto has it."""
+        certificate = x509.load_der_x509_certificate(request.certificate)
+        certificate.verify_directly_issued_by(self.certificate)
+        key = certificate.public_key()
+        assert isinstance(key, ec.EllipticCurvePublicKey)
+        digests = [hashlib.sha256(part).digest() for part in (request.certificate, request.csr)]
+        signed = b"".join((b"fleetnet readmit 1\0", request.challenge, *digests))
+        key.verify(request.signature, signed, ec.ECDSA(hashes.SHA256()))
+        [uri] = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        name: str = uri.value.rpartition("/")[2]
+        return name
 
     def write_state(self, directory: Path, name: str, addresses: Sequence[str], days: float = 7) -> state.Identity:
         """A state directory as enrolling leaves it."""

@@ -6,6 +6,7 @@ unwilling or dead.
 
 import asyncio
 import hashlib
+import secrets
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -111,6 +112,11 @@ class Collector(report_pb2_grpc.ReportServiceServicer, enroll_pb2_grpc.EnrollSer
         self.advertised: tuple[str, ...] = ()
         self.certificate_days = 7.0
         self.renewals = 0
+        self.readmits = False  # those whose certificate has ended
+        self.readmits_not: tuple[grpc.StatusCode, str] | None = None
+        self.again_after_s = 0
+        self.challenges: list[bytes] = []
+        self.asked_again: list[enroll_pb2.ReadmitRequest] = []
         self.renewed_ca_pem = authority.pem
         self.trusted_pem = authority.pem  # whose hosts are let in
         self.report_port = self.enroll_port = 0
@@ -263,3 +269,21 @@ class Collector(report_pb2_grpc.ReportServiceServicer, enroll_pb2_grpc.EnrollSer
         self, request: enroll_pb2.EnrollPersonRequest, context: Any
     ) -> enroll_pb2.EnrollPersonResponse:
         raise AssertionError("an agent is no person")
+
+    async def Challenge(  # noqa: N802
+        self, request: enroll_pb2.ChallengeRequest, context: Any
+    ) -> enroll_pb2.ChallengeResponse:
+        self.challenges.append(secrets.token_bytes(56))
+        return enroll_pb2.ChallengeResponse(challenge=self.challenges[-1])
+
+    async def Readmit(self, request: enroll_pb2.ReadmitRequest, context: Any) -> enroll_pb2.ReadmitResponse:  # noqa: N802
+        assert request.challenge == self.challenges[-1]
+        self.asked_again.append(request)
+        await self._noticed()
+        if self.readmits_not:
+            await context.abort(*self.readmits_not)
+        if not self.readmits:
+            return enroll_pb2.ReadmitResponse(again_after_s=self.again_after_s)
+        name = self.authority.check_proof(request)
+        certificate = self.authority.host(name, request.csr, 7)
+        return enroll_pb2.ReadmitResponse(certificate_pem=certificate, ca_pem=self.authority.pem)

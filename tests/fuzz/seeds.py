@@ -3,9 +3,12 @@
 A host's messages are those of a recording, and a backlog; of every other call there is one request that is answered.
 """
 
+import ssl
 from collections.abc import Iterator
 from typing import Final
 
+from agent.authority import Authority
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from fleetnet_proto.v1 import (
     admin_pb2,
@@ -32,12 +35,21 @@ _SOCKETS = query_pb2.ListSocketsRequest(
     states=[sockets_pb2.STATE_LISTEN],
 )
 _LABEL = query_pb2.Label(key="role", value="web")
+_HAS_ENDED = Authority("fuzz").host(HOST, request_for(_KEY), days=-1)
+_READMIT = enroll_pb2.ReadmitRequest(
+    certificate=ssl.PEM_cert_to_DER_cert(_HAS_ENDED.decode()),
+    csr=request_for(_KEY),
+    challenge=bytes(56),
+    signature=_KEY.sign(bytes(56), ec.ECDSA(hashes.SHA256())),
+)
 
 # By the full name of the method, as the path of a call has it.
 REQUESTS: Final[dict[str, Message]] = {
     "fleetnet.v1.ReportService/Renew": report_pb2.RenewRequest(csr=request_for(_KEY)),
     "fleetnet.v1.EnrollService/Enroll": enroll_pb2.EnrollRequest(secret=bytes(32), csr=request_for(_KEY)),
     "fleetnet.v1.EnrollService/EnrollPerson": enroll_pb2.EnrollPersonRequest(secret=bytes(32), csr=request_for(_KEY)),
+    "fleetnet.v1.EnrollService/Challenge": enroll_pb2.ChallengeRequest(),
+    "fleetnet.v1.EnrollService/Readmit": _READMIT,
     "fleetnet.v1.PersonService/RenewPerson": people_pb2.RenewPersonRequest(csr=request_for(_KEY)),
     "fleetnet.v1.QueryService/ListSockets": _SOCKETS,
     "fleetnet.v1.QueryService/FindSockets": query_pb2.FindSocketsRequest(sockets=_SOCKETS),

@@ -22,6 +22,7 @@ def test_every_method_of_every_service_is_called_by_the_campaign() -> None:
 NOT_THERE = {
     "fleetnet.v1.EnrollService/Enroll": grpc.StatusCode.UNAUTHENTICATED,
     "fleetnet.v1.EnrollService/EnrollPerson": grpc.StatusCode.UNAUTHENTICATED,
+    "fleetnet.v1.EnrollService/Readmit": grpc.StatusCode.UNAUTHENTICATED,
     "fleetnet.v1.QueryService/Live": grpc.StatusCode.UNAVAILABLE,
     "fleetnet.v1.AdminService/RevokePerson": grpc.StatusCode.NOT_FOUND,
     "fleetnet.v1.AdminService/RevokeHosts": grpc.StatusCode.NOT_FOUND,

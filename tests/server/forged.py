@@ -14,7 +14,7 @@ from fleetnet_server.identity import ca
 from server.agents import Identity, pem_of
 from server.running import Running
 
-CLIENT = ExtendedKeyUsageOID.CLIENT_AUTH
+CLIENT, SERVER = ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH
 
 # Tags of DER, ITU-T X.690 section 8, and of a GeneralName's URI, RFC 5280 section 4.2.1.6.
 _INTEGER, _BIT_STRING, _SEQUENCE, _NO_ATTRIBUTES, _URI = 0x02, 0x03, 0x30, 0xA0, 0x86

@@ -31,3 +31,8 @@ def open_channel(address: str, identity: Identity) -> aio.Channel:
         certificate_chain=identity.certificate_pem,
     )
     return aio.secure_channel(address, credentials, options=OPTIONS)
+
+
+def open_channel_as_stranger(address: str, identity: Identity) -> aio.Channel:
+    """A channel that proves nothing, and trusts the collector's CA alone: to an enrollment port."""
+    return aio.secure_channel(address, ssl_channel_credentials(root_certificates=identity.ca_pem), options=OPTIONS)

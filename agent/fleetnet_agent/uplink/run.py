@@ -255,8 +255,11 @@ class Uplink:
             return self._backoff.after_refusal()
         if self._identity.valid_until_us < self._host.wall_clock_us():
             self._log.situation(
-                address, f"the certificate of this host has expired, so {address} does not let it in; {ENROLL}"
+                address,
+                f"the certificate of this host has expired, so {address} does not let it in; it asks for another, "
+                "which an operator approves (`fleetnet hosts` shows it), or enroll it with --force and a new token",
             )
+            self._renewal_wanted.set()
             return self._backoff.after_refusal()
         if ending.why is End.REFUSED:
             self._log.situation(address, f"{address} refuses this host: {ending.words}; trying again slowly; {ENROLL}")

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from fleetnet_proto.v1 import people_pb2 as fleetnet__proto_dot_v1_dot_people__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x66leetnet_proto/v1/enroll.proto\x12\x0b\x66leetnet.v1\x1a\x1e\x66leetnet_proto/v1/people.proto\">\n\rEnrollRequest\x12\x0e\n\x06secret\x18\x01 \x01(\x0c\x12\x0b\n\x03\x63sr\x18\x02 \x01(\x0c\x12\x10\n\x08hostname\x18\x03 \x01(\t\"\x87\x01\n\x0e\x45nrollResponse\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\x17\n\x0f\x63\x65rtificate_pem\x18\x02 \x01(\x0c\x12\x0e\n\x06\x63\x61_pem\x18\x03 \x01(\x0c\x12\x18\n\x10report_addresses\x18\x04 \x03(\t\x12\x13\n\x0breport_port\x18\x05 \x01(\r\x12\x0f\n\x07pending\x18\x06 \x01(\x08\"2\n\x13\x45nrollPersonRequest\x12\x0e\n\x06secret\x18\x01 \x01(\x0c\x12\x0b\n\x03\x63sr\x18\x02 \x01(\x0c\"\xa3\x01\n\x14\x45nrollPersonResponse\x12\x0e\n\x06person\x18\x01 \x01(\t\x12\x1f\n\x04role\x18\x02 \x01(\x0e\x32\x11.fleetnet.v1.Role\x12\x17\n\x0f\x63\x65rtificate_pem\x18\x03 \x01(\x0c\x12\x0e\n\x06\x63\x61_pem\x18\x04 \x01(\x0c\x12\x1a\n\x12question_addresses\x18\x05 \x03(\t\x12\x15\n\rquestion_port\x18\x06 \x01(\r2\xa7\x01\n\rEnrollService\x12\x41\n\x06\x45nroll\x12\x1a.fleetnet.v1.EnrollRequest\x1a\x1b.fleetnet.v1.EnrollResponse\x12S\n\x0c\x45nrollPerson\x12 .fleetnet.v1.EnrollPersonRequest\x1a!.fleetnet.v1.EnrollPersonResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x66leetnet_proto/v1/enroll.proto\x12\x0b\x66leetnet.v1\x1a\x1e\x66leetnet_proto/v1/people.proto\">\n\rEnrollRequest\x12\x0e\n\x06secret\x18\x01 \x01(\x0c\x12\x0b\n\x03\x63sr\x18\x02 \x01(\x0c\x12\x10\n\x08hostname\x18\x03 \x01(\t\"\x87\x01\n\x0e\x45nrollResponse\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\x17\n\x0f\x63\x65rtificate_pem\x18\x02 \x01(\x0c\x12\x0e\n\x06\x63\x61_pem\x18\x03 \x01(\x0c\x12\x18\n\x10report_addresses\x18\x04 \x03(\t\x12\x13\n\x0breport_port\x18\x05 \x01(\r\x12\x0f\n\x07pending\x18\x06 \x01(\x08\"2\n\x13\x45nrollPersonRequest\x12\x0e\n\x06secret\x18\x01 \x01(\x0c\x12\x0b\n\x03\x63sr\x18\x02 \x01(\x0c\"\xa3\x01\n\x14\x45nrollPersonResponse\x12\x0e\n\x06person\x18\x01 \x01(\t\x12\x1f\n\x04role\x18\x02 \x01(\x0e\x32\x11.fleetnet.v1.Role\x12\x17\n\x0f\x63\x65rtificate_pem\x18\x03 \x01(\x0c\x12\x0e\n\x06\x63\x61_pem\x18\x04 \x01(\x0c\x12\x1a\n\x12question_addresses\x18\x05 \x03(\t\x12\x15\n\rquestion_port\x18\x06 \x01(\r\"\x12\n\x10\x43hallengeRequest\"&\n\x11\x43hallengeResponse\x12\x11\n\tchallenge\x18\x01 \x01(\x0c\"X\n\x0eReadmitRequest\x12\x13\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0c\x12\x0b\n\x03\x63sr\x18\x02 \x01(\x0c\x12\x11\n\tchallenge\x18\x03 \x01(\x0c\x12\x11\n\tsignature\x18\x04 \x01(\x0c\"Q\n\x0fReadmitResponse\x12\x17\n\x0f\x63\x65rtificate_pem\x18\x01 \x01(\x0c\x12\x0e\n\x06\x63\x61_pem\x18\x02 \x01(\x0c\x12\x15\n\ragain_after_s\x18\x03 \x01(\r2\xb9\x02\n\rEnrollService\x12\x41\n\x06\x45nroll\x12\x1a.fleetnet.v1.EnrollRequest\x1a\x1b.fleetnet.v1.EnrollResponse\x12S\n\x0c\x45nrollPerson\x12 .fleetnet.v1.EnrollPersonRequest\x1a!.fleetnet.v1.EnrollPersonResponse\x12J\n\tChallenge\x12\x1d.fleetnet.v1.ChallengeRequest\x1a\x1e.fleetnet.v1.ChallengeResponse\x12\x44\n\x07Readmit\x12\x1b.fleetnet.v1.ReadmitRequest\x1a\x1c.fleetnet.v1.ReadmitResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,6 +40,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ENROLLPERSONREQUEST']._serialized_end=331
   _globals['_ENROLLPERSONRESPONSE']._serialized_start=334
   _globals['_ENROLLPERSONRESPONSE']._serialized_end=497
-  _globals['_ENROLLSERVICE']._serialized_start=500
-  _globals['_ENROLLSERVICE']._serialized_end=667
+  _globals['_CHALLENGEREQUEST']._serialized_start=499
+  _globals['_CHALLENGEREQUEST']._serialized_end=517
+  _globals['_CHALLENGERESPONSE']._serialized_start=519
+  _globals['_CHALLENGERESPONSE']._serialized_end=557
+  _globals['_READMITREQUEST']._serialized_start=559
+  _globals['_READMITREQUEST']._serialized_end=647
+  _globals['_READMITRESPONSE']._serialized_start=649
+  _globals['_READMITRESPONSE']._serialized_end=730
+  _globals['_ENROLLSERVICE']._serialized_start=733
+  _globals['_ENROLLSERVICE']._serialized_end=1046
 # @@protoc_insertion_point(module_scope)

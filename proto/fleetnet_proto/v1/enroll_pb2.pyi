@@ -56,3 +56,35 @@ class EnrollPersonResponse(_message.Message):
     question_addresses: _containers.RepeatedScalarFieldContainer[str]
     question_port: int
     def __init__(self, person: _Optional[str] = ..., role: _Optional[_Union[_people_pb2.Role, str]] = ..., certificate_pem: _Optional[bytes] = ..., ca_pem: _Optional[bytes] = ..., question_addresses: _Optional[_Iterable[str]] = ..., question_port: _Optional[int] = ...) -> None: ...
+
+class ChallengeRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ChallengeResponse(_message.Message):
+    __slots__ = ("challenge",)
+    CHALLENGE_FIELD_NUMBER: _ClassVar[int]
+    challenge: bytes
+    def __init__(self, challenge: _Optional[bytes] = ...) -> None: ...
+
+class ReadmitRequest(_message.Message):
+    __slots__ = ("certificate", "csr", "challenge", "signature")
+    CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
+    CSR_FIELD_NUMBER: _ClassVar[int]
+    CHALLENGE_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    certificate: bytes
+    csr: bytes
+    challenge: bytes
+    signature: bytes
+    def __init__(self, certificate: _Optional[bytes] = ..., csr: _Optional[bytes] = ..., challenge: _Optional[bytes] = ..., signature: _Optional[bytes] = ...) -> None: ...
+
+class ReadmitResponse(_message.Message):
+    __slots__ = ("certificate_pem", "ca_pem", "again_after_s")
+    CERTIFICATE_PEM_FIELD_NUMBER: _ClassVar[int]
+    CA_PEM_FIELD_NUMBER: _ClassVar[int]
+    AGAIN_AFTER_S_FIELD_NUMBER: _ClassVar[int]
+    certificate_pem: bytes
+    ca_pem: bytes
+    again_after_s: int
+    def __init__(self, certificate_pem: _Optional[bytes] = ..., ca_pem: _Optional[bytes] = ..., again_after_s: _Optional[int] = ...) -> None: ...

@@ -45,6 +45,16 @@ class EnrollServiceStub:
                 request_serializer=fleetnet__proto_dot_v1_dot_enroll__pb2.EnrollPersonRequest.SerializeToString,
                 response_deserializer=fleetnet__proto_dot_v1_dot_enroll__pb2.EnrollPersonResponse.FromString,
                 _registered_method=True)
+        self.Challenge = channel.unary_unary(
+                '/fleetnet.v1.EnrollService/Challenge',
+                request_serializer=fleetnet__proto_dot_v1_dot_enroll__pb2.ChallengeRequest.SerializeToString,
+                response_deserializer=fleetnet__proto_dot_v1_dot_enroll__pb2.ChallengeResponse.FromString,
+                _registered_method=True)
+        self.Readmit = channel.unary_unary(
+                '/fleetnet.v1.EnrollService/Readmit',
+                request_serializer=fleetnet__proto_dot_v1_dot_enroll__pb2.ReadmitRequest.SerializeToString,
+                response_deserializer=fleetnet__proto_dot_v1_dot_enroll__pb2.ReadmitResponse.FromString,
+                _registered_method=True)
 
 
 class EnrollServiceServicer:
@@ -65,6 +75,20 @@ class EnrollServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Challenge(self, request, context):
+        """Hands out what Readmit wants to have signed: good for a minute, for one request, at the collector that answers.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Readmit(self, request, context):
+        """A host whose certificate has ended asks for another, and gets it once somebody has approved that.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_EnrollServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -77,6 +101,16 @@ def add_EnrollServiceServicer_to_server(servicer, server):
                     servicer.EnrollPerson,
                     request_deserializer=fleetnet__proto_dot_v1_dot_enroll__pb2.EnrollPersonRequest.FromString,
                     response_serializer=fleetnet__proto_dot_v1_dot_enroll__pb2.EnrollPersonResponse.SerializeToString,
+            ),
+            'Challenge': grpc.unary_unary_rpc_method_handler(
+                    servicer.Challenge,
+                    request_deserializer=fleetnet__proto_dot_v1_dot_enroll__pb2.ChallengeRequest.FromString,
+                    response_serializer=fleetnet__proto_dot_v1_dot_enroll__pb2.ChallengeResponse.SerializeToString,
+            ),
+            'Readmit': grpc.unary_unary_rpc_method_handler(
+                    servicer.Readmit,
+                    request_deserializer=fleetnet__proto_dot_v1_dot_enroll__pb2.ReadmitRequest.FromString,
+                    response_serializer=fleetnet__proto_dot_v1_dot_enroll__pb2.ReadmitResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -134,6 +168,60 @@ class EnrollService:
             '/fleetnet.v1.EnrollService/EnrollPerson',
             fleetnet__proto_dot_v1_dot_enroll__pb2.EnrollPersonRequest.SerializeToString,
             fleetnet__proto_dot_v1_dot_enroll__pb2.EnrollPersonResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Challenge(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleetnet.v1.EnrollService/Challenge',
+            fleetnet__proto_dot_v1_dot_enroll__pb2.ChallengeRequest.SerializeToString,
+            fleetnet__proto_dot_v1_dot_enroll__pb2.ChallengeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Readmit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleetnet.v1.EnrollService/Readmit',
+            fleetnet__proto_dot_v1_dot_enroll__pb2.ReadmitRequest.SerializeToString,
+            fleetnet__proto_dot_v1_dot_enroll__pb2.ReadmitResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,6 +39,10 @@ class EnrollServiceStub:
     """Trades a one-time token for a certificate."""
     EnrollPerson: _grpc.UnaryUnaryMultiCallable[_enroll_pb2.EnrollPersonRequest, _enroll_pb2.EnrollPersonResponse]
     """Trades a one-time token of a person for a certificate."""
+    Challenge: _grpc.UnaryUnaryMultiCallable[_enroll_pb2.ChallengeRequest, _enroll_pb2.ChallengeResponse]
+    """Hands out what Readmit wants to have signed: good for a minute, for one request, at the collector that answers."""
+    Readmit: _grpc.UnaryUnaryMultiCallable[_enroll_pb2.ReadmitRequest, _enroll_pb2.ReadmitResponse]
+    """A host whose certificate has ended asks for another, and gets it once somebody has approved that."""
 
 @_typing.type_check_only
 class EnrollServiceAsyncStub(EnrollServiceStub):
@@ -49,6 +53,10 @@ class EnrollServiceAsyncStub(EnrollServiceStub):
     """Trades a one-time token for a certificate."""
     EnrollPerson: _aio.UnaryUnaryMultiCallable[_enroll_pb2.EnrollPersonRequest, _enroll_pb2.EnrollPersonResponse]  # type: ignore[assignment]
     """Trades a one-time token of a person for a certificate."""
+    Challenge: _aio.UnaryUnaryMultiCallable[_enroll_pb2.ChallengeRequest, _enroll_pb2.ChallengeResponse]  # type: ignore[assignment]
+    """Hands out what Readmit wants to have signed: good for a minute, for one request, at the collector that answers."""
+    Readmit: _aio.UnaryUnaryMultiCallable[_enroll_pb2.ReadmitRequest, _enroll_pb2.ReadmitResponse]  # type: ignore[assignment]
+    """A host whose certificate has ended asks for another, and gets it once somebody has approved that."""
 
 class EnrollServiceServicer(metaclass=_abc_1.ABCMeta):
     """The only service on the enrollment port."""
@@ -68,5 +76,21 @@ class EnrollServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_enroll_pb2.EnrollPersonResponse, _abc.Awaitable[_enroll_pb2.EnrollPersonResponse]]:
         """Trades a one-time token of a person for a certificate."""
+
+    @_abc_1.abstractmethod
+    def Challenge(
+        self,
+        request: _enroll_pb2.ChallengeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_enroll_pb2.ChallengeResponse, _abc.Awaitable[_enroll_pb2.ChallengeResponse]]:
+        """Hands out what Readmit wants to have signed: good for a minute, for one request, at the collector that answers."""
+
+    @_abc_1.abstractmethod
+    def Readmit(
+        self,
+        request: _enroll_pb2.ReadmitRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_enroll_pb2.ReadmitResponse, _abc.Awaitable[_enroll_pb2.ReadmitResponse]]:
+        """A host whose certificate has ended asks for another, and gets it once somebody has approved that."""
 
 def add_EnrollServiceServicer_to_server(servicer: EnrollServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -41,6 +41,7 @@ class HostStatus(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     HOST_STATUS_PENDING: _ClassVar[HostStatus]
     HOST_STATUS_REVOKED: _ClassVar[HostStatus]
     HOST_STATUS_RETIRED: _ClassVar[HostStatus]
+    HOST_STATUS_PENDING_RENEWAL: _ClassVar[HostStatus]
 KEPT_UNSPECIFIED: Kept
 KEPT_LISTENERS: Kept
 KEPT_SOCKETS: Kept
@@ -61,6 +62,7 @@ HOST_STATUS_ACTIVE: HostStatus
 HOST_STATUS_PENDING: HostStatus
 HOST_STATUS_REVOKED: HostStatus
 HOST_STATUS_RETIRED: HostStatus
+HOST_STATUS_PENDING_RENEWAL: HostStatus
 
 class PortRange(_message.Message):
     __slots__ = ("first", "last")

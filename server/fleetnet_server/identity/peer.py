@@ -12,10 +12,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from fleetnet_server.errors import NotPermitted, PeerRefused
+from fleetnet_server.errors import NotPermitted, PeerRefused, RequestRefused
 from fleetnet_server.identity.names import host_of, person_of
+
+_MOST_BYTES = 8192  # of a certificate; ours have some 500
+_UNREADABLE = "the certificate cannot be read"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,14 @@ class Person:
     issuer_key: bytes = b""  # identifier of the key that has signed it
 
 
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A host, and the key of a certificate of it that has ended; that it has the private key is not known yet."""
+
+    peer: Peer
+    key: ec.EllipticCurvePublicKey
+
+
 def identify(auth_context: Mapping[str, Iterable[bytes]], now: datetime.datetime) -> Peer:
     """The host that the TLS session belongs to. Raises PeerRefused."""
     host, certificate = _identified(auth_context, now, _host, "enroll the host again")
@@ -48,6 +61,40 @@ def identify_person(auth_context: Mapping[str, Iterable[bytes]], now: datetime.d
     """The person that the TLS session belongs to. Raises PeerRefused, and NotPermitted where it belongs to a host."""
     name, certificate = _identified(auth_context, now, _person, "log in again")
     return Person(name, _serial(certificate), _end_us(certificate), _issuer_key(certificate))
+
+
+def identify_ended(der: bytes, trusted: Iterable[x509.Certificate], now: datetime.datetime) -> Ended:
+    """The host of a certificate (DER) that has ended, which TLS has not looked at. Raises PeerRefused, and
+    RequestRefused where it has not ended yet."""
+    if len(der) > _MOST_BYTES:
+        raise PeerRefused(_UNREADABLE)
+    try:
+        certificate = x509.load_der_x509_certificate(der)
+        key = certificate.public_key()
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
+        raise PeerRefused(_UNREADABLE) from error
+    # The key first: whoever has made the certificate himself chooses how long it takes to check.
+    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
+        raise PeerRefused("the certificate is not for a P-256 key, as those of hosts are")
+    if not any(is_of(certificate, one) for one in trusted):
+        raise PeerRefused("the certificate is of no CA that this fleet trusts now; join anew with a new token")
+    host = _host(_only_uri(certificate))
+    _check_purpose(certificate)
+    if now < certificate.not_valid_after_utc:
+        raise RequestRefused(
+            f"the certificate has not ended, but is good until {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC, "
+            "and is renewed where reports go; check the clock of this host"
+        )
+    return Ended(Peer(host, _serial(certificate), _end_us(certificate), _issuer_key(certificate)), key)
+
+
+def is_of(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    """Whether the one was issued by the other."""
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (InvalidSignature, ValueError, TypeError):
+        return False
+    return True
 
 
 def _identified(
@@ -99,7 +146,7 @@ def _certificate(pems: list[bytes]) -> x509.Certificate:
     try:
         return x509.load_pem_x509_certificate(pems[0])
     except ValueError as error:
-        raise PeerRefused("the certificate cannot be read") from error
+        raise PeerRefused(_UNREADABLE) from error
 
 
 def _names(certificate: x509.Certificate) -> list[x509.GeneralName]:

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import grpc
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from fleetnet_server.errors import AuthorityError
 from fleetnet_server.identity import ca, certificates
 from fleetnet_server.identity.files import write_private
+from fleetnet_server.identity.peer import is_of
 
 CERTIFICATE_FILE = "server.pem"
 KEY_FILE = "server.key"
@@ -146,15 +146,6 @@ class ServerIdentity:
         write_private(self._directory / KEY_FILE, pair.key_pem)
         write_private(self._directory / CERTIFICATE_FILE, pair.certificate_pem, mode=0o644)
         return pair
-
-
-def is_of(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    """Whether the one was issued by the other."""
-    try:
-        certificate.verify_directly_issued_by(issuer)
-    except (InvalidSignature, ValueError, TypeError):
-        return False
-    return True
 
 
 def _pair(key: ca.Key, certificate: x509.Certificate) -> ServerCertificate:

@@ -1,4 +1,5 @@
-"""The enrollment port: a token for a certificate. The only thing that a stranger can ask of the collector."""
+"""The enrollment port: a token for a certificate, or one that has ended and its key for another, once somebody has
+approved that. The only thing that a stranger can ask of the collector."""
 
 import asyncio
 import contextlib
@@ -11,16 +12,17 @@ import structlog
 from fleetnet_proto.v1 import enroll_pb2, enroll_pb2_grpc
 
 from fleetnet_server import metrics
-from fleetnet_server.errors import ServerError, TokenRefused, TooMuchAtOnce
+from fleetnet_server.errors import PeerRefused, ServerError, TokenRefused, TooMuchAtOnce
 from fleetnet_server.identity.peer import check_tls
 from fleetnet_server.logs import Sparing
 from fleetnet_server.rpc import translate_people
 from fleetnet_server.rpc.status import errors_as_status
 from fleetnet_server.services.enrollment import Enrollment
-from fleetnet_server.services.guesses import Guesses
+from fleetnet_server.services.guesses import Guesses, address_of
 from fleetnet_server.services.health import Health
 from fleetnet_server.services.people import People
 from fleetnet_server.services.quotas import Bucket
+from fleetnet_server.services.readmission import ReadmissionDesk, Wanted
 
 # So many are answered in a second, and at once; the others wait in line. Strangers are many, and each costs as much as
 # a report does.
@@ -38,12 +40,14 @@ class EnrollService(enroll_pb2_grpc.EnrollServiceServicer):
         self,
         enrollment: Enrollment,
         people: People,
+        readmission: ReadmissionDesk,
         health: Health,
         report_addresses: tuple[str, ...],
         report_port: int,
     ) -> None:
         self._enrollment = enrollment
         self._people = people
+        self._readmission = readmission
         self._health = health
         self._report_addresses = report_addresses
         self._report_port = report_port
@@ -100,6 +104,40 @@ class EnrollService(enroll_pb2_grpc.EnrollServiceServicer):
             )
         raise AssertionError("unreachable: an error has ended the call")
 
+    async def Challenge(  # noqa: N802  # gRPC's name
+        self, request: enroll_pb2.ChallengeRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> enroll_pb2.ChallengeResponse:
+        """Hand out what is to be signed."""
+        async with errors_as_status(context, self._health):
+            with self._refusals_logged(context), self._guesses_counted(context):
+                await self._turn()
+                check_tls(context.auth_context())
+            return enroll_pb2.ChallengeResponse(challenge=self._readmission.challenge())
+        raise AssertionError("unreachable: an error has ended the call")
+
+    async def Readmit(  # noqa: N802  # gRPC's name
+        self, request: enroll_pb2.ReadmitRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> enroll_pb2.ReadmitResponse:
+        """Have a host wait, or let it in again."""
+        async with errors_as_status(context, self._health):
+            with self._refusals_logged(context), self._guesses_counted(context):
+                await self._turn()
+                check_tls(context.auth_context())
+                wanted = Wanted(request.certificate, request.csr, request.challenge, request.signature)
+                answer = await self._readmission.ask(wanted, address_of(context.peer()))
+            self._health.works()
+            issued = answer.certificate
+            if issued is not None:
+                _log.info("host let in again", host=answer.host, peer=context.peer(), serial=issued.serial)
+            elif answer.is_new:
+                _log.warning("host asks to be let in again, and waits", host=answer.host, peer=context.peer())
+            return enroll_pb2.ReadmitResponse(
+                certificate_pem=issued.pem if issued is not None else b"",
+                ca_pem=answer.ca_pem,
+                again_after_s=answer.again_after_s,
+            )
+        raise AssertionError("unreachable: an error has ended the call")
+
     async def _turn(self) -> None:
         """Wait for one's turn. Raises TooMuchAtOnce."""
         if (wait_s := self._turns.spend(1, time.monotonic())) > _LINE_S:
@@ -113,7 +151,7 @@ class EnrollService(enroll_pb2_grpc.EnrollServiceServicer):
         self._guesses.check(context.peer())
         try:
             yield
-        except TokenRefused:
+        except (TokenRefused, PeerRefused):
             self._guesses.refused(context.peer())
             raise
 

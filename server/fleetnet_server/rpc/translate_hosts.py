@@ -4,11 +4,12 @@ from typing import Final
 
 from fleetnet_proto.v1 import admin_pb2, query_pb2
 
-from fleetnet_server.records import ACTIVE, PENDING, RETIRED, REVOKED, HostStanding
+from fleetnet_server.records import ACTIVE, PENDING, PENDING_RENEWAL, RETIRED, REVOKED, HostStanding
 
 _NUMBERS: Final = {
     ACTIVE: query_pb2.HOST_STATUS_ACTIVE,
     PENDING: query_pb2.HOST_STATUS_PENDING,
+    PENDING_RENEWAL: query_pb2.HOST_STATUS_PENDING_RENEWAL,
     REVOKED: query_pb2.HOST_STATUS_REVOKED,
     RETIRED: query_pb2.HOST_STATUS_RETIRED,
 }

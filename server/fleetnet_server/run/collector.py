@@ -60,6 +60,7 @@ from fleetnet_server.services.log import Logged
 from fleetnet_server.services.people import People
 from fleetnet_server.services.questions import Questions
 from fleetnet_server.services.quotas import Quotas
+from fleetnet_server.services.readmission import ReadmissionDesk
 from fleetnet_server.services.relayed import Relayed
 from fleetnet_server.services.retention import Retention
 from fleetnet_server.services.rotation import Rotation
@@ -124,6 +125,7 @@ async def _serve(config: Config, database: Database) -> None:
         logged = Logged(database, _now)
         enrollment = Enrollment(logged, trust, _now)
         people = People(logged, trust, _now)
+        readmission = ReadmissionDesk(logged, trust, _now)
         renewals = Renewals(trust)
         following = Following(config, database, trust, identity, renewals)
         reports = ReportService(shared, admission, enrollment, streams, renewals, _now)
@@ -139,7 +141,8 @@ async def _serve(config: Config, database: Database) -> None:
         report = servers.report_server(reports, queries, administration, persons, gate)
         report_at = _bind(report, config.listen, "--listen", identity.credentials(client_certificates=True))
         advertised = tuple(str(address) for address in config.advertise)
-        enroll = servers.enroll_server(EnrollService(enrollment, people, health, advertised, report_at.port))
+        joining = EnrollService(enrollment, people, readmission, health, advertised, report_at.port)
+        enroll = servers.enroll_server(joining)
         enroll_at = _bind(
             enroll, config.enroll_listen, "--enroll-listen", identity.credentials(client_certificates=False)
         )

@@ -12,6 +12,7 @@ from cryptography import x509
 from fleetnet_server.config import Config
 from fleetnet_server.errors import ServerError
 from fleetnet_server.identity import ca, certificates, server
+from fleetnet_server.identity.peer import is_of
 from fleetnet_server.keep import Keep
 from fleetnet_server.logs import escaped
 from fleetnet_server.run.authorities import AUTHORITY_WARNING, SERVER_WARNING, TRUST_FILE, keyring
@@ -194,7 +195,7 @@ def _shown_without_a_key(trust: Trust, config: Config) -> Iterator[Finding]:
     """Of a collector without the CA's key: whether its certificate is of the CA that issues."""
     certificate = ca.read_certificate(config.data / server.CERTIFICATE_FILE)
     issuing = ca.from_der(trust.trusted[0].certificate)
-    if not server.is_of(certificate, issuing):
+    if not is_of(certificate, issuing):
         told = "this collector shows a certificate of a CA that does not issue any more; bring another one: "
         yield Finding(False, f"{told}`fleetnet-server ca issue-server` on the collector that has the key")
 

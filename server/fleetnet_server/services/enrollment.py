@@ -19,7 +19,7 @@ from fleetnet_server.services import labels
 from fleetnet_server.services.authorities import Authorities
 from fleetnet_server.services.log import Logged
 from fleetnet_server.services.renewals import Renewals
-from fleetnet_server.storage import hosts, machines
+from fleetnet_server.storage import hosts, machines, readmissions
 from fleetnet_server.storage import tokens as stored_tokens
 from fleetnet_server.storage.database import Connection, Database
 from fleetnet_server.storage.tokens import Terms as Terms
@@ -105,6 +105,7 @@ class Enrollment:
             status = PENDING if admitted.approve else ACTIVE
             joined = hosts.enroll(connection, name, issued.certificate.serial, _us(now), status)
             machines.enrolled_anew(connection, joined.host_id)
+            readmissions.drop(connection, [joined.host_id])
             if admitted.labels:
                 labels.give(connection, joined, admitted.labels)
             return Enrolled(name, issued.certificate, issued.ca_pem, pending=admitted.approve)

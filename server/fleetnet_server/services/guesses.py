@@ -58,15 +58,19 @@ class Guesses:
             del self._of[next(iter(self._of))]
 
 
-def _source(peer: str) -> str:
-    """The address in what gRPC calls a peer: `ipv4:192.0.2.1:50000`, `ipv6:%5B2001:db8::1%5D:50000`."""
+def address_of(peer: str) -> str:
+    """The address in what gRPC calls a peer: `ipv4:192.0.2.1:50000`, `ipv6:%5B2001:db8::1%5D:50000`; "elsewhere" where
+    there is none."""
     text = unquote(peer.partition(":")[2]).rpartition(":")[0].strip("[]").partition("%")[0]
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
         return "elsewhere"
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped is not None:
-            return str(address.ipv4_mapped)
-        return str(ipaddress.ip_network((address, 64), strict=False))
-    return str(address)
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(mapped or address)
+
+
+def _source(peer: str) -> str:
+    """What one machine may have of addresses."""
+    text = address_of(peer)
+    return str(ipaddress.ip_network(f"{text}/64", strict=False)) if ":" in text else text

@@ -2,6 +2,8 @@
 
 - *Pending*: it has enrolled with a token that asks for approval. It has a certificate, which is good for nothing until
   somebody has approved it, and is no host of the fleet yet.
+- *Pending renewal*: its certificate has ended, and it asks for another (services/readmission.py). It is a host of the
+  fleet that is silent.
 - *Revoked*: no certificate of it is good, its stream ends, and it stays a host of the fleet that is silent.
 - *Retired*: likewise, and it is asked no more. What it held open ended somewhere since its last look, which is all that
   is known. Its history stays, and is asked about the time before.
@@ -19,7 +21,7 @@ from fleetnet_server.records import ACTIVE, PENDING, RETIRED, REVOKED, Host, Hos
 from fleetnet_server.services import namespaces
 from fleetnet_server.services.intervals import ClosedAtIs
 from fleetnet_server.services.log import Logged
-from fleetnet_server.storage import counts, hosts, sessions, sockets, tokens
+from fleetnet_server.storage import counts, hosts, readmissions, sessions, sockets, tokens
 from fleetnet_server.storage.database import Connection, Database
 from fleetnet_server.storage.spans import Ending
 
@@ -90,10 +92,26 @@ def _approve(conn: Connection, names: Collection[str], now_us: int) -> list[Host
                 f"{host.name} is {host.status} and waits for nothing; "
                 f"`fleetnet token create --host {host.name}` is its way back"
             )
-    now = [host for host in found.values() if host.status == PENDING]
-    if now:
-        hosts.approve(conn, [host.host_id for host in now], now_us)
-    return _standings(found, now, ACTIVE)
+    pending = [host for host in found.values() if host.status == PENDING]
+    back = _readmitted(conn, found, now_us)
+    if pending:
+        hosts.approve(conn, [host.host_id for host in pending], now_us)
+    return _standings(found, [*pending, *back], ACTIVE)
+
+
+def _readmitted(conn: Connection, found: Mapping[str, Host], now_us: int) -> list[Host]:
+    """Those that asked to be let in again, and are. Raises RequestRefused where two asked for it as one host."""
+    waiting = readmissions.waiting(conn, [host.host_id for host in found.values()])
+    back = [host for host in found.values() if host.host_id in waiting]
+    for host in back:
+        if waiting[host.host_id].rival_at_us:
+            raise RequestRefused(
+                f"two machines ask to be let in as {host.name} with the same old key, and which of them is the host "
+                f"nobody can tell from here; `fleetnet token create --host {host.name}` for the one that is"
+            )
+    if back:
+        readmissions.approve(conn, [host.host_id for host in back], now_us)
+    return back
 
 
 def _retire(conn: Connection, names: Collection[str], now_us: int) -> tuple[list[HostStanding], list[int]]:
@@ -119,6 +137,7 @@ def _keep_out(conn: Connection, some: Sequence[Host], status: str, now_us: int) 
     if some:
         hosts.keep_out(conn, [host.host_id for host in some], status, now_us)
         tokens.drop_unused(conn, [host.name for host in some])
+        readmissions.drop(conn, [host.host_id for host in some])
 
 
 def _end_everything(conn: Connection, host_id: int, now_us: int) -> None:

@@ -4,7 +4,7 @@ What must stay true: an answer is one snapshot from beginning to end; it is neve
 it covers before its first item and whether it was cut after its last; its order is documented and stable.
 """
 
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Generator, Mapping
 from dataclasses import replace
 from itertools import islice
 
@@ -12,12 +12,15 @@ from fleetnet_server.counted import Counts, HostCount, Trend, TrendQuestion
 from fleetnet_server.lives import Life, LivesQuestion
 from fleetnet_server.network import NamespaceAnswer
 from fleetnet_server.records import (
+    KEY_DIGITS,
+    PENDING_RENEWAL,
     Coverage,
     End,
     HostAnswer,
     HostFacts,
     Label,
     NamespaceQuestion,
+    Readmission,
     Selection,
     SocketAnswer,
     SocketQuestion,
@@ -25,7 +28,7 @@ from fleetnet_server.records import (
 from fleetnet_server.services import lives, machines, trend_answers
 from fleetnet_server.services.coverage import Asked, Scene, kinds_of, outline, survey
 from fleetnet_server.services.cutting import cut
-from fleetnet_server.storage import counts, labels, network_search, search, sources
+from fleetnet_server.storage import counts, labels, network_search, readmissions, search, sources
 from fleetnet_server.storage import machines as stored_machines
 from fleetnet_server.storage.database import Connection, Database
 from fleetnet_server.storage.kept import SOCKETS, Kind
@@ -108,13 +111,14 @@ def _hosts(
     only = _only(selection, scene)
     found = counts.of_each(conn, only) if scene.moment is None else search.counts(conn, scene.moment, only)
     # How sources fared is not kept for the past.
-    degraded = _degraded(conn, now_us) if scene.moment is None else {}
+    asking = readmissions.waiting(conn, only)
+    degraded = _degraded(conn, now_us, asking) if scene.moment is None else {}
     # Somebody is to see those that wait.
     shown = sorted((*scene.asked, *scene.waiting), key=lambda host: host.name)
     labelled = labels.of_each(conn, [host.host_id for host in shown] if selection.of_some else None)
     answers = [
         _host(
-            host,
+            host if host.host_id not in asking else replace(host, status=PENDING_RENEWAL),
             found.get(host.host_id, (0, 0)),
             degraded.get(host.host_id, ()),
             labelled.get(host.host_id, ()),
@@ -141,13 +145,23 @@ def _counts_by_host(
     return (yield from cut(iter(lambda: tuple(islice(found, search.PAGE)), ()), selection.limit))
 
 
-def _degraded(conn: Connection, now_us: int) -> dict[int, tuple[str, ...]]:
-    """What is not as it should be about each host now."""
+def _degraded(conn: Connection, now_us: int, asking: Mapping[int, Readmission]) -> dict[int, tuple[str, ...]]:
+    """What is not as it should be about each host now, of whom these ask to be let in again."""
     degraded = sources.degraded(conn)
     for clone in stored_machines.clones(conn, now_us - machines.TOLD_US):
         told = f"identity: {machines.SENTENCE}"
         degraded[clone.host_id] = (told, *degraded.get(clone.host_id, ()))
+    for host_id, asked in asking.items():
+        degraded[host_id] = (_asks(asked), *degraded.get(host_id, ()))
     return degraded
+
+
+def _asks(asked: Readmission) -> str:
+    """What somebody has to know before he approves it."""
+    if asked.rival_at_us:
+        return "certificate: it has ended, and two machines ask for another with its key: only a new token lets one in"
+    key = asked.wanted_key[:KEY_DIGITS]
+    return f"certificate: it has ended; {asked.peer} asks for another, for the key {key}, and waits to be approved"
 
 
 def _only(selection: Selection, scene: Scene) -> list[int] | None:

@@ -128,6 +128,14 @@ def renew(conn: Connection, name: str, shown: str, serial: str) -> bool:
     return True
 
 
+def readmit(conn: Connection, host_id: int, shown: str, serial: str) -> None:
+    """The certificate of serial `shown`, which has ended, makes way for another in this row, which is held. It is still
+    good to ask with until a stream is opened with the other, for an answer may be lost."""
+    conn.execute(
+        update(hosts).where(hosts.c.host_id == host_id).values(certificate_serial=serial, renewed_serial=shown)
+    )
+
+
 def may_renew(conn: Connection, name: str, shown: str) -> bool:
     """Whether `renew` would do it."""
     host = find(conn, name)

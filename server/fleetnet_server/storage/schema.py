@@ -41,6 +41,7 @@ from fleetnet_server.storage.schema_network import namespaces as namespaces
 from fleetnet_server.storage.schema_network import routes as routes
 from fleetnet_server.storage.schema_people import people as people
 from fleetnet_server.storage.schema_people import person_tokens as person_tokens
+from fleetnet_server.storage.schema_readmissions import readmissions as readmissions
 
 # SQLite gives out numbers for a key of type INTEGER only.
 HostId = BigInteger().with_variant(Integer, "sqlite")

@@ -16,6 +16,7 @@ from fleetnet_server.storage.metadata import METADATA
 # Few rows, of which every machine has a copy.
 REFERENCE: Final = frozenset(
     {"hosts", "labels", "tokens", "people", "person_tokens", "log", "log_head", "authorities", "certificates"}
+    | {"readmissions"}
 )
 _WITH: Final = "current"  # all others lie as this one does
 

@@ -78,7 +78,7 @@ def test_strangers_wait_in_line_and_no_longer_than_that(monkeypatch: pytest.Monk
         monkeypatch.setattr("fleetnet_server.rpc.enroll.time.monotonic", lambda: 1_000.0)
         monkeypatch.setattr("fleetnet_server.rpc.enroll.asyncio.sleep", sleep)
         nobody: Any = None
-        desk, refused = enroll.EnrollService(nobody, nobody, nobody, (), 0), list[str]()
+        desk, refused = enroll.EnrollService(nobody, nobody, nobody, nobody, (), 0), list[str]()
         for _ in range(1_000):
             try:
                 await desk._turn()

@@ -10,7 +10,8 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from fleetnet_server.storage import counts, hosts, migrate
+from fleetnet_server.records import HeldCertificate, LogEntry, Readmission
+from fleetnet_server.storage import authorities, certificates, counts, hosts, log, migrate, readmissions
 from fleetnet_server.storage.database import Database
 from fleetnet_server.storage.metadata import ONLY_ON
 from fleetnet_server.storage.schema import METADATA, current, former_holders, labels, live_questions
@@ -418,6 +419,17 @@ def test_rows_of_0013_are_there_after_0014_with_two_indexes_and_the_same_on_the_
     engine.dispose()
 
 
+_TOKEN_OF_0016 = text(
+    "INSERT INTO tokens (secret_hash, host, created_at_us, expires_at_us, labels, max_uses, uses, approve, made_by) "
+    "VALUES ('hash', 'web2', 1, 2, '', 3, 1, false, 'local')"
+)
+
+
+def _all_rows(conn: Connection) -> dict[str, list[dict[str, object]]]:
+    """Everything that is stored, but for the number of the step."""
+    return {table: _rows(conn, table) for table in inspect(conn).get_table_names() if table != "alembic_version"}
+
+
 def test_hosts_of_0014_are_known_after_0015_by_any_certificate_until_the_newest_is_shown(tmp_path: Path) -> None:
     engine = old_database(tmp_path, "0001")
     with engine.begin() as conn:
@@ -456,6 +468,67 @@ def test_tokens_of_0015_are_for_one_use_after_0016_and_revoked_ones_go_on_the_wa
         assert [row["used_at_us"] for row in _rows(conn, "tokens")] == [5]
         assert _rows(conn, "person_tokens") == []
         command.upgrade(migrate.configuration(conn), "head")
+        assert differences(conn) == []
+    engine.dispose()
+
+
+def test_rows_of_0016_are_there_after_0017_with_a_log_that_is_empty_and_the_same_on_the_way_back(
+    tmp_path: Path,
+) -> None:
+    engine = old_database(tmp_path, "0001")
+    with engine.begin() as conn:
+        command.upgrade(migrate.configuration(conn), "0016")
+        conn.execute(_TOKEN_OF_0016)
+        before = _all_rows(conn)
+        command.upgrade(migrate.configuration(conn), "0017")
+        assert _all_rows(conn) == {**before, "log": [], "log_head": []}
+        assert log.broken(conn) == (0, 0)
+        log.append(conn, LogEntry(1, "local", "root", "", "revoke-hosts", "web1", "done"))
+        command.downgrade(migrate.configuration(conn), "0016")
+        assert _all_rows(conn) == before
+        command.upgrade(migrate.configuration(conn), "head")
+        assert log.latest(conn, 10) == []  # a new chain, from its beginning
+        assert differences(conn) == []
+    engine.dispose()
+
+
+def test_a_database_of_0017_adopts_its_ca_after_0018_and_knows_of_none_on_the_way_back(tmp_path: Path) -> None:
+    engine = old_database(tmp_path, "0001")
+    with engine.begin() as conn:
+        command.upgrade(migrate.configuration(conn), "0017")
+        log.append(conn, LogEntry(1, "local", "root", "", "revoke-hosts", "web1", "done"))
+        before = _all_rows(conn)
+        command.upgrade(migrate.configuration(conn), "0018")
+        assert _all_rows(conn) == {**before, "authorities": [], "certificates": []}
+        # Of hosts of before nothing is known until they come.
+        assert certificates.of_hosts(conn) == [HeldCertificate("host", "web1")]
+        [adopted] = authorities.adopt(conn, b"a certificate", 5)
+        assert (adopted.standing, adopted.certificate, adopted.since_us) == (authorities.ISSUING, b"a certificate", 5)
+        certificates.put(conn, HeldCertificate("host", "web1", "0a", "ca", frozenset({"ca"}), 9, shown=True))
+        command.downgrade(migrate.configuration(conn), "0017")
+        assert _all_rows(conn) == before
+        command.upgrade(migrate.configuration(conn), "head")
+        assert certificates.of_hosts(conn) == [HeldCertificate("host", "web1")]
+        assert differences(conn) == []
+    engine.dispose()
+
+
+def test_rows_of_0018_are_there_after_0019_and_who_waits_is_forgotten_on_the_way_back(tmp_path: Path) -> None:
+    engine = old_database(tmp_path, "0001")
+    with engine.begin() as conn:
+        command.upgrade(migrate.configuration(conn), "0018")
+        authorities.adopt(conn, b"a certificate", 5)
+        certificates.put(conn, HeldCertificate("host", "web1", "0a", "ca", frozenset({"ca"}), 9, shown=True))
+        before = _all_rows(conn)
+        command.upgrade(migrate.configuration(conn), "0019")
+        assert _all_rows(conn) == {**before, "readmissions": []}
+        asked = Readmission("0a", "key", "192.0.2.1", 10, 0, 0)
+        readmissions.put(conn, 1, asked)
+        assert readmissions.waiting(conn) == {1: asked}
+        command.downgrade(migrate.configuration(conn), "0018")
+        assert _all_rows(conn) == before
+        command.upgrade(migrate.configuration(conn), "head")
+        assert readmissions.waiting(conn) == {}
         assert differences(conn) == []
     engine.dispose()
 
