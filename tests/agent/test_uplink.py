@@ -233,7 +233,7 @@ def test_an_idle_agent_that_stops_tells_how_far_it_has_looked(
     assert loop.run(story()) == 2
     last = collector.store.batches[-1]
     assert last.look_at_us > collector.store.batches[0].look_at_us
-    assert not (last.opened or last.changed or last.closed)
+    assert (len(last.opened), len(last.changed), len(last.closed)) == (0, 0, 0)
 
 
 def test_stopping_while_nobody_welcomes_ends_within_two_seconds(loop: Loop, enrolled: Enrolled) -> None:
