@@ -213,6 +213,7 @@ class Stored:
     sequence: int
     refused: str = ""  # why this batch was set aside instead; empty where it was stored
     snapshot_wanted: str = ""  # why the host is to tell everything anew; empty where it need not
+    took_s: float | None = None  # for how long the last piece of it kept the database; None where that is not known
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ from fleetnet_server.records import Batch, Session, Stored
 from fleetnet_server.rpc import bounds, held, translate_report
 from fleetnet_server.rpc.asked import Asking
 from fleetnet_server.rpc.streams import Ending, Spool
+from fleetnet_server.services import pieces
 from fleetnet_server.services.health import Health
 from fleetnet_server.services.ingest import Ingest, why_refused
 from fleetnet_server.services.load import Load
@@ -48,11 +49,6 @@ _AHEAD = CREDIT + 1
 _AHEAD_BYTES = 32 * 1024 * 1024
 # Translating more parts than this takes long enough to keep other hosts waiting: it goes to a thread.
 _INLINE_PARTS = 500
-# And to store them keeps the one that writes. Its host is read again only after it has rested for so many times as long
-# as that took: at a quarter of the time a host still gets about as many rows through as its quota (limits.py) lets it
-# for good, and whatever it tells, most of the time others find nobody before them.
-_REST_TIMES = 3.0
-_REST_AT_MOST_S = 2.0
 # A peer that does not read for this long is gone.
 _WRITE_S = 20.0
 _DRAIN_S = 30.0
@@ -226,8 +222,9 @@ class Stream:
         began_s = time.monotonic()
 
         def rest(_: asyncio.Task[Stored]) -> None:
-            took_s = time.monotonic() - began_s
-            self._shared.quotas.rest(self._host, min(_REST_AT_MOST_S, _REST_TIMES * took_s))
+            took_s = None if _known_error(commit) is not None else commit.result().took_s
+            took_s = time.monotonic() - began_s if took_s is None else took_s
+            self._shared.quotas.rest(self._host, pieces.rest_s(took_s))
 
         commit.add_done_callback(rest)
 

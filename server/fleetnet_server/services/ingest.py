@@ -12,7 +12,9 @@ after every difference that follows without a break. Only whole looks count as h
 import asyncio
 import contextlib
 import functools
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from operator import itemgetter
 from typing import Any, TypeGuard
 
@@ -34,6 +36,7 @@ from fleetnet_server.records import Batch, Hello, Holder, RefusedBatch, Session,
 from fleetnet_server.services import arrivals, backlog, pieces, quarantine, storing, together
 from fleetnet_server.services.arrivals import Came
 from fleetnet_server.services.pieces import Piece
+from fleetnet_server.services.quotas import Hurries
 from fleetnet_server.services.snapshots import Named, Snapshots
 from fleetnet_server.services.steps import Rows, Step, is_next, rows
 from fleetnet_server.services.together import Opening, Telling
@@ -68,6 +71,7 @@ class Ingest:
         self._tell = stored
         self._snapshots = Snapshots()
         self._stored = StoredHolders()
+        self._hurries = Hurries()
         self._turns: dict[tuple[int, int], _Turns] = {}  # of streams that are amid a batch of several pieces
 
     async def open(self, host: str, hello: Hello, received_at_us: int, serial: str) -> Session:
@@ -122,7 +126,7 @@ class Ingest:
                 instead=instead,
                 together=self._do_together,
                 rows=piece.rows,
-                haste=_haste(piece.batch),
+                haste=self._haste(session, piece.batch),
                 host_id=session.host_id,
             )
             return stored
@@ -142,9 +146,19 @@ class Ingest:
             )
             if isinstance(done, Stored):
                 return done
-            before = before or done
+            standing, took_s = done
+            before = before or standing
+            # Others come between; and the host, whose next word waits for this one, rests by it.
+            await asyncio.sleep(pieces.rest_s(took_s))
             failpoints.reached("between-pieces", session.host_id)
         raise AssertionError("unreachable: the last piece stores the batch")
+
+    def _haste(self, session: Session, batch: Batch) -> Haste:
+        """A new listener does not wait behind the connections of a thousand other hosts."""
+        if together.beat(batch):
+            return Haste.NONE
+        anew = together.listens_anew(batch) and self._hurries.may(session.host_id, time.monotonic())
+        return Haste.MOST if anew else Haste.SOME
 
     @contextlib.asynccontextmanager
     async def _in_turn(self, session: Session, *, long: bool) -> AsyncIterator[None]:
@@ -267,19 +281,21 @@ class Ingest:
         _: bytes | None,
         piece: Piece,
         before: sessions.Standing | None,
-    ) -> Stored | sessions.Standing:
-        """Runs in the writer thread, inside the transaction of this piece. How the stream stood before the first one,
-        `before`, where others are to come; else what became of the batch."""
+    ) -> Stored | tuple[sessions.Standing, float]:
+        """Runs in the writer thread, inside the transaction of this piece; `before` is how the stream stood before the
+        first. Where others are to come, how it stood before this one, and how long this one took; else what became of
+        the batch."""
+        began_s = time.perf_counter()
         try:
             standing = sessions.standing(conn, session)
             if not is_next(session, piece.batch, standing):
                 return Stored(standing.last_sequence)
             if piece.batch.backlog is not None:
                 backlog.store(conn, session.host_id, piece.batch.backlog)
-                if not piece.last:
-                    return standing
-                sessions.note_sequence(conn, session, piece.batch.sequence)
-                return Stored(piece.batch.sequence)
+                stored = Stored(piece.batch.sequence)
+                if piece.last:
+                    sessions.note_sequence(conn, session, piece.batch.sequence)
+                return _of_piece(piece, stored, standing, began_s)
             # All of them are judged by what was stored before the batch.
             judged = standing if before is None else standing._replace(whole=before.whole, latest_us=before.latest_us)
             step = Step(session, piece.batch, judged, received_at_us, piece.first, piece.last)
@@ -287,7 +303,7 @@ class Ingest:
         except BaseException:
             self._stored.forget(session)
             raise
-        return stored if piece.last else standing
+        return _of_piece(piece, stored, standing, began_s)
 
     def _store_not_whole(
         self,
@@ -345,6 +361,13 @@ class Ingest:
         return Stored(batch.sequence, refused=batch.reason, snapshot_wanted=quarantine.NOT_STORED)
 
 
+def _of_piece(
+    piece: Piece, stored: Stored, standing: sessions.Standing, began_s: float
+) -> Stored | tuple[sessions.Standing, float]:
+    took_s = time.perf_counter() - began_s
+    return replace(stored, took_s=took_s) if piece.last else (standing, took_s)
+
+
 def why_refused(error: Exception) -> str:
     """One sentence on why a batch cannot be stored. What nobody expected is named with its place, and logged."""
     if isinstance(error, BadBatch):
@@ -352,13 +375,6 @@ def why_refused(error: Exception) -> str:
     told = failure(error)
     _log.error("a report could not be stored for a mistake of the collector's", **told)
     return f"a mistake of the collector's, {' '.join(str(told['error']).split())[:200]}, in {told['where']}"
-
-
-def _haste(batch: Batch) -> Haste:
-    """A new listener does not wait behind the connections of a thousand other hosts."""
-    if together.beat(batch):
-        return Haste.NONE
-    return Haste.MOST if together.listens_anew(batch) else Haste.SOME
 
 
 def _holders(batch: Batch) -> Iterator[Holder]:

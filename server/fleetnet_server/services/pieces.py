@@ -15,8 +15,13 @@ from typing import Final, TypeVar
 from fleetnet_server.network import Namespace
 from fleetnet_server.records import Backlog, Batch, ClosedSocket, Socket, SocketKey
 
-# Some 40 ms of the database's time, which is what others wait at most for one host (docs/decisions/0054).
-MOST_ROWS: Final = 1_000
+# Some 20 ms of the database's time, which is what others wait at most for one host (docs/decisions/0054).
+MOST_ROWS: Final = 500
+# After each piece, and after what is large, its host rests for so many times as long as that kept the database: at a
+# quarter of the time a host still gets about as many rows through as its quota (limits.py) lets it for good, and
+# whatever it tells, most of the time others find nobody before them.
+_REST_TIMES: Final = 3.0
+_REST_AT_MOST_S: Final = 2.0
 _SOCKET = attrgetter("socket")
 _T = TypeVar("_T")
 
@@ -29,6 +34,11 @@ class Piece:
     rows: int  # that it has to store, roughly
     first: bool = True
     last: bool = True
+
+
+def rest_s(took_s: float) -> float:
+    """For how long a host rests that has kept the database for so long."""
+    return min(_REST_AT_MOST_S, _REST_TIMES * took_s)
 
 
 def cut(batch: Batch) -> list[Piece]:

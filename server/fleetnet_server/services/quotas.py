@@ -21,6 +21,9 @@ _QUIET_S = 600.0
 # Less than this is no news.
 _WORTH_A_LINE_S = 1.0
 _FORGET_EVERY = 1_000
+# Reports with new listeners that go before others. An agent looks for those every second.
+_HURRIES_PER_S = 4.0
+_HURRIES_AT_ONCE = 20.0
 
 _log = structlog.get_logger()
 
@@ -132,3 +135,24 @@ class Quotas:
                 Bucket(_STREAMS_PER_S, _STREAMS_AT_ONCE, now_s),
             )
         return its
+
+
+class Hurries:
+    """How often what a host tells may go before what others have told: who always hurries waits like them."""
+
+    def __init__(self) -> None:
+        self._hosts: dict[int, Bucket] = {}
+        self._forget_at = _FORGET_EVERY
+
+    def may(self, host_id: int, now_s: float) -> bool:
+        """Whether this may; if so it counts."""
+        its = self._hosts.get(host_id)
+        if its is None:
+            if len(self._hosts) >= self._forget_at:
+                self._hosts = {one: other for one, other in self._hosts.items() if not other.full(now_s)}
+                self._forget_at = len(self._hosts) + _FORGET_EVERY
+            its = self._hosts[host_id] = Bucket(_HURRIES_PER_S, _HURRIES_AT_ONCE, now_s)
+        if its.level(now_s) < 1:
+            return False
+        its.spend(1, now_s)
+        return True

@@ -6,7 +6,7 @@ import pytest
 from fleetnet_server.limits import MIB, Limits
 from fleetnet_server.services.admission import MOST_ARRIVING, Admission, Arrival
 from fleetnet_server.services.load import Load
-from fleetnet_server.services.quotas import Bucket, Quotas
+from fleetnet_server.services.quotas import Bucket, Hurries, Quotas
 
 
 class Clock:
@@ -290,3 +290,18 @@ def test_where_they_get_through_slowly_the_others_are_told_to_come_as_they_do(mo
     assert 50 < later_s[-1] < 52
     for second in range(1, 49):
         assert sum(second <= after_s < second + 1 for after_s in later_s) <= 5
+
+
+def test_who_always_hurries_waits_like_others_and_keeps_nobody_else_from_it() -> None:
+    hurries = Hurries()
+    assert [hurries.may(1, 0) for _ in range(21)] == [*[True] * 20, False]
+    assert hurries.may(2, 0)
+    assert not hurries.may(1, 0.2)
+    assert [hurries.may(1, 1.0) for _ in range(5)] == [*[True] * 4, False]
+
+
+def test_of_hosts_that_have_not_hurried_for_long_nothing_is_remembered() -> None:
+    hurries = Hurries()
+    for host_id in range(5_000):
+        hurries.may(host_id, host_id * 1.0)
+    assert len(hurries._hosts) <= 2_000

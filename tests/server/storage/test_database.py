@@ -13,7 +13,7 @@ import pytest
 from fleetnet_server.errors import StorageError, StorageUnavailable
 from fleetnet_server.storage import database, hosts, tokens
 from fleetnet_server.storage.database import Database
-from fleetnet_server.storage.writer import GROUP_LIMIT, GROUP_ROWS, HURRIED_LIMIT, HURRIED_ROWS, Haste
+from fleetnet_server.storage.writer import GROUP_LIMIT, GROUP_ROWS, HURRIED_LIMIT, HURRIED_ROWS, LARGE_ROWS, Haste
 from server.agents import DEADLINE_S
 from server.held import Held
 from server.running import wait_for
@@ -135,6 +135,43 @@ def test_what_comes_soon_after_a_commit_waits_for_what_comes_with_it(tmp_path: P
             await db.close()
 
     asyncio.run(run())
+
+
+def test_what_hurries_does_not_wait_for_what_comes_with_it(tmp_path: Path) -> None:
+    async def run() -> None:
+        # A quarter of an hour is never waited for here, and of this that is what hurries would be spared.
+        db = Database.open(databases.url(tmp_path), gather_s=1_200.0)
+        try:
+            assert await db.write(put, 0) == 0
+            # As if so much of it had gone by that what hurries may begin the next.
+            db._writer._next_s -= 301.0
+            behind = asyncio.ensure_future(db.write(put, 1))
+            await asyncio.sleep(0)
+            async with asyncio.timeout(60):
+                assert await db.write(put, 2, haste=Haste.MOST) == 2
+                await behind
+        finally:
+            await db.close()
+
+    asyncio.run(run())
+
+
+def test_what_is_large_is_not_put_beside_small_things_that_are_there_before_it(tmp_path: Path) -> None:
+    async def story(db: Database) -> None:
+        order: list[int] = []
+        commits: list[int] = []
+        event.listen(db._engines.writer, "commit", lambda _conn: commits.append(len(order)))
+        held = Held(db)
+        await held.begun()
+        rows = (1, LARGE_ROWS, LARGE_ROWS + 1, 1, LARGE_ROWS + 1)
+        works = [asyncio.ensure_future(db.write(_noted, order, n, rows=some)) for n, some in enumerate(rows)]
+        await asyncio.sleep(0)
+        await held.end()
+        await asyncio.gather(*works)
+        assert order == list(range(5))
+        assert commits == [0, 2, 5]
+
+    tell(tmp_path, story)
 
 
 def nothing(_: Connection, number: int) -> int:

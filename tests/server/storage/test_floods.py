@@ -67,7 +67,8 @@ def test_a_clock_that_was_set_back_costs_what_is_told_and_not_what_has_ended(tmp
         assert len(of_history) == 1
 
         def planned(conn: Connection) -> list[str]:
-            return [step for sql, values in of_history for step in plan(conn, sql, values) if "history" in step]
+            told = [(sql, values if isinstance(values, dict) else tuple(values)) for sql, values in of_history]
+            return [step for sql, values in told for step in plan(conn, sql, values) if "history" in step]
 
         steps = await c.db.write(planned)
         assert steps
