@@ -90,7 +90,7 @@ class Joined:
 
 def enroll(server: str, token_text: str, directory: Path, *, force: bool = False) -> Joined:
     """Enroll this host into `directory`. Raises AgentError; the token is used up only if the collector said yes."""
-    host, port = reach.split_address(server, reach.ENROLL_PORT)
+    host, port = reach.split_address(server, state.ENROLL_PORT)
     token = decode_token(token_text)
     if _has_identity(directory) and not force:
         raise AgentError(f"{directory} already holds an identity; give --force to replace it, or name another --state")
@@ -157,7 +157,7 @@ def _sentence(where: str, error: grpc.RpcError) -> AgentError:
         return RefusedError(f"the collector refused: {details}")
     if code is grpc.StatusCode.UNIMPLEMENTED:
         return UnreachableError(
-            f"{where} is not an enrollment port; the collector's is {reach.ENROLL_PORT} unless set otherwise"
+            f"{where} is not an enrollment port; the collector's is {state.ENROLL_PORT} unless set otherwise"
         )
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return UnreachableError(f"the collector at {where} did not answer within {CALL_TIMEOUT_S:g} s; try again")
@@ -168,6 +168,6 @@ def _sentence(where: str, error: grpc.RpcError) -> AgentError:
     if code is grpc.StatusCode.UNAVAILABLE:
         return UnreachableError(
             f"{where} ended the connection; check that it is the enrollment port "
-            f"({reach.ENROLL_PORT} unless set otherwise)"
+            f"({state.ENROLL_PORT} unless set otherwise)"
         )
     return UnreachableError(f"the collector at {where} could not enroll this host ({details}); look into its log")

@@ -10,7 +10,6 @@ import ssl
 from fleetnet_agent.errors import AgentError, RefusedError, UnreachableError
 
 TIMEOUT_S = 10.0
-ENROLL_PORT = 7444  # of a collector, unless set otherwise
 HOSTNAME_MISMATCH = {62, 64}  # X509_V_ERR_HOSTNAME_MISMATCH and _IP_ADDRESS_MISMATCH, <openssl/x509_vfy.h>
 NOT_YET_OR_NO_LONGER_VALID = {9, 10}  # X509_V_ERR_CERT_NOT_YET_VALID and _CERT_HAS_EXPIRED, likewise
 

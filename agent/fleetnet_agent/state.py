@@ -25,6 +25,7 @@ from fleetnet_agent.errors import AgentError
 
 KEY, NEW_KEY, CERTIFICATE, CA, FACTS = "agent.key", "agent.key.new", "agent.pem", "ca.pem", "agent.json"
 WAITING_KEY = "agent.key.waiting"
+ENROLL_PORT = 7444  # of a collector, unless set otherwise
 
 _matching: tuple[bytes, bytes] | None = None  # certificate and key that were found to match last
 

@@ -5,6 +5,8 @@ A name is written byte for byte, for libraries refuse to write some of those tha
 
 import datetime
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -12,9 +14,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 from fleetnet_server.identity import ca
 from server.agents import Identity, pem_of
-from server.running import Running
 
 CLIENT, SERVER = ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH
+
+
+class Signs(Protocol):
+    """A collector whose CA lies in a folder."""
+
+    data: Path
+    ca_pem: bytes
+
 
 # Tags of DER, ITU-T X.690 section 8, and of a GeneralName's URI, RFC 5280 section 4.2.1.6.
 _INTEGER, _BIT_STRING, _SEQUENCE, _NO_ATTRIBUTES, _URI = 0x02, 0x03, 0x30, 0xA0, 0x86
@@ -23,7 +32,7 @@ _ECDSA_WITH_SHA256 = bytes.fromhex("300a06082a8648ce3d040302")
 
 
 def certificate(
-    collector: Running,
+    collector: Signs,
     uris: Sequence[str],
     *,
     name: str = "web1",

@@ -18,7 +18,7 @@ from server.running import Running
 from server import forged
 
 
-def aged(collector: Running, joined: Identity, authority: ca.Authority | None = None) -> Identity:
+def aged(collector: forged.Signs, joined: Identity, authority: ca.Authority | None = None) -> Identity:
     """The same host with a certificate of the same serial that has ended."""
     serial = x509.load_pem_x509_certificate(joined.certificate_pem).serial_number
     uri = f"spiffe://fleetnet/host/{joined.host}"

@@ -17,7 +17,7 @@ from typing import Final
 from fleetnet_proto.v1 import enroll_pb2, enroll_pb2_grpc
 from grpc import StatusCode, aio
 
-from fleetnet_agent import apart, reach, state
+from fleetnet_agent import apart, state
 from fleetnet_agent.uplink.channel import open_channel_as_stranger
 
 CALL_TIMEOUT_S: Final = 20.0
@@ -66,8 +66,7 @@ async def readmit(directory: Path, identity: state.Identity) -> state.Identity:
 
 def addresses(identity: state.Identity) -> tuple[str, ...]:
     """Enrollment ports, in the order to try: those that are known, and the usual one of each collector."""
-    hosts = (reach.split_address(address)[0] for address in identity.report_addresses)
-    usual = (reach.join_address(host, reach.ENROLL_PORT) for host in hosts)
+    usual = (f"{address.rpartition(':')[0]}:{state.ENROLL_PORT}" for address in identity.report_addresses)
     return tuple(dict.fromkeys((*identity.enroll_addresses, *usual)))
 
 

@@ -82,7 +82,7 @@ def _as_json(host: Host) -> dict[str, object]:
 
 def _status(host: Host) -> str:
     if host.status not in (None, "active"):
-        return host.status.replace("_", " ")
+        return host.status.replace("-", " ")
     if host.last_seen_us == 0:
         return "never heard"
     heard = "fresh" if host.fresh else "stale"
