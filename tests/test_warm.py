@@ -10,13 +10,17 @@ from pathlib import Path
 import pytest
 from warm import Process, Script
 
+from demo.fabric import Fabric
+
 # A main() that says all that it was told, and what it is.
 PROGRAM = """
-import os, sys, threading
+import os, sys, threading, time
 
 def main():
     print("an error", file=sys.stderr)
     print(sys.argv[1:], os.getcwd(), sorted(os.environ), flush=True)
+    if "sleep" in sys.argv:
+        time.sleep(60)
     if "wait" in sys.argv:
         sys.stdin.read()
     print(threading.active_count(), sorted(int(fd) for fd in os.listdir("/proc/self/fd"))[:-1])
@@ -104,5 +108,39 @@ def test_it_ends_with_the_tests_though_they_are_killed(tmp_path: Path) -> None:
         assert tests.wait(60) == -signal.SIGKILL
 
 
-def test_what_the_environment_says_to_python_itself_is_for_the_script(script: Script) -> None:
-    assert not script.can_be_forked({**ENVIRONMENT, "PYTHONPATH": "/elsewhere"})
+def test_to_its_end_it_is_run_as_others_are(script: Script) -> None:
+    done = script.run(["a"], environment=ENVIRONMENT, timeout=60)
+    assert (done.returncode, done.stdout.count("\n"), done.stderr) == (7, 2, "an error\n")
+    with pytest.raises(subprocess.TimeoutExpired):
+        script.run(["sleep"], environment=ENVIRONMENT, timeout=0.1)
+
+
+@pytest.mark.parametrize("session", [False, True])
+def test_it_is_of_the_session_that_was_asked_for(script: Script, tmp_path: Path, session: bool) -> None:
+    read, write = os.pipe()
+    process = script.start(["wait"], read, subprocess.PIPE, environment=ENVIRONMENT, folder=tmp_path, session=session)
+    assert os.getsid(process.pid) == (process.pid if session else os.getsid(0))
+    os.close(write)
+    os.close(read)
+    process.communicate(timeout=60)
+
+
+@pytest.mark.root
+def test_it_is_on_the_host_that_was_asked_for(script: Script, tmp_path: Path) -> None:
+    with Fabric() as fabric:
+        network = f"/run/netns/{fabric.add_host('web1').namespace}"
+        process = script.start(
+            ["wait"], subprocess.PIPE, subprocess.PIPE, environment=ENVIRONMENT, folder=tmp_path, network=network
+        )
+        assert os.stat(f"/proc/{process.pid}/ns/net").st_ino == os.stat(network).st_ino
+        assert process.stdin is not None
+        process.stdin.close()
+        process.communicate(timeout=60)
+
+
+def test_what_the_environment_says_to_python_itself_is_for_the_script(script: Script, tmp_path: Path) -> None:
+    told = {**ENVIRONMENT, "PYTHONPATH": f"/elsewhere:{tmp_path}"}
+    assert script.can_be_forked(told)
+    (tmp_path / "sitecustomize.py").touch()
+    assert not script.can_be_forked(told)
+    assert not script.can_be_forked({**ENVIRONMENT, "FLEETNET_FAILPOINTS": "here=kill"})

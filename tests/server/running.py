@@ -147,14 +147,14 @@ def launch(*arguments: str, log_file: Path, failpoints: str = "") -> "subprocess
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FLEETNET_")}
     folder = log_file.parent
     process: subprocess.Popen[str] | warm.Process
+    if failpoints:
+        environment[VARIABLE] = failpoints
     with log_file.open("a") as log:
-        if forked and not failpoints and warm.SERVER.can_be_forked(environment):
+        if forked and warm.SERVER.can_be_forked(environment):
             process = warm.SERVER.start(
                 arguments, stdout=subprocess.PIPE, stderr=log.fileno(), environment=environment, folder=folder
             )
         else:
-            if failpoints:
-                environment[VARIABLE] = failpoints
             process = subprocess.Popen(
                 [SCRIPT, *arguments], stdout=subprocess.PIPE, stderr=log, text=True, env=environment, cwd=folder
             )
@@ -168,7 +168,6 @@ def kill_what_is_left() -> None:
         if process.poll() is None:
             process.kill()
             process.communicate()
-    warm.SERVER.end()
 
 
 def wait_for(look: Callable[[], T | None], what: str) -> T:

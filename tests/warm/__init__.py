@@ -6,11 +6,12 @@ arguments, environment, folder and descriptors. From there on it is the process 
 a process id of its own, calls the script's `main`, and ends as Python ends.
 
 What is not so: its command line in /proc is another, it shares memory with others, and what the environment says to
-Python itself (PYTHONPATH) or to a module that is loaded (failpoints) comes too late. Whoever is about one of these, or
-about how a program starts, starts the script itself.
+Python itself (a sitecustomize.py) or to a module that is loaded (failpoints) comes too late. Whoever is about one of
+these, or about how a program starts, starts the script itself.
 """
 
 import contextlib
+import importlib.util
 import json
 import os
 import select
@@ -18,6 +19,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -35,9 +37,11 @@ _ENDS_S = 60.0
 class Process:
     """One that was forked; what of `subprocess.Popen` the tests use."""
 
-    def __init__(self, arguments: Sequence[str], link: socket.socket, stdout: IO[str] | None) -> None:
+    def __init__(
+        self, arguments: Sequence[str], link: socket.socket, stdin: IO[bytes] | None, stdout: IO[str] | None
+    ) -> None:
         self.args = list(arguments)
-        self.stdout = stdout
+        self.stdin, self.stdout = stdin, stdout
         self.returncode: int | Any = None  # as subprocess has it
         self._link = link  # to whom it was forked from: its id and a descriptor for it, and in the end its status
         self._ending = threading.Lock()
@@ -106,8 +110,11 @@ class Script:
         self._forks: socket.socket | None = None  # to whom to ask
 
     def can_be_forked(self, environment: Mapping[str, str]) -> bool:
-        """Whether the environment says nothing to Python itself that comes too late."""
-        return environment.get("PYTHONPATH") == _ENVIRONMENT.get("PYTHONPATH")
+        """Whether the environment says nothing that comes too late."""
+        folders = filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))
+        return "FLEETNET_FAILPOINTS" not in environment and not any(
+            Path(folder, "sitecustomize.py").exists() for folder in folders
+        )
 
     def start(
         self,
@@ -117,21 +124,52 @@ class Script:
         stderr: int | None = None,
         *,
         environment: Mapping[str, str],
-        folder: Path,
+        folder: Path | None = None,
+        network: str = "",
+        session: bool = False,
     ) -> Process:
-        """A process of its own. Of the descriptors None is this process's own, and a pipe is one for `stdout`."""
-        said = None
-        with contextlib.ExitStack() as ours:
+        """A process of its own, in this folder, network namespace (its file) and, if so wished, session. Of the
+        descriptors None is this process's own; `stdin` and `stdout` may be pipes, as subprocess has them."""
+        said, heard = None, None
+        with contextlib.ExitStack() as far:
             if stdout == subprocess.PIPE:
                 read, stdout = os.pipe()
-                ours.callback(os.close, stdout)
+                far.callback(os.close, stdout)
                 said = open(read)  # noqa: SIM115 - closed when all is read
-            link, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            ours.callback(far.close)
-            what = {"argv": [str(self.path), *arguments], "environment": dict(environment), "folder": str(folder)}
+            if stdin == subprocess.PIPE:
+                stdin, write = os.pipe()
+                far.callback(os.close, stdin)
+                heard = open(write, "wb")  # noqa: SIM115 - closed by whoever has the process
+            link, its_link = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            far.callback(its_link.close)
+            argv = [str(self.path), *arguments]
+            what = {"argv": argv, "environment": dict(environment), "folder": str(folder or Path.cwd())}
+            what |= {"network": network, "session": session}
             standard = [own if fd is None else fd for own, fd in enumerate((stdin, stdout, stderr))]
-            socket.send_fds(self._whom_to_ask(), [json.dumps(what).encode()], [*standard, far.fileno()])
-        return Process([str(self.path), *arguments], link, said)
+            socket.send_fds(self._whom_to_ask(), [json.dumps(what).encode()], [*standard, its_link.fileno()])
+        return Process(argv, link, heard, said)
+
+    def run(
+        self, arguments: Sequence[str], *, environment: Mapping[str, str], timeout: float, network: str = ""
+    ) -> "subprocess.CompletedProcess[str]":
+        """One that ends by itself, and all that it says; it hears nothing. Raises subprocess.TimeoutExpired."""
+        with open(os.devnull) as nothing, tempfile.TemporaryFile("w+") as errors:
+            process = self.start(
+                arguments,
+                nothing.fileno(),
+                subprocess.PIPE,
+                errors.fileno(),
+                environment=environment,
+                network=network,
+            )
+            try:
+                said, _ = process.communicate(timeout)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.communicate()
+                raise
+            errors.seek(0)
+            return subprocess.CompletedProcess(process.args, process.returncode, said, errors.read())
 
     def _whom_to_ask(self) -> socket.socket:
         with self._starting:
@@ -150,6 +188,16 @@ class Script:
             self._forks = None
 
 
+def _all_of(package: str) -> list[str]:
+    """All modules of it, none of which is loaded here."""
+    found = importlib.util.find_spec(package)
+    assert found is not None
+    [folder] = map(Path, found.submodule_search_locations or ())
+    files = (file.relative_to(folder) for file in sorted(folder.rglob("*.py")))
+    return [".".join((package, *file.with_suffix("").parts)) for file in files if not file.stem.startswith("__")]
+
+
+CLI = Script("fleetnet", "fleetnet_cli.main", _all_of("fleetnet_cli"))
 SERVER = Script(
     "fleetnet-server",
     "fleetnet_server.main",

@@ -5,6 +5,7 @@ ends, and kills what it has forked, when that is closed. Nothing of the project'
 """
 
 import contextlib
+import ctypes
 import gc
 import importlib
 import json
@@ -15,17 +16,21 @@ import socket
 import struct
 import sys
 from pathlib import Path
+from typing import Any
 
 NUMBER = struct.Struct("=i")  # a process id, or a status as subprocess has it
 _MOST_BYTES = 1 << 18  # of what is asked
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_CLONE_NEWNET = 0x40000000  # linux/sched.h
+_LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def load(name: str, main: str, modules: list[str]) -> None:
     """All that can be done before it is known what for."""
-    # The script sets these two before gRPC is loaded, and it is gRPC that reads them then.
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     Path("/proc/self/comm").write_text(name)
-    for module in (main, *modules):
+    # What the script sees to before gRPC is loaded.
+    getattr(importlib.import_module(main), "prepare_grpc", lambda: None)()
+    for module in modules:
         importlib.import_module(module)
     assert len(os.listdir("/proc/self/task")) == 1, "a fork has one thread, and would miss the others"
     # Nobody looks through these for garbage, which would copy them.
@@ -56,14 +61,19 @@ class Forks:
 
     def _fork(self, asked: bytes, descriptors: list[int]) -> bool:
         link = socket.socket(fileno=descriptors.pop())
+        is_ready, ready = os.pipe()
         pid = os.fork()
         if pid == 0:
             link.close()
+            os.close(is_ready)
             self._forget()
             _become(json.loads(asked), descriptors)
+            os.close(ready)
             return True
-        for descriptor in descriptors:
+        for descriptor in (ready, *descriptors):
             os.close(descriptor)
+        os.read(is_ready, 1)  # nothing, when it is closed at its other end, be it that the fork has failed
+        os.close(is_ready)
         pidfd = os.pidfd_open(pid)
         self._links[pidfd] = pid, link
         with contextlib.suppress(BrokenPipeError):
@@ -91,15 +101,29 @@ class Forks:
             self._tell_end(pidfd)
 
 
-def _become(what: dict[str, object], descriptors: list[int]) -> None:
+def _become(what: dict[str, Any], descriptors: list[int]) -> None:
     """What the script would have been started as."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if what["session"]:
+        os.setsid()
+    if what["network"]:
+        with open(what["network"]) as network:
+            if _LIBC.setns(network.fileno(), _CLONE_NEWNET) != 0:
+                raise OSError(ctypes.get_errno(), "setns")
     for number, descriptor in enumerate(descriptors):
         os.dup2(descriptor, number)
         os.close(descriptor)
-    os.chdir(str(what["folder"]))
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        # Those of before know of their files whether they can be sought in, and are terminals.
+        was = getattr(sys, f"__{name}__")
+        lines = 1 if name == "stderr" else -1
+        now = open(was.fileno(), mode, lines, was.encoding, was.errors, closefd=False)  # noqa: SIM115
+        setattr(sys, name, now)
+        setattr(sys, f"__{name}__", now)
+    os.chdir(what["folder"])
     os.environ.clear()
-    os.environ.update(what["environment"])  # type: ignore[call-overload]
-    sys.argv = what["argv"]  # type: ignore[assignment]
+    os.environ.update(what["environment"])
+    sys.argv = what["argv"]
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
