@@ -136,17 +136,9 @@ class Fleet:
     def ask(self, *arguments: str, within_s: float = _ASK_S) -> Answer:
         """`fleetnet ARGUMENTS`, on the collector's machine."""
         command = on(self.place, console_script("fleetnet"), *arguments)
-        told = {**self._programs.environment, "FLEETNET_SERVER": f"unix://{self.admin_socket}"}
+        told = {"FLEETNET_SERVER": f"unix://{self.admin_socket}"}
         try:
-            done = subprocess.run(
-                command,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                env=told,
-                timeout=within_s,
-                check=False,
-            )
+            done = self._programs.run(command, told, within_s=within_s)
         except subprocess.TimeoutExpired:
             raise FailedError(f"`fleetnet {' '.join(arguments)}` did not answer within {within_s:g} s") from None
         return Answer(("fleetnet", *arguments), done.returncode, done.stdout, done.stderr)

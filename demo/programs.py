@@ -172,6 +172,20 @@ class Programs:
             self._started.append(program)
         return program
 
+    def run(
+        self, command: Sequence[str], environment: Mapping[str, str], *, within_s: float
+    ) -> "subprocess.CompletedProcess[str]":
+        """One that ends by itself and hears nothing, and all that it says. Raises subprocess.TimeoutExpired."""
+        return subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            env={**self.environment, **environment},
+            timeout=within_s,
+            check=False,
+        )
+
     def stop_all(self) -> None:
         """End everything."""
         while self._started:

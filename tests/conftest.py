@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import hypothesis
 import pytest
+import warm
 from turns import Turns
 
 from demo import fabric
@@ -52,6 +53,11 @@ def pytest_collection_finish() -> None:
     # look through them each time; in a process of its own it has done the same (fleetnet_agent/memory.py, `settle`).
     gc.collect()
     gc.freeze()
+
+
+def pytest_sessionfinish() -> None:
+    for script in (warm.CLI, warm.SERVER):
+        script.end()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -95,12 +95,17 @@ def _add_ca(commands: "argparse._SubParsersAction[_Parser]") -> None:
         add_options(_add(below, name, what, command))
 
 
-def _run(settings: config.Config, _: argparse.Namespace) -> int:
-    # Before gRPC is imported. Its own lines on stderr are about strangers' handshakes, without bound and in words of
-    # its source code. The one cipher suite works with RSA certificates alone, and ours are not: so TLS 1.2 finds no
-    # suite and ends in the handshake (TLS 1.3 has suites of its own, which this does not touch).
+def prepare_grpc() -> None:
+    """Before gRPC is imported, which reads these then."""
+    # Its own lines on stderr are about strangers' handshakes, without bound and in words of its source code. The one
+    # cipher suite works with RSA certificates alone, and ours are not: so TLS 1.2 finds no suite and ends in the
+    # handshake (TLS 1.3 has suites of its own, which this does not touch).
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     os.environ["GRPC_SSL_CIPHER_SUITES"] = "ECDHE-RSA-AES256-GCM-SHA384"
+
+
+def _run(settings: config.Config, _: argparse.Namespace) -> int:
+    prepare_grpc()
     from fleetnet_server import logs
     from fleetnet_server.run.collector import run
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import warm
 from cli.canned import Canned, serve
 from fleetnet_cli import client, services, times
 from fleetnet_cli.commands.explain import answer
@@ -119,7 +120,12 @@ def script() -> Callable[..., Ran]:
     """Runs the installed console script in a process of its own."""
 
     def run(*arguments: str, user: int | None = None) -> Ran:
-        done = subprocess.run([SCRIPT, *arguments], capture_output=True, text=True, check=False, user=user, timeout=60)
+        if user is None:
+            done = warm.CLI.run(arguments, environment=os.environ, timeout=60)
+        else:
+            done = subprocess.run(
+                [SCRIPT, *arguments], capture_output=True, text=True, check=False, user=user, timeout=60
+            )
         return Ran(done.returncode, done.stdout, done.stderr)
 
     return run

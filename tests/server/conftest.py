@@ -9,6 +9,8 @@ from server.databases import engine, postgresql, schemas
 from server.postgresql import Server
 from server.running import Running, kill_what_is_left, starts_well
 
+from server import running
+
 __all__ = ["engine", "postgresql", "schemas"]
 
 
@@ -18,14 +20,20 @@ def _no_collector_outlives_the_tests() -> Iterator[None]:
     kill_what_is_left()
 
 
+@pytest.fixture
+def console_script(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test is about the program as it is started: collectors are the console script itself."""
+    monkeypatch.setattr(running, "forked", False)
+
+
 @pytest.fixture(scope="module")
 def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A collector that the tests of one module share; each takes hosts of its own."""
-    running = Running(tmp_path_factory.mktemp("collector") / "data")
+    shared = Running(tmp_path_factory.mktemp("collector") / "data")
     try:
-        yield running
+        yield shared
     finally:
-        running.kill()
+        shared.kill()
 
 
 @pytest.fixture

@@ -1,5 +1,8 @@
 """A real collector: its console script as a process, on ports of its own, and clients with real certificates.
 
+Most are forked from one that has loaded its libraries (tests/warm), and are what the script would be. Tests of how it
+starts and of what it is to the kernel say so with the fixture `console_script`.
+
 gRPC's asyncio allows one event loop in a process, so the collector always runs in another process than the tests, and
 the tests' own clients are the blocking ones.
 """
@@ -16,6 +19,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import grpc
+import warm
 from cryptography.hazmat.primitives.asymmetric import ec
 from fleetnet_proto.v1 import (
     admin_pb2,
@@ -34,7 +38,8 @@ _START_S = 60.0  # a second or two, and many times that where several start at o
 
 T = TypeVar("T")
 
-_launched: "list[subprocess.Popen[str]]" = []
+_launched: "list[subprocess.Popen[str] | warm.Process]" = []
+forked = True  # and not the script itself, wherever a fork does
 
 _READY = re.compile(r"fleetnet-server: ready, admin socket (.+), report (.+:\d+), enroll (.+:\d+), metrics (.+)\n")
 
@@ -137,15 +142,22 @@ class Running:
         return status
 
 
-def launch(*arguments: str, log_file: Path, failpoints: str = "") -> "subprocess.Popen[str]":
+def launch(*arguments: str, log_file: Path, failpoints: str = "") -> "subprocess.Popen[str] | warm.Process":
     """The console script, with nothing of this process's own settings; `failpoints` as failpoints.py reads them."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FLEETNET_")}
+    folder = log_file.parent
+    process: subprocess.Popen[str] | warm.Process
     if failpoints:
         environment[VARIABLE] = failpoints
     with log_file.open("a") as log:
-        process = subprocess.Popen(
-            [SCRIPT, *arguments], stdout=subprocess.PIPE, stderr=log, text=True, env=environment, cwd=log_file.parent
-        )
+        if forked and warm.SERVER.can_be_forked(environment):
+            process = warm.SERVER.start(
+                arguments, stdout=subprocess.PIPE, stderr=log.fileno(), environment=environment, folder=folder
+            )
+        else:
+            process = subprocess.Popen(
+                [SCRIPT, *arguments], stdout=subprocess.PIPE, stderr=log, text=True, env=environment, cwd=folder
+            )
     _launched.append(process)
     return process
 

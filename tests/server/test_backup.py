@@ -3,22 +3,20 @@
 import os
 import sqlite3
 import stat
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import warm
 from server.agents import DEADLINE_S, ReportStream
 from server.messages import batch, hello, listener
 from server.postgresql import Server
-from server.running import SCRIPT, Running, ports_of, starts_well
+from server.running import Running, ports_of, starts_well
 
 
 def run(*arguments: str | Path) -> tuple[int, str, str]:
     """Status and what was said of a command that ends by itself."""
-    done = subprocess.run(
-        [str(SCRIPT), *map(str, arguments)], capture_output=True, text=True, check=False, timeout=DEADLINE_S
-    )
+    done = warm.SERVER.run([*map(str, arguments)], environment=os.environ, timeout=DEADLINE_S)
     return done.returncode, done.stdout, done.stderr
 
 

@@ -17,6 +17,7 @@ from server.running import Running, launch, ports_of, refused, start, starts_wel
 from server import messages
 
 
+@pytest.mark.usefixtures("console_script")
 def test_a_first_start_makes_everything_and_shows_it_to_nobody(data: Path) -> None:
     running = Running(data)
     try:
@@ -67,6 +68,7 @@ def test_what_was_before_a_restart_is_there_after_it(data: Path) -> None:
         second.kill()
 
 
+@pytest.mark.usefixtures("console_script")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_sends_the_agents_away_and_ends_well(data: Path, number: signal.Signals) -> None:
     running = Running(data)
@@ -129,6 +131,7 @@ def test_killed_under_load_it_begins_again_with_all_that_it_acknowledged(data: P
         second.kill()
 
 
+@pytest.mark.usefixtures("console_script")
 def test_killed_at_any_moment_of_its_first_start_it_can_start_again(tmp_path: Path) -> None:
     for step in range(5):
         data = tmp_path / f"data{step}"

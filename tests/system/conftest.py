@@ -6,6 +6,7 @@ import pytest
 from system.booted import why_not_booted
 from system.booted_image import image
 from system.laboratory import Laboratory, laboratory
+from system.quick import QuickPrograms
 
 from demo.fleet import Fleet, environment
 from demo.programs import FailedError, Programs
@@ -22,7 +23,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laboratory]:
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Programs]:
     """Programs on this machine."""
     directory = tmp_path_factory.mktemp("here")
-    with Programs(directory, environment(directory)) as made:
+    with QuickPrograms(directory, environment(directory)) as made:
         yield made
 
 

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from system.quick import QuickPrograms
+
 from demo.fabric import Fabric, Host
 from demo.fleet import Fleet, environment
 from demo.programs import Program, Programs
@@ -43,7 +45,7 @@ class Laboratory:
 def laboratory(directory: Path) -> Iterator[Laboratory]:
     """A laboratory that is removed in the end, whatever happens."""
     told = {**environment(directory), "PYTHONPATH": f"{_ROOT}:{_ROOT / 'tests'}"}
-    with Fabric() as fabric, Programs(directory, told) as programs:
+    with Fabric() as fabric, QuickPrograms(directory, told) as programs:
         yield Laboratory(directory, fabric, programs)
 
 

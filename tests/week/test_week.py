@@ -7,6 +7,7 @@ import pytest
 from fleetnet_agent.spool.chunks import NO_ROOM, TOO_OLD
 from fleetnet_agent.spool.file import LOG_PAGES, PAGE_BYTES
 from fleetnet_agent.uplink.outage import RESTARTED
+from system.quick import QuickPrograms
 from week.judge import Verdict, verdict_of
 from week.report import lines_of
 from week.story import Case, Outcome, Story
@@ -53,7 +54,7 @@ class Played:
 def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
     """All of it, once."""
     directory = tmp_path_factory.mktemp("week")
-    with Programs(directory, environment(directory)) as programs:
+    with QuickPrograms(directory, environment(directory)) as programs:
         yield Played(programs)
 
 

@@ -115,6 +115,7 @@ def test_who_does_not_finish_the_handshake_gives_the_place_back(collector: Runni
     assert time.monotonic() - began < 20
 
 
+@pytest.mark.usefixtures("console_script")
 def test_a_low_limit_of_open_files_is_raised(data: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = min(65_536, hard) if hard != resource.RLIM_INFINITY else 65_536
