@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SUPPLY := .supply
+ANSIBLE := .ansible-venv
 PACKAGES := proto agent server cli
 PROJECTS := $(PACKAGES:%=%/pyproject.toml)
 # Processes that share the tests; most of what they do is waiting.
@@ -19,7 +20,7 @@ demo: $(VENV)/.runtime  ## The main job, on this machine's own sockets (more hos
 	@[ "$$(id -u)" != 0 ] || tests/install-tools ip nsenter
 	$(BIN)/python -m demo $(ARGS)
 
-test: $(VENV)/.dev  ## All tests; those that need root say so where they cannot run
+test: $(VENV)/.dev $(ANSIBLE)/.done  ## All tests; those that need root say so where they cannot run
 	tests/install-tools
 	$(BIN)/pytest -n $(WORKERS) $(ARGS)
 
@@ -36,11 +37,13 @@ test-week: $(VENV)/.dev  ## A collector that is away for a simulated week, with 
 test-storage: $(VENV)/.dev  ## What is kept, on both engines; DATABASE_URL=postgresql+psycopg://… is a server, or a Citus coordinator, of yours to try
 	FLEETNET_TEST_DATABASE="$(DATABASE_URL)" $(BIN)/pytest tests/server/storage tests/server/services $(ARGS)
 
-check: $(VENV)/.dev  ## Format, lint, types, import contracts; advisories, where the index has them
+check: $(VENV)/.dev  ## Format, lint (the Ansible collection too), types, import contracts; advisories, where the index has them
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	@$(MAKE) --no-print-directory -s $(ANSIBLE)/.lint
+	cd ansible && PATH=$(CURDIR)/$(ANSIBLE)/bin:$$PATH ANSIBLE_HOME=$(CURDIR)/$(ANSIBLE)/home ansible-lint --offline --profile production -q
 	@$(MAKE) --no-print-directory -s $(SUPPLY)/.done || { echo "advisories: nothing was compared, for pip-audit cannot be installed"; exit 0; }; \
 	$(SUPPLY)/bin/python packaging/advisories.py requirements/runtime.txt
 
@@ -114,7 +117,7 @@ wire-record: $(VENV)/.dev  ## Write down what is new on the wire, for the tests 
 	PYTHONPATH=tests:. $(BIN)/python -m recorded.record_wire
 
 clean:  ## Remove what the targets made
-	rm -rf $(VENV) $(SUPPLY) dist man demo/run .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(SUPPLY) $(ANSIBLE) dist man demo/run .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.runtime: requirements/runtime.txt $(PROJECTS) requirements/bootstrap
@@ -124,6 +127,15 @@ $(VENV)/.runtime: requirements/runtime.txt $(PROJECTS) requirements/bootstrap
 # Apart, so that what looks at the packages is not among them.
 $(SUPPLY)/.done: requirements/supply.txt requirements/bootstrap
 	requirements/bootstrap $(PYTHON) $(SUPPLY) requirements/supply.txt
+	touch $@
+
+# Apart as well: Ansible brings what agent, collector and command line do without.
+$(ANSIBLE)/.done: requirements/ansible.txt requirements/bootstrap
+	requirements/bootstrap $(PYTHON) $(ANSIBLE) requirements/ansible.txt
+	touch $@
+
+$(ANSIBLE)/.lint: requirements/ansible-lint.txt $(ANSIBLE)/.done
+	$(ANSIBLE)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/ansible-lint.txt
 	touch $@
 
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
