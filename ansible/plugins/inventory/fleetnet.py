@@ -211,7 +211,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             by_name.setdefault(re.sub(r"\W", "_", group, flags=re.ASCII), []).append((said, members))
         for group, alike in by_name.items():
             if len(alike) > 1:
-                said = ", ".join(said for said, _ in alike)
+                said = ", ".join(one[0] for one in alike)
                 self.display.warning(f"no group {group}: it would stand for each of {said}; make one with `groups`")
         return {group: alike[0][1] for group, alike in by_name.items() if len(alike) == 1}
 
