@@ -11,7 +11,7 @@ WORKERS ?= 4
 # Hundreds of programs are started by the tests; where nothing may be written each compiles what the one before has compiled.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo fuzz test test-faults test-week test-storage check bench bench-agent bench-answers bench-attack bench-cli bench-collectors bench-fleet bench-herd bench-map bench-retention bench-rotation bench-storage bench-watch soak dist man generate wire-record clean help
+.PHONY: demo fuzz test test-deploy test-faults test-week test-storage check bench bench-agent bench-answers bench-attack bench-cli bench-collectors bench-fleet bench-herd bench-map bench-retention bench-rotation bench-storage bench-watch soak dist man generate wire-record clean help
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -23,6 +23,10 @@ demo: $(VENV)/.runtime  ## The main job, on this machine's own sockets (more hos
 test: $(VENV)/.dev $(ANSIBLE)/.done  ## All tests; those that need root say so where they cannot run
 	tests/install-tools
 	$(BIN)/pytest -n $(WORKERS) $(ARGS)
+
+test-deploy: $(VENV)/.dev $(ANSIBLE)/.done  ## Hosts that boot are deployed, upgraded and removed by the Ansible collection, as root (ansible/README.md)
+	tests/install-tools
+	$(BIN)/pytest tests/system/test_deploy.py $(ARGS)
 
 test-faults: $(VENV)/.dev  ## 1,000 random faults upon a fleet under load, as root (docs/faults.md; ARGS=--count=N for fewer)
 	tests/install-tools
@@ -43,7 +47,8 @@ check: $(VENV)/.dev  ## Format, lint (the Ansible collection too), types, import
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	@$(MAKE) --no-print-directory -s $(ANSIBLE)/.lint
-	cd ansible && PATH=$(CURDIR)/$(ANSIBLE)/bin:$$PATH ANSIBLE_HOME=$(CURDIR)/$(ANSIBLE)/home ansible-lint --offline --profile production -q
+	cd ansible && PATH=$(CURDIR)/$(ANSIBLE)/bin:$$PATH ANSIBLE_HOME=$(CURDIR)/$(ANSIBLE)/home \
+	    ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(ANSIBLE)/collections ansible-lint -q
 	@$(MAKE) --no-print-directory -s $(SUPPLY)/.done || { echo "advisories: nothing was compared, for pip-audit cannot be installed"; exit 0; }; \
 	$(SUPPLY)/bin/python packaging/advisories.py requirements/runtime.txt
 
@@ -97,13 +102,14 @@ soak: $(VENV)/.dev  ## Half an hour with 200 agents, as root: what stays in memo
 	tests/install-tools
 	PYTHONPATH=tests:. $(BIN)/python -m bench.soak $(ARGS)
 
-dist: $(VENV)/.dev $(SUPPLY)/.done  ## Wheels of the four distributions, and what each is made of (CycloneDX), in dist/
+dist: $(VENV)/.dev $(SUPPLY)/.done  ## Wheels, what each is made of (CycloneDX), and offline bundles for hosts, in dist/ (ARGS='--python 3.11 --architecture x86_64' for one)
 	rm -rf dist
 	$(BIN)/pip wheel --quiet --no-deps --no-build-isolation --no-index --wheel-dir dist $(PACKAGES:%=./%)
 	for one in agent server cli; do \
 	    $(SUPPLY)/bin/python -W ignore -m cyclonedx_py requirements requirements/$$one.txt --pyproject $$one/pyproject.toml \
 	        --output-reproducible --output-format JSON --output-file dist/fleetnet-$$one.cdx.json || exit 1; \
 	done
+	$(BIN)/python packaging/bundle.py --wheels dist --to dist --libraries .libraries $(ARGS)
 	cd dist && sha256sum * > SHA256SUMS && cat SHA256SUMS
 
 man: $(VENV)/.runtime  ## Manual pages of what --help says, in man/ (man -l man/fleetnet.1)
@@ -117,7 +123,7 @@ wire-record: $(VENV)/.dev  ## Write down what is new on the wire, for the tests 
 	PYTHONPATH=tests:. $(BIN)/python -m recorded.record_wire
 
 clean:  ## Remove what the targets made
-	rm -rf $(VENV) $(SUPPLY) $(ANSIBLE) dist man demo/run .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(SUPPLY) $(ANSIBLE) .libraries dist man demo/run .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.runtime: requirements/runtime.txt $(PROJECTS) requirements/bootstrap
@@ -129,13 +135,15 @@ $(SUPPLY)/.done: requirements/supply.txt requirements/bootstrap
 	requirements/bootstrap $(PYTHON) $(SUPPLY) requirements/supply.txt
 	touch $@
 
-# Apart as well: Ansible brings what agent, collector and command line do without.
+# Apart, for what deploys is an admin's own and no library of ours.
 $(ANSIBLE)/.done: requirements/ansible.txt requirements/bootstrap
 	requirements/bootstrap $(PYTHON) $(ANSIBLE) requirements/ansible.txt
 	touch $@
 
 $(ANSIBLE)/.lint: requirements/ansible-lint.txt $(ANSIBLE)/.done
 	$(ANSIBLE)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/ansible-lint.txt
+	mkdir -p $(ANSIBLE)/collections/ansible_collections/fleetnet
+	ln -sfn ../../../../ansible $(ANSIBLE)/collections/ansible_collections/fleetnet/fleetnet
 	touch $@
 
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime

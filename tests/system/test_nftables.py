@@ -17,14 +17,8 @@ from demo.programs import Program, until
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 
-TEMPLATE = ROOT / "ansible/roles/collector/templates/fleetnet.nft.j2"
-RATE, BURST = 20, 100
-SETTINGS = {
-    "fleetnet_nftables_ports": [7443, 7444],
-    "fleetnet_nftables_rate": RATE,
-    "fleetnet_nftables_burst": BURST,
-    "fleetnet_nftables_exempt": [],
-}
+ROLE = ROOT / "ansible/roles/collector"
+RATE, BURST = 20, 100  # the role's defaults
 A_SECOND, SECONDS = 400, 5
 OTHERS_KNOCK = 50
 
@@ -34,12 +28,8 @@ def rules(directory: Path, **settings: object) -> Path:
     controller = Controller(directory)
     done = controller.run(
         *("ansible", "localhost", "--connection=local", "--module-name=ansible.builtin.template"),
-        *(
-            "--args",
-            f"src={TEMPLATE} dest={directory}/rules mode=0600",
-            "--extra-vars",
-            json.dumps(SETTINGS | settings),
-        ),
+        *("--args", f"src={ROLE}/templates/fleetnet.nft.j2 dest={directory}/rules mode=0600"),
+        *(f"--extra-vars=@{ROLE}/defaults/main.yml", f"--extra-vars={json.dumps(settings)}"),
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return directory / "rules"

@@ -101,6 +101,7 @@ from typing import Any
 
 from ansible.errors import AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
+from ansible.utils.unsafe_proxy import wrap_var
 from ansible_collections.fleetnet.fleetnet.plugins.module_utils.questions import CONNECTION_SPEC, AskingError, ask
 
 STALE = "fleetnet_stale"
@@ -110,7 +111,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
     """As Ansible's inventory manager calls it."""
 
     NAME = "fleetnet.fleetnet.fleetnet"
-    trusted_by_default = False  # what a host is called, or says, is never a template
+    trusted_by_default = False  # what a host says is never a template; before ansible-core 2.19 by `wrap_var`
 
     def verify_file(self, path: str) -> bool:
         """Whether the file is ours, by its name."""
@@ -178,9 +179,9 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
                     listeners[item["host"]].append(item)
         for name, host in hosts.items():
             self.inventory.add_host(name)
-            self.inventory.set_variable(name, "fleetnet", host)
+            self.inventory.set_variable(name, "fleetnet", wrap_var(host))
             self.inventory.set_variable(name, "fleetnet_as_of", answers["as_of"])
-            self.inventory.set_variable(name, "fleetnet_listeners", listeners[name])
+            self.inventory.set_variable(name, "fleetnet_listeners", wrap_var(listeners[name]))
         for group, members in self._groups(answers, hosts).items():
             self.inventory.add_group(group)
             for name in members:
