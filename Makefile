@@ -41,11 +41,14 @@ test-week: $(VENV)/.dev  ## A collector that is away for a simulated week, with 
 test-storage: $(VENV)/.dev  ## What is kept, on both engines; DATABASE_URL=postgresql+psycopg://… is a server, or a Citus coordinator, of yours to try
 	FLEETNET_TEST_DATABASE="$(DATABASE_URL)" $(BIN)/pytest tests/server/storage tests/server/services $(ARGS)
 
-check: $(VENV)/.dev  ## Format, lint, types, import contracts; advisories, where the index has them
+check: $(VENV)/.dev  ## Format, lint (the Ansible collection too), types, import contracts; advisories, where the index has them
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	@$(MAKE) --no-print-directory -s $(ANSIBLE)/.lint
+	cd ansible && PATH=$(CURDIR)/$(ANSIBLE)/bin:$$PATH ANSIBLE_HOME=$(CURDIR)/$(ANSIBLE)/home \
+	    ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(ANSIBLE)/collections ansible-lint -q
 	@$(MAKE) --no-print-directory -s $(SUPPLY)/.done || { echo "advisories: nothing was compared, for pip-audit cannot be installed"; exit 0; }; \
 	$(SUPPLY)/bin/python packaging/advisories.py requirements/runtime.txt
 
@@ -135,6 +138,12 @@ $(SUPPLY)/.done: requirements/supply.txt requirements/bootstrap
 # Apart, for what deploys is an admin's own and no library of ours.
 $(ANSIBLE)/.done: requirements/ansible.txt requirements/bootstrap
 	requirements/bootstrap $(PYTHON) $(ANSIBLE) requirements/ansible.txt
+	touch $@
+
+$(ANSIBLE)/.lint: requirements/ansible-lint.txt $(ANSIBLE)/.done
+	$(ANSIBLE)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/ansible-lint.txt
+	mkdir -p $(ANSIBLE)/collections/ansible_collections/fleetnet
+	ln -sfn ../../../../ansible $(ANSIBLE)/collections/ansible_collections/fleetnet/fleetnet
 	touch $@
 
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime

@@ -48,7 +48,7 @@ class Canned(query_pb2_grpc.QueryServiceServicer, admin_pb2_grpc.AdminServiceSer
     def __init__(self) -> None:
         self.coverage = query_pb2.Coverage()
         self.sockets: list[query_pb2.SocketItem] = []
-        self.narrows = False  # to hosts, states, listeners and remote addresses, where these are asked for
+        self.narrows = False  # to hosts, states, listeners, ports and remote addresses, where these are asked for
         self.hosts: list[query_pb2.HostItem] = []
         self.then: tuple[query_pb2.Coverage, list[query_pb2.SocketItem]] | None = None  # of sockets at a time past
         self.coverages_of_hosts: dict[str, query_pb2.Coverage] = {}  # of questions about one host
@@ -340,6 +340,10 @@ def _is_sought(socket: query_pb2.SocketItem, asked: Request, request: query_pb2.
     if globs != {""} and not any(fnmatchcase(socket.host, glob) for glob in globs):
         return False
     if remotes and socket.remote_address not in remotes:
+        return False
+    if request.local_ports and not any(p.first <= socket.local_port <= p.last for p in request.local_ports):
+        return False
+    if request.exposed_only and socket.exposure == query_pb2.EXPOSURE_NO:
         return False
     listens = bool(socket.scope)
     return socket.state in (request.states or sockets_pb2.State.values()) and (listens or not request.listeners_only)

@@ -12,9 +12,8 @@ import re
 from pathlib import Path
 
 from ansible.errors import AnsibleActionFail
-from ansible_collections.fleetnet.fleetnet.plugins.module_utils.releases import digest_of
-
 from ansible.plugins.action import ActionBase
+from ansible_collections.fleetnet.fleetnet.plugins.module_utils.releases import digest_of
 
 _BUNDLE = re.compile(r"(fleetnet-[a-z]+)-([0-9][0-9A-Za-z.+_]*)-cp(3)([0-9]+)-([0-9a-z_]+)\.tar\.gz")
 
