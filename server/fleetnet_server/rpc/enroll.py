@@ -29,6 +29,11 @@ from fleetnet_server.services.readmission import ReadmissionDesk, Wanted
 _PER_S: Final = 50.0
 _AT_ONCE: Final = 100.0
 _LINE_S: Final = 5.0  # who would wait for longer is told to come later
+# Who has guessed too often hears so after a while: refused at once it asks again at once, and what gRPC does for a call
+# keeps others waiting. Of the 256 calls that there may be so many are open, in line or for this; beyond, it is said at
+# once, so that this shuts the door to nobody.
+_SLOWLY_S: Final = 1.0
+_WAITING_AT_MOST: Final = 128
 
 _log = structlog.get_logger()
 
@@ -54,12 +59,15 @@ class EnrollService(enroll_pb2_grpc.EnrollServiceServicer):
         self._refusals = Sparing()
         self._guesses = Guesses()
         self._turns = Bucket(_PER_S, _AT_ONCE, time.monotonic())
+        self._waiting = 0  # calls, in line or for a refusal
 
     async def Enroll(  # noqa: N802  # gRPC's name
         self, request: enroll_pb2.EnrollRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> enroll_pb2.EnrollResponse:
         """Trade a token for a certificate."""
         async with errors_as_status(context, self._health):
+            with self._refusals_logged(context):
+                await self._check_guesses(context.peer())
             with self._refusals_logged(context), self._guesses_counted(context):
                 await self._turn()
                 check_tls(context.auth_context())
@@ -82,6 +90,8 @@ class EnrollService(enroll_pb2_grpc.EnrollServiceServicer):
     ) -> enroll_pb2.EnrollPersonResponse:
         """Trade a person's token for a certificate."""
         async with errors_as_status(context, self._health):
+            with self._refusals_logged(context):
+                await self._check_guesses(context.peer())
             with self._refusals_logged(context), self._guesses_counted(context):
                 await self._turn()
                 check_tls(context.auth_context())
@@ -143,12 +153,26 @@ class EnrollService(enroll_pb2_grpc.EnrollServiceServicer):
         if (wait_s := self._turns.spend(1, time.monotonic())) > _LINE_S:
             self._turns.give_back(1)
             raise TooMuchAtOnce("too many want to enroll at once; try again in some seconds")
-        await asyncio.sleep(wait_s)
+        await self._wait(wait_s)
+
+    async def _check_guesses(self, peer: str) -> None:
+        """Before the turn, for whoever has guessed too often takes none from anybody. Raises TooMuchAtOnce."""
+        try:
+            self._guesses.check(peer)
+        except TooMuchAtOnce:
+            if self._waiting < _WAITING_AT_MOST:
+                await self._wait(_SLOWLY_S)
+            raise
+
+    async def _wait(self, wait_s: float) -> None:
+        self._waiting += 1
+        try:
+            await asyncio.sleep(wait_s)
+        finally:
+            self._waiting -= 1
 
     @contextlib.contextmanager
     def _guesses_counted(self, context: grpc.aio.ServicerContext[Any, Any]) -> Iterator[None]:
-        """Around all of it, the turn too: whoever has guessed too often takes none from anybody."""
-        self._guesses.check(context.peer())
         try:
             yield
         except (TokenRefused, PeerRefused):

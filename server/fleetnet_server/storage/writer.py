@@ -36,7 +36,7 @@ CLOSE_S = 5.0
 # What has more is not put beside small things that are there before it, and lets go first what hurries.
 LARGE_ROWS = 250
 # How much sooner than others what has most haste begins a group: a commit for each listener of many hosts is too many.
-_HURRIED_GATHER = 0.25
+_HURRIED_GATHER = 0.1
 # How often work is begun that another collector is in the way of.
 _TRIES = 3
 
@@ -75,7 +75,7 @@ class Writer:
     """Owns the one connection that writes."""
 
     def __init__(self, engine: Engine, name: str, gather_s: float = 0.0, patience_s: float = 0.0) -> None:
-        """It begins a group at most once in `gather_s`, or in a quarter of that where something has most haste; what
+        """It begins a group at most once in `gather_s`, or in a tenth of that where something has most haste; what
         comes in between shares the next one. Work without haste waits up to `patience_s` for some that has it."""
         self._engine = engine
         self.line = Line(engine)

@@ -14,6 +14,7 @@ from fleetnet_proto.v1 import admin_pb2, admin_pb2_grpc, query_pb2, report_pb2, 
 from fleetnet_server.errors import TooMuchAtOnce
 from fleetnet_server.identity import tokens
 from fleetnet_server.rpc import enroll
+from fleetnet_server.services.guesses import OF_ONE_AT_ONCE
 from server.agents import DEADLINE_S, ReportStream, new_request
 from server.running import Running
 
@@ -92,6 +93,25 @@ def test_strangers_wait_in_line_and_no_longer_than_that(monkeypatch: pytest.Monk
     assert waited[-1] == 5.0
     assert len(waited) == 350
     assert set(refused) == {"too many want to enroll at once; try again in some seconds"}
+
+
+def test_who_has_guessed_too_often_hears_so_late_unless_that_would_shut_the_door() -> None:
+    async def story() -> tuple[int, int, int]:
+        nobody: Any = None
+        desk = enroll.EnrollService(nobody, nobody, nobody, (), 0)
+        for _ in range(OF_ONE_AT_ONCE):
+            desk._guesses.refused("ipv4:192.0.2.1:5")
+        await desk._check_guesses("ipv4:192.0.2.2:5")
+        again = [asyncio.create_task(desk._check_guesses("ipv4:192.0.2.1:5")) for _ in range(200)]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        at_once = sum(one.done() for one in again)
+        waiting = desk._waiting
+        refused = await asyncio.gather(*again, return_exceptions=True)
+        assert {type(one) for one in refused} == {TooMuchAtOnce}
+        return at_once, waiting, desk._waiting
+
+    assert asyncio.run(story()) == (72, 128, 0)
 
 
 def test_a_bad_request_does_not_use_up_the_token(collector: Running) -> None:

@@ -139,12 +139,11 @@ def test_what_comes_soon_after_a_commit_waits_for_what_comes_with_it(tmp_path: P
 
 def test_what_hurries_does_not_wait_for_what_comes_with_it(tmp_path: Path) -> None:
     async def run() -> None:
-        # A quarter of an hour is never waited for here, and of this that is what hurries would be spared.
         db = Database.open(databases.url(tmp_path), gather_s=1_200.0)
         try:
             assert await db.write(put, 0) == 0
             # As if so much of it had gone by that what hurries may begin the next.
-            db._writer._next_s -= 301.0
+            db._writer._next_s -= 121.0
             behind = asyncio.ensure_future(db.write(put, 1))
             await asyncio.sleep(0)
             async with asyncio.timeout(60):
