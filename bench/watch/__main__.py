@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from fleetnet_server.rpc.gate import MOST_CALLS_OF_ONE
+
 from bench.fleet import identities
 from bench.fleet.processes import Process, raise_file_limit
 from bench.measures import Bar, cpu_s, resident_mib
@@ -82,7 +84,14 @@ class Round:
 
     def people_come(self) -> None:
         """As many who watch."""
-        people = Ordered("bench.watch.people", "--server", f"unix://{self._fleet.admin_socket}")
+        where = ["--server", f"unix://{self._fleet.admin_socket}"]
+        if self._options.network:
+            fleet, file = self._fleet, self._directory / "logins"
+            names = [f"person{number}" for number in range(-(-self._options.more // MOST_CALLS_OF_ONE))]
+            ca_pem = (fleet.data / "ca.pem").read_bytes()
+            identities.write(identities.log_in(names, fleet.admin_socket, fleet.enroll_address, ca_pem), file)
+            where = ["--server", fleet.report_address, "--identities", str(file)]
+        people = Ordered("bench.watch.people", *where)
         self._processes.append(people)
         people.tell(f"watch {self._options.more}")
         people.answer(120)
@@ -182,9 +191,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--settle-seconds", type=float, default=15.0, help="what a collector does after arrivals is done (default 15)"
     )
-    parser.add_argument("--idle-seconds", type=float, default=60.0, help="a beat of each agent (default 60)")
+    parser.add_argument("--idle-seconds", type=float, default=180.0, help="three beats of each agent (default 180)")
     parser.add_argument("--seconds", type=float, default=30.0, help="of churn (default 30)")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument(
+        "--network", action="store_true", help="people watch with logins over the network, not over the admin socket"
+    )
     parser.add_argument("--listeners", type=int, default=100, help="of which the delay is taken (default 100; 0: none)")
     parser.add_argument("--seed", type=int, default=1)
     return parser.parse_args()

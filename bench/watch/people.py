@@ -1,7 +1,8 @@
 """People who watch, many in one process, each over a connection of their own: told what to do line by line.
 
-    python -m bench.watch.people --server ADDRESS
+    python -m bench.watch.people --server ADDRESS [--identities FILE]
 
+over the network where identities are given, one after another shown; else over a socket. It
 reads orders from stdin, one a line, and answers each with one line of JSON:
 
     watch N      so many more ask for listeners on ports 1 to 1023; answered when each knows the beginning
@@ -11,6 +12,7 @@ reads orders from stdin, one a line, and answers each with one line of JSON:
 
 import argparse
 import asyncio
+import itertools
 import json
 import os
 import sys
@@ -21,7 +23,7 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 import grpc
 from fleetnet_proto.v1 import query_pb2, query_pb2_grpc
 
-from bench.fleet.agents import orders
+from bench.fleet.agents import orders, read_identities
 
 # Else gRPC has all channels of a process share one connection.
 _APART = [("grpc.use_local_subchannel_pool", 1)]
@@ -47,8 +49,12 @@ class Heard:
 class Person:
     """One who watches."""
 
-    def __init__(self, server: str, heard: Heard) -> None:
-        self._channel = grpc.aio.insecure_channel(server, options=_APART)
+    def __init__(self, server: str, identity: dict[str, str] | None, heard: Heard) -> None:
+        if identity is None:
+            self._channel = grpc.aio.insecure_channel(server, options=_APART)
+        else:
+            shown = [identity[name].encode() for name in ("ca", "key", "certificate")]
+            self._channel = grpc.aio.secure_channel(server, grpc.ssl_channel_credentials(*shown), options=_APART)
         self._heard = heard
         self.begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -66,14 +72,15 @@ class Person:
         os._exit(1)
 
 
-async def _run(server: str) -> None:
+async def _run(server: str, identities: list[dict[str, str]]) -> None:
     heard = Heard()
+    in_turn = itertools.cycle(identities or [None])
     watches: list[asyncio.Task[None]] = []
     told = await orders(0)
     while line := await told.readline():
         order, *words = line.decode().split()
         if order == "watch":
-            more = [Person(server, heard) for _ in range(int(words[0]))]
+            more = [Person(server, next(in_turn), heard) for _ in range(int(words[0]))]
             watches += [asyncio.create_task(person.watch()) for person in more]
             await asyncio.gather(*(person.begun for person in more))
         elif order == "end":
@@ -89,7 +96,9 @@ def main() -> int:
         prog="python -m bench.watch.people", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--server", required=True)
-    asyncio.run(_run(parser.parse_args().server))
+    parser.add_argument("--identities", type=read_identities, default=[])
+    options = parser.parse_args()
+    asyncio.run(_run(options.server, options.identities))
     return 0
 
 

@@ -15,10 +15,11 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.slow
-def test_it_holds_one_who_watches_against_one_agent_more() -> None:
+@pytest.mark.parametrize("where", [[], ["--network"]])
+def test_it_holds_one_who_watches_against_one_agent_more(where: list[str]) -> None:
     few = ["--agents", "2", "--more", "3", "--idle-seconds", "1", "--seconds", "1", "--rounds", "1", "--listeners", "0"]
     done = subprocess.run(
-        [sys.executable, "-m", "bench.watch", *few, "--settle-seconds", "0"],
+        [sys.executable, "-m", "bench.watch", *few, "--settle-seconds", "0", *where],
         capture_output=True, text=True, check=False, cwd=ROOT, timeout=200,
         env={**os.environ, "PYTHONPATH": f"{ROOT / 'tests'}:{ROOT}"},
     )  # fmt: skip

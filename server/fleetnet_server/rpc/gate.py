@@ -54,6 +54,8 @@ WRITE_S: Final = 20.0
 ANSWER_S: Final = 300.0  # a million sockets take half a minute
 MOST_CALLS_OF_ONE: Final = 8
 MOST_CALLS: Final = 64
+# Beside these: who watches waits for hours and costs next to nothing meanwhile, less than one host more.
+MOST_WATCHES: Final = 256
 # Of these, such as read the database for as long as they last, for which it has 16 places (storage/dialect.py): what is
 # watched, and a live look, does not.
 MOST_ANSWERS_OF_ONE: Final = 4
@@ -69,6 +71,7 @@ _ROLES: Final = {
     "fleetnet.v1.PersonService": VIEWER,
     _ADMINISTRATION: OPERATOR,
 }
+_WATCH: Final = "WatchSockets"
 # Of administration, what changes nothing and so is in no log.
 _READ: Final = frozenset({"DescribeCollector", "ListLog", "ListPeople", "ListTokens"})
 _JUDGE_THEMSELVES: Final = frozenset({"fleetnet.v1.ReportService", "grpc.health.v1.Health"})
@@ -86,6 +89,7 @@ class _Call:
     person: Person
     role: str
     answers: bool  # by a stream, from the database
+    watches: bool
     ended: asyncio.Future[ServerError] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     def end(self, error: ServerError) -> None:
@@ -119,10 +123,11 @@ class Gate(grpc.aio.ServerInterceptor):
         if handler is None or service in _JUDGE_THEMSELVES:
             return handler
         changes = service == _ADMINISTRATION and method not in _READ
-        return self._guarded(handler, _ROLES.get(service), _words(method) if changes else "")
+        watches = method == _WATCH
+        return self._guarded(handler, _ROLES.get(service), _words(method) if changes else "", watches)
 
     def _guarded(
-        self, handler: "grpc.RpcMethodHandler[Any, Any]", role: str | None, action: str
+        self, handler: "grpc.RpcMethodHandler[Any, Any]", role: str | None, action: str, watches: bool
     ) -> "grpc.RpcMethodHandler[Any, Any]":
         # The stubs know only handlers of the blocking server, so these are of any type here. A question comes as bytes,
         # for to read one may cost more than to find out that nobody may ask it.
@@ -132,7 +137,10 @@ class Gate(grpc.aio.ServerInterceptor):
 
         async def stream(request: bytes, context: _Context) -> None:
             from_database = inspect.isasyncgenfunction(streams)
-            async with errors_as_status(context, self._health), self._let_in(context, role, "", from_database) as call:
+            async with (
+                errors_as_status(context, self._health),
+                self._let_in(context, role, "", from_database, watches) as call,
+            ):
                 question = _question(read, request)
                 written = _written(streams, question, context) if from_database else streams(question, context)
                 await _unless_ended(call, written)
@@ -150,14 +158,14 @@ class Gate(grpc.aio.ServerInterceptor):
 
     @contextlib.asynccontextmanager
     async def _let_in(
-        self, context: _Context, role: str | None, action: str, answers: bool = False
+        self, context: _Context, role: str | None, action: str, answers: bool = False, watches: bool = False
     ) -> AsyncIterator[_Call]:
         """`action` is what of administration would be changed; empty: nothing."""
         async with self._noting_refusals(context, action):
             person = identify_person(context.auth_context(), self._clock())
             if role is None:
                 raise NotPermitted("this is answered to nobody over the network")
-        with self._entered(_Call(person, role, answers)) as call:
+        with self._entered(_Call(person, role, answers, watches)) as call:
             async with self._noting_refusals(context, action):
                 await self._people.admit(person, role)
             yield call
@@ -187,7 +195,12 @@ class Gate(grpc.aio.ServerInterceptor):
         name = call.person.name
         if self._calls_of[name] >= MOST_CALLS_OF_ONE:
             raise TooMuchAtOnce(f"{name} asks {MOST_CALLS_OF_ONE} questions at once already; end one, and ask again")
-        if len(self._open) >= MOST_CALLS:
+        alike = sum(one.watches == call.watches for one in self._open)
+        if call.watches and alike >= MOST_WATCHES:
+            raise TooMuchAtOnce(
+                f"{MOST_WATCHES} watch already; ask again when one of them has left, or ask without watch"
+            )
+        if not call.watches and alike >= MOST_CALLS:
             raise TooMuchAtOnce(f"{MOST_CALLS} questions are being answered already; ask again in some seconds")
         if call.answers:
             answered = [one.person.name for one in self._open if one.answers]

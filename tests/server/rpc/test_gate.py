@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import datetime
+import itertools
 from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from pathlib import Path
 from typing import Any, cast
@@ -215,6 +216,29 @@ def test_whoever_asks_too_much_is_told_so_before_the_database_is_asked_who_it_is
             assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
             assert "at once already" in words
             assert people.admitting == gate.MOST_CALLS_OF_ONE
+            for call in calls:
+                call.cancel()
+
+    asyncio.run(story())
+
+
+def test_a_hundred_watch_over_the_network_and_others_still_ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = (peer.Person(f"person{number}", "0a", 0) for number in itertools.count())
+    monkeypatch.setattr(gate, "identify_person", lambda *_: next(names))
+    monkeypatch.setattr(gate, "MOST_WATCHES", 100)
+    assert gate.MOST_CALLS < gate.MOST_WATCHES
+
+    async def story() -> None:
+        async with asyncio.timeout(DEADLINE_S), asked(tmp_path, _People(), _Endless()) as (stub, _):
+            calls = [stub.WatchSockets(query_pb2.WatchSocketsRequest()) for _ in range(100)]
+            for call in calls:
+                assert isinstance(await call.read(), query_pb2.WatchSocketsResponse)
+            code, words = await _to_the_end(stub.WatchSockets(query_pb2.WatchSocketsRequest()))
+            assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
+            assert "100 watch already" in words
+            answer = stub.ListHosts(query_pb2.ListHostsRequest())
+            assert isinstance(await answer.read(), query_pb2.ListHostsResponse)
+            answer.cancel()
             for call in calls:
                 call.cancel()
 
