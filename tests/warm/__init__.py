@@ -143,7 +143,7 @@ class Script:
             link, its_link = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             far.callback(its_link.close)
             argv = [str(self.path), *arguments]
-            what = {"argv": argv, "environment": dict(environment), "folder": str(folder or Path.cwd())}
+            what: dict[str, Any] = {"argv": argv, "environment": dict(environment), "folder": str(folder or Path.cwd())}
             what |= {"network": network, "session": session}
             standard = [own if fd is None else fd for own, fd in enumerate((stdin, stdout, stderr))]
             socket.send_fds(self._whom_to_ask(), [json.dumps(what).encode()], [*standard, its_link.fileno()])
