@@ -191,8 +191,8 @@ def test_a_question_costs_the_same_statements_however_many_hosts_answer(tmp_path
         assert len(statements) == 8 + pieces(engine, 12) + spread()
         statements.clear()
         assert len((await c.ask_hosts()).items) == 12
-        # Hosts, their streams, gaps, counts, sources, clones, labels.
-        assert len(statements) == 7
+        # Hosts, their streams, gaps, counts, sources, clones, labels, who asks to be let in again.
+        assert len(statements) == 8
 
     tell(tmp_path, story)
 
