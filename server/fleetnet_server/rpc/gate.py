@@ -54,7 +54,7 @@ WRITE_S: Final = 20.0
 ANSWER_S: Final = 300.0  # a million sockets take half a minute
 MOST_CALLS_OF_ONE: Final = 8
 MOST_CALLS: Final = 64
-# Beside these: who watches waits for hours and costs next to nothing meanwhile, less than one host more.
+# Beside these: who watches waits for hours, and costs little meanwhile (docs/footprint.md).
 MOST_WATCHES: Final = 256
 # Of these, such as read the database for as long as they last, for which it has 16 places (storage/dialect.py): what is
 # watched, and a live look, does not.
