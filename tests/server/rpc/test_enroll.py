@@ -98,7 +98,7 @@ def test_strangers_wait_in_line_and_no_longer_than_that(monkeypatch: pytest.Monk
 def test_who_has_guessed_too_often_hears_so_late_unless_that_would_shut_the_door() -> None:
     async def story() -> tuple[int, int, int]:
         nobody: Any = None
-        desk = enroll.EnrollService(nobody, nobody, nobody, (), 0)
+        desk = enroll.EnrollService(nobody, nobody, nobody, nobody, (), 0)
         for _ in range(OF_ONE_AT_ONCE):
             desk._guesses.refused("ipv4:192.0.2.1:5")
         await desk._check_guesses("ipv4:192.0.2.2:5")
