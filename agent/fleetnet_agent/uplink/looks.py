@@ -90,8 +90,6 @@ class Looks:
         self.window = window
         self.to_send = asyncio.Event()  # something was put, or freed
         self.looked = asyncio.Event()  # once at least
-        self._told_last = asyncio.Event()  # the look that `tell_last` asked for
-        self._ends = False
         self._watch = watch
         self._worker = worker
         self._log = log
@@ -156,18 +154,6 @@ class Looks:
         """Look at once, or if the last such look was just now, a moment later."""
         self._look_now.want()
         self._stir()
-
-    def tell_last(self) -> None:
-        """The agent is to end: look once more and tell it, changed or not. Nobody looks between this and the first look
-        of the next agent, and history says so: what an idle agent told last may be a minute old."""
-        self._ends = True
-        self._next_look_s = 0.0
-        self._stir()
-
-    async def last_is_told(self) -> None:
-        """Return at once, unless the agent is to end; then, when its last look is in the window."""
-        if self._ends:
-            await self._told_last.wait()
 
     def resync(self, reason: str) -> None:
         """The collector wants a snapshot on this stream."""
@@ -242,7 +228,7 @@ class Looks:
         return self._last.look_at_us if self._last else 0
 
     async def _tell_difference(self) -> None:
-        before_us, is_last = self._last_look_us, self._ends
+        before_us = self._last_look_us
         difference = await self._look()
         if self._blindness.is_there:
             await self._tell_blindness()
@@ -254,12 +240,10 @@ class Looks:
             await self._tell_lost()
             digest = await self._digest_if_due()
             beats = self._connected and time.monotonic() >= self._next_beat_s
-            if digest or beats or is_last or not difference.empty:
+            if digest or beats or not difference.empty:
                 # An empty one tells of the same look again, and of nothing between.
                 told = replace(difference, previous_look_at_us=before_us) if difference.empty else difference
                 await self._put_difference(told, before_us, digest)
-            if is_last:
-                self._told_last.set()
 
     async def _digest_if_due(self) -> Digest | None:
         """Of what is open at the last look, as the differences up to it have told it. Not while a stored snapshot is

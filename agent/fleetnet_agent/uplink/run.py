@@ -116,9 +116,8 @@ class Uplink:
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
-        """End soon, after a moment for a last look, and for what is under way, to be acknowledged."""
+        """End soon, after a moment for what is under way to be acknowledged."""
         self._notifier.stopping()
-        self._looks.tell_last()
         self._stopping.set()
         self._leave.set()
 

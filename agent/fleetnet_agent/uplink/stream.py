@@ -224,7 +224,6 @@ class Stream:
                     return Ending(End.AWAY, f"nothing was acknowledged for {silent_s:.0f} s")
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_TIMEOUT_S):
-                await self._looks.last_is_told()
                 while len(self._looks.window):
                     self._acks.clear()
                     await self._acks.wait()

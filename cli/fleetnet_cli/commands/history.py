@@ -26,7 +26,7 @@ EXAMPLES = """\b
 Examples:
   fleetnet history web1
   fleetnet history web1:443 --since "2 days ago"
-  fleetnet history db1:postgresql --state CLOSE_WAIT --since yesterday --until 12:00
+  fleetnet history db1:postgresql --state CLOSE_WAIT --since yesterday --until "1h ago"
 """
 
 
