@@ -14,9 +14,9 @@ from server import messages
 
 @pytest.fixture
 def small_disk(data: Path) -> Iterator[Path]:
-    """A data directory on a disk of its own, of 3 MiB."""
+    """A data directory on a disk of its own, of 8 MiB: what is told is there twice until it is at its place."""
     data.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m,mode=0700", "fleetnet-test", data], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m,mode=0700", "fleetnet-test", data], check=True)
     try:
         yield data
     finally:

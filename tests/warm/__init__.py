@@ -82,7 +82,7 @@ class Process:
                 self.stdout.close()
             said += more
         self.wait(timeout)
-        return said.decode(), ""
+        return said.decode().replace("\r\n", "\n"), ""  # as subprocess has text
 
     def send_signal(self, number: int) -> None:
         """If it has not ended."""
