@@ -20,7 +20,7 @@ demo: $(VENV)/.runtime  ## The main job, on this machine's own sockets (more hos
 	@[ "$$(id -u)" != 0 ] || tests/install-tools ip nsenter
 	$(BIN)/python -m demo $(ARGS)
 
-test: $(VENV)/.dev $(ANSIBLE)/.done  ## All tests; those that need root say so where they cannot run
+test: $(VENV)/.dev $(ANSIBLE)/.lint  ## All tests; those that need root say so where they cannot run
 	tests/install-tools
 	$(BIN)/pytest -n $(WORKERS) $(ARGS)
 

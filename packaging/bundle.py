@@ -214,7 +214,8 @@ def _ship(kind: Kind, tree: Path) -> None:
             target = tree / "share" / component / _IN_ETC[place] / file
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / "packaging" / name, target)
-    shutil.copy(INSTALLER, tree / "install")
+    # Where Ansible has it, it is a library, which says no interpreter.
+    (tree / "install").write_text("#!/usr/bin/env python3\n" + INSTALLER.read_text())
     (tree / "install").chmod(0o755)
 
 

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # Copyright: the fleetnet authors
 # Apache License 2.0 (see LICENSE or https://www.apache.org/licenses/LICENSE-2.0)
 """Releases of fleetnet on a host: /opt/fleetnet/VERSION each, and `current`, which is in use.
@@ -25,6 +24,7 @@ import subprocess
 import sys
 import tarfile
 from pathlib import Path
+from typing import Any
 
 ROOT = Path("/opt/fleetnet")
 ETC = Path("/etc")
@@ -38,14 +38,15 @@ class ReleaseError(Exception):
     """What was to happen cannot; one sentence says why and what to do."""
 
 
-def installed(version: str) -> dict | None:
+def installed(version: str) -> dict[str, Any] | None:
     """What is told of a release that is here, with the `digest` of the archive that it came in; None if it is not."""
     if not _VERSION.match(version):
         raise ReleaseError(f'"{version}" is no version')
     try:
-        return json.loads((ROOT / version / "release.json").read_text())
+        told: dict[str, Any] = json.loads((ROOT / version / "release.json").read_text())
     except (FileNotFoundError, NotADirectoryError):
         return None
+    return told
 
 
 def versions() -> list[str]:
@@ -124,7 +125,7 @@ def put_archive(archive: Path, digest: str, python: str) -> str:
 
 def put_tree(tree: Path, python: str, digest: str = "") -> str:
     """Install an unpacked release, which is moved into its place; its version. Raises ReleaseError."""
-    told = json.loads((tree / "release.json").read_text())
+    told: dict[str, str] = json.loads((tree / "release.json").read_text())
     if python_version(python) != told["python"]:
         raise ReleaseError(f"this bundle is for Python {told['python']}, and {python} is {python_version(python)}")
     if os.uname().machine != told["architecture"]:

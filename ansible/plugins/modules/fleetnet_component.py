@@ -73,8 +73,10 @@ options:
     type: path
 attributes:
   check_mode:
+    description: Can run in check_mode and return changed status prediction without modifying target.
     support: full
   diff_mode:
+    description: Will return details on what has changed.
     support: full
 """
 
@@ -120,6 +122,7 @@ import shutil
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fleetnet.fleetnet.plugins.module_utils import releases, units
@@ -175,7 +178,7 @@ class Told:
 
     before: list[str] = field(default_factory=list)
     after: list[str] = field(default_factory=list)
-    files: list[dict] = field(default_factory=list)
+    files: list[dict[str, str]] = field(default_factory=list)
     restarted: list[str] = field(default_factory=list)
 
     def fact(self, what: str, before: str, after: str) -> None:
@@ -194,7 +197,7 @@ class Told:
         return bool(self.before or self.after or self.files or self.restarted)
 
     @property
-    def diff(self) -> list[dict]:
+    def diff(self) -> list[dict[str, str]]:
         facts = {"before": "\n".join(self.before), "after": "\n".join(self.after)}
         return (
             [{k: v + "\n" if v else "" for k, v in facts.items()}] if self.before or self.after else []
@@ -242,7 +245,7 @@ class Present:
         self.only_asked = module.check_mode
         self.told = Told()
 
-    def run(self) -> dict:
+    def run(self) -> dict[str, Any]:
         python = releases.python_version(self.given["python"])
         before = releases.led_to("current")
         version = self._version(before)
@@ -281,13 +284,15 @@ class Present:
             f"{self.given['dist'] or 'dist is not set, so it'} has no bundle; make dist builds them"
         )
 
-    def _bundle(self, version: str, python: str) -> dict | None:
+    def _bundle(self, version: str, python: str) -> dict[str, str] | None:
         """The bundle that this host lacks; None if it lacks none. Raises ReleaseError where there is none for it."""
         here = releases.installed(version)
         machine = platform.machine()
         # Where the collector is too, the agent comes with its bundle, which has both: they share `current`.
         needed = "collector" if any(map(os.path.exists, _units_of("collector"))) else self.name
-        ours = [one for one in self.given["offered"] if one["python"] == python and one["architecture"] == machine]
+        ours: list[dict[str, str]] = [
+            one for one in self.given["offered"] if one["python"] == python and one["architecture"] == machine
+        ]
         meant = next((one for one in ours if one["name"] == "fleetnet-" + needed), None)
         is_as_meant = here and (meant is None or here["name"] != meant["name"] or here["digest"] == meant["digest"])
         if here and is_as_meant and needed in here["components"] and here["python"] == python:
@@ -370,7 +375,7 @@ class Present:
                 if not self.only_asked:
                     units.do("restart", [name])
 
-    def _result(self, version: str, before: str) -> dict:
+    def _result(self, version: str, before: str) -> dict[str, Any]:
         told = self.told
         return {
             "changed": told.changed, "diff": told.diff, "version": version, "before": before,
