@@ -120,18 +120,12 @@ def main() -> int:
 
 def build(kind: Kind, target: Target, wheels: Path, libraries: Path, to: Path) -> Path:
     """One bundle; `libraries` is where wheels of others are kept."""
-    theirs = fetch(kind, target, libraries)
-    ours = sorted(wheel for name in ("proto", *kind.distributions) for wheel in wheels.glob(_pattern(name)))
-    if len(ours) != len(kind.distributions) + 1:
-        raise MissingError(
-            f"{wheels} holds {len(ours)} of our wheels, not {len(kind.distributions) + 1}; make dist builds them"
-        )
-    version = ours[0].name.split("-")[1]
+    ours = our_wheels(kind, wheels)
+    version = version_of(ours)
     to.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         tree = Path(scratch) / f"fleetnet-{kind.name}-{version}"
-        _unpack([*ours, *theirs], target, tree)
-        _write_scripts(ours, version, tree)
+        lay_out(kind, target, ours, libraries, tree, f"/opt/fleetnet/{version}")
         _ship(kind, tree)
         told = {
             "name": f"fleetnet-{kind.name}", "version": version, "python": target.python,
@@ -141,6 +135,27 @@ def build(kind: Kind, target: Target, wheels: Path, libraries: Path, to: Path) -
         archive = to / f"{tree.name}-{target.tag}.tar.gz"
         pack(tree, archive)
     return archive
+
+
+def our_wheels(kind: Kind, wheels: Path) -> list[Path]:
+    """Ours that it is made of. Raises MissingError where they are not all there."""
+    ours = sorted(wheel for name in ("proto", *kind.distributions) for wheel in wheels.glob(_pattern(name)))
+    if len(ours) != len(kind.distributions) + 1:
+        raise MissingError(
+            f"{wheels} holds {len(ours)} of our wheels, not {len(kind.distributions) + 1}; make dist builds them"
+        )
+    return ours
+
+
+def version_of(ours: list[Path]) -> str:
+    """The one version that our wheels have."""
+    return ours[0].name.split("-")[1]
+
+
+def lay_out(kind: Kind, target: Target, ours: list[Path], libraries: Path, tree: Path, home: str) -> None:
+    """Libraries and scripts, in `tree`; on hosts that will be at `home`."""
+    _unpack([*ours, *fetch(kind, target, libraries)], target, tree)
+    _write_scripts(ours, home, tree)
 
 
 def fetch(kind: Kind, target: Target, libraries: Path) -> list[Path]:
@@ -182,7 +197,7 @@ def _unpack(wheels: list[Path], target: Target, tree: Path) -> None:
     shutil.rmtree(packages / "bin", ignore_errors=True)
 
 
-def _write_scripts(wheels: list[Path], version: str, tree: Path) -> None:
+def _write_scripts(wheels: list[Path], home: str, tree: Path) -> None:
     """As pip writes them, but for where they will be: at the interpreter of the release, which takes no module and no
     setting from whoever starts it (-I)."""
     (tree / "bin").mkdir()
@@ -191,8 +206,7 @@ def _write_scripts(wheels: list[Path], version: str, tree: Path) -> None:
             module, function = target.split(":")
             script = tree / "bin" / name
             script.write_text(
-                f"#!/opt/fleetnet/{version}/bin/python -I\n"
-                f"import sys\n\nfrom {module} import {function}\n\nsys.exit({function}())\n"
+                f"#!{home}/bin/python -I\nimport sys\n\nfrom {module} import {function}\n\nsys.exit({function}())\n"
             )
             script.chmod(0o755)
 

@@ -29,6 +29,7 @@ from typing import Any
 ROOT = Path("/opt/fleetnet")
 ETC = Path("/etc")
 LEAST_PYTHON = (3, 11)
+PACKAGE = Path("/usr/lib/fleetnet-agent")
 _VERSION = re.compile(r"[0-9][0-9A-Za-z.+_-]*\Z")
 # Says which interpreter it is, what it is for, and whether it is one that a service's user can reach.
 _ABOUT = "import json, platform, sys; print(json.dumps([sys.version_info[:2], sys.base_prefix]))"
@@ -36,6 +37,16 @@ _ABOUT = "import json, platform, sys; print(json.dumps([sys.version_info[:2], sy
 
 class ReleaseError(Exception):
     """What was to happen cannot; one sentence says why and what to do."""
+
+
+def refuse_packaged(component: str) -> None:
+    """Raises ReleaseError where the component is here as a package of the distribution's kind, whose units it would
+    hide, so that apt would upgrade what does not run."""
+    if component == "agent" and PACKAGE.exists():
+        raise ReleaseError(
+            f"the agent is on this host as a Debian package ({PACKAGE}); apt remove fleetnet-agent leaves its place in "
+            "the fleet"
+        )
 
 
 def installed(version: str) -> dict[str, Any] | None:
@@ -218,7 +229,10 @@ def main() -> int:
     )
     parser.add_argument("component", nargs="*", help="of {} (default all)".format(" and ".join(told["components"])))
     given = parser.parse_args()
+    components = given.component or told["components"]
     try:
+        for component in components:
+            refuse_packaged(component)
         copied = _beside("unpacked")
         shutil.copytree(str(here), str(copied), symlinks=True)
         version = put_tree(copied, given.python)
@@ -226,7 +240,7 @@ def main() -> int:
         if before not in ("", version):
             lead("previous", before)
         files: dict[Path, str] = {}
-        for component in given.component or told["components"]:
+        for component in components:
             files.update(shipped(version, component))
         for path, text in files.items():
             write(path, text)

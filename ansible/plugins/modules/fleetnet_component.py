@@ -485,6 +485,7 @@ def main() -> None:
         why_not = refusal(given["any_distribution"])
         if why_not:
             module.fail_json(msg=why_not + "; nothing was changed", before=before)
+        releases.refuse_packaged(given["component"])
         module.exit_json(**Present(module).run())
     except (releases.ReleaseError, units.UnitError) as error:
         module.fail_json(msg=str(error), before=before)
