@@ -10,12 +10,17 @@ An archive holds one directory, NAME-VERSION, that is /opt/fleetnet/VERSION but 
     release.json                    what this is
     install                         puts it on a host (ansible/plugins/module_utils/releases.py)
 
+For hosts that take libraries from a package index there is a bundle without them, for every Python and machine:
+
+    requirements/                   theirs and our wheels', with hashes
+
 What must stay true: nothing is in it whose hash is not in requirements/ or that is not ours; the same wheels make the
 same archive, byte for byte; nothing of it is run where it is built, so a bundle may be for another Python and machine.
 """
 
 import argparse
 import gzip
+import hashlib
 import json
 import shutil
 import subprocess
@@ -108,12 +113,15 @@ def main() -> int:
     )
     parser.add_argument("--kind", action="append", choices=[kind.name for kind in KINDS], help="default both")
     given = parser.parse_args()
+    kinds = [kind for kind in KINDS if kind.name in (given.kind or [kind.name])]
     with tempfile.TemporaryDirectory() as scratch:
+        for kind in kinds:
+            print(build_without_libraries(kind, given.wheels, given.to))
         for python in given.python or PYTHONS:
             for architecture in given.architecture or ARCHITECTURES:
                 target = Target(python, architecture)
                 libraries = (given.libraries or Path(scratch)) / target.tag
-                for kind in [kind for kind in KINDS if kind.name in (given.kind or [kind.name])]:
+                for kind in kinds:
                     print(build(kind, target, given.wheels, libraries, given.to))
     return 0
 
@@ -135,6 +143,36 @@ def build(kind: Kind, target: Target, wheels: Path, libraries: Path, to: Path) -
         archive = to / f"{tree.name}-{target.tag}.tar.gz"
         pack(tree, archive)
     return archive
+
+
+def build_without_libraries(kind: Kind, wheels: Path, to: Path) -> Path:
+    """The bundle for hosts that have an index, which has to have our wheels too."""
+    ours = our_wheels(kind, wheels)
+    version = version_of(ours)
+    to.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        tree = Path(scratch) / f"fleetnet-{kind.name}-{version}"
+        named = tree / "requirements"
+        named.mkdir(parents=True)
+        for name in kind.distributions:
+            shutil.copy(ROOT / f"requirements/{name}.txt", named)
+        lines = [f"{_named(wheel)}=={version} --hash=sha256:{_digest(wheel)}\n" for wheel in ours]
+        (named / "ours.txt").write_text("".join(lines))
+        _write_scripts(ours, f"/opt/fleetnet/{version}", tree)
+        _ship(kind, tree)
+        told = {"name": f"fleetnet-{kind.name}", "version": version, "components": kind.components}
+        (tree / "release.json").write_text(json.dumps(told, indent=1) + "\n")
+        archive = to / f"{tree.name}-index.tar.gz"
+        pack(tree, archive)
+    return archive
+
+
+def _named(wheel: Path) -> str:
+    return wheel.name.split("-")[0].replace("_", "-")
+
+
+def _digest(wheel: Path) -> str:
+    return hashlib.sha256(wheel.read_bytes()).hexdigest()
 
 
 def our_wheels(kind: Kind, wheels: Path) -> list[Path]:

@@ -17,7 +17,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.fleetnet.fleetnet.plugins.module_utils.releases import digest_of
 
-_BUNDLE = re.compile(r"(fleetnet-[a-z]+)-([0-9][0-9A-Za-z.+_]*)-cp(3)([0-9]+)-([0-9a-z_]+)\.tar\.gz")
+_BUNDLE = re.compile(r"(fleetnet-[a-z]+)-([0-9][0-9A-Za-z.+_]*)-(?:cp(3)([0-9]+)-([0-9a-z_]+)|index)\.tar\.gz")
 
 
 class ActionModule(ActionBase):
@@ -83,8 +83,9 @@ def bundles(dist: str) -> Iterator[dict[str, str]]:
                         "file": name,
                         "name": kind,
                         "version": version,
-                        "python": f"{major}.{minor}",
-                        "architecture": architecture,
+                        # Of a bundle without libraries both are empty.
+                        "python": f"{major}.{minor}" if major else "",
+                        "architecture": architecture or "",
                         "digest": digest,
                     }
     except OSError as error:

@@ -30,6 +30,13 @@ options:
   dist:
     description: Directory on the controller that holds the bundles and their C(SHA256SUMS), as C(make dist) makes it.
     type: path
+  index:
+    description:
+      - A package index (C(https://packages.example.com/simple)) that hosts take libraries and our wheels from. They are
+        sent a bundle without libraries then, which has the hash of each. Hosts need C(python3-venv).
+      - Without it all is in the bundle, and hosts need no index.
+    type: str
+    default: ""
   version:
     description:
       - The release. V(previous) is the one that was in use before the present one.
@@ -253,7 +260,8 @@ class Present:
         if bundle and not self.only_asked:
             if not self.given["archive"]:
                 return {"changed": False, "wanted": bundle}
-            releases.put_archive(Path(self.given["archive"]), bundle["digest"], self.given["python"])
+            given = self.given
+            releases.put_archive(Path(given["archive"]), bundle["digest"], given["python"], given["index"])
         if bundle:
             self.told.fact("release", "", f"{version} in {releases.ROOT / version}")
         files = self._files(version)
@@ -290,24 +298,30 @@ class Present:
         machine = platform.machine()
         # Where the collector is too, the agent comes with its bundle, which has both: they share `current`.
         needed = "collector" if any(map(os.path.exists, _units_of("collector"))) else self.name
-        ours: list[dict[str, str]] = [
-            one for one in self.given["offered"] if one["python"] == python and one["architecture"] == machine
-        ]
+        for_here = ("", "") if self.given["index"] else (python, machine)
+        offered: list[dict[str, str]] = self.given["offered"]
+        ours = [one for one in offered if (one["python"], one["architecture"]) == for_here]
         meant = next((one for one in ours if one["name"] == "fleetnet-" + needed), None)
         is_as_meant = here and (meant is None or here["name"] != meant["name"] or here["digest"] == meant["digest"])
         if here and is_as_meant and needed in here["components"] and here["python"] == python:
             return None
         if meant is None:
+            what = "without libraries" if self.given["index"] else f"for Python {python} on {machine}"
             raise releases.ReleaseError(
-                "{} has no bundle of {} {} for Python {} on {}; it has those for {}".format(
-                    self.given["dist"] or "the controller", needed, version, python, machine, self._offers()
+                "{} has no bundle of {} {} {}; it has those {}".format(
+                    self.given["dist"] or "the controller", needed, version, what, self._offers()
                 )
             )
         return meant
 
     def _offers(self) -> str:
-        offers = sorted({f"{one['python']} on {one['architecture']}" for one in self.given["offered"]})
-        return ", ".join(offers) or "none"
+        offers = sorted(
+            {
+                f"for {one['python']} on {one['architecture']}" if one["python"] else "without libraries"
+                for one in self.given["offered"]
+            }
+        )
+        return ", ".join(offers) or "of no kind"
 
     def _files(self, version: str) -> dict[Path, tuple[str, int]]:
         """All files but those of the release itself, with their modes. Of a release that is not here yet, and is only
@@ -461,6 +475,7 @@ def main() -> None:
             "component": {"type": "str", "choices": ["agent", "collector"], "required": True},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "dist": {"type": "path"},
+            "index": {"type": "str", "default": "", "no_log": True},
             "version": {"type": "str", "default": ""},
             "python": {"type": "path", "default": "/usr/bin/python3"},
             "settings": {"type": "str", "default": ""},
