@@ -1,4 +1,4 @@
-"""The Debian packages on a host that boots, which has no package index: installed, joined, installed anew, and purged.
+"""The Debian packages on a host that boots, which has no package index: installed, joined, upgraded, and purged.
 
 One host for all tests here, which are in the order in which things happen to it.
 """
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from fleetnet_agent.version import VERSION
 from system.booted import Booted, booted
 from system.booted_image import image
 from system.deployed import LIBRARIES
@@ -41,6 +42,7 @@ SHIPPED: Final = {
     },
 }
 ENABLED: Final = ("fleetnet-helper.socket", "fleetnet-agent-enroll.service", "fleetnet-agent.service")
+RAISED: Final = "99.0"
 RUNNING: Final = ("fleetnet-helper.service", "fleetnet-agent.service")
 # What the system itself keeps of what it did, whatever was installed: its logs, backups and caches.
 _ITS_OWN: Final = (
@@ -168,15 +170,38 @@ def owners(fleet: Fleet) -> list[str]:
     return [owner["name"] for item in found if item["local_address"] == "0.0.0.0" for owner in item["owners"]]
 
 
-def test_installed_anew_both_are_started_anew_and_compiled(stage: Stage) -> None:
+def test_upgraded_both_run_the_new_one_and_nothing_of_the_old_is_left(stage: Stage, tmp_path: Path) -> None:
     old = stage.pids()
-    done = stage.install("fleetnet-agent")
-    assert done.returncode == 0, done.stdout + done.stderr
+    newer = raised(stage.packages["fleetnet-agent"], tmp_path)
+    (stage.host.root / "srv" / newer.name).write_bytes(newer.read_bytes())
+    stage.host.run("dpkg", "--install", f"/srv/{newer.name}")
+    (stage.host.root / "srv" / newer.name).unlink()
     until(lambda: "0" not in stage.pids().values(), within_s=30.0, what="both services")
     assert all(stage.pids()[unit] != old[unit] for unit in RUNNING)
+    (place,) = (stage.host.root / "usr/lib/fleetnet-agent").iterdir()
+    assert place.name.startswith(RAISED)
+    for pid in stage.pids().values():
+        command = Path("/proc", str(stage.host.init), "root/proc", pid, "cmdline").read_bytes()
+        assert f"/{place.name}/bin/python" in command.decode()
     stage.fleet.wait_until_fresh("web1")
-    compiled = stage.host.run("find", "/usr/lib/fleetnet-agent", "-path", "*/fleetnet_agent/__pycache__/main.*.pyc")
-    assert len(compiled.splitlines()) == 1
+    assert len(list(place.glob("lib/*/site-packages/fleetnet_agent/__pycache__/main.*.pyc"))) == 1
+
+
+def raised(package: Path, directory: Path) -> Path:
+    """A package as one of the next version, but for what is in its libraries."""
+    tree, newer = directory / "tree", directory / f"raised-{package.name}"
+    subprocess.run(["dpkg-deb", "--raw-extract", str(package), str(tree)], check=True)
+    (place,) = (tree / "usr/lib/fleetnet-agent").iterdir()
+    named = RAISED + place.name.removeprefix(VERSION)
+    for file in [*tree.glob("DEBIAN/*"), *tree.glob("lib/systemd/system/*"), *place.glob("bin/fleetnet-*")]:
+        file.write_text(file.read_text().replace(place.name, named))
+    command = tree / "usr/bin/fleetnet-agent"
+    leads = command.readlink()
+    command.unlink()
+    command.symlink_to(str(leads).replace(place.name, named))
+    place.rename(place.with_name(named))
+    subprocess.run(["dpkg-deb", "-Znone", "--root-owner-group", "--build", str(tree), str(newer)], check=True)
+    return newer
 
 
 def test_a_bundle_is_not_put_beside_the_package(stage: Stage) -> None:
