@@ -27,6 +27,7 @@ PACKAGES: Final = {
     "fleetnet-agent": Kind("agent", ("agent",), ("agent",)),
     "fleetnet": Kind("cli", ("cli",), ()),
 }
+_EPOCH: Final = os.environ.get("SOURCE_DATE_EPOCH") or "0"
 _ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64"}  # as uname(1) and as dpkg have it
 _UNITS: Final = (
     "fleetnet-agent-enroll.service",
@@ -114,7 +115,7 @@ def _complete(tree: Path) -> None:
 
 
 def _write_changelog(version: str, source: Path) -> None:
-    date = email.utils.formatdate(float(os.environ.get("SOURCE_DATE_EPOCH", "0")))
+    date = email.utils.formatdate(float(_EPOCH))
     (source / "debian/changelog").write_text(
         f"fleetnet ({version}) stable; urgency=medium\n\n  * CHANGELOG.md of fleetnet says what is new.\n\n"
         f" -- The fleetnet authors <fleetnet@example.com>  {date}\n"
@@ -122,7 +123,7 @@ def _write_changelog(version: str, source: Path) -> None:
 
 
 def _run(directory: Path, *command: str) -> str:
-    environment = {"SOURCE_DATE_EPOCH": "0", "LC_ALL": "C.UTF-8"} | os.environ
+    environment = {"LC_ALL": "C.UTF-8"} | os.environ | {"SOURCE_DATE_EPOCH": _EPOCH}
     done = subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise MissingError(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
