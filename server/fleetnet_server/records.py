@@ -425,6 +425,14 @@ class NamespaceQuestion:
     without_routes: bool = False
 
 
+class GoodCertificates(NamedTuple):
+    """The serials of the certificates by which a host may report, at the time of its stream of this number."""
+
+    host: str
+    generation: int
+    serials: frozenset[str]  # none of a host that is kept out or waits to be let in
+
+
 class StaleHost(NamedTuple):
     """A host whose answer is old; `last_seen_us` is 0 if it was never heard."""
 

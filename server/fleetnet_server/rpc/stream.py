@@ -25,6 +25,7 @@ import structlog
 from fleetnet_proto.v1 import report_pb2
 from google.protobuf.message import DecodeError
 
+from fleetnet_server import microseconds
 from fleetnet_server.errors import BadBatch, ServerError, StorageUnavailable, let_go
 from fleetnet_server.records import Batch, Session, Stored
 from fleetnet_server.rpc import bounds, held, translate_report
@@ -252,7 +253,7 @@ class Stream:
 
     async def _take_in(self, message: report_pb2.Batch, size_bytes: int) -> asyncio.Task[Stored] | None:
         """Hand a batch over as soon as there is room for it; None if the stream is to end because there is none."""
-        received_at_us = time.time_ns() // 1_000
+        received_at_us = microseconds.now()
         try:
             weight = await self._shared.held.take(held.weigh(message, size_bytes))
         except held.FullError:
@@ -348,7 +349,7 @@ class Stream:
         welcome = report_pb2.Welcome(
             committed_sequence=self._session.committed_sequence,
             credit=CREDIT,
-            wall_clock_us=time.time_ns() // 1_000,
+            wall_clock_us=microseconds.now(),
         )
         await self._write(report_pb2.CollectorMessage(welcome=welcome))
 

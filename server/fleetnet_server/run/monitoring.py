@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -10,7 +9,7 @@ import grpc
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from fleetnet_server import metrics
+from fleetnet_server import metrics, microseconds
 from fleetnet_server.config import Address, Config
 from fleetnet_server.identity.server import ServerIdentity
 from fleetnet_server.rpc.health import HealthDesk
@@ -59,7 +58,7 @@ class Watched:
     async def fleet(self) -> metrics.Fleet:
         """How the hosts stand. Raises StorageError."""
         known, heard = await counts(self.database)
-        late = await ending(self.database, time.time_ns() // 1_000)
+        late = await ending(self.database, microseconds.now())
         connected, spools = self.streams.count(), self.streams.spools()
         return metrics.Fleet(
             connected=connected,

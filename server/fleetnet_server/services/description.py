@@ -9,6 +9,7 @@ from importlib.metadata import version
 from itertools import groupby
 from typing import Final
 
+from fleetnet_server import microseconds
 from fleetnet_server.storage import quarantine
 from fleetnet_server.storage.database import Database
 
@@ -55,19 +56,15 @@ class Description:
 
     async def describe(self) -> Described:
         """As it is now. Raises StorageError."""
-        since_us = _us(self._clock() - _LATELY)
+        since_us = microseconds.of(self._clock() - _LATELY)
         kept = [one for one in await self._db.read(quarantine.listed) if one.set_aside_at_us >= since_us]
         refused = [list(some) for _, some in groupby(kept, key=lambda one: one.host)]
         return Described(
             version=version("fleetnet-server"),
-            at_us=_us(self._clock()),
-            server_certificate_until_us=_us(self._server_until()),
-            ca_certificate_until_us=_us(self._ca_until()),
+            at_us=microseconds.of(self._clock()),
+            server_certificate_until_us=microseconds.of(self._server_until()),
+            ca_certificate_until_us=microseconds.of(self._ca_until()),
             refused=tuple(
                 Refused(some[-1].host, len(some), some[-1].set_aside_at_us, some[-1].reason) for some in refused
             ),
         )
-
-
-def _us(time: datetime.datetime) -> int:
-    return int(time.timestamp() * 1_000_000)
