@@ -239,6 +239,16 @@ class AdminService(admin_pb2_grpc.AdminServiceServicer):
                     )
                     for one in told.refused
                 ],
+                held_back=[
+                    admin_pb2.HeldBack(
+                        host=one.host,
+                        over=one.over,
+                        held_s=one.held_s,
+                        since_us=told.at_us - int(one.since_s * 1e6),
+                        last_at_us=told.at_us - int(one.last_s * 1e6),
+                    )
+                    for one in told.held_back
+                ],
             )
         raise AssertionError("unreachable: an error has ended the call")
 

@@ -134,7 +134,7 @@ async def _serve(config: Config, database: Database) -> None:
         queries = QueryService(Questions(database), watching, streams, health, live)
         labelling = Labelling(logged, watching.note_labels)
         hosts = Hosts(logged, _now, kept_out.note, watching.note_left)
-        description = Description(database, lambda: trust.until, lambda: identity.current.not_after, _now)
+        description = Description(database, quotas, lambda: trust.until, lambda: identity.current.not_after, _now)
         administration = AdminService(enrollment, people, labelling, hosts, logged, description, health)
         turned_away = TurnedAway(logged)
         persons, gate = PersonService(people, health, _now), Gate(people, turned_away, health, _now)
@@ -150,7 +150,7 @@ async def _serve(config: Config, database: Database) -> None:
         admin = servers.admin_server(queries, administration, rotation)
         _bind_admin(admin, config.admin_socket)
         everything = (report, enroll, admin)
-        watched = Watched(database, streams, health, trust, identity, load)
+        watched = Watched(database, streams, health, trust, identity, load, quotas)
         async with monitored(config, everything, watched) as metrics_at:
             for server in everything:
                 await server.start()

@@ -20,6 +20,7 @@ from fleetnet_server.services.authorities import Authorities
 from fleetnet_server.services.fleet import counts, ending
 from fleetnet_server.services.health import Health
 from fleetnet_server.services.load import Load
+from fleetnet_server.services.quotas import Quotas
 from fleetnet_server.storage.database import Database
 
 _DATABASE_S = 3.0  # less than http.py waits for the event loop
@@ -35,6 +36,7 @@ class Watched:
     trust: Authorities
     identity: ServerIdentity
     load: Load
+    quotas: Quotas
 
     def wrong(self) -> str:
         """What keeps data from moving, in a sentence; empty where nothing does."""
@@ -67,6 +69,7 @@ class Watched:
             spool_bytes=sum(spool.size_bytes for spool in spools),
             spool_oldest_us=max((spool.oldest_age_us for spool in spools), default=0),
             spooling=len(spools),
+            held_back=len(self.quotas.held_back()),
             ending=len(late),
         )
 

@@ -1,5 +1,5 @@
 """What a collector says of itself to whoever looks for what is wrong: its version, its clock, how long its certificates
-last, and of which hosts it could not store reports lately.
+last, of which hosts it could not store reports lately, and which it reads more slowly.
 """
 
 import datetime
@@ -10,6 +10,7 @@ from itertools import groupby
 from typing import Final
 
 from fleetnet_server import microseconds
+from fleetnet_server.services.quotas import HeldBack, Quotas
 from fleetnet_server.storage import quarantine
 from fleetnet_server.storage.database import Database
 
@@ -36,6 +37,7 @@ class Described:
     server_certificate_until_us: int
     ca_certificate_until_us: int
     refused: tuple[Refused, ...]
+    held_back: tuple[HeldBack, ...]
 
 
 class Description:
@@ -44,12 +46,14 @@ class Description:
     def __init__(
         self,
         db: Database,
+        quotas: Quotas,
         ca_until: Callable[[], datetime.datetime],
         server_until: Callable[[], datetime.datetime],
         clock: Callable[[], datetime.datetime],
     ) -> None:
         """Certificates change while the collector runs, so when they end is asked anew."""
         self._db = db
+        self._quotas = quotas
         self._ca_until = ca_until
         self._server_until = server_until
         self._clock = clock
@@ -67,4 +71,5 @@ class Description:
             refused=tuple(
                 Refused(some[-1].host, len(some), some[-1].set_aside_at_us, some[-1].reason) for some in refused
             ),
+            held_back=tuple(self._quotas.held_back()),
         )
