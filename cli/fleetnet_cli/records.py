@@ -279,6 +279,16 @@ class RefusedReports:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldBack:
+    """A host that reports more than its quota, and is read more slowly."""
+
+    host: str
+    over: str  # of what it has too much
+    held_s: float
+    since_us: int
+
+
+@dataclass(frozen=True, slots=True)
 class Described:
     """What a collector says of itself."""
 
@@ -287,6 +297,7 @@ class Described:
     server_certificate_until_us: int
     ca_certificate_until_us: int
     refused: tuple[RefusedReports, ...]
+    held_back: tuple[HeldBack, ...] = ()  # an older collector does not say
 
 
 @dataclass(frozen=True, slots=True)

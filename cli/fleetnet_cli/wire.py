@@ -15,6 +15,7 @@ from fleetnet_cli.records import (
     Coverage,
     Described,
     End,
+    HeldBack,
     Host,
     HostStanding,
     Label,
@@ -255,6 +256,7 @@ def described(message: admin_pb2.DescribeCollectorResponse) -> Described:
         server_certificate_until_us=message.server_certificate_until_us,
         ca_certificate_until_us=message.ca_certificate_until_us,
         refused=tuple(RefusedReports(r.host, r.reports, r.last_at_us, r.reason) for r in message.refused),
+        held_back=tuple(HeldBack(h.host, h.over, h.held_s, h.since_us) for h in message.held_back),
     )
 
 

@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import datetime
 import random
-import time
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
@@ -16,7 +15,7 @@ import grpc
 import structlog
 from fleetnet_proto.v1 import report_pb2, report_pb2_grpc
 
-from fleetnet_server import failpoints, metrics
+from fleetnet_server import failpoints, metrics, microseconds
 from fleetnet_server.errors import KEPT_OUT, WAITS, BadBatch, HostUnknown, PeerRefused, ServerError
 from fleetnet_server.identity.peer import Peer, identify
 from fleetnet_server.logs import Sparing
@@ -145,7 +144,7 @@ class ReportService(report_pb2_grpc.ReportServiceServicer):
         afterwards.push_async_callback(self._close, stream, host, session)
         # Meanwhile a CA may not be trusted any more; from here on whoever is connected is looked at when that happens.
         self._enrollment.check(peer)
-        self._streams.enter(host, session.generation, stream.end, stream.live, waits)
+        self._streams.enter(host, session.generation, stream.end, stream.live, waits, session.serial)
         entered = self._renewals.enter(peer, stream.want_renewal, stream.end)
         metrics.STREAMS_OPENED.inc()
         log = _log.bind(host=host, generation=session.generation)
@@ -170,7 +169,7 @@ class ReportService(report_pb2_grpc.ReportServiceServicer):
             raise PeerRefused(WAITS if await self._enrollment.waits(peer) else KEPT_OUT) from error
 
     async def _open(self, peer: Peer, hello: Hello) -> Session:
-        opening = self._begin(self._ingest.open(peer.host, hello, time.time_ns() // 1_000, peer.serial))
+        opening = self._begin(self._ingest.open(peer.host, hello, microseconds.now(), peer.serial))
         try:
             return await asyncio.shield(opening)
         except asyncio.CancelledError:
@@ -180,7 +179,7 @@ class ReportService(report_pb2_grpc.ReportServiceServicer):
 
     async def _close_once_open(self, opening: asyncio.Task[Session]) -> None:
         with contextlib.suppress(ServerError):  # then there is none
-            await self._ingest.close(await opening, time.time_ns() // 1_000)
+            await self._ingest.close(await opening, microseconds.now())
 
     async def _close(self, stream: Stream, host: str, session: Session) -> None:
         await asyncio.shield(self._begin(self._close_settled(stream, host, session)))
@@ -188,7 +187,7 @@ class ReportService(report_pb2_grpc.ReportServiceServicer):
     async def _close_settled(self, stream: Stream, host: str, session: Session) -> None:
         await stream.settled()
         try:
-            await self._ingest.close(session, time.time_ns() // 1_000)
+            await self._ingest.close(session, microseconds.now())
         finally:
             self._streams.leave(host, session.generation)
 
