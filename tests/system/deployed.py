@@ -24,7 +24,7 @@ from demo.fabric import Host
 from demo.programs import FailedError
 
 ANSIBLE: Final = ROOT / ".ansible-venv/bin"
-_LIBRARIES: Final = Path("/var/cache/fleetnet-tests/libraries")
+LIBRARIES: Final = Path("/var/cache/fleetnet-tests/libraries")
 _PLAY_S: Final = 300.0
 _RECAP: Final = re.compile(r"^(\S+) +: ok=(\d+) +changed=(\d+) +unreachable=(\d+) +failed=(\d+)", re.MULTILINE)
 
@@ -196,7 +196,7 @@ def build_bundles(sources: Path, to: Path, *, kinds: Sequence[str] = ("agent", "
     build_wheels(wheels, sources)
     command = [
         *(sys.executable, str(ROOT / "packaging/bundle.py"), "--wheels", str(wheels), "--to", str(to)),
-        *("--libraries", str(_LIBRARIES), "--python", python),
+        *("--libraries", str(LIBRARIES), "--python", python),
         *("--architecture", platform.machine()),
         *(word for kind in kinds for word in ("--kind", kind)),
     ]

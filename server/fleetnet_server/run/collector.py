@@ -65,6 +65,7 @@ from fleetnet_server.services.readmission import ReadmissionDesk
 from fleetnet_server.services.relayed import Relayed
 from fleetnet_server.services.retention import Retention
 from fleetnet_server.services.rotation import Rotation
+from fleetnet_server.services.standing import Standing
 from fleetnet_server.services.trends import Trends
 from fleetnet_server.services.turned_away import TurnedAway
 from fleetnet_server.services.watching import Watching
@@ -138,7 +139,9 @@ async def _serve(config: Config, database: Database) -> None:
         description = Description(database, quotas, lambda: trust.until, lambda: identity.current.not_after, _now)
         administration = AdminService(enrollment, people, labelling, hosts, logged, description, health)
         turned_away = TurnedAway(logged)
-        persons, gate = PersonService(people, health, _now), Gate(people, turned_away, slowly, health, _now)
+        persons = PersonService(people, health, _now)
+        standing = Standing(people, shared=database.shared)
+        gate = Gate(people, standing, turned_away, slowly, health, _now)
         report = servers.report_server(reports, queries, administration, persons, gate)
         report_at = _bind(report, config.listen, "--listen", identity.credentials(client_certificates=True))
         advertised = tuple(str(address) for address in config.advertise)

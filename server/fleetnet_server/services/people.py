@@ -1,14 +1,17 @@
 """Who may ask over the network, and what each may do: tokens, logins, renewals, roles, and keeping people out.
 
-What must stay true: a person's role and standing are read from the database whenever they count and never remembered,
-so that a change holds at once, whichever collector made it; of a person one certificate is good, and the one before
-only until the newest has been shown, so that an answer that was lost locks nobody out.
+What must stay true: a person's role and standing are read from the database whenever a call begins and never
+remembered, so that a change holds at once, whichever collector made it (of calls that go on, see standing.py); of a
+person one certificate is good, and the one before only until the newest has been shown, so that an answer that was lost
+locks nobody out.
 """
 
 import datetime
+import math
+import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar, TypeVarTuple
 
 from fleetnet_server import microseconds
 from fleetnet_server.errors import NotPermitted, PeerRefused, PersonUnknown, RequestRefused, TokenRefused
@@ -26,6 +29,9 @@ from fleetnet_server.storage import tokens as stored_tokens
 from fleetnet_server.storage.database import Connection, Database
 
 ACTIVE: Final = people.ACTIVE
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +62,7 @@ class People:
         self._authority = authority
         self._clock = clock
         self._renewals = RenewalBudget()
+        self.changed_at_s = -math.inf  # time.monotonic() when how somebody stands was last changed here
 
     async def create_token(self, person: str, role: str, ttl_s: int, by: str = "") -> NewPersonToken:
         """A token for one person, once; 0 s means an hour. Raises RequestRefused, StorageError."""
@@ -93,7 +100,7 @@ class People:
             people.join(connection, person, role, certificate.serial, certificate.not_after_us, microseconds.of(now))
             return LoggedIn(person, role, certificate, issued.ca_pem)
 
-        return await self._db.write(join)
+        return await self._change(join)
 
     async def renew(self, shown: peer.Person, csr: bytes) -> LoggedIn:
         """A new certificate for a person who shows a good one. Raises PeerRefused, TooMuchAtOnce,
@@ -109,7 +116,7 @@ class People:
                 raise _not_let_in()
             return LoggedIn(shown.name, "", certificate, issued.ca_pem)
 
-        return await self._db.write(again)
+        return await self._change(again)
 
     async def admit(self, shown: peer.Person, role: str) -> None:
         """Return if a person who shows this certificate may do what takes this role. Raises PeerRefused, NotPermitted,
@@ -118,7 +125,7 @@ class People:
         self.check(shown, person, role)
         self._authority.note("person", shown.name, shown)
         if person is not None and person.renewed_serial and person.certificate_serial == shown.serial:
-            await self._db.write(people.shown, shown.name, shown.serial)
+            await self._change(people.shown, shown.name, shown.serial)
 
     def check(self, shown: peer.Person, person: Person | None, role: str) -> None:
         """The same, of a person as just read. Raises PeerRefused, NotPermitted."""
@@ -144,12 +151,18 @@ class People:
         """Give a person another role. With that of an operator go the unused tokens that the person made, and
         those that would give it back. Raises PersonUnknown, RequestRefused, StorageError."""
         _check_role(role)
-        return await self._db.write(_change_role, name, role, microseconds.of(self._clock()))
+        return await self._change(_change_role, name, role, microseconds.of(self._clock()))
 
     async def revoke(self, name: str) -> Person:
         """Keep a person out, whose unused tokens go too: those to log in with, and those that the person made. Raises
         PersonUnknown, StorageError."""
-        return await self._db.write(_revoke, name, microseconds.of(self._clock()))
+        return await self._change(_revoke, name, microseconds.of(self._clock()))
+
+    async def _change(self, work: Callable[[Connection, *Ts], T], *args: *Ts) -> T:
+        try:
+            return await self._db.write(work, *args)
+        finally:  # where it failed or nobody waits any longer, it may be written all the same
+            self.changed_at_s = time.monotonic()
 
 
 def _check_role(role: str) -> None:
