@@ -39,6 +39,7 @@ from fleetnet_server.errors import (
 )
 from fleetnet_server.identity.peer import Person, identify_person
 from fleetnet_server.logs import Sparing, failure
+from fleetnet_server.rpc.slowly import Slowly
 from fleetnet_server.rpc.status import errors_as_status
 from fleetnet_server.rpc.told import as_it_is
 from fleetnet_server.services.health import Health
@@ -106,9 +107,11 @@ class Gate(grpc.aio.ServerInterceptor):
         people: People,
         standing: Standing,
         turned_away: TurnedAway,
+        slowly: Slowly,
         health: Health,
         clock: Callable[[], datetime.datetime],
     ) -> None:
+        self._slowly = slowly
         self._people = people
         self._standing = standing
         self._turned_away = turned_away
@@ -188,6 +191,7 @@ class Gate(grpc.aio.ServerInterceptor):
             )
             if action:
                 await self._log_refused(Wish(_shown(context) or _NOBODY, "", context.peer(), action, ""), error)
+            await self._slowly.refused(_shown(context) or _NOBODY)
             raise
 
     async def _log_refused(self, wish: Wish, error: ServerError) -> None:

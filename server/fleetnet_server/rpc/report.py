@@ -22,6 +22,7 @@ from fleetnet_server.logs import Sparing
 from fleetnet_server.records import Hello, Session
 from fleetnet_server.rpc import translate_report
 from fleetnet_server.rpc.renewals import Renewals
+from fleetnet_server.rpc.slowly import Slowly
 from fleetnet_server.rpc.status import errors_as_status
 from fleetnet_server.rpc.stream import Context, DisconnectedError, Shared, Stream, put_off, receive
 from fleetnet_server.rpc.streams import Spool, Streams
@@ -47,6 +48,7 @@ class ReportService(report_pb2_grpc.ReportServiceServicer):
         enrollment: Enrollment,
         streams: Streams,
         renewals: Renewals,
+        slowly: Slowly,
         clock: Callable[[], datetime.datetime],
     ) -> None:
         self._shared = shared
@@ -55,6 +57,7 @@ class ReportService(report_pb2_grpc.ReportServiceServicer):
         self._enrollment = enrollment
         self._streams = streams
         self._renewals = renewals
+        self._slowly = slowly
         self._health = shared.health
         self._clock = clock
         self._refusals = Sparing()
@@ -74,11 +77,12 @@ class ReportService(report_pb2_grpc.ReportServiceServicer):
         # What is on the stack is done when the call already has its status: a peer need not wait for our books.
         async with contextlib.AsyncExitStack() as afterwards, errors_as_status(context, self._health):
             peer = self._identify(context)
+            arrival = await self._admission.enter(peer.host)
             try:
-                arrival = await self._admission.enter(peer.host)
                 if not isinstance(arrival, Arrival):
                     # Hello is read first, for an agent that is answered before it has spoken may miss the answer.
                     await self._hello(context)
+                    await self._slowly.refused(peer.host)
                     await put_off(context, arrival)
                     return
                 afterwards.callback(arrival.over)
@@ -86,6 +90,11 @@ class ReportService(report_pb2_grpc.ReportServiceServicer):
                 await self._serve(context, peer, hello, arrival, afterwards)
             except DisconnectedError:
                 return
+            except ServerError:
+                if isinstance(arrival, Arrival):
+                    arrival.over()  # nobody else waits for this one
+                await self._slowly.refused(peer.host)
+                raise
 
     async def Renew(  # noqa: N802  # gRPC's name
         self, request: report_pb2.RenewRequest, context: _AnyContext
@@ -93,8 +102,12 @@ class ReportService(report_pb2_grpc.ReportServiceServicer):
         """A new certificate for the key that the host made."""
         async with errors_as_status(context, self._health):
             peer = self._identify(context)
-            with self._refusals_logged(context):
-                renewed = await self._enrollment.renew(peer, request.csr)
+            try:
+                with self._refusals_logged(context):
+                    renewed = await self._enrollment.renew(peer, request.csr)
+            except ServerError:
+                await self._slowly.refused(peer.host)
+                raise
             _log.info("certificate renewed", host=peer.host, serial=renewed.certificate.serial)
             return report_pb2.RenewResponse(certificate_pem=renewed.certificate.pem, ca_pem=renewed.ca_pem)
         raise AssertionError("unreachable: an error has ended the call")

@@ -35,6 +35,7 @@ from fleetnet_server.rpc.people import PersonService
 from fleetnet_server.rpc.query import QueryService
 from fleetnet_server.rpc.renewals import Renewals
 from fleetnet_server.rpc.report import ReportService
+from fleetnet_server.rpc.slowly import Slowly
 from fleetnet_server.rpc.stream import Shared
 from fleetnet_server.rpc.streams import Ending, Streams
 from fleetnet_server.run import farewell, memory, sockets
@@ -119,7 +120,7 @@ async def _serve(config: Config, database: Database) -> None:
         health = Health()
         streams = Streams()
         load = Load()
-        quotas = Quotas(config.limits, load)
+        quotas, slowly = Quotas(config.limits, load), Slowly()
         admission = Admission(config.limits.streams_per_second, quotas, load)
         watching = Watching(database)
         shared = Shared(Ingest(database, watching.note), health, Held(config.limits.memory_bytes, load), quotas, load)
@@ -130,7 +131,7 @@ async def _serve(config: Config, database: Database) -> None:
         readmission = ReadmissionDesk(logged, trust, _now)
         renewals = Renewals(trust)
         following = Following(config, database, trust, identity, renewals)
-        reports = ReportService(shared, admission, enrollment, streams, renewals, _now)
+        reports = ReportService(shared, admission, enrollment, streams, renewals, slowly, _now)
         live = LiveDesk(Live(database), streams, Relayed(database))
         queries = QueryService(Questions(database), watching, streams, health, live)
         labelling = Labelling(logged, watching.note_labels)
@@ -139,7 +140,8 @@ async def _serve(config: Config, database: Database) -> None:
         administration = AdminService(enrollment, people, labelling, hosts, logged, description, health)
         turned_away = TurnedAway(logged)
         persons = PersonService(people, health, _now)
-        gate = Gate(people, Standing(people, shared=database.shared), turned_away, health, _now)
+        standing = Standing(people, shared=database.shared)
+        gate = Gate(people, standing, turned_away, slowly, health, _now)
         report = servers.report_server(reports, queries, administration, persons, gate)
         report_at = _bind(report, config.listen, "--listen", identity.credentials(client_certificates=True))
         advertised = tuple(str(address) for address in config.advertise)

@@ -16,6 +16,7 @@ from fleetnet_server.identity import peer
 from fleetnet_server.records import Coverage, Person, Selection, SocketQuestion, StaleHost
 from fleetnet_server.rpc import gate
 from fleetnet_server.rpc.query import QueryService
+from fleetnet_server.rpc.slowly import Slowly
 from fleetnet_server.services.health import Health
 from fleetnet_server.services.people import People
 from fleetnet_server.services.questions import Questions
@@ -86,7 +87,9 @@ async def asked(
     """A gate before the questions, on a socket."""
     kept = cast("TurnedAway", _Unwritable())
     standing = Standing(cast("People", people), shared=True)
-    before = gate.Gate(cast("People", people), standing, kept, Health(), lambda: datetime.datetime.now(datetime.UTC))
+    before = gate.Gate(
+        cast("People", people), standing, kept, Slowly(), Health(), lambda: datetime.datetime.now(datetime.UTC)
+    )
     server = grpc.aio.server(interceptors=[before])
     # Nothing else is asked for.
     service = QueryService(cast("Questions", endless), cast("Watching", endless), None, Health(), None)  # type: ignore[arg-type]
