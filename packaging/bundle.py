@@ -16,6 +16,7 @@ same archive, byte for byte; nothing of it is run where it is built, so a bundle
 
 import argparse
 import gzip
+import hashlib
 import json
 import shutil
 import subprocess
@@ -106,6 +107,9 @@ def main() -> int:
     parser.add_argument(
         "--architecture", action="append", metavar="NAME", help=f"default {' and '.join(ARCHITECTURES)}"
     )
+    parser.add_argument(
+        "--level", type=int, default=6, metavar="N", help="of gzip, from 1 (quick) to 9 (small); default %(default)s"
+    )
     parser.add_argument("--kind", action="append", choices=[kind.name for kind in KINDS], help="default both")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
@@ -114,11 +118,11 @@ def main() -> int:
                 target = Target(python, architecture)
                 libraries = (given.libraries or Path(scratch)) / target.tag
                 for kind in [kind for kind in KINDS if kind.name in (given.kind or [kind.name])]:
-                    print(build(kind, target, given.wheels, libraries, given.to))
+                    print(build(kind, target, given.wheels, libraries, given.to, given.level))
     return 0
 
 
-def build(kind: Kind, target: Target, wheels: Path, libraries: Path, to: Path) -> Path:
+def build(kind: Kind, target: Target, wheels: Path, libraries: Path, to: Path, level: int) -> Path:
     """One bundle; `libraries` is where wheels of others are kept."""
     theirs = fetch(kind, target, libraries)
     ours = sorted(wheel for name in ("proto", *kind.distributions) for wheel in wheels.glob(_pattern(name)))
@@ -139,7 +143,7 @@ def build(kind: Kind, target: Target, wheels: Path, libraries: Path, to: Path) -
         }  # fmt: skip
         (tree / "release.json").write_text(json.dumps(told, indent=1) + "\n")
         archive = to / f"{tree.name}-{target.tag}.tar.gz"
-        pack(tree, archive)
+        pack(tree, archive, level)
     return archive
 
 
@@ -147,6 +151,10 @@ def fetch(kind: Kind, target: Target, libraries: Path) -> list[Path]:
     """The locked libraries of others, each with a hash that is in requirements/; the index is asked only where one of
     them is not in `libraries` yet."""
     libraries.mkdir(parents=True, exist_ok=True)
+    locked = "".join((ROOT / f"requirements/{name}.txt").read_text() for name in kind.distributions)
+    note = libraries / f"{kind.name}.json"
+    if remembered := _remembered(note, locked):
+        return remembered
     with tempfile.TemporaryDirectory() as scratch:
         wanted = (
             "download",
@@ -163,7 +171,25 @@ def fetch(kind: Kind, target: Target, libraries: Path) -> list[Path]:
         for wheel in Path(scratch).iterdir():
             if not (libraries / wheel.name).exists():
                 shutil.copy(wheel, libraries)
-        return sorted(libraries / wheel.name for wheel in Path(scratch).iterdir())
+        names = sorted(wheel.name for wheel in Path(scratch).iterdir())
+    note.write_text(json.dumps({"locked": _digest(locked.encode()), "wheels": names}))
+    return [libraries / name for name in names]
+
+
+def _remembered(note: Path, locked: str) -> list[Path]:
+    """What pip has chosen before for the same locks, where it is there still and each hash is one of theirs; else
+    nothing. pip takes seconds to find that again."""
+    if not note.exists():
+        return []
+    told = json.loads(note.read_text())
+    wheels = [note.parent / name for name in told["wheels"]]
+    if told["locked"] != _digest(locked.encode()) or not all(wheel.exists() for wheel in wheels):
+        return []
+    return wheels if all(f"sha256:{_digest(wheel.read_bytes())}" in locked for wheel in wheels) else []
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _requirements(kind: Kind) -> Iterable[str]:
@@ -218,7 +244,7 @@ def _ship(kind: Kind, tree: Path) -> None:
     (tree / "install").chmod(0o755)
 
 
-def pack(tree: Path, archive: Path) -> None:
+def pack(tree: Path, archive: Path, level: int) -> None:
     """A directory as an archive that is the same wherever and whenever it is made."""
 
     def plain(info: tarfile.TarInfo) -> tarfile.TarInfo:
@@ -228,7 +254,7 @@ def pack(tree: Path, archive: Path) -> None:
         return info
 
     beside = archive.with_suffix(".new")
-    with beside.open("wb") as raw, gzip.GzipFile("", "wb", 6, raw, mtime=0) as packed:  # noqa: SIM117 - one after the other
+    with beside.open("wb") as raw, gzip.GzipFile("", "wb", level, raw, mtime=0) as packed:  # noqa: SIM117 - one after the other
         with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar:
             for path in sorted(tree.rglob("*")):
                 tar.add(path, arcname=str(path.relative_to(tree.parent)), recursive=False, filter=plain)
