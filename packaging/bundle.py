@@ -35,6 +35,7 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parents[1]
+_LEVEL: Final = 6  # of gzip
 INSTALLER: Final = ROOT / "ansible/plugins/module_utils/releases.py"
 PYTHONS: Final = ("3.11", "3.12", "3.13")
 ARCHITECTURES: Final = ("x86_64", "aarch64")
@@ -111,6 +112,13 @@ def main() -> int:
     parser.add_argument(
         "--architecture", action="append", metavar="NAME", help=f"default {' and '.join(ARCHITECTURES)}"
     )
+    parser.add_argument(
+        "--level",
+        type=int,
+        default=_LEVEL,
+        metavar="N",
+        help="of gzip, from 1 (quick) to 9 (small); default %(default)s",
+    )
     parser.add_argument("--kind", action="append", choices=[kind.name for kind in KINDS], help="default both")
     given = parser.parse_args()
     kinds = [kind for kind in KINDS if kind.name in (given.kind or [kind.name])]
@@ -122,11 +130,11 @@ def main() -> int:
                 target = Target(python, architecture)
                 libraries = (given.libraries or Path(scratch)) / target.tag
                 for kind in kinds:
-                    print(build(kind, target, given.wheels, libraries, given.to))
+                    print(build(kind, target, given.wheels, libraries, given.to, given.level))
     return 0
 
 
-def build(kind: Kind, target: Target, wheels: Path, libraries: Path, to: Path) -> Path:
+def build(kind: Kind, target: Target, wheels: Path, libraries: Path, to: Path, level: int) -> Path:
     """One bundle; `libraries` is where wheels of others are kept."""
     ours = our_wheels(kind, wheels)
     version = version_of(ours)
@@ -141,7 +149,7 @@ def build(kind: Kind, target: Target, wheels: Path, libraries: Path, to: Path) -
         }  # fmt: skip
         (tree / "release.json").write_text(json.dumps(told, indent=1) + "\n")
         archive = to / f"{tree.name}-{target.tag}.tar.gz"
-        pack(tree, archive)
+        pack(tree, archive, level)
     return archive
 
 
@@ -156,23 +164,19 @@ def build_without_libraries(kind: Kind, wheels: Path, to: Path) -> Path:
         named.mkdir(parents=True)
         for name in kind.distributions:
             shutil.copy(ROOT / f"requirements/{name}.txt", named)
-        lines = [f"{_named(wheel)}=={version} --hash=sha256:{_digest(wheel)}\n" for wheel in ours]
+        lines = [f"{_named(wheel)}=={version} --hash=sha256:{_digest(wheel.read_bytes())}\n" for wheel in ours]
         (named / "ours.txt").write_text("".join(lines))
         _write_scripts(ours, f"/opt/fleetnet/{version}", tree)
         _ship(kind, tree)
         told = {"name": f"fleetnet-{kind.name}", "version": version, "components": kind.components}
         (tree / "release.json").write_text(json.dumps(told, indent=1) + "\n")
         archive = to / f"{tree.name}-index.tar.gz"
-        pack(tree, archive)
+        pack(tree, archive, _LEVEL)
     return archive
 
 
 def _named(wheel: Path) -> str:
     return wheel.name.split("-")[0].replace("_", "-")
-
-
-def _digest(wheel: Path) -> str:
-    return hashlib.sha256(wheel.read_bytes()).hexdigest()
 
 
 def our_wheels(kind: Kind, wheels: Path) -> list[Path]:
@@ -200,6 +204,10 @@ def fetch(kind: Kind, target: Target, libraries: Path) -> list[Path]:
     """The locked libraries of others, each with a hash that is in requirements/; the index is asked only where one of
     them is not in `libraries` yet."""
     libraries.mkdir(parents=True, exist_ok=True)
+    locked = "".join((ROOT / f"requirements/{name}.txt").read_text() for name in kind.distributions)
+    note = libraries / f"{kind.name}.json"
+    if remembered := _remembered(note, locked):
+        return remembered
     with tempfile.TemporaryDirectory() as scratch:
         wanted = (
             "download",
@@ -216,7 +224,25 @@ def fetch(kind: Kind, target: Target, libraries: Path) -> list[Path]:
         for wheel in Path(scratch).iterdir():
             if not (libraries / wheel.name).exists():
                 shutil.copy(wheel, libraries)
-        return sorted(libraries / wheel.name for wheel in Path(scratch).iterdir())
+        names = sorted(wheel.name for wheel in Path(scratch).iterdir())
+    note.write_text(json.dumps({"locked": _digest(locked.encode()), "wheels": names}))
+    return [libraries / name for name in names]
+
+
+def _remembered(note: Path, locked: str) -> list[Path]:
+    """What pip has chosen before for the same locks, where it is there still and each hash is one of theirs; else
+    nothing. pip takes seconds to find that again."""
+    if not note.exists():
+        return []
+    told = json.loads(note.read_text())
+    wheels = [note.parent / name for name in told["wheels"]]
+    if told["locked"] != _digest(locked.encode()) or not all(wheel.exists() for wheel in wheels):
+        return []
+    return wheels if all(f"sha256:{_digest(wheel.read_bytes())}" in locked for wheel in wheels) else []
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _requirements(kind: Kind) -> Iterable[str]:
@@ -271,7 +297,7 @@ def _ship(kind: Kind, tree: Path) -> None:
     (tree / "install").chmod(0o755)
 
 
-def pack(tree: Path, archive: Path) -> None:
+def pack(tree: Path, archive: Path, level: int) -> None:
     """A directory as an archive that is the same wherever and whenever it is made."""
 
     def plain(info: tarfile.TarInfo) -> tarfile.TarInfo:
@@ -281,7 +307,7 @@ def pack(tree: Path, archive: Path) -> None:
         return info
 
     beside = archive.with_suffix(".new")
-    with beside.open("wb") as raw, gzip.GzipFile("", "wb", 6, raw, mtime=0) as packed:  # noqa: SIM117 - one after the other
+    with beside.open("wb") as raw, gzip.GzipFile("", "wb", level, raw, mtime=0) as packed:  # noqa: SIM117 - one after the other
         with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar:
             for path in sorted(tree.rglob("*")):
                 tar.add(path, arcname=str(path.relative_to(tree.parent)), recursive=False, filter=plain)

@@ -5,7 +5,7 @@
 over the network where identities are given, one after another shown; else over a socket. It
 reads orders from stdin, one a line, and answers each with one line of JSON:
 
-    watch N RATE so many more ask for listeners on ports 1 to 1023, RATE a second; answered when each knows what there is
+    watch N RATE so many more ask for listeners on ports 1 to 1023, RATE a second; answered when all know what is there
     heard        how many sockets all of them were told of since they were last asked so, the beginning left out
     end
 """

@@ -13,6 +13,7 @@
     │   └── BadBatch               the batch cannot be stored: it is set aside, or the agent is to reconnect
     │       └── ForeignBatch           it is of another boot or epoch than its stream: the agent is to reconnect
     ├── HostUnknown            no host of that name has enrolled
+    │   └── HostLeft           it has left the fleet by the time asked about
     ├── TokenRefused           an enrollment token is unknown, used up, revoked or expired
     ├── PeerRefused            the peer of a connection is no host of the fleet, or no person
     ├── NotTheIssuer           this collector does not have the key of the CA; another one does
@@ -94,6 +95,16 @@ class HostUnknown(ServerError):
 
     def __init__(self, name: str) -> None:
         super().__init__(f'no host named "{name}" has enrolled; `fleetnet hosts` lists those that have')
+        self.name = name
+
+
+class HostLeft(HostUnknown):
+    """A question names a host that has left the fleet by the time asked about."""
+
+    def __init__(self, name: str) -> None:
+        ServerError.__init__(
+            self, f'"{name}" has left the fleet; `fleetnet history {name}` says what it did, and --at asks about before'
+        )
         self.name = name
 
 

@@ -378,6 +378,7 @@ class Selection:
     max_age_ms: int = 120_000
     limit: int = 0
     labels: tuple[Label, ...] = ()  # a host is asked that has all of them now
+    though_left: bool = False  # `host` is asked though it may have left the fleet by then
 
     @property
     def of_some(self) -> bool:

@@ -197,7 +197,7 @@ def build_bundles(sources: Path, to: Path, *, kinds: Sequence[str] = ("agent", "
     command = [
         *(sys.executable, str(ROOT / "packaging/bundle.py"), "--wheels", str(wheels), "--to", str(to)),
         *("--libraries", str(LIBRARIES), "--python", python),
-        *("--architecture", platform.machine()),
+        *("--architecture", platform.machine(), "--level", "1"),
         *(word for kind in kinds for word in ("--kind", kind)),
     ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
@@ -208,8 +208,26 @@ def build_bundles(sources: Path, to: Path, *, kinds: Sequence[str] = ("agent", "
     (to / "SHA256SUMS").write_text(sums)
 
 
-def raised(version: str, directory: Path) -> Path:
-    """The sources of the four distributions, as those of another version."""
+# An agent that nothing but the collector can tell from a good one: it says that it is ready, and that it is alive.
+NEVER_REPORTS: Final = """
+import os
+import time
+
+from fleetnet_agent.notify import Notifier
+
+
+def main() -> None:
+    notifier = Notifier(os.environ)
+    notifier.ready()
+    while True:
+        notifier.alive("well")
+        time.sleep(1)
+"""
+
+
+def raised(version: str, directory: Path, *, agent: str = "") -> Path:
+    """The sources of the four distributions, as those of another version, with another main module of the agent if one
+    is given."""
     tree = directory / f"sources-{version}"
     for name in ("proto", "agent", "server", "cli"):
         shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
@@ -217,4 +235,16 @@ def raised(version: str, directory: Path) -> Path:
             file.write_text(
                 file.read_text().replace(f'"{VERSION}"', f'"{version}"').replace(f"=={VERSION}", f"=={version}")
             )
+    if agent:
+        (tree / "agent/fleetnet_agent/main.py").write_text(agent)
     return tree
+
+
+def give_nft(host: Booted) -> None:
+    """Put nft on a host that is off, with its libraries: this machine's, of the same release."""
+    listed = subprocess.run(["ldd", "/usr/sbin/nft"], capture_output=True, text=True, check=True).stdout
+    for file in ("/usr/sbin/nft", *re.findall(r"=> (/\S+)", listed)):
+        if not (host.lower / file[1:]).exists():
+            target = host.upper / Path(file).resolve().parent.relative_to("/") / Path(file).name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, target)

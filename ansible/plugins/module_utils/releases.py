@@ -20,6 +20,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import fcntl
+import filecmp
 import hashlib
 import json
 import os
@@ -28,6 +30,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -113,6 +116,18 @@ def python_version(python: str) -> str:
     return f"{found[0]}.{found[1]}"
 
 
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Nobody else changes releases here meanwhile: a run that the controller has lost may be at it still."""
+    ROOT.mkdir(mode=0o755, parents=True, exist_ok=True)
+    place = os.open(str(ROOT), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(place, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(place)
+
+
 def digest_of(archive: Path) -> str:
     """SHA-256, in hexadecimal digits."""
     digest = hashlib.sha256()
@@ -153,6 +168,7 @@ def put_tree(tree: Path, python: str, digest: str = "", index: str = "") -> str:
         raise ReleaseError(f"this bundle is for {told['architecture']}, and this host is {os.uname().machine}")
     place = ROOT / told["version"]
     _make_environment(tree, python, told["python"])
+    _take_compiled(tree, ROOT / led_to("current"))
     _compile(tree, place, python)
     (tree / "release.json").write_text(json.dumps(dict(told, digest=digest), indent=1) + "\n")
     old = _beside("old")
@@ -216,6 +232,18 @@ def _make_environment(tree: Path, python: str, version: str) -> None:
         (tree / "bin" / name).symlink_to(python if name == "python" else "python")
     home = os.path.dirname(os.path.realpath(python))
     (tree / "pyvenv.cfg").write_text(f"home = {home}\ninclude-system-site-packages = false\n")
+
+
+def _take_compiled(tree: Path, before: Path) -> None:
+    """What was compiled for the release in use serves this one where the source is the same, byte for byte: most of an
+    upgrade is libraries that did not change. Python compares size and time of the source, and all times are alike."""
+    for compiled in before.glob("lib/**/__pycache__/*.pyc"):
+        cache = compiled.parent.relative_to(before)
+        source = cache.parent / (compiled.name.split(".")[0] + ".py")
+        with contextlib.suppress(OSError):
+            if filecmp.cmp(str(before / source), str(tree / source), shallow=False):
+                (tree / cache).mkdir(exist_ok=True)
+                os.link(str(compiled), str(tree / cache / compiled.name))
 
 
 def _compile(tree: Path, place: Path, python: str) -> None:

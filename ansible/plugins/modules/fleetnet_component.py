@@ -39,10 +39,22 @@ options:
     default: ""
   version:
     description:
-      - The release. V(previous) is the one that was in use before the present one.
+      - The release. V(previous) is the one that was in use before the present one, where that is the one to be left.
       - Without it the newest in O(dist), and where there is no O(dist) the one that is in use.
     type: str
     default: ""
+  leaving:
+    description:
+      - With O(version=previous), which release is to be left. A host on which another is in use stays as it is, so that
+        to do it again changes nothing.
+    type: str
+    default: ""
+  backup:
+    description:
+      - Before a collector's release changes, write C(fleetnet-server backup) into C(/var/lib/fleetnet-server/backups),
+        and keep the newest two of those. Where that fails, nothing is changed.
+    type: bool
+    default: true
   python:
     description: The interpreter that the services run on, 3.11 or later.
     type: path
@@ -99,6 +111,7 @@ EXAMPLES = r"""
   fleetnet.fleetnet.fleetnet_component:
     component: agent
     version: previous
+    leaving: 0.2.0
 """
 
 RETURN = r"""
@@ -109,6 +122,10 @@ version:
 before:
   description: The one that was in use when this began; empty if there was none.
   returned: always
+  type: str
+backup:
+  description: The file that a collector was backed up to before its release changed; empty where it did not.
+  returned: success
   type: str
 joined:
   description: As which host the agent has joined a fleet; empty if it has not.
@@ -127,6 +144,7 @@ import platform
 import pwd
 import shutil
 import subprocess
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -151,7 +169,8 @@ class Component:
     users: tuple[str, ...]
     groups: tuple[str, ...]
     state: tuple[str, ...]
-    own: tuple[str, ...]  # other files that the services make
+    own: tuple[str, ...]  # other files that the services make, or the roles
+    beside: tuple[str, ...] = ()  # units that the roles write
 
 
 COMPONENTS = {
@@ -173,10 +192,13 @@ COMPONENTS = {
         users=("fleetnet-server",),
         groups=("fleetnet-admin",),
         state=("/var/lib/fleetnet-server",),
-        own=("/run/fleetnet/admin.sock",),
+        own=("/run/fleetnet/admin.sock", "/etc/fleetnet/pgpass", "/etc/fleetnet/collector.nft"),
+        beside=("fleetnet-nftables.service",),
     ),
 }
 IDENTITY = Path("/var/lib/fleetnet-agent/agent.json")
+_BACKUPS = Path("/var/lib/fleetnet-server/backups")
+_BACKUPS_KEPT = 2
 
 
 @dataclass
@@ -251,17 +273,27 @@ class Present:
         self.component = COMPONENTS[self.name]
         self.only_asked = module.check_mode
         self.told = Told()
+        self.backup = ""
 
     def run(self) -> dict[str, Any]:
+        if self.only_asked:
+            return self._run()
+        with releases.alone():
+            return self._run()
+
+    def _run(self) -> dict[str, Any]:
         python = releases.python_version(self.given["python"])
         before = releases.led_to("current")
         version = self._version(before)
+        self._check_shared(before, version)
         bundle = self._bundle(version, python)
         if bundle and not self.only_asked:
             if not self.given["archive"]:
                 return {"changed": False, "wanted": bundle}
             given = self.given
             releases.put_archive(Path(given["archive"]), bundle["digest"], given["python"], given["index"])
+        if version != before and before and self.name == "collector" and self.given["backup"]:
+            self._back_up(before)
         if bundle:
             self.told.fact("release", "", f"{version} in {releases.ROOT / version}")
         files = self._files(version)
@@ -279,6 +311,8 @@ class Present:
 
     def _version(self, before: str) -> str:
         wanted = self.given["version"]
+        if wanted == "previous" and self.given["leaving"] not in ("", before):
+            return before or self._no_version()
         if wanted == "previous":
             wanted = releases.led_to("previous")
             if not wanted:
@@ -286,6 +320,32 @@ class Present:
         return (
             wanted or (self.given["offered"][0]["version"] if self.given["offered"] else before) or self._no_version()
         )
+
+    def _check_shared(self, before: str, version: str) -> None:
+        """Agent and collector of one machine have one release; a collector's has no way back but a backup."""
+        if self.name == "agent" and before not in ("", version) and any(map(os.path.exists, _units_of("collector"))):
+            raise releases.ReleaseError(
+                f"the collector is here too and has {before}, and the agent beside it has the same release: the "
+                f"collector has to go to {version} first (the playbooks upgrade and site see to that)"
+            )
+
+    def _back_up(self, before: str) -> None:
+        """By the release in use, as the collector's user. What the new one does to the tables has no way back."""
+        self.backup = str(_BACKUPS / time.strftime(f"{before}-%Y%m%dT%H%M%SZ", time.gmtime()))
+        self.told.fact("backup", "", self.backup)
+        if self.only_asked:
+            return
+        user = ("runuser", "-u", "fleetnet-server", "--")
+        command = [*user, str(releases.ROOT / "current/bin/fleetnet-server"), "backup", self.backup]
+        subprocess.run([*user, "mkdir", "-p", "-m", "0700", str(_BACKUPS)], check=True)
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+        if done.returncode != 0:
+            raise releases.ReleaseError(
+                "no backup could be made, and nothing was changed (fleetnet_backup: false goes on without): "
+                + done.stdout.decode(errors="replace").strip()
+            )
+        for old in sorted(_BACKUPS.iterdir(), key=lambda file: file.stat().st_mtime)[:-_BACKUPS_KEPT]:
+            old.unlink()
 
     def _no_version(self) -> str:
         raise releases.ReleaseError(
@@ -393,18 +453,18 @@ class Present:
         told = self.told
         return {
             "changed": told.changed, "diff": told.diff, "version": version, "before": before,
-            "joined": joined(), "restarted": told.restarted,
+            "joined": joined(), "restarted": told.restarted, "backup": self.backup,
         }  # fmt: skip
 
 
 def remove(component: Component, keep: list[str], only_asked: bool, told: Told) -> None:
     """Have nothing of a component here but what is to be kept."""
-    stand = units.look([*component.enabled, *component.on_demand])
+    stand = units.look([*component.enabled, *component.on_demand, *component.beside])
     there = [name for name, unit in stand.items() if unit.enabled or unit.active]
     for name in there:
         told.fact("unit", name, "")
     if there and not only_asked:
-        units.disable_and_stop([*component.enabled, *component.on_demand])
+        units.disable_and_stop(there)
     gone = [*_files_of(component), *map(Path, component.own)]
     gone += [] if "state" in keep else list(map(Path, component.state))
     gone += [] if "settings" in keep else [_SETTINGS / component.settings]
@@ -413,7 +473,7 @@ def remove(component: Component, keep: list[str], only_asked: bool, told: Told) 
             told.fact("path", str(path), "")
             if not only_asked:
                 shutil.rmtree(str(path)) if path.is_dir() and not path.is_symlink() else path.unlink()
-    if there and not only_asked:
+    if told.changed and not only_asked:
         units.reload_all()
     for user in component.users if "state" not in keep else ():
         if _has_user(user):
@@ -431,7 +491,7 @@ def remove(component: Component, keep: list[str], only_asked: bool, told: Told) 
 
 def _files_of(component: Component) -> list[Path]:
     """Units with their drop-in directories, and what makes users and places."""
-    names = {*component.enabled, *component.services, *component.on_demand}
+    names = {*component.enabled, *component.services, *component.on_demand, *component.beside}
     found = [Path("/etc/systemd/system") / name for name in sorted(names)]
     found += [Path("/etc/systemd/system") / (name + ".d") for name in sorted(names)]
     what = component.settings.partition(".")[0]
@@ -477,6 +537,8 @@ def main() -> None:
             "dist": {"type": "path"},
             "index": {"type": "str", "default": "", "no_log": True},
             "version": {"type": "str", "default": ""},
+            "leaving": {"type": "str", "default": ""},
+            "backup": {"type": "bool", "default": True},
             "python": {"type": "path", "default": "/usr/bin/python3"},
             "settings": {"type": "str", "default": ""},
             "drop_ins": {"type": "dict"},
@@ -490,6 +552,7 @@ def main() -> None:
     )
     given = module.params
     before = releases.led_to("current")
+    present = None
     try:
         if given["state"] == "absent":
             told = Told()
@@ -501,9 +564,12 @@ def main() -> None:
         if why_not:
             module.fail_json(msg=why_not + "; nothing was changed", before=before)
         releases.refuse_packaged(given["component"])
-        module.exit_json(**Present(module).run())
+        present = Present(module)
+        module.exit_json(**present.run())
     except (releases.ReleaseError, units.UnitError) as error:
-        module.fail_json(msg=str(error), before=before)
+        backup = present.backup if present else ""
+        told_of = f"; the backup from before is {backup}" if backup and os.path.exists(backup) else ""
+        module.fail_json(msg=str(error) + told_of, before=before, backup=backup)
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ CODES: dict[type[errors.ServerError], grpc.StatusCode] = {
     errors.ForeignBatch: grpc.StatusCode.INVALID_ARGUMENT,
     errors.BadBatch: grpc.StatusCode.INVALID_ARGUMENT,
     errors.HostUnknown: grpc.StatusCode.NOT_FOUND,
+    errors.HostLeft: grpc.StatusCode.NOT_FOUND,
     errors.TokenRefused: grpc.StatusCode.UNAUTHENTICATED,
     errors.PeerRefused: grpc.StatusCode.UNAUTHENTICATED,
     errors.NotTheIssuer: grpc.StatusCode.FAILED_PRECONDITION,

@@ -21,8 +21,18 @@ than SKEW_US are mostly the time that a Hello travels, and are let be.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from fleetnet_server.errors import HostUnknown
-from fleetnet_server.records import PENDING, Coverage, Gap, Label, NotKept, Selection, SocketQuestion, StaleHost
+from fleetnet_server.errors import HostLeft, HostUnknown
+from fleetnet_server.records import (
+    PENDING,
+    RETIRED,
+    Coverage,
+    Gap,
+    Label,
+    NotKept,
+    Selection,
+    SocketQuestion,
+    StaleHost,
+)
 from fleetnet_server.storage import gaps, heard, hosts, kept, labels, reach, sessions
 from fleetnet_server.storage.database import Connection
 from fleetnet_server.storage.kept import Kind
@@ -111,7 +121,8 @@ def outline(
     conn: Connection, selection: Selection, now_us: int, kinds: Collection[Kind] = (), since_us: int = 0
 ) -> Outline:
     """The outline of a question's scene, which is about these kinds of history; with `since_us` about what began from
-    then on. Raises as `survey`.
+    then on. Who has left the fleet and is asked all the same tells nothing any more, so it is not fresh now. Raises as
+    `survey`.
 
     Of all hosts the database counts, for going through ten thousand of them takes longer than most answers.
     """
@@ -154,10 +165,13 @@ def _outline_of_one(
     one = reach.of_one(conn, selection.host)
     if one is None:
         raise HostUnknown(selection.host)
+    has_left = one.status == RETIRED
+    if has_left and not selection.though_left:
+        raise HostLeft(selection.host)
     skewed = _skewed(now_us, {one.host_id: one.clock_offset_us})
     since = skewed.moved_to(since_us) if since_us else None
     begin_us, end_us = (moment.by_host.get(one.host_id, moment.at_us) for moment in (since or skewed, skewed))
-    fresh = one.heard_us > 0 and one.heard_us >= now_us - selection.max_age_ms * _MS_US
+    fresh = not has_left and one.heard_us > 0 and one.heard_us >= now_us - selection.max_age_ms * _MS_US
     coverage = Coverage(
         as_of_us=now_us,
         hosts_asked=1,
@@ -207,13 +221,14 @@ def survey(
     and_waiting: bool = False,
 ) -> Scene:
     """The scene of a question about these kinds of history; with `and_waiting` also who waits to be approved now.
-    Raises HostUnknown if it names a host that has not enrolled."""
+    Raises HostUnknown if it names a host that has not enrolled, HostLeft if it had left by then."""
     asked = hosts.heard(conn, selection, and_pending=and_waiting)
     waiting = [host for host in asked if host.status == PENDING] if and_waiting and not selection.at_us else []
     if waiting:
         asked = [host for host in asked if host.status != PENDING]
     if selection.host and not asked:
-        raise HostUnknown(selection.host)
+        there = hosts.find(conn, selection.host)
+        raise (HostLeft if there and there.status == RETIRED else HostUnknown)(selection.host)
     only = asked[0].host_id if selection.host else None
     if selection.at_us and not selection.host:
         # Who came later is no part of the fleet as it was.

@@ -25,7 +25,9 @@ def answer(
     conn: Connection, question: LivesQuestion, now_us: int
 ) -> Generator[Coverage | tuple[Life, ...] | End, None, End]:
     """Coverage, pages of at most search.PAGE, End. Raises HostUnknown."""
-    asked, selection = question.sockets, question.sockets.selection
+    asked = question.sockets
+    # What a host did does not end with its leaving.
+    selection = replace(asked.selection, though_left=True)
     kinds = () if question.without_sockets else kinds_of(replace(asked, opened_since_us=question.since_us))
     scene = outline(conn, selection, now_us, kinds, question.since_us)
     assert scene.since is not None

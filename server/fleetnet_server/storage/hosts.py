@@ -78,6 +78,11 @@ def in_fleet(at_us: int = 0) -> ColumnElement[bool]:
     return here | (hosts.c.status_since_us > at_us) if at_us else here
 
 
+def enrolled() -> ColumnElement[bool]:
+    """Of the rows of hosts: that they are in the fleet, or were."""
+    return hosts.c.status != literal_column(f"'{PENDING}'")
+
+
 def enroll(conn: Connection, name: str, serial: str, now_us: int, status: str = ACTIVE) -> Host:
     """The host of this name with this certificate alone, active or pending; a name that enrolled before keeps host_id
     and history."""
@@ -251,7 +256,7 @@ def heard(conn: Connection, asked: Selection = _ALL, *, and_pending: bool = Fals
     """The host that is asked of, or those that match one of the globs and have all of the labels, if they were in the
     fleet then, or with `and_pending` wait now to be let into it; ordered by name."""
     columns = (hosts.c.host_id, hosts.c.name, hosts.c.enrolled_at_us, hosts.c.last_heard_us, hosts.c.status)
-    meant = in_fleet(asked.at_us)
+    meant = enrolled() if asked.host and asked.though_left else in_fleet(asked.at_us)
     if and_pending and not asked.at_us:
         meant |= hosts.c.status == PENDING
     query = select(*columns).where(meant).order_by(hosts.c.name)

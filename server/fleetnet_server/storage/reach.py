@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from sqlalchemy import BigInteger, BindParameter, Connection, bindparam, case, func, literal_column, select, union_all
 
 from fleetnet_server.storage.dialect import is_spread, select_constant
-from fleetnet_server.storage.hosts import in_fleet
+from fleetnet_server.storage.hosts import enrolled, in_fleet
 from fleetnet_server.storage.schema import SKEWED, gaps, hosts, sessions
 
 
@@ -44,11 +44,12 @@ class One(NamedTuple):
 
     host_id: int
     heard_us: int  # when its last whole look was committed, collector's clock; 0 if none was
+    status: str  # any but pending
     clock_offset_us: int  # as its newest stream has it; 0 if there is none
 
 
 def of_one(conn: Connection, name: str) -> One | None:
-    """How one host stands now; None if there is none of this name."""
+    """How one host stands now, which may have left the fleet; None if there is none of this name."""
     if is_spread(conn):
         return _of_one_on_its_machine(conn, name)
     rows = select_constant(conn, _OF_ONE, {"of_name": name})
@@ -60,9 +61,9 @@ def _of_one_on_its_machine(conn: Connection, name: str) -> One | None:
     rows = select_constant(conn, _HOST, {"of_name": name})
     if not rows:
         return None
-    [(host_id, heard_us, generation)] = rows
+    [(host_id, heard_us, status, generation)] = rows
     offsets = select_constant(conn, _OFFSET, {"of_host": host_id, "of_generation": generation})
-    return One(host_id, heard_us, offsets[0][0] if offsets else 0)
+    return One(host_id, heard_us, status, offsets[0][0] if offsets else 0)
 
 
 def gaps_of_one(conn: Connection, host_id: int, begin_us: int, end_us: int) -> int:
@@ -85,6 +86,7 @@ _NEWEST = (hosts.c.host_id == sessions.c.host_id) & (hosts.c.generation == sessi
 _OVER = (gaps.c.to_us > _us("begin_us"), gaps.c.from_us <= _us("end_us"))
 _ZERO = literal_column("0", BigInteger)
 _ONE = literal_column("1", BigInteger)
+_OF_NAME = (hosts.c.name == bindparam("of_name")) & enrolled()
 
 _REACH = union_all(
     select(
@@ -102,13 +104,14 @@ _OF_ONE = (
     select(
         hosts.c.host_id,
         func.coalesce(hosts.c.last_heard_us, _ZERO),
+        hosts.c.status,
         func.coalesce(sessions.c.clock_offset_us, _ZERO),
     )
     .select_from(hosts.outerjoin(sessions, _NEWEST))
-    .where(hosts.c.name == bindparam("of_name"), in_fleet())
+    .where(_OF_NAME)
 )
-_HOST = select(hosts.c.host_id, func.coalesce(hosts.c.last_heard_us, _ZERO), hosts.c.generation).where(
-    hosts.c.name == bindparam("of_name"), in_fleet()
+_HOST = select(hosts.c.host_id, func.coalesce(hosts.c.last_heard_us, _ZERO), hosts.c.status, hosts.c.generation).where(
+    _OF_NAME
 )
 _OFFSET = select(sessions.c.clock_offset_us).where(
     sessions.c.host_id == bindparam("of_host"), sessions.c.generation == bindparam("of_generation")

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 import pytest
-from fleetnet_server.errors import HostUnknown, PeerRefused, RequestRefused
+from fleetnet_server.errors import HostLeft, HostUnknown, PeerRefused, RequestRefused
 from fleetnet_server.records import (
     ACTIVE,
     RETIRED,
@@ -152,8 +152,9 @@ def test_of_a_retired_host_the_past_is_answered_and_the_present_is_not_asked(tmp
             found = await c.ask_hosts(T0 + 20 * S, at_us=selection.at_us)
             assert [host.host for host in found.items] == asked
             assert found.coverage.hosts_asked == len(asked)
-        with pytest.raises(HostUnknown):
-            await c.ask(now_us=T0 + 20 * S, host="web1")
+        for at_us in (0, T0 + 15 * S):
+            with pytest.raises(HostLeft, match="`fleetnet history web1`"):
+                await c.ask(now_us=T0 + 20 * S, host="web1", at_us=at_us)
         # What it held open ended some time since its last look, and that is said.
         [item] = (await c.ask(now_us=T0 + 20 * S, host="web1", at_us=T0 + S)).items
         assert (item.closed_at_us, item.last_seen_us) == (mine.now_us, T0)

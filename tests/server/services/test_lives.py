@@ -2,6 +2,7 @@
 agent between, the latest first; the same as a plain account of every row, on each engine."""
 
 import asyncio
+import datetime
 import random
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -13,6 +14,7 @@ import pytest
 from fleetnet_server.errors import HostUnknown
 from fleetnet_server.lives import AgentStart, Life, LivesQuestion
 from fleetnet_server.records import Coverage, End, Gap, Selection, SocketAnswer, SocketQuestion
+from fleetnet_server.services.hosts import Hosts
 from fleetnet_server.storage import search
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -175,6 +177,27 @@ def test_a_host_that_nobody_knows_is_an_error(tmp_path: Path) -> None:
     async def story(c: Collector) -> None:
         with pytest.raises(HostUnknown):
             await ask(c, T0, T0 + S, host="nobody")
+
+    tell(tmp_path, story)
+
+
+def test_what_a_host_did_is_answered_when_it_has_left_and_that_it_tells_nothing_more_is_said(tmp_path: Path) -> None:
+    async def story(c: Collector) -> None:
+        await a_day(c)
+        before = in_words((await ask(c, T0, T0 + 100 * S)).items)
+        left = datetime.datetime.fromtimestamp(T0 / 1e6 + 100, datetime.UTC)
+        await Hosts(c.db, lambda: left, lambda _: None, lambda _: None).forget(["web1"])
+        # Within what is fresh of a host of the fleet.
+        now = await ask(c, T0, T0 + 101 * S)
+        assert [(stale.host, stale.last_seen_us) for stale in now.coverage.hosts_stale] == [("web1", T0 + 90 * S)]
+        # Except that what was open then has ended.
+        as_left = [word.replace("22 LISTEN 90-", "22 LISTEN 90-100") for word in before]
+        assert sorted(in_words(now.items)) == sorted(as_left)
+        for at_us in (T0 + 95 * S, T0 + 3_600 * S):
+            then = await ask(c, T0, T0 + 7_200 * S, at_us=at_us)
+            assert (then.coverage.hosts_asked, len(then.items)) == (1, len(before))
+        with pytest.raises(HostUnknown):
+            await ask(c, T0, T0 + 101 * S, host="nobody")
 
     tell(tmp_path, story)
 
