@@ -3,6 +3,7 @@ approved that. The only thing that a stranger can ask of the collector."""
 
 import asyncio
 import contextlib
+import random
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Final
@@ -163,7 +164,8 @@ class EnrollService(enroll_pb2_grpc.EnrollServiceServicer):
             self._guesses.check(peer)
         except TooMuchAtOnce:
             if self._waiting < _WAITING_AT_MOST:
-                await self._wait(_SLOWLY_S)
+                # Not all at one moment, for they come back at once.
+                await self._wait(_SLOWLY_S * random.uniform(0.5, 1.5))  # noqa: S311  # only jitter
                 if await admits():
                     return
             raise

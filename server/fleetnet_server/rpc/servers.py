@@ -31,6 +31,9 @@ _Options = list[tuple[str, int]]
 
 # Without this a second collector binds the same port silently, and takes half of the connections.
 _ALONE = ("grpc.so_reuseport", 0)
+# No agent and no command line packs its messages. One that is packed is refused before it is unpacked: 16 kB become as
+# many MiB, and a core is busy with each for some 30 ms.
+_PLAIN = ("grpc.compression_enabled_algorithms_bitset", 1)  # grpc/impl/compression_types.h: bit 0, identity
 # Whoever connects and does not come to the end of the handshake gives the place back soon; gRPC waits two minutes.
 _HANDSHAKE = ("grpc.server_handshake_timeout_ms", 10_000)
 _KEEPALIVE: _Options = [
@@ -57,6 +60,7 @@ def report_server(
         interceptors=[Readable(), gate],
         options=[
             _ALONE,
+            _PLAIN,
             _HANDSHAKE,
             *_KEEPALIVE,
             *_QUIET,
@@ -84,6 +88,7 @@ def enroll_server(service: EnrollService) -> grpc.aio.Server:
         interceptors=[Readable()],
         options=[
             _ALONE,
+            _PLAIN,
             _HANDSHAKE,
             ("grpc.max_receive_message_length", 64 * 1024),
             ("grpc.max_metadata_size", 8 * 1024),
@@ -104,6 +109,7 @@ def admin_server(queries: QueryService, administration: AdminService, authority:
         interceptors=[Readable()],
         options=[
             _ALONE,
+            _PLAIN,
             ("grpc.max_send_message_length", -1),
             ("grpc.max_receive_message_length", MOST_QUESTION_BYTES),
         ],

@@ -7,6 +7,7 @@ of the fleet.
 """
 
 import asyncio
+import random
 import time
 from collections.abc import Callable
 from typing import Final
@@ -45,6 +46,7 @@ class Slowly:
             return
         self._waiting += 1
         try:
-            await asyncio.sleep(WAIT_S)
+            # Not all of those who wait come back at one moment, which would keep others for as long as they are many.
+            await asyncio.sleep(WAIT_S * random.uniform(0.5, 1.5))  # noqa: S311  # only jitter
         finally:
             self._waiting -= 1

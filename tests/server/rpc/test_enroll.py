@@ -167,6 +167,17 @@ def test_who_has_a_good_token_gets_in_whatever_is_guessed_behind_the_same_addres
     assert collector.terminate() == 0
 
 
+def test_a_message_that_is_packed_is_refused_before_it_is_unpacked(collector: Running) -> None:
+    strangers = grpc.ssl_channel_credentials(collector.ca_pem)
+    with grpc.secure_channel(collector.enroll_address, strangers, compression=grpc.Compression.Gzip) as channel:
+        request = enroll_pb2.EnrollRequest(secret=bytes(32), csr=bytes(30_000))
+        with pytest.raises(grpc.RpcError) as refused:
+            enroll_pb2_grpc.EnrollServiceStub(channel).Enroll(request, timeout=DEADLINE_S)
+    assert isinstance(refused.value, grpc.Call)
+    assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
+    assert "gzip" in (refused.value.details() or "")
+
+
 def test_a_bad_request_does_not_use_up_the_token(collector: Running) -> None:
     secret, _ = tokens.decode(collector.token("clumsy"))
     code, sentence = refusal(collector, secret, b"garbage")
