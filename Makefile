@@ -11,7 +11,7 @@ WORKERS ?= 4
 # Hundreds of programs are started by the tests; where nothing may be written each compiles what the one before has compiled.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo fuzz test test-deploy test-faults test-week test-storage check bench bench-agent bench-answers bench-attack bench-cli bench-collectors bench-fleet bench-herd bench-map bench-retention bench-rotation bench-storage bench-watch soak dist man generate wire-record clean help
+.PHONY: demo fuzz test test-deploy test-faults test-week test-storage check bench bench-agent bench-answers bench-attack bench-cli bench-collectors bench-fleet bench-herd bench-map bench-retention bench-rotation bench-storage bench-watch soak dist deb man generate wire-record clean help
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -20,7 +20,7 @@ demo: $(VENV)/.runtime  ## The main job, on this machine's own sockets (more hos
 	@[ "$$(id -u)" != 0 ] || tests/install-tools ip nsenter
 	$(BIN)/python -m demo $(ARGS)
 
-test: $(VENV)/.dev $(ANSIBLE)/.done  ## All tests; those that need root say so where they cannot run
+test: $(VENV)/.dev $(ANSIBLE)/.lint  ## All tests; those that need root say so where they cannot run
 	tests/install-tools
 	$(BIN)/pytest -n $(WORKERS) $(ARGS)
 
@@ -111,6 +111,11 @@ dist: $(VENV)/.dev $(SUPPLY)/.done  ## Wheels, what each is made of (CycloneDX),
 	done
 	$(BIN)/python packaging/bundle.py --wheels dist --to dist --libraries .libraries $(ARGS)
 	cd dist && sha256sum * > SHA256SUMS && cat SHA256SUMS
+
+deb: dist  ## The same, and Debian packages of agent and command line for each, in dist/ (docs/operations.md)
+	tests/install-tools dh
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python packaging/deb.py --wheels dist --to dist --libraries .libraries $(ARGS)
+	cd dist && sha256sum $$(ls | grep -v SHA256SUMS) > SHA256SUMS
 
 man: $(VENV)/.runtime  ## Manual pages of what --help says, in man/ (man -l man/fleetnet.1)
 	$(BIN)/python docs/generate_man.py man

@@ -10,6 +10,10 @@ An archive holds one directory, NAME-VERSION, that is /opt/fleetnet/VERSION but 
     release.json                    what this is
     install                         puts it on a host (ansible/plugins/module_utils/releases.py)
 
+For hosts that take libraries from a package index there is a bundle without them, for every Python and machine:
+
+    requirements/                   theirs and our wheels', with hashes
+
 What must stay true: nothing is in it whose hash is not in requirements/ or that is not ours; the same wheels make the
 same archive, byte for byte; nothing of it is run where it is built, so a bundle may be for another Python and machine.
 """
@@ -31,6 +35,7 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parents[1]
+_LEVEL: Final = 6  # of gzip
 INSTALLER: Final = ROOT / "ansible/plugins/module_utils/releases.py"
 PYTHONS: Final = ("3.11", "3.12", "3.13")
 ARCHITECTURES: Final = ("x86_64", "aarch64")
@@ -108,34 +113,35 @@ def main() -> int:
         "--architecture", action="append", metavar="NAME", help=f"default {' and '.join(ARCHITECTURES)}"
     )
     parser.add_argument(
-        "--level", type=int, default=6, metavar="N", help="of gzip, from 1 (quick) to 9 (small); default %(default)s"
+        "--level",
+        type=int,
+        default=_LEVEL,
+        metavar="N",
+        help="of gzip, from 1 (quick) to 9 (small); default %(default)s",
     )
     parser.add_argument("--kind", action="append", choices=[kind.name for kind in KINDS], help="default both")
     given = parser.parse_args()
+    kinds = [kind for kind in KINDS if kind.name in (given.kind or [kind.name])]
     with tempfile.TemporaryDirectory() as scratch:
+        for kind in kinds:
+            print(build_without_libraries(kind, given.wheels, given.to))
         for python in given.python or PYTHONS:
             for architecture in given.architecture or ARCHITECTURES:
                 target = Target(python, architecture)
                 libraries = (given.libraries or Path(scratch)) / target.tag
-                for kind in [kind for kind in KINDS if kind.name in (given.kind or [kind.name])]:
+                for kind in kinds:
                     print(build(kind, target, given.wheels, libraries, given.to, given.level))
     return 0
 
 
 def build(kind: Kind, target: Target, wheels: Path, libraries: Path, to: Path, level: int) -> Path:
     """One bundle; `libraries` is where wheels of others are kept."""
-    theirs = fetch(kind, target, libraries)
-    ours = sorted(wheel for name in ("proto", *kind.distributions) for wheel in wheels.glob(_pattern(name)))
-    if len(ours) != len(kind.distributions) + 1:
-        raise MissingError(
-            f"{wheels} holds {len(ours)} of our wheels, not {len(kind.distributions) + 1}; make dist builds them"
-        )
-    version = ours[0].name.split("-")[1]
+    ours = our_wheels(kind, wheels)
+    version = version_of(ours)
     to.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         tree = Path(scratch) / f"fleetnet-{kind.name}-{version}"
-        _unpack([*ours, *theirs], target, tree)
-        _write_scripts(ours, version, tree)
+        lay_out(kind, target, ours, libraries, tree, f"/opt/fleetnet/{version}")
         _ship(kind, tree)
         told = {
             "name": f"fleetnet-{kind.name}", "version": version, "python": target.python,
@@ -145,6 +151,53 @@ def build(kind: Kind, target: Target, wheels: Path, libraries: Path, to: Path, l
         archive = to / f"{tree.name}-{target.tag}.tar.gz"
         pack(tree, archive, level)
     return archive
+
+
+def build_without_libraries(kind: Kind, wheels: Path, to: Path) -> Path:
+    """The bundle for hosts that have an index, which has to have our wheels too."""
+    ours = our_wheels(kind, wheels)
+    version = version_of(ours)
+    to.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        tree = Path(scratch) / f"fleetnet-{kind.name}-{version}"
+        named = tree / "requirements"
+        named.mkdir(parents=True)
+        for name in kind.distributions:
+            shutil.copy(ROOT / f"requirements/{name}.txt", named)
+        lines = [f"{_named(wheel)}=={version} --hash=sha256:{_digest(wheel.read_bytes())}\n" for wheel in ours]
+        (named / "ours.txt").write_text("".join(lines))
+        _write_scripts(ours, f"/opt/fleetnet/{version}", tree)
+        _ship(kind, tree)
+        told = {"name": f"fleetnet-{kind.name}", "version": version, "components": kind.components}
+        (tree / "release.json").write_text(json.dumps(told, indent=1) + "\n")
+        archive = to / f"{tree.name}-index.tar.gz"
+        pack(tree, archive, _LEVEL)
+    return archive
+
+
+def _named(wheel: Path) -> str:
+    return wheel.name.split("-")[0].replace("_", "-")
+
+
+def our_wheels(kind: Kind, wheels: Path) -> list[Path]:
+    """Ours that it is made of. Raises MissingError where they are not all there."""
+    ours = sorted(wheel for name in ("proto", *kind.distributions) for wheel in wheels.glob(_pattern(name)))
+    if len(ours) != len(kind.distributions) + 1:
+        raise MissingError(
+            f"{wheels} holds {len(ours)} of our wheels, not {len(kind.distributions) + 1}; make dist builds them"
+        )
+    return ours
+
+
+def version_of(ours: list[Path]) -> str:
+    """The one version that our wheels have."""
+    return ours[0].name.split("-")[1]
+
+
+def lay_out(kind: Kind, target: Target, ours: list[Path], libraries: Path, tree: Path, home: str) -> None:
+    """Libraries and scripts, in `tree`; on hosts that will be at `home`."""
+    _unpack([*ours, *fetch(kind, target, libraries)], target, tree)
+    _write_scripts(ours, home, tree)
 
 
 def fetch(kind: Kind, target: Target, libraries: Path) -> list[Path]:
@@ -208,7 +261,7 @@ def _unpack(wheels: list[Path], target: Target, tree: Path) -> None:
     shutil.rmtree(packages / "bin", ignore_errors=True)
 
 
-def _write_scripts(wheels: list[Path], version: str, tree: Path) -> None:
+def _write_scripts(wheels: list[Path], home: str, tree: Path) -> None:
     """As pip writes them, but for where they will be: at the interpreter of the release, which takes no module and no
     setting from whoever starts it (-I)."""
     (tree / "bin").mkdir()
@@ -217,8 +270,7 @@ def _write_scripts(wheels: list[Path], version: str, tree: Path) -> None:
             module, function = target.split(":")
             script = tree / "bin" / name
             script.write_text(
-                f"#!/opt/fleetnet/{version}/bin/python -I\n"
-                f"import sys\n\nfrom {module} import {function}\n\nsys.exit({function}())\n"
+                f"#!{home}/bin/python -I\nimport sys\n\nfrom {module} import {function}\n\nsys.exit({function}())\n"
             )
             script.chmod(0o755)
 
@@ -240,7 +292,8 @@ def _ship(kind: Kind, tree: Path) -> None:
             target = tree / "share" / component / _IN_ETC[place] / file
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / "packaging" / name, target)
-    shutil.copy(INSTALLER, tree / "install")
+    # Where Ansible has it, it is a library, which says no interpreter.
+    (tree / "install").write_text("#!/usr/bin/env python3\n" + INSTALLER.read_text())
     (tree / "install").chmod(0o755)
 
 

@@ -1,10 +1,13 @@
 """What attacks upon a collector cost those who report to it: `python -m bench.attack` (or `make bench-attack`).
 
-A real collector on SQLite and over TLS, AGENTS simulated ones that churn quietly, and one process that attacks it
-(attacker.py says how). Of each attack there are ROUNDS pairs of windows, one without and one with it, in turns. In each
-a new listener of one agent after another is told, and how long it takes until it is acknowledged is noted: what people
-wait for, and the delay that an agent has. A bar is the median with the attack to the median without, and the same of
-the 99th percentile; both of all windows of that attack together. The collector's memory (RSS) is the most of the run.
+A real collector on SQLite and over TLS, AGENTS simulated ones that are quiet, and one process that attacks it
+(attacker.py says how). Of each attack there are ROUNDS pairs of windows, one without and one with it, in turns, and
+short ones, so that what else the machine does falls on both. In each a new listener of one agent after another is told,
+and how long it takes until it is acknowledged is noted: what people wait for, and the delay that an agent has. A bar is
+the median with the attack to the median without, and the same of the 99th percentile; both of all windows of that
+attack together. How sure that is is told with it: the range in which nine of ten ratios lie where pairs of windows are
+drawn anew from those that there are. The collector's memory (RSS) is the most of the run. Which hosts the collector
+says that it holds back, as `fleetnet doctor` shows them, is told after each attack.
 
 Attackers run at the lowest priority, for real ones have machines of their own; on few cores they still take some of
 what the collector would have, so a ratio is rather too high than too low. A bench reports and does not judge: it exits
@@ -12,6 +15,8 @@ with 0.
 """
 
 import argparse
+import os
+import random
 import statistics
 import sys
 import tempfile
@@ -20,6 +25,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+
+import grpc
+from fleetnet_proto.v1 import admin_pb2, admin_pb2_grpc
 
 from bench.attack.attacker import ATTACKS
 from bench.fleet import identities
@@ -41,24 +49,45 @@ _COUNTS: Final = {
     "tiny": 100,
     "listeners": 65_000,
     "times": 20,
+    "calls": 500,
 }
 _CONNECT_RATE: Final = 50.0
 _LATENCY_TIMES: Final = 2.0
 # A collector with nothing to do, reports that wait (--memory-mib) and the caches of SQLite.
 _MEMORY_MIB: Final = 512.0
+# What an attack has left to be done is not to fall on the window without it.
+_SETTLES_S: Final = 1.0
+_DRAWN: Final = 300
 _FIRST_PORT, _LAST_PORT = 1, 65_535
 
 
 @dataclass(slots=True)
 class Windows:
-    """Milliseconds until a listener was acknowledged, in all windows of an attack."""
+    """Milliseconds until a listener was acknowledged, in all pairs of windows of an attack: without, and under it."""
 
-    without: list[float] = field(default_factory=list)
-    under: list[float] = field(default_factory=list)
+    pairs: list[tuple[list[float], list[float]]] = field(default_factory=list)
+
+    def add(self, without: list[float], under: list[float]) -> None:
+        """What two windows that came one after the other have shown."""
+        self.pairs.append((without, under))
+
+    @property
+    def without(self) -> list[float]:
+        return [one for without, _ in self.pairs for one in without]
+
+    @property
+    def under(self) -> list[float]:
+        return [one for _, under in self.pairs for one in under]
 
     def ratio(self, share: float) -> float:
         """Of that percentile."""
         return percentile(self.under, share) / percentile(self.without, share)
+
+    def range(self, share: float) -> tuple[float, float]:
+        """Where nine of ten such ratios lie, of pairs that are drawn anew; always the same draws."""
+        draw = random.Random(1)
+        drawn = sorted(Windows(draw.choices(self.pairs, k=len(self.pairs))).ratio(share) for _ in range(_DRAWN))
+        return percentile(drawn, 0.05), percentile(drawn, 0.95)
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -96,13 +125,14 @@ class Bench:
         """Its windows, without and with it in turns."""
         windows, done, files = Windows(), 0, 0
         for _ in range(self._options.rounds):
-            windows.without += self._window()
+            without = self._window()
             self._attacker.tell(f"begin {kind} {self._options.counts.get(kind, _COUNTS[kind])}")
             self._attacker.answer(300)
-            windows.under += self._window()
+            windows.add(without, self._window())
             files = max(files, descriptors(self._fleet.collector.pid))
             self._attacker.tell("stop")
             done += int(self._attacker.answer(60)["done"])
+            time.sleep(_SETTLES_S)
         medians = " and ".join(
             f"{statistics.median(some):.0f} ms ({percentile(some, 0.99):.0f})"
             for some in (windows.without, windows.under)
@@ -112,7 +142,15 @@ class Bench:
             f"{len(windows.under)}; {files} descriptors",
             flush=True,
         )
+        print(f"    held back: {self._held_back()}; load {os.getloadavg()[0]:.1f}", flush=True)
         return windows
+
+    def _held_back(self) -> str:
+        with grpc.insecure_channel(f"unix:{self._fleet.admin_socket}") as channel:
+            stub = admin_pb2_grpc.AdminServiceStub(channel)
+            told = stub.DescribeCollector(admin_pb2.DescribeCollectorRequest(), timeout=30)
+        some = [f"{one.host} ({one.over} beyond its quota, not read for {one.held_s:.0f} s)" for one in told.held_back]
+        return ", ".join(some) or "nobody"
 
     def _window(self) -> list[float]:
         """One new listener after another."""
@@ -142,9 +180,9 @@ class Bench:
 def _bars(found: dict[str, Windows], most_mib: float) -> Iterator[Bar]:
     for kind, windows in found.items():
         for share, words in ((0.5, "median"), (0.99, "99th percentile")):
-            yield Bar(
-                f"{kind}: {words} of acknowledgements, with to without", _LATENCY_TIMES, windows.ratio(share), "times"
-            )
+            low, high = windows.range(share)
+            what = f"{kind}: {words} of acknowledgements, with to without ({low:.2f} to {high:.2f})"
+            yield Bar(what, _LATENCY_TIMES, windows.ratio(share), "times")
     yield Bar("most memory of the collector", _MEMORY_MIB, most_mib, "MiB")
 
 
@@ -177,8 +215,8 @@ def _options() -> argparse.Namespace:
         "--attack", dest="attacks", action="append", choices=ATTACKS, help="this one (repeatable; default all)"
     )
     parser.add_argument("--agents", type=int, default=100, help="who mean what they say (default 100)")
-    parser.add_argument("--rounds", type=int, default=4, help="of two windows each (default 4)")
-    parser.add_argument("--seconds", type=float, default=10.0, help="of a window (default 10)")
+    parser.add_argument("--rounds", type=int, default=8, help="of two windows each (default 8)")
+    parser.add_argument("--seconds", type=float, default=5.0, help="of a window (default 5)")
     parser.add_argument("--listener-every-s", type=float, default=0.02, help="after the one before (default 0.02)")
     parser.add_argument(
         "--few",

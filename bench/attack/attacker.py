@@ -11,7 +11,8 @@ reads orders from stdin, one a line, and answers each with one line of JSON:
 Attacks of a stranger: `idle` connections, `handshakes` that are begun and not gone on with, `enroll` with tokens that
 are invented. Of the host: messages that are too large (`oversize`), a small message that becomes a large one (`gzip`;
 both at the strangers' port as well), reports of next to nothing (`tiny`), sockets that are not there (`listeners`),
-times that are not (`times`). COUNT is how many make the attack be on: connections, messages, or rows.
+times that are not (`times`), calls of each kind that are refused (`calls`). COUNT is how many make the attack be on:
+connections, messages, or rows.
 
 It takes what is left of the processor, for a real one has a machine of its own.
 """
@@ -32,7 +33,15 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 import grpc
 from cryptography.hazmat.primitives.asymmetric import ec
-from fleetnet_proto.v1 import enroll_pb2, enroll_pb2_grpc, report_pb2, report_pb2_grpc, sockets_pb2
+from fleetnet_proto.v1 import (
+    enroll_pb2,
+    enroll_pb2_grpc,
+    query_pb2,
+    query_pb2_grpc,
+    report_pb2,
+    report_pb2_grpc,
+    sockets_pb2,
+)
 
 from bench.fleet import identities
 from bench.fleet.agents import orders, read_identities
@@ -44,13 +53,14 @@ _OVERSIZE_BYTES: Final = 2 * 2**20  # twice what a message may have
 _BOMB_BYTES: Final = 16 * 2**20  # 16 kB when it is sent
 _ROWS_OF_A_BATCH: Final = 13_000  # which is most of a MiB
 _SENT_AHEAD: Final = 200  # reports of which the acknowledgement is not waited for
+_CALLERS: Final = 50
 _PAUSE_S: Final = 0.05  # of somebody who was turned away
 _LOOK_AGAIN_S: Final = 0.002
 _LARGE: Final = [("grpc.max_send_message_length", -1), ("grpc.use_local_subchannel_pool", 1)]
 _TIMES_US: Final = (1, 2**63 - 1, 4_102_444_800_000_000, 0, -1)  # 1970, as late as can be, 2100, none, before
 
 _Call: TypeAlias = "grpc.aio.StreamStreamCall[report_pb2.AgentMessage, report_pb2.CollectorMessage]"
-ATTACKS: Final = ("idle", "handshakes", "enroll", "oversize", "gzip", "tiny", "listeners", "times")
+ATTACKS: Final = ("idle", "handshakes", "enroll", "oversize", "gzip", "tiny", "listeners", "times", "calls")
 Attack: TypeAlias = Callable[[int], Coroutine[Any, Any, None]]
 
 
@@ -75,6 +85,7 @@ class Attacker:
             "tiny": self._tiny,
             "listeners": self._listeners,
             "times": self._times,
+            "calls": self._call,
         }
 
     def _one_more(self, of: int) -> None:
@@ -195,6 +206,29 @@ class Attacker:
             yield batch
 
         await self._tell(count, untimely)
+
+    async def _call(self, count: int) -> None:
+        """What is refused: renewals beyond the few that there may be, questions, streams that begin with nothing."""
+        credentials = grpc.ssl_channel_credentials(self._ca, self._key, self._certificate)
+        renewal = report_pb2.RenewRequest(csr=identities.request_for(ec.generate_private_key(ec.SECP256R1())))
+
+        async def one(number: int) -> None:
+            async with grpc.aio.secure_channel(self._report, credentials, _LARGE) as channel:
+                reports, queries = report_pb2_grpc.ReportServiceStub(channel), query_pb2_grpc.QueryServiceStub(channel)
+                for kind in itertools.count(number):
+                    with contextlib.suppress(grpc.RpcError, asyncio.InvalidStateError):
+                        if kind % 3 == 0:
+                            await reports.Renew(renewal)
+                        elif kind % 3 == 1:
+                            await queries.ListHosts(query_pb2.ListHostsRequest()).read()
+                        else:
+                            call = reports.Report()
+                            await call.write(report_pb2.AgentMessage(batch=_batch(1)))
+                            await call.read()
+                    self._one_more(count)
+
+        numbers = itertools.count()
+        await self._at_once(min(count, _CALLERS), lambda: one(next(numbers)))
 
     async def _tell(self, count: int, tell: Callable[[int], Iterator[report_pb2.Batch]]) -> None:
         """Reports of the host, as fast as they are read, over one stream after another."""

@@ -93,7 +93,7 @@ class Round:
             where = ["--server", fleet.report_address, "--identities", str(file)]
         people = Ordered("bench.watch.people", *where)
         self._processes.append(people)
-        people.tell(f"watch {self._options.more}")
+        people.tell(f"watch {self._options.more} {_CONNECT_RATE}")
         people.answer(120)
 
     def warm_up(self) -> None:

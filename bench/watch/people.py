@@ -5,7 +5,7 @@
 over the network where identities are given, one after another shown; else over a socket. It
 reads orders from stdin, one a line, and answers each with one line of JSON:
 
-    watch N      so many more ask for listeners on ports 1 to 1023; answered when each knows the beginning
+    watch N RATE so many more ask for listeners on ports 1 to 1023, RATE a second; answered when all know what is there
     heard        how many sockets all of them were told of since they were last asked so, the beginning left out
     end
 """
@@ -81,7 +81,9 @@ async def _run(server: str, identities: list[dict[str, str]]) -> None:
         order, *words = line.decode().split()
         if order == "watch":
             more = [Person(server, next(in_turn), heard) for _ in range(int(words[0]))]
-            watches += [asyncio.create_task(person.watch()) for person in more]
+            for person in more:
+                watches.append(asyncio.create_task(person.watch()))
+                await asyncio.sleep(1 / float(words[1]))
             await asyncio.gather(*(person.begun for person in more))
         elif order == "end":
             break

@@ -138,6 +138,7 @@ def _microseconds(moment: datetime) -> int:
     return since_1970 // timedelta(microseconds=1)
 
 
+@functools.lru_cache(maxsize=4096)  # when a host was last seen, and a process began, is said in many rows
 def utc(at_us: int) -> str | None:
     """RFC 3339 in UTC with microseconds, for programs; None where there is no time."""
     if at_us == 0:

@@ -15,6 +15,7 @@ from fleetnet_cli.records import (
     Coverage,
     Described,
     End,
+    HeldBack,
     Host,
     HostStanding,
     Label,
@@ -255,6 +256,7 @@ def described(message: admin_pb2.DescribeCollectorResponse) -> Described:
         server_certificate_until_us=message.server_certificate_until_us,
         ca_certificate_until_us=message.ca_certificate_until_us,
         refused=tuple(RefusedReports(r.host, r.reports, r.last_at_us, r.reason) for r in message.refused),
+        held_back=tuple(HeldBack(h.host, h.over, h.held_s, h.since_us) for h in message.held_back),
     )
 
 
@@ -307,7 +309,7 @@ def socket(message: query_pb2.SocketItem) -> Socket:
         inode=message.inode,
         unit=message.unit,
         container=message.container,
-        owners=tuple(Owner(o.pid, o.name, o.exe, o.started_at_us, o.program) for o in message.owners),
+        owners=tuple([Owner(o.pid, o.name, o.exe, o.started_at_us, o.program) for o in message.owners]),
         owner_status=_OWNER_STATUSES.get(message.owner_status, UNKNOWN),
         scope=_word_or_none(_SCOPES, message.scope),
         exposed=_word_or_none(_EXPOSURES, message.exposure),
@@ -319,7 +321,7 @@ def socket(message: query_pb2.SocketItem) -> Socket:
         source=_SOURCES.get(message.source, UNKNOWN),
         runtime=message.runtime,
         type=_word_or_none(_TYPES, message.type),
-        path=_path(message.path),
+        path=_path(message.path) if message.path else "",
         peer_inode=message.peer_inode,
         netns_inode=message.netns_inode,
         cookie=message.cookie,

@@ -16,6 +16,7 @@ class Limits:
     memory_mib: int = 256  # of reports that are not stored yet, all hosts together
     rows_per_minute: int = 600_000  # of one host
     mib_per_minute: int = 64  # of one host, as they travel
+    reports_per_minute: int = 600  # of one host, whatever is in them
     streams_per_second: int = 200  # let in, all hosts together
     question_timeout: int = 60  # seconds of the database's time for one question
 
@@ -29,6 +30,7 @@ HELP = {
     "memory-mib": "memory for reports that are not stored yet, of all hosts together",
     "rows-per-minute": "rows that one host may report before it is read more slowly",
     "mib-per-minute": "MiB that one host may report before it is read more slowly",
+    "reports-per-minute": "reports that one host may send before it is read more slowly",
     "streams-per-second": "report streams let in; others are told when to come back",
     "question-timeout": "seconds that one question may take of the database before it is ended",
 }

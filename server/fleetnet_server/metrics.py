@@ -91,6 +91,7 @@ class Fleet:
     spool_bytes: int  # that wait on connected hosts, as they said at their last Hello or backlog
     spool_oldest_us: int  # how old the oldest of it is
     spooling: int  # connected hosts on which something waits
+    held_back: int  # hosts that are read more slowly, for they report more than their quota
     ending: int  # hosts whose certificates end within a week, and were to be renewed before
 
 
@@ -114,6 +115,8 @@ class FleetCollector(Collector):
         yield agents
         what = "Hosts whose certificate ends within a week: it was to be renewed before."
         yield GaugeMetricFamily("fleetnet_host_certificates_ending", what, fleet.ending)
+        what = "Hosts that report more than their quota and are read more slowly."
+        yield GaugeMetricFamily("fleetnet_hosts_held_back", what, fleet.held_back)
         yield from self._spools(fleet)
 
     def describe(self) -> Iterable[Metric]:

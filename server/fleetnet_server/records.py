@@ -214,6 +214,7 @@ class Stored:
     refused: str = ""  # why this batch was set aside instead; empty where it was stored
     snapshot_wanted: str = ""  # why the host is to tell everything anew; empty where it need not
     took_s: float | None = None  # for how long the last piece of it kept the database; None where that is not known
+    rested_s: float = 0.0  # for how long its host has waited between pieces, so that others got between
 
 
 @dataclass(frozen=True, slots=True)
@@ -424,6 +425,14 @@ class NamespaceQuestion:
     own_only: bool = False
     without_interfaces: bool = False
     without_routes: bool = False
+
+
+class GoodCertificates(NamedTuple):
+    """The serials of the certificates by which a host may report, at the time of its stream of this number."""
+
+    host: str
+    generation: int
+    serials: frozenset[str]  # none of a host that is kept out or waits to be let in
 
 
 class StaleHost(NamedTuple):

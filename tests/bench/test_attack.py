@@ -25,6 +25,6 @@ def test_it_holds_the_delay_under_attack_against_that_without() -> None:
 
 
 def test_a_ratio_is_that_of_one_percentile_to_the_same_without() -> None:
-    windows = attack.Windows(without=[1.0, 2.0, 3.0, 10.0], under=[6.0, 2.0, 4.0, 40.0])
+    windows = attack.Windows([([1.0, 2.0], [6.0, 2.0]), ([3.0, 10.0], [4.0, 40.0])])
     assert windows.ratio(0.5) == 2.0
     assert windows.ratio(0.99) == 4.0

@@ -50,8 +50,8 @@ def test_where_all_is_well_each_thing_is_said_to_be_and_with_q_nothing_is_said(
     assert (ran.status, problems(ran), ran.err) == (0, [], "")
     topics = [line[8:].partition(":")[0] for line in ran.out.splitlines()]
     assert list(dict.fromkeys(topics)) == [
-        "settings", "socket", "collector", "version", "clock", "certificate", "quarantine", "hosts", "sight", "clocks",
-        "agents", "gaps",
+        "settings", "socket", "collector", "version", "clock", "certificate", "quarantine", "quota", "hosts", "sight",
+        "clocks", "agents", "gaps",
     ]  # fmt: skip
     assert "(by FLEETNET_SERVER)" in ran.out
     assert fleetnet("doctor", "-q").out == ""
@@ -149,14 +149,17 @@ def test_what_the_collector_says_of_itself_is_weighed(well: Canned, fleetnet: Ca
     well.described.server_certificate_until_us = fleet.AS_OF_US + 13 * day_us
     well.described.ca_certificate_until_us = fleet.AS_OF_US
     well.described.refused.add(host="odd", reports=1, last_at_us=fleet.AS_OF_US, reason="a \x1b state")
+    well.described.held_back.add(host="odd", over="reports", held_s=312.4, since_us=fleet.AS_OF_US - fleet.HOUR_US)
     ran = fleetnet("doctor")
     assert ran.status == 2
-    version, clock, server, ca, refused = problems(ran)
+    version, clock, server, ca, refused, held_back = problems(ran)
     assert "the collector 9.9; what one of them does not know it refuses; install the same" in version
     assert "is 3 min ahead of this one" in clock
     assert "that of the collector expires on 2026-03-14 13:00:00 UTC; restart it" in server
     assert "that of the CA expired on 2026-03-01 13:00:00 UTC; let another take its place" in ca
     assert "1 report of odd could not be stored" in refused
+    assert "odd has reports beyond its quota, and was not read for 312 s since 2026-03-01 12:00:00" in held_back
+    assert "fleetnet netstat odd" in held_back
     assert "\x1b" not in ran.out
 
 

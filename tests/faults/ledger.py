@@ -37,11 +37,37 @@ class Change:
 
 
 @dataclass(slots=True)
+class Steering:
+    """How the machine's own wall clock was steered meanwhile, by whoever keeps it right: it may go faster or slower by
+    percents, and a run of half a minute is then off by a tenth of a second."""
+
+    base_us: int  # by how much it was ahead of CLOCK_BOOTTIME when the run began
+    readings: list[tuple[int, int]] = field(default_factory=list)  # CLOCK_BOOTTIME, and the lead at that time
+
+    def note(self, at_us: int, lead_us: int) -> None:
+        """Once more, later than the one before. Often: between two readings either is taken for possible."""
+        self.readings.append((at_us, lead_us))
+
+    def between(self, before_us: int, after_us: int) -> Span:
+        """The least and the most that it had moved from where it was, at some moment between two."""
+        first = max(bisect.bisect_right(self.readings, before_us, key=_at) - 1, 0)
+        last = bisect.bisect_left(self.readings, after_us, key=_at) + 1
+        moved = [lead_us - self.base_us for _, lead_us in self.readings[first:last]]
+        return min(moved, default=0), max(moved, default=0)
+
+
+def _at(reading: tuple[int, int]) -> int:
+    return reading[0]
+
+
+@dataclass(slots=True)
 class HostClock:
-    """By how much the host's wall clock was ahead of CLOCK_BOOTTIME, and when that changed."""
+    """By how much the host's wall clock was ahead of CLOCK_BOOTTIME, and when that changed. Leads are counted without
+    what the machine's own clock was steered."""
 
     lead_us: int
     changes: list[tuple[int, int, int]] = field(default_factory=list)  # CLOCK_BOOTTIME before, after, and lead since
+    steering: Steering = field(default_factory=lambda: Steering(0))
 
     def wall(self, before_us: int, after_us: int) -> Span:
         """The host's wall clock at some moment between two, as the least and the most it can have shown."""
@@ -51,16 +77,18 @@ class HostClock:
                 leads = [lead_us]
             elif began_us <= after_us:
                 leads.append(lead_us)
-        return before_us + min(leads), after_us + max(leads)
+        least_us, most_us = self.steering.between(before_us, after_us)
+        return before_us + min(leads) + least_us, after_us + max(leads) + most_us
 
     def set_between(self, *, back: bool = False) -> list[Span]:
         """What at most lies between the two times of each change; or what at least does, of those that set it back."""
         found, lead_us = [], self.lead_us
         for began_us, ended_us, new_us in self.changes:
+            least_us, most_us = self.steering.between(began_us, ended_us)
             if not back:
-                found.append((began_us + min(lead_us, new_us), ended_us + max(lead_us, new_us)))
+                found.append((began_us + min(lead_us, new_us) + least_us, ended_us + max(lead_us, new_us) + most_us))
             elif new_us < lead_us:
-                found.append((ended_us + new_us, began_us + lead_us))
+                found.append((ended_us + new_us + most_us, began_us + lead_us + least_us))
             lead_us = new_us
         return found
 

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from faults import ledger
-from faults.ledger import FAR_US, SLACK_US, HostClock
+from faults.ledger import FAR_US, SLACK_US, HostClock, Steering
 from faults.spans import common, minus, union
 
 S = 1_000_000
@@ -51,6 +51,20 @@ def test_a_clock_that_was_set_counts_from_then_on_and_may_have_shown_either_mean
     assert clock.wall(10 * S, 11 * S) == (10 * S, 11 * S)
     assert clock.wall(19 * S, 22 * S) == (19 * S, 22 * S + HOUR)
     assert clock.wall(30 * S, 31 * S) == (30 * S + HOUR, 31 * S + HOUR)
+
+
+def test_a_machine_whose_clock_is_steered_is_known_to_have_shown_what_was_read_around_that_moment() -> None:
+    steering = Steering(5 * HOUR)
+    clock = HostClock(5 * HOUR, [(40 * S, 41 * S, 4 * HOUR)], steering)
+    assert clock.wall(10 * S, 11 * S) == (10 * S + 5 * HOUR, 11 * S + 5 * HOUR), "nothing was read yet"
+    for at_us, moved_us in ((10 * S, 0), (20 * S, 50_000), (30 * S, 90_000), (45 * S, 80_000)):
+        steering.note(at_us, 5 * HOUR + moved_us)
+    assert clock.wall(12 * S, 13 * S) == (12 * S + 5 * HOUR, 13 * S + 5 * HOUR + 50_000)
+    assert clock.wall(22 * S, 23 * S) == (22 * S + 5 * HOUR + 50_000, 23 * S + 5 * HOUR + 90_000)
+    assert clock.wall(20 * S, 20 * S) == (20 * S + 5 * HOUR + 50_000, 20 * S + 5 * HOUR + 50_000)
+    assert clock.wall(50 * S, 60 * S) == (50 * S + 4 * HOUR + 80_000, 60 * S + 4 * HOUR + 80_000)
+    assert clock.set_between() == [(40 * S + 4 * HOUR + 80_000, 41 * S + 5 * HOUR + 90_000)]
+    assert clock.set_between(back=True) == [(41 * S + 4 * HOUR + 90_000, 40 * S + 5 * HOUR + 80_000)]
 
 
 def test_spans_are_joined_taken_away_and_shared() -> None:

@@ -45,6 +45,10 @@ def _run(asked: argparse.Namespace, collector: Running) -> int:
     )
     print(f"ended: {ended}")
     print(f"memory: {told.more_bytes / 2**20:.1f} MiB more than before; {told.mb_per_hour:.1f} MB an hour")
+    if told.more_warm_bytes is None:
+        print("too few rounds to say how much more since its caches are full")
+    else:
+        print(f"since its caches are full: {told.more_warm_bytes / 2**20:.1f} MiB more")
     return 0
 
 

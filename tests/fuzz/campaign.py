@@ -8,7 +8,8 @@ it is drawn from the seed and the number of the round, so a round can be told ag
 - no call ended as INTERNAL or UNKNOWN, and none was left without an end;
 - a host that means what it says was heard, now and then.
 
-And after all: no descriptor is left open, and no more memory was taken than caches may fill.
+And after all: no descriptor is left open, no more memory was taken than caches may fill, and hardly any more once they
+are full.
 """
 
 import concurrent.futures
@@ -18,7 +19,7 @@ import queue
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -42,9 +43,14 @@ _STREAMS_OF_A_HOST: Final = 5
 _CALLS_OF_A_ROUND: Final = 20
 _READ_IN_A_ROUND: Final = 100
 _HEARD_EVERY: Final = 10  # rounds
-# SQLite may keep 64 MiB of the writer and 2 MiB of each of 16 readers (storage/dialect.py); the rest is what threads
-# and half-taken reports leave behind.
+# SQLite may keep 64 MiB of the writer and 2 MiB of each of 16 readers (storage/dialect.py); the rest is what is made of
+# questions and kept for the next one like it (storage/compiled.py), and what threads and half-taken reports leave.
 MOST_MORE_BYTES: Final = 160 * 2**20
+# By then these are as full as they become; what grows on is a leak. Between two such stretches lies what one large
+# report or answer takes.
+WARM_ROUNDS: Final = 1_500
+_STRETCH: Final = 150  # of rounds, of which the least counts
+MOST_MORE_WARM_BYTES: Final = 32 * 2**20
 # Threads and readers of the database that were not there before the first question.
 MOST_MORE_DESCRIPTORS: Final = 64
 _SAID_OF_HOSTS: Final = 'event="two machines have the identity of one host'
@@ -63,7 +69,18 @@ class Told:
     messages: int = 0
     ended: Counter[str] = field(default_factory=Counter)
     more_bytes: int = 0
+    more_warm_bytes: int | None = None  # than when the caches had filled; None where there were too few rounds
     mb_per_hour: float = 0.0
+
+
+def grown(taken: Sequence[tuple[int, int]]) -> int | None:
+    """How much more was taken in the last rounds than when caches had filled, of samples by round; the least of each
+    stretch, for what is taken for a moment is given up. None where the rounds are too few to tell."""
+    last = max((number for number, _ in taken), default=0)
+    if last < WARM_ROUNDS + 2 * _STRETCH:
+        return None
+    warm = [bytes_ for number, bytes_ in taken if WARM_ROUNDS <= number < WARM_ROUNDS + _STRETCH]
+    return min(bytes_ for number, bytes_ in taken if number > last - _STRETCH) - min(warm)
 
 
 class Campaign:
@@ -79,6 +96,7 @@ class Campaign:
         self._batches = list(seeds.batches(self._recording))
         self._live = seeds.live_parts(self._recording)
         self._read_bytes = 0  # of the log
+        self._taken: list[tuple[int, int]] = []  # by round
         self._series = Series(collector.process.pid)
         self._channels = contextlib.ExitStack()
         self._names = itertools.count()
@@ -105,6 +123,9 @@ class Campaign:
         self.told.mb_per_hour = self._series.mb_per_hour(self._series.bytes[0][0]) if self._series.bytes else 0.0
         if self.told.more_bytes > MOST_MORE_BYTES:
             raise FoundError(f"the collector has taken {self.told.more_bytes:,} bytes more than before")
+        self.told.more_warm_bytes = more = grown(self._taken)
+        if more is not None and more > MOST_MORE_WARM_BYTES:
+            raise FoundError(f"the collector has taken {more:,} bytes more since its caches are full")
 
     def as_they_are(self) -> dict[str, grpc.StatusCode]:
         """What comes of each request when nothing is wrong with it."""
@@ -170,6 +191,7 @@ class Campaign:
         if number % _HEARD_EVERY == 0:
             self._hear_the_honest_one()
             self._series.sample(time.monotonic())
+            self._taken.append((self.told.rounds, int(self._series.bytes[-1][1])))
         self._look_at_the_collector()
 
     def _call(self, draw: random.Random) -> None:

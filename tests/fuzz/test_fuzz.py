@@ -6,7 +6,7 @@ from pathlib import Path
 import grpc
 import pytest
 from fuzz import doors, seeds
-from fuzz.campaign import Campaign
+from fuzz.campaign import WARM_ROUNDS, Campaign, grown
 from server.running import Running
 
 _SECONDS = 30.0
@@ -40,6 +40,14 @@ def test_what_is_made_wrong_is_right_before(tmp_path: Path) -> None:
         assert campaign.as_they_are() == dict.fromkeys(seeds.REQUESTS, grpc.StatusCode.OK) | NOT_THERE
     finally:
         collector.kill()
+
+
+def test_what_grows_once_caches_are_full_is_told_from_what_fills_them() -> None:
+    fills = [(number, min(number, WARM_ROUNDS) * 1_000 + (number % 100) * 5_000) for number in range(0, 2_500, 10)]
+    leaks = [(number, bytes_ + number * 1_000) for number, bytes_ in fills]
+    assert grown(fills[: WARM_ROUNDS // 10]) is None
+    assert grown(fills) == 0
+    assert grown(leaks) == 900_000
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ NAME = re.compile(r"\b(?:fleetnet|process)_[a-z_]+\b")
 
 
 def known() -> set[str]:
-    fleet = metrics.FleetCollector(lambda: metrics.Fleet(1, 1, 1, 1, 1, 1, 1))
+    fleet = metrics.FleetCollector(lambda: metrics.Fleet(1, 1, 1, 1, 1, 1, 1, 1))
     families = [*metrics.REGISTRY.collect(), *fleet.collect()]
     names = set()
     for family in families:

@@ -1,5 +1,6 @@
 """`fleetnet-server ca`: what an admin types, beside a collector and without one."""
 
+import getpass
 import json
 import os
 import sqlite3
@@ -52,6 +53,13 @@ def rotate(collector: Running, *step: str) -> int:
     return run("ca", "rotate", *options, *step)[0]
 
 
+def logged(collector: Running, action: str) -> list[tuple[str, str, str, str]]:
+    """Login, peer, subject and result of the entries of an action, the latest first."""
+    with collector.admin() as channel:
+        log = admin_pb2_grpc.AdminServiceStub(channel).ListLog(admin_pb2.ListLogRequest(), timeout=DEADLINE_S)
+    return [(one.login, one.peer, one.subject, one.result) for one in log.entries if one.action == action]
+
+
 def renew(collector: Running, identity: Identity) -> Identity:
     """As an agent does that is asked to."""
     key = ec.generate_private_key(ec.SECP256R1())
@@ -84,7 +92,22 @@ def test_a_ca_whose_key_is_lost_is_replaced_only_when_that_is_said(used: Path, t
     assert run("ca", "init", f"--data={used}", "--replace")[0] == 0
     collector = Running(used)
     assert collector.ca_pem != before
+    made = ca.fingerprint(x509.load_pem_x509_certificate(collector.ca_pem))
+    assert logged(collector, "replace-ca") == [(getpass.getuser(), "command line", f"by {made}", "done")]
     collector.join("web1")
+    assert collector.terminate() == 0
+
+
+def test_what_issues_for_another_collector_does_not_write_beside_the_one_that_has_an_embedded_database(
+    used: Path, tmp_path: Path
+) -> None:
+    issue = ("ca", "issue-server", f"--data={used}", "--name=c2.example.com", f"--out={tmp_path}/c2")
+    collector = Running(used)
+    assert "another collector is running" in refused(tmp_path, *issue)
+    assert collector.terminate() == 0
+    assert run(*issue)[0] == 0
+    collector = Running(used)
+    assert [result for *_, result in logged(collector, "issue-server")] == ["done"]
     assert collector.terminate() == 0
 
 
@@ -172,6 +195,7 @@ def test_each_step_is_logged_and_so_is_one_that_would_leave_somebody_behind(data
         log = admin_pb2_grpc.AdminServiceStub(channel).ListLog(admin_pb2.ListLogRequest(), timeout=DEADLINE_S)
     said = [(one.action, one.subject, one.result) for one in log.entries if one.action == "rotate-ca"]
     assert said == [("rotate-ca", "finish", "refused: 1 would be left behind"), ("rotate-ca", "begin", "done")]
+    assert {login for login, *_ in logged(collector, "rotate-ca")} == {getpass.getuser()}
     assert rotate(collector, "--finish", "--leave-behind") == 0
     with collector.admin() as channel:
         log = admin_pb2_grpc.AdminServiceStub(channel).ListLog(admin_pb2.ListLogRequest(limit=1), timeout=DEADLINE_S)
@@ -214,6 +238,11 @@ def test_a_collector_without_the_key_serves_hosts_issues_nothing_and_takes_a_new
     issue = ("ca", "issue-server", f"--data={data}", url, f"--out={other}", "--name=localhost", "--address=127.0.0.1")
     assert run(*issue)[0] == 0
     assert sorted(os.listdir(other)) == ["server.key", "server.pem", "trust.pem"]
+    made = x509.load_pem_x509_certificate((other / "server.pem").read_bytes())
+    assert logged(first, "issue-server") == [
+        (getpass.getuser(), "command line", f"127.0.0.1 localhost until {made.not_valid_after_utc:%Y-%m-%d} "
+         f"serial {made.serial_number:x}", "done")
+    ]  # fmt: skip
     assert (other / "server.key").stat().st_mode & 0o777 == 0o600
     second = Running(other, url)
     with second.channel(web1) as channel:

@@ -106,6 +106,33 @@ def test_a_revoked_host_stores_no_more_and_its_stream_ends(data: Path) -> None:
     assert running.terminate() == 0
 
 
+def test_the_silent_stream_of_a_machine_ends_in_whose_place_another_has_joined(data: Path) -> None:
+    _another_joins(running := Running(data), running)
+    assert running.terminate() == 0
+
+
+def test_another_joins_in_the_place_of_a_silent_one_by_another_collector(
+    side_by_side: Callable[[int], list[Running]],
+) -> None:
+    _another_joins(*side_by_side(2))
+
+
+def _another_joins(there: Running, here: Running) -> None:
+    """As the host that has a stream to one collector, by the other."""
+    with ExitStack() as held:
+        former = _Host(identity := there.join("web1"), held.enter_context(there.channel(identity)))
+        well = _Host(identity := there.join("web2"), held.enter_context(there.channel(identity)))
+        identity = here.join("web1")  # and opens no stream, which would end the former as well
+        code, words = ended_with(former.stream)
+        assert (code, "was revoked" in words) == (grpc.StatusCode.UNAUTHENTICATED, True)
+        now = _Host(identity, held.enter_context(here.channel(identity)))
+        for one in (now, well):
+            one.tell(1)
+            one.stream.await_ack(2)
+        for one in (now, well):
+            one.stream.close()
+
+
 def test_revoked_hosts_also_quiet_ones_are_cut_off_by_each_of_three_collectors_of_one_database(
     side_by_side: Callable[[int], list[Running]],
 ) -> None:

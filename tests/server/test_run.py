@@ -105,7 +105,7 @@ def test_an_agent_that_does_not_listen_does_not_hold_up_the_end(data: Path) -> N
 
 
 def test_killed_under_load_it_begins_again_with_all_that_it_acknowledged(data: Path) -> None:
-    first = Running(data)
+    first = Running(data, "--reports-per-minute=60000")
     identity = first.join("web1")
     with first.channel(identity) as channel:
         stream = ReportStream(channel)
@@ -116,7 +116,7 @@ def test_killed_under_load_it_begins_again_with_all_that_it_acknowledged(data: P
         stream.await_ack(20)
         first.kill()
         acknowledged = max([20, *(message.ack.sequence for message in stream.receive_rest())])
-    second = Running(data)
+    second = Running(data, "--reports-per-minute=60000")
     try:
         with second.channel(identity) as channel:
             stream = ReportStream(channel)

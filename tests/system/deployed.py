@@ -26,7 +26,7 @@ from demo.fabric import Host
 from demo.programs import FailedError
 
 ANSIBLE: Final = ROOT / ".ansible-venv/bin"
-_LIBRARIES: Final = Path("/var/cache/fleetnet-tests/libraries")
+LIBRARIES: Final = Path("/var/cache/fleetnet-tests/libraries")
 KINDS: Final = ("agent", "collector")
 _PLAY_S: Final = 300.0
 _RECAP: Final = re.compile(r"^(\S+) +: ok=(\d+) +changed=(\d+) +unreachable=(\d+) +failed=(\d+)", re.MULTILINE)
@@ -192,15 +192,16 @@ class Site:
         return next(iter(self.hosts.values()))
 
 
-def build_bundles(to: Path) -> None:
-    """Both bundles for the Python of hosts that boot here, with their SHA256SUMS."""
+def build_bundles(to: Path, *, kinds: Sequence[str] = KINDS) -> None:
+    """The bundles for the Python of hosts that boot here, with their SHA256SUMS."""
     (python,) = {path.name.removeprefix("python") for path in (image() / "usr/bin").glob("python3.*[0-9]")}
     wheels = to.parent / "wheels"
     build_wheels(wheels)
     command = [
         *(sys.executable, str(ROOT / "packaging/bundle.py"), "--wheels", str(wheels), "--to", str(to)),
-        *("--libraries", str(_LIBRARIES), "--python", python),
+        *("--libraries", str(LIBRARIES), "--python", python),
         *("--architecture", platform.machine(), "--level", "1"),
+        *(word for kind in kinds for word in ("--kind", kind)),
     ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     if done.returncode != 0:

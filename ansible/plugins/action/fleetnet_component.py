@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.fleetnet.fleetnet.plugins.module_utils.releases import digest_of
 
-_BUNDLE = re.compile(r"(fleetnet-[a-z]+)-([0-9][0-9A-Za-z.+_]*)-cp(3)([0-9]+)-([0-9a-z_]+)\.tar\.gz")
+_BUNDLE = re.compile(r"(fleetnet-[a-z]+)-([0-9][0-9A-Za-z.+_]*)-(?:cp(3)([0-9]+)-([0-9a-z_]+)|index)\.tar\.gz")
 
 
 class ActionModule(ActionBase):
@@ -23,9 +25,9 @@ class ActionModule(ActionBase):
 
     TRANSFERS_FILES = True
 
-    def run(self, tmp=None, task_vars=None):
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """One call of the module, and a second one after what it asked for was sent."""
-        result = super().run(tmp, task_vars)
+        result: dict[str, Any] = super().run(tmp, task_vars)
         arguments = dict(self._task.args)
         if arguments.get("state", "present") == "present":
             arguments["offered"] = self._offered(arguments.get("dist"), arguments.get("version") or "")
@@ -39,10 +41,13 @@ class ActionModule(ActionBase):
         result.update(done)
         return result
 
-    def _execute(self, arguments, task_vars):
-        return self._execute_module("fleetnet.fleetnet.fleetnet_component", module_args=arguments, task_vars=task_vars)
+    def _execute(self, arguments: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
+        done: dict[str, Any] = self._execute_module(
+            "fleetnet.fleetnet.fleetnet_component", module_args=arguments, task_vars=task_vars
+        )
+        return done
 
-    def _offered(self, dist, version):
+    def _offered(self, dist: str | None, version: str) -> list[dict[str, str]]:
         """The bundles of one version, the newest if none is given."""
         if not dist:
             return []
@@ -51,19 +56,19 @@ class ActionModule(ActionBase):
             version = max((one["version"] for one in found), key=_order)
         return [one for one in found if one["version"] == version]
 
-    def _send(self, dist, bundle):
+    def _send(self, dist: Path, bundle: dict[str, str]) -> str:
         local = dist / bundle["file"]
         if digest_of(local) != bundle["digest"]:
             raise AnsibleActionFail(f"{local} is not what SHA256SUMS beside it says; build it anew: make dist")
         if self._connection._shell.tmpdir is None:
             self._make_tmp_path()
-        remote = self._connection._shell.join_path(self._connection._shell.tmpdir, bundle["file"])
+        remote: str = self._connection._shell.join_path(self._connection._shell.tmpdir, bundle["file"])
         self._transfer_file(str(local), remote)
         self._fixup_perms2((self._connection._shell.tmpdir, remote))
         return remote
 
 
-def bundles(dist):
+def bundles(dist: str) -> Iterator[dict[str, str]]:
     """Those of a directory that SHA256SUMS lists. Raises AnsibleActionFail where there is no such list."""
     sums = os.path.join(dist, "SHA256SUMS")
     try:
@@ -78,8 +83,9 @@ def bundles(dist):
                         "file": name,
                         "name": kind,
                         "version": version,
-                        "python": f"{major}.{minor}",
-                        "architecture": architecture,
+                        # Of a bundle without libraries both are empty.
+                        "python": f"{major}.{minor}" if major else "",
+                        "architecture": architecture or "",
                         "digest": digest,
                     }
     except OSError as error:
@@ -88,6 +94,6 @@ def bundles(dist):
         ) from error
 
 
-def _order(version):
+def _order(version: str) -> list[tuple[bool, int | str]]:
     """1.10 is newer than 1.9."""
     return [(part.isdigit(), int(part) if part.isdigit() else part) for part in re.split(r"[.+_-]", version)]

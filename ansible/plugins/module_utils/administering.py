@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -21,7 +22,7 @@ class AskError(Exception):
     """No answer; one sentence says why."""
 
 
-def ask(module: AnsibleModule, *words: str) -> list[dict]:
+def ask(module: AnsibleModule, *words: str) -> list[dict[str, Any]]:
     """The items of an answer. Raises AskError."""
     where = ["--server", module.params["server"]] if module.params["server"] else []
     command = [module.params["command"], *words, *where, "-o", "json"]
@@ -34,4 +35,5 @@ def ask(module: AnsibleModule, *words: str) -> list[dict]:
     status, out, err = module.run_command(command)
     if status not in ANSWERED:
         raise AskError(f"{' '.join(words)}: {err.strip() or f'exit status {status}'}")
-    return json.loads(out)["items"]
+    items: list[dict[str, Any]] = json.loads(out)["items"]
+    return items

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # Copyright: the fleetnet authors
 # Apache License 2.0 (see LICENSE or https://www.apache.org/licenses/LICENSE-2.0)
 """Releases of fleetnet on a host: /opt/fleetnet/VERSION each, and `current`, which is in use.
@@ -7,9 +6,14 @@ The Ansible modules work with these functions, and each bundle carries this file
 
     tar xf fleetnet-agent-0.1.0-cp311-x86_64.tar.gz && fleetnet-agent-0.1.0/install
 
+A bundle without libraries (fleetnet-agent-0.1.0-index.tar.gz) takes them from a package index, with its hashes:
+
+    fleetnet-agent-0.1.0/install --index https://packages.example.com/simple
+
 What must stay true: a directory named for a version is whole, for it is made beside its place and renamed; `current`
 always leads to a release that is, for it is replaced by one rename, though not while the same version
-is put anew; nothing of a bundle is run as root but this file and Python's compiler.
+is put anew; nothing of a bundle is run as root but this file and Python's compiler; what comes from an index is
+unpacked and never built, and only where the bundle has its hash.
 """
 
 from __future__ import annotations
@@ -28,10 +32,14 @@ import sys
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 ROOT = Path("/opt/fleetnet")
 ETC = Path("/etc")
 LEAST_PYTHON = (3, 11)
+PACKAGE = Path("/usr/lib/fleetnet-agent")
+TRUSTED = Path("/etc/ssl/certs/ca-certificates.crt")  # whom this host trusts, an index's own CA among them
 _VERSION = re.compile(r"[0-9][0-9A-Za-z.+_-]*\Z")
 # Says which interpreter it is, what it is for, and whether it is one that a service's user can reach.
 _ABOUT = "import json, platform, sys; print(json.dumps([sys.version_info[:2], sys.base_prefix]))"
@@ -41,14 +49,25 @@ class ReleaseError(Exception):
     """What was to happen cannot; one sentence says why and what to do."""
 
 
-def installed(version: str) -> dict | None:
+def refuse_packaged(component: str) -> None:
+    """Raises ReleaseError where the component is here as a package of the distribution's kind, whose units it would
+    hide, so that apt would upgrade what does not run."""
+    if component == "agent" and PACKAGE.exists():
+        raise ReleaseError(
+            f"the agent is on this host as a Debian package ({PACKAGE}); apt remove fleetnet-agent leaves its place in "
+            "the fleet"
+        )
+
+
+def installed(version: str) -> dict[str, Any] | None:
     """What is told of a release that is here, with the `digest` of the archive that it came in; None if it is not."""
     if not _VERSION.match(version):
         raise ReleaseError(f'"{version}" is no version')
     try:
-        return json.loads((ROOT / version / "release.json").read_text())
+        told: dict[str, Any] = json.loads((ROOT / version / "release.json").read_text())
     except (FileNotFoundError, NotADirectoryError):
         return None
+    return told
 
 
 def versions() -> list[str]:
@@ -118,7 +137,7 @@ def digest_of(archive: Path) -> str:
     return digest.hexdigest()
 
 
-def put_archive(archive: Path, digest: str, python: str) -> str:
+def put_archive(archive: Path, digest: str, python: str, index: str = "") -> str:
     """Install the release that is in an archive; its version. Raises ReleaseError where it is not the one meant."""
     found = digest_of(archive)
     if found != digest:
@@ -132,14 +151,17 @@ def put_archive(archive: Path, digest: str, python: str) -> str:
             else:
                 tar.extractall(str(unpacked))  # noqa: S202 - see above
         (tree,) = unpacked.iterdir()
-        return put_tree(tree, python, digest)
+        return put_tree(tree, python, digest, index)
     finally:
         shutil.rmtree(str(unpacked), ignore_errors=True)
 
 
-def put_tree(tree: Path, python: str, digest: str = "") -> str:
+def put_tree(tree: Path, python: str, digest: str = "", index: str = "") -> str:
     """Install an unpacked release, which is moved into its place; its version. Raises ReleaseError."""
-    told = json.loads((tree / "release.json").read_text())
+    told: dict[str, str] = json.loads((tree / "release.json").read_text())
+    if "python" not in told:
+        told.update(python=python_version(python), architecture=os.uname().machine)
+        _fetch(tree, python, told["python"], index)
     if python_version(python) != told["python"]:
         raise ReleaseError(f"this bundle is for Python {told['python']}, and {python} is {python_version(python)}")
     if os.uname().machine != told["architecture"]:
@@ -163,6 +185,44 @@ def _beside(name: str) -> Path:
     for left in ROOT.glob(f".{name}-*"):
         shutil.rmtree(str(left), ignore_errors=True)
     return ROOT / f".{name}-{os.getpid()}"
+
+
+def _fetch(tree: Path, python: str, version: str, index: str) -> None:
+    """Put the libraries that a bundle names where a bundle has them. Raises ReleaseError."""
+    if not index:
+        raise ReleaseError("this bundle has no libraries; say which index has them (--index, fleetnet_index)")
+    scratch = _beside("pip")
+    try:
+        made = subprocess.run([python, "-I", "-m", "venv", str(scratch)], capture_output=True, check=False)
+        if made.returncode != 0:
+            raise ReleaseError(
+                f"{python} cannot make an environment, which an index needs; install python3-venv here, or use a "
+                "bundle that has its libraries"
+            )
+        where = tree / "lib" / f"python{version}" / "site-packages"
+        command = [str(scratch / "bin/python"), "-I", "-m", "pip", "install", "--quiet", f"--target={where}"]
+        command += ["--no-deps", "--no-compile", "--only-binary=:all:", "--require-hashes"]
+        command += [f"--requirement={file}" for file in sorted((tree / "requirements").iterdir())]
+        done = subprocess.run(command, capture_output=True, check=False, env=_pips_environment(index))
+        if done.returncode != 0:
+            said = done.stderr.decode(errors="replace").strip()
+            raise ReleaseError(f"the index did not give what was meant. pip said: {said[-1500:]}")
+        shutil.rmtree(str(where / "bin"), ignore_errors=True)  # nobody needs the scripts of others
+    finally:
+        shutil.rmtree(str(scratch), ignore_errors=True)
+
+
+def _pips_environment(index: str) -> dict[str, str]:
+    """No setting of this host's counts but its proxy. The address may have a password in it, so it is no argument."""
+    kept = {name: value for name, value in os.environ.items() if name.lower().endswith("_proxy") or name == "PATH"}
+    kept.update(PIP_CONFIG_FILE=os.devnull, PIP_INDEX_URL=index, PIP_NO_CACHE_DIR="1", PIP_RETRIES="2")
+    kept.update(PIP_DISABLE_PIP_VERSION_CHECK="1", PIP_ROOT_USER_ACTION="ignore")
+    address = urlsplit(index)
+    if address.scheme == "http":
+        kept["PIP_TRUSTED_HOST"] = address.hostname or ""  # hashes vouch for what comes
+    elif TRUSTED.exists():
+        kept["PIP_CERT"] = str(TRUSTED)
+    return kept
 
 
 def _make_environment(tree: Path, python: str, version: str) -> None:
@@ -243,17 +303,21 @@ def main() -> int:
     parser.add_argument(
         "--python", default="/usr/bin/python3", help="interpreter of the services (default %(default)s)"
     )
+    parser.add_argument("--index", default="", metavar="URL", help="takes libraries from there, if none are in here")
     parser.add_argument("component", nargs="*", help="of {} (default all)".format(" and ".join(told["components"])))
     given = parser.parse_args()
+    components = given.component or told["components"]
     try:
+        for component in components:
+            refuse_packaged(component)
         copied = _beside("unpacked")
         shutil.copytree(str(here), str(copied), symlinks=True)
-        version = put_tree(copied, given.python)
+        version = put_tree(copied, given.python, index=given.index)
         before = led_to("current")
         if before not in ("", version):
             lead("previous", before)
         files: dict[Path, str] = {}
-        for component in given.component or told["components"]:
+        for component in components:
             files.update(shipped(version, component))
         for path, text in files.items():
             write(path, text)

@@ -30,6 +30,13 @@ options:
   dist:
     description: Directory on the controller that holds the bundles and their C(SHA256SUMS), as C(make dist) makes it.
     type: path
+  index:
+    description:
+      - A package index (C(https://packages.example.com/simple)) that hosts take libraries and our wheels from. They are
+        sent a bundle without libraries then, which has the hash of each. Hosts need C(python3-venv).
+      - Without it all is in the bundle, and hosts need no index.
+    type: str
+    default: ""
   version:
     description:
       - The release. V(previous) is the one that was in use before the present one, where that is the one to be left.
@@ -85,8 +92,10 @@ options:
     type: path
 attributes:
   check_mode:
+    description: Can run in check_mode and return changed status prediction without modifying target.
     support: full
   diff_mode:
+    description: Will return details on what has changed.
     support: full
 """
 
@@ -138,6 +147,7 @@ import subprocess
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fleetnet.fleetnet.plugins.module_utils import releases, units
@@ -197,7 +207,7 @@ class Told:
 
     before: list[str] = field(default_factory=list)
     after: list[str] = field(default_factory=list)
-    files: list[dict] = field(default_factory=list)
+    files: list[dict[str, str]] = field(default_factory=list)
     restarted: list[str] = field(default_factory=list)
 
     def fact(self, what: str, before: str, after: str) -> None:
@@ -216,7 +226,7 @@ class Told:
         return bool(self.before or self.after or self.files or self.restarted)
 
     @property
-    def diff(self) -> list[dict]:
+    def diff(self) -> list[dict[str, str]]:
         facts = {"before": "\n".join(self.before), "after": "\n".join(self.after)}
         return (
             [{k: v + "\n" if v else "" for k, v in facts.items()}] if self.before or self.after else []
@@ -265,13 +275,13 @@ class Present:
         self.told = Told()
         self.backup = ""
 
-    def run(self) -> dict:
+    def run(self) -> dict[str, Any]:
         if self.only_asked:
             return self._run()
         with releases.alone():
             return self._run()
 
-    def _run(self) -> dict:
+    def _run(self) -> dict[str, Any]:
         python = releases.python_version(self.given["python"])
         before = releases.led_to("current")
         version = self._version(before)
@@ -280,7 +290,8 @@ class Present:
         if bundle and not self.only_asked:
             if not self.given["archive"]:
                 return {"changed": False, "wanted": bundle}
-            releases.put_archive(Path(self.given["archive"]), bundle["digest"], self.given["python"])
+            given = self.given
+            releases.put_archive(Path(given["archive"]), bundle["digest"], given["python"], given["index"])
         if version != before and before and self.name == "collector" and self.given["backup"]:
             self._back_up(before)
         if bundle:
@@ -341,28 +352,36 @@ class Present:
             f"{self.given['dist'] or 'dist is not set, so it'} has no bundle; make dist builds them"
         )
 
-    def _bundle(self, version: str, python: str) -> dict | None:
+    def _bundle(self, version: str, python: str) -> dict[str, str] | None:
         """The bundle that this host lacks; None if it lacks none. Raises ReleaseError where there is none for it."""
         here = releases.installed(version)
         machine = platform.machine()
         # Where the collector is too, the agent comes with its bundle, which has both: they share `current`.
         needed = "collector" if any(map(os.path.exists, _units_of("collector"))) else self.name
-        ours = [one for one in self.given["offered"] if one["python"] == python and one["architecture"] == machine]
+        for_here = ("", "") if self.given["index"] else (python, machine)
+        offered: list[dict[str, str]] = self.given["offered"]
+        ours = [one for one in offered if (one["python"], one["architecture"]) == for_here]
         meant = next((one for one in ours if one["name"] == "fleetnet-" + needed), None)
         is_as_meant = here and (meant is None or here["name"] != meant["name"] or here["digest"] == meant["digest"])
         if here and is_as_meant and needed in here["components"] and here["python"] == python:
             return None
         if meant is None:
+            what = "without libraries" if self.given["index"] else f"for Python {python} on {machine}"
             raise releases.ReleaseError(
-                "{} has no bundle of {} {} for Python {} on {}; it has those for {}".format(
-                    self.given["dist"] or "the controller", needed, version, python, machine, self._offers()
+                "{} has no bundle of {} {} {}; it has those {}".format(
+                    self.given["dist"] or "the controller", needed, version, what, self._offers()
                 )
             )
         return meant
 
     def _offers(self) -> str:
-        offers = sorted({f"{one['python']} on {one['architecture']}" for one in self.given["offered"]})
-        return ", ".join(offers) or "none"
+        offers = sorted(
+            {
+                f"for {one['python']} on {one['architecture']}" if one["python"] else "without libraries"
+                for one in self.given["offered"]
+            }
+        )
+        return ", ".join(offers) or "of no kind"
 
     def _files(self, version: str) -> dict[Path, tuple[str, int]]:
         """All files but those of the release itself, with their modes. Of a release that is not here yet, and is only
@@ -430,7 +449,7 @@ class Present:
                 if not self.only_asked:
                     units.do("restart", [name])
 
-    def _result(self, version: str, before: str) -> dict:
+    def _result(self, version: str, before: str) -> dict[str, Any]:
         told = self.told
         return {
             "changed": told.changed, "diff": told.diff, "version": version, "before": before,
@@ -516,6 +535,7 @@ def main() -> None:
             "component": {"type": "str", "choices": ["agent", "collector"], "required": True},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "dist": {"type": "path"},
+            "index": {"type": "str", "default": "", "no_log": True},
             "version": {"type": "str", "default": ""},
             "leaving": {"type": "str", "default": ""},
             "backup": {"type": "bool", "default": True},
@@ -543,6 +563,7 @@ def main() -> None:
         why_not = refusal(given["any_distribution"])
         if why_not:
             module.fail_json(msg=why_not + "; nothing was changed", before=before)
+        releases.refuse_packaged(given["component"])
         present = Present(module)
         module.exit_json(**present.run())
     except (releases.ReleaseError, units.UnitError) as error:

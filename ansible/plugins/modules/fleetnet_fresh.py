@@ -43,6 +43,7 @@ options:
     default: ""
 attributes:
   check_mode:
+    description: Can run in check_mode and return changed status prediction without modifying target.
     support: full
     details: Nothing is waited for.
 """
@@ -64,6 +65,7 @@ late:
 """
 
 import time
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fleetnet.fleetnet.plugins.module_utils.administering import ARGUMENTS, AskError, ask
@@ -71,7 +73,7 @@ from ansible_collections.fleetnet.fleetnet.plugins.module_utils.administering im
 _EVERY_S = 1.0
 
 
-def late(found: list[dict], hosts: list[str], version: str) -> dict[str, str]:
+def late(found: list[dict[str, Any]], hosts: list[str], version: str) -> dict[str, str]:
     """What is wrong with each of these hosts that is not as it should be, by an answer to `fleetnet hosts`."""
     by_name = {item["host"]: item for item in found}
     wrong = {}

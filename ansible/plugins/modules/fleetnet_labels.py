@@ -33,8 +33,10 @@ options:
     default: ""
 attributes:
   check_mode:
+    description: Can run in check_mode and return changed status prediction without modifying target.
     support: full
   diff_mode:
+    description: Will return details on what has changed.
     support: full
 """
 
@@ -56,6 +58,7 @@ labelled:
 """
 
 import os
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fleetnet.fleetnet.plugins.module_utils.administering import ARGUMENTS, AskError, ask
@@ -63,14 +66,14 @@ from ansible_collections.fleetnet.fleetnet.plugins.module_utils.administering im
 _AT_ONCE = 500
 
 
-def wishes(wanted: dict, found: list[dict], owned: str) -> dict[str, tuple[str, ...]]:
+def wishes(wanted: dict[str, dict[str, Any]], found: list[dict[str, Any]], owned: str) -> dict[str, tuple[str, ...]]:
     """What is to be said of each host that is not labelled as wanted: K=V, or K- for what goes."""
     said = {}
     for item in found:
         host, has = item["host"], item["labels"]
         if host not in wanted:
             continue
-        wish = {key: None for key in has if owned and key.startswith(owned)}
+        wish: dict[str, str | None] = {key: None for key in has if owned and key.startswith(owned)}
         wish.update({key: None if value is None else str(value) for key, value in wanted[host].items()})
         words = [f"{key}={value}" for key, value in wish.items() if value is not None and has.get(key) != value]
         words += [key + "-" for key, value in wish.items() if value is None and key in has]
@@ -114,7 +117,7 @@ def main() -> None:
     )
 
 
-def _listed(labels: dict) -> str:
+def _listed(labels: dict[str, str]) -> str:
     return " ".join(f"{key}={value}" for key, value in sorted(labels.items()))
 
 

@@ -1,4 +1,4 @@
-"""The collector: whether it answers, its version, its clock, its certificates, and what it could not store."""
+"""The collector: does it answer, version, clock, certificates, what it could not store, and whom it holds back."""
 
 import time
 from collections.abc import Iterator
@@ -40,6 +40,7 @@ def findings(collector: Collector) -> Iterator[Finding]:
     yield _clock(told.at_us, asked_us, took_us)
     yield from _certificates(told, told.at_us)
     yield from _refused(told)
+    yield from _held_back(told)
 
 
 def _of_a_viewer(collector: Collector) -> Iterator[Finding]:
@@ -101,3 +102,12 @@ def _refused(told: Described) -> Iterator[Finding]:
         yield found("quarantine", WARNING, words, 'report it; "fleetnet-server quarantine" lists them')
     if not told.refused:
         yield found("quarantine", OK, "every report of the last seven days could be stored")
+
+
+def _held_back(told: Described) -> Iterator[Finding]:
+    for one in told.held_back:
+        since = times.local(one.since_us)
+        words = f"{one.host} has {one.over} beyond its quota, and was not read for {one.held_s:.0f} s since {since}"
+        yield found("quota", WARNING, words, f"look at what it does: fleetnet netstat {one.host}")
+    if not told.held_back:
+        yield found("quota", OK, "no host reports more than its quota")

@@ -1,7 +1,7 @@
 """What an answer shows of a socket."""
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Final
 
 from fleetnet_cli import protocols, times
 from fleetnet_cli.output.presentation import Column, Presentation, Tally
@@ -136,6 +136,9 @@ def wide_columns() -> tuple[Column[Socket], ...]:
     )
 
 
+_EXPOSED: Final = {"yes": True, "no": False, "": None}
+
+
 def as_json(socket: Socket, services: Services) -> dict[str, object]:
     """A socket as documents have it."""
     peer = bool(socket.remote_address)
@@ -167,7 +170,7 @@ def as_json(socket: Socket, services: Services) -> dict[str, object]:
         "owners": [_owner_as_json(o) for o in socket.owners],
         "owner_status": socket.owner_status,
         "scope": socket.scope or None,
-        "exposed": {"yes": True, "no": False, "": None}.get(socket.exposed, socket.exposed),
+        "exposed": _EXPOSED.get(socket.exposed, socket.exposed),
         "opened_at": times.utc(socket.opened_at_us),
         "opened_at_is": socket.opened_at_is,
         "closed_at": times.utc(socket.closed_at_us),

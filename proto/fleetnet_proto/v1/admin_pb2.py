@@ -26,7 +26,7 @@ from fleetnet_proto.v1 import people_pb2 as fleetnet__proto_dot_v1_dot_people__p
 from fleetnet_proto.v1 import query_pb2 as fleetnet__proto_dot_v1_dot_query__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x66leetnet_proto/v1/admin.proto\x12\x0b\x66leetnet.v1\x1a\x1e\x66leetnet_proto/v1/people.proto\x1a\x1d\x66leetnet_proto/v1/query.proto\"x\n\x12\x43reateTokenRequest\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\r\n\x05ttl_s\x18\x02 \x01(\x04\x12\"\n\x06labels\x18\x03 \x03(\x0b\x32\x12.fleetnet.v1.Label\x12\x10\n\x08max_uses\x18\x04 \x01(\x04\x12\x0f\n\x07\x61pprove\x18\x05 \x01(\x08\"\x90\x01\n\x13\x43reateTokenResponse\x12\r\n\x05token\x18\x01 \x01(\t\x12\x0c\n\x04host\x18\x02 \x01(\t\x12\x15\n\rexpires_at_us\x18\x03 \x01(\x03\x12\"\n\x06labels\x18\x04 \x03(\x0b\x32\x12.fleetnet.v1.Label\x12\x10\n\x08max_uses\x18\x05 \x01(\x04\x12\x0f\n\x07\x61pprove\x18\x06 \x01(\x08\"g\n\x11LabelHostsRequest\x12\r\n\x05hosts\x18\x01 \x03(\t\x12\x12\n\nhost_globs\x18\x02 \x03(\t\x12\x1f\n\x03set\x18\x03 \x03(\x0b\x32\x12.fleetnet.v1.Label\x12\x0e\n\x06remove\x18\x04 \x03(\t\"W\n\x12LabelHostsResponse\x12(\n\x05hosts\x18\x01 \x03(\x0b\x32\x19.fleetnet.v1.LabelledHost\x12\x17\n\x0funmatched_globs\x18\x02 \x03(\t\"Q\n\x0cLabelledHost\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\"\n\x06labels\x18\x02 \x03(\x0b\x32\x12.fleetnet.v1.Label\x12\x0f\n\x07\x63hanged\x18\x03 \x01(\x08\"\x1a\n\x18\x44\x65scribeCollectorRequest\"\xaf\x01\n\x19\x44\x65scribeCollectorResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\r\n\x05\x61t_us\x18\x02 \x01(\x03\x12#\n\x1bserver_certificate_until_us\x18\x03 \x01(\x03\x12\x1f\n\x17\x63\x61_certificate_until_us\x18\x04 \x01(\x03\x12,\n\x07refused\x18\x05 \x03(\x0b\x32\x1b.fleetnet.v1.RefusedReports\"S\n\x0eRefusedReports\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\x0f\n\x07reports\x18\x02 \x01(\x04\x12\x12\n\nlast_at_us\x18\x03 \x01(\x03\x12\x0e\n\x06reason\x18\x04 \x01(\t\"#\n\x12RevokeHostsRequest\x12\r\n\x05hosts\x18\x01 \x03(\t\"?\n\x13RevokeHostsResponse\x12(\n\x05hosts\x18\x01 \x03(\x0b\x32\x19.fleetnet.v1.HostStanding\"#\n\x12\x46orgetHostsRequest\x12\r\n\x05hosts\x18\x01 \x03(\t\"?\n\x13\x46orgetHostsResponse\x12(\n\x05hosts\x18\x01 \x03(\x0b\x32\x19.fleetnet.v1.HostStanding\"V\n\x0cHostStanding\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\'\n\x06status\x18\x02 \x01(\x0e\x32\x17.fleetnet.v1.HostStatus\x12\x0f\n\x07\x63hanged\x18\x03 \x01(\x08\"$\n\x13\x41pproveHostsRequest\x12\r\n\x05hosts\x18\x01 \x03(\t\"@\n\x14\x41pproveHostsResponse\x12(\n\x05hosts\x18\x01 \x03(\x0b\x32\x19.fleetnet.v1.HostStanding\"\x13\n\x11ListTokensRequest\"<\n\x12ListTokensResponse\x12&\n\x06tokens\x18\x01 \x03(\x0b\x32\x16.fleetnet.v1.TokenItem\" \n\x12RevokeTokenRequest\x12\n\n\x02id\x18\x01 \x01(\t\"<\n\x13RevokeTokenResponse\x12%\n\x05token\x18\x01 \x01(\x0b\x32\x16.fleetnet.v1.TokenItem\"\x95\x02\n\tTokenItem\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04host\x18\x02 \x01(\t\x12\x0e\n\x06person\x18\x03 \x01(\t\x12\x1f\n\x04role\x18\x04 \x01(\x0e\x32\x11.fleetnet.v1.Role\x12\"\n\x06labels\x18\x05 \x03(\x0b\x32\x12.fleetnet.v1.Label\x12\x10\n\x08max_uses\x18\x06 \x01(\x04\x12\x0c\n\x04uses\x18\x07 \x01(\x04\x12\x0f\n\x07\x61pprove\x18\x08 \x01(\x08\x12\x0f\n\x07made_by\x18\t \x01(\t\x12\x15\n\rcreated_at_us\x18\n \x01(\x03\x12\x15\n\rexpires_at_us\x18\x0b \x01(\x03\x12\x12\n\nused_at_us\x18\x0c \x01(\x03\x12\x15\n\rrevoked_at_us\x18\r \x01(\x03\"\x1f\n\x0eListLogRequest\x12\r\n\x05limit\x18\x01 \x01(\r\"9\n\x0fListLogResponse\x12&\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x15.fleetnet.v1.LogEntry\"\x92\x01\n\x08LogEntry\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12\r\n\x05\x61t_us\x18\x02 \x01(\x03\x12\x0b\n\x03who\x18\x03 \x01(\t\x12\r\n\x05login\x18\x04 \x01(\t\x12\x0c\n\x04peer\x18\x05 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x06 \x01(\t\x12\x0f\n\x07subject\x18\x07 \x01(\t\x12\x0e\n\x06result\x18\x08 \x01(\t\x12\x0c\n\x04hash\x18\t \x01(\x0c\x32\xca\x08\n\x0c\x41\x64minService\x12P\n\x0b\x43reateToken\x12\x1f.fleetnet.v1.CreateTokenRequest\x1a .fleetnet.v1.CreateTokenResponse\x12\x62\n\x11\x43reatePersonToken\x12%.fleetnet.v1.CreatePersonTokenRequest\x1a&.fleetnet.v1.CreatePersonTokenResponse\x12M\n\nListPeople\x12\x1e.fleetnet.v1.ListPeopleRequest\x1a\x1f.fleetnet.v1.ListPeopleResponse\x12M\n\nChangeRole\x12\x1e.fleetnet.v1.ChangeRoleRequest\x1a\x1f.fleetnet.v1.ChangeRoleResponse\x12S\n\x0cRevokePerson\x12 .fleetnet.v1.RevokePersonRequest\x1a!.fleetnet.v1.RevokePersonResponse\x12M\n\nLabelHosts\x12\x1e.fleetnet.v1.LabelHostsRequest\x1a\x1f.fleetnet.v1.LabelHostsResponse\x12\x62\n\x11\x44\x65scribeCollector\x12%.fleetnet.v1.DescribeCollectorRequest\x1a&.fleetnet.v1.DescribeCollectorResponse\x12M\n\nListTokens\x12\x1e.fleetnet.v1.ListTokensRequest\x1a\x1f.fleetnet.v1.ListTokensResponse\x12P\n\x0bRevokeToken\x12\x1f.fleetnet.v1.RevokeTokenRequest\x1a .fleetnet.v1.RevokeTokenResponse\x12S\n\x0c\x41pproveHosts\x12 .fleetnet.v1.ApproveHostsRequest\x1a!.fleetnet.v1.ApproveHostsResponse\x12\x44\n\x07ListLog\x12\x1b.fleetnet.v1.ListLogRequest\x1a\x1c.fleetnet.v1.ListLogResponse\x12P\n\x0bRevokeHosts\x12\x1f.fleetnet.v1.RevokeHostsRequest\x1a .fleetnet.v1.RevokeHostsResponse\x12P\n\x0b\x46orgetHosts\x12\x1f.fleetnet.v1.ForgetHostsRequest\x1a .fleetnet.v1.ForgetHostsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x66leetnet_proto/v1/admin.proto\x12\x0b\x66leetnet.v1\x1a\x1e\x66leetnet_proto/v1/people.proto\x1a\x1d\x66leetnet_proto/v1/query.proto\"x\n\x12\x43reateTokenRequest\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\r\n\x05ttl_s\x18\x02 \x01(\x04\x12\"\n\x06labels\x18\x03 \x03(\x0b\x32\x12.fleetnet.v1.Label\x12\x10\n\x08max_uses\x18\x04 \x01(\x04\x12\x0f\n\x07\x61pprove\x18\x05 \x01(\x08\"\x90\x01\n\x13\x43reateTokenResponse\x12\r\n\x05token\x18\x01 \x01(\t\x12\x0c\n\x04host\x18\x02 \x01(\t\x12\x15\n\rexpires_at_us\x18\x03 \x01(\x03\x12\"\n\x06labels\x18\x04 \x03(\x0b\x32\x12.fleetnet.v1.Label\x12\x10\n\x08max_uses\x18\x05 \x01(\x04\x12\x0f\n\x07\x61pprove\x18\x06 \x01(\x08\"g\n\x11LabelHostsRequest\x12\r\n\x05hosts\x18\x01 \x03(\t\x12\x12\n\nhost_globs\x18\x02 \x03(\t\x12\x1f\n\x03set\x18\x03 \x03(\x0b\x32\x12.fleetnet.v1.Label\x12\x0e\n\x06remove\x18\x04 \x03(\t\"W\n\x12LabelHostsResponse\x12(\n\x05hosts\x18\x01 \x03(\x0b\x32\x19.fleetnet.v1.LabelledHost\x12\x17\n\x0funmatched_globs\x18\x02 \x03(\t\"Q\n\x0cLabelledHost\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\"\n\x06labels\x18\x02 \x03(\x0b\x32\x12.fleetnet.v1.Label\x12\x0f\n\x07\x63hanged\x18\x03 \x01(\x08\"\x1a\n\x18\x44\x65scribeCollectorRequest\"\xd9\x01\n\x19\x44\x65scribeCollectorResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\r\n\x05\x61t_us\x18\x02 \x01(\x03\x12#\n\x1bserver_certificate_until_us\x18\x03 \x01(\x03\x12\x1f\n\x17\x63\x61_certificate_until_us\x18\x04 \x01(\x03\x12,\n\x07refused\x18\x05 \x03(\x0b\x32\x1b.fleetnet.v1.RefusedReports\x12(\n\theld_back\x18\x06 \x03(\x0b\x32\x15.fleetnet.v1.HeldBack\"\\\n\x08HeldBack\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\x0c\n\x04over\x18\x02 \x01(\t\x12\x0e\n\x06held_s\x18\x03 \x01(\x01\x12\x10\n\x08since_us\x18\x04 \x01(\x03\x12\x12\n\nlast_at_us\x18\x05 \x01(\x03\"S\n\x0eRefusedReports\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\x0f\n\x07reports\x18\x02 \x01(\x04\x12\x12\n\nlast_at_us\x18\x03 \x01(\x03\x12\x0e\n\x06reason\x18\x04 \x01(\t\"#\n\x12RevokeHostsRequest\x12\r\n\x05hosts\x18\x01 \x03(\t\"?\n\x13RevokeHostsResponse\x12(\n\x05hosts\x18\x01 \x03(\x0b\x32\x19.fleetnet.v1.HostStanding\"#\n\x12\x46orgetHostsRequest\x12\r\n\x05hosts\x18\x01 \x03(\t\"?\n\x13\x46orgetHostsResponse\x12(\n\x05hosts\x18\x01 \x03(\x0b\x32\x19.fleetnet.v1.HostStanding\"V\n\x0cHostStanding\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\'\n\x06status\x18\x02 \x01(\x0e\x32\x17.fleetnet.v1.HostStatus\x12\x0f\n\x07\x63hanged\x18\x03 \x01(\x08\"$\n\x13\x41pproveHostsRequest\x12\r\n\x05hosts\x18\x01 \x03(\t\"@\n\x14\x41pproveHostsResponse\x12(\n\x05hosts\x18\x01 \x03(\x0b\x32\x19.fleetnet.v1.HostStanding\"\x13\n\x11ListTokensRequest\"<\n\x12ListTokensResponse\x12&\n\x06tokens\x18\x01 \x03(\x0b\x32\x16.fleetnet.v1.TokenItem\" \n\x12RevokeTokenRequest\x12\n\n\x02id\x18\x01 \x01(\t\"<\n\x13RevokeTokenResponse\x12%\n\x05token\x18\x01 \x01(\x0b\x32\x16.fleetnet.v1.TokenItem\"\x95\x02\n\tTokenItem\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04host\x18\x02 \x01(\t\x12\x0e\n\x06person\x18\x03 \x01(\t\x12\x1f\n\x04role\x18\x04 \x01(\x0e\x32\x11.fleetnet.v1.Role\x12\"\n\x06labels\x18\x05 \x03(\x0b\x32\x12.fleetnet.v1.Label\x12\x10\n\x08max_uses\x18\x06 \x01(\x04\x12\x0c\n\x04uses\x18\x07 \x01(\x04\x12\x0f\n\x07\x61pprove\x18\x08 \x01(\x08\x12\x0f\n\x07made_by\x18\t \x01(\t\x12\x15\n\rcreated_at_us\x18\n \x01(\x03\x12\x15\n\rexpires_at_us\x18\x0b \x01(\x03\x12\x12\n\nused_at_us\x18\x0c \x01(\x03\x12\x15\n\rrevoked_at_us\x18\r \x01(\x03\"\x1f\n\x0eListLogRequest\x12\r\n\x05limit\x18\x01 \x01(\r\"9\n\x0fListLogResponse\x12&\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x15.fleetnet.v1.LogEntry\"\x92\x01\n\x08LogEntry\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12\r\n\x05\x61t_us\x18\x02 \x01(\x03\x12\x0b\n\x03who\x18\x03 \x01(\t\x12\r\n\x05login\x18\x04 \x01(\t\x12\x0c\n\x04peer\x18\x05 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x06 \x01(\t\x12\x0f\n\x07subject\x18\x07 \x01(\t\x12\x0e\n\x06result\x18\x08 \x01(\t\x12\x0c\n\x04hash\x18\t \x01(\x0c\x32\xca\x08\n\x0c\x41\x64minService\x12P\n\x0b\x43reateToken\x12\x1f.fleetnet.v1.CreateTokenRequest\x1a .fleetnet.v1.CreateTokenResponse\x12\x62\n\x11\x43reatePersonToken\x12%.fleetnet.v1.CreatePersonTokenRequest\x1a&.fleetnet.v1.CreatePersonTokenResponse\x12M\n\nListPeople\x12\x1e.fleetnet.v1.ListPeopleRequest\x1a\x1f.fleetnet.v1.ListPeopleResponse\x12M\n\nChangeRole\x12\x1e.fleetnet.v1.ChangeRoleRequest\x1a\x1f.fleetnet.v1.ChangeRoleResponse\x12S\n\x0cRevokePerson\x12 .fleetnet.v1.RevokePersonRequest\x1a!.fleetnet.v1.RevokePersonResponse\x12M\n\nLabelHosts\x12\x1e.fleetnet.v1.LabelHostsRequest\x1a\x1f.fleetnet.v1.LabelHostsResponse\x12\x62\n\x11\x44\x65scribeCollector\x12%.fleetnet.v1.DescribeCollectorRequest\x1a&.fleetnet.v1.DescribeCollectorResponse\x12M\n\nListTokens\x12\x1e.fleetnet.v1.ListTokensRequest\x1a\x1f.fleetnet.v1.ListTokensResponse\x12P\n\x0bRevokeToken\x12\x1f.fleetnet.v1.RevokeTokenRequest\x1a .fleetnet.v1.RevokeTokenResponse\x12S\n\x0c\x41pproveHosts\x12 .fleetnet.v1.ApproveHostsRequest\x1a!.fleetnet.v1.ApproveHostsResponse\x12\x44\n\x07ListLog\x12\x1b.fleetnet.v1.ListLogRequest\x1a\x1c.fleetnet.v1.ListLogResponse\x12P\n\x0bRevokeHosts\x12\x1f.fleetnet.v1.RevokeHostsRequest\x1a .fleetnet.v1.RevokeHostsResponse\x12P\n\x0b\x46orgetHosts\x12\x1f.fleetnet.v1.ForgetHostsRequest\x1a .fleetnet.v1.ForgetHostsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,39 +46,41 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DESCRIBECOLLECTORREQUEST']._serialized_start=655
   _globals['_DESCRIBECOLLECTORREQUEST']._serialized_end=681
   _globals['_DESCRIBECOLLECTORRESPONSE']._serialized_start=684
-  _globals['_DESCRIBECOLLECTORRESPONSE']._serialized_end=859
-  _globals['_REFUSEDREPORTS']._serialized_start=861
-  _globals['_REFUSEDREPORTS']._serialized_end=944
-  _globals['_REVOKEHOSTSREQUEST']._serialized_start=946
-  _globals['_REVOKEHOSTSREQUEST']._serialized_end=981
-  _globals['_REVOKEHOSTSRESPONSE']._serialized_start=983
-  _globals['_REVOKEHOSTSRESPONSE']._serialized_end=1046
-  _globals['_FORGETHOSTSREQUEST']._serialized_start=1048
-  _globals['_FORGETHOSTSREQUEST']._serialized_end=1083
-  _globals['_FORGETHOSTSRESPONSE']._serialized_start=1085
-  _globals['_FORGETHOSTSRESPONSE']._serialized_end=1148
-  _globals['_HOSTSTANDING']._serialized_start=1150
-  _globals['_HOSTSTANDING']._serialized_end=1236
-  _globals['_APPROVEHOSTSREQUEST']._serialized_start=1238
-  _globals['_APPROVEHOSTSREQUEST']._serialized_end=1274
-  _globals['_APPROVEHOSTSRESPONSE']._serialized_start=1276
-  _globals['_APPROVEHOSTSRESPONSE']._serialized_end=1340
-  _globals['_LISTTOKENSREQUEST']._serialized_start=1342
-  _globals['_LISTTOKENSREQUEST']._serialized_end=1361
-  _globals['_LISTTOKENSRESPONSE']._serialized_start=1363
-  _globals['_LISTTOKENSRESPONSE']._serialized_end=1423
-  _globals['_REVOKETOKENREQUEST']._serialized_start=1425
-  _globals['_REVOKETOKENREQUEST']._serialized_end=1457
-  _globals['_REVOKETOKENRESPONSE']._serialized_start=1459
-  _globals['_REVOKETOKENRESPONSE']._serialized_end=1519
-  _globals['_TOKENITEM']._serialized_start=1522
-  _globals['_TOKENITEM']._serialized_end=1799
-  _globals['_LISTLOGREQUEST']._serialized_start=1801
-  _globals['_LISTLOGREQUEST']._serialized_end=1832
-  _globals['_LISTLOGRESPONSE']._serialized_start=1834
-  _globals['_LISTLOGRESPONSE']._serialized_end=1891
-  _globals['_LOGENTRY']._serialized_start=1894
-  _globals['_LOGENTRY']._serialized_end=2040
-  _globals['_ADMINSERVICE']._serialized_start=2043
-  _globals['_ADMINSERVICE']._serialized_end=3141
+  _globals['_DESCRIBECOLLECTORRESPONSE']._serialized_end=901
+  _globals['_HELDBACK']._serialized_start=903
+  _globals['_HELDBACK']._serialized_end=995
+  _globals['_REFUSEDREPORTS']._serialized_start=997
+  _globals['_REFUSEDREPORTS']._serialized_end=1080
+  _globals['_REVOKEHOSTSREQUEST']._serialized_start=1082
+  _globals['_REVOKEHOSTSREQUEST']._serialized_end=1117
+  _globals['_REVOKEHOSTSRESPONSE']._serialized_start=1119
+  _globals['_REVOKEHOSTSRESPONSE']._serialized_end=1182
+  _globals['_FORGETHOSTSREQUEST']._serialized_start=1184
+  _globals['_FORGETHOSTSREQUEST']._serialized_end=1219
+  _globals['_FORGETHOSTSRESPONSE']._serialized_start=1221
+  _globals['_FORGETHOSTSRESPONSE']._serialized_end=1284
+  _globals['_HOSTSTANDING']._serialized_start=1286
+  _globals['_HOSTSTANDING']._serialized_end=1372
+  _globals['_APPROVEHOSTSREQUEST']._serialized_start=1374
+  _globals['_APPROVEHOSTSREQUEST']._serialized_end=1410
+  _globals['_APPROVEHOSTSRESPONSE']._serialized_start=1412
+  _globals['_APPROVEHOSTSRESPONSE']._serialized_end=1476
+  _globals['_LISTTOKENSREQUEST']._serialized_start=1478
+  _globals['_LISTTOKENSREQUEST']._serialized_end=1497
+  _globals['_LISTTOKENSRESPONSE']._serialized_start=1499
+  _globals['_LISTTOKENSRESPONSE']._serialized_end=1559
+  _globals['_REVOKETOKENREQUEST']._serialized_start=1561
+  _globals['_REVOKETOKENREQUEST']._serialized_end=1593
+  _globals['_REVOKETOKENRESPONSE']._serialized_start=1595
+  _globals['_REVOKETOKENRESPONSE']._serialized_end=1655
+  _globals['_TOKENITEM']._serialized_start=1658
+  _globals['_TOKENITEM']._serialized_end=1935
+  _globals['_LISTLOGREQUEST']._serialized_start=1937
+  _globals['_LISTLOGREQUEST']._serialized_end=1968
+  _globals['_LISTLOGRESPONSE']._serialized_start=1970
+  _globals['_LISTLOGRESPONSE']._serialized_end=2027
+  _globals['_LOGENTRY']._serialized_start=2030
+  _globals['_LOGENTRY']._serialized_end=2176
+  _globals['_ADMINSERVICE']._serialized_start=2179
+  _globals['_ADMINSERVICE']._serialized_end=3277
 # @@protoc_insertion_point(module_scope)

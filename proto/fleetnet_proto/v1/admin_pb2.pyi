@@ -73,18 +73,34 @@ class DescribeCollectorRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class DescribeCollectorResponse(_message.Message):
-    __slots__ = ("version", "at_us", "server_certificate_until_us", "ca_certificate_until_us", "refused")
+    __slots__ = ("version", "at_us", "server_certificate_until_us", "ca_certificate_until_us", "refused", "held_back")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     AT_US_FIELD_NUMBER: _ClassVar[int]
     SERVER_CERTIFICATE_UNTIL_US_FIELD_NUMBER: _ClassVar[int]
     CA_CERTIFICATE_UNTIL_US_FIELD_NUMBER: _ClassVar[int]
     REFUSED_FIELD_NUMBER: _ClassVar[int]
+    HELD_BACK_FIELD_NUMBER: _ClassVar[int]
     version: str
     at_us: int
     server_certificate_until_us: int
     ca_certificate_until_us: int
     refused: _containers.RepeatedCompositeFieldContainer[RefusedReports]
-    def __init__(self, version: _Optional[str] = ..., at_us: _Optional[int] = ..., server_certificate_until_us: _Optional[int] = ..., ca_certificate_until_us: _Optional[int] = ..., refused: _Optional[_Iterable[_Union[RefusedReports, _Mapping]]] = ...) -> None: ...
+    held_back: _containers.RepeatedCompositeFieldContainer[HeldBack]
+    def __init__(self, version: _Optional[str] = ..., at_us: _Optional[int] = ..., server_certificate_until_us: _Optional[int] = ..., ca_certificate_until_us: _Optional[int] = ..., refused: _Optional[_Iterable[_Union[RefusedReports, _Mapping]]] = ..., held_back: _Optional[_Iterable[_Union[HeldBack, _Mapping]]] = ...) -> None: ...
+
+class HeldBack(_message.Message):
+    __slots__ = ("host", "over", "held_s", "since_us", "last_at_us")
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    OVER_FIELD_NUMBER: _ClassVar[int]
+    HELD_S_FIELD_NUMBER: _ClassVar[int]
+    SINCE_US_FIELD_NUMBER: _ClassVar[int]
+    LAST_AT_US_FIELD_NUMBER: _ClassVar[int]
+    host: str
+    over: str
+    held_s: float
+    since_us: int
+    last_at_us: int
+    def __init__(self, host: _Optional[str] = ..., over: _Optional[str] = ..., held_s: _Optional[float] = ..., since_us: _Optional[int] = ..., last_at_us: _Optional[int] = ...) -> None: ...
 
 class RefusedReports(_message.Message):
     __slots__ = ("host", "reports", "last_at_us", "reason")

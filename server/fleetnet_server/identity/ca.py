@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 from fleetnet_server.errors import AuthorityError
-from fleetnet_server.identity.files import write_private
+from fleetnet_server.identity.files import write_pair
 
 _LIFE = datetime.timedelta(days=3650)
 # Clocks of hosts differ; a certificate is valid a day before it was made, so that none is refused as "not yet valid".
@@ -67,8 +67,7 @@ def open_authority(directory: Path, now: datetime.datetime) -> Authority:
     certificate_file, key_file = directory / CERTIFICATE_FILE, directory / KEY_FILE
     if not certificate_file.exists():
         authority = make(now)
-        write_private(key_file, key_bytes(authority.key))
-        write_private(certificate_file, authority.pem, mode=0o644)
+        write_pair(key_file, key_bytes(authority.key), authority.pem)
         return authority
     certificate = read_certificate(certificate_file)
     if not key_file.exists():

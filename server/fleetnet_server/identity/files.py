@@ -29,6 +29,13 @@ def write_private(path: Path, content: bytes, mode: int = 0o600) -> None:
     _sync_directory(path.parent)
 
 
+def write_pair(key_file: Path, key: bytes, certificate: bytes) -> None:
+    """Replace a private key, and then its certificate beside it (the same name, ending in .pem): what vouches for a key
+    is never on the disk without it. Raises OSError."""
+    write_private(key_file, key)
+    write_private(key_file.with_suffix(".pem"), certificate, mode=0o644)
+
+
 def _sync_directory(directory: Path) -> None:
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

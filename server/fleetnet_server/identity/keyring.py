@@ -17,7 +17,7 @@ from pathlib import Path
 from fleetnet_server.errors import AuthorityError
 from fleetnet_server.identity import ca
 from fleetnet_server.identity.ca import Authority
-from fleetnet_server.identity.files import write_private
+from fleetnet_server.identity.files import write_pair, write_private
 
 _DIGITS = 16
 _FILE = re.compile(rf"ca(-[0-9a-f]{{{_DIGITS}}})?\.(pem|key)")
@@ -105,9 +105,10 @@ class Keyring:
         return self._directory / f"ca-{one.fingerprint[:_DIGITS]}{_KEY}"
 
     def _write(self, key_file: Path, one: Authority) -> None:
-        if not self._is_lent(one):
-            write_private(key_file, ca.key_bytes(one.key))
-        write_private(key_file.with_suffix(_CERTIFICATE), one.pem, mode=0o644)
+        if self._is_lent(one):
+            write_private(key_file.with_suffix(_CERTIFICATE), one.pem, mode=0o644)
+        else:
+            write_pair(key_file, ca.key_bytes(one.key), one.pem)
 
     def _read(self) -> Iterator[Authority]:
         there = files(self._directory)

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from fleetnet_server.errors import AuthorityError
 from fleetnet_server.identity import ca, certificates
-from fleetnet_server.identity.files import write_private
+from fleetnet_server.identity.files import write_pair
 from fleetnet_server.identity.peer import is_of
 
 CERTIFICATE_FILE = "server.pem"
@@ -143,8 +143,7 @@ class ServerIdentity:
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = certificates.issue_server(self._authority, key.public_key(), sorted(self._names), self._clock())
         pair = _pair(key, certificate)
-        write_private(self._directory / KEY_FILE, pair.key_pem)
-        write_private(self._directory / CERTIFICATE_FILE, pair.certificate_pem, mode=0o644)
+        write_pair(self._directory / KEY_FILE, pair.key_pem, pair.certificate_pem)
         return pair
 
 

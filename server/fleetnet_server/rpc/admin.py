@@ -10,6 +10,7 @@ from fleetnet_proto.v1 import admin_pb2, admin_pb2_grpc, people_pb2
 
 from fleetnet_server.identity import names
 from fleetnet_server.rpc import (
+    logins,
     translate_hosts,
     translate_labels,
     translate_log,
@@ -28,8 +29,6 @@ from fleetnet_server.services.log import Logged, Wish
 from fleetnet_server.services.people import People
 
 _ENTRIES = 100  # of the log, where nobody says how many
-_LOGIN = "fleetnet-login"  # what the command line tells of who runs it
-_MOST_OF_A_LOGIN = 64
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -61,7 +60,7 @@ class AdminService(admin_pb2_grpc.AdminServiceServicer):
     async def _doing(self, context: _Context, action: str, subject: str) -> AsyncIterator[None]:
         """Do what is wished, and log it, also where it is refused."""
         who = asker(context)
-        login = _login(context) if who == LOCAL else ""
+        login = logins.claimed(context) if who == LOCAL else ""
         wish = Wish(who, login, context.peer(), action, subject, names.person_of(who) or "")
         async with errors_as_status(context, self._health), self._log.doing(wish):
             yield
@@ -240,15 +239,18 @@ class AdminService(admin_pb2_grpc.AdminServiceServicer):
                     )
                     for one in told.refused
                 ],
+                held_back=[
+                    admin_pb2.HeldBack(
+                        host=one.host,
+                        over=one.over,
+                        held_s=one.held_s,
+                        since_us=told.at_us - int(one.since_s * 1e6),
+                        last_at_us=told.at_us - int(one.last_s * 1e6),
+                    )
+                    for one in told.held_back
+                ],
             )
         raise AssertionError("unreachable: an error has ended the call")
-
-
-def _login(context: _Context) -> str:
-    """What whoever is at the admin socket says to be called: a claim, for only the socket's group is checked."""
-    claims = [value for key, value in context.invocation_metadata() or () if key == _LOGIN]
-    claim = claims[0] if claims else ""
-    return (claim if isinstance(claim, str) else claim.decode("utf-8", "replace"))[:_MOST_OF_A_LOGIN]
 
 
 def _token_words(request: admin_pb2.CreateTokenRequest) -> str:

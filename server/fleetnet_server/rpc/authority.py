@@ -10,6 +10,7 @@ import structlog
 from fleetnet_proto.v1 import authority_pb2, authority_pb2_grpc
 
 from fleetnet_server.errors import RequestRefused, StartRefused
+from fleetnet_server.rpc import logins
 from fleetnet_server.rpc.gate import LOCAL
 from fleetnet_server.rpc.status import errors_as_status
 from fleetnet_server.services import rotation
@@ -46,9 +47,8 @@ class AuthorityService(authority_pb2_grpc.AuthorityServiceServicer):
             step = _STEPS.get(request.step)
             if step is None:
                 raise RequestRefused("this step of a rotation is not known here; upgrade fleetnet-server")
-            wish = Wish(
-                LOCAL, "", context.peer(), "rotate-ca", f"{step} --leave-behind" if request.leave_behind else step
-            )
+            wished = f"{step} --leave-behind" if request.leave_behind else step
+            wish = Wish(LOCAL, logins.claimed(context), context.peer(), "rotate-ca", wished)
             async with self._log.doing(wish):
                 turned = await self._rotation.turn(step, leave_behind=request.leave_behind)
             if not turned.done:
@@ -85,7 +85,8 @@ def rotate(admin_socket: Path, step: str, *, leave_behind: bool) -> Told:
     request = authority_pb2.RotateRequest(step=number, leave_behind=leave_behind)
     try:
         with grpc.insecure_channel(f"unix:{admin_socket}") as channel:
-            answer = authority_pb2_grpc.AuthorityServiceStub(channel).Rotate(request, timeout=_WITHIN_S)
+            stub = authority_pb2_grpc.AuthorityServiceStub(channel)
+            answer = stub.Rotate(request, timeout=_WITHIN_S, metadata=logins.told())
     except grpc.RpcError as error:
         raise StartRefused(_sentence(admin_socket, error)) from error
     return Told(

@@ -4,7 +4,7 @@ approved that. The only thing that a stranger can ask of the collector."""
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Final
 
 import grpc
@@ -31,7 +31,8 @@ _AT_ONCE: Final = 100.0
 _LINE_S: Final = 5.0  # who would wait for longer is told to come later
 # Who has guessed too often hears so after a while: refused at once it asks again at once, and what gRPC does for a call
 # keeps others waiting. Of the 256 calls that there may be so many are open, in line or for this; beyond, it is said at
-# once, so that this shuts the door to nobody.
+# once, so that this shuts the door to nobody. Who has waited has the token looked up: one that is good lets its host
+# in, whoever guesses behind the same address.
 _SLOWLY_S: Final = 1.0
 _WAITING_AT_MOST: Final = 128
 
@@ -67,7 +68,7 @@ class EnrollService(enroll_pb2_grpc.EnrollServiceServicer):
         """Trade a token for a certificate."""
         async with errors_as_status(context, self._health):
             with self._refusals_logged(context):
-                await self._check_guesses(context.peer())
+                await self._check_guesses(context.peer(), lambda: self._enrollment.admits(request.secret))
             with self._refusals_logged(context), self._guesses_counted(context):
                 await self._turn()
                 check_tls(context.auth_context())
@@ -91,7 +92,7 @@ class EnrollService(enroll_pb2_grpc.EnrollServiceServicer):
         """Trade a person's token for a certificate."""
         async with errors_as_status(context, self._health):
             with self._refusals_logged(context):
-                await self._check_guesses(context.peer())
+                await self._check_guesses(context.peer(), lambda: self._people.admits(request.secret))
             with self._refusals_logged(context), self._guesses_counted(context):
                 await self._turn()
                 check_tls(context.auth_context())
@@ -155,13 +156,16 @@ class EnrollService(enroll_pb2_grpc.EnrollServiceServicer):
             raise TooMuchAtOnce("too many want to enroll at once; try again in some seconds")
         await self._wait(wait_s)
 
-    async def _check_guesses(self, peer: str) -> None:
-        """Before the turn, for whoever has guessed too often takes none from anybody. Raises TooMuchAtOnce."""
+    async def _check_guesses(self, peer: str, admits: Callable[[], Awaitable[bool]]) -> None:
+        """Before the turn, for whoever has guessed too often takes none from anybody, unless the token is a good one.
+        Raises TooMuchAtOnce, StorageError."""
         try:
             self._guesses.check(peer)
         except TooMuchAtOnce:
             if self._waiting < _WAITING_AT_MOST:
                 await self._wait(_SLOWLY_S)
+                if await admits():
+                    return
             raise
 
     async def _wait(self, wait_s: float) -> None:

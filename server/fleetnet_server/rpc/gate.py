@@ -3,8 +3,8 @@
 1. Each call is looked at before its service is, and before a byte of the question: certificate, how much the person
    asks already, then person and role, for which the database is asked. A service that is not on the list below is
    answered to nobody, and none behind the gate takes a stream.
-2. What goes on for longer is looked at again every CHECK_S, all open calls in one reading of the database; a call that
-   is not permitted any more is ended, also in the midst of waiting.
+2. What goes on for longer is looked at again every CHECK_S, all open calls at once; a call that is not permitted any
+   more is ended, also in the midst of waiting.
 3. Who is turned away from administration is in its log, like those who are refused behind the gate.
 4. What is written to somebody who does not read is given up after WRITE_S, and an answer after ANSWER_S: it keeps a
    moment of the database. People over the network never have all places at which the database is read.
@@ -39,11 +39,13 @@ from fleetnet_server.errors import (
 )
 from fleetnet_server.identity.peer import Person, identify_person
 from fleetnet_server.logs import Sparing, failure
+from fleetnet_server.rpc.slowly import Slowly
 from fleetnet_server.rpc.status import errors_as_status
 from fleetnet_server.rpc.told import as_it_is
 from fleetnet_server.services.health import Health
 from fleetnet_server.services.log import Wish
 from fleetnet_server.services.people import OPERATOR, VIEWER, People
+from fleetnet_server.services.standing import Standing
 from fleetnet_server.services.turned_away import TurnedAway
 
 LOCAL: Final = "local"  # who asks over the admin socket
@@ -101,9 +103,17 @@ class Gate(grpc.aio.ServerInterceptor):
     """Stands before all services of the report port."""
 
     def __init__(
-        self, people: People, turned_away: TurnedAway, health: Health, clock: Callable[[], datetime.datetime]
+        self,
+        people: People,
+        standing: Standing,
+        turned_away: TurnedAway,
+        slowly: Slowly,
+        health: Health,
+        clock: Callable[[], datetime.datetime],
     ) -> None:
+        self._slowly = slowly
         self._people = people
+        self._standing = standing
         self._turned_away = turned_away
         self._health = health
         self._clock = clock
@@ -181,6 +191,7 @@ class Gate(grpc.aio.ServerInterceptor):
             )
             if action:
                 await self._log_refused(Wish(_shown(context) or _NOBODY, "", context.peer(), action, ""), error)
+            await self._slowly.refused(_shown(context) or _NOBODY)
             raise
 
     async def _log_refused(self, wish: Wish, error: ServerError) -> None:
@@ -224,7 +235,7 @@ class Gate(grpc.aio.ServerInterceptor):
             await asyncio.sleep(CHECK_S)
             calls = tuple(self._open)
             try:
-                people = await self._people.find_each({call.person.name for call in calls})
+                people = await self._standing.of({call.person.name for call in calls})
             except StorageError as error:
                 self._health.failed(error)
                 self._end(calls, error)

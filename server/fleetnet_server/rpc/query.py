@@ -2,14 +2,13 @@
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 import grpc
 from fleetnet_proto.v1 import query_pb2, query_pb2_grpc
 
-from fleetnet_server import metrics
+from fleetnet_server import metrics, microseconds
 from fleetnet_server.errors import AgentAway, AnswerGivenUp, ServerError
 from fleetnet_server.records import Coverage, End, Selection, SocketQuestion
 from fleetnet_server.rpc import translate_lives, translate_network, translate_query
@@ -82,7 +81,7 @@ class QueryService(query_pb2_grpc.QueryServiceServicer):
                         await _write(context, message, AnswerGivenUp(LEFT_BEHIND))
 
     async def _sockets(self, question: SocketQuestion) -> AsyncGenerator[query_pb2.ListSocketsResponse]:
-        async with contextlib.aclosing(self._questions.sockets(question, _now_us())) as answer:
+        async with contextlib.aclosing(self._questions.sockets(question, microseconds.now())) as answer:
             async for part in answer:
                 if isinstance(part, Coverage):
                     yield query_pb2.ListSocketsResponse(coverage=translate_query.coverage(part))
@@ -113,7 +112,7 @@ class QueryService(query_pb2_grpc.QueryServiceServicer):
                     yield part
 
     async def _hosts(self, selection: Selection) -> AsyncGenerator[query_pb2.ListHostsResponse]:
-        async with contextlib.aclosing(self._questions.hosts(selection, _now_us())) as answer:
+        async with contextlib.aclosing(self._questions.hosts(selection, microseconds.now())) as answer:
             async for part in answer:
                 if isinstance(part, Coverage):
                     yield query_pb2.ListHostsResponse(coverage=translate_query.coverage(part))
@@ -130,7 +129,7 @@ class QueryService(query_pb2_grpc.QueryServiceServicer):
         """Network namespaces."""
         async with self._asked("namespaces", context):
             question = translate_query.namespace_question(request)
-            async with contextlib.aclosing(self._questions.namespaces(question, _now_us())) as answer:
+            async with contextlib.aclosing(self._questions.namespaces(question, microseconds.now())) as answer:
                 async for part in answer:
                     if isinstance(part, Coverage):
                         yield query_pb2.ListNamespacesResponse(coverage=translate_query.coverage(part))
@@ -146,7 +145,7 @@ class QueryService(query_pb2_grpc.QueryServiceServicer):
         """What happened on one host."""
         async with self._asked("lives", context):
             question = translate_lives.question(request)
-            async with contextlib.aclosing(self._questions.lives(question, _now_us())) as answer:
+            async with contextlib.aclosing(self._questions.lives(question, microseconds.now())) as answer:
                 async for part in answer:
                     if isinstance(part, Coverage):
                         yield query_pb2.ListLivesResponse(coverage=translate_query.coverage(part))
@@ -181,7 +180,3 @@ async def _write(context: _Context, part: query_pb2.LiveResponse | bytes, given_
             await context.write(part)
     except TimeoutError:
         raise given_up from None
-
-
-def _now_us() -> int:
-    return time.time_ns() // 1_000

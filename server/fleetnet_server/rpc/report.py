@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import datetime
 import random
-import time
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
@@ -16,13 +15,14 @@ import grpc
 import structlog
 from fleetnet_proto.v1 import report_pb2, report_pb2_grpc
 
-from fleetnet_server import failpoints, metrics
+from fleetnet_server import failpoints, metrics, microseconds
 from fleetnet_server.errors import KEPT_OUT, WAITS, BadBatch, HostUnknown, PeerRefused, ServerError
 from fleetnet_server.identity.peer import Peer, identify
 from fleetnet_server.logs import Sparing
 from fleetnet_server.records import Hello, Session
 from fleetnet_server.rpc import translate_report
 from fleetnet_server.rpc.renewals import Renewals
+from fleetnet_server.rpc.slowly import Slowly
 from fleetnet_server.rpc.status import errors_as_status
 from fleetnet_server.rpc.stream import Context, DisconnectedError, Shared, Stream, put_off, receive
 from fleetnet_server.rpc.streams import Spool, Streams
@@ -48,6 +48,7 @@ class ReportService(report_pb2_grpc.ReportServiceServicer):
         enrollment: Enrollment,
         streams: Streams,
         renewals: Renewals,
+        slowly: Slowly,
         clock: Callable[[], datetime.datetime],
     ) -> None:
         self._shared = shared
@@ -56,6 +57,7 @@ class ReportService(report_pb2_grpc.ReportServiceServicer):
         self._enrollment = enrollment
         self._streams = streams
         self._renewals = renewals
+        self._slowly = slowly
         self._health = shared.health
         self._clock = clock
         self._refusals = Sparing()
@@ -75,11 +77,12 @@ class ReportService(report_pb2_grpc.ReportServiceServicer):
         # What is on the stack is done when the call already has its status: a peer need not wait for our books.
         async with contextlib.AsyncExitStack() as afterwards, errors_as_status(context, self._health):
             peer = self._identify(context)
+            arrival = await self._admission.enter(peer.host)
             try:
-                arrival = await self._admission.enter(peer.host)
                 if not isinstance(arrival, Arrival):
                     # Hello is read first, for an agent that is answered before it has spoken may miss the answer.
                     await self._hello(context)
+                    await self._slowly.refused(peer.host)
                     await put_off(context, arrival)
                     return
                 afterwards.callback(arrival.over)
@@ -87,6 +90,11 @@ class ReportService(report_pb2_grpc.ReportServiceServicer):
                 await self._serve(context, peer, hello, arrival, afterwards)
             except DisconnectedError:
                 return
+            except ServerError:
+                if isinstance(arrival, Arrival):
+                    arrival.over()  # nobody else waits for this one
+                await self._slowly.refused(peer.host)
+                raise
 
     async def Renew(  # noqa: N802  # gRPC's name
         self, request: report_pb2.RenewRequest, context: _AnyContext
@@ -94,8 +102,12 @@ class ReportService(report_pb2_grpc.ReportServiceServicer):
         """A new certificate for the key that the host made."""
         async with errors_as_status(context, self._health):
             peer = self._identify(context)
-            with self._refusals_logged(context):
-                renewed = await self._enrollment.renew(peer, request.csr)
+            try:
+                with self._refusals_logged(context):
+                    renewed = await self._enrollment.renew(peer, request.csr)
+            except ServerError:
+                await self._slowly.refused(peer.host)
+                raise
             _log.info("certificate renewed", host=peer.host, serial=renewed.certificate.serial)
             return report_pb2.RenewResponse(certificate_pem=renewed.certificate.pem, ca_pem=renewed.ca_pem)
         raise AssertionError("unreachable: an error has ended the call")
@@ -145,7 +157,7 @@ class ReportService(report_pb2_grpc.ReportServiceServicer):
         afterwards.push_async_callback(self._close, stream, host, session)
         # Meanwhile a CA may not be trusted any more; from here on whoever is connected is looked at when that happens.
         self._enrollment.check(peer)
-        self._streams.enter(host, session.generation, stream.end, stream.live, waits)
+        self._streams.enter(host, session.generation, stream.end, stream.live, waits, session.serial)
         entered = self._renewals.enter(peer, stream.want_renewal, stream.end)
         metrics.STREAMS_OPENED.inc()
         log = _log.bind(host=host, generation=session.generation)
@@ -170,7 +182,7 @@ class ReportService(report_pb2_grpc.ReportServiceServicer):
             raise PeerRefused(WAITS if await self._enrollment.waits(peer) else KEPT_OUT) from error
 
     async def _open(self, peer: Peer, hello: Hello) -> Session:
-        opening = self._begin(self._ingest.open(peer.host, hello, time.time_ns() // 1_000, peer.serial))
+        opening = self._begin(self._ingest.open(peer.host, hello, microseconds.now(), peer.serial))
         try:
             return await asyncio.shield(opening)
         except asyncio.CancelledError:
@@ -180,7 +192,7 @@ class ReportService(report_pb2_grpc.ReportServiceServicer):
 
     async def _close_once_open(self, opening: asyncio.Task[Session]) -> None:
         with contextlib.suppress(ServerError):  # then there is none
-            await self._ingest.close(await opening, time.time_ns() // 1_000)
+            await self._ingest.close(await opening, microseconds.now())
 
     async def _close(self, stream: Stream, host: str, session: Session) -> None:
         await asyncio.shield(self._begin(self._close_settled(stream, host, session)))
@@ -188,7 +200,7 @@ class ReportService(report_pb2_grpc.ReportServiceServicer):
     async def _close_settled(self, stream: Stream, host: str, session: Session) -> None:
         await stream.settled()
         try:
-            await self._ingest.close(session, time.time_ns() // 1_000)
+            await self._ingest.close(session, microseconds.now())
         finally:
             self._streams.leave(host, session.generation)
 

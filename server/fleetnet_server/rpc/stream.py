@@ -25,6 +25,7 @@ import structlog
 from fleetnet_proto.v1 import report_pb2
 from google.protobuf.message import DecodeError
 
+from fleetnet_server import microseconds
 from fleetnet_server.errors import BadBatch, ServerError, StorageUnavailable, let_go
 from fleetnet_server.records import Batch, Session, Stored
 from fleetnet_server.rpc import bounds, held, translate_report
@@ -71,6 +72,15 @@ class Shared:
     held: held.Held
     quotas: Quotas
     load: Load
+
+
+@dataclass(frozen=True, slots=True)
+class _Handled:
+    """What a message came to."""
+
+    rows: int
+    reports: int
+    large: asyncio.Task[Stored] | None = None  # its commit, if it has many parts
 
 
 class Stream:
@@ -205,11 +215,10 @@ class Stream:
                 del message
             if handled is None:
                 return
-            rows, large = handled
-            self._shared.quotas.report(self._host, rows, size_bytes)
-            if large is not None:
-                self._rest_after(large)
-                await asyncio.wait((large,))
+            self._shared.quotas.report(self._host, handled.rows, size_bytes, handled.reports)
+            if handled.large is not None:
+                self._rest_after(handled.large)
+                await asyncio.wait((handled.large,))
             await self._pay()
 
     async def _pay(self) -> None:
@@ -222,17 +231,14 @@ class Stream:
         began_s = time.monotonic()
 
         def rest(_: asyncio.Task[Stored]) -> None:
-            took_s = None if _known_error(commit) is not None else commit.result().took_s
-            took_s = time.monotonic() - began_s if took_s is None else took_s
-            self._shared.quotas.rest(self._host, pieces.rest_s(took_s))
+            stored = Stored(0) if _known_error(commit) is not None else commit.result()
+            took_s = time.monotonic() - began_s if stored.took_s is None else stored.took_s
+            self._shared.quotas.rest(self._host, pieces.rest_s(took_s), stored.rested_s)
 
         commit.add_done_callback(rest)
 
-    async def _handle(
-        self, message: report_pb2.AgentMessage, size_bytes: int
-    ) -> tuple[int, asyncio.Task[Stored] | None] | None:
-        """Do what a message is for; the rows that it tells of, and its commit where it is large. None if the stream is
-        to end because there is no room for it."""
+    async def _handle(self, message: report_pb2.AgentMessage, size_bytes: int) -> _Handled | None:
+        """Do what a message is for. None if the stream is to end because there is no room for it."""
         kind = message.WhichOneof("message")
         if kind == "hello":
             raise BadBatch("a second Hello came on one stream")
@@ -240,7 +246,7 @@ class Stream:
             self.live.hand_over(message.live, size_bytes)
         if kind != "batch":
             # Any other is a later version's kind of message; what it tells is not for this version.
-            return 0, None
+            return _Handled(0, 0)
         batch = message.batch
         if batch.HasField("backlog"):
             self._waits.size_bytes = min(batch.backlog.left_bytes, bounds.MAX_INTEGER)
@@ -248,11 +254,11 @@ class Stream:
         if commit is None:
             return None
         rows = translate_report.rows(batch) + translate_report.owners_beyond(batch)
-        return rows, commit if translate_report.parts(batch) > _INLINE_PARTS else None
+        return _Handled(rows, 1, commit if translate_report.parts(batch) > _INLINE_PARTS else None)
 
     async def _take_in(self, message: report_pb2.Batch, size_bytes: int) -> asyncio.Task[Stored] | None:
         """Hand a batch over as soon as there is room for it; None if the stream is to end because there is none."""
-        received_at_us = time.time_ns() // 1_000
+        received_at_us = microseconds.now()
         try:
             weight = await self._shared.held.take(held.weigh(message, size_bytes))
         except held.FullError:
@@ -348,7 +354,7 @@ class Stream:
         welcome = report_pb2.Welcome(
             committed_sequence=self._session.committed_sequence,
             credit=CREDIT,
-            wall_clock_us=time.time_ns() // 1_000,
+            wall_clock_us=microseconds.now(),
         )
         await self._write(report_pb2.CollectorMessage(welcome=welcome))
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from fleetnet_server.errors import KEPT_OUT, Fenced, PeerRefused, ServerError
+from fleetnet_server.records import GoodCertificates
 from fleetnet_server.rpc.asked import Asking
 
 
@@ -31,6 +32,7 @@ class Spool:
 @dataclass(frozen=True, slots=True)
 class _Open:
     generation: int
+    serial: str
     end: Callable[[Ending], None]
     live: Asking | None
     spool: Spool
@@ -52,15 +54,17 @@ class Streams:
         end: Callable[[Ending], None],
         live: Asking | None = None,
         spool: Spool | None = None,
+        serial: str = "",
     ) -> None:
-        """Note a stream; the one of the two with the lower generation is told to end."""
+        """Note a stream, opened with the certificate of this serial; the one of the two with the lower generation is
+        told to end."""
         if self._closing is not None:
             end(self._closing())
         older = self._open.get(host)
         if older is not None and older.generation > generation:
             end(_fenced())
             return
-        self._open[host] = _Open(generation, end, live, spool or Spool())
+        self._open[host] = _Open(generation, serial, end, live, spool or Spool())
         self._empty.clear()
         if older is not None:
             older.end(_fenced())
@@ -94,6 +98,14 @@ class Streams:
         """Tell the streams of these hosts to end, where they have any, for they may not report any more."""
         for host in hosts:
             if (stream := self._open.get(host)) is not None:
+                stream.end(Ending(KEPT_OUT, error=PeerRefused(KEPT_OUT)))
+
+    def end_others(self, good: Collection[GoodCertificates]) -> None:
+        """Tell the streams of these hosts to end that were opened with none of the certificates. One that is newer than
+        what is known here was judged when it was opened."""
+        for host, generation, serials in good:
+            stream = self._open.get(host)
+            if stream is not None and stream.generation <= generation and stream.serial not in serials:
                 stream.end(Ending(KEPT_OUT, error=PeerRefused(KEPT_OUT)))
 
     async def end_all(self, ending: Callable[[], Ending], within_s: float) -> None:

@@ -4,13 +4,13 @@ would else have each socket a hundred times at once.
 What must stay true: a page is kept no longer than somebody is still to be told it.
 """
 
-import time
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from fleetnet_proto.v1 import query_pb2
 
+from fleetnet_server import microseconds
 from fleetnet_server.rpc import translate_query
 from fleetnet_server.services.news import Came, News, There, Went
 
@@ -25,7 +25,7 @@ class Told:
         """WatchSocketsResponses, each with the time at which it is taken."""
         for part in self._parts(news):
             # Of messages that stand one after another, protobuf reads the fields of one.
-            yield query_pb2.WatchSocketsResponse(at_us=time.time_ns() // 1_000).SerializeToString() + part
+            yield query_pb2.WatchSocketsResponse(at_us=microseconds.now()).SerializeToString() + part
 
     def _parts(self, news: News) -> Iterator[bytes]:
         if not isinstance(news, There | Came | Went):

@@ -10,6 +10,7 @@ from typing import Final, NoReturn
 
 import structlog
 
+from fleetnet_server import microseconds
 from fleetnet_server.config import Config
 from fleetnet_server.errors import AuthorityError, StartRefused
 from fleetnet_server.identity import ca
@@ -53,7 +54,7 @@ async def open_identity(
     try:
         if not trusted:
             first = _first(config.data, clock()).der
-            trusted = await database.write(authorities.adopt, first, int(clock().timestamp() * 1e6))
+            trusted = await database.write(authorities.adopt, first, microseconds.of(clock()))
         ring = keyring(config.data)
         _check(config.data, ring, trusted, clock())
         ring.put_in_order(trusted[0].fingerprint, frozenset(one.fingerprint for one in trusted))
@@ -173,7 +174,7 @@ async def _warn(database: Database, trust: Authorities, identity: ServerIdentity
         _log.warning("the CA ends", not_after=trust.until.isoformat(), do="fleetnet-server ca rotate")
     if identity.current.not_after - now < SERVER_WARNING:
         _log.warning("the server certificate ends", not_after=identity.current.not_after.isoformat())
-    if late := await ending(database, int(now.timestamp() * 1e6)):
+    if late := await ending(database, microseconds.of(now)):
         _log.warning("certificates of hosts end within a week", hosts=len(late), first=late[0])
 
 

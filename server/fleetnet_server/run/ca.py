@@ -7,9 +7,10 @@ before its certificate, and readable by nobody else, not even for a moment.
 import asyncio
 import datetime
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -18,14 +19,20 @@ from fleetnet_server.config import Config
 from fleetnet_server.errors import AuthorityError, StartRefused
 from fleetnet_server.identity import brought, ca, certificates, keyring, server
 from fleetnet_server.identity.ca import Authority
-from fleetnet_server.identity.files import write_private
+from fleetnet_server.identity.files import write_pair, write_private
 from fleetnet_server.records import HeldCertificate
+from fleetnet_server.rpc import logins
+from fleetnet_server.rpc.gate import LOCAL
 from fleetnet_server.run.authorities import TRUST_FILE
 from fleetnet_server.run.authorities import keyring as keys_of
 from fleetnet_server.run.directory import prepare
-from fleetnet_server.storage import authorities, inspection
+from fleetnet_server.services.log import Logged, Wish
+from fleetnet_server.storage import authorities, dialect, inspection
 from fleetnet_server.storage import certificates as held
 from fleetnet_server.storage.database import Connection, Database
+
+# In place of a peer: who types a command is at no socket.
+_TYPED: Final = "command line"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +86,10 @@ def _put(config: Config, authority: Authority, *, replace: bool) -> str:
                 "key is lost, give --replace: all hosts and people will have to join anew"
             )
         if there.trusted:
-            asyncio.run(_forget(config))
+            _done(config, Wish(LOCAL, logins.own(), _TYPED, "replace-ca", f"by {authority.fingerprint}"), _forget)
         for file in files:
             file.unlink()
-        write_private(config.data / ca.KEY_FILE, ca.key_bytes(authority.key))
-        write_private(config.data / ca.CERTIFICATE_FILE, authority.pem, mode=0o644)
+        write_pair(config.data / ca.KEY_FILE, ca.key_bytes(authority.key), authority.pem)
     except OSError as error:
         raise _unusable(error) from error
     finally:
@@ -93,26 +99,39 @@ def _put(config: Config, authority: Authority, *, replace: bool) -> str:
     return f"the CA {authority.fingerprint} is in {config.data / ca.CERTIFICATE_FILE}{anew}"
 
 
-async def _forget(config: Config) -> None:
+def _forget(conn: Connection) -> None:
     """What the database knows of the CAs before. Their hosts stay, with their history."""
+    authorities.put(conn, ())
+    held.forget(conn)
 
-    def forget(conn: Connection) -> None:
-        authorities.put(conn, ())
-        held.forget(conn)
 
-    database = Database.open(config.database)
-    try:
-        await database.write(forget)
-    finally:
-        await database.close()
+def _nothing_else(_: Connection) -> None:
+    """What is done is not in the database, but for its entry in the log."""
+
+
+def _done(config: Config, wish: Wish, what: Callable[[Connection], None]) -> None:
+    """Do what somebody has typed, and log it. Raises StorageError."""
+
+    async def doing() -> None:
+        database = Database.open(config.database)
+        try:
+            logged = Logged(database, _now)
+            async with logged.doing(wish):
+                await logged.write(what)
+        finally:
+            await database.close()
+
+    asyncio.run(doing())
 
 
 def issue_server(config: Config, names: Sequence[str], out: Path, days: int) -> str:
-    """Put what another collector needs into a directory; what was done, in a sentence. Raises StartRefused,
-    StorageError."""
+    """Put what another collector needs into a directory; what was done, in a sentence. It is in the log of
+    administration before it is on the disk. Raises StartRefused, StorageError."""
     if (out / ca.CERTIFICATE_FILE).exists():
         raise StartRefused(f"{out} is of a collector that has a CA and makes its own; give another --out")
     trusted = inspection.inspect_trust(config.database).trusted
+    # Further collectors need a database on a server, beside which this may be said while the first one runs.
+    lock = prepare(config.data) if trusted and dialect.embedded(config.database) else None
     try:
         ring = keys_of(config.data)
         if not trusted:
@@ -125,13 +144,16 @@ def issue_server(config: Config, names: Sequence[str], out: Path, days: int) -> 
         key, now = ec.generate_private_key(ec.SECP256R1()), _now()
         made = certificates.issue_server(issuing, key.public_key(), names, now, datetime.timedelta(days=days))
         out.mkdir(mode=0o700, parents=True, exist_ok=True)
+        what = f"{' '.join(names)} until {made.not_valid_after_utc:%Y-%m-%d} serial {made.serial_number:x}"
+        _done(config, Wish(LOCAL, logins.own(), _TYPED, "issue-server", what), _nothing_else)
         roots = b"".join(ca.pem_of(one.certificate) for one in trusted)
-        write_private(out / server.KEY_FILE, ca.key_bytes(key))
-        pem = made.public_bytes(serialization.Encoding.PEM)
-        write_private(out / server.CERTIFICATE_FILE, pem, mode=0o644)
+        write_pair(out / server.KEY_FILE, ca.key_bytes(key), made.public_bytes(serialization.Encoding.PEM))
         write_private(out / TRUST_FILE, roots, mode=0o644)
     except OSError as error:
         raise _unusable(error) from error
+    finally:
+        if lock is not None:
+            lock.release()
     return (
         f"key, certificate (until {made.not_valid_after_utc:%Y-%m-%d}) and {TRUST_FILE} are in {out}; copy all three "
         "into the data directory of the other collector, which takes a newer pair within ten minutes"

@@ -35,6 +35,7 @@ from fleetnet_server.rpc.people import PersonService
 from fleetnet_server.rpc.query import QueryService
 from fleetnet_server.rpc.renewals import Renewals
 from fleetnet_server.rpc.report import ReportService
+from fleetnet_server.rpc.slowly import Slowly
 from fleetnet_server.rpc.stream import Shared
 from fleetnet_server.rpc.streams import Ending, Streams
 from fleetnet_server.run import farewell, memory, sockets
@@ -64,6 +65,7 @@ from fleetnet_server.services.readmission import ReadmissionDesk
 from fleetnet_server.services.relayed import Relayed
 from fleetnet_server.services.retention import Retention
 from fleetnet_server.services.rotation import Rotation
+from fleetnet_server.services.standing import Standing
 from fleetnet_server.services.trends import Trends
 from fleetnet_server.services.turned_away import TurnedAway
 from fleetnet_server.services.watching import Watching
@@ -118,26 +120,28 @@ async def _serve(config: Config, database: Database) -> None:
         health = Health()
         streams = Streams()
         load = Load()
-        quotas = Quotas(config.limits, load)
+        quotas, slowly = Quotas(config.limits, load), Slowly()
         admission = Admission(config.limits.streams_per_second, quotas, load)
         watching = Watching(database)
         shared = Shared(Ingest(database, watching.note), health, Held(config.limits.memory_bytes, load), quotas, load)
         logged = Logged(database, _now)
-        enrollment = Enrollment(logged, trust, _now)
+        kept_out = KeptOut(database, streams.end_kept_out, streams.end_others)
+        enrollment = Enrollment(logged, trust, _now, kept_out.note_joined)
         people = People(logged, trust, _now)
         readmission = ReadmissionDesk(logged, trust, _now)
         renewals = Renewals(trust)
         following = Following(config, database, trust, identity, renewals)
-        reports = ReportService(shared, admission, enrollment, streams, renewals, _now)
+        reports = ReportService(shared, admission, enrollment, streams, renewals, slowly, _now)
         live = LiveDesk(Live(database), streams, Relayed(database))
         queries = QueryService(Questions(database), watching, streams, health, live)
         labelling = Labelling(logged, watching.note_labels)
-        kept_out = KeptOut(database, streams.end_kept_out)
         hosts = Hosts(logged, _now, kept_out.note, watching.note_left)
-        description = Description(database, lambda: trust.until, lambda: identity.current.not_after, _now)
+        description = Description(database, quotas, lambda: trust.until, lambda: identity.current.not_after, _now)
         administration = AdminService(enrollment, people, labelling, hosts, logged, description, health)
         turned_away = TurnedAway(logged)
-        persons, gate = PersonService(people, health, _now), Gate(people, turned_away, health, _now)
+        persons = PersonService(people, health, _now)
+        standing = Standing(people, shared=database.shared)
+        gate = Gate(people, standing, turned_away, slowly, health, _now)
         report = servers.report_server(reports, queries, administration, persons, gate)
         report_at = _bind(report, config.listen, "--listen", identity.credentials(client_certificates=True))
         advertised = tuple(str(address) for address in config.advertise)
@@ -150,7 +154,7 @@ async def _serve(config: Config, database: Database) -> None:
         admin = servers.admin_server(queries, administration, rotation)
         _bind_admin(admin, config.admin_socket)
         everything = (report, enroll, admin)
-        watched = Watched(database, streams, health, trust, identity, load)
+        watched = Watched(database, streams, health, trust, identity, load, quotas)
         async with monitored(config, everything, watched) as metrics_at:
             for server in everything:
                 await server.start()

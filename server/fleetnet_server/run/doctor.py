@@ -9,6 +9,7 @@ from itertools import groupby
 
 from cryptography import x509
 
+from fleetnet_server import microseconds
 from fleetnet_server.config import Config
 from fleetnet_server.errors import ServerError
 from fleetnet_server.identity import ca, certificates, server
@@ -174,7 +175,7 @@ def _history(reaches: Mapping[int, Reach], keep: Keep) -> Iterator[Finding]:
 
 def _certificates(trust: Trust, config: Config) -> Iterator[Finding]:
     """Whether hosts renew, and whether this collector stands as the fleet's CAs do."""
-    now_us = int(datetime.datetime.now(datetime.UTC).timestamp() * 1e6)
+    now_us = microseconds.of(datetime.datetime.now(datetime.UTC))
     late = [one.name for one in trust.hosts if one.until_us and one.until_us < now_us + ENDING_US]
     ended = sum(one.until_us < now_us for one in trust.hosts if one.until_us)
     if late:

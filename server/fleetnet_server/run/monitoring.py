@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -10,7 +9,7 @@ import grpc
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from fleetnet_server import metrics
+from fleetnet_server import metrics, microseconds
 from fleetnet_server.config import Address, Config
 from fleetnet_server.identity.server import ServerIdentity
 from fleetnet_server.rpc.health import HealthDesk
@@ -21,6 +20,7 @@ from fleetnet_server.services.authorities import Authorities
 from fleetnet_server.services.fleet import counts, ending
 from fleetnet_server.services.health import Health
 from fleetnet_server.services.load import Load
+from fleetnet_server.services.quotas import Quotas
 from fleetnet_server.storage.database import Database
 
 _DATABASE_S = 3.0  # less than http.py waits for the event loop
@@ -36,6 +36,7 @@ class Watched:
     trust: Authorities
     identity: ServerIdentity
     load: Load
+    quotas: Quotas
 
     def wrong(self) -> str:
         """What keeps data from moving, in a sentence; empty where nothing does."""
@@ -59,7 +60,7 @@ class Watched:
     async def fleet(self) -> metrics.Fleet:
         """How the hosts stand. Raises StorageError."""
         known, heard = await counts(self.database)
-        late = await ending(self.database, time.time_ns() // 1_000)
+        late = await ending(self.database, microseconds.now())
         connected, spools = self.streams.count(), self.streams.spools()
         return metrics.Fleet(
             connected=connected,
@@ -68,6 +69,7 @@ class Watched:
             spool_bytes=sum(spool.size_bytes for spool in spools),
             spool_oldest_us=max((spool.oldest_age_us for spool in spools), default=0),
             spooling=len(spools),
+            held_back=len(self.quotas.held_back()),
             ending=len(late),
         )
 

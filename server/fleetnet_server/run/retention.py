@@ -6,6 +6,7 @@ from typing import Final, NoReturn
 
 import structlog
 
+from fleetnet_server import microseconds
 from fleetnet_server.run.rounds import tried
 from fleetnet_server.services.health import Health
 from fleetnet_server.services.retention import Retention
@@ -24,7 +25,7 @@ async def keep_clearing(retention: Retention, health: Health) -> NoReturn:
     again_s = _AGAIN_S
     while True:
         began_s = time.monotonic()
-        clearing = retention.round(time.time_ns() // 1_000)
+        clearing = retention.round(microseconds.now())
         deleted, works = await tried(clearing, health, "what is too old could not be deleted")
         if deleted:
             _log.info("deleted what is too old", seconds=round(time.monotonic() - began_s), **deleted)

@@ -1,5 +1,5 @@
 """What a collector says of itself to whoever looks for what is wrong: its version, its clock, how long its certificates
-last, and of which hosts it could not store reports lately.
+last, of which hosts it could not store reports lately, and which it reads more slowly.
 """
 
 import datetime
@@ -9,6 +9,8 @@ from importlib.metadata import version
 from itertools import groupby
 from typing import Final
 
+from fleetnet_server import microseconds
+from fleetnet_server.services.quotas import HeldBack, Quotas
 from fleetnet_server.storage import quarantine
 from fleetnet_server.storage.database import Database
 
@@ -35,6 +37,7 @@ class Described:
     server_certificate_until_us: int
     ca_certificate_until_us: int
     refused: tuple[Refused, ...]
+    held_back: tuple[HeldBack, ...]
 
 
 class Description:
@@ -43,31 +46,30 @@ class Description:
     def __init__(
         self,
         db: Database,
+        quotas: Quotas,
         ca_until: Callable[[], datetime.datetime],
         server_until: Callable[[], datetime.datetime],
         clock: Callable[[], datetime.datetime],
     ) -> None:
         """Certificates change while the collector runs, so when they end is asked anew."""
         self._db = db
+        self._quotas = quotas
         self._ca_until = ca_until
         self._server_until = server_until
         self._clock = clock
 
     async def describe(self) -> Described:
         """As it is now. Raises StorageError."""
-        since_us = _us(self._clock() - _LATELY)
+        since_us = microseconds.of(self._clock() - _LATELY)
         kept = [one for one in await self._db.read(quarantine.listed) if one.set_aside_at_us >= since_us]
         refused = [list(some) for _, some in groupby(kept, key=lambda one: one.host)]
         return Described(
             version=version("fleetnet-server"),
-            at_us=_us(self._clock()),
-            server_certificate_until_us=_us(self._server_until()),
-            ca_certificate_until_us=_us(self._ca_until()),
+            at_us=microseconds.of(self._clock()),
+            server_certificate_until_us=microseconds.of(self._server_until()),
+            ca_certificate_until_us=microseconds.of(self._ca_until()),
             refused=tuple(
                 Refused(some[-1].host, len(some), some[-1].set_aside_at_us, some[-1].reason) for some in refused
             ),
+            held_back=tuple(self._quotas.held_back()),
         )
-
-
-def _us(time: datetime.datetime) -> int:
-    return int(time.timestamp() * 1_000_000)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from fleetnet_server import microseconds
 from fleetnet_server.errors import KEPT_OUT, WAITS, PeerRefused, RequestRefused, TokenRefused
 from fleetnet_server.identity import certificates, tokens
 from fleetnet_server.identity.names import is_host_name
@@ -18,7 +19,7 @@ from fleetnet_server.records import ACTIVE, PENDING, Label, MadeToken
 from fleetnet_server.services import labels
 from fleetnet_server.services.authorities import Authorities
 from fleetnet_server.services.log import Logged
-from fleetnet_server.services.renewals import Renewals
+from fleetnet_server.services.renewals import RenewalBudget
 from fleetnet_server.storage import hosts, machines, readmissions
 from fleetnet_server.storage import tokens as stored_tokens
 from fleetnet_server.storage.database import Connection, Database
@@ -56,11 +57,19 @@ class Enrolled:
 class Enrollment:
     """Lets hosts in."""
 
-    def __init__(self, db: Database | Logged, authority: Authorities, clock: Callable[[], datetime.datetime]) -> None:
+    def __init__(
+        self,
+        db: Database | Logged,
+        authority: Authorities,
+        clock: Callable[[], datetime.datetime],
+        joined: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`joined` hears that a host has, once it is stored."""
+        self._joined = joined
         self._db = db
         self._authority = authority
         self._clock = clock
-        self._renewals = Renewals()
+        self._renewals = RenewalBudget()
 
     async def create_token(self, host: str, ttl_s: int, given: Sequence[Label] = (), terms: Terms = _ONCE) -> NewToken:
         """A token for one host, or for as many as `terms` says of whatever names where none is given, which gives them
@@ -74,7 +83,7 @@ class Enrollment:
         ttl_s = lifetime_s(ttl_s)
         labels.check(given)
         secret = tokens.new_secret()
-        now_us = _us(self._clock())
+        now_us = microseconds.of(self._clock())
         expires_at_us = now_us + ttl_s * 1_000_000
         kept = (tokens.secret_hash(secret), host, now_us, expires_at_us, tuple(given), terms)
         await self._db.write(stored_tokens.create, *kept)
@@ -86,7 +95,11 @@ class Enrollment:
 
     async def revoke_token(self, token_id: str) -> MadeToken:
         """The token of this id, which admits nobody from now on. Raises RequestRefused, StorageError."""
-        return await self._db.write(_revoke_token, token_id, _us(self._clock()))
+        return await self._db.write(_revoke_token, token_id, microseconds.of(self._clock()))
+
+    async def admits(self, secret: bytes) -> bool:
+        """Whether a token's secret would admit a host now; nothing becomes of it. Raises StorageError."""
+        return await self._db.read(stored_tokens.admits, tokens.secret_hash(secret), microseconds.of(self._clock()))
 
     async def enroll(self, secret: bytes, csr: bytes, proposed: str = "") -> Enrolled:
         """Trade a token's secret for a certificate; `proposed` is what the host calls itself, which counts only where
@@ -97,20 +110,22 @@ class Enrollment:
         now = self._clock()
 
         def join(connection: Connection) -> Enrolled:
-            admitted = stored_tokens.consume(connection, tokens.secret_hash(secret), _us(now))
+            admitted = stored_tokens.consume(connection, tokens.secret_hash(secret), microseconds.of(now))
             if admitted is None:
                 raise TokenRefused
             name = admitted.host or _proposed(connection, proposed)
             issued = self._authority.issue_host(connection, key, name, now)
             status = PENDING if admitted.approve else ACTIVE
-            joined = hosts.enroll(connection, name, issued.certificate.serial, _us(now), status)
+            joined = hosts.enroll(connection, name, issued.certificate.serial, microseconds.of(now), status)
             machines.enrolled_anew(connection, joined.host_id)
             readmissions.drop(connection, [joined.host_id])
             if admitted.labels:
                 labels.give(connection, joined, admitted.labels)
             return Enrolled(name, issued.certificate, issued.ca_pem, pending=admitted.approve)
 
-        return await self._db.write(join)
+        enrolled = await self._db.write(join)
+        self._joined()
+        return enrolled
 
     def check(self, shown: Peer) -> None:
         """Whether the certificate is of a CA that is trusted now. Raises PeerRefused."""
@@ -184,7 +199,3 @@ def lifetime_s(asked_s: int) -> int:
     if not MIN_TTL_S <= ttl_s <= MAX_TTL_S:
         raise RequestRefused(f"a token cannot live {ttl_s} s; choose between one minute and 30 days")
     return ttl_s
-
-
-def _us(time: datetime.datetime) -> int:
-    return int(time.timestamp() * 1_000_000)

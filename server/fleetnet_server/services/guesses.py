@@ -1,7 +1,8 @@
 """How many tokens may be refused, by the address that shows them and of all together.
 
 A secret of 256 bits is not guessed; what is bounded is what trying costs everybody else. Who has shown too many that
-were refused is turned away before anything is looked up, a good token too, and told when to come back.
+were refused is turned away before anything is written, and told when to come back. A whole site may share one address,
+so whether the next token is a good one is looked up all the same (rpc/enroll.py), slowly and of few at a time.
 
 What must stay true: the table of addresses is bounded, whoever connects; an address that nobody could tell from a new
 one is forgotten first, and then the one that was heard longest ago. An IPv6 network of 64 bits is one address, for
@@ -34,7 +35,7 @@ class Guesses:
         self._of: dict[str, Bucket] = {}  # the one heard longest ago first
 
     def check(self, peer: str) -> None:
-        """Raises TooMuchAtOnce where this peer, as gRPC names it, may not show a token now."""
+        """Raises TooMuchAtOnce where this peer, as gRPC names it, may not show a token like anybody else."""
         now_s = self._clock()
         source = _source(peer)
         of_it = self._of.get(source)

@@ -16,6 +16,7 @@ import datetime
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
+from fleetnet_server import microseconds
 from fleetnet_server.errors import HostUnknown, RequestRefused
 from fleetnet_server.records import ACTIVE, PENDING, RETIRED, REVOKED, Host, HostStanding
 from fleetnet_server.services import namespaces
@@ -48,7 +49,7 @@ class Hosts:
         """Keep hosts out, all of them or none; their unused tokens go too. Raises HostUnknown, RequestRefused,
         StorageError."""
         _check(names)
-        found = await self._db.write(_revoke, names, _us(self._clock()))
+        found = await self._db.write(_revoke, names, microseconds.of(self._clock()))
         self._kept_out([host.host for host in found])
         return found
 
@@ -56,12 +57,12 @@ class Hosts:
         """Let hosts in that wait for it, all of them or none. Raises as `revoke`, RequestRefused also of one that was
         kept out: only a token lets that in."""
         _check(names)
-        return await self._db.write(_approve, names, _us(self._clock()))
+        return await self._db.write(_approve, names, microseconds.of(self._clock()))
 
     async def forget(self, names: Collection[str]) -> list[HostStanding]:
         """Have hosts leave the fleet, all of them or none. Raises as `revoke`."""
         _check(names)
-        found, numbers = await self._db.write(_retire, names, _us(self._clock()))
+        found, numbers = await self._db.write(_retire, names, microseconds.of(self._clock()))
         self._kept_out([host.host for host in found])
         if numbers:
             self._left(numbers)
@@ -162,7 +163,3 @@ def _standings(found: Mapping[str, Host], changed: Sequence[Host], status: str) 
         HostStanding(name, status if name in names else host.status, changed=name in names)
         for name, host in sorted(found.items())
     ]
-
-
-def _us(time: datetime.datetime) -> int:
-    return int(time.timestamp() * 1_000_000)

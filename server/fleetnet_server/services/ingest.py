@@ -131,6 +131,7 @@ class Ingest:
             )
             return stored
         before: sessions.Standing | None = None
+        rested_s = 0.0
         for piece in some:
             done = await self._db.write(
                 self._store_piece,
@@ -145,11 +146,13 @@ class Ingest:
                 host_id=session.host_id,
             )
             if isinstance(done, Stored):
-                return done
+                return replace(done, rested_s=rested_s)
             standing, took_s = done
             before = before or standing
             # Others come between; and the host, whose next word waits for this one, rests by it.
-            await asyncio.sleep(pieces.rest_s(took_s))
+            rest_s = pieces.rest_s(took_s)
+            rested_s += rest_s
+            await asyncio.sleep(rest_s)
             failpoints.reached("between-pieces", session.host_id)
         raise AssertionError("unreachable: the last piece stores the batch")
 

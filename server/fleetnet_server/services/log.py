@@ -17,6 +17,7 @@ from typing import Final, TypeVar, TypeVarTuple
 
 import structlog
 
+from fleetnet_server import microseconds
 from fleetnet_server.errors import NotPermitted, ServerError, StorageError
 from fleetnet_server.records import OPERATOR, LogEntry, LoggedEntry
 from fleetnet_server.storage import log, people
@@ -102,7 +103,7 @@ class Logged:
 
     def _entry(self, wish: Wish, result: str) -> LogEntry:
         texts = (wish.who, wish.login, wish.peer, wish.action, wish.subject, result)
-        return LogEntry(int(self._clock().timestamp() * 1_000_000), *map(_bounded, texts))
+        return LogEntry(microseconds.of(self._clock()), *map(_bounded, texts))
 
 
 def _with_entry(

@@ -1,15 +1,19 @@
 """Who may ask over the network, and what each may do: tokens, logins, renewals, roles, and keeping people out.
 
-What must stay true: a person's role and standing are read from the database whenever they count and never remembered,
-so that a change holds at once, whichever collector made it; of a person one certificate is good, and the one before
-only until the newest has been shown, so that an answer that was lost locks nobody out.
+What must stay true: a person's role and standing are read from the database whenever a call begins and never
+remembered, so that a change holds at once, whichever collector made it (of calls that go on, see standing.py); of a
+person one certificate is good, and the one before only until the newest has been shown, so that an answer that was lost
+locks nobody out.
 """
 
 import datetime
+import math
+import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar, TypeVarTuple
 
+from fleetnet_server import microseconds
 from fleetnet_server.errors import NotPermitted, PeerRefused, PersonUnknown, RequestRefused, TokenRefused
 from fleetnet_server.identity import certificates, names, peer, tokens
 from fleetnet_server.records import OPERATOR as OPERATOR
@@ -19,12 +23,15 @@ from fleetnet_server.records import Person
 from fleetnet_server.services.authorities import Authorities
 from fleetnet_server.services.enrollment import lifetime_s
 from fleetnet_server.services.log import Logged
-from fleetnet_server.services.renewals import Renewals
+from fleetnet_server.services.renewals import RenewalBudget
 from fleetnet_server.storage import people
 from fleetnet_server.storage import tokens as stored_tokens
 from fleetnet_server.storage.database import Connection, Database
 
 ACTIVE: Final = people.ACTIVE
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +61,8 @@ class People:
         self._db = db
         self._authority = authority
         self._clock = clock
-        self._renewals = Renewals()
+        self._renewals = RenewalBudget()
+        self.changed_at_s = -math.inf  # time.monotonic() when how somebody stands was last changed here
 
     async def create_token(self, person: str, role: str, ttl_s: int, by: str = "") -> NewPersonToken:
         """A token for one person, once; 0 s means an hour. Raises RequestRefused, StorageError."""
@@ -65,11 +73,15 @@ class People:
             )
         _check_role(role)
         ttl_s = lifetime_s(ttl_s)
-        secret, now_us = tokens.new_secret(), _us(self._clock())
+        secret, now_us = tokens.new_secret(), microseconds.of(self._clock())
         expires_at_us = now_us + ttl_s * 1_000_000
         kept = (tokens.secret_hash(secret), person, role, now_us, expires_at_us, by)
         await self._db.write(people.create_token, *kept)
         return NewPersonToken(tokens.encode(secret, self._authority.der), person, role, expires_at_us)
+
+    async def admits(self, secret: bytes) -> bool:
+        """Whether a token's secret would let a person in now; nothing becomes of it. Raises StorageError."""
+        return await self._db.read(people.admits, tokens.secret_hash(secret), microseconds.of(self._clock()))
 
     async def enroll(self, secret: bytes, csr: bytes) -> LoggedIn:
         """Trade a token's secret for a certificate. Raises TokenRefused, RequestRefused, StorageError."""
@@ -79,16 +91,16 @@ class People:
         now = self._clock()
 
         def join(connection: Connection) -> LoggedIn:
-            found = people.consume_token(connection, tokens.secret_hash(secret), _us(now))
+            found = people.consume_token(connection, tokens.secret_hash(secret), microseconds.of(now))
             if found is None:
                 raise TokenRefused
             person, role = found
             issued = self._authority.issue_person(connection, key, person, now)
             certificate = issued.certificate
-            people.join(connection, person, role, certificate.serial, certificate.not_after_us, _us(now))
+            people.join(connection, person, role, certificate.serial, certificate.not_after_us, microseconds.of(now))
             return LoggedIn(person, role, certificate, issued.ca_pem)
 
-        return await self._db.write(join)
+        return await self._change(join)
 
     async def renew(self, shown: peer.Person, csr: bytes) -> LoggedIn:
         """A new certificate for a person who shows a good one. Raises PeerRefused, TooMuchAtOnce,
@@ -104,7 +116,7 @@ class People:
                 raise _not_let_in()
             return LoggedIn(shown.name, "", certificate, issued.ca_pem)
 
-        return await self._db.write(again)
+        return await self._change(again)
 
     async def admit(self, shown: peer.Person, role: str) -> None:
         """Return if a person who shows this certificate may do what takes this role. Raises PeerRefused, NotPermitted,
@@ -113,7 +125,7 @@ class People:
         self.check(shown, person, role)
         self._authority.note("person", shown.name, shown)
         if person is not None and person.renewed_serial and person.certificate_serial == shown.serial:
-            await self._db.write(people.shown, shown.name, shown.serial)
+            await self._change(people.shown, shown.name, shown.serial)
 
     def check(self, shown: peer.Person, person: Person | None, role: str) -> None:
         """The same, of a person as just read. Raises PeerRefused, NotPermitted."""
@@ -122,7 +134,7 @@ class People:
         if shown.serial not in (person.certificate_serial, person.renewed_serial):
             raise PeerRefused("a newer certificate has taken this one's place; log in again")
         self._authority.check(shown)
-        if shown.not_after_us <= _us(self._clock()):
+        if shown.not_after_us <= microseconds.of(self._clock()):
             raise PeerRefused("the certificate has expired; log in again")
         if ROLES.index(person.role) < ROLES.index(role):
             raise NotPermitted(f"{person.name} is a {person.role}, and this takes an {role}; ask one to do it")
@@ -139,12 +151,18 @@ class People:
         """Give a person another role. With that of an operator go the unused tokens that the person made, and
         those that would give it back. Raises PersonUnknown, RequestRefused, StorageError."""
         _check_role(role)
-        return await self._db.write(_change_role, name, role, _us(self._clock()))
+        return await self._change(_change_role, name, role, microseconds.of(self._clock()))
 
     async def revoke(self, name: str) -> Person:
         """Keep a person out, whose unused tokens go too: those to log in with, and those that the person made. Raises
         PersonUnknown, StorageError."""
-        return await self._db.write(_revoke, name, _us(self._clock()))
+        return await self._change(_revoke, name, microseconds.of(self._clock()))
+
+    async def _change(self, work: Callable[[Connection, *Ts], T], *args: *Ts) -> T:
+        try:
+            return await self._db.write(work, *args)
+        finally:  # where it failed or nobody waits any longer, it may be written all the same
+            self.changed_at_s = time.monotonic()
 
 
 def _check_role(role: str) -> None:
@@ -175,7 +193,3 @@ def _known(person: Person | None, name: str) -> Person:
 def _not_let_in() -> PeerRefused:
     # To whoever asks, "unknown" and "revoked" are one.
     return PeerRefused("the person of this certificate is not known here, or was revoked; log in with a new token")
-
-
-def _us(time: datetime.datetime) -> int:
-    return int(time.timestamp() * 1_000_000)

@@ -19,13 +19,14 @@ from typing import Final
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from fleetnet_server import microseconds
 from fleetnet_server.errors import PeerRefused
 from fleetnet_server.identity import certificates, challenges, peer
 from fleetnet_server.identity.peer import Ended
 from fleetnet_server.records import ACTIVE, PENDING, Host, Readmission
 from fleetnet_server.services.authorities import Authorities
 from fleetnet_server.services.log import Logged
-from fleetnet_server.services.renewals import Renewals
+from fleetnet_server.services.renewals import RenewalBudget
 from fleetnet_server.storage import hosts, readmissions
 from fleetnet_server.storage.database import Connection, Database
 
@@ -82,7 +83,7 @@ class ReadmissionDesk:
         self._authority = authority
         self._clock = clock
         self._challenges = challenges.Challenges()
-        self._renewals = Renewals()
+        self._renewals = RenewalBudget()
 
     def challenge(self) -> bytes:
         """What a host is to sign."""
@@ -97,7 +98,7 @@ class ReadmissionDesk:
         signed = challenges.signed(wanted.challenge, wanted.certificate, wanted.csr)
         challenges.check_signature(ended.key, wanted.signature, signed)
         key = certificates.public_key_of(wanted.csr)
-        asks = Readmission(ended.peer.serial, _fingerprint(key), address, _us(now), 0, 0)
+        asks = Readmission(ended.peer.serial, _fingerprint(key), address, microseconds.of(now), 0, 0)
         # Who waits asks often, and is answered without the writer.
         waits = await self._db.read(_waits, ended.peer.host, asks)
         if waits is not None:
@@ -173,7 +174,3 @@ def _again_after_s(conn: Connection) -> int:
 def _fingerprint(key: ec.EllipticCurvePublicKey) -> str:
     der = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     return hashlib.sha256(der).hexdigest()
-
-
-def _us(time: datetime.datetime) -> int:
-    return int(time.timestamp() * 1_000_000)

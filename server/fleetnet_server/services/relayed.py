@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from typing import Final
 
+from fleetnet_server import microseconds
 from fleetnet_server.errors import AgentAway, AskedTooSoon, RequestRefused, ServerError
 from fleetnet_server.records import Host
 from fleetnet_server.storage import live
@@ -44,12 +45,12 @@ class Relayed:
     async def ask(self, host: Host, message: bytes) -> AsyncGenerator[bytes]:
         """The messages of the answer, for as long as they come; whoever takes the last one knows that it is. Leave it
         through contextlib.aclosing. Raises AgentAway, AskedTooSoon, RequestRefused, StorageError."""
-        if not await self._db.read(live.reports, host.host_id, _now_us() - int(_REPORTED_S * 1e6)):
+        if not await self._db.read(live.reports, host.host_id, microseconds.now() - int(_REPORTED_S * 1e6)):
             raise AgentAway(f"the agent of {host.name} is not connected to any collector; ask for its last known state")
         question_id = secrets.randbits(62)
         this = (host.host_id, question_id)
         began_s = time.monotonic()
-        await self._db.write(live.ask, *this, message, _now_us())
+        await self._db.write(live.ask, *this, message, microseconds.now())
         try:
             until_s = began_s + FIRST_S
             while (left_s := until_s - time.monotonic()) > 0:
@@ -73,13 +74,13 @@ class Relayed:
         now_s = time.monotonic()
         if now_s >= self._cleared_s + CLEAR_S:
             self._cleared_s = now_s
-            await self._db.write(live.clear, _now_us() - int(2 * WITHIN_S * 1e6))
-        return await self._db.read(live.waiting, _now_us() - int(FIRST_S * 1e6))
+            await self._db.write(live.clear, microseconds.now() - int(2 * WITHIN_S * 1e6))
+        return await self._db.read(live.waiting, microseconds.now() - int(FIRST_S * 1e6))
 
     async def answer(self, asked: Asked, answer: Callable[[bytes], AsyncGenerator[bytes]]) -> None:
         """Take a question, unless another has, and put down what `answer` makes of its message."""
         this = (asked.host_id, asked.question_id)
-        message = await self._db.write(live.take, *this, _now_us())
+        message = await self._db.write(live.take, *this, microseconds.now())
         if message is None:
             return
         number = 0
@@ -107,7 +108,3 @@ class Relayed:
     async def _forget(self, host_id: int, question_id: int) -> None:
         with contextlib.suppress(ServerError):
             await self._db.write(live.forget, host_id, question_id)
-
-
-def _now_us() -> int:
-    return time.time_ns() // 1_000

@@ -19,7 +19,7 @@ A_MINUTE: Final = 1
 _FORGET_EVERY = 1_000
 
 
-class Renewals:
+class RenewalBudget:
     """What was renewed lately, by this collector."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from fleetnet_server import microseconds
 from fleetnet_server.errors import NotTheIssuer, RequestRefused
 from fleetnet_server.records import TrustedAuthority
 from fleetnet_server.services.authorities import Authorities
@@ -72,7 +73,7 @@ class Rotation:
 
         def take(conn: Connection) -> Turned:
             present = authorities.hold(conn)
-            becomes = _after(step, present, made, int(now.timestamp() * 1e6))
+            becomes = _after(step, present, made, microseconds.of(now))
             if self._trust.keyring.find(becomes[0].fingerprint) is None:
                 raise NotTheIssuer(
                     "the key of the CA that would issue is not here; say it on the collector where the rotation began"
@@ -136,7 +137,7 @@ def _standing(present: _Trusted, becomes: dict[str, bytes], now_us: int) -> _Tru
 def _left_behind(
     conn: Connection, present: _Trusted, becomes: _Trusted, now: datetime.datetime
 ) -> Iterator[LeftBehind]:
-    now_us = int(now.timestamp() * 1e6)
+    now_us = microseconds.of(now)
     trusted, issuing = frozenset(one.fingerprint for one in becomes), becomes[0].fingerprint
     if issuing == present[0].fingerprint and trusted >= frozenset(one.fingerprint for one in present):
         return

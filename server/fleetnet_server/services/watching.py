@@ -21,6 +21,7 @@ from typing import Final, TypeAlias
 
 import structlog
 
+from fleetnet_server import microseconds
 from fleetnet_server.errors import RequestRefused, ServerError
 from fleetnet_server.logs import failure
 from fleetnet_server.records import Batch, Coverage, Session, Socket, SocketAnswer, SocketKey, SocketQuestion
@@ -280,7 +281,7 @@ class _Kept:
                 watcher.mark()
 
     async def _cover(self) -> None:
-        async with contextlib.aclosing(self._db.stream(_coverage, self._question, _now_us())) as answer:
+        async with contextlib.aclosing(self._db.stream(_coverage, self._question, microseconds.now())) as answer:
             async for coverage in answer:
                 self._covered(coverage)
 
@@ -298,7 +299,8 @@ class _Kept:
         asked: Collection[int] = host_ids if host_ids is not None else self._known.keys()
         others = sum(len(answers) for host_id, answers in self._known.items() if host_id not in asked)
         found: dict[int, _Answers] = {}
-        async with contextlib.aclosing(self._db.stream(_answers, self._question, host_ids, _now_us())) as answer:
+        now_us = microseconds.now()
+        async with contextlib.aclosing(self._db.stream(_answers, self._question, host_ids, now_us)) as answer:
             async for part in answer:
                 if isinstance(part, Coverage):
                     self._covered(part)
@@ -412,7 +414,3 @@ def _key(socket: SocketAnswer) -> _Key:
         socket.netns, socket.protocol, socket.state, socket.cookie or socket.inode, socket.local_address,
         socket.local_port, socket.remote_address, socket.remote_port, socket.interface, socket.path,
     )  # fmt: skip
-
-
-def _now_us() -> int:
-    return time.time_ns() // 1_000

@@ -11,9 +11,10 @@ from sqlalchemy.engine.interfaces import Compiled
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.util import LRUCache
 
-# Half as many more before the oldest go: 150 MB at the most, and some ten as people ask.
+# Half as many more before the oldest go: 50 MB at the most, and some ten as people ask, whose questions have ten to
+# forty values. One that has more than these takes some milliseconds to be made anew, and longer to be answered.
 _MOST: Final = 200
-_MOST_VALUES: Final = 500
+_MOST_VALUES: Final = 150
 
 
 class Questions(LRUCache[Any, Compiled]):

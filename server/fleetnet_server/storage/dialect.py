@@ -108,6 +108,11 @@ def engines(url: str, question_s: float = 0.0) -> Engines:
     raise StorageError(f"--database {shown} cannot be used by this version; {_EXAMPLES}")
 
 
+def embedded(url: str) -> bool:
+    """Whether the database of a URL is a file, which one process at a time may write."""
+    return make_url(url).drivername in sqlite.DRIVERS
+
+
 def _of(name: str) -> Own:
     if name == "sqlite":
         return sqlite

@@ -19,7 +19,7 @@ from sqlalchemy import (
     update,
 )
 
-from fleetnet_server.records import ACTIVE, PENDING, RETIRED, Host, Selection, StaleHost
+from fleetnet_server.records import ACTIVE, PENDING, RETIRED, GoodCertificates, Host, Selection, StaleHost
 from fleetnet_server.storage import labels
 from fleetnet_server.storage.dialect import execute_rows, hold_each, insert_new, select_constant, select_each
 from fleetnet_server.storage.moments import among
@@ -162,10 +162,20 @@ def approve(conn: Connection, host_ids: Collection[int], now_us: int) -> None:
     conn.execute(update(hosts).where(among(hosts, host_ids)).values(status=ACTIVE, status_since_us=now_us))
 
 
-def kept_out_since(conn: Connection, since_us: int) -> list[str]:
-    """The names of the hosts that have been revoked or retired since a time."""
-    query = select(hosts.c.name).where(hosts.c.status_since_us >= since_us, hosts.c.status != ACTIVE)
-    return list(conn.execute(query).scalars())
+def judged_since(conn: Connection, since_us: int) -> list[GoodCertificates]:
+    """Of the hosts that were let in again, revoked or retired since a time, which certificates are good now."""
+    # Who has just joined for the first time had none before. ANY_SERIAL is of who has not joined for long.
+    query = select(
+        hosts.c.name, hosts.c.generation, hosts.c.status, hosts.c.certificate_serial, hosts.c.renewed_serial
+    ).where(
+        hosts.c.status_since_us >= since_us,
+        hosts.c.status_since_us > hosts.c.enrolled_at_us,
+        hosts.c.renewed_serial != ANY_SERIAL,
+    )
+    return [
+        GoodCertificates(name, generation, frozenset({*serials} - {""}) if status == ACTIVE else frozenset())
+        for name, generation, status, *serials in conn.execute(query)
+    ]
 
 
 def last_look(conn: Connection, host_id: int) -> int:

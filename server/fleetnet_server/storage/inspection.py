@@ -1,13 +1,13 @@
 """Whether a database is whole and up to date. Reads only, so that it may be asked while a collector uses it."""
 
 import random
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from fleetnet_server import microseconds
 from fleetnet_server.errors import StorageError
 from fleetnet_server.records import HeldCertificate, TrustedAuthority
 from fleetnet_server.storage import (
@@ -111,7 +111,7 @@ def _inspected(conn: Connection, name: str, newest_step: str | None) -> Inspecte
     if step != newest_step:
         return Inspected(name, True, step, newest_step, version)
     logged, log_broken_at = log.broken(conn)
-    clones = machines.clones(conn, time.time_ns() // 1_000 - _DAY_US)
+    clones = machines.clones(conn, microseconds.now() - _DAY_US)
     set_aside = tuple(quarantine.listed(conn))
     names = {host.host_id: host.name for host in hosts.heard(conn)}
     looked_at = random.sample(sorted(names), min(len(names), _COUNTED_HOSTS))

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import fields
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
 
 from fleetnet_server.records import Person
 from fleetnet_server.storage.dialect import insert_new
@@ -117,13 +117,22 @@ def consume_token(conn: Connection, secret_hash: bytes, now_us: int) -> tuple[st
     """
     row = conn.execute(
         update(person_tokens)
-        .where(
-            person_tokens.c.secret_hash == secret_hash,
-            person_tokens.c.used_at_us.is_(None),
-            person_tokens.c.expires_at_us > now_us,
-            person_tokens.c.revoked_at_us.is_(None),
-        )
+        .where(*_admits(secret_hash, now_us))
         .values(used_at_us=now_us)
         .returning(person_tokens.c.person, person_tokens.c.role)
     ).one_or_none()
     return None if row is None else (row.person, row.role)
+
+
+def admits(conn: Connection, secret_hash: bytes, now_us: int) -> bool:
+    """Whether `consume_token` would let somebody in."""
+    return conn.execute(select(person_tokens.c.person).where(*_admits(secret_hash, now_us))).first() is not None
+
+
+def _admits(secret_hash: bytes, now_us: int) -> tuple[ColumnElement[bool], ...]:
+    return (
+        person_tokens.c.secret_hash == secret_hash,
+        person_tokens.c.used_at_us.is_(None),
+        person_tokens.c.expires_at_us > now_us,
+        person_tokens.c.revoked_at_us.is_(None),
+    )

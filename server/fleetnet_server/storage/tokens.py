@@ -69,18 +69,27 @@ def consume(conn: Connection, secret_hash: bytes, now_us: int) -> Admitted | Non
     """
     row = conn.execute(
         update(tokens)
-        .where(
-            tokens.c.secret_hash == secret_hash,
-            tokens.c.uses < tokens.c.max_uses,
-            tokens.c.expires_at_us > now_us,
-            tokens.c.revoked_at_us.is_(None),
-        )
+        .where(*_admits(secret_hash, now_us))
         .values(used_at_us=now_us, uses=tokens.c.uses + 1)
         .returning(tokens.c.host, tokens.c.labels, tokens.c.approve)
     ).one_or_none()
     if row is None:
         return None
     return Admitted(row.host, _labels(row.labels), bool(row.approve))
+
+
+def admits(conn: Connection, secret_hash: bytes, now_us: int) -> bool:
+    """Whether `consume` would admit somebody."""
+    return conn.execute(select(tokens.c.uses).where(*_admits(secret_hash, now_us))).first() is not None
+
+
+def _admits(secret_hash: bytes, now_us: int) -> tuple[ColumnElement[bool], ...]:
+    return (
+        tokens.c.secret_hash == secret_hash,
+        tokens.c.uses < tokens.c.max_uses,
+        tokens.c.expires_at_us > now_us,
+        tokens.c.revoked_at_us.is_(None),
+    )
 
 
 def drop_unused(conn: Connection, host_names: Collection[str]) -> None:

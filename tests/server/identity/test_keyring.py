@@ -51,7 +51,7 @@ def test_a_stop_between_any_two_files_loses_no_key_and_the_next_start_puts_them_
     before = tmp_path / "before"
     before.mkdir()
     first, second = two(before)
-    both = frozenset({first.fingerprint, second.fingerprint})
+    both, whole = frozenset({first.fingerprint, second.fingerprint}), files.write_private
     for step in itertools.count():
         directory = tmp_path / f"stopped{step}"
         shutil.copytree(before, directory)
@@ -60,10 +60,11 @@ def test_a_stop_between_any_two_files_loses_no_key_and_the_next_start_puts_them_
         def write(path: Path, content: bytes, mode: int = 0o600, left: "itertools.count[int]" = left) -> None:
             if next(left) == 0:
                 raise KeyboardInterrupt
-            files.write_private(path, content, mode)
+            whole(path, content, mode)
 
         with monkeypatch.context() as patched:
-            patched.setattr(keyring, "write_private", write)
+            for module in (files, keyring):
+                patched.setattr(module, "write_private", write)
             try:
                 Keyring(directory).put_in_order(second.fingerprint, both)
             except KeyboardInterrupt:

@@ -19,6 +19,7 @@ from fleetnet_server.limits import Limits
 from fleetnet_server.rpc.held import Held
 from fleetnet_server.rpc.renewals import Renewals
 from fleetnet_server.rpc.report import ReportService
+from fleetnet_server.rpc.slowly import Slowly
 from fleetnet_server.rpc.stream import Context, Shared
 from fleetnet_server.rpc.streams import Streams
 from fleetnet_server.services.admission import Admission
@@ -76,7 +77,7 @@ class Door:
         admission = Admission(1_000, quotas, load)
         trust = only_one(c.db, directory, _now())
         enrollment = Enrollment(c.db, trust, _now)
-        self.reports = ReportService(shared, admission, enrollment, self.streams, Renewals(trust), _now)
+        self.reports = ReportService(shared, admission, enrollment, self.streams, Renewals(trust), Slowly(), _now)
 
     def call(self) -> tuple[Call, asyncio.Task[None]]:
         """A host has called and said Hello."""

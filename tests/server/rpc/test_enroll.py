@@ -2,21 +2,32 @@
 
 import asyncio
 import concurrent.futures
+import os
 import socket
 import ssl
+import threading
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 from cryptography import x509
-from fleetnet_proto.v1 import admin_pb2, admin_pb2_grpc, query_pb2, report_pb2, report_pb2_grpc
+from fleetnet_proto.v1 import (
+    admin_pb2,
+    admin_pb2_grpc,
+    enroll_pb2,
+    enroll_pb2_grpc,
+    query_pb2,
+    report_pb2,
+    report_pb2_grpc,
+)
 from fleetnet_server.errors import TooMuchAtOnce
 from fleetnet_server.identity import tokens
 from fleetnet_server.rpc import enroll
-from fleetnet_server.services.guesses import OF_ONE_AT_ONCE
+from fleetnet_server.services.guesses import OF_ONE_AT_ONCE, Guesses
 from server.agents import DEADLINE_S, ReportStream, new_request
-from server.running import Running
+from server.people import enroll_person, person_token
+from server.running import Running, wait_for
 
 from server import messages
 
@@ -96,22 +107,64 @@ def test_strangers_wait_in_line_and_no_longer_than_that(monkeypatch: pytest.Monk
 
 
 def test_who_has_guessed_too_often_hears_so_late_unless_that_would_shut_the_door() -> None:
-    async def story() -> tuple[int, int, int]:
+    async def story() -> tuple[int, int, int, int]:
         nobody: Any = None
+        looked_up = 0
+
+        async def admits() -> bool:
+            nonlocal looked_up
+            looked_up += 1
+            return False
+
+        async def is_good() -> bool:
+            return True
+
         desk = enroll.EnrollService(nobody, nobody, nobody, nobody, (), 0)
+        desk._guesses = Guesses(lambda: 1_000.0)
         for _ in range(OF_ONE_AT_ONCE):
             desk._guesses.refused("ipv4:192.0.2.1:5")
-        await desk._check_guesses("ipv4:192.0.2.2:5")
-        again = [asyncio.create_task(desk._check_guesses("ipv4:192.0.2.1:5")) for _ in range(200)]
+        await desk._check_guesses("ipv4:192.0.2.2:5", admits)
+        await desk._check_guesses("ipv4:192.0.2.1:5", is_good)
+        again = [asyncio.create_task(desk._check_guesses("ipv4:192.0.2.1:5", admits)) for _ in range(200)]
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         at_once = sum(one.done() for one in again)
         waiting = desk._waiting
         refused = await asyncio.gather(*again, return_exceptions=True)
         assert {type(one) for one in refused} == {TooMuchAtOnce}
-        return at_once, waiting, desk._waiting
+        return at_once, waiting, desk._waiting, looked_up
 
-    assert asyncio.run(story()) == (72, 128, 0)
+    assert asyncio.run(story()) == (72, 128, 0, 128)
+
+
+def test_who_has_a_good_token_gets_in_whatever_is_guessed_behind_the_same_address(tmp_path: Path) -> None:
+    collector = Running(tmp_path)  # its own, for what other tests show comes from that address
+    web1, _ = tokens.decode(collector.token("web1"))
+    alice, _ = tokens.decode(person_token(collector, "alice"))
+    codes, done = list[grpc.StatusCode](), threading.Event()
+
+    def guess() -> None:
+        with grpc.secure_channel(collector.enroll_address, grpc.ssl_channel_credentials(collector.ca_pem)) as channel:
+            stub, csr = enroll_pb2_grpc.EnrollServiceStub(channel), new_request()
+            while not done.is_set():
+                with pytest.raises(grpc.RpcError) as refused:
+                    stub.Enroll(enroll_pb2.EnrollRequest(secret=os.urandom(32), csr=csr), timeout=DEADLINE_S)
+                assert isinstance(refused.value, grpc.Call)
+                codes.append(refused.value.code())
+
+    with concurrent.futures.ThreadPoolExecutor(20) as pool:
+        guessing = [pool.submit(guess) for _ in range(20)]
+        try:
+            wait_for(lambda: True if codes.count(grpc.StatusCode.RESOURCE_EXHAUSTED) > 20 else None, "turning away")
+            assert collector.enroll(web1, new_request()).host == "web1"
+            assert enroll_person(collector, alice, new_request()).person == "alice"
+        finally:
+            done.set()
+        for one in guessing:
+            one.result()
+    assert set(codes) == {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.RESOURCE_EXHAUSTED}
+    assert refusal(collector, web1, new_request())[0] in set(codes)  # it admits once
+    assert collector.terminate() == 0
 
 
 def test_a_bad_request_does_not_use_up_the_token(collector: Running) -> None:

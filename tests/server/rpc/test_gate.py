@@ -16,9 +16,11 @@ from fleetnet_server.identity import peer
 from fleetnet_server.records import Coverage, Person, Selection, SocketQuestion, StaleHost
 from fleetnet_server.rpc import gate
 from fleetnet_server.rpc.query import QueryService
+from fleetnet_server.rpc.slowly import Slowly
 from fleetnet_server.services.health import Health
 from fleetnet_server.services.people import People
 from fleetnet_server.services.questions import Questions
+from fleetnet_server.services.standing import Standing
 from fleetnet_server.services.turned_away import TurnedAway
 from fleetnet_server.services.watching import Watching
 from fleetnet_server.storage.dialect import READERS
@@ -84,7 +86,10 @@ async def asked(
 ) -> AsyncIterator[tuple["query_pb2_grpc.QueryServiceAsyncStub", grpc.aio.Channel]]:
     """A gate before the questions, on a socket."""
     kept = cast("TurnedAway", _Unwritable())
-    before = gate.Gate(cast("People", people), kept, Health(), lambda: datetime.datetime.now(datetime.UTC))
+    standing = Standing(cast("People", people), shared=True)
+    before = gate.Gate(
+        cast("People", people), standing, kept, Slowly(), Health(), lambda: datetime.datetime.now(datetime.UTC)
+    )
     server = grpc.aio.server(interceptors=[before])
     # Nothing else is asked for.
     service = QueryService(cast("Questions", endless), cast("Watching", endless), None, Health(), None)  # type: ignore[arg-type]

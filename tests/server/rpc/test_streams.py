@@ -3,6 +3,7 @@
 import asyncio
 
 from fleetnet_server.errors import Fenced
+from fleetnet_server.records import GoodCertificates
 from fleetnet_server.rpc.streams import Ending, Streams
 
 
@@ -30,6 +31,18 @@ def test_a_stream_that_enters_late_does_not_end_one_of_a_higher_generation() -> 
         assert second == []
         streams.leave("web1", 1)
         assert streams.connected("web1")
+
+    asyncio.run(scenario())
+
+
+def test_a_stream_ends_whose_certificate_is_good_no_more_and_no_newer_one_does() -> None:
+    async def scenario() -> None:
+        streams, ended = Streams(), list[str]()
+        for host, serial in (("web1", "old"), ("web2", "newest"), ("web3", "old"), ("web4", "newer")):
+            streams.enter(host, 2, lambda _, host=host: ended.append(host), serial=serial)  # type: ignore[misc]
+        good = [GoodCertificates(f"web{n}", 2, frozenset({"newest", "renewed"})) for n in (0, 1, 2)]
+        streams.end_others([*good, GoodCertificates("web3", 2, frozenset()), GoodCertificates("web4", 1, frozenset())])
+        assert ended == ["web1", "web3"]
 
     asyncio.run(scenario())
 

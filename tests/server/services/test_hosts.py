@@ -7,7 +7,17 @@ from pathlib import Path
 
 import pytest
 from fleetnet_server.errors import HostLeft, HostUnknown, PeerRefused, RequestRefused
-from fleetnet_server.records import ACTIVE, RETIRED, REVOKED, Batch, HostStanding, Selection, Session, SocketQuestion
+from fleetnet_server.records import (
+    ACTIVE,
+    RETIRED,
+    REVOKED,
+    Batch,
+    GoodCertificates,
+    HostStanding,
+    Selection,
+    Session,
+    SocketQuestion,
+)
 from fleetnet_server.services.hosts import Hosts
 from fleetnet_server.services.kept_out import KeptOut
 from fleetnet_server.storage import hosts, tokens
@@ -66,8 +76,9 @@ def test_no_report_of_a_revoked_host_is_stored_alone_or_with_others_nor_another_
         assert [await ports(c, host=f"web{n}") for n in range(4)] == [[80, 443], [443], [443], [80, 443]]
         with pytest.raises(HostUnknown):
             await c.ingest.open("web1", hello(T0 + 2 * S), T0 + 2 * S, "0a")
-        assert sorted(await c.db.read(hosts.kept_out_since, mine.now_us)) == ["web1", "web2"]
-        assert await c.db.read(hosts.kept_out_since, mine.now_us + 1) == []
+        judged = await c.db.read(hosts.judged_since, mine.now_us)
+        assert {(one.host, one.serials) for one in judged} == {("web1", frozenset()), ("web2", frozenset())}
+        assert await c.db.read(hosts.judged_since, mine.now_us + 1) == []
 
     tell(tmp_path, story)
 
@@ -191,11 +202,13 @@ def test_where_one_of_all_is_not_known_none_is_kept_out(tmp_path: Path) -> None:
 def test_who_was_kept_out_is_looked_for_after_it_was_told_here_and_elsewhere_always(tmp_path: Path) -> None:
     async def story(c: Collector) -> None:
         ended: list[Collection[str]] = []
-        kept_out = KeptOut(c.db, ended.append)
+        judged: list[Collection[GoodCertificates]] = []
+        kept_out = KeptOut(c.db, ended.append, judged.append)
         now_us = int(datetime.datetime.now(datetime.UTC).timestamp() * 1e6)
         for name in ("web1", "web2"):
             host = await c.enroll(name)
             await c.db.write(hosts.keep_out, [host.host_id], REVOKED, now_us)
+        await c.db.write(hosts.enroll, "web2", "anew", now_us)
         if not c.db.shared:
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.01):
@@ -204,6 +217,9 @@ def test_who_was_kept_out_is_looked_for_after_it_was_told_here_and_elsewhere_alw
             assert ended.pop() == ["web3"]
         await kept_out.due()
         await kept_out.look()
-        assert [sorted(names) for names in ended] == [["web1", "web2"]]
+        assert ended == []
+        assert [sorted(some) for some in judged] == [
+            [GoodCertificates("web1", 0, frozenset()), GoodCertificates("web2", 0, frozenset({"anew"}))]
+        ]
 
     tell(tmp_path, story)

@@ -419,17 +419,15 @@ events = st.one_of(
 _STORIES = {"sqlite": 80, "postgresql": 15}
 
 
-@pytest.mark.parametrize("most", [2, pieces.MOST_ROWS])
 def test_history_agrees_with_a_plain_account_of_what_was_told(
-    tmp_path_factory: pytest.TempPathFactory, engine: str, most: int, monkeypatch: pytest.MonkeyPatch
+    tmp_path_factory: pytest.TempPathFactory, engine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pieces, "MOST_ROWS", most)
-
     @settings(
         max_examples=_STORIES[engine], derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
     )
-    @given(st.lists(events, max_size=25))
-    def agrees(story: list[tuple[object, ...]]) -> None:
+    @given(st.lists(events, max_size=25), st.sampled_from([2, pieces.MOST_ROWS]))
+    def agrees(story: list[tuple[object, ...]], most: int) -> None:
+        monkeypatch.setattr(pieces, "MOST_ROWS", most)
         with tempfile.TemporaryDirectory(dir=tmp_path_factory.getbasetemp()) as directory:
             asyncio.run(_play(Path(directory), story))
 

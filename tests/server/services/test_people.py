@@ -2,7 +2,8 @@
 
 import asyncio
 import datetime
-from collections.abc import Awaitable, Callable
+import math
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,11 +18,14 @@ from fleetnet_server.errors import (
     TooMuchAtOnce,
 )
 from fleetnet_server.identity import names, peer, tokens
+from fleetnet_server.records import Person
 from fleetnet_server.services import renewals
 from fleetnet_server.services.enrollment import Enrollment, Terms
 from fleetnet_server.services.people import OPERATOR, VIEWER, LoggedIn, People
+from fleetnet_server.services.standing import REREAD_S, Standing
 from fleetnet_server.storage import hosts
 from fleetnet_server.storage.database import Database
+from fleetnet_server.storage.people import REVOKED
 from fleetnet_server.storage.schema import person_tokens
 from server.agents import new_request
 from server.trusting import trusting
@@ -246,5 +250,78 @@ def test_what_an_operator_made_admits_nobody_once_that_is_taken_away(tmp_path: P
             "spiffe://fleetnet/person/bob": False, "bobs": False, "bob-2": False, "bob": False,
         }  # fmt: skip
         assert "used" in {host.name for host in (await db.read(hosts.find_each, ["used"])).values()}
+
+    tell(tmp_path, story)
+
+
+class _Reads:
+    """How many times those were read who stand."""
+
+    def __init__(self, people: People, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.taken = 0
+        self._find_each = people.find_each
+        monkeypatch.setattr(people, "find_each", self._counted)
+
+    async def _counted(self, of: Collection[str]) -> dict[str, Person]:
+        self.taken += 1
+        return await self._find_each(of)
+
+
+def test_whose_calls_go_on_is_read_once_until_something_may_have_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(people: People, clock: Clock, db: Database) -> None:
+        await log_in(people, "a")
+        await log_in(people, "b")
+        reads, now_s = _Reads(people, monkeypatch), people.changed_at_s + 3_600.0
+        looked = Standing(people, shared=False, clock_s=lambda: now_s)
+        for _ in range(100):
+            assert set(await looked.of({"a"})) == {"a"}
+        assert reads.taken == 1
+        assert set(await looked.of({"a", "b", "nobody"})) == {"a", "b", "nobody"}, "who is new is read"
+        assert (await looked.of({"a", "nobody"}))["nobody"] is None
+        assert reads.taken == 2
+        now_s += REREAD_S + 1.0
+        await looked.of({"a"})
+        assert reads.taken == 3, "who changes the database by hand is noticed too"
+
+    tell(tmp_path, story)
+
+
+@pytest.mark.parametrize("change", ["revoke", "role", "login", "renewal"])
+def test_what_is_changed_here_counts_at_the_next_look(tmp_path: Path, change: str) -> None:
+    async def story(people: People, clock: Clock, db: Database) -> None:
+        shows = await log_in(people, "a", OPERATOR)
+        people.changed_at_s = -math.inf  # what was done so far is long ago
+        looked = Standing(people, shared=False)
+        before = (await looked.of({"a"}))["a"]
+        match change:
+            case "revoke":
+                await people.revoke("a")
+            case "role":
+                await people.change_role("a", VIEWER)
+            case "login":
+                await log_in(people, "a", OPERATOR)
+            case _:
+                await people.renew(shows, new_request())
+        after = (await looked.of({"a"}))["a"]
+        assert after is not None
+        assert after != before
+        assert after == (await people.find_each({"a"}))["a"]
+
+    tell(tmp_path, story)
+
+
+def test_another_collectors_change_counts_at_the_next_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story(people: People, clock: Clock, db: Database) -> None:
+        await log_in(people, "a")
+        elsewhere = People(db, await trusting(db, tmp_path, NOW - DAY), clock)
+        assert elsewhere.changed_at_s == -math.inf, "it was told nothing"
+        looked = Standing(elsewhere, shared=True)
+        assert (await looked.of({"a"}))["a"] is not None
+        await people.revoke("a")
+        found = (await looked.of({"a"}))["a"]
+        assert found is not None
+        assert found.status == REVOKED
 
     tell(tmp_path, story)

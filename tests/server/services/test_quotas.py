@@ -6,7 +6,7 @@ import pytest
 from fleetnet_server.limits import MIB, Limits
 from fleetnet_server.services.admission import MOST_ARRIVING, Admission, Arrival
 from fleetnet_server.services.load import Load
-from fleetnet_server.services.quotas import Bucket, Hurries, Quotas
+from fleetnet_server.services.quotas import Bucket, HeldBack, Hurries, Quotas
 
 
 class Clock:
@@ -52,6 +52,56 @@ def test_bytes_count_beside_rows() -> None:
     quotas = Quotas(Limits(mib_per_minute=60), Load(), Clock())
     assert quotas.report("web1", 0, 60 * MIB) == 0
     assert quotas.report("web1", 0, 2 * MIB) == 2
+
+
+def test_reports_count_whatever_is_in_them_and_what_is_no_report_does_not() -> None:
+    clock = Clock()
+    quotas = Quotas(Limits(reports_per_minute=600), Load(), clock)
+    assert [quotas.report("web1", 1, 60) for _ in range(101)] == [0] * 100 + [pytest.approx(0.1)]
+    assert quotas.report("web1", 0, 60, reports=0) == pytest.approx(0.1)
+    clock.now_s += 600
+    for _ in range(600):
+        clock.now_s += 0.25  # as often as an agent ever looks
+        assert quotas.report("web1", 1, 60) == 0
+
+
+def test_who_is_held_back_for_long_is_told_of_until_it_has_not_been_for_a_while() -> None:
+    clock, load = Clock(), Load()
+    quotas = Quotas(Limits(reports_per_minute=60), load, clock)
+    for _ in range(10):
+        quotas.report("busy", 1, 60)
+    for _ in range(29):
+        clock.now_s += quotas.report("busy", 1, 60)
+    assert (quotas.held_back(), load.slowed_s) == ([], 29)
+    for _ in range(2):
+        clock.now_s += quotas.report("busy", 1, 60)
+    quotas.report("web1", 1, 60)
+    assert quotas.held_back() == [HeldBack("busy", "reports", 31, 31, 1)]
+    clock.now_s += 599
+    assert [one.host for one in quotas.held_back()] == ["busy"]
+    clock.now_s += 1
+    assert quotas.held_back() == []
+
+
+def test_what_several_reports_owe_together_is_counted_once() -> None:
+    load = Load()
+    quotas = Quotas(Limits(reports_per_minute=60), load, Clock())
+    for _ in range(15):
+        quotas.report("busy", 1, 60)
+    assert load.slowed_s == 5
+
+
+def test_the_rests_of_a_large_host_that_comes_back_are_no_news_and_those_of_one_that_never_ends_are() -> None:
+    clock = Clock()
+    quotas = Quotas(Limits(), Load(), clock)
+    for _ in range(10):
+        quotas.rest("large", 0.1, rested_s=1.9)
+        clock.now_s += 2
+    assert quotas.held_back() == []
+    for _ in range(5):
+        quotas.rest("large", 2.0)
+        clock.now_s += 2
+    assert quotas.held_back() == [HeldBack("large", "large reports", 30, 30, 2)]
 
 
 def test_what_a_host_owes_and_its_rest_are_there_for_its_next_stream_and_no_other_hosts() -> None:

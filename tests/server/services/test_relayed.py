@@ -7,6 +7,7 @@ from contextlib import aclosing
 from pathlib import Path
 
 import pytest
+from fleetnet_server import microseconds
 from fleetnet_server.errors import AgentAway, AskedTooSoon, HostUnknown, ServerError
 from fleetnet_server.records import Host
 from fleetnet_server.services import relayed
@@ -69,7 +70,7 @@ def tell(directory: Path, story: Callable[[Two], Awaitable[None]], *, connected:
         try:
             host = await there.enroll("web1")
             if connected:
-                now_us = relayed._now_us()
+                now_us = microseconds.now()
                 session = await there.connect(host, hello(now_us), now_us)
                 await there.report(session, snapshot(1, now_us))
             await story(Two(here, there, host))
@@ -186,7 +187,7 @@ def test_a_host_that_reports_to_nobody_is_told_at_once_and_nobody_is_asked(tmp_p
 
 def test_what_an_asker_left_that_died_is_cleared_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def story(two: Two) -> None:
-        await two._db.write(live.ask, two.host.host_id, 1, b"look", relayed._now_us())
+        await two._db.write(live.ask, two.host.host_id, 1, b"look", microseconds.now())
         await two._db.write(live.put, two.host.host_id, 1, live.Part(1, "", b"x"))
         assert len(await two.there.waiting()) == 1
         assert await two.left() == (1, 1)

@@ -2,7 +2,7 @@
 
 import pytest
 from fleetnet_server.errors import TooMuchAtOnce
-from fleetnet_server.services.renewals import AT_ONCE, Renewals
+from fleetnet_server.services.renewals import AT_ONCE, RenewalBudget
 
 
 class Clock:
@@ -15,7 +15,7 @@ class Clock:
 
 def test_some_are_let_be_at_once_and_then_one_a_minute() -> None:
     clock = Clock()
-    renewals = Renewals(clock)
+    renewals = RenewalBudget(clock)
     for _ in range(AT_ONCE):
         renewals.spend("alice")
     for _ in range(3):
@@ -31,7 +31,7 @@ def test_some_are_let_be_at_once_and_then_one_a_minute() -> None:
 def test_whoever_has_not_renewed_for_long_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fleetnet_server.services.renewals._FORGET_EVERY", 10)
     clock = Clock()
-    renewals = Renewals(clock)
+    renewals = RenewalBudget(clock)
     for n in range(100):
         renewals.spend(f"web{n}")
         clock.now_s += 61
