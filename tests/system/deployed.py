@@ -231,7 +231,7 @@ def raise_bundles(dist: Path, version: str, to: Path, *, kinds: Sequence[str] = 
     libraries are the same, so they are not gathered anew."""
     to.mkdir()
     for kind in kinds:
-        [archive] = dist.glob(f"fleetnet-{kind}-*.tar.gz")
+        [archive] = dist.glob(f"fleetnet-{kind}-{VERSION}-cp*.tar.gz")
         with tempfile.TemporaryDirectory(dir=to) as scratch:
             with tarfile.open(archive) as tar:
                 tar.extractall(scratch, filter="data")
