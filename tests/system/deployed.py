@@ -10,6 +10,8 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +27,7 @@ from demo.programs import FailedError
 
 ANSIBLE: Final = ROOT / ".ansible-venv/bin"
 LIBRARIES: Final = Path("/var/cache/fleetnet-tests/libraries")
+KINDS: Final = ("agent", "collector")
 _PLAY_S: Final = 300.0
 _RECAP: Final = re.compile(r"^(\S+) +: ok=(\d+) +changed=(\d+) +unreachable=(\d+) +failed=(\d+)", re.MULTILINE)
 
@@ -189,11 +192,11 @@ class Site:
         return next(iter(self.hosts.values()))
 
 
-def build_bundles(sources: Path, to: Path, *, kinds: Sequence[str] = ("agent", "collector")) -> None:
-    """The bundles of a tree's sources for the Python of hosts that boot here, added to `to` and its SHA256SUMS."""
+def build_bundles(to: Path, *, kinds: Sequence[str] = KINDS) -> None:
+    """The bundles for the Python of hosts that boot here, with their SHA256SUMS."""
     (python,) = {path.name.removeprefix("python") for path in (image() / "usr/bin").glob("python3.*[0-9]")}
-    wheels = to.parent / f"wheels-{sources.name}"
-    build_wheels(wheels, sources)
+    wheels = to.parent / "wheels"
+    build_wheels(wheels)
     command = [
         *(sys.executable, str(ROOT / "packaging/bundle.py"), "--wheels", str(wheels), "--to", str(to)),
         *("--libraries", str(LIBRARIES), "--python", python),
@@ -203,9 +206,7 @@ def build_bundles(sources: Path, to: Path, *, kinds: Sequence[str] = ("agent", "
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     if done.returncode != 0:
         raise FailedError("no bundle could be built", done.stdout + done.stderr)
-    names = sorted(path.name for path in to.glob("*.tar.gz"))
-    sums = subprocess.run(["sha256sum", *names], cwd=to, capture_output=True, text=True, check=True).stdout
-    (to / "SHA256SUMS").write_text(sums)
+    _sum_up(to)
 
 
 # An agent that nothing but the collector can tell from a good one: it says that it is ready, and that it is alive.
@@ -225,19 +226,41 @@ def main() -> None:
 """
 
 
-def raised(version: str, directory: Path, *, agent: str = "") -> Path:
-    """The sources of the four distributions, as those of another version, with another main module of the agent if one
-    is given."""
-    tree = directory / f"sources-{version}"
-    for name in ("proto", "agent", "server", "cli"):
-        shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
-        for file in (tree / name / "pyproject.toml", *tree.glob(f"{name}/*/version.py")):
-            file.write_text(
-                file.read_text().replace(f'"{VERSION}"', f'"{version}"').replace(f"=={VERSION}", f"=={version}")
+def raise_bundles(dist: Path, version: str, to: Path, *, kinds: Sequence[str] = KINDS, agent: str = "") -> None:
+    """The bundles of `dist` as those of another version, with another main module of the agent if one is given. Their
+    libraries are the same, so they are not gathered anew."""
+    to.mkdir()
+    for kind in kinds:
+        [archive] = dist.glob(f"fleetnet-{kind}-{VERSION}-cp*.tar.gz")
+        with tempfile.TemporaryDirectory(dir=to) as scratch:
+            with tarfile.open(archive) as tar:
+                tar.extractall(scratch, filter="data")
+            tree = Path(scratch, f"fleetnet-{kind}-{version}")
+            Path(scratch, f"fleetnet-{kind}-{VERSION}").rename(tree)
+            [packages] = tree.glob("lib/python3*/site-packages")
+            texts = (*packages.glob("fleetnet_*/version.py"), *packages.glob("fleetnet*.dist-info/METADATA"))
+            for file in (*texts, *(tree / "bin").iterdir(), tree / "release.json"):
+                file.write_text(file.read_text().replace(VERSION, version))
+            if agent:
+                (packages / "fleetnet_agent/main.py").write_text(agent)
+            name = archive.name.replace(VERSION, version)
+            packed = (
+                "tar",
+                "--use-compress-program=gzip -1",
+                "--owner=0",
+                "--group=0",
+                "-cf",
+                str(to / name),
+                tree.name,
             )
-    if agent:
-        (tree / "agent/fleetnet_agent/main.py").write_text(agent)
-    return tree
+            subprocess.run(packed, cwd=scratch, check=True, timeout=60)
+    _sum_up(to)
+
+
+def _sum_up(dist: Path) -> None:
+    names = sorted(path.name for path in dist.glob("*.tar.gz"))
+    sums = subprocess.run(["sha256sum", *names], cwd=dist, capture_output=True, text=True, check=True).stdout
+    (dist / "SHA256SUMS").write_text(sums)
 
 
 def give_nft(host: Booted) -> None:

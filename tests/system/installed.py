@@ -27,10 +27,10 @@ PACKAGING: Final = ROOT / "packaging"
 _DISTRIBUTIONS: Final = ("proto", "agent", "server", "cli")
 
 
-def build_wheels(directory: Path, sources: Path = ROOT) -> list[Path]:
+def build_wheels(directory: Path) -> list[Path]:
     """The four wheels, as `make dist` makes them."""
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
-    where = [str(sources / name) for name in _DISTRIBUTIONS]
+    where = [str(ROOT / name) for name in _DISTRIBUTIONS]
     done = subprocess.run(
         [*command, "--wheel-dir", str(directory), *where], capture_output=True, text=True, check=False
     )

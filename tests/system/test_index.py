@@ -20,7 +20,6 @@ import pytest
 from fleetnet_agent.version import VERSION
 from system.booted import Booted, booted
 from system.deployed import ANSIBLE, LIBRARIES, Site, build_bundles, why_not_deployed
-from system.installed import ROOT
 from system.laboratory import laboratory
 
 from demo.programs import Program
@@ -81,10 +80,10 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         controller = lab.fabric.add_host("controller")
         site = Site(lab.directory / "site", controller)
         site.prepare()
-        build_bundles(ROOT, site.dist, kinds=("agent",))
+        build_bundles(site.dist, kinds=("agent",))
         (bundle,) = site.dist.glob("*-cp*.tar.gz")
         wheels = [*(LIBRARIES / bundle.name.split(f"{VERSION}-")[1].removesuffix(".tar.gz")).iterdir()]
-        index = publish([*wheels, *(site.directory / f"wheels-{ROOT.name}").iterdir()], lab.directory / "index")
+        index = publish([*wheels, *(site.directory / "wheels").iterdir()], lab.directory / "index")
         command = (sys.executable, "-u", "-m", "http.server", str(PORT), "--directory", str(index))
         served = lab.programs.start("index", controller.command(*command))
         site.variables["fleetnet_index"] = f"http://mirror:{PASSWORD}@{controller.address}:{PORT}"

@@ -484,7 +484,7 @@ def remove(component: Component, keep: list[str], only_asked: bool, told: Told) 
         if not only_asked:
             subprocess.run(["groupdel", group], capture_output=True, check=False)
     _remove_releases(component, only_asked, told)
-    for place in (_SETTINGS, Path("/run/fleetnet")):
+    for place in (_SETTINGS, Path("/run/fleetnet"), Path("/etc/sysusers.d")):
         if not only_asked and place.is_dir() and not any(place.iterdir()):
             place.rmdir()
 
