@@ -82,8 +82,10 @@ class Story:
         self.agent = self._agent()
 
     async def begun(self) -> None:
-        """Wait until the agent knows that its first snapshot is stored: else a gap says that it may not be."""
+        """Wait until the agent knows that its first snapshot is stored: else a gap says that it may not be. And that
+        what it kept before it had found its collector, as it does on a busy machine, is told."""
         await eventually(lambda: any("acknowledged" in line for line in self.agent.log))
+        await eventually(lambda: not (self.directory / NAME).exists())
 
     async def looked(self, times: int = 2) -> None:
         looks = self.watch.looks
