@@ -102,16 +102,26 @@ class MissingError(Exception):
     """pip did not find, or did not take, what it was told to."""
 
 
-def main() -> int:
-    """The exit status."""
-    parser = argparse.ArgumentParser(description="Build offline bundles from our wheels and the locked libraries.")
+def arguments(description: str, architectures: Iterable[str] | None = None) -> argparse.ArgumentParser:
+    """What whoever builds something of our wheels is told; `architectures` are all that there can be."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--wheels", type=Path, required=True, metavar="DIR", help="where our four wheels are")
-    parser.add_argument("--to", type=Path, required=True, metavar="DIR", help="where the bundles go")
+    parser.add_argument("--to", type=Path, required=True, metavar="DIR", help="where what is built goes")
     parser.add_argument("--libraries", type=Path, metavar="DIR", help="keeps what was fetched, for the next time")
     parser.add_argument("--python", action="append", metavar="X.Y", help=f"default {' and '.join(PYTHONS)}")
     parser.add_argument(
-        "--architecture", action="append", metavar="NAME", help=f"default {' and '.join(ARCHITECTURES)}"
+        "--architecture",
+        action="append",
+        choices=architectures,
+        metavar="NAME",
+        help=f"default {' and '.join(ARCHITECTURES)}",
     )
+    return parser
+
+
+def main() -> int:
+    """The exit status."""
+    parser = arguments("Build offline bundles from our wheels and the locked libraries.")
     parser.add_argument(
         "--level",
         type=int,

@@ -10,7 +10,6 @@ for the newer Python is the newer.
 What must stay true: as in bundle.py. The times in packages are those of SOURCE_DATE_EPOCH where it is set, else 1970.
 """
 
-import argparse
 import email.utils
 import os
 import shutil
@@ -45,15 +44,9 @@ _COMPLETIONS: Final = {
 
 def main() -> int:
     """The exit status."""
-    parser = argparse.ArgumentParser(description="Build Debian packages from our wheels and the locked libraries.")
-    parser.add_argument("--wheels", type=Path, required=True, metavar="DIR", help="where our four wheels are")
-    parser.add_argument("--to", type=Path, required=True, metavar="DIR", help="where the packages go")
-    parser.add_argument("--libraries", type=Path, metavar="DIR", help="keeps what was fetched, for the next time")
-    parser.add_argument("--python", action="append", metavar="X.Y", help=f"default {' and '.join(bundle.PYTHONS)}")
-    parser.add_argument(
-        "--architecture", action="append", choices=_ARCHITECTURES, help=f"default {' and '.join(_ARCHITECTURES)}"
-    )
-    given = parser.parse_args()
+    given = bundle.arguments(
+        "Build Debian packages from our wheels and the locked libraries.", _ARCHITECTURES
+    ).parse_args()
     if shutil.which("dh") is None:
         raise MissingError("debhelper is not here (Debian, Ubuntu: apt-get install debhelper)")
     with tempfile.TemporaryDirectory() as scratch:

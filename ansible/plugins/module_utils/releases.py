@@ -8,7 +8,7 @@ The Ansible modules work with these functions, and each bundle carries this file
 
 A bundle without libraries (fleetnet-agent-0.1.0-index.tar.gz) takes them from a package index, with its hashes:
 
-    fleetnet-agent-0.1.0/install --index https://packages.example.com/simple
+    fleetnet-agent-0.1.0/install --index https://example.com/wheels
 
 What must stay true: a directory named for a version is whole, for it is made beside its place and renamed; `current`
 always leads to a release that is, for it is replaced by one rename, though not while the same version

@@ -32,7 +32,7 @@ options:
     type: path
   index:
     description:
-      - A package index (C(https://packages.example.com/simple)) that hosts take libraries and our wheels from. They are
+      - A package index (C(https://example.com/wheels)) that hosts take libraries and our wheels from. They are
         sent a bundle without libraries then, which has the hash of each. Hosts need C(python3-venv).
       - Without it all is in the bundle, and hosts need no index.
     type: str

@@ -18,11 +18,11 @@ from fleetnet_server.identity.peer import check_tls
 from fleetnet_server.logs import Sparing
 from fleetnet_server.rpc import translate_people
 from fleetnet_server.rpc.status import errors_as_status
+from fleetnet_server.services.buckets import Bucket
 from fleetnet_server.services.enrollment import Enrollment
 from fleetnet_server.services.guesses import Guesses, address_of
 from fleetnet_server.services.health import Health
 from fleetnet_server.services.people import People
-from fleetnet_server.services.quotas import Bucket
 from fleetnet_server.services.readmission import ReadmissionDesk, Wanted
 
 # So many are answered in a second, and at once; the others wait in line. Strangers are many, and each costs as much as

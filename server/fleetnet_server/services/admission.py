@@ -15,8 +15,9 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from fleetnet_server.services.buckets import Bucket
 from fleetnet_server.services.load import Load
-from fleetnet_server.services.quotas import Bucket, Quotas
+from fleetnet_server.services.quotas import Quotas
 
 _LINE_S = 2.0
 # Nobody is sent away for longer: who knows how many of those before it come at all.

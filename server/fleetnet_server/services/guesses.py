@@ -16,7 +16,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from fleetnet_server.errors import TooMuchAtOnce
-from fleetnet_server.services.quotas import Bucket
+from fleetnet_server.services.buckets import Bucket
 
 # A rack that is installed with yesterday's token tries as often; a host at a time comes by once a second.
 OF_ONE_AT_ONCE: Final = 60

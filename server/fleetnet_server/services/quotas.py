@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import structlog
 
 from fleetnet_server.limits import MIB, Limits
+from fleetnet_server.services.buckets import FORGET_EVERY, Bucket, Buckets
 from fleetnet_server.services.load import Load
 
 # A host opens one stream and keeps it; one whose agent is restarted again and again may open these, and then fewer.
@@ -21,7 +22,6 @@ _STREAMS_PER_S = 0.5
 _QUIET_S = 600.0
 # Less than this is no news.
 _WORTH_A_LINE_S = 1.0
-_FORGET_EVERY = 1_000
 # An agent looks once a second, and at most four times where it is asked to.
 _REPORTS_AT_ONCE_S = 10.0
 # Who has been held back for less since it was not for so long is not worth telling of: a large host that has come back.
@@ -32,38 +32,6 @@ _HURRIES_PER_S = 4.0
 _HURRIES_AT_ONCE = 20.0
 
 _log = structlog.get_logger()
-
-
-class Bucket:
-    """So many a second, and some at once. What is spent beyond that is a debt."""
-
-    def __init__(self, per_s: float, at_once: float, now_s: float) -> None:
-        self._per_s = per_s
-        self._at_once = at_once
-        self._level = at_once
-        self._now_s = now_s
-
-    def spend(self, amount: float, now_s: float) -> float:
-        """Take it, and say after how many seconds it is paid for."""
-        self._level = self.level(now_s) - amount
-        self._now_s = now_s
-        return max(0.0, -self._level / self._per_s)
-
-    def give_back(self, amount: float) -> None:
-        """What was taken is not used."""
-        self._level = min(self._at_once, self._level + amount)
-
-    def level(self, now_s: float) -> float:
-        """How much may be spent without a debt."""
-        return min(self._at_once, self._level + max(0.0, now_s - self._now_s) * self._per_s)
-
-    def owes_s(self, now_s: float) -> float:
-        """After how many seconds what was spent is paid for."""
-        return max(0.0, -self.level(now_s) / self._per_s)
-
-    def full(self, now_s: float) -> bool:
-        """True if nobody can tell it from a new one."""
-        return self.level(now_s) >= self._at_once
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +85,7 @@ class Quotas:
         self._load = load
         self._clock = clock
         self._hosts: dict[str, _Host] = {}
-        self._forget_at = _FORGET_EVERY
+        self._forget_at = FORGET_EVERY
 
     def report(self, host: str, rows: int, bytes_: int, reports: int = 1) -> float:
         """A host has reported so much; seconds before it is to be read again."""
@@ -186,7 +154,7 @@ class Quotas:
         if its is None:
             if len(self._hosts) >= self._forget_at:
                 self._hosts = {name: other for name, other in self._hosts.items() if not other.forgettable(now_s)}
-                self._forget_at = len(self._hosts) + _FORGET_EVERY
+                self._forget_at = len(self._hosts) + FORGET_EVERY
             rows, bytes_ = float(self._limits.rows_per_minute), float(self._limits.mib_per_minute * MIB)
             reports_per_s = self._limits.reports_per_minute / 60
             its = self._hosts[host] = _Host(
@@ -202,18 +170,8 @@ class Hurries:
     """How often what a host tells may go before what others have told: who always hurries waits like them."""
 
     def __init__(self) -> None:
-        self._hosts: dict[int, Bucket] = {}
-        self._forget_at = _FORGET_EVERY
+        self._hosts = Buckets[int](_HURRIES_PER_S, _HURRIES_AT_ONCE)
 
     def may(self, host_id: int, now_s: float) -> bool:
         """Whether this may; if so it counts."""
-        its = self._hosts.get(host_id)
-        if its is None:
-            if len(self._hosts) >= self._forget_at:
-                self._hosts = {one: other for one, other in self._hosts.items() if not other.full(now_s)}
-                self._forget_at = len(self._hosts) + _FORGET_EVERY
-            its = self._hosts[host_id] = Bucket(_HURRIES_PER_S, _HURRIES_AT_ONCE, now_s)
-        if its.level(now_s) < 1:
-            return False
-        its.spend(1, now_s)
-        return True
+        return self._hosts.spend_one(host_id, now_s)

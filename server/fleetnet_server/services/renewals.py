@@ -12,11 +12,10 @@ from collections.abc import Callable
 from typing import Final
 
 from fleetnet_server.errors import TooMuchAtOnce
-from fleetnet_server.services.quotas import Bucket
+from fleetnet_server.services.buckets import Buckets
 
 AT_ONCE: Final = 5
 A_MINUTE: Final = 1
-_FORGET_EVERY = 1_000
 
 
 class RenewalBudget:
@@ -24,21 +23,12 @@ class RenewalBudget:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._of: dict[str, Bucket] = {}
-        self._forget_at = _FORGET_EVERY
+        self._of = Buckets[str](A_MINUTE / 60, AT_ONCE)
 
     def spend(self, name: str) -> None:
         """The one of this name renews. Raises TooMuchAtOnce where it has done so too often."""
-        now_s = self._clock()
-        its = self._of.get(name)
-        if its is None:
-            if len(self._of) >= self._forget_at:
-                self._of = {other: bucket for other, bucket in self._of.items() if not bucket.full(now_s)}
-                self._forget_at = len(self._of) + _FORGET_EVERY
-            its = self._of[name] = Bucket(A_MINUTE / 60, AT_ONCE, now_s)
-        if its.level(now_s) < 1:
+        if not self._of.spend_one(name, self._clock()):
             raise TooMuchAtOnce(
                 f"{name} has asked for a new certificate {AT_ONCE} times within minutes; use the newest, and come back "
                 "in a minute"
             )
-        its.spend(1, now_s)

@@ -5,8 +5,9 @@ import asyncio
 import pytest
 from fleetnet_server.limits import MIB, Limits
 from fleetnet_server.services.admission import MOST_ARRIVING, Admission, Arrival
+from fleetnet_server.services.buckets import Bucket
 from fleetnet_server.services.load import Load
-from fleetnet_server.services.quotas import Bucket, HeldBack, Hurries, Quotas
+from fleetnet_server.services.quotas import HeldBack, Hurries, Quotas
 
 
 class Clock:

@@ -29,7 +29,7 @@ def test_some_are_let_be_at_once_and_then_one_a_minute() -> None:
 
 
 def test_whoever_has_not_renewed_for_long_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fleetnet_server.services.renewals._FORGET_EVERY", 10)
+    monkeypatch.setattr("fleetnet_server.services.buckets.FORGET_EVERY", 10)
     clock = Clock()
     renewals = RenewalBudget(clock)
     for n in range(100):
